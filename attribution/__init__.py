@@ -1,0 +1,1 @@
+"""Journeys to credit: rules, Markov, Shapley, incremental credit, effects."""

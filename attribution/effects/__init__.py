@@ -1,0 +1,1 @@
+"""Causal evidence: randomised, landmark, before and after, interrupted series."""

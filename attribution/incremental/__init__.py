@@ -1,0 +1,1 @@
+"""Incremental credit: panel models, set function, Shapley, range, gates."""

@@ -1,0 +1,1 @@
+"""Customer value: purchase summaries, purchase and spend models, value, validation."""

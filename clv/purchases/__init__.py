@@ -1,0 +1,1 @@
+"""Purchase models, one module each."""

@@ -1,0 +1,1 @@
+"""Configuration, runs, MLflow, registry, bundle."""

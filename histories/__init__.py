@@ -1,0 +1,1 @@
+"""Raw tables to checked tables to per-customer histories."""

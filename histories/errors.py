@@ -1,0 +1,80 @@
+"""Every error that Tributary raises on purpose.
+
+TributaryError
+├── ConfigError          the configuration or the command is wrong; exit status 2
+├── DataError            a table was refused; exit status 3
+│   └── SchemaError      a table lacks a column, or a column has the wrong type
+├── ModelError           no model could be fitted; exit status 4
+│   └── ConvergenceError a fit did not reach its optimum; the message names the remedy
+└── BundleError          a bundle is damaged, incomplete or of another format
+
+A message is one sentence or two: the place, how many, what was found, what is allowed, what to do next.
+It never holds a customer's id or words.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "ConvergenceError",
+    "DataError",
+    "ModelError",
+    "SchemaError",
+    "TributaryError",
+    "nearest",
+]
+
+
+class TributaryError(Exception):
+    """Anything that Tributary refuses, with a message for the person who can mend it."""
+
+    exit_status = 1
+
+
+class ConfigError(TributaryError):
+    """The configuration, or the way a command was called, is wrong."""
+
+    exit_status = 2
+
+
+class DataError(TributaryError):
+    """A table was refused."""
+
+    exit_status = 3
+
+
+class SchemaError(DataError):
+    """A table lacks a column, or a column has the wrong type."""
+
+
+class ModelError(TributaryError):
+    """No model could be fitted."""
+
+    exit_status = 4
+
+
+class ConvergenceError(ModelError):
+    """A fit did not reach its optimum; the message names the remedy."""
+
+
+class BundleError(TributaryError):
+    """A bundle is damaged, incomplete or of another format."""
+
+    exit_status = 3
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A hint that names the closest allowed word, or lists all of them.
+
+    >>> nearest("horizon_month", ["horizon_months", "interval"])
+    'did you mean "horizon_months"?'
+    >>> nearest("zzz", ["b", "a"])
+    'allowed: a, b'
+    """
+    words = sorted(allowed)
+    close = difflib.get_close_matches(name, words, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"allowed: {', '.join(words)}"

@@ -1,0 +1,1 @@
+"""One context object, rendered as HTML, PDF and JSON."""
