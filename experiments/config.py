@@ -1,0 +1,212 @@
+"""One TOML file becomes one frozen value; every key has a default or is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import pydantic
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from attribution.effects.design import EffectDesign
+from attribution.settings import AttributionSettings
+from clv.settings import ValueSettings
+from histories.errors import ConfigError, nearest
+from histories.sources import Channel, Limits, TableSource
+from reports.settings import ReportSettings
+
+__all__ = ["RunConfig", "load_config", "parse_config"]
+
+Table = Literal[
+    "transactions",
+    "touchpoints",
+    "customers",
+    "identities",
+    "posts",
+    "cases",
+    "costs",
+    "assignments",
+    "interventions",
+    "assumptions",
+    "objectives",
+    "paths",
+    "transitions",
+]
+
+
+def _source(value: Any) -> Any:
+    """A bare path stands for a table source with nothing else to say."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class RunConfig:
+    """Everything a run depends on besides the rows themselves.
+
+    Times are local to `timezone`; `observation_end` and `calibration_end` are the last days that count.
+    Without `observation_end` the last transaction's day is taken. Relative paths start at `base_dir`, the
+    folder of the configuration file.
+    """
+
+    name: str = "tributary"
+    observation_end: dt.date | None = None
+    calibration_end: dt.date | None = None
+    time_unit: Literal["day", "week"] = "week"
+    purchase_unit: Literal["day", "week"] = "day"
+    timezone: str = "UTC"
+    currency: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    inputs: dict[Table, Annotated[TableSource, BeforeValidator(_source)]] = Field(default_factory=dict)
+    channels: dict[str, Channel] = Field(default_factory=dict)
+    value: ValueSettings = Field(default_factory=ValueSettings)
+    attribution: AttributionSettings = Field(default_factory=AttributionSettings)
+    effects: tuple[EffectDesign, ...] = ()
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    limits: Limits = Field(default_factory=Limits)
+    base_dir: Annotated[Path, Field(exclude=True)] = Path()
+
+    @pydantic.field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("not a time zone name such as Europe/London") from error
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _cuts_are_ordered(self) -> RunConfig:
+        if self.calibration_end and self.observation_end and self.calibration_end >= self.observation_end:
+            cut, end = self.calibration_end, self.observation_end
+            raise ValueError(f"calibration_end ({cut}) must lie before observation_end ({end})")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, without the machine's paths above `base_dir`."""
+        return dict(_ADAPTER.dump_python(self, mode="json"))
+
+
+_ADAPTER: TypeAdapter[RunConfig] = TypeAdapter(RunConfig)
+
+
+def load_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    overrides
+        Texts such as `value.horizon_months=24`; the right side is read as TOML, or as text when it is not.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is no TOML, names an unknown key or holds a value that is not allowed.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file. Name a configuration file (TOML).") from error
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text. Name a configuration file (TOML).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}. Mend the line and run again.") from error
+    for text in overrides:
+        _override(tree, text)
+    tree.setdefault("name", path.stem)
+    return parse_config(tree, base_dir=path.resolve().parent, place=str(path))
+
+
+def parse_config(
+    tree: Mapping[str, Any], *, base_dir: Path = Path(), place: str = "configuration"
+) -> RunConfig:
+    """Check a tree of plain values (as TOML gives it) and freeze it.
+
+    Raises
+    ------
+    ConfigError
+        One line for each key that is unknown (with the nearest right one) or holds a value not allowed.
+    """
+    if "base_dir" in tree:
+        raise ConfigError(f'{place}: unknown key "base_dir"; paths are relative to the configuration file.')
+    try:
+        return _ADAPTER.validate_python({**tree, "base_dir": base_dir})
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{place}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f'--set "{text}" is not of the form key=value. Write for example --set value.horizon_months=24.'
+        )
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    *parents, last = key.strip().split(".")
+    node = tree
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f'--set "{text}": "{parent}" holds a value, not a section.')
+    node[last] = value
+
+
+def _explain(problem: Any) -> str:
+    """One sentence for one pydantic error: the key, what was found, what is allowed."""
+    location: tuple[str | int, ...] = problem["loc"]
+    key = ".".join(str(part) for part in location if not str(part).startswith("function-"))
+    if problem["type"] == "unexpected_keyword_argument":
+        return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
+    if problem["type"] == "missing":
+        return f'"{key}" is required.'
+    if problem["type"] == "literal_error" and location[:1] == ("inputs",):
+        return f'unknown table "{key}"; {nearest(str(location[1]), typing.get_args(Table))}'
+    if problem["type"] == "literal_error":
+        expected = problem["ctx"]["expected"]
+        return f'"{key}" is {_shown(problem["input"])}; allowed: {expected}.'
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key:
+        return message + "."
+    return f'"{key}" is {_shown(problem["input"])}; {message[:1].lower()}{message[1:]}.'
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _allowed_keys(location: Sequence[str | int]) -> list[str]:
+    """The keys that the section at `location` may hold."""
+    section: Any = RunConfig
+    for part in location:
+        if str(part).startswith("function-"):
+            continue
+        section = _step_into(section, part)
+    fields = dataclasses.fields(section) if dataclasses.is_dataclass(section) else ()
+    return [field.name for field in fields if field.name != "base_dir"]
+
+
+def _step_into(section: Any, part: str | int) -> Any:
+    known = dataclasses.is_dataclass(section)
+    kind = typing.get_type_hints(section).get(str(part)) if known else section
+    inner = [arg for arg in typing.get_args(kind) if dataclasses.is_dataclass(arg)]
+    if dataclasses.is_dataclass(kind):
+        return kind
+    if inner:
+        return inner[0]
+    if typing.get_origin(kind) in (dict, tuple, list, types.UnionType):
+        return typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else typing.get_args(kind)[0]
+    return kind

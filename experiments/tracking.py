@@ -1,0 +1,164 @@
+"""The only writer of MLflow: one run per `tributary run`, and the alias of the model being served.
+
+Everything lies under one folder, `mlruns/`: the database `mlflow.db` and the artifacts beside it. MLflow
+keeps absolute paths there, so that folder cannot be moved; the service therefore reads bundles, never MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histories.errors import ConfigError, TributaryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run", "set_champion"]
+
+CHAMPION = "champion"
+_LONGEST_PARAMETER = 6000  # MLflow refuses longer values
+
+
+def connect(mlruns: Path) -> MlflowClient:
+    """A client of the store in `mlruns`, made on first use; quiet, and without MLflow's usage reporting."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        mlruns.mkdir(parents=True, exist_ok=True)
+        uri = f"sqlite:///{(mlruns / 'mlflow.db').resolve()}"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRun:
+    """A run that MLflow has begun; everything logged goes to it."""
+
+    client: MlflowClient
+    run_id: str
+    name: str
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Store a flat mapping of names to plain values; long values are cut, with a mark."""
+        from mlflow.entities import Param
+
+        rows = [Param(key, _cut(str(value))) for key, value in parameters.items()]
+        for start in range(0, len(rows), 100):
+            self.client.log_batch(self.run_id, params=rows[start : start + 100])
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Store finite figures; a missing or infinite one is left out, as MLflow cannot sort it."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        rows = [Metric(key, float(value), now, 0) for key, value in metrics.items() if math.isfinite(value)]
+        for start in range(0, len(rows), 1000):
+            self.client.log_batch(self.run_id, metrics=rows[start : start + 1000])
+
+    def log_dataset(self, name: str, *, source: str, digest: str, rows: int, context: str) -> None:
+        """Note which rows a run read: the table, its files, the digest of their bytes, how many were valid."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=hashlib.sha256(digest.encode()).hexdigest()[:8],
+            source_type="local",
+            source=json.dumps({"uri": source, "sha256": digest}),
+            profile=json.dumps({"num_rows": rows}),
+        )
+        self.client.log_inputs(
+            self.run_id,
+            datasets=[DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", context)])],
+        )
+
+    def log_bundle(self, bundle: Path) -> None:
+        """Copy a bundle into the run's artifacts, and register it as a version of the model `name`."""
+        self.client.log_artifacts(self.run_id, str(bundle), "bundle")
+        self.client.set_tag(self.run_id, "tributary.bundle", str(bundle.resolve()))
+        self._register()
+
+    def _register(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        with contextlib.suppress(MlflowException):  # it exists already
+            self.client.create_registered_model(self.name)
+        uri = self.client.get_run(self.run_id).info.artifact_uri
+        self.client.create_model_version(self.name, source=f"{uri}/bundle", run_id=self.run_id)
+
+
+@contextlib.contextmanager
+def open_run(name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None) -> Iterator[OpenRun]:
+    """Begin a run of experiment `name`; end it as finished, or as failed with the reason as a tag."""
+    client = connect(mlruns)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = (mlruns / "artifacts").resolve().as_uri()
+        experiment_id = client.create_experiment(name, artifact_location=location)
+    else:
+        experiment_id = experiment.experiment_id
+    run = client.create_run(experiment_id, tags=dict(tags or {}), run_name=None)
+    run_id = run.info.run_id
+    try:
+        yield OpenRun(client=client, run_id=run_id, name=name)
+    except BaseException as error:
+        reason = str(error) if isinstance(error, TributaryError) else type(error).__name__
+        client.set_tag(run_id, "tributary.failure", _cut(reason))
+        client.set_terminated(run_id, status="FAILED")
+        raise
+    client.set_terminated(run_id)
+
+
+def set_champion(name: str, run_id: str, *, mlruns: Path) -> None:
+    """Point the alias `champion` of model `name` at the version that `run_id` registered.
+
+    Raises
+    ------
+    ConfigError
+        When that run registered no version of the model.
+    """
+    client = connect(mlruns)
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    if not versions:
+        raise ConfigError(
+            f"{mlruns}: run {run_id} has no registered version of {name}; list runs with `tributary runs`."
+        )
+    client.set_registered_model_alias(name, CHAMPION, versions[0].version)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_PARAMETER else text[: _LONGEST_PARAMETER - 3] + "..."
+
+
+def flatten(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one level of dotted names, as MLflow's parameters want them.
+
+    >>> flatten({"value": {"horizon_months": 12}, "seed": 1})
+    {'value.horizon_months': 12, 'seed': 1}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{_safe(str(key))}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, prefix=f"{name}.")
+        elif value is not None and value not in ((), []):
+            flat[name] = value
+    return flat
+
+
+def _safe(name: str) -> str:
+    return "".join(ch if ch.isalnum() or ch in "_-./ " else "_" for ch in name)

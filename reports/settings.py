@@ -1,0 +1,23 @@
+"""What a reader of the report may choose."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+__all__ = ["ReportSettings"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ReportSettings:
+    """Section `[report]` of a configuration.
+
+    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report.
+    Cells with fewer customers than `minimum_cell` are suppressed: 10 inside the company, 50 for publication.
+    """
+
+    headline_effect: str | None = None
+    title: str | None = None
+    minimum_cell: Annotated[int, Field(ge=2)] = 10
