@@ -1,0 +1,111 @@
+"""The set function: what retention and spend would have been with only some channels switched on.
+
+With S the channels that stay on and S_itc the decayed stock of channel c,
+
+    v_retention(S) = sum_i q_i W_i,T(S)
+    v_spend(S)     = sum_it W_it(S) y_it exp(gamma . (mask * S_it) - gamma . S_it)
+    W_it(S)        = E_draws prod_{s<t} (1 - h_is(S)) / (1 - h_is(all))
+    logit h_it(S)  = o_it + beta . (mask * S_it)
+
+y is the observed spend and q_i the probability of being there at the end, so that v(all) is the observed
+total whatever the model says. A model enters only through what `PanelPrediction` holds, and an estimator
+only through the two protocols below.
+
+Months are ordered: touches and purchases first, then leaving with hazard h; a customer who leaves in month
+t still spends in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.panel import Panel
+
+__all__ = ["FittedPanelModel", "PanelEstimator", "PanelPrediction"]
+
+Float = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelPrediction:
+    """What a fitted model says when no channel acts. Customers N, periods P, posterior draws Q."""
+
+    hazard_offset: Float | None
+    """Log-odds of leaving with every stock at zero, o_it, one layer per posterior draw of the customer's
+    latents, shape (Q, N, P), float32. Q is 1 for a model without latents. None: the model has no hazard, W
+    is 1."""
+    survival: Float
+    """q_i: 1 or 0 for contractual customers, else the probability of being a customer still, shape (N,)."""
+    expected_spend: float
+    """Sum of the model's own expectation of spend over the rows, in currency: a check against the observed
+    sum."""
+    expected_survivors: float
+    """The model's own expectation of the number of customers still there at the end."""
+
+
+class FittedPanelModel(Protocol):
+    """A fitted model of leaving and spending: an immutable value that predicts for any customers."""
+
+    @property
+    def beta(self) -> NDArray[np.float64]:
+        """Change of the log-odds of leaving per unit of stock, shape (C,); zeros without a hazard."""
+
+    @property
+    def gamma(self) -> NDArray[np.float64]:
+        """Change of log spend per unit of stock, shape (C,)."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why no credit from this fit is supported, in words; empty when nothing speaks against it."""
+
+    def predict(
+        self, panel: Panel, stocks: NDArray[np.float32], *, rng: np.random.Generator
+    ) -> PanelPrediction:
+        """What the model says of these customers, who need not be those it was fitted to."""
+
+
+class PanelEstimator(Protocol):
+    """Choices of an estimator. `fit` is called once on the data and again, warm, on reweighted customers."""
+
+    @property
+    def name(self) -> str:
+        """The estimator's name, as in tables."""
+
+    @property
+    def limits(self) -> str:
+        """What the estimator assumes or leaves out, in one clause for the `reason` column; may be empty."""
+
+    def fit(
+        self,
+        panel: Panel,
+        stocks: NDArray[np.float32],
+        *,
+        weights: NDArray[np.float64] | None = None,
+        start: FittedPanelModel | None = None,
+        rng: np.random.Generator,
+    ) -> FittedPanelModel:
+        """Estimate the model.
+
+        Parameters
+        ----------
+        panel
+            Customers and their periods.
+        stocks
+            Decayed stocks of the panel's touches, shape (N, P, C).
+        weights
+            Weight of each customer in the likelihood, shape (N,); None for ones. The bootstrap draws them
+            from an exponential distribution with mean 1.
+        start
+            A fit of the same estimator to start from: a warm start may stop after fewer iterations.
+        rng
+            Source of all randomness.
+
+        Raises
+        ------
+        ConvergenceError
+            If no optimum was found.
+        """

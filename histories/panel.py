@@ -1,0 +1,132 @@
+"""One row per customer and period: the panel that models of retention and spend read.
+
+Periods are calendar periods (months by default) that end with the one holding `observation_end`. Every array
+has customers first and periods second, so that a chunk of customers is a slice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from histories.errors import DataError
+
+__all__ = ["Origin", "Panel"]
+
+Float = NDArray[np.floating]
+Origin = Literal["customer", "firm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """What each customer received, did and spent in each period.
+
+    Customers N, periods P, channels C, static covariates K, proxies J. The rows of customer i are the periods
+    entry[i] <= t < P, and for a contractual company t <= exit[i] too; outside them every array is zero.
+    """
+
+    channels: tuple[str, ...]
+    """Names of the C channels."""
+    groups: tuple[str, ...]
+    """Group of each channel, length C."""
+    origins: tuple[str | None, ...]
+    """Who acts in each channel, "customer" or "firm" (None: not said), length C."""
+    touches: Float
+    """Treatments received, counts, shape (N, P, C), float32."""
+    own_acts: Float
+    """Acts of the customer's own in any channel, answered or not, counts, shape (N, P)."""
+    problems: Float
+    """Problems opened, counts, shape (N, P)."""
+    spend: Float
+    """Net revenue in currency, shape (N, P)."""
+    purchases: Float
+    """Purchases, counts, shape (N, P)."""
+    entry: NDArray[np.int64]
+    """First period of each customer, shape (N,)."""
+    exit: NDArray[np.int64] | None
+    """Period in which the customer left, or P for those still there, shape (N,); None when nobody knows."""
+    covariates: Float
+    """Static confounders, numeric, NaN where missing, shape (N, K)."""
+    covariate_names: tuple[str, ...]
+    """Names of the K covariates."""
+    proxies: Float
+    """Noisy measurements of satisfaction, NaN where missing, shape (N, J)."""
+    proxy_names: tuple[str, ...]
+    """Names of the J proxies."""
+    customer_ids: pl.Series | None = None
+    """Ids in row order, or None for a simulated panel."""
+    margin: Float | None = None
+    """Margin in currency, shape (N, P); None when unknown."""
+
+    @property
+    def n_customers(self) -> int:
+        """Number of customers N."""
+        return int(self.touches.shape[0])
+
+    @property
+    def n_periods(self) -> int:
+        """Number of periods P."""
+        return int(self.touches.shape[1])
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels C."""
+        return int(self.touches.shape[2])
+
+    @property
+    def contractual(self) -> bool:
+        """Whether the end of each customer's relation is recorded."""
+        return self.exit is not None
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """Last period with a row, inclusive, shape (N,)."""
+        end = self.n_periods - 1
+        return np.full(self.n_customers, end) if self.exit is None else np.minimum(self.exit, end)
+
+    @property
+    def at_risk(self) -> NDArray[np.bool_]:
+        """Whether the customer has a row in the period, shape (N, P)."""
+        t = np.arange(self.n_periods)
+        return (t >= self.entry[:, None]) & (t <= self.last[:, None])
+
+    @property
+    def leaves(self) -> NDArray[np.bool_]:
+        """Whether the customer left in the period, shape (N, P).
+
+        Raises
+        ------
+        DataError
+            If nobody knows who left.
+        """
+        if self.exit is None:
+            raise DataError(
+                "The panel has no dates of leaving; retention then needs the latent dropout model."
+            )
+        left: NDArray[np.bool_] = np.arange(self.n_periods) == self.exit[:, None]
+        return left
+
+    def take(self, customers: NDArray[np.int64] | slice) -> Panel:
+        """The same panel for some of its customers, by position."""
+        rows = (
+            "touches",
+            "own_acts",
+            "problems",
+            "spend",
+            "purchases",
+            "entry",
+            "exit",
+            "covariates",
+            "proxies",
+            "margin",
+        )
+        chosen = {name: getattr(self, name) for name in rows}
+        parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}
+        ids = self.customer_ids
+        if ids is not None:
+            ids = ids[customers] if isinstance(customers, slice) else ids.gather(customers)
+        return replace(self, **parts, customer_ids=ids)
