@@ -1,0 +1,88 @@
+"""What `[attribution]` in the configuration may say, with its defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+__all__ = [
+    "DESCRIPTIVE_METHODS",
+    "MAX_RATE_GAME_CHANNELS",
+    "OUTCOMES",
+    "AttributionSettings",
+    "Method",
+    "Outcome",
+]
+
+Outcome = Literal["conversion", "repeat_purchase", "retention", "spend", "lifetime_value"]
+Method = Literal[
+    "first",
+    "last",
+    "last_non_direct",
+    "linear",
+    "time_decay",
+    "position",
+    "markov",
+    "markov_2",
+    "markov_3",
+    "shapley",
+    "shapley_rate",
+    "incremental",
+]
+
+OUTCOMES: tuple[Outcome, ...] = ("conversion", "repeat_purchase", "retention", "spend", "lifetime_value")
+DESCRIPTIVE_METHODS: tuple[Method, ...] = (
+    "first",
+    "last",
+    "last_non_direct",
+    "linear",
+    "time_decay",
+    "position",
+    "markov",
+    "markov_2",
+    "markov_3",
+    "shapley",
+    "shapley_rate",
+)
+MAX_RATE_GAME_CHANNELS = 20
+
+PositiveDays = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class AttributionSettings:
+    """Choices for journeys, descriptive rules and incremental credit.
+
+    `lookback_days` is the longest time before an outcome in which a touch may earn credit. `period` is the
+    step of the customer-period panel and of retention journeys. `session_minutes` above 0 joins touches of
+    one channel that follow each other within so many minutes. `views` counts touches that were seen and not
+    acted on; `exclude_channels` leaves channels out of every journey. `unique_channels` keeps the first
+    touch of each channel in a journey only. `markov_order` is the order of the method "markov"; "holdout"
+    chooses it by prediction of held-out journeys. `repeat_window_days` is the time within which a further
+    purchase counts as the outcome "repeat_purchase". `interval` is the level of every interval,
+    `replicates` the number of bootstrap fits behind those of incremental credit, and `fit_customers` the
+    largest number of customers on which incremental models are fitted (all of them are credited).
+
+    >>> AttributionSettings(half_life_days=14).half_life_days
+    14.0
+    """
+
+    lookback_days: PositiveDays = 30.0
+    period: Literal["week", "month", "quarter"] = "month"
+    outcomes: tuple[Outcome, ...] = ("conversion", "retention", "spend", "lifetime_value")
+    methods: tuple[Method, ...] = ("last", "linear", "markov", "shapley", "incremental")
+    confounders: tuple[str, ...] = ()
+    session_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    views: bool = False
+    exclude_channels: tuple[str, ...] = ()
+    unique_channels: bool = False
+    direct_channel: str = "direct"
+    half_life_days: PositiveDays = 7.0
+    markov_order: Literal[1, 2, 3, "holdout"] = 1
+    repeat_window_days: PositiveDays = 90.0
+    interval: Share = 0.95
+    replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
+    fit_customers: Annotated[int, Field(ge=100)] = 20_000
