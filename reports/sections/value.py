@@ -1,0 +1,176 @@
+"""Lifetime value: who carries it, how well the forecast held, how cohorts stay."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from reports.context import Figure, Section, Table
+from reports.sources import ReportSources
+from reports.words import money, percent
+
+__all__ = ["total_value", "value_section"]
+
+
+def total_value(sources: ReportSources) -> dict[str, float] | None:
+    """The company's lifetime value with its interval from the validation table, in currency.
+
+    Returns
+    -------
+    dict or None
+        value, low, high (NaN where no interval was made), customers; None when no customer was valued.
+    """
+    customers = sources.table("customers")
+    if customers.is_empty() or customers["customer_lifetime_value"].null_count() == customers.height:
+        return None
+    low, high = float("nan"), float("nan")
+    validation = sources.table("validation")
+    if not validation.is_empty():
+        row = validation.filter(pl.col("metric") == "customer_lifetime_value_total")
+        if row.height and row["low"][0] is not None:
+            low, high = float(row["low"][0]), float(row["high"][0])
+    value = float(customers["customer_lifetime_value"].sum())
+    return {"value": value, "low": low, "high": high, "customers": float(customers.height)}
+
+
+def value_section(sources: ReportSources) -> Section | None:
+    """Deciles, calibration on the holdout, cohort retention, and the models that were tried."""
+    total = total_value(sources)
+    if total is None:
+        return None
+    deciles = _deciles(sources)
+    figures = [
+        _decile_figure(deciles, sources),
+        _calibration(sources),
+        _tracking(sources),
+        _cohorts(sources),
+    ]
+    return Section(
+        key="value",
+        title="Lifetime value",
+        finding=_finding(total, deciles, sources),
+        figures=tuple(figure for figure in figures if figure is not None),
+        tables=(_models(sources),) if not sources.table("validation").is_empty() else (),
+        notes=tuple(str(note) for note in sources.model.get("warnings", ())),
+    )
+
+
+def _deciles(sources: ReportSources) -> pl.DataFrame:
+    return (
+        sources.table("customers")
+        .drop_nulls("decile")
+        .group_by("decile")
+        .agg(
+            pl.len().alias("n"),
+            pl.col("customer_lifetime_value").sum().alias("total"),
+            pl.col("customer_lifetime_value").mean().alias("mean"),
+        )
+        .sort("decile")
+        .with_columns(share=pl.col("total") / pl.col("total").sum())
+    )
+
+
+def _finding(total: dict[str, float], deciles: pl.DataFrame, sources: ReportSources) -> str:
+    months = sources.model.get("horizon_months", 12)
+    sentence = (
+        f"{total['customers']:,.0f} customers are worth {money(total['value'], sources.currency)} of "
+        f"discounted margin over the next {months} months"
+    )
+    if deciles.height > 1:
+        best = deciles.sort("mean", descending=True).row(0, named=True)
+        sentence += f"; the best tenth of them carries {percent(best['share'], digits=0)}"
+    return sentence + "."
+
+
+def _decile_figure(deciles: pl.DataFrame, sources: ReportSources) -> Figure:
+    return Figure(
+        form="bars",
+        title="Mean lifetime value by decile of customers",
+        rows=tuple(
+            {"label": str(row["decile"]), "series": "mean", "value": row["mean"]}
+            for row in deciles.iter_rows(named=True)
+        ),
+        x_title="decile by predicted value",
+        y_title=sources.currency,
+        caption=f"n = {int(deciles['n'].sum()):,} customers; discounted margin, before costs.",
+    )
+
+
+def _calibration(sources: ReportSources) -> Figure | None:
+    rows = sources.picture("holdout_deciles")
+    if rows.is_empty():
+        return None
+    return Figure(
+        form="calibration",
+        title="Purchases in the holdout period, by decile",
+        rows=tuple(
+            {
+                "label": str(row["decile"]),
+                "predicted": row["predicted"],
+                "observed": row["observed"],
+                "low": row.get("low"),
+                "high": row.get("high"),
+            }
+            for row in rows.iter_rows(named=True)
+        ),
+        x_title="predicted purchases per customer",
+        y_title="observed",
+        caption=f"n = {int(rows['n'].sum()):,} customers; fitted before the holdout period began. "
+        "On the dashed line forecast and outcome agree.",
+    )
+
+
+def _tracking(sources: ReportSources) -> Figure | None:
+    rows = sources.picture("tracking")
+    if rows.is_empty():
+        return None
+    data = [
+        {"x": row["date"].isoformat(), "series": series, "value": row[series]}
+        for series in ("observed", "predicted")
+        for row in rows.iter_rows(named=True)
+        if row[series] is not None
+    ]
+    return Figure(
+        form="lines",
+        title="Cumulative repeat purchases, observed and predicted",
+        rows=tuple(data),
+        y_title="repeat purchases",
+        caption="Predicted by the model fitted to the calibration period.",
+    )
+
+
+def _cohorts(sources: ReportSources) -> Figure | None:
+    rows = sources.picture("cohorts")
+    if rows.is_empty():
+        return None
+    smallest = sources.settings.minimum_cell
+    data = [
+        {
+            "x": row["age"],
+            "y": str(row["cohort"]),
+            "value": row["retention"] if row["n"] >= smallest else None,
+        }
+        for row in rows.iter_rows(named=True)
+    ]
+    return Figure(
+        form="heatmap",
+        title="Share of each cohort that buys, by quarter since the first purchase",
+        rows=tuple(data),
+        x_title="quarters since the first purchase",
+        y_title="cohort",
+        percent=True,
+        caption=f"Cells of cohorts below {smallest} customers are left out.",
+    )
+
+
+def _models(sources: ReportSources) -> Table:
+    validation = sources.table("validation")
+    body = [
+        (str(r["origin"]), r["model"], r["metric"].replace("_", " "), r["value"], r["low"], r["high"], r["n"])
+        for r in validation.iter_rows(named=True)
+    ]
+    return Table(
+        title="What was tried, and how it did",
+        columns=("origin", "model", "metric", "value", "low", "high", "n"),
+        rows=tuple(body),
+        caption="Origin: where the calibration period ended. The simpler model wins a tie.",
+    )
