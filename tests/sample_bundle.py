@@ -1,0 +1,151 @@
+"""A small bundle with every table filled, for the tests of what is written, loaded and served."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.bundle import TABLES, write_bundle
+
+START = dt.date(2025, 1, 1)
+
+
+def sample_customers(n: int = 50, *, text: bool = False, seed: int = 1) -> pl.DataFrame:
+    """Scores of `n` customers with ids 1, 2, … (or `c-0001`, …), in no order; some values are null."""
+    rng = np.random.default_rng(seed)
+    frequency = rng.poisson(1.5, n)
+    repeat = frequency > 0
+    recency = np.where(repeat, rng.uniform(1, 30, n), 0.0)
+    value = rng.gamma(2.0, 50.0, n)
+    frame = pl.DataFrame(
+        {
+            "customer_id": [f"c-{i:04d}" for i in range(1, n + 1)] if text else list(range(1, n + 1)),
+            "first_purchase": [START + dt.timedelta(days=int(d)) for d in rng.integers(0, 90, n)],
+            "frequency": frequency,
+            "recency": recency,
+            "T": recency + rng.uniform(0, 20, n),
+            "monetary_value": [float(v) if r else None for v, r in zip(value / 3, repeat, strict=True)],
+            "customer_lifetime_value": value,
+            "customer_lifetime_value_low": value * 0.8,
+            "customer_lifetime_value_high": value * 1.2,
+            "historic_value": value / 2,
+            "total_value": value * 1.5,
+            "expected_next_purchase": [dt.date(2026, 2, 1) if r else None for r in repeat],
+            "decile": 1 + np.arange(n) * 10 // n,
+            "model": ["bg_nbd"] * n,
+        }
+    )
+    drawn = {
+        name: rng.uniform(0, 1, n)
+        for name in TABLES["customers"]
+        if name not in frame.columns
+    }  # fmt: skip
+    return (
+        frame.with_columns(**{name: pl.Series(values) for name, values in drawn.items()})
+        .select(*TABLES["customers"])
+        .sample(fraction=1.0, shuffle=True, seed=seed)
+    )
+
+
+def sample_touchpoints(customers: pl.DataFrame, *, each: int = 3) -> pl.DataFrame:
+    """`each` touchpoints of every second customer, newest first."""
+    ids = customers["customer_id"].sort().gather_every(2)
+    times = [dt.datetime(2025, 6, 1 + i, 12, 30) for i in reversed(range(each))]
+    rows = [
+        (value, time, ("chat", "forum", "newsletter")[i % 3]) for value in ids for i, time in enumerate(times)
+    ]
+    return pl.DataFrame(rows, schema=["customer_id", "timestamp", "channel"], orient="row").with_columns(
+        pl.lit("social").alias("channel_group"), pl.lit("care").alias("kind")
+    )
+
+
+_CREDITS: tuple[dict[str, Any], ...] = (
+    {"kind": "descriptive", "method": "linear", "level": "channel", "channel": "chat", "credit": 30.0},
+    {"kind": "descriptive", "method": "linear", "level": "channel", "channel": "forum", "credit": 50.0},
+    {
+        "kind": "descriptive",
+        "method": "linear",
+        "level": "untouched",
+        "channel": "(untouched)",
+        "credit": 20.0,
+    },
+    {"kind": "descriptive", "method": "linear", "level": "total", "channel": "(total)", "credit": 100.0},
+    {"kind": "incremental", "method": "incremental", "level": "channel", "channel": "chat", "credit": 10.0},
+    {
+        "kind": "incremental",
+        "method": "incremental",
+        "level": "baseline",
+        "channel": "(baseline)",
+        "credit": 90.0,
+    },
+    {"kind": "incremental", "method": "incremental", "level": "total", "channel": "(total)", "credit": 100.0},
+)
+_EFFECT: dict[str, Any] = {
+    "name": "reply within an hour",
+    "outcome": "retention",
+    "segment": "(all)",
+    "design": "landmark",
+    "estimate": 0.04,
+    "low": 0.01,
+    "high": 0.07,
+    "n_treated": 20,
+    "n_control": 30,
+    "supported": True,
+}
+_KPI: dict[str, Any] = {
+    "kpi": "first_response_time",
+    "group": "service",
+    "channel": "chat",
+    "period": "(all)",
+    "value": 12.5,
+    "n": 9,
+}
+
+
+def _filled(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=dict(TABLES[name]))
+
+
+def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str, pl.DataFrame]:
+    """Every table of a bundle that the service answers from."""
+    customers = sample_customers(n, text=text, seed=seed)
+    credit = {"segment": "(all)", "period": "(all)", "n": n, "supported": True}
+    spend = {"outcome": "spend", **credit}
+    return {
+        "customers": customers,
+        "touchpoints": sample_touchpoints(customers),
+        "credits": _filled("credits", [{**spend, **row} for row in _CREDITS]),
+        "effects": _filled("effects", [_EFFECT]),
+        "care": _filled("care", [_KPI]),
+        "roi": _filled("roi", [{"scenario": "base", "period": "(all)", "cost": 100.0, "roi": 0.4}]),
+        "validation": _filled(
+            "validation", [{"origin": "2025-12-31", "model": "bg_nbd", "metric": "mae", "value": 0.7, "n": n}]
+        ),
+    }  # fmt: skip
+
+
+def write_sample(
+    path: Path, *, n: int = 50, text: bool = False, seed: int = 1, version: str | None = None, **changes: Any
+) -> Path:
+    """Write a bundle of `n` customers; `version` names its model."""
+    manifest = {
+        "run_id": version or path.name,
+        "as_of": "2025-12-31",
+        "currency": "GBP",
+        "time_unit": "week",
+        "interval_level": 0.9,
+        **changes,
+    }
+    files = {"report.html": b"<!doctype html><title>Report</title>", "report.json": b'{"headline": "up"}'}
+    return write_bundle(
+        path,
+        tables=sample_tables(n, text=text, seed=seed),
+        manifest=manifest,
+        model={"chosen": None},
+        files=files,
+        rejected={"transactions": pl.DataFrame({"customer_id": [3], "rule": ["amount"], "row": [17]})},
+    )
