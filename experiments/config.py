@@ -167,7 +167,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
 def _explain(problem: Any) -> str:
     """One sentence for one pydantic error: the key, what was found, what is allowed."""
     location: tuple[str | int, ...] = problem["loc"]
-    key = ".".join(str(part) for part in location if not str(part).startswith("function-"))
+    key = ".".join(str(part) for part in location if not str(part).startswith(("function-", "[key]")))
     if problem["type"] == "unexpected_keyword_argument":
         return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
     if problem["type"] == "missing":
@@ -177,9 +177,11 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "literal_error":
         expected = problem["ctx"]["expected"]
         return f'"{key}" is {_shown(problem["input"])}; allowed: {expected}.'
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").rstrip(".?")
     if not key:
-        return message + "."
+        return f"{message}."
+    if isinstance(problem["input"], dict):
+        return f"[{key}] {message}."
     return f'"{key}" is {_shown(problem["input"])}; {message[:1].lower()}{message[1:]}.'
 
 
@@ -192,21 +194,18 @@ def _allowed_keys(location: Sequence[str | int]) -> list[str]:
     """The keys that the section at `location` may hold."""
     section: Any = RunConfig
     for part in location:
-        if str(part).startswith("function-"):
-            continue
-        section = _step_into(section, part)
+        if not str(part).startswith("function-"):
+            section = _inside(section, part)
     fields = dataclasses.fields(section) if dataclasses.is_dataclass(section) else ()
     return [field.name for field in fields if field.name != "base_dir"]
 
 
-def _step_into(section: Any, part: str | int) -> Any:
-    known = dataclasses.is_dataclass(section)
-    kind = typing.get_type_hints(section).get(str(part)) if known else section
-    inner = [arg for arg in typing.get_args(kind) if dataclasses.is_dataclass(arg)]
-    if dataclasses.is_dataclass(kind):
-        return kind
-    if inner:
-        return inner[0]
-    if typing.get_origin(kind) in (dict, tuple, list, types.UnionType):
-        return typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else typing.get_args(kind)[0]
-    return kind
+def _inside(section: Any, part: str | int) -> Any:
+    """The type behind one step into a section: a field, a table's entry or a list's item."""
+    if dataclasses.is_dataclass(section):
+        kind = typing.get_type_hints(section).get(str(part))
+    else:
+        kind = typing.get_args(section)[-1 if typing.get_origin(section) is dict else 0]
+    optional = [arg for arg in typing.get_args(kind) if dataclasses.is_dataclass(arg)]
+    is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
+    return optional[0] if is_union and optional else kind

@@ -71,7 +71,7 @@ class OpenRun:
             self.client.log_batch(self.run_id, metrics=rows[start : start + 1000])
 
     def log_dataset(self, name: str, *, source: str, digest: str, rows: int, context: str) -> None:
-        """Note which rows a run read: the table, its files, the digest of their bytes, how many were valid."""
+        """Note which rows a run read: the table, its files, the digest of their bytes, valid rows."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(

@@ -1,0 +1,78 @@
+"""Who may import whom, read from the imports themselves."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("histories", "clv", "attribution", "care", "reports", "experiments", "api", "tributary")
+ALLOWED = {
+    "histories": set(),
+    "clv": {"histories"},
+    "attribution": {"histories"},
+    "care": {"histories"},
+    "reports": {"histories", "clv", "attribution", "care"},
+    "experiments": {"histories", "clv", "attribution", "care", "reports"},
+    "api": {"histories", "clv", "care", "reports", "experiments"},
+    "tributary": set(OURS),
+}
+# Heavy or fragile packages, and the only places that may import them.
+KEPT_IN = {
+    "mlflow": ("experiments/tracking.py", "experiments/registry.py"),
+    "lifetimes": ("clv/purchases/", "clv/spend.py", "clv/engine"),
+    "pandas": ("clv/purchases/", "clv/spend.py", "clv/engine"),
+    "fastapi": ("api/",),
+    "starlette": ("api/",),
+}
+API_MAY_READ_OF_EXPERIMENTS = ("experiments.bundle", "experiments.champion", "experiments.erasure")
+
+FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports_follow_the_direction_of_the_story(path: Path) -> None:
+    package = place(path).split("/")[0]
+    for module in imported(path):
+        top = module.split(".")[0]
+        if top in OURS and top != package:
+            assert top in ALLOWED[package], f"{place(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
+    for module in imported(path):
+        homes = KEPT_IN.get(module.split(".")[0])
+        if homes is not None:
+            assert place(path).startswith(homes), f"{place(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "api").rglob("*.py")), ids=place)
+def test_the_service_never_reads_the_registry(path: Path) -> None:
+    for module in imported(path):
+        if module.startswith("experiments"):
+            assert module.startswith(API_MAY_READ_OF_EXPERIMENTS), f"{place(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/__init__.py")), ids=place)
+def test_package_files_list_names_and_do_no_work(path: Path) -> None:
+    if place(path).split("/")[0] not in OURS:
+        return
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_names = isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        assert is_docstring or is_names or isinstance(node, ast.ImportFrom), ast.unparse(node)

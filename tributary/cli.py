@@ -1,0 +1,88 @@
+"""The command line: one command a line here, each a short function in `tributary.commands`.
+
+Exit status: 0 done; 2 wrong use or configuration; 3 data refused; 4 no model could be fitted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module, metadata
+from typing import Any, Final
+
+import click
+
+from histories.errors import TributaryError
+
+__all__ = ["cli", "main"]
+
+COMMANDS: Final = {
+    "demo": "demo",
+    "simulate": "simulation",
+    "check": "runs",
+    "run": "runs",
+    "runs": "runs",
+    "compare": "runs",
+    "promote": "runs",
+    "rollback": "runs",
+    "report": "runs",
+    "serve": "serving",
+    "key": "serving",
+    "forget": "serving",
+    "power": "planning",
+    "staffing": "serving",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands are imported when they are called, so that `--help` and small commands start at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of a user's first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"tributary.commands.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(metadata.version("tributary"), message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """What every customer conversation contributes to retention and spend."""
+    ctx.obj = {"debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command; a refusal is one message on standard error and an exit status, never a traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = cli.main(given, prog_name="tributary", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except TributaryError as error:
+        _refuse(error, str(error), error.exit_status, debug="--debug" in given)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}. Run again with --debug before the command and report it."
+        _refuse(error, text, 1, debug="--debug" in given)
+
+
+def _refuse(error: Exception, text: str, status: int, *, debug: bool) -> None:
+    if debug:
+        raise error
+    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(text, err=True)
+    sys.exit(status)
