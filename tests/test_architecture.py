@@ -26,7 +26,12 @@ KEPT_IN = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
 }
-API_MAY_READ_OF_EXPERIMENTS = ("experiments.bundle", "experiments.champion", "experiments.erasure")
+API_MAY_READ_OF_EXPERIMENTS = (
+    "experiments.bundle",
+    "experiments.champion",
+    "experiments.erasure",
+    "experiments.tombstones",
+)
 
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
