@@ -1,0 +1,101 @@
+"""What the array simulators share: channel traits, stocks, and the simulated panel with its truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.panel import Panel
+from histories.simulation.truth import Truth
+
+__all__ = [
+    "DECAY",
+    "ChannelTraits",
+    "SimulatedPanel",
+    "channel_table",
+    "column",
+    "effect_parameters",
+    "logistic",
+    "stocks_of",
+]
+
+Float = NDArray[np.float64]
+
+DECAY = 0.6
+"""Share of a stock that is left a month later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelTraits:
+    """How customers come to a channel, and what it does to them."""
+
+    name: str
+    group: str
+    origin: str
+    """Who acts: "customer" or "firm"."""
+    rate: float
+    """Touches a month of the average customer."""
+    problem: float = 0.0
+    """Change of the log rate in a month with a problem."""
+    u: float = 0.0
+    """Loading of the log rate on satisfaction."""
+    v: float = 0.0
+    """Loading of the log rate on the second hidden factor."""
+    beta: float
+    """True change of the log-odds of leaving per unit of stock."""
+    gamma: float
+    """True change of log spend per unit of stock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedPanel:
+    """A panel, its truth, and what an oracle may see."""
+
+    panel: Panel
+    truth: Truth
+    latent: Mapping[str, Float]
+    """Hidden traits by name: "u" satisfaction, shape (N, P); "exit" month of leaving, P for stayers, (N,)."""
+    assignment: NDArray[np.bool_] | None = None
+    """Whether the experiment's channel was open to the customer, shape (N,)."""
+    experiment: str | None = None
+    """Channel of the experiment."""
+    contrast: Mapping[str, float] | None = None
+    """True difference per customer between the channel open and withheld, by outcome."""
+
+
+def channel_table(names: Sequence[str], *rows: Sequence[str | float]) -> tuple[ChannelTraits, ...]:
+    """Channels from a table of their traits, one row each."""
+    table: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
+    return tuple(ChannelTraits(**traits) for traits in table)
+
+
+def effect_parameters(channels: Sequence[ChannelTraits], *, switch: float) -> dict[str, object]:
+    """Decay and the true effects by channel, times `switch`, as truth files state them."""
+    return {
+        "decay": DECAY,
+        "beta": {channel.name: switch * channel.beta for channel in channels},
+        "gamma": {channel.name: switch * channel.gamma for channel in channels},
+    }
+
+
+def column(channels: Sequence[ChannelTraits], name: str, *, switch: float = 1.0) -> Float:
+    """One numeric trait of all channels, times `switch`, shape (C,)."""
+    return switch * np.array([getattr(channel, name) for channel in channels], dtype=np.float64)
+
+
+def stocks_of(touches: NDArray[np.floating], *, steps: int = 1) -> NDArray[np.float32]:
+    """S_t = d S_(t-1) + log(1 + touches_t), d = .6 per month of `steps` steps, shape (N, P * steps, C)."""
+    decay = np.float32(DECAY ** (1.0 / steps))
+    stocks: NDArray[np.float32] = np.log1p(touches, dtype=np.float32)
+    for t in range(1, stocks.shape[1]):
+        stocks[:, t] += decay * stocks[:, t - 1]
+    return stocks
+
+
+def logistic(x: NDArray[np.floating]) -> Float:
+    """1 / (1 + exp(-x))."""
+    return np.asarray(1.0 / (1.0 + np.exp(-x)), dtype=np.float64)

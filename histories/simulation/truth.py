@@ -1,0 +1,116 @@
+"""What each channel truly contributed in a simulated company.
+
+The truth is the Shapley value of v(S), the exactly expected outcome of the same customers with the channels
+outside S switched off: same traits, same touches that would have come, no sampling of leaving or spending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.simulation._kernels import coalition_sums
+
+__all__ = ["OutcomeTruth", "Truth", "coalition_values", "shapley_values", "truth_of"]
+
+Float = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTruth:
+    """True credit of one outcome; credit and baseline add up to the total."""
+
+    credit: NDArray[np.float64]
+    """Shapley value of each channel, in customers or currency, shape (C,)."""
+    baseline: float
+    """Expected outcome with every channel off."""
+    total: float
+    """Expected outcome with every channel on."""
+    without: NDArray[np.float64]
+    """Expected outcome with one channel off and the others on, shape (C,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """True credits of a simulated company, by outcome ("retention", "spend", "lifetime_value")."""
+
+    channels: tuple[str, ...]
+    outcomes: Mapping[str, OutcomeTruth]
+    parameters: Mapping[str, object]
+    """The parameters of the generative process, by name."""
+
+
+def coalition_values(
+    *,
+    odds: Float,
+    mean: Float,
+    hazard_effect: Float,
+    spend_effect: Float,
+    entry: NDArray[np.int64],
+    residual: Float | None = None,
+) -> NDArray[np.float64]:
+    """Expected survivors, spend and residual value of every coalition; bit c of the index is channel c.
+
+    Parameters
+    ----------
+    odds, mean
+        Odds of leaving, and spend expected of a customer, with every channel off, shape (N, P).
+    hazard_effect, spend_effect
+        What channel c adds to the log-odds of leaving and to log spend, shape (N, P, C).
+    entry
+        First period of each customer, shape (N,).
+    residual
+        Value after the last period of a customer who is still there, shape (N,); None for zeros.
+
+    Returns
+    -------
+    Sums over customers, shape (3, 2^C): retention, spend, residual value.
+    """
+    rest = np.zeros(len(entry)) if residual is None else np.ascontiguousarray(residual, dtype=np.float64)
+    sums: NDArray[np.float64] = coalition_sums(
+        np.ascontiguousarray(odds, dtype=np.float64),
+        np.ascontiguousarray(mean, dtype=np.float64),
+        np.ascontiguousarray(hazard_effect, dtype=np.float32),
+        np.ascontiguousarray(spend_effect, dtype=np.float32),
+        np.ascontiguousarray(entry, dtype=np.int64),
+        rest,
+    )
+    return sums
+
+
+def shapley_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shapley value of each of C players from the values of all 2^C coalitions (Shapley 1953).
+
+    Examples
+    --------
+    >>> shapley_values(np.array([0.0, 1.0, 2.0, 5.0])).tolist()
+    [2.0, 3.0]
+    """
+    size = len(values)
+    players = size.bit_length() - 1
+    masks = np.arange(size)
+    count = np.bitwise_count(masks)
+    orders = [factorial(k) * factorial(players - k - 1) / factorial(players) for k in range(players)]
+    weight = np.array(orders)
+    credit = np.empty(players)
+    for c in range(players):
+        without = masks[(masks >> c) & 1 == 0]
+        gain = values[without | (1 << c)] - values[without]
+        credit[c] = weight[count[without]] @ gain
+    return credit
+
+
+def truth_of(values: NDArray[np.float64]) -> OutcomeTruth:
+    """Truth of one outcome from the values of all coalitions, shape (2^C,)."""
+    players = len(values).bit_length() - 1
+    everyone = len(values) - 1
+    return OutcomeTruth(
+        credit=shapley_values(values),
+        baseline=float(values[0]),
+        total=float(values[-1]),
+        without=values[everyone ^ (1 << np.arange(players))],
+    )
