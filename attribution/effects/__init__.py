@@ -1,1 +1,20 @@
 """Causal evidence: randomised, landmark, before and after, interrupted series."""
+
+from attribution.effects.design import EffectDesign, Treatment, UnitSource
+from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame
+from attribution.effects.findings import PICTURE_SCHEMAS, EffectsResult
+from attribution.effects.run import EffectTables, estimate_effect, estimate_effects
+
+__all__ = [
+    "EFFECTS_SCHEMA",
+    "PICTURE_SCHEMAS",
+    "Effect",
+    "EffectDesign",
+    "EffectTables",
+    "EffectsResult",
+    "Treatment",
+    "UnitSource",
+    "effects_frame",
+    "estimate_effect",
+    "estimate_effects",
+]

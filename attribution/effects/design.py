@@ -1,0 +1,178 @@
+"""EffectDesign: one `[[effects]]` entry of the configuration, checked when it is read."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+__all__ = ["CONTROLS", "DESIGNS", "EffectDesign", "Treatment", "UnitSource"]
+
+Design = Literal[
+    "randomised",
+    "landmark",
+    "matched_before_after",
+    "interrupted_series",
+    "dose",
+    "time_varying",
+    "synthetic_control",
+    "tracked",
+    "ever_contacted",
+]
+DESIGNS: tuple[str, ...] = Design.__args__  # type: ignore[attr-defined]
+
+Control = Literal["slower", "unanswered", "no_contact"]
+CONTROLS: tuple[str, ...] = Control.__args__  # type: ignore[attr-defined]
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Treatment:
+    """What is done to the treated.
+
+    From a table or `assignments`: `column` (table only) holds the arm, `control` names the control arm,
+    `arms` the arms to read (default: all others), `shares` the planned share of units per arm (default:
+    equal), `experiment` the name in `assignments` (default: the design's name).
+
+    From contacts: every filter given must hold. `first_response_minutes` counts a case as treated when the
+    brand first answered within that time.
+
+    Of the change log: `intervention` names entries of `interventions` (default: all); `channel` restricts
+    them.
+    """
+
+    column: str | None = None
+    control: str | None = None
+    arms: tuple[str, ...] | None = None
+    shares: dict[str, float] | None = None
+    experiment: str | None = None
+    group: str | None = None
+    channel: str | None = None
+    kind: str | None = None
+    direction: Literal["inbound", "outbound"] | None = None
+    proactive: bool | None = None
+    campaign: str | None = None
+    first_response_minutes: float | None = Field(default=None, gt=0)
+    intervention: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class UnitSource:
+    """A table with one row per unit; `columns` maps our names (`unit`) to the table's."""
+
+    path: str
+    columns: dict[str, str] = field(default_factory=dict)
+    separator: str = ","
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class EffectDesign:
+    """One comparison to make. Times in days; outcomes and covariates are names.
+
+    Attributes
+    ----------
+    before
+        For each outcome, the covariate that is the same metric before the start; it feeds CUPED and the
+        placebo. Found by itself as `<outcome>_before` or `pre_<outcome>`, and made from the histories for
+        `assignments`.
+    landmark_days
+        Follow-up begins this long after the index date; who is treated is settled within it.
+    washout_days
+        An index date needs this long without a contact of the same kind before it.
+    at_risk_days
+        A customer is at risk on a day when the last purchase is no older than this.
+    controls_per_treated
+        Pseudo-index dates drawn for each treated customer when the control is `no_contact`.
+    min_segment
+        Smallest number of treated, and of control units, for which a segment is read.
+    cost_per_treated
+        Cost of treating one unit, in currency; default: mean cost of the treated contacts, where known.
+    series
+        Length of one step of an interrupted series, an event study or a synthetic control.
+    sequential
+        The experiment is read while it runs: intervals become always-valid, narrowest at this planned
+        number of units.
+    """
+
+    name: str = Field(min_length=1)
+    design: Design
+    treatment: Treatment = Field(default_factory=Treatment)
+    control: Control | None = None
+    table: UnitSource | None = None
+    outcomes: tuple[str, ...] = Field(min_length=1)
+    covariates: tuple[str, ...] = ()
+    before: dict[str, str] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+    landmark_days: int = Field(default=30, ge=0)
+    follow_up_days: int = Field(default=180, ge=1)
+    washout_days: int = Field(default=90, ge=0)
+    at_risk_days: int = Field(default=365, ge=1)
+    controls_per_treated: int = Field(default=3, ge=1)
+    min_segment: int = Field(default=100, ge=10)
+    cost_per_treated: float | None = Field(default=None, ge=0)
+    series: Literal["day", "week", "month"] = "week"
+    sequential: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> EffectDesign:
+        for problem in _missing(self):
+            raise ValueError(f'effect "{self.name}": {problem}')
+        return self
+
+    @property
+    def treatment_label(self) -> str:
+        """The treatment in words, for the `effects` table."""
+        treatment = self.treatment
+        words = [word for word in (treatment.group, treatment.channel, treatment.kind) if word]
+        if treatment.proactive is not None:
+            words.insert(0, "proactive" if treatment.proactive else "reactive")
+        words += [word for word in (treatment.direction, treatment.campaign) if word]
+        if treatment.first_response_minutes is not None:
+            words.append(f"first response within {treatment.first_response_minutes:g} minutes")
+        elif self.design == "landmark" and self.control == "unanswered":
+            words.append("answered")
+        if treatment.intervention:
+            words.append(treatment.intervention)
+        return " ".join(words) or ("treated" if self.design == "randomised" else "any contact")
+
+    @property
+    def control_label(self) -> str:
+        """The control in words, for the `effects` table."""
+        labels = {"slower": "answered later", "unanswered": "not answered", "no_contact": "no contact"}
+        if self.treatment.control is not None:
+            return self.treatment.control
+        if self.control is not None:
+            return labels[self.control]
+        others = {
+            "interrupted_series": "continued trend",
+            "synthetic_control": "weighted other channels",
+            "dose": "one contact fewer",
+            "matched_before_after": "matched customers",
+            "time_varying": "not yet contacted",
+            "tracked": "untracked customers",
+            "ever_contacted": "never contacted",
+        }
+        return others.get(self.design, "control")
+
+
+def _missing(design: EffectDesign) -> list[str]:
+    """What a design lacks to be estimated, in words that say what to write."""
+    treatment = design.treatment
+    problems = []
+    if design.design == "landmark" and design.control is None:
+        problems.append(
+            f"a landmark needs control = one of {', '.join(CONTROLS)}; everybody else is no comparison, "
+            "because customers have to stay long enough to be contacted"
+        )
+    if design.control == "slower" and treatment.first_response_minutes is None:
+        problems.append('control = "slower" needs treatment.first_response_minutes')
+    if design.design == "randomised" and treatment.control is None:
+        problems.append("a randomised design needs treatment.control, the name of the control arm")
+    if design.design == "randomised" and design.table is not None and treatment.column is None:
+        problems.append("a design on a table needs treatment.column, the column that holds the arm")
+    if treatment.column is not None and design.table is None:
+        problems.append("treatment.column needs a table = { path = … } to look in")
+    return problems

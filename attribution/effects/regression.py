@@ -1,0 +1,147 @@
+"""Least squares with robust errors: the arithmetic shared by several designs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["OlsFit", "cluster_sums", "drop_collinear", "fit_lin", "fit_ols", "mean_difference", "mean_error"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OlsFit:
+    """A least-squares fit.
+
+    Attributes
+    ----------
+    coefficients : shape (K,)
+    covariance : shape (K, K)
+        Robust: HC2, or CR1 when clusters were given.
+    residuals : shape (N,)
+    dof
+        N minus the rank.
+    """
+
+    coefficients: Vector
+    covariance: Matrix
+    residuals: Vector
+    dof: int
+
+    @property
+    def std_errors(self) -> Vector:
+        """Robust standard errors, shape (K,)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+
+def fit_ols(
+    design: Matrix,
+    outcome: Vector,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    weights: Vector | None = None,
+) -> OlsFit:
+    """Least squares of `outcome` (N,) on `design` (N, K).
+
+    Errors are HC2 (MacKinnon & White 1985, eq. 7), or CR1 by `clusters` (N,) (Liang & Zeger 1986); `weights`
+    are analytic. Collinear columns share a minimum-norm coefficient.
+    """
+    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
+    scaled, target = design * root[:, None], outcome * root
+    bread = np.linalg.pinv(scaled.T @ scaled, hermitian=True)
+    coefficients = bread @ (scaled.T @ target)
+    residuals = target - scaled @ coefficients
+    dof = len(outcome) - int(np.linalg.matrix_rank(scaled.T @ scaled, hermitian=True))
+    if clusters is None:
+        leverage = np.minimum(np.einsum("ij,jk,ik->i", scaled, bread, scaled), 1 - 1e-9)
+        scores = scaled * (residuals / np.sqrt(1 - leverage))[:, None]
+        factor = 1.0
+    else:
+        scores = cluster_sums(scaled * residuals[:, None], clusters)
+        groups = len(scores)
+        factor = groups / max(groups - 1, 1) * (len(outcome) - 1) / max(dof, 1)
+    covariance = factor * bread @ (scores.T @ scores) @ bread
+    return OlsFit(
+        coefficients=coefficients,
+        covariance=covariance,
+        residuals=outcome - design @ coefficients,
+        dof=dof,
+    )
+
+
+def cluster_sums(values: Matrix, clusters: NDArray[np.int64]) -> Matrix:
+    """Sums of the rows of `values` (N, K) within each of the G clusters, shape (G, K)."""
+    _, codes = np.unique(clusters, return_inverse=True)
+    sums = np.zeros((codes.max() + 1, values.shape[1]))
+    np.add.at(sums, codes, values)
+    return sums
+
+
+def mean_error(influence: Vector, clusters: NDArray[np.int64] | None = None) -> float:
+    """Standard error of a mean whose influence values are given, shape (N,); summed within clusters first."""
+    centred = influence - influence.mean()
+    if clusters is None:
+        return float(np.sqrt(centred @ centred / (len(centred) - 1) / len(centred)))
+    sums = cluster_sums(centred[:, None], clusters)[:, 0]
+    groups = len(sums)
+    return float(np.sqrt(groups / max(groups - 1, 1) * (sums @ sums)) / len(centred))
+
+
+def mean_difference(outcome: Vector, treated: NDArray[np.bool_]) -> tuple[float, float]:
+    """Difference in means, treated minus control, and its standard error (Neyman 1923)."""
+    y1, y0 = outcome[treated], outcome[~treated]
+    error = np.sqrt(y1.var(ddof=1) / len(y1) + y0.var(ddof=1) / len(y0))
+    return float(y1.mean() - y0.mean()), float(error)
+
+
+def drop_collinear(covariates: Matrix) -> Matrix:
+    """Centred and scaled covariates without constant or collinear columns, shape (N, K' <= K).
+
+    A column goes when it adds less than 1e-6 of its variance to the columns before it.
+    """
+    kept = np.empty((len(covariates), 0))
+    basis = np.empty((len(covariates), 0))
+    for column in covariates.T:
+        centred = column - column.mean()
+        scale = np.sqrt(centred @ centred / max(len(column), 1))
+        if scale <= 1e-12 * max(1.0, float(np.abs(column).max(initial=0.0))):
+            continue
+        centred = centred / scale
+        rest = centred - basis @ (basis.T @ centred)
+        norm = np.sqrt(rest @ rest)
+        if norm**2 > 1e-6 * len(column):
+            kept = np.column_stack([kept, centred])
+            basis = np.column_stack([basis, rest / norm])
+    return kept
+
+
+def fit_lin(
+    outcome: Vector,
+    treated: NDArray[np.bool_],
+    covariates: Matrix,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+) -> tuple[float, float, int]:
+    """Effect, standard error and degrees of freedom of the interacted regression of Lin (2013).
+
+    y on 1, T, X - mean(X) and T (X - mean(X)): the coefficient of T is the mean effect, and adjustment cannot
+    hurt asymptotic precision even when the regression is wrong.
+    """
+    centred = drop_collinear(covariates)
+    t = treated.astype(float)
+    design = np.column_stack([np.ones(len(t)), t, centred, centred * t[:, None]])
+    fit = fit_ols(design, outcome, clusters=clusters)
+    error = float(fit.std_errors[1])
+    if centred.shape[1]:
+        error = float(np.hypot(error, _centring_error(fit, centred, clusters)))
+    return float(fit.coefficients[1]), error, fit.dof
+
+
+def _centring_error(fit: OlsFit, centred: Matrix, clusters: NDArray[np.int64] | None) -> float:
+    """Error added by centring at the sample's means instead of the population's, when effects vary with X."""
+    slopes = fit.coefficients[2 + centred.shape[1] :]
+    return mean_error(centred @ slopes, clusters)

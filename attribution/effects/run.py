@@ -1,0 +1,140 @@
+"""estimate_effects: every configured design, each with its own seed, each listed whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from attribution.effects.design import EffectDesign
+from attribution.effects.effect import Effect
+from attribution.effects.findings import EffectsResult, Findings, collect_findings
+from attribution.effects.randomised import estimate_randomised
+from attribution.effects.segments import segment_margins
+from attribution.effects.units import read_units
+from histories.errors import TributaryError
+
+__all__ = ["EffectTables", "Setting", "estimate_effect", "estimate_effects"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectTables:
+    """The histories that designs are estimated from; None where a company has no such table."""
+
+    touchpoints: pl.LazyFrame | None = None
+    purchases: pl.LazyFrame | None = None
+    customers: pl.LazyFrame | None = None
+    cases: pl.LazyFrame | None = None
+    assignments: pl.LazyFrame | None = None
+    interventions: pl.LazyFrame | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What every design is estimated under.
+
+    Attributes
+    ----------
+    base_dir
+        Folder that paths of `table` are relative to.
+    observation_end
+        Last observed day; follow-up has to end by it.
+    gross_margin
+        Margin per unit of revenue, for money held against cost.
+    """
+
+    tables: EffectTables
+    base_dir: Path
+    observation_end: date | None
+    gross_margin: float | None
+
+
+def estimate_effects(
+    designs: Sequence[EffectDesign],
+    *,
+    tables: EffectTables | None = None,
+    base_dir: Path = Path(),
+    observation_end: date | None = None,
+    gross_margin: float | None = None,
+    seed: int = 0,
+) -> EffectsResult:
+    """All effects of all designs, in their order.
+
+    A design that cannot be estimated is listed too: without a figure, `supported` false, and the reason in
+    words. Designs do not share randomness: adding one changes no other.
+    """
+    setting = Setting(
+        tables=tables or EffectTables(),
+        base_dir=base_dir,
+        observation_end=observation_end,
+        gross_margin=gross_margin,
+    )
+    return collect_findings(_find(design, setting, seed) for design in designs)
+
+
+def estimate_effect(
+    design: EffectDesign,
+    *,
+    tables: EffectTables | None = None,
+    base_dir: Path = Path(),
+    observation_end: date | None = None,
+    gross_margin: float | None = None,
+    seed: int = 0,
+) -> EffectsResult:
+    """The effects of one design; like `estimate_effects`, but an error is raised, not listed."""
+    setting = Setting(
+        tables=tables or EffectTables(),
+        base_dir=base_dir,
+        observation_end=observation_end,
+        gross_margin=gross_margin,
+    )
+    return collect_findings([_estimate(design, setting, seed)])
+
+
+def _find(design: EffectDesign, setting: Setting, seed: int) -> Findings:
+    """The findings of one design; its refusal when it cannot be estimated."""
+    try:
+        return _estimate(design, setting, seed)
+    except TributaryError as error:
+        return refused_findings(design, str(error))
+
+
+def _estimate(design: EffectDesign, setting: Setting, seed: int) -> Findings:
+    """The findings of one design, with the segments' margins."""
+    rng = np.random.default_rng([seed, *design.name.encode()])
+    found = _ESTIMATORS[design.design](design, setting, rng)
+    cost = design.cost_per_treated if design.cost_per_treated is not None else found.cost_per_treated
+    margins = segment_margins(found.effects, gross_margin=setting.gross_margin, cost_per_treated=cost)
+    return replace(found, pictures={**found.pictures, "segment_margins": margins})
+
+
+def refused_findings(design: EffectDesign, reason: str) -> Findings:
+    """One row per outcome that says why there is no figure."""
+    effects = tuple(
+        Effect(
+            name=design.name,
+            treatment=design.treatment_label,
+            control=design.control_label,
+            outcome=outcome,
+            design=design.design,
+            estimator="none",
+            estimand="none",
+            supported=False,
+            reason=reason,
+        )
+        for outcome in design.outcomes
+    )
+    return Findings(effects=effects)
+
+
+def _randomised(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
+    return estimate_randomised(read_units(design, setting.base_dir), design, rng=rng)
+
+
+_ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Findings]] = {
+    "randomised": _randomised,
+}

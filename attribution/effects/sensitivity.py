@@ -1,0 +1,147 @@
+"""How strong would a hidden cause have to be? E-value, robustness value, omitted-variable bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "OmittedVariable",
+    "bias_bounds",
+    "bound_omitted_variable",
+    "e_value",
+    "effect_e_value",
+    "robustness_value",
+]
+
+Vector = NDArray[np.float64]
+
+
+def e_value(risk_ratio: float) -> float:
+    """E-value of a risk ratio (VanderWeele & Ding 2017, eq. 1); 1 means that nothing is needed.
+
+    >>> round(e_value(3.9), 2), e_value(1.0)
+    (7.26, 1.0)
+    """
+    if not np.isfinite(risk_ratio) or risk_ratio <= 0:
+        return float("nan")
+    ratio = max(risk_ratio, 1 / risk_ratio)
+    return float(ratio + np.sqrt(ratio * (ratio - 1)))
+
+
+def effect_e_value(estimate: float, outcome: Vector, control: NDArray[np.bool_]) -> float | None:
+    """E-value of a mean effect: by the risk ratio of a share, else by exp(0.91 effect / sd)."""
+    base = float(outcome[control].mean())
+    if set(np.unique(outcome)) <= {0.0, 1.0}:
+        treated = base + estimate
+        value = e_value(treated / base) if base > 0 and treated > 0 else float("nan")
+    else:
+        scale = float(outcome.std(ddof=1))
+        value = (
+            e_value(float(np.exp(np.clip(0.91 * estimate / scale, -50, 50)))) if scale > 0 else float("nan")
+        )
+    return value if np.isfinite(value) else None
+
+
+def robustness_value(t_statistic: float, dof: int) -> float:
+    """Robustness value RV_1 of Cinelli & Hazlett (2020, eq. 18), between 0 and 1.
+
+    >>> round(robustness_value(4.18, 783), 3)
+    0.139
+    """
+    f2 = t_statistic**2 / max(dof, 1)
+    return float(0.5 * (np.sqrt(f2**2 + 4 * f2) - f2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OmittedVariable:
+    """What a hidden cause as strong as the strongest observed covariate would do.
+
+    Attributes
+    ----------
+    covariate
+        The yardstick: the covariate that explains most of both treatment and outcome.
+    partial_r2_treatment, partial_r2_outcome
+        Share of the residual variance that such a hidden cause would explain.
+    bias
+        Largest change of the estimate, in the outcome's unit.
+    adjusted
+        The estimate moved towards zero by that bias.
+    """
+
+    covariate: str
+    partial_r2_treatment: float
+    partial_r2_outcome: float
+    bias: float
+    adjusted: float
+
+
+def bias_bounds(r2_treatment: float, r2_outcome: float) -> tuple[float, float]:
+    """Partial R2 with treatment and with outcome of a hidden cause as strong as an observed covariate.
+
+    `r2_treatment` is the covariate's partial R2 with the treatment, `r2_outcome` with the outcome given the
+    treatment (Cinelli & Hazlett 2020, eq. 20 and 21 with k = 1). A covariate too strong for such a cause to
+    exist gives (1, 1).
+
+    >>> [round(r, 3) for r in bias_bounds(0.00908, 0.10903)]
+    [0.009, 0.125]
+    """
+    if r2_treatment >= 0.5 or r2_outcome >= 1:
+        return 1.0, 1.0
+    odds = r2_treatment / (1 - r2_treatment)
+    shared = odds**2
+    with_outcome = (1 + np.sqrt(shared)) ** 2 / (1 - shared) * r2_outcome / (1 - r2_outcome)
+    return float(odds), float(min(with_outcome, 1.0))
+
+
+def bound_omitted_variable(
+    estimate: float,
+    outcome: Vector,
+    treated: NDArray[np.bool_],
+    covariates: NDArray[np.float64],
+    names: tuple[str, ...],
+) -> OmittedVariable | None:
+    """What a hidden cause as strong as the worst observed covariate would do to the estimate.
+
+    Bias = se sqrt(dof) sqrt(r_y r_d / (1 - r_d)), se and dof of the linear regression (Cinelli & Hazlett
+    2020, eq. 14). None without covariates.
+    """
+    t = treated.astype(float)
+    design = np.column_stack([np.ones(len(t)), covariates])
+    with_treatment = _classical_t(design, t)[1:]
+    full = _classical_t(np.column_stack([t, design]), outcome)
+    dof = max(len(t) - design.shape[1] - 1, 1)
+    scale = _treatment_scale(design, t, outcome)
+    worst: OmittedVariable | None = None
+    for name, t_d, t_y in zip(names, with_treatment, full[2:], strict=True):
+        r_d, r_y = bias_bounds(t_d**2 / (t_d**2 + dof), t_y**2 / (t_y**2 + dof))
+        bias = float(scale * np.sqrt(r_y * r_d / max(1 - r_d, 1e-9)))
+        if worst is None or bias > worst.bias:
+            worst = OmittedVariable(
+                covariate=name,
+                partial_r2_treatment=r_d,
+                partial_r2_outcome=r_y,
+                bias=bias,
+                adjusted=estimate - float(np.sign(estimate)) * bias,
+            )
+    return worst
+
+
+def _classical_t(design: NDArray[np.float64], outcome: Vector) -> Vector:
+    """Each coefficient over its classical standard error, shape (K,); 0 where it has none."""
+    bread = np.linalg.pinv(design.T @ design, hermitian=True)
+    coefficients = bread @ (design.T @ outcome)
+    residuals = outcome - design @ coefficients
+    variance = residuals @ residuals / max(len(outcome) - design.shape[1], 1)
+    errors = np.sqrt(np.maximum(np.diag(bread) * variance, 0.0))
+    return np.asarray(np.divide(coefficients, errors, out=np.zeros_like(coefficients), where=errors > 0))
+
+
+def _treatment_scale(design: NDArray[np.float64], t: Vector, outcome: Vector) -> float:
+    """Se times sqrt(dof) of the treatment: sd of the outcome's over sd of the treatment's residual."""
+    rest = t - design @ np.linalg.lstsq(design, t, rcond=None)[0]
+    both = np.column_stack([t, design])
+    residual = outcome - both @ np.linalg.lstsq(both, outcome, rcond=None)[0]
+    return float(np.sqrt(residual @ residual / max(rest @ rest, 1e-12)))

@@ -1,0 +1,218 @@
+"""Units: one row per unit, as arrays, whatever table they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from attribution.effects.design import EffectDesign
+from histories.errors import ConfigError, DataError, SchemaError, nearest
+
+__all__ = ["Units", "encode_covariates", "read_units", "units_from_frame"]
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """N units, each with an arm, outcomes and what was known before.
+
+    Attributes
+    ----------
+    arm : shape (N,)
+        Name of the arm; unequal names are unequal treatments.
+    outcomes
+        Name to values, shape (N,); NaN where the outcome was not observed.
+    covariates : shape (N, K)
+        Numeric, complete, all known before the start.
+    covariate_names
+        K names; a category shows as `region=north`.
+    before
+        Outcome to the same metric before the start, shape (N,).
+    placebos
+        Outcome to a metric before the start that the covariates do not contain, shape (N,).
+    segments
+        Segment column to labels, shape (N,).
+    clusters : shape (N,) or None
+        Whom a row belongs to, when one customer can have several rows.
+    costs : shape (N,) or None
+        Cost of treating the unit, in currency; NaN where unknown.
+    """
+
+    arm: NDArray[np.str_]
+    outcomes: Mapping[str, Vector]
+    covariates: NDArray[np.float64]
+    covariate_names: tuple[str, ...] = ()
+    before: Mapping[str, Vector] = field(default_factory=dict)
+    placebos: Mapping[str, Vector] = field(default_factory=dict)
+    segments: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    clusters: NDArray[np.int64] | None = None
+    costs: Vector | None = None
+
+    def __len__(self) -> int:
+        return len(self.arm)
+
+    def where(self, mask: NDArray[np.bool_]) -> Units:
+        """The units that `mask` (N,) selects."""
+        return Units(
+            arm=self.arm[mask],
+            outcomes={name: values[mask] for name, values in self.outcomes.items()},
+            covariates=self.covariates[mask],
+            covariate_names=self.covariate_names,
+            before={name: values[mask] for name, values in self.before.items()},
+            placebos={name: values[mask] for name, values in self.placebos.items()},
+            segments={name: labels[mask] for name, labels in self.segments.items()},
+            clusters=None if self.clusters is None else self.clusters[mask],
+            costs=None if self.costs is None else self.costs[mask],
+        )
+
+
+def read_units(design: EffectDesign, base_dir: Path = Path()) -> Units:
+    """The table of a design with one row per unit, read and checked.
+
+    `table.path` is CSV or Parquet (file, folder or glob), relative to `base_dir`.
+
+    Raises
+    ------
+    ConfigError
+        When the table does not exist.
+    SchemaError
+        When a column is missing or an outcome is not numeric.
+    DataError
+        When a unit has several rows, or the control arm is not in the table.
+    """
+    if design.table is None or design.treatment.column is None:
+        raise ConfigError(f'effect "{design.name}": no table = {{ path = … }} and treatment.column given')
+    path = base_dir / design.table.path
+    if path.suffix in {".csv", ".txt", ".tsv", ".gz"}:
+        lazy = pl.scan_csv(path, separator=design.table.separator, infer_schema_length=None)
+    else:
+        lazy = pl.scan_parquet(path)
+    try:
+        frame = lazy.collect()
+    except (FileNotFoundError, pl.exceptions.ComputeError) as error:
+        raise ConfigError(f'effect "{design.name}": cannot read {design.table.path} ({error})') from error
+    renames = {theirs: ours for ours, theirs in design.table.columns.items()}
+    _require(frame, renames, f'effect "{design.name}", {design.table.path}')
+    return units_from_frame(frame.rename(renames), design)
+
+
+def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
+    """Units of a frame with one row per unit; needs the design's arm, outcome, covariate and segment columns.
+
+    Rows without an arm are left out.
+    """
+    place = f'effect "{design.name}"'
+    column = design.treatment.column or "arm"
+    before = _before_columns(frame.columns, design)
+    named = (column, *design.outcomes, *design.covariates, *before.values(), *design.segments)
+    _require(frame, named, place)
+    if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
+        raise DataError(
+            f"{place}: {repeated} of {frame.height} rows repeat a unit. A randomised table has one row per "
+            "assigned unit: sum the outcomes per unit first."
+        )
+    frame = frame.filter(pl.col(column).is_not_null())
+    arm = frame[column].cast(pl.String).to_numpy().astype(np.str_)
+    _require_arms(arm, design)
+    covariates, names = encode_covariates(frame, design.covariates)
+    before_values = {outcome: _numbers(frame, theirs, place) for outcome, theirs in before.items()}
+    return Units(
+        arm=arm,
+        outcomes={name: _numbers(frame, name, place) for name in design.outcomes},
+        covariates=covariates,
+        covariate_names=names,
+        before={name: v for name, v in before_values.items() if np.isfinite(v).all()},
+        segments={name: segment_labels(frame, name) for name in design.segments},
+    )
+
+
+def encode_covariates(
+    frame: pl.DataFrame, columns: Sequence[str], *, max_levels: int = 20
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Numeric covariates of shape (N, K) and their names.
+
+    A number keeps its value, with the mean and a flag where it is missing. A text becomes one column per
+    level but the commonest; levels beyond the `max_levels` commonest are one.
+    """
+    parts: list[Vector] = []
+    names: list[str] = []
+    for name in columns:
+        series = frame[name]
+        if series.dtype.is_temporal():
+            series = series.cast(pl.Date).to_physical()
+        if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+            values = series.cast(pl.Float64).fill_nan(None)
+            parts.append(values.fill_null(values.mean() or 0.0).to_numpy())
+            names.append(name)
+            if values.null_count():
+                parts.append(values.is_null().cast(pl.Float64).to_numpy())
+                names.append(f"{name}=missing")
+            continue
+        labels = segment_labels(frame, name)
+        levels, counts = np.unique(labels, return_counts=True)
+        for level in levels[np.argsort(-counts, kind="stable")][1:max_levels]:
+            parts.append((labels == level).astype(float))
+            names.append(f"{name}={level}")
+    matrix = np.column_stack(parts) if parts else np.empty((frame.height, 0))
+    return np.asarray(matrix, dtype=np.float64), tuple(names)
+
+
+def segment_labels(frame: pl.DataFrame, column: str, *, max_levels: int = 12) -> NDArray[np.str_]:
+    """Labels of a segment column, shape (N,); a number with many values is cut at its quartiles."""
+    series = frame[column]
+    if series.dtype.is_float() or (series.dtype.is_integer() and series.n_unique() > max_levels):
+        values = series.cast(pl.Float64).to_numpy()
+        edges = np.unique(np.nanquantile(values, [0.25, 0.5, 0.75]))
+        names = _quartile_names(edges)
+        labels = np.asarray(names)[np.searchsorted(edges, values, side="left").clip(0, len(edges))]
+        return np.where(np.isnan(values), "unknown", labels).astype(np.str_)
+    return series.cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_)
+
+
+def _quartile_names(edges: Vector) -> list[str]:
+    """One name per interval between the edges."""
+    inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    return [f"up to {edges[0]:g}", *inner, f"above {edges[-1]:g}"]
+
+
+def _before_columns(columns: Iterable[str], design: EffectDesign) -> dict[str, str]:
+    """For each outcome the column that is the same metric before the start, where there is one."""
+    have = set(columns)
+    found = dict(design.before)
+    for outcome in design.outcomes:
+        for name in (f"{outcome}_before", f"pre_{outcome}"):
+            if name in have:
+                found.setdefault(outcome, name)
+    return found
+
+
+def _numbers(frame: pl.DataFrame, name: str, place: str) -> Vector:
+    """A numeric column as floats, missing as NaN."""
+    series = frame[name]
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        raise SchemaError(f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag.')
+    return np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+
+
+def _require(frame: pl.DataFrame, columns: Iterable[str], place: str) -> None:
+    """Refuse a table that lacks a column, naming the nearest one."""
+    for name in columns:
+        if name not in frame.columns:
+            raise SchemaError(f'{place}: no column "{name}"; {nearest(name, frame.columns)}')
+
+
+def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:
+    """Refuse a table without the control arm, or with nothing beside it."""
+    found = [str(name) for name in np.unique(arm)]
+    for name in (design.treatment.control, *(design.treatment.arms or ())):
+        if name is not None and name not in found:
+            raise DataError(f'effect "{design.name}": no unit in arm "{name}"; {nearest(name, found)}')
+    if len(found) < 2:
+        raise DataError(f'effect "{design.name}": one arm only ({found[0] if found else "no rows"}).')

@@ -1,0 +1,241 @@
+"""Randomised experiments: the published mailing, arms, sample ratio, CUPED, sequential reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attribution.effects import EffectDesign, estimate_effect, estimate_effects
+from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, holm
+from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
+from attribution.effects.units import units_from_frame
+from histories.errors import DataError, SchemaError
+
+HILLSTROM = Path("../shared/data/hillstrom")
+needs_hillstrom = pytest.mark.skipif(
+    not HILLSTROM.exists(), reason="the public mailing data are read from ../shared/data, which is not here"
+)
+
+
+def mailing(**choices: object) -> EffectDesign:
+    entry = {
+        "name": "mailing test",
+        "design": "randomised",
+        "table": {"path": "hillstrom_email.parquet", "columns": {"unit": "customer_id"}},
+        "treatment": {"column": "segment", "control": "No E-Mail"},
+        "outcomes": ["visit", "conversion", "spend"],
+    }
+    return EffectDesign(**{**entry, **choices})
+
+
+def experiment(
+    n: int = 4000, *, effect: float = 1.0, seed: int = 3, arms: tuple[str, ...] = ("old", "new")
+) -> pl.DataFrame:
+    """y = 10 + 2 x + effect [arm new] + noise, with x measured before the start."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    arm = rng.permutation(np.resize(np.array(arms), n))
+    y = 10 + 2 * x + effect * (arm == "new") + rng.normal(size=n)
+    return pl.DataFrame({"unit": np.arange(n), "arm": arm, "y": y, "y_before": 2 * x, "x": x})
+
+
+def design(**choices: object) -> EffectDesign:
+    entry = {"name": "test", "design": "randomised", "treatment": {"control": "old"}, "outcomes": ["y"]}
+    return EffectDesign(**{**entry, **choices})
+
+
+def estimate(frame: pl.DataFrame, **choices: object) -> list[Effect]:
+    chosen = design(**choices)
+    found = estimate_randomised(units_from_frame(frame, chosen), chosen, rng=np.random.default_rng(0))
+    return list(found.effects)
+
+
+@needs_hillstrom
+@pytest.mark.parametrize(
+    ("treatment", "outcome", "estimate", "low", "high"),
+    [
+        ("(any)", "visit", 0.0609, 0.0554, 0.0663),
+        ("(any)", "conversion", 0.00495, 0.00355, 0.00636),
+        ("(any)", "spend", 0.597, 0.376, 0.817),
+        ("Mens E-Mail", "visit", 0.0766, 0.0766 - 1.96 * 0.0034, 0.0766 + 1.96 * 0.0034),
+        ("Womens E-Mail", "visit", 0.0452, 0.0452 - 1.96 * 0.0032, 0.0452 + 1.96 * 0.0032),
+        ("Mens E-Mail", "spend", 0.770, 0.770 - 1.96 * 0.145, 0.770 + 1.96 * 0.145),
+        ("Womens E-Mail", "spend", 0.424, 0.424 - 1.96 * 0.130, 0.424 + 1.96 * 0.130),
+    ],
+)
+def test_effects_of_the_mailing_match_the_published_experiment(treatment, outcome, estimate, low, high):
+    frame = estimate_effect(mailing(outcomes=[outcome]), base_dir=HILLSTROM).frame
+    row = frame.filter(pl.col("treatment") == treatment, estimator="difference_in_means").row(0, named=True)
+    figures = [row["estimate"], row["low"], row["high"]]
+    # published to three digits
+    assert figures == pytest.approx([estimate, low, high], rel=0.006)
+    assert row["supported"]
+
+
+@needs_hillstrom
+def test_adjusted_estimators_agree_with_the_difference_in_means_on_the_experiment():
+    covariates = ["history", "recency", "mens", "womens", "zip_code", "newbie", "channel"]
+    result = estimate_effect(mailing(covariates=covariates), base_dir=HILLSTROM)
+    by_estimator = result.frame.filter(treatment="(any)").pivot(
+        "estimator", index="outcome", values="estimate"
+    )
+    assert by_estimator["lin"].to_list() == pytest.approx(
+        by_estimator["difference_in_means"].to_list(), rel=0.01
+    )
+
+
+@needs_hillstrom
+def test_a_result_prints_each_effect_with_interval_and_sample_size():
+    text = str(estimate_effect(mailing(outcomes=["visit"]), base_dir=HILLSTROM))
+    assert "0.06088" in text
+    assert "[0.05544, 0.06633]" in text
+    assert "42,694" in text
+
+
+def test_intervals_cover_the_effect_in_nineteen_of_twenty_experiments():
+    covered = {"difference_in_means": 0, "cuped": 0, "lin": 0}
+    widths = dict.fromkeys(covered, 0.0)
+    for seed in range(100):
+        for effect in estimate(experiment(400, seed=seed), covariates=["x"]):
+            covered[effect.estimator] += effect.low <= 1.0 <= effect.high
+            widths[effect.estimator] += effect.high - effect.low
+    assert all(88 <= count <= 100 for count in covered.values()), covered
+    # y's variance is 5, of which the metric before explains 4
+    assert widths["cuped"] == pytest.approx(widths["difference_in_means"] / np.sqrt(5), rel=0.05)
+    assert widths["lin"] == pytest.approx(widths["cuped"], rel=0.05)
+
+
+def test_a_sample_ratio_mismatch_withholds_every_figure():
+    frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
+    effects = estimate(frame)
+    assert all(effect.estimate is None and not effect.supported for effect in effects)
+    assert "sample ratio mismatch" in effects[0].reason
+
+
+def test_planned_unequal_shares_are_no_mismatch():
+    frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
+    effects = estimate(frame, treatment={"control": "old", "shares": {"old": 0.526, "new": 0.474}})
+    assert effects[0].supported
+
+
+def test_a_metric_that_differed_before_the_start_is_no_evidence():
+    frame = experiment().with_columns(y_before=pl.col("y_before") + 0.8 * (pl.col("arm") == "new"))
+    first = estimate(frame)[0]
+    assert not first.supported
+    assert "already differed before the start" in first.reason
+    assert first.placebo_low > 0
+
+
+def test_covariates_that_predict_the_arm_are_no_random_assignment():
+    frame = experiment().with_columns(x=pl.col("x") + 0.5 * (pl.col("arm") == "new"))
+    assert "predict the arm" in estimate(frame, covariates=["x"])[0].reason
+
+
+def test_outcomes_missing_from_one_arm_are_no_evidence():
+    lost = (pl.col("arm") == "new") & (pl.col("unit") % 5 == 0)
+    frame = experiment().with_columns(y=pl.when(~lost).then("y"))
+    assert "y is missing for" in estimate(frame)[0].reason
+
+
+def test_a_handful_of_conversions_has_no_normal_interval():
+    frame = experiment().with_columns(y=(pl.col("unit") < 8).cast(pl.Int8))
+    assert "too few events" in estimate(frame)[0].reason
+
+
+def test_several_arms_are_read_with_holm_and_together_first():
+    frame = experiment(6000, arms=("old", "new", "other"))
+    chosen = design()
+    found = estimate_randomised(units_from_frame(frame, chosen), chosen, rng=np.random.default_rng(0))
+    assert [e.treatment for e in found.effects if e.estimator == "difference_in_means"] == [
+        "(any)",
+        "new",
+        "other",
+    ]
+    tests = found.pictures["tests"]
+    assert tests["hypothesis"].to_list() == ["new", "other"]
+    smallest = tests["p_value"].min()
+    assert tests["p_holm"].min() == pytest.approx(2 * smallest)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "adjusted"),
+    [([], []), ([0.04], [0.04]), ([0.01, 0.02, 0.03], [0.03, 0.04, 0.04]), ([0.5, 0.9], [1.0, 1.0])],
+)
+def test_holm_steps_down(p_values, adjusted):
+    assert holm(p_values) == pytest.approx(adjusted)
+
+
+def test_segments_are_read_with_one_global_test_and_the_small_ones_withheld():
+    frame = experiment(4000).with_columns(
+        region=pl.when(pl.col("unit") < 50).then(pl.lit("c")).otherwise(pl.lit("a"))
+    )
+    frame = frame.with_columns(
+        region=pl.when(pl.col("unit") > 2000).then(pl.lit("b")).otherwise("region"),
+        y=pl.col("y") + 2 * ((pl.col("unit") > 2000) & (pl.col("arm") == "new")),
+    )
+    chosen = design(segments=["region"])
+    found = estimate_randomised(units_from_frame(frame, chosen), chosen, rng=np.random.default_rng(0))
+    by_segment = {e.segment: e for e in found.effects if e.segment != "(all)"}
+    assert by_segment["region=b"].estimate - by_segment["region=a"].estimate == pytest.approx(2, abs=0.4)
+    assert by_segment["region=c"].estimate is None
+    assert "segment too small" in by_segment["region=c"].reason
+    global_test = found.pictures["tests"].filter(pl.col("test").str.starts_with("equal effects"))
+    assert global_test["p_value"][0] < 1e-6
+
+
+def test_cuped_leaves_the_effect_alone_when_the_metric_before_is_noise():
+    rng = np.random.default_rng(5)
+    y, noise, treated = rng.normal(size=2000), rng.normal(size=2000), np.arange(2000) % 2 == 0
+    assert np.std(cuped(y, noise, treated)) == pytest.approx(np.std(y), rel=0.01)
+
+
+def test_an_interval_read_after_every_batch_still_covers():
+    """A test without effect is read 100 times; the fixed interval excludes 0 at some reading far too often."""
+    fixed = anytime = 0
+    for seed in range(200):
+        x = np.random.default_rng(seed).normal(size=5000)
+        n = np.arange(50, 5001, 50)
+        mean, error = np.cumsum(x)[n - 1] / n, 1 / np.sqrt(n)
+        half = [anytime_half_width(e, int(k), 5000) for e, k in zip(error, n, strict=True)]
+        fixed += bool((np.abs(mean) > 1.96 * error).any())
+        anytime += bool((np.abs(mean) > half).any())
+    assert fixed > 60
+    assert anytime <= 10
+
+
+def test_a_sequential_design_has_wider_intervals():
+    fixed, always = estimate(experiment())[0], estimate(experiment(), sequential=4000)[0]
+    assert always.high - always.low > 1.4 * (fixed.high - fixed.low)
+    assert always.estimate == fixed.estimate
+
+
+def test_a_design_that_cannot_be_estimated_is_listed_with_its_reason():
+    result = estimate_effects([mailing(name="lost", table={"path": "missing.parquet"})])
+    (row,) = result.frame.filter(outcome="visit").rows(named=True)
+    assert row["supported"] is False
+    assert row["estimate"] is None
+    assert "cannot read missing.parquet" in row["reason"]
+
+
+def test_a_repeated_unit_is_refused():
+    frame = pl.concat([experiment(), experiment().head(3)])
+    with pytest.raises(DataError, match="3 of 4003 rows repeat a unit"):
+        units_from_frame(frame, design())
+
+
+def test_a_misspelt_outcome_names_the_nearest_column():
+    with pytest.raises(SchemaError, match='no column "y_befor"; did you mean "y_before"'):
+        units_from_frame(experiment(), design(outcomes=["y_befor"]))
+
+
+def test_an_unknown_control_arm_names_the_nearest_arm():
+    with pytest.raises(DataError, match='no unit in arm "olt"; did you mean "old"'):
+        units_from_frame(experiment(), design(treatment={"control": "olt"}))
+
+
+def test_the_effects_table_has_its_columns_and_types_even_when_empty():
+    assert effects_frame([]).schema == pl.Schema(EFFECTS_SCHEMA)
+    assert effects_frame(estimate(experiment())).schema == pl.Schema(EFFECTS_SCHEMA)
