@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from reports.context import ChartForm, Figure
 
-__all__ = ["PALETTE", "chart", "draw_svg"]
+__all__ = ["PALETTE", "chart", "draw_pdf", "draw_svg"]
 
 INK: Final = "#1d2733"
 MUTED: Final = "#6b7785"
@@ -27,6 +27,13 @@ def draw_svg(figure: Figure) -> str:
 
     svg = str(vl_convert.vegalite_to_svg(chart(figure).to_json(validate=False)))
     return svg[svg.index("<svg") :]
+
+
+def draw_pdf(figure: Figure) -> bytes:
+    """The figure as a one-page PDF of its own size."""
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_pdf(chart(figure).to_json(validate=False)))
 
 
 def chart(figure: Figure) -> Any:
