@@ -1,0 +1,131 @@
+"""What a reader should know of valid data: guests, refunds, equal rows, a cut history, very large customers."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from histories.links import count_equal_rows
+from histories.money import to_currency
+from histories.periods import DAYS_PER_MONTH
+from histories.staging import RULE, Staged
+
+__all__ = ["touchpoint_notes", "transaction_notes"]
+
+BUSINESS_MULTIPLE = 100
+"""A customer who spends this many times the median looks like a business."""
+
+TRUNCATION_MULTIPLE = 2.0
+"""New customers of the first month, against the mean of later months, that suggest a history cut at its start."""
+
+MONTHS_TO_COMPARE = 6
+
+_IS_VALID = pl.col(RULE).is_null()
+
+
+def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[str, ...]:
+    """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers."""
+    place = transactions.scanned.place
+    totals = _totals(transactions)
+    notes = []
+    if totals["guests"] and totals["revenue"]:
+        share = totals["guest_revenue"] / totals["revenue"]
+        notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
+    if totals["refunds"]:
+        amount = float(totals["refunded"]) / 10_000
+        notes.append(f"{place}: {totals['refunds']} valid rows are refunds, {amount:,.2f} in total.")
+    if "line_id" not in transactions.found:
+        equal = count_equal_rows(transactions)
+        if equal:
+            notes.append(
+                f"{place}: {equal} rows are equal to an earlier one. They are kept: only a repeated line_id is "
+                "a duplicate. Add line_id to have them checked."
+            )
+    notes += _history_notes(transactions, customers)
+    return tuple(notes)
+
+
+def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_customers: bool) -> tuple[str, ...]:
+    """Touches of people without a transaction, where no customers table says who is known."""
+    if transactions is None or has_customers:
+        return ()
+    buyers = transactions.frame.filter(_IS_VALID).select("customer_id").unique()
+    valid = touches.frame.filter(_IS_VALID)
+    unknown = valid.join(buyers, on="customer_id", how="anti").select(
+        pl.len(), pl.col("customer_id").n_unique().alias("people")
+    )
+    rows, people = unknown.collect().row(0)
+    if not rows:
+        return ()
+    return (
+        f"{touches.scanned.place}: {rows} touches belong to {people} people without any transaction. They are "
+        "kept as prospects; name inputs.customers to have unknown customers rejected.",
+    )
+
+
+def _totals(transactions: Staged) -> dict[str, int]:
+    is_guest = pl.col(RULE) == "guest"
+    usable = _IS_VALID | is_guest
+    amount = pl.col("amount")
+    return (
+        transactions.frame.select(
+            is_guest.sum().alias("guests"),
+            amount.filter(is_guest).sum().alias("guest_revenue"),
+            amount.filter(usable).sum().alias("revenue"),
+            (_IS_VALID & (amount < 0)).sum().alias("refunds"),
+            amount.filter(_IS_VALID & (amount < 0)).sum().alias("refunded"),
+        )
+        .collect()
+        .row(0, named=True)
+    )
+
+
+def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
+    buyers = (
+        transactions.frame.filter(_IS_VALID)
+        .group_by("customer_id")
+        .agg(pl.col("timestamp").min().alias("first"), to_currency(pl.col("amount").sum()).alias("spent"))
+        .collect()
+    )
+    if buyers.is_empty():
+        return []
+    found = (_truncation(transactions, buyers, customers), _business_size(transactions, buyers))
+    return [note for note in found if note is not None]
+
+
+def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:
+    start = buyers["first"].min()
+    ending = "Their frequency and age are understated: give a longer history, or leave such customers out of the fit."
+    if customers is not None and "acquired_at" in customers.found:
+        acquired = customers.frame.filter(_IS_VALID, pl.col("acquired_at") < pl.lit(start).dt.date())
+        before = int(acquired.select(pl.len()).collect().item())
+        if before:
+            return (
+                f"{transactions.scanned.place}: {before} customers were acquired before the history starts "
+                f"({start:%Y-%m-%d}). {ending}"
+            )
+        return None
+    month = ((pl.col("first") - pl.col("first").min()).dt.total_days() / DAYS_PER_MONTH).floor()
+    new = buyers.group_by(month.alias("month")).len().sort("month")["len"].to_list()
+    later = new[1:]
+    if len(later) < MONTHS_TO_COMPARE or new[0] < TRUNCATION_MULTIPLE * sum(later) / len(later):
+        return None
+    return (
+        f"{transactions.scanned.place}: {new[0]} customers first appear in the first month and "
+        f"{sum(later) / len(later):.0f} in a later one on average, "
+        f"so the history seems to start after they were acquired. {ending}"
+    )
+
+
+def _business_size(transactions: Staged, buyers: pl.DataFrame) -> str | None:
+    spent = buyers.filter(pl.col("spent") > 0)["spent"]
+    median = spent.median()
+    if median is None:
+        return None
+    large = spent.filter(spent > BUSINESS_MULTIPLE * float(median))  # type: ignore[arg-type]
+    if large.is_empty():
+        return None
+    return (
+        f"{transactions.scanned.place}: {len(large)} customers spent more than {BUSINESS_MULTIPLE} times the "
+        f"median and make {large.sum() / spent.sum():.1%} of the revenue. They look like businesses: consider a "
+        "segment of their own."
+    )

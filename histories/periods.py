@@ -1,0 +1,115 @@
+"""How time is counted and cut: months, the one split into calibration and holdout, calendar periods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import polars as pl
+
+from histories.errors import ConfigError
+
+__all__ = [
+    "DAYS_PER_MONTH",
+    "Period",
+    "PeriodName",
+    "Split",
+    "calendar_periods",
+    "days_in",
+    "split_calibration_holdout",
+]
+
+DAYS_PER_MONTH = 30.4375
+"""Days in a month everywhere: 365.25 / 12."""
+
+PeriodName = Literal["day", "week", "month", "quarter", "year"]
+_EVERY: dict[str, str] = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
+
+
+def days_in(unit: str) -> float:
+    """Days in a time unit.
+
+    >>> days_in("week"), days_in("month")
+    (7.0, 30.4375)
+    """
+    days = {"day": 1.0, "week": 7.0, "month": DAYS_PER_MONTH}
+    if unit not in days:
+        raise ConfigError(f'time unit "{unit}" is not known; allowed: day, week, month.')
+    return days[unit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The one cut of time.
+
+    Attributes
+    ----------
+    observation_end
+        Last day of the data.
+    calibration_end
+        Last day that validation may learn from; None when nothing is held out.
+    """
+
+    observation_end: date
+    calibration_end: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration_end is not None and self.calibration_end >= self.observation_end:
+            raise ConfigError(
+                f"calibration_end ({self.calibration_end}) must be before observation_end "
+                f"({self.observation_end}): what lies between is the holdout period."
+            )
+
+    @property
+    def holdout_days(self) -> int:
+        """Days after calibration_end up to and with observation_end; 0 when nothing is held out."""
+        return 0 if self.calibration_end is None else (self.observation_end - self.calibration_end).days
+
+
+def split_calibration_holdout(frame: pl.LazyFrame, split: Split) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Rows up to and with `calibration_end`, and rows after it, by their `timestamp`.
+
+    Split transactions *before* they are netted into purchases: then a refund counts from its own date, and
+    nothing of the holdout period is seen before it.
+    """
+    end = split.calibration_end or split.observation_end
+    is_seen = pl.col("timestamp").dt.date() <= end
+    in_time = frame.filter(pl.col("timestamp").dt.date() <= split.observation_end)
+    return in_time.filter(is_seen), in_time.filter(~is_seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A stretch of days; `end` is the first day after it."""
+
+    index: int
+    start: date
+    end: date
+
+
+def calendar_periods(start: date, end: date, period: PeriodName) -> tuple[Period, ...]:
+    """Calendar periods from the one that holds `start` to the one that holds `end`.
+
+    >>> [str(p.start) for p in calendar_periods(date(2026, 1, 15), date(2026, 3, 1), "month")]
+    ['2026-01-01', '2026-02-01', '2026-03-01']
+    """
+    first = pl.select(pl.lit(start).dt.truncate(_EVERY[period])).item()
+    last = pl.select(pl.lit(end).dt.truncate(_EVERY[period]).dt.offset_by(_EVERY[period])).item()
+    starts = pl.date_range(first, last, _EVERY[period], eager=True).to_list()
+    return tuple(
+        Period(index=index, start=begin, end=after)
+        for index, (begin, after) in enumerate(zip(starts[:-1], starts[1:], strict=True))
+    )
+
+
+def truncate_to(column: pl.Expr, period: str) -> pl.Expr:
+    """Start of the period that a time lies in."""
+    if period not in _EVERY:
+        raise ConfigError(f'period "{period}" is not known; allowed: {", ".join(_EVERY)}.')
+    return column.dt.truncate(_EVERY[period])
+
+
+def end_of_day(day: date) -> pl.Expr:
+    """First instant after a day, in microseconds."""
+    return pl.lit(day + timedelta(days=1)).cast(pl.Datetime("us"))

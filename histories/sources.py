@@ -1,0 +1,134 @@
+"""Where the input tables come from, who acts in a channel, and the limits of a run.
+
+These are the parts of the configuration that the histories need.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import ConfigDict, field_validator
+from pydantic.dataclasses import dataclass
+
+__all__ = ["Channel", "Limits", "TableSource", "table_source"]
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TableSource:
+    """One input table: where it is and how to read it.
+
+    Parameters
+    ----------
+    path
+        A file, folder, glob, Delta table or database address (``postgresql://...``); relative to the
+        configuration file.
+    format
+        ``auto`` judges by the name: ``.csv``, ``.txt``, ``.tsv`` (also ``.gz``), ``.parquet``, a folder with
+        ``_delta_log``, ``postgresql://``.
+    separator
+        One character, or ``whitespace`` for any run of blanks and tabs.
+    has_header
+        Without a header, ``columns`` gives positions; 1 is the first.
+    timestamp_format
+        Format of dates and times in text, in strftime's letters. ISO 8601 is read without it.
+    columns
+        Our column names to theirs.
+    zero_orders
+        ``drop``: a purchase of net 0 is none. ``count``: it is one.
+    query
+        For a database: the query; by default the whole table of the same name.
+    """
+
+    path: str
+    format: Literal["auto", "csv", "parquet", "delta", "postgresql"] = "auto"
+    separator: str = ","
+    has_header: bool = True
+    timestamp_format: str | None = None
+    columns: dict[str, str | int] | None = None
+    zero_orders: Literal["drop", "count"] = "drop"
+    query: str | None = None
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, separator: str) -> str:
+        if separator != "whitespace" and len(separator.encode()) != 1:
+            raise ValueError(f'separator is "{separator}"; allowed: one character, or "whitespace"')
+        return separator
+
+
+def table_source(entry: str | dict[str, Any]) -> TableSource:
+    """Source of an entry under ``[inputs]``: a bare path or a table of settings.
+
+    >>> table_source("orders.csv").path
+    'orders.csv'
+    """
+    return TableSource(path=entry) if isinstance(entry, str) else TableSource(**entry)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Channel:
+    """What is known of a channel beforehand.
+
+    Parameters
+    ----------
+    group
+        Channels with the same group share a subtotal; by default a channel is its own group.
+    origin
+        Who acts: the ``customer`` (proof of life) or the ``firm`` (only exposure).
+    credited
+        ``false`` for contacts that happen with the purchase itself, such as a redeemed coupon: they stay in
+        the history and earn no credit.
+    """
+
+    group: str | None = None
+    origin: Literal["customer", "firm"] | None = None
+    credited: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Limits:
+    """When a run stops, and how much memory it may plan with.
+
+    Parameters
+    ----------
+    max_rejected_share
+        Largest share of rejected rows in a table, 0 to 1.
+    memory
+        A number with KB, MB, GB or TB.
+    """
+
+    max_rejected_share: float = 0.01
+    memory: str = "2GB"
+
+    @field_validator("max_rejected_share")
+    @classmethod
+    def _share(cls, share: float) -> float:
+        if not 0 <= share <= 1:
+            raise ValueError(f"max_rejected_share is {share}; allowed: 0 to 1")
+        return share
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, memory: str) -> str:
+        memory_bytes(memory)
+        return memory
+
+    @property
+    def bytes(self) -> int:
+        """Memory in bytes."""
+        return memory_bytes(self.memory)
+
+
+def memory_bytes(memory: str) -> int:
+    """Bytes of a text such as ``2GB``.
+
+    >>> memory_bytes("1.5 KB")
+    1536
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])i?B\s*", memory, flags=re.IGNORECASE)
+    if match is None:
+        raise ValueError(f'memory is "{memory}"; allowed: a number with KB, MB, GB or TB, e.g. "2GB"')
+    return int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
