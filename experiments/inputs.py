@@ -1,0 +1,82 @@
+"""The checked tables of a configuration, and how many rows each rule kept out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+from typing import Final
+
+import polars as pl
+
+from experiments.config import RunConfig
+from histories.errors import ConfigError
+from histories.ingest import ingest
+from histories.inputs import Inputs
+
+__all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
+
+ID_KEY: Final = "TRIBUTARY_ID_KEY"
+_DATED: Final = ("transactions", "touchpoints", "cases")
+
+
+def read_inputs(config: RunConfig) -> Inputs:
+    """Check every table that the configuration names.
+
+    Without `observation_end` the last day of the transactions (or else of the touchpoints, or cases) ends
+    the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms.
+
+    Raises
+    ------
+    ConfigError
+        When nothing is to be read at all.
+    DataError
+        When a table is refused.
+    """
+    if not config.inputs and not any(effect.table for effect in config.effects):
+        raise ConfigError(
+            f"{config.name}: the configuration names no input table. Add [inputs] with at least transactions."
+        )
+    key = os.environ.get(ID_KEY)
+    inputs = ingest(
+        {str(name): source for name, source in config.inputs.items()},
+        base_dir=config.base_dir,
+        observation_end=config.observation_end or dt.date.max,
+        timezone=config.timezone,
+        currency=config.currency,
+        channels=config.channels,
+        limits=config.limits,
+        id_key=key.encode() if key else None,
+    )
+    if config.observation_end is not None:
+        return inputs
+    return dataclasses.replace(inputs, observation_end=_last_day(inputs))
+
+
+def _last_day(inputs: Inputs) -> dt.date:
+    for name in _DATED:
+        if name in inputs.tables:
+            table = inputs.tables[name]
+            column = "opened_at" if name == "cases" else "timestamp"
+            latest = table.valid.select(pl.col(column).max()).collect().item()
+            if isinstance(latest, dt.datetime):
+                return latest.date()
+    return dt.date.today()
+
+
+def rows_by_rule(inputs: Inputs) -> pl.DataFrame:
+    """Rows read, valid, rejected and set aside.
+
+    Returns
+    -------
+    DataFrame
+        Columns table, outcome (read, valid, rejected, set aside), rule, rows.
+    """
+    rows: list[tuple[str, str, str | None, int]] = []
+    for name, table in inputs.tables.items():
+        rows.append((name, "read", None, table.rows_read))
+        rows += [(name, "rejected", rule, n) for rule, n in table.rejected_by_rule.items()]
+        rows += [(name, "set aside", rule, n) for rule, n in table.set_aside_by_rule.items()]
+        rows.append((name, "valid", None, table.rows_valid))
+    schema = {"table": pl.String, "outcome": pl.String, "rule": pl.String, "rows": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
