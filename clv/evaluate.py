@@ -1,0 +1,219 @@
+"""How good a forecast was: errors, ranking and calibration against what customers went on to do.
+
+A *forecast* is what a model, fitted on purchases up to an origin, expects of each customer between the origin and the
+end of a window; the *actual* is what they did. The metric that decides between models is the Poisson deviance per
+customer, which is smallest in expectation for the true mean; the others are there to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from clv.purchases.observations import FloatArray
+
+__all__ = [
+    "VALIDATION_SCHEMA",
+    "Forecast",
+    "compare_deviance",
+    "decile_of",
+    "decile_table",
+    "evaluate_forecast",
+    "metrics_of",
+    "poisson_deviance",
+    "validation_frame",
+]
+
+VALIDATION_SCHEMA: dict[str, type[pl.DataType]] = {
+    "origin": pl.Date,
+    "model": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n": pl.Int64,
+}
+
+#: Bootstrap samples behind each interval.
+RESAMPLES = 200
+#: A forecast of exactly nothing would make one purchase infinitely surprising.
+SMALLEST_RATE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What one model expected of each customer after one origin, and what they did.
+
+    Attributes
+    ----------
+    origin
+        Last day the model saw.
+    until
+        Last day of the window.
+    model
+        Name of the model.
+    predicted, actual
+        Purchases in the window, shape (n,), in one order of customers for all models of an origin.
+    predicted_revenue, actual_revenue
+        Revenue in the window, in currency, shape (n,); NaN without a spend model.
+    """
+
+    origin: date
+    until: date
+    model: str
+    predicted: FloatArray
+    actual: FloatArray
+    predicted_revenue: FloatArray
+    actual_revenue: FloatArray
+
+
+def poisson_deviance(predicted: FloatArray, actual: FloatArray) -> FloatArray:
+    """Twice the log-likelihood lost against a perfect forecast, by customer, shape (n,)."""
+    rate = np.maximum(predicted, SMALLEST_RATE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surprise = np.where(actual > 0, actual * np.log(actual / rate), 0.0)
+    return np.asarray(2.0 * (surprise - (actual - rate)), dtype=np.float64)
+
+
+def evaluate_forecast(forecast: Forecast, *, interval: float, rng: np.random.Generator) -> pl.DataFrame:
+    """Metrics of one forecast with bootstrap intervals over customers, in `VALIDATION_SCHEMA`.
+
+    Metrics: total_predicted, total_actual, total_error (share of the actual total), mae, rmse, correlation, rank
+    correlation (`spearman`), deviance, top_decile_share (share of all purchases made by the tenth of customers with
+    the highest forecast) and calibration_error (mean absolute error of the decile means, as a share of the mean);
+    with a spend model also revenue_predicted, revenue_actual and revenue_error.
+    """
+    point = metrics_of(forecast)
+    n = forecast.actual.size
+    tail = (1.0 - interval) / 2.0
+    samples = [metrics_of(_resample(forecast, rng.integers(0, n, n))) for _ in range(_resamples(n))]
+    rows = []
+    for metric, value in point.items():
+        drawn = np.array([sample[metric] for sample in samples])
+        low, high = (
+            np.nanquantile(drawn, [tail, 1.0 - tail]) if np.isfinite(drawn).any() else (np.nan, np.nan)
+        )
+        rows.append((forecast.origin, forecast.model, metric, value, float(low), float(high), n))
+    return validation_frame(rows)
+
+
+def validation_frame(rows: list[tuple[date, str, str, float, float, float, int]]) -> pl.DataFrame:
+    """Rows in `VALIDATION_SCHEMA`, with nulls where a figure does not exist."""
+    return pl.DataFrame(rows, schema=VALIDATION_SCHEMA, orient="row").with_columns(
+        pl.col("value", "low", "high").fill_nan(None)
+    )
+
+
+def _resamples(customers: int) -> int:
+    """Fewer bootstrap samples on large companies, whose intervals are narrow anyway."""
+    return RESAMPLES if customers <= 50_000 else max(20, RESAMPLES * 50_000 // customers)
+
+
+def _resample(forecast: Forecast, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Forecast:
+    """The same forecast for customers drawn with replacement."""
+    return Forecast(
+        origin=forecast.origin,
+        until=forecast.until,
+        model=forecast.model,
+        predicted=forecast.predicted[rows],
+        actual=forecast.actual[rows],
+        predicted_revenue=forecast.predicted_revenue[rows],
+        actual_revenue=forecast.actual_revenue[rows],
+    )
+
+
+def metrics_of(forecast: Forecast) -> dict[str, float]:
+    """The metrics of `evaluate_forecast` without intervals."""
+    predicted, actual = forecast.predicted, forecast.actual
+    error = predicted - actual
+    total = float(actual.sum())
+    order = np.argsort(-predicted, kind="stable")
+    groups = np.array_split(order, 10)
+    means = np.array([[predicted[g].mean(), actual[g].mean()] for g in groups if g.size])
+    metrics = {
+        "total_predicted": float(predicted.sum()),
+        "total_actual": total,
+        "total_error": float(error.sum()) / total if total else np.nan,
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "correlation": _correlation(predicted, actual),
+        "spearman": _correlation(_ranks(predicted), _ranks(actual)),
+        "deviance": float(poisson_deviance(predicted, actual).mean()),
+        "top_decile_share": float(actual[groups[0]].sum()) / total if total else np.nan,
+        "calibration_error": float(np.abs(means[:, 0] - means[:, 1]).mean() / actual.mean())
+        if total
+        else np.nan,
+    }
+    revenue = float(forecast.actual_revenue.sum())
+    if np.isfinite(forecast.predicted_revenue).all() and revenue > 0:
+        expected = float(forecast.predicted_revenue.sum())
+        metrics |= {
+            "revenue_predicted": expected,
+            "revenue_actual": revenue,
+            "revenue_error": expected / revenue - 1.0,
+        }
+    return metrics
+
+
+def decile_table(forecast: Forecast) -> pl.DataFrame:
+    """Forecast and actual by tenth of the customers, the highest forecasts in decile 1.
+
+    Columns: origin, model, decile, customers, predicted, actual (mean purchases per customer), predicted_revenue,
+    actual_revenue (mean per customer, in currency).
+    """
+    frame = pl.DataFrame(
+        {
+            "predicted": forecast.predicted,
+            "actual": forecast.actual,
+            "predicted_revenue": forecast.predicted_revenue,
+            "actual_revenue": forecast.actual_revenue,
+        }
+    )
+    decile = decile_of(forecast.predicted)
+    return (
+        frame.with_columns(decile=pl.Series(decile))
+        .group_by("decile")
+        .agg(
+            pl.len().cast(pl.Int64).alias("customers"),
+            pl.col("predicted", "actual", "predicted_revenue", "actual_revenue").mean().fill_nan(None),
+        )
+        .sort("decile")
+        .select(pl.lit(forecast.origin).alias("origin"), pl.lit(forecast.model).alias("model"), pl.all())
+    )
+
+
+def decile_of(value: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Tenth of the customers by value, 1 the highest; ties are broken by position. Shape (n,)."""
+    rank = np.empty(value.size, dtype=np.int64)
+    rank[np.argsort(-value, kind="stable")] = np.arange(value.size)
+    return np.asarray(rank * 10 // max(value.size, 1) + 1)
+
+
+def _correlation(a: FloatArray, b: FloatArray) -> float:
+    """Pearson's correlation, NaN when one side does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale > 0 else np.nan
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Ranks with ties at their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts - 1) / 2.0
+    return np.asarray(middle[inverse], dtype=np.float64)
+
+
+def compare_deviance(
+    best: FloatArray, other: FloatArray, *, interval: float, rng: np.random.Generator
+) -> Mapping[str, float]:
+    """Mean difference other - best of two deviances by customer, with its bootstrap interval."""
+    difference = other - best
+    n = difference.size
+    draws = [float(difference[rng.integers(0, n, n)].mean()) for _ in range(_resamples(n))]
+    tail = (1.0 - interval) / 2.0
+    low, high = np.quantile(draws, [tail, 1.0 - tail])
+    return {"value": float(difference.mean()), "low": float(low), "high": float(high)}

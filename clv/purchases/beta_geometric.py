@@ -1,0 +1,257 @@
+"""BG/NBD, MBG/NBD and their relatives for regular buyers: choices, fits and predictions.
+
+The arithmetic is in `clv.purchases.geometric`. All arrays of one call have one shape, times are in the unit of the
+summary that was fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import polars as pl
+from scipy import special
+
+from clv.purchases import geometric
+from clv.purchases.geometric import GeometricFamily, Levels
+from clv.purchases.maximum import Score, maximize
+from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.report import FitReport
+
+__all__ = ["BgCnbdFit", "BgNbd", "BgNbdFit", "GeometricFit", "MbgCnbdFit", "MbgNbd", "MbgNbdFit"]
+
+NAMES = ("r", "alpha", "a", "b")
+LOWER, UPPER = (1e-5, 1e-8, 1e-6, 1e-6), (1e4, 1e8, 1e4, 1e7)
+F = TypeVar("F", bound="GeometricFit")
+#: Rows of the sample on which the search starts.
+SCOUT_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometricFit:
+    """Fitted parameters. r and alpha shape the purchase rate; a and b the dropout probability.
+
+    Attributes
+    ----------
+    r, alpha
+        Purchase rates are gamma(r, alpha): mean r / alpha per time unit.
+    a, b
+        Dropout probabilities are beta(a, b): mean a / (a + b) per purchase.
+    report
+        Likelihood, sample size and covariance of the fit.
+    k
+        Erlang shape of the times between purchases.
+    """
+
+    name: ClassVar[str] = ""
+    birth: ClassVar[int] = 0
+    parameter_names: ClassVar[tuple[str, ...]] = NAMES
+
+    r: float
+    alpha: float
+    a: float
+    b: float
+    report: FitReport
+    k: int = 1
+
+    @property
+    def family(self) -> GeometricFamily:
+        """Which member of the family this is."""
+        return GeometricFamily(k=self.k, birth=self.birth)
+
+    @property
+    def model(self) -> str:
+        """Name of the model, as in the configuration."""
+        return self.name if self.k == 1 else f"{self.name}_{self.k}"
+
+    @property
+    def memoryless(self) -> bool:
+        """Whether the future of a living customer depends on frequency and T alone."""
+        return self.k == 1
+
+    def vector(self) -> FloatArray:
+        """The parameters in the order of `parameter_names`, shape (4,)."""
+        return np.array([self.r, self.alpha, self.a, self.b])
+
+    def with_vector(self, vector: FloatArray) -> Self:
+        """The same model at other parameters."""
+        r, alpha, a, b = map(float, vector)
+        return replace(self, r=r, alpha=alpha, a=a, b=b)
+
+    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T); 1 at frequency 0 when nobody leaves before a repeat purchase. Shape (n,)."""
+        return geometric.probability_alive(self.vector(), x, t_x, T, self.family)
+
+    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
+        alive = self.predict_alive(x, t_x, T)
+        return alive * geometric.purchases_alive(self.vector(), t, x, t_x, T, self.family)
+
+    def predict_purchases_alive(
+        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """The same, given alive at T; for k = 1 it does not depend on `t_x`. Shape (len(t), n)."""
+        return geometric.purchases_alive(self.vector(), t, x, t_x, T, self.family)
+
+    def predict_no_purchase(
+        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(no purchase in (T, T + t]), shape (n,)."""
+        bought = geometric.count_tail_alive(self.vector(), 1, np.asarray(t), x, t_x, T, self.family)
+        return 1.0 - self.predict_alive(x, t_x, T) * bought
+
+    def predict_count(
+        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
+        at_least, more = (
+            geometric.count_tail_alive(self.vector(), m, np.asarray(t), x, t_x, T, self.family)
+            for m in (n, n + 1)
+        )
+        alive = self.predict_alive(x, t_x, T)
+        return alive * (at_least - more) + (1.0 - alive) * (n == 0)
+
+    def predict_survival(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T + t) at the times `t`, shape (len(t), n)."""
+        alive = self.predict_alive(x, t_x, T)
+        return alive * geometric.survival_alive(self.vector(), t, x, T, self.family)
+
+    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase, given that one comes; NaN when it is unlikely to come at all.
+
+        Solves P(purchase within t | alive) = 1/2, which for k = 1 is t = (alpha + T) (2^(1 / (r + x)) - 1).
+        Shape (n,).
+        """
+        median = geometric.median_next_purchase(self.vector(), x, t_x, T, self.family)
+        return np.where(self.predict_alive(x, t_x, T) < 0.5, np.nan, median)
+
+    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases after T, discounted continuously at `rate` per time unit], for ever. Shape (n,)."""
+        alive = self.predict_alive(x, t_x, T)
+        return alive * geometric.residual_alive(self.vector(), rate, x, T, self.family)
+
+    def expected_purchases(self, t: FloatArray) -> FloatArray:
+        """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
+        zero = np.zeros(1)
+        born = self.b / (self.a + self.b) if self.birth else 1.0
+        return born * geometric.purchases_alive(self.vector(), t, zero, zero, zero, self.family)[:, 0]
+
+    def simulate_alive(
+        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
+    ) -> FloatArray:
+        """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
+        rate = rng.standard_gamma(self.r + self.k * x) / (self.alpha + T)
+        dropout = np.clip(rng.beta(self.a, self.b + x + self.birth), 1e-12, 1.0)
+        stages = rng.poisson(np.minimum(rate * t, 1e12))
+        return np.minimum(rng.geometric(dropout), stages // self.k).astype(np.float64)
+
+    def scorer(self, data: Observations) -> Score:
+        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+        levels, family = Levels.of(data), self.family
+        return lambda vector: geometric.score(vector, data, levels, family)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        parameters = dict(zip(NAMES, map(float, self.vector()), strict=True))
+        return {"model": self.model, "k": self.k, "parameters": parameters, "report": self.report.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `to_dict`."""
+        return cls(**fields["parameters"], k=int(fields["k"]), report=FitReport.from_dict(fields["report"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BgNbdFit(GeometricFit):
+    """A fitted BG/NBD model."""
+
+    name: ClassVar[str] = "bg_nbd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MbgNbdFit(GeometricFit):
+    """A fitted MBG/NBD model: a customer may leave right after the first purchase."""
+
+    name: ClassVar[str] = "mbg_nbd"
+    birth: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BgCnbdFit(GeometricFit):
+    """A fitted BG/CNBD-k model: BG/NBD with Erlang-k times between purchases."""
+
+    name: ClassVar[str] = "bg_cnbd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MbgCnbdFit(GeometricFit):
+    """A fitted MBG/CNBD-k model: MBG/NBD with Erlang-k times between purchases."""
+
+    name: ClassVar[str] = "mbg_cnbd"
+    birth: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BgNbd:
+    """Choices for the BG/NBD purchase model of Fader, Hardie & Lee (2005)."""
+
+    penalizer: float = 0.0
+
+    def fit(self, summary: pl.DataFrame | Observations) -> BgNbdFit:
+        """Estimate r, alpha, a, b by maximum likelihood.
+
+        Raises
+        ------
+        ConvergenceError
+            When no maximum is found; the message names the remedy.
+        """
+        return _fit(BgNbdFit, summary, penalizer=self.penalizer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MbgNbd:
+    """Choices for the MBG/NBD purchase model of Batislam, Denizel & Filiztekin (2007)."""
+
+    penalizer: float = 0.0
+
+    def fit(self, summary: pl.DataFrame | Observations) -> MbgNbdFit:
+        """Estimate r, alpha, a, b by maximum likelihood; raises `ConvergenceError`."""
+        return _fit(MbgNbdFit, summary, penalizer=self.penalizer)
+
+
+def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: float, k: int = 1) -> F:
+    """Fit one member of the family in rescaled time, and report it in the user's."""
+    data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
+    unscored = kind(r=1.0, alpha=1.0, a=1.0, b=1.0, k=k, report=UNFITTED)
+    factor = 1.0 / float(data.T.max())
+    scaled = data.rescale_time(factor)
+    scout = scaled.sample(SCOUT_ROWS, rng=np.random.default_rng(0)) if scaled.size > 2 * SCOUT_ROWS else None
+    best = maximize(
+        unscored.scorer(scaled),
+        names=NAMES,
+        starts=_starts(scaled, k),
+        lower=LOWER,
+        upper=UPPER,
+        customers=data.customers,
+        subject=f"{unscored.model} on {data.customers:.0f} customers",
+        sample_score=None if scout is None else unscored.scorer(scout),
+        sample_customers=0.0 if scout is None else scout.customers,
+        penalizer=penalizer,
+    )
+    vector = best.parameters / np.array([1.0, factor, 1.0, 1.0])
+    log_likelihood = unscored.scorer(data)(vector)[0] - float(
+        data.weights @ data.frequency
+    ) * special.gammaln(k)
+    report = FitReport.from_maximum(best, log_likelihood=float(log_likelihood), customers=data.customers)
+    return replace(unscored.with_vector(vector), report=report)
+
+
+def _starts(data: Observations, k: int) -> list[tuple[float, float, float, float]]:
+    """Two starting points with the mean purchase rate of the data: diverse and alike customers."""
+    rate = k * max(float(data.weights @ data.frequency), 1.0) / float(data.weights @ data.T)
+    return [(0.5, 0.5 / rate, 0.8, 2.5), (4.0, 4.0 / (2.0 * rate), 0.5, 8.0)]
+
+
+UNFITTED = FitReport(log_likelihood=float("nan"), customers=0, covariance=None)

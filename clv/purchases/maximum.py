@@ -1,0 +1,232 @@
+"""Maximum likelihood for a handful of positive parameters, with analytic gradients.
+
+Parameters live on the log scale inside a box. A bounded quasi-Newton search on a sample of the rows finds the
+neighbourhood; Newton steps on all rows, with a Hessian from differences of the gradient, finish there. The same
+Hessian gives the standard errors and the proposal of the posterior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from clv.purchases.observations import FloatArray
+from histories.errors import ConvergenceError
+
+__all__ = ["Maximum", "Score", "maximize"]
+
+#: A log-likelihood and its gradient with respect to the parameters (not their logs).
+Score = Callable[[FloatArray], tuple[float, FloatArray]]
+
+BoolArray = npt.NDArray[np.bool_]
+
+#: The search ends when a further Newton step promises less than this gain in log-likelihood.
+GAIN_TOLERANCE = 1e-8
+#: Largest Newton step, in log units of one parameter.
+LONGEST_STEP = 1.5
+#: A step that cannot be taken in double precision is forgiven when it promised less than this.
+FLAT_GAIN = 1e-4
+#: The Hessian is renewed when a step leaves more than this share of the slope ...
+QUICK = 0.3
+#: ... or, for the standard errors, when the search has moved further than this, in log units.
+STALE = 5e-3
+#: Half width of the differences of the gradient, in log units.
+DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maximum:
+    """Where a search ended.
+
+    Attributes
+    ----------
+    parameters
+        Shape (k,), in the units of the data handed over.
+    log_likelihood
+        At `parameters`, penalty excluded.
+    covariance
+        Of the logs of the parameters, shape (k, k); rows of parameters at a bound are zero. None when the
+        likelihood is flat in some direction.
+    at_bound
+        Names of the parameters that ended at the edge of the box.
+    evaluations
+        Number of passes over all rows.
+    """
+
+    parameters: FloatArray
+    log_likelihood: float
+    covariance: FloatArray | None
+    at_bound: tuple[str, ...]
+    evaluations: int
+
+
+def maximize(
+    score: Score,
+    *,
+    names: Sequence[str],
+    starts: Sequence[Sequence[float]],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    customers: float,
+    subject: str,
+    sample_score: Score | None = None,
+    sample_customers: float = 0.0,
+    penalizer: float = 0.0,
+) -> Maximum:
+    """Find the parameters that maximise `score` minus `customers * penalizer * sum(parameters ** 2)`.
+
+    Parameters
+    ----------
+    score, sample_score
+        Log-likelihood and gradient on all rows and, when there are many, on a sample of them.
+    starts
+        Starting points; the best end of the quasi-Newton searches goes on.
+    lower, upper
+        The box, in parameters.
+    customers, sample_customers
+        Number of customers behind each score, to put the searches on one scale.
+    subject
+        What is fitted, for messages: "BG/NBD on 2357 customers".
+
+    Raises
+    ------
+    ConvergenceError
+        When no start leads to a maximum.
+    """
+    objective = _Objective(score, customers, penalizer)
+    low, high = np.log(np.asarray(lower)), np.log(np.asarray(upper))
+    scout = objective if sample_score is None else _Objective(sample_score, sample_customers, penalizer)
+    theta = _search(scout, [np.clip(np.log(np.asarray(s)), low, high) for s in starts], low, high, subject)
+    theta, hessian, free = _polish(objective, theta, low, high, subject)
+    covariance = _covariance(hessian, free, customers)
+    return Maximum(
+        parameters=np.exp(theta),
+        log_likelihood=score(np.exp(theta))[0],
+        covariance=covariance,
+        at_bound=tuple(name for name, inside in zip(names, free, strict=True) if not inside),
+        evaluations=objective.evaluations,
+    )
+
+
+class _Objective:
+    """Mean negative log-likelihood per customer in the logs of the parameters, counting its calls."""
+
+    def __init__(self, score: Score, customers: float, penalizer: float) -> None:
+        self.score, self.customers, self.penalizer = score, customers, penalizer
+        self.evaluations = 0
+
+    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        self.evaluations += 1
+        parameters = np.exp(theta)
+        value, gradient = self.score(parameters)
+        loss = -value / self.customers + self.penalizer * float(parameters @ parameters)
+        slope = -gradient * parameters / self.customers + 2.0 * self.penalizer * parameters**2
+        if not (np.isfinite(loss) and np.isfinite(slope).all()):
+            return 1e10, np.zeros_like(theta)
+        return loss, slope
+
+    def hessian(self, theta: FloatArray) -> FloatArray:
+        """Central differences of the gradient, symmetrised; shape (k, k)."""
+        rows = []
+        for step in DIFFERENCE * np.eye(theta.size):
+            rows.append((self(theta + step)[1] - self(theta - step)[1]) / (2.0 * DIFFERENCE))
+        matrix = np.array(rows)
+        return 0.5 * (matrix + matrix.T)
+
+
+def _search(
+    objective: _Objective, starts: Sequence[FloatArray], low: FloatArray, high: FloatArray, subject: str
+) -> FloatArray:
+    """Bounded quasi-Newton from every start; the best end."""
+    from scipy.optimize import Bounds, minimize
+
+    box = Bounds(low, high)
+    options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7}
+    ends = [minimize(objective, s, jac=True, method="L-BFGS-B", bounds=box, options=options) for s in starts]
+    best = min(ends, key=lambda end: float(end.fun))
+    if not np.isfinite(best.fun) or best.fun >= 1e10:
+        raise ConvergenceError(
+            f"{subject}: the likelihood is not finite anywhere near the starting points. "
+            "Look for customers with impossible frequencies, or fit with penalizer = 0.01."
+        )
+    return np.asarray(best.x, dtype=np.float64)
+
+
+def _polish(
+    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Newton steps inside the box until a further one promises nothing.
+
+    The Hessian is kept while steps with it still shrink the slope quickly, and is renewed at the end when the
+    search has moved since.
+    """
+    loss, slope = objective(theta)
+    hessian, anchor = objective.hessian(_inside(theta, low, high)), theta
+    for _ in range(60):
+        free = ~(((theta <= low) & (slope >= 0)) | ((theta >= high) & (slope <= 0)))
+        step, gain = _newton_step(hessian, slope, free)
+        if gain * objective.customers < GAIN_TOLERANCE:
+            if float(np.abs(theta - anchor).max()) > STALE:
+                hessian = objective.hessian(_inside(theta, low, high))
+            return theta, hessian, free
+        moved = _descend(objective, theta, loss, step, low, high)
+        if moved is None:
+            if gain * objective.customers < FLAT_GAIN:  # as far as double precision sees
+                return theta, hessian, free
+            break
+        theta, loss, new_slope = moved
+        if np.linalg.norm(new_slope) > QUICK * np.linalg.norm(slope):
+            hessian, anchor = objective.hessian(_inside(theta, low, high)), theta
+        slope = new_slope
+    raise ConvergenceError(
+        f"{subject}: the search stopped short of a maximum (slope {np.abs(slope).max():.2g} per customer). "
+        "Fit with a larger penalizer, e.g. 0.01, or with another purchase model."
+    )
+
+
+def _inside(theta: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """The nearest point whose differences stay in the box."""
+    return np.clip(theta, low + DIFFERENCE, high - DIFFERENCE)
+
+
+def _descend(
+    objective: _Objective, theta: FloatArray, loss: float, step: FloatArray, low: FloatArray, high: FloatArray
+) -> tuple[FloatArray, float, FloatArray] | None:
+    """The first halving of the step that lowers the loss, or None."""
+    for shrink in 0.5 ** np.arange(30):
+        candidate = np.clip(theta + shrink * step, low, high)
+        new_loss, new_slope = objective(candidate)
+        if new_loss < loss:
+            return candidate, new_loss, new_slope
+    return None
+
+
+def _newton_step(hessian: FloatArray, slope: FloatArray, free: BoolArray) -> tuple[FloatArray, float]:
+    """Step and promised gain; negative and vanishing curvature is turned up, long steps are cut."""
+    step = np.zeros_like(slope)
+    if not free.any():
+        return step, 0.0
+    values, vectors = np.linalg.eigh(hessian[np.ix_(free, free)])
+    floor = 1e-9 * max(float(np.abs(values).max()), 1e-12)
+    inverse = vectors @ np.diag(1.0 / np.maximum(np.abs(values), floor)) @ vectors.T
+    inner = -inverse @ slope[free]
+    gain = float(-0.5 * slope[free] @ inner)
+    longest = float(np.abs(inner).max())
+    step[free] = inner * min(1.0, LONGEST_STEP / longest) if longest > 0 else inner
+    return step, gain
+
+
+def _covariance(hessian: FloatArray, free: BoolArray, customers: float) -> FloatArray | None:
+    """Inverse of the information of the free logs; None when it is not positive definite."""
+    covariance = np.zeros_like(hessian)
+    if not free.any():
+        return covariance
+    information = hessian[np.ix_(free, free)] * customers
+    values = np.linalg.eigvalsh(information)
+    if values[0] <= 1e-6:
+        return None
+    covariance[np.ix_(free, free)] = np.linalg.inv(information)
+    return covariance

@@ -1,0 +1,175 @@
+"""Which model to believe: rolling origins, forecasts and a choice with its reasons.
+
+Models are fitted on what happened up to each origin and judged on the window behind it. The model with the lowest Poisson
+deviance per customer over all origins sets the mark; the simplest model whose difference from it may be zero wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from clv.evaluate import Forecast, compare_deviance, poisson_deviance
+from clv.purchases.fits import PurchaseFit, fit_purchases
+from clv.purchases.observations import FloatArray
+from clv.settings import ValueSettings
+from clv.spend import GammaGamma, GammaGammaFit
+from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
+from histories.errors import DataError, ModelError
+
+__all__ = ["Choice", "Window", "choose_model", "fit_models", "forecast_window", "rolling_windows"]
+
+#: From simple to complex; a tie goes to the earlier name.
+SIMPLICITY = (
+    "bg_nbd",
+    "mbg_nbd",
+    "pareto_nbd",
+    "bg_bb",
+    "bg_cnbd_2",
+    "bg_cnbd_3",
+    "mbg_cnbd_2",
+    "mbg_cnbd_3",
+    "gradient_boosting",
+    "blend",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Fit on everything up to `origin`, judge on what follows up to `until`; both days included."""
+
+    origin: date
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The model chosen and why.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    reason
+        One sentence.
+    differences
+        By model: mean deviance per customer above the best model's, with its bootstrap interval.
+    """
+
+    model: str
+    reason: str
+    differences: Mapping[str, Mapping[str, float]]
+
+
+def rolling_windows(
+    *, first: date, calibration_end: date, observation_end: date, origins: int
+) -> list[Window]:
+    """Windows of one length: the one behind `calibration_end`, then earlier ones at half-window steps.
+
+    An origin is used while at least as much history as one window lies before it.
+    """
+    length = (observation_end - calibration_end).days
+    windows = []
+    for back in range(origins):
+        origin = calibration_end - timedelta(days=back * max(length // 2, 1))
+        if back and (origin - first).days < length:
+            break
+        windows.append(Window(origin=origin, until=origin + timedelta(days=length)))
+    return windows
+
+
+def fit_models(
+    models: Sequence[str], summary: pl.DataFrame, *, penalizer: float, fitter: object = None
+) -> tuple[dict[str, PurchaseFit], dict[str, str]]:
+    """Fit each model; the fits that succeeded, and the reason for each that did not."""
+    fits, failures = {}, {}
+    for model in models:
+        try:
+            fits[model] = fit_purchases(model, summary, penalizer=penalizer)
+        except (ModelError, DataError) as error:
+            failures[model] = str(error)
+    return fits, failures
+
+
+def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, str | None]:
+    """Fit the spend model; when the population mean is infinite, once more with a limit on q."""
+    try:
+        return GammaGamma().fit(summary), None
+    except (ModelError, DataError) as error:
+        first = str(error)
+    try:
+        return GammaGamma(smallest_q=1.5).fit(summary), f"spend fitted with q >= 1.5: {first}"
+    except (ModelError, DataError):
+        return None, f"no spend model: {first}"
+
+
+def forecast_window(
+    purchases: pl.LazyFrame,
+    window: Window,
+    *,
+    settings: ValueSettings,
+    time_unit: str,
+) -> tuple[list[Forecast], dict[str, PurchaseFit], dict[str, str]]:
+    """Fit every model up to the origin and forecast the window behind it."""
+    summary = summarize_purchases(purchases, observation_end=window.origin, time_unit=time_unit)
+    later = summarize_holdout(purchases, after=window.origin, until=window.until)
+    frame = summary.join(later, on="customer_id", how="left").sort("customer_id").collect()
+    frame = frame.with_columns(pl.col("holdout_purchases", "holdout_revenue").fill_null(0))
+    fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer)
+    spend_fit, _ = fit_spend(frame)
+    days = (window.until - window.origin).days
+    horizon = np.array([days / DAYS_PER_UNIT[time_unit]])
+    x, t_x, T, m, actual, revenue = columns_of(
+        frame, "frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_revenue"
+    )
+    spend = np.full_like(x, np.nan) if spend_fit is None else spend_fit.predict_spend(x, m)
+    forecasts = []
+    for model, fit in fits.items():
+        predicted = fit.predict_purchases(horizon, x, t_x, T)[0]
+        forecasts.append(
+            Forecast(
+                origin=window.origin,
+                until=window.until,
+                model=model,
+                predicted=predicted,
+                actual=actual,
+                predicted_revenue=predicted * spend,
+                actual_revenue=revenue,
+            )
+        )
+    return forecasts, fits, failures
+
+
+def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
+    """Columns as float arrays, nulls as NaN."""
+    return [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+
+
+def choose_model(forecasts: Sequence[Forecast], *, interval: float, rng: np.random.Generator) -> Choice:
+    """The simplest model that is not worse than the best one by more than chance explains."""
+    deviance = {
+        model: np.concatenate([poisson_deviance(f.predicted, f.actual) for f in forecasts if f.model == model])
+        for model in dict.fromkeys(f.model for f in forecasts)
+    }
+    complete = max(values.size for values in deviance.values())
+    deviance = {model: values for model, values in deviance.items() if values.size == complete}
+    best = min(deviance, key=lambda model: float(deviance[model].mean()))
+    differences = {
+        model: compare_deviance(deviance[best], values, interval=interval, rng=rng)
+        for model, values in deviance.items()
+    }
+    tied = [model for model in SIMPLICITY if model in differences and differences[model]["low"] <= 0.0]
+    chosen = tied[0] if tied else best
+    origins = len({f.origin for f in forecasts})
+    if chosen == best:
+        reason = f"lowest deviance per customer over {origins} origin(s)"
+    else:
+        reason = (
+            f"simplest of {len(tied)} models that {origins} origin(s) cannot tell apart; "
+            f"{best} was lower by {differences[chosen]['value']:.2g} per customer"
+        )
+    return Choice(model=chosen, reason=reason, differences=differences)

@@ -1,0 +1,84 @@
+"""What the user may choose about customer value: the `[value]` part of the configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from histories.errors import nearest
+
+__all__ = ["PURCHASE_MODELS", "ValueSettings"]
+
+#: Names of the purchase models; the number is the Erlang shape k of regular buyers.
+PURCHASE_MODELS = (
+    "bg_nbd",
+    "mbg_nbd",
+    "pareto_nbd",
+    "bg_bb",
+    "bg_cnbd_2",
+    "bg_cnbd_3",
+    "mbg_cnbd_2",
+    "mbg_cnbd_3",
+)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ValueSettings:
+    """How customers are valued.
+
+    Attributes
+    ----------
+    models
+        Purchase models to fit, from `PURCHASE_MODELS`; empty switches lifetime value off.
+    engine
+        "fast" maximises with analytic gradients; "lifetimes" fits with the fitters of that package.
+    horizon_months
+        How far ahead value is counted, in months of 30.4375 days.
+    discount_rate
+        Per year.
+    gross_margin
+        Share of revenue that is margin; used where transactions carry no margin of their own.
+    interval
+        Probability inside every interval.
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
+    prior
+        Prior of the posterior: "weak", "flat" or "pymc" (the defaults of PyMC-Marketing).
+    posterior_draws
+        Draws of the importance sampler; 0 switches intervals off.
+    origins
+        Rolling origins on which models are compared; 1 uses the calibration end alone.
+    challenger
+        Let a gradient-boosted regression and a blend take part in the comparison.
+    covariates
+        Columns of the customers table that may shift purchase rate and dropout.
+    retention_cohorts
+        Cohort length of the retention table.
+    """
+
+    models: tuple[str, ...] = ("bg_nbd", "mbg_nbd", "pareto_nbd")
+    engine: Literal["fast", "lifetimes"] = "fast"
+    horizon_months: int = Field(default=12, ge=1, le=240)
+    discount_rate: float = Field(default=0.10, ge=0.0, le=10.0)
+    gross_margin: float | None = Field(default=None, gt=0.0, le=1.0)
+    interval: float = Field(default=0.9, gt=0.0, lt=1.0)
+    penalizer: float = Field(default=0.0, ge=0.0)
+    prior: Literal["weak", "flat", "pymc"] = "weak"
+    posterior_draws: int = Field(default=4000, ge=0, le=100_000)
+    origins: int = Field(default=3, ge=1, le=12)
+    challenger: bool = True
+    covariates: tuple[str, ...] = ()
+    retention_cohorts: Literal["month", "quarter", "year"] = "quarter"
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse a model that nobody wrote, naming the nearest one that exists."""
+        for name in models:
+            if name not in PURCHASE_MODELS:
+                raise ValueError(f'unknown purchase model "{name}"; {nearest(name, PURCHASE_MODELS)}')
+        if len(set(models)) != len(models):
+            raise ValueError("a purchase model is listed twice")
+        return models
