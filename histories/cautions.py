@@ -1,4 +1,4 @@
-"""What a reader should know of valid data: guests, refunds, equal rows, a cut history, very large customers."""
+"""What to know of valid data: guests, refunds, equal rows, a cut history, very large customers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSINESS_MULTIPLE = 100
 """A customer who spends this many times the median looks like a business."""
 
 TRUNCATION_MULTIPLE = 2.0
-"""New customers of the first month, against the mean of later months, that suggest a history cut at its start."""
+"""New customers of the first month against a later one, from which a history seems cut at its start."""
 
 MONTHS_TO_COMPARE = 6
 
@@ -37,8 +37,8 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
         equal = count_equal_rows(transactions)
         if equal:
             notes.append(
-                f"{place}: {equal} rows are equal to an earlier one. They are kept: only a repeated line_id is "
-                "a duplicate. Add line_id to have them checked."
+                f"{place}: {equal} rows are equal to an earlier one. They are kept: only a repeated line_id "
+                "is a duplicate. Add line_id to have them checked."
             )
     notes += _history_notes(transactions, customers)
     return tuple(notes)
@@ -57,8 +57,8 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     if not rows:
         return ()
     return (
-        f"{touches.scanned.place}: {rows} touches belong to {people} people without any transaction. They are "
-        "kept as prospects; name inputs.customers to have unknown customers rejected.",
+        f"{touches.scanned.place}: {rows} touches belong to {people} people without any transaction. They "
+        "are kept as prospects; name inputs.customers to have unknown customers rejected.",
     )
 
 
@@ -93,8 +93,8 @@ def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
 
 
 def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:
-    start = buyers["first"].min()
-    ending = "Their frequency and age are understated: give a longer history, or leave such customers out of the fit."
+    start = buyers.select(pl.col("first").min()).item()
+    ending = "Their frequency and age are understated: give a longer history, or leave them out of the fit."
     if customers is not None and "acquired_at" in customers.found:
         acquired = customers.frame.filter(_IS_VALID, pl.col("acquired_at") < pl.lit(start).dt.date())
         before = int(acquired.select(pl.len()).collect().item())
@@ -117,15 +117,17 @@ def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | 
 
 
 def _business_size(transactions: Staged, buyers: pl.DataFrame) -> str | None:
-    spent = buyers.filter(pl.col("spent") > 0)["spent"]
-    median = spent.median()
-    if median is None:
-        return None
-    large = spent.filter(spent > BUSINESS_MULTIPLE * float(median))  # type: ignore[arg-type]
-    if large.is_empty():
+    spent = pl.col("spent")
+    is_large = spent > BUSINESS_MULTIPLE * spent.median()
+    count, share = (
+        buyers.filter(spent > 0)
+        .select(is_large.sum(), (spent.filter(is_large).sum() / spent.sum()).alias("share"))
+        .row(0)
+    )
+    if not count:
         return None
     return (
-        f"{transactions.scanned.place}: {len(large)} customers spent more than {BUSINESS_MULTIPLE} times the "
-        f"median and make {large.sum() / spent.sum():.1%} of the revenue. They look like businesses: consider a "
-        "segment of their own."
+        f"{transactions.scanned.place}: {count} customers spent more than {BUSINESS_MULTIPLE} times the "
+        f"median and make {share:.1%} of the revenue. They look like businesses: consider "
+        "a segment of their own."
     )

@@ -56,8 +56,13 @@ def ingest(
         Folder that relative paths start from.
     observation_end
         Last day of the data; later rows are set aside.
-    timezone
-        Zone of local times; instants with a zone are converted to it.
+    timezone, currency
+        Zone of local times; instants with a zone are converted to it. Currency of the amounts,
+        checked where a table names it.
+    channels
+        What is known of channels; kept beside the tables.
+    limits
+        When to stop, and how large a table is held in memory.
     id_key
         With it, customer ids become pseudonyms.
     work_dir

@@ -49,7 +49,7 @@ class Ingested:
         kept_out = sum(self.rejected_by_rule.values()) + sum(self.set_aside_by_rule.values())
         if self.rows_read != self.rows_valid + kept_out:
             raise DataError(
-                f"{self.name}: {self.rows_read} rows read, but {self.rows_valid} valid and {kept_out} kept out."
+                f"{self.name}: {self.rows_read} rows read, {self.rows_valid} valid, {kept_out} kept out."
             )
 
     @property

@@ -119,7 +119,7 @@ def check_currency(staged: Staged, currency: str | None) -> str | None:
             f"{staged.scanned.place}: {staged.table.name} has {counted.height} currencies: {listed}. "
             "Allowed: one. Convert the amounts to one currency, or run each on its own."
         )
-    only = counted["currency"].first() if counted.height else currency
+    only = counted.item(0, "currency") if counted.height else currency
     if currency is not None and only != currency:
         raise DataError(
             f'{staged.scanned.place}: {staged.table.name} is in "{only}", but the configuration says '

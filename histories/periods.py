@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Literal
 
 import polars as pl
@@ -98,8 +99,7 @@ def calendar_periods(start: date, end: date, period: PeriodName) -> tuple[Period
     last = pl.select(pl.lit(end).dt.truncate(_EVERY[period]).dt.offset_by(_EVERY[period])).item()
     starts = pl.date_range(first, last, _EVERY[period], eager=True).to_list()
     return tuple(
-        Period(index=index, start=begin, end=after)
-        for index, (begin, after) in enumerate(zip(starts[:-1], starts[1:], strict=True))
+        Period(index=index, start=begin, end=after) for index, (begin, after) in enumerate(pairwise(starts))
     )
 
 

@@ -1,8 +1,8 @@
 """Transactions to purchases: orders are netted, refunds taken off, and what is left per time unit is counted.
 
-A refund that names its order lowers that order; one without lowers the time unit of its own date. Neither goes
-below zero: what is left of a refund is *unmatched*. Whoever must not see the future filters the transactions
-first (`histories.periods.split_calibration_holdout`): then a refund counts from its own date.
+A refund that names its order lowers that order; one without lowers the time unit of its own date. Neither
+goes below zero: what is left of a refund is *unmatched*. Whoever must not see the future filters the
+transactions first (`histories.periods.split_calibration_holdout`): then a refund counts from its own date.
 """
 
 from __future__ import annotations
@@ -68,13 +68,12 @@ def build_purchases(
 
     Returns
     -------
-    customer_id, timestamp (of the unit's first order), date, amount and margin (minor units; margin null where
-    unknown), orders.
+    customer_id, timestamp (of the unit's first order), date, amount and margin (minor units; margin null
+    where unknown), orders.
 
-    >>> rows = pl.LazyFrame(
-    ...     {"customer_id": [1, 1], "timestamp": ["2026-01-01 10:00", "2026-01-01 12:00"], "amount": [50_000, -20_000]}
-    ... ).with_columns(pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M", time_unit="us"))
-    >>> build_purchases(rows).select("amount", "orders").collect().rows()
+    >>> rows = pl.LazyFrame({"customer_id": [1, 1], "amount": [50_000, -20_000]})
+    >>> noon = pl.datetime(2026, 1, 1, 12).alias("timestamp")
+    >>> build_purchases(rows.with_columns(noon)).select("amount", "orders").collect().rows()
     [(30000, 1)]
     """
     units = _net_units(transactions, purchase_unit)
@@ -123,7 +122,7 @@ def _net_units(transactions: pl.LazyFrame, purchase_unit: PurchaseUnit) -> pl.La
 
 
 def _net_orders(transactions: pl.LazyFrame, purchase_unit: PurchaseUnit) -> pl.LazyFrame:
-    """One row per order (floored at zero, the rest in `excess`) and per customer and unit of rows without one.
+    """One row per order (floored at zero, the rest in `excess`), and per customer and unit of other rows.
 
     `timestamp` is null, and `orders` 0, where there are refunds only; `unit` then is that of the refund.
     """

@@ -1,7 +1,7 @@
 """What is asked of a row, one rule after another; a row that breaks several is counted under the first.
 
-A broken rule *rejects* the row, which counts towards the limit of the run, or *sets it aside*, which does not:
-a guest's order is no mistake.
+A broken rule *rejects* the row, which counts towards the limit of the run, or *sets it aside*, which does
+not: a guest's order is no mistake.
 """
 
 from __future__ import annotations

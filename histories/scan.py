@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, Literal, cast
 
 import polars as pl
 import polars.exceptions as polars_errors
@@ -237,10 +237,10 @@ def _first_line(file: Path, place: str) -> str:
     return first
 
 
-def _open(file: Path) -> IO[bytes]:
+def _open(file: Path) -> BinaryIO:
     with file.open("rb") as start:
         is_gzip = start.read(2) == b"\x1f\x8b"
-    return gzip.open(file, "rb") if is_gzip else file.open("rb")
+    return cast(BinaryIO, gzip.open(file, "rb")) if is_gzip else file.open("rb")
 
 
 def _scan_delta(folder: Path, place: str) -> pl.LazyFrame:
@@ -253,9 +253,11 @@ def _scan_database(source: TableSource, table: str) -> Scanned:
     if not any(importlib.util.find_spec(name) for name in ("connectorx", "adbc_driver_postgresql")):
         _require("connectorx", place)
     query = source.query or f"SELECT * FROM {table}"
-    engine = "adbc" if importlib.util.find_spec("adbc_driver_postgresql") else "connectorx"
+    engine: Literal["adbc", "connectorx"] = "connectorx"
+    if importlib.util.find_spec("adbc_driver_postgresql"):
+        engine = "adbc"
     try:
-        rows = pl.read_database_uri(query, source.path, engine=engine)
+        rows = pl.read_database_uri(query, source.path, engine=engine, schema_overrides=None)
     except Exception as error:  # each driver raises its own kind
         first = re.sub(r"//[^@\s]*@", "//...@", str(error)).strip().splitlines()
         raise DataError(f"{place} cannot be read ({first[0] if first else 'no reason given'}).") from error

@@ -72,9 +72,9 @@ class Column:
 class Table:
     """One input table.
 
-    `alternatives` lists sets of columns of which one must be present; `unique` names the columns that identify
-    a row; `dated` the column that `observation_end` cuts; `customers` the columns that hold customer ids;
-    `pairs` two columns of which the second is never below the first.
+    `alternatives` lists sets of columns of which one must be present; `unique` names the columns that
+    identify a row; `dated` the column that `observation_end` cuts; `customers` the columns that hold customer
+    ids; `pairs` two columns of which the second is never below the first.
     """
 
     name: str

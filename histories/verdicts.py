@@ -61,7 +61,7 @@ def _counted(staged: Staged, counts: dict[str, int]) -> list[Rule]:
 
 
 def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) -> str:
-    """E.g. ``orders.csv: 3 of 2410 rows have no readable timestamp (rows 17, 204, 881; first: "31/02"). ...``"""
+    """Place, count, first rows, value found, what is allowed: all that is said of one rule."""
     rows = broken.filter(pl.col(RULE) == rule.name)[ROW]
     shown = ", ".join(str(row) for row in rows.head(ROWS_SHOWN)) + (", ..." if len(rows) > ROWS_SHOWN else "")
     value = first_value(staged, rule.shows, int(rows[0])) if rule.shows else None
@@ -128,7 +128,7 @@ def _clashes(staged: Staged) -> list[str]:
 
 
 def _rows_within_files(rows: pl.DataFrame, staged: Staged) -> pl.DataFrame:
-    """Row numbers counted from the start of each file, where a table has several; only file names are kept."""
+    """Row numbers from the start of each file, where a table has several, and files by name only."""
     if len(staged.scanned.files) > 1 and rows.height:
         starts = staged.scanned.frame.group_by(FILE).agg(pl.col(ROW).min().alias("start")).collect()
         rows = (
