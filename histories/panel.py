@@ -61,6 +61,10 @@ class Panel:
     """Ids in row order, or None for a simulated panel."""
     margin: Float | None = None
     """Margin in currency, shape (N, P); None when unknown."""
+    time_covariates: Float | None = None
+    """Confounders that change, as known before the period starts, NaN where missing, shape (N, P, L)."""
+    time_covariate_names: tuple[str, ...] = ()
+    """Names of the L changing covariates."""
 
     @property
     def n_customers(self) -> int:
@@ -123,6 +127,7 @@ class Panel:
             "covariates",
             "proxies",
             "margin",
+            "time_covariates",
         )
         chosen = {name: getattr(self, name) for name in rows}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}

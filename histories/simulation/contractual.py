@@ -128,7 +128,8 @@ def _draw_traits(scenario: ContractualScenario, *, n: int, periods: int, rng: np
         for t in range(1, periods):
             u[:, t] = rho * u[:, t - 1] + np.sqrt(1.0 - rho**2) * shocks[:, t]
     x = rng.standard_normal(n)
-    chance = logistic(PROBLEM["constant"] + PROBLEM["x"] * x[:, None] + PROBLEM["u"] * u)
+    loading = PROBLEM["u"] * scenario.selection
+    chance = logistic(PROBLEM["constant"] + PROBLEM["x"] * x[:, None] + loading * u)
     problem = (rng.random((n, periods)) < chance).astype(np.float64)
     v = rng.standard_normal(n) if scenario.second_factor else np.zeros(n)
     return _Traits(u=u, v=v, x=x, problem=problem)

@@ -1,0 +1,134 @@
+"""Columns of the panel regressions: what else moves leaving and spending besides the channels.
+
+A design is learned once (means, scales, which columns vary) and then applied to any customers, so that a
+fit on a sample credits everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.panel import Panel
+
+__all__ = ["Design", "DesignChoices", "build_design"]
+
+Float = NDArray[np.float64]
+
+HISTORY = (
+    "log past purchases per period",
+    "log past spend per period",
+    "log idle periods",
+    "no purchase yet",
+)
+SPREAD = 1e-9
+"""Below this standard deviation a column is constant and left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignChoices:
+    """Which blocks of columns a regression has, beside the constant, covariates, problems and period
+    effects.
+    """
+
+    proxies: bool = True
+    """Satisfaction proxies as covariates."""
+    history: bool = False
+    """Past purchases, past spend, and the time since the last purchase, all before the period."""
+    own_means: bool = False
+    """Each customer's mean log(1 + touches) of a period, by channel (Mundlak 1978). Not of the stock, which
+    starts at zero and so would tell early leavers from others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """A learned design; `rows` applies it."""
+
+    choices: DesignChoices
+    names: tuple[str, ...]
+    """Names of the kept columns, after the constant."""
+    kept: NDArray[np.bool_]
+    """Which raw columns vary."""
+    centre: Float
+    """Means of the raw columns over the rows at risk, missing values left out."""
+    scale: Float
+    """Their standard deviations."""
+
+    def rows(self, panel: Panel) -> Float:
+        """The design of every customer and period, a constant first, shape (N, P, K + 1)."""
+        raw, _ = _raw_columns(panel, self.choices)
+        values = np.where(np.isnan(raw), self.centre, raw)[..., self.kept]
+        standard = (values - self.centre[self.kept]) / self.scale[self.kept]
+        return np.concatenate([np.ones((*standard.shape[:2], 1)), standard], axis=2)
+
+
+def build_design(panel: Panel, choices: DesignChoices) -> Design:
+    """Learn a design from the rows at risk of a panel."""
+    raw, names = _raw_columns(panel, choices)
+    rows = raw[panel.at_risk]
+    known = ~np.isnan(rows)
+    count = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, rows, 0.0)
+    centre = filled.sum(axis=0) / count
+    scale = np.sqrt((np.where(known, rows - centre, 0.0) ** 2).sum(axis=0) / count)
+    kept = scale > SPREAD
+    return Design(
+        choices=choices,
+        names=tuple(name for name, keep in zip(names, kept, strict=True) if keep),
+        kept=kept,
+        centre=centre,
+        scale=np.where(kept, scale, 1.0),
+    )
+
+
+def _raw_columns(panel: Panel, choices: DesignChoices) -> tuple[Float, list[str]]:
+    """All columns before standardising, shape (N, P, R), and their names."""
+    n, p = panel.spend.shape
+    static, names = panel.covariates, list(panel.covariate_names)
+    if choices.proxies:
+        static, names = np.concatenate([static, panel.proxies], axis=1), [*names, *panel.proxy_names]
+    missing = np.isnan(static)
+    flagged = np.flatnonzero(missing.any(axis=0))
+    static = np.concatenate([static, missing[:, flagged]], axis=1)
+    names += [f"{names[k]} missing" for k in flagged]
+    blocks = [np.broadcast_to(static[:, None, :], (n, p, static.shape[1])), panel.problems[:, :, None]]
+    names.append("problems")
+    if panel.time_covariates is not None:
+        blocks += [panel.time_covariates, np.isnan(panel.time_covariates)]
+        names += [*panel.time_covariate_names, *(f"{name} unknown" for name in panel.time_covariate_names)]
+    periods = np.broadcast_to(np.eye(p)[None, :, 1:], (n, p, p - 1))
+    blocks.append(periods)
+    names += [f"period {t}" for t in range(1, p)]
+    since = np.arange(p) - panel.entry[:, None]
+    if panel.entry.any():
+        blocks.append(np.stack([since == 0, np.log1p(np.maximum(since, 0))], axis=2))
+        names += ["first period", "log age"]
+    if choices.history:
+        blocks.append(_history(panel))
+        names += [*HISTORY]
+    if choices.own_means:
+        at_risk = panel.at_risk[:, :, None]
+        own = (np.log1p(panel.touches) * at_risk).sum(axis=1) / np.maximum(at_risk.sum(axis=1), 1)
+        blocks.append(np.broadcast_to(own[:, None, :], (n, p, own.shape[1])))
+        names += [f"own mean of {name}" for name in panel.channels]
+    return np.concatenate(blocks, axis=2, dtype=np.float64), names
+
+
+def _history(panel: Panel) -> Float:
+    """What was known of the customer's buying before each period, shape (N, P, 4)."""
+    n, p = panel.spend.shape
+    t = np.arange(p)
+    age = np.maximum(t - panel.entry[:, None], 1)
+    before = np.zeros((2, n, p))
+    before[0, :, 1:] = np.cumsum(panel.purchases, axis=1)[:, :-1]
+    before[1, :, 1:] = np.cumsum(np.maximum(panel.spend, 0.0), axis=1)[:, :-1]
+    bought = np.where(panel.purchases > 0, t, -1)
+    latest = np.full((n, p), -1)
+    latest[:, 1:] = np.maximum.accumulate(bought, axis=1)[:, :-1]
+    never = latest < 0
+    idle = t - np.where(never, panel.entry[:, None], latest)
+    return np.stack(
+        [np.log1p(before[0] / age), np.log1p(before[1] / age), np.log1p(np.maximum(idle, 0)), never], axis=2
+    ).astype(np.float64)

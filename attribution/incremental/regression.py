@@ -1,0 +1,129 @@
+"""Panel regressions without latents: a logit of leaving and a Poisson regression of spend on decayed stocks.
+
+    logit h_it = Z_it a + beta . S_it          (contractual customers only)
+    log m_it   = Z_it c + gamma . S_it         Poisson pseudo-maximum likelihood (Gourieroux et al. 1984)
+
+Simple, quick, and right when Z holds everything that moves customers both into channels and towards staying
+or spending. Their place is as first credit of spend, as one end of the range, and in the truth benchmark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.designs import Design, DesignChoices, build_design
+from attribution.incremental.glm import LOGIT, POISSON, fit_glm
+from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
+from histories.panel import Panel
+
+__all__ = ["OWN_MEANS", "POISSON_SPEND", "STATIC", "PanelRegression", "PanelRegressionFit"]
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelRegression:
+    """Choices of a panel regression."""
+
+    name: str
+    limits: str
+    design: DesignChoices = field(default_factory=DesignChoices)
+    hazard: bool = True
+    """Whether leaving is modelled where it is recorded; without it every credit goes through spend alone."""
+
+    def fit(
+        self,
+        panel: Panel,
+        stocks: NDArray[np.float32],
+        *,
+        weights: Float | None = None,
+        start: FittedPanelModel | None = None,
+        rng: np.random.Generator,
+    ) -> PanelRegressionFit:
+        """Estimate both regressions on the rows at risk (see `PanelEstimator.fit`)."""
+        del rng  # nothing here is random
+        warm = start if isinstance(start, PanelRegressionFit) else None
+        design = build_design(panel, self.design) if warm is None else warm.design
+        rows = panel.at_risk
+        X = np.concatenate([design.rows(panel)[rows], stocks[rows]], axis=1)
+        w = None if weights is None else np.broadcast_to(weights[:, None], rows.shape)[rows]
+        leaving = None
+        if self.hazard and panel.contractual:
+            begin = None if warm is None else warm.leaving
+            left = panel.leaves[rows].astype(np.float64)
+            leaving = fit_glm(X, left, LOGIT, weights=w, start=begin).coefficients
+        spend = np.maximum(panel.spend[rows], 0.0).astype(np.float64)
+        begin = None if warm is None else warm.spending
+        spending = fit_glm(X, spend, POISSON, weights=w, start=begin).coefficients
+        return PanelRegressionFit(
+            design=design, leaving=leaving, spending=spending, n_channels=panel.n_channels
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelRegressionFit:
+    """Fitted coefficients: constant, design columns, then channels."""
+
+    design: Design
+    leaving: Float | None
+    """Of the log-odds of leaving, shape (1 + K + C,); None without a hazard."""
+    spending: Float
+    """Of log spend, shape (1 + K + C,)."""
+    n_channels: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def beta(self) -> Float:
+        """Effects on the log-odds of leaving per unit of stock, shape (C,); zeros without a hazard."""
+        return np.zeros(self.n_channels) if self.leaving is None else self.leaving[-self.n_channels :]
+
+    @property
+    def gamma(self) -> Float:
+        """Effects on log spend per unit of stock, shape (C,)."""
+        return self.spending[-self.n_channels :]
+
+    def predict(
+        self, panel: Panel, stocks: NDArray[np.float32], *, rng: np.random.Generator
+    ) -> PanelPrediction:
+        """What the regressions say of these customers when no channel acts."""
+        del rng
+        rows = self.design.rows(panel)
+        mean = np.exp(rows @ self.spending[: -self.n_channels] + stocks @ self.gamma)
+        at_risk = panel.at_risk
+        offset, expected = None, float("nan")
+        if self.leaving is not None:
+            offset = rows @ self.leaving[: -self.n_channels]
+            odds = np.exp(offset + stocks @ self.beta)
+            expected = panel.n_customers - float((odds / (1.0 + odds))[at_risk].sum())
+            offset = offset[None].astype(np.float32)
+        there = np.zeros(panel.n_customers)
+        if panel.exit is not None:
+            there = (panel.exit >= panel.n_periods).astype(np.float64)
+        return PanelPrediction(
+            hazard_offset=offset,
+            survival=there,
+            expected_spend=float(mean[at_risk].sum()),
+            expected_survivors=expected,
+        )
+
+
+POISSON_SPEND = PanelRegression(
+    name="poisson",
+    limits="no correction for hidden satisfaction or hidden dropout; effects through leaving are not counted",
+    design=DesignChoices(history=True),
+    hazard=False,
+)
+"""The first credit of spend: history features and confounders, no hazard."""
+
+STATIC = PanelRegression(name="static", limits="no correction for hidden satisfaction beyond the proxies")
+"""Covariates, proxies and problems only."""
+
+OWN_MEANS = PanelRegression(
+    name="own_means",
+    limits="corrects for satisfaction that never changes",
+    design=DesignChoices(own_means=True),
+)
+"""With each customer's own mean stocks (Mundlak 1978): corrects for what never changes about a customer."""
