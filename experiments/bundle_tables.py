@@ -20,65 +20,16 @@ from attribution.credits import (
 )
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CARE_SCHEMA, ROI_SCHEMA
+from clv.evaluate import VALIDATION_SCHEMA
+from clv.value import CUSTOMERS_SCHEMA
 from histories.errors import BundleError, nearest
+from histories.purchases import PURCHASES_SCHEMA
+from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
 __all__ = ["HISTORY_TABLES", "TABLES", "conform_table"]
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
-_I, _F, _S, _B, _D, _T = pl.Int64(), pl.Float64(), pl.String(), pl.Boolean(), pl.Date(), pl.Datetime("us")
-
-CUSTOMERS_SCHEMA: Final[dict[str, pl.DataType]] = {
-    "customer_id": _I,
-    "first_purchase": _D,
-    "frequency": _I,
-    "recency": _F,
-    "T": _F,
-    "monetary_value": _F,
-    "probability_alive": _F,
-    "churn_probability": _F,
-    "expected_purchases": _F,
-    "expected_purchases_low": _F,
-    "expected_purchases_high": _F,
-    "expected_spend": _F,
-    "customer_lifetime_value": _F,
-    "customer_lifetime_value_low": _F,
-    "customer_lifetime_value_high": _F,
-    "historic_value": _F,
-    "total_value": _F,
-    "acquisition_cost": _F,
-    "cost_to_serve": _F,
-    "net_lifetime_value": _F,
-    "expected_next_purchase": _D,
-    "average_days_between_purchases": _F,
-    "decile": _I,
-    "model": _S,
-}
-VALIDATION_SCHEMA: Final[dict[str, pl.DataType]] = {
-    "origin": _S,
-    "model": _S,
-    "metric": _S,
-    "value": _F,
-    "low": _F,
-    "high": _F,
-    "n": _I,
-}
-TOUCHPOINTS_SCHEMA: Final[dict[str, pl.DataType]] = {
-    "customer_id": _I,
-    "timestamp": _T,
-    "channel": _S,
-    "channel_group": _S,
-    "kind": _S,
-    "credit": _F,
-}
-PURCHASES_SCHEMA: Final[dict[str, pl.DataType]] = {
-    "customer_id": _I,
-    "timestamp": _T,
-    "date": _D,
-    "amount": _F,
-    "margin": _F,
-    "orders": _I,
-}
 TABLES: Final[dict[str, Schema]] = {
     "customers": CUSTOMERS_SCHEMA,
     "credits": CREDITS_SCHEMA,

@@ -123,7 +123,7 @@ def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str
         "care": _filled("care", [_KPI]),
         "roi": _filled("roi", [{"scenario": "base", "period": "(all)", "cost": 100.0, "roi": 0.4}]),
         "validation": _filled(
-            "validation", [{"origin": "2025-12-31", "model": "bg_nbd", "metric": "mae", "value": 0.7, "n": n}]
+            "validation", [{"origin": dt.date(2025, 9, 30), "model": "bg_nbd", "metric": "mae", "value": 0.7, "n": n}]
         ),
     }  # fmt: skip
 
