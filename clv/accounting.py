@@ -18,7 +18,7 @@ from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
 from clv.value import DAYS_PER_MONTH, VALUE_BLOCK, Horizon, distinct_pairs
 
-__all__ = ["acquisition_table", "discounted_months", "historic_margin", "payback_months"]
+__all__ = ["acquisition_table", "discounted_months", "historic_margin", "monthly_cost"]
 
 
 def historic_margin(summary: pl.DataFrame, *, gross_margin: float | None) -> tuple[pl.Series, float]:
@@ -45,10 +45,7 @@ def discounted_months(
     survival = np.empty(first.size)
     for start in range(0, first.size, VALUE_BLOCK):
         rows = first[start : start + VALUE_BLOCK]
-        # the most loyal recency, so that survival is conditional on being alive once divided by it
-        now = fit.predict_alive(x[rows], T[rows] * (x[rows] > 0), T[rows])
-        later = fit.predict_survival(starts, x[rows], T[rows] * (x[rows] > 0), T[rows])
-        survival[start : start + VALUE_BLOCK] = factors @ later / now
+        survival[start : start + VALUE_BLOCK] = factors @ fit.predict_survival_alive(starts, x[rows], T[rows])
     return np.asarray(alive * survival[inverse], dtype=np.float64)
 
 
@@ -58,21 +55,6 @@ def monthly_cost(cost: pl.Series, age_days: FloatArray) -> FloatArray:
     return np.asarray(cost.fill_null(0.0).cast(pl.Float64).to_numpy() / months, dtype=np.float64)
 
 
-def payback_months(cost: float, first_margin: float, monthly: FloatArray) -> float | None:
-    """Months until the margin of a new customer has paid its acquisition, or None within the horizon.
-
-    `first_margin` is earned at once, `monthly[m]` in month m + 1; within a month earnings are even.
-    """
-    left = cost - first_margin
-    if left <= 0:
-        return 0.0
-    for month, earned in enumerate(monthly):
-        if earned >= left > 0:
-            return month + left / float(earned)
-        left -= float(earned)
-    return None
-
-
 def acquisition_table(customers: pl.DataFrame) -> pl.DataFrame:
     """Value against cost by acquisition channel and cohort.
 
@@ -80,7 +62,7 @@ def acquisition_table(customers: pl.DataFrame) -> pl.DataFrame:
     ----------
     customers
         acquisition_channel, cohort, acquisition_cost (null when unknown), total_value, customer_lifetime_value,
-        historic_value, first_margin and monthly_margin (expected margin per month of a living customer).
+        historic_value and age_months.
 
     Returns
     -------

@@ -28,14 +28,14 @@ __all__ = [
     "validation_frame",
 ]
 
-VALIDATION_SCHEMA: dict[str, type[pl.DataType]] = {
-    "origin": pl.Date,
-    "model": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "n": pl.Int64,
+VALIDATION_SCHEMA: dict[str, pl.DataType] = {
+    "origin": pl.Date(),
+    "model": pl.String(),
+    "metric": pl.String(),
+    "value": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "n": pl.Int64(),
 }
 
 #: Bootstrap samples behind each interval.

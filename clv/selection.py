@@ -19,9 +19,9 @@ from clv.purchases.observations import FloatArray
 from clv.settings import ValueSettings
 from clv.spend import GammaGamma, GammaGammaFit
 from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
-from histories.errors import DataError, ModelError
+from histories.errors import DataError, ModelError, TributaryError
 
-__all__ = ["Choice", "Window", "choose_model", "fit_models", "forecast_window", "rolling_windows"]
+__all__ = ["Choice", "Round", "Window", "choose_model", "fit_models", "forecast_window", "rolling_windows"]
 
 #: From simple to complex; a tie goes to the earlier name.
 SIMPLICITY = (
@@ -83,16 +83,25 @@ def rolling_windows(
 
 
 def fit_models(
-    models: Sequence[str], summary: pl.DataFrame, *, penalizer: float, fitter: object = None
+    models: Sequence[str], summary: pl.DataFrame, *, penalizer: float, engine: str = "fast"
 ) -> tuple[dict[str, PurchaseFit], dict[str, str]]:
     """Fit each model; the fits that succeeded, and the reason for each that did not."""
     fits, failures = {}, {}
     for model in models:
         try:
-            fits[model] = fit_purchases(model, summary, penalizer=penalizer)
-        except (ModelError, DataError) as error:
+            fits[model] = _fit_one(model, summary, penalizer, engine)
+        except TributaryError as error:
             failures[model] = str(error)
     return fits, failures
+
+
+def _fit_one(model: str, summary: pl.DataFrame, penalizer: float, engine: str) -> PurchaseFit:
+    """Fit with our engine or with that of lifetimes."""
+    if engine == "lifetimes":
+        from clv.purchases.reference import fit_with_lifetimes
+
+        return fit_with_lifetimes(model, summary, penalizer=penalizer)
+    return fit_purchases(model, summary, penalizer=penalizer)
 
 
 def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, str | None]:
@@ -107,41 +116,58 @@ def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, str | None]:
         return None, f"no spend model: {first}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One origin: the fits up to it, their forecasts, and the models that failed with the reason."""
+
+    summary: pl.DataFrame
+    fits: Mapping[str, PurchaseFit]
+    forecasts: tuple[Forecast, ...]
+    failures: Mapping[str, str]
+
+
 def forecast_window(
-    purchases: pl.LazyFrame,
-    window: Window,
-    *,
-    settings: ValueSettings,
-    time_unit: str,
-) -> tuple[list[Forecast], dict[str, PurchaseFit], dict[str, str]]:
-    """Fit every model up to the origin and forecast the window behind it."""
-    summary = summarize_purchases(purchases, observation_end=window.origin, time_unit=time_unit)
-    later = summarize_holdout(purchases, after=window.origin, until=window.until)
+    before: pl.LazyFrame, after: pl.LazyFrame, window: Window, *, settings: ValueSettings, time_unit: str
+) -> Round:
+    """Fit every model up to the origin and forecast the window behind it.
+
+    Parameters
+    ----------
+    before, after
+        Purchases as they were known at the origin, and at the end of the window.
+    window
+        Origin and end.
+    settings
+        Models, engine and penalizer.
+    time_unit
+        "day" or "week".
+    """
+    summary = summarize_purchases(before, observation_end=window.origin, time_unit=time_unit)
+    later = summarize_holdout(after, after=window.origin, until=window.until)
     frame = summary.join(later, on="customer_id", how="left").sort("customer_id").collect()
     frame = frame.with_columns(pl.col("holdout_purchases", "holdout_revenue").fill_null(0))
-    fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer)
+    if frame.is_empty():
+        return Round(summary=frame, fits={}, forecasts=(), failures={})
+    fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
     spend_fit, _ = fit_spend(frame)
-    days = (window.until - window.origin).days
-    horizon = np.array([days / DAYS_PER_UNIT[time_unit]])
-    x, t_x, T, m, actual, revenue = columns_of(
-        frame, "frequency", "recency", "T", "monetary_value", "holdout_purchases", "holdout_revenue"
-    )
+    x, t_x, T, m = columns_of(frame, "frequency", "recency", "T", "monetary_value")
+    actual, revenue = columns_of(frame, "holdout_purchases", "holdout_revenue")
+    horizon = np.array([(window.until - window.origin).days / DAYS_PER_UNIT[time_unit]])
     spend = np.full_like(x, np.nan) if spend_fit is None else spend_fit.predict_spend(x, m)
-    forecasts = []
-    for model, fit in fits.items():
-        predicted = fit.predict_purchases(horizon, x, t_x, T)[0]
-        forecasts.append(
-            Forecast(
-                origin=window.origin,
-                until=window.until,
-                model=model,
-                predicted=predicted,
-                actual=actual,
-                predicted_revenue=predicted * spend,
-                actual_revenue=revenue,
-            )
+    predicted = {model: fit.predict_purchases(horizon, x, t_x, T)[0] for model, fit in fits.items()}
+    forecasts = tuple(
+        Forecast(
+            origin=window.origin,
+            until=window.until,
+            model=model,
+            predicted=expected,
+            actual=actual,
+            predicted_revenue=expected * spend,
+            actual_revenue=revenue,
         )
-    return forecasts, fits, failures
+        for model, expected in predicted.items()
+    )
+    return Round(summary=frame, fits=fits, forecasts=forecasts, failures=failures)
 
 
 def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
@@ -152,7 +178,9 @@ def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
 def choose_model(forecasts: Sequence[Forecast], *, interval: float, rng: np.random.Generator) -> Choice:
     """The simplest model that is not worse than the best one by more than chance explains."""
     deviance = {
-        model: np.concatenate([poisson_deviance(f.predicted, f.actual) for f in forecasts if f.model == model])
+        model: np.concatenate(
+            [poisson_deviance(f.predicted, f.actual) for f in forecasts if f.model == model]
+        )
         for model in dict.fromkeys(f.model for f in forecasts)
     }
     complete = max(values.size for values in deviance.values())

@@ -11,14 +11,12 @@ from datetime import date
 import polars as pl
 
 from histories.errors import ConfigError, nearest
+from histories.money import MONEY_SCALE
 
-__all__ = ["DAYS_PER_UNIT", "MONEY_SCALE", "summarize_holdout", "summarize_purchases"]
+__all__ = ["DAYS_PER_UNIT", "summarize_holdout", "summarize_purchases"]
 
 #: Length of a time unit in days.
 DAYS_PER_UNIT: dict[str, float] = {"day": 1.0, "week": 7.0}
-
-#: Minor units per unit of currency in the amounts of a purchases table.
-MONEY_SCALE = 10_000
 
 
 def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_unit: str) -> pl.LazyFrame:

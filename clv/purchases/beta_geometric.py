@@ -113,10 +113,9 @@ class GeometricFit:
         alive = self.predict_alive(x, t_x, T)
         return alive * (at_least - more) + (1.0 - alive) * (n == 0)
 
-    def predict_survival(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """P(alive at T + t) at the times `t`, shape (len(t), n)."""
-        alive = self.predict_alive(x, t_x, T)
-        return alive * geometric.survival_alive(self.vector(), t, x, T, self.family)
+    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
+        return geometric.survival_alive(self.vector(), t, x, T, self.family)
 
     def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
         """Median time from T to the next purchase, given that one comes; NaN when it is unlikely to come at all.

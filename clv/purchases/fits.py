@@ -62,8 +62,8 @@ class PurchaseFit(Protocol):
     ) -> FloatArray:
         """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
 
-    def predict_survival(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """P(alive at T + t), shape (len(t), n)."""
+    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T + t | alive at T), shape (len(t), n)."""
 
     def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
         """Median time to the next purchase given that one comes; NaN where none comes with probability over 1/2."""

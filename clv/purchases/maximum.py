@@ -16,7 +16,7 @@ import numpy.typing as npt
 from clv.purchases.observations import FloatArray
 from histories.errors import ConvergenceError
 
-__all__ = ["Maximum", "Score", "maximize"]
+__all__ = ["Maximum", "Score", "information", "maximize"]
 
 #: A log-likelihood and its gradient with respect to the parameters (not their logs).
 Score = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -135,6 +135,13 @@ class _Objective:
             rows.append((self(theta + step)[1] - self(theta - step)[1]) / (2.0 * DIFFERENCE))
         matrix = np.array(rows)
         return 0.5 * (matrix + matrix.T)
+
+
+def information(score: Score, parameters: FloatArray) -> FloatArray | None:
+    """Covariance of the logs of the parameters at a maximum found elsewhere; None when the likelihood is flat."""
+    objective = _Objective(score, 1.0, 0.0)
+    hessian = objective.hessian(np.log(parameters))
+    return _covariance(hessian, np.ones(parameters.size, dtype=bool), 1.0)
 
 
 def _search(

@@ -1,0 +1,158 @@
+"""The customers table: predictions, value and the books of each customer, one row each."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from clv.accounting import discounted_months, historic_margin, monthly_cost
+from clv.cohorts import cohort_of
+from clv.evaluate import decile_of
+from clv.purchases.fits import PurchaseFit
+from clv.purchases.observations import FloatArray
+from clv.selection import columns_of
+from clv.settings import ValueSettings
+from clv.spend import GammaGammaFit
+from clv.summary import DAYS_PER_UNIT
+from clv.value import DAYS_PER_MONTH, Horizon, predict_values
+from histories.money import MONEY_SCALE
+
+__all__ = ["build_customers"]
+
+#: A next purchase further away than this is not a date anybody can use.
+FURTHEST_PURCHASE_DAYS = 36_525.0
+
+
+def build_customers(
+    summary: pl.DataFrame,
+    *,
+    fit: PurchaseFit,
+    spend_fit: GammaGammaFit | None,
+    settings: ValueSettings,
+    time_unit: str,
+    observation_end: date,
+    customers: pl.DataFrame | None,
+    cost_to_serve: pl.DataFrame | None,
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Value every customer of the summary.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `CUSTOMERS_SCHEMA`, and acquisition_channel, cohort and age_months for `acquisition_table`; by
+        descending customer_lifetime_value.
+    tuple of str
+        Costs that were not known, counted.
+    """
+    horizon = Horizon(
+        months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
+    )
+    x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
+    earned, margin = historic_margin(summary, gross_margin=settings.gross_margin)
+    values = predict_values(
+        fit,
+        spend_fit,
+        x,
+        t_x,
+        T,
+        m,
+        horizon_months=settings.horizon_months,
+        discount_rate=settings.discount_rate,
+        gross_margin=margin,
+        time_unit=time_unit,
+    )
+    days = values.pop("days_to_next_purchase")
+    values.pop("discounted_purchases")
+    table = summary.with_columns(
+        earned,
+        *(pl.Series(name, array).fill_nan(None) for name, array in values.items()),
+        _dates_after(observation_end, days),
+        (pl.col("recency") * DAYS_PER_UNIT[time_unit] / pl.col("frequency"))
+        .fill_nan(None)
+        .alias("average_days_between_purchases"),
+        pl.Series("age_months", np.maximum(T * DAYS_PER_UNIT[time_unit] / DAYS_PER_MONTH, 1.0)),
+        cohort_of("first_purchase", settings.retention_cohorts).alias("cohort"),
+        pl.lit(fit.model).alias("model"),
+        *(
+            pl.lit(None, dtype=pl.Float64).alias(name)
+            for name in (
+                "expected_purchases_low",
+                "expected_purchases_high",
+                "customer_lifetime_value_low",
+                "customer_lifetime_value_high",
+            )
+        ),
+    )
+    table = _with_costs(table, customers, cost_to_serve)
+    months = discounted_months(fit, horizon, x, t_x, T)
+    age = T * DAYS_PER_UNIT[time_unit]
+    serving = pl.Series(monthly_cost(table["cost"], age) * months)
+    notes = _cost_notes(table, customers is not None, cost_to_serve is not None)
+    value = pl.col("customer_lifetime_value")
+    table = table.with_columns(
+        pl.when(pl.col("cost").is_not_null()).then(serving).alias("cost_to_serve"),
+        (pl.col("historic_value") + value.fill_null(0.0)).alias("total_value"),
+    ).with_columns(
+        (value - pl.col("cost_to_serve").fill_null(0.0) - pl.col("acquisition_cost").fill_null(0.0)).alias(
+            "net_lifetime_value"
+        ),
+    )
+    ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
+    by_value = -np.arange(ranked.height, dtype=np.float64)
+    return ranked.with_columns(pl.Series("decile", decile_of(by_value))), notes
+
+
+def _dates_after(observation_end: date, days: FloatArray) -> pl.Series:
+    """The day that lies `days` behind the end of observation; null for NaN and beyond a century."""
+    usable = np.isfinite(days) & (days <= FURTHEST_PURCHASE_DAYS)
+    whole = pl.Series(np.where(usable, np.ceil(days), 0.0)).cast(pl.Int64)
+    frame = pl.DataFrame({"days": whole, "usable": usable})
+    return frame.select(
+        pl.when("usable")
+        .then(pl.lit(observation_end, dtype=pl.Date) + pl.duration(days="days"))
+        .alias("expected_next_purchase")
+    ).to_series()
+
+
+def _with_costs(
+    table: pl.DataFrame, customers: pl.DataFrame | None, cost_to_serve: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Join what a customer cost to win and to serve; null where nobody knows."""
+    known: list[pl.Expr] = []
+    if customers is not None:
+        present = [c for c in ("acquisition_cost", "acquisition_channel") if c in customers.columns]
+        table = table.join(
+            customers.select("customer_id", *present).unique("customer_id"),
+            on="customer_id",
+            how="left",
+            maintain_order="left",
+        )
+    if "acquisition_cost" in table.columns:
+        known.append(pl.col("acquisition_cost").cast(pl.Float64) / MONEY_SCALE)
+    else:
+        known.append(pl.lit(None, dtype=pl.Float64).alias("acquisition_cost"))
+    if "acquisition_channel" not in table.columns:
+        known.append(pl.lit(None, dtype=pl.String).alias("acquisition_channel"))
+    if cost_to_serve is not None:
+        costs = cost_to_serve.group_by("customer_id").agg(pl.col("cost").sum())
+        table = table.join(costs, on="customer_id", how="left", maintain_order="left")
+    else:
+        known.append(pl.lit(None, dtype=pl.Float64).alias("cost"))
+    return table.with_columns(known)
+
+
+def _cost_notes(table: pl.DataFrame, has_customers: bool, has_costs: bool) -> tuple[str, ...]:
+    """Count the costs that enter as 0 because nobody knows them."""
+    notes = []
+    for given, column, what in (
+        (has_customers, "acquisition_cost", "acquisition cost"),
+        (has_costs, "cost", "cost to serve"),
+    ):
+        missing = table[column].null_count()
+        if given and 0 < missing < table.height:
+            notes.append(f"{what} is unknown for {missing} of {table.height} customers and counts as 0")
+        elif missing == table.height:
+            notes.append(f"no {what} is known: net_lifetime_value leaves it out")
+    return tuple(notes)

@@ -1,0 +1,195 @@
+"""From purchases to the customers table: fit, judge, choose, refit, value. The one entry point of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from clv.accounting import acquisition_table
+from clv.cohorts import retention_by_cohort
+from clv.customers import build_customers
+from clv.judgement import judge_models
+from clv.purchases.fits import PurchaseFit
+from clv.purchases.observations import Observations
+from clv.purchases.reference import check_agreement
+from clv.selection import fit_models, fit_spend
+from clv.settings import ValueSettings
+from clv.summary import summarize_purchases
+from clv.value import CUSTOMERS_SCHEMA
+from histories.errors import DataError, ModelError
+
+__all__ = ["CustomerValues", "value_customers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerValues:
+    """What a run knows about the value of its customers.
+
+    Attributes
+    ----------
+    customers
+        One row per customer, columns of `CUSTOMERS_SCHEMA`, by descending customer_lifetime_value.
+    validation
+        Columns of `VALIDATION_SCHEMA`.
+    model
+        For model.json: the chosen model, every fitted one, lifetimes' likelihoods, time unit and data span.
+    deciles
+        Forecast and actual by tenth of the customers, every model, at the calibration end.
+    calibration
+        Forecast and actual holdout purchases by calibration frequency, every model, at the calibration end.
+    cohorts
+        Activity by cohort and month, observed and expected.
+    acquisition
+        LTV:CAC and payback by acquisition channel and cohort; empty without acquisition costs.
+    warnings
+        What a reader should know, in sentences.
+    """
+
+    customers: pl.DataFrame
+    validation: pl.DataFrame
+    model: Mapping[str, Any]
+    deciles: pl.DataFrame
+    calibration: pl.DataFrame
+    cohorts: pl.DataFrame
+    acquisition: pl.DataFrame
+    warnings: tuple[str, ...]
+
+
+def value_customers(
+    purchases: pl.LazyFrame,
+    *,
+    settings: ValueSettings,
+    observation_end: date,
+    calibration_end: date | None,
+    time_unit: str,
+    currency: str,
+    seed: int,
+    customers: pl.DataFrame | None = None,
+    cost_to_serve: pl.DataFrame | None = None,
+    purchases_at: Callable[[date], pl.LazyFrame] | None = None,
+) -> CustomerValues:
+    """Fit every model, judge them on holdouts, refit to the end of observation and value each customer.
+
+    Parameters
+    ----------
+    purchases
+        One row per purchase, as `histories.purchases.build_purchases` makes it.
+    settings
+        Models, horizon, discounting.
+    observation_end, calibration_end
+        Last day seen, and last day of the validation fit; without the latter the last third of the data, at most
+        a year, is held out.
+    time_unit
+        "day" or "week".
+    currency
+        Code of the currency, carried into the model card.
+    seed
+        Of everything random.
+    customers
+        customer_id, and optionally acquisition_cost (Int64, 1/10,000), acquisition_channel and acquired_at.
+    cost_to_serve
+        customer_id and cost (currency, from the first purchase to `observation_end`).
+    purchases_at
+        Purchases as they were known on a day, where later refunds changed earlier purchases.
+
+    Raises
+    ------
+    ModelError
+        When no purchase model could be fitted; the message lists each with its reason.
+    DataError
+        When there are no purchases up to the end of observation.
+    """
+    summary = summarize_purchases(purchases, observation_end=observation_end, time_unit=time_unit)
+    frame = summary.sort("customer_id").collect()
+    if frame.is_empty():
+        raise DataError(f"no purchases up to {observation_end}; check observation_end and the transactions")
+    judged = judge_models(
+        purchases_at or (lambda day: purchases),
+        settings=settings,
+        first_purchase=_first_day(frame),
+        observation_end=observation_end,
+        calibration_end=calibration_end,
+        time_unit=time_unit,
+        rng=np.random.default_rng(seed),
+    )
+    fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
+    if not fits:
+        reasons = "; ".join(f"{model}: {reason}" for model, reason in failures.items())
+        raise ModelError(f"no purchase model could be fitted. {reasons or 'models = [] in [value]'}")
+    chosen = judged.choice.model if judged.choice and judged.choice.model in fits else next(iter(fits))
+    spend_fit, spend_note = fit_spend(frame)
+    table, cost_notes = build_customers(
+        frame,
+        fit=fits[chosen],
+        spend_fit=spend_fit,
+        settings=settings,
+        time_unit=time_unit,
+        observation_end=observation_end,
+        customers=customers,
+        cost_to_serve=cost_to_serve,
+    )
+    return CustomerValues(
+        customers=table.select(CUSTOMERS_SCHEMA.keys()),
+        validation=judged.validation,
+        model={
+            "chosen": chosen,
+            "reason": judged.choice.reason if judged.choice else "; ".join(judged.notes),
+            "time_unit": time_unit,
+            "currency": currency,
+            "first_purchase": _first_day(frame).isoformat(),
+            "observation_end": observation_end.isoformat(),
+            "calibration_end": judged.calibration_end.isoformat() if judged.calibration_end else None,
+            "horizon_months": settings.horizon_months,
+            "discount_rate": settings.discount_rate,
+            "interval": settings.interval,
+            "calibration": describe_fits(judged.fits, judged.summary),
+            "final": describe_fits(fits, frame),
+            "spend": None if spend_fit is None else spend_fit.to_dict(),
+            "failed": failures,
+        },
+        deciles=judged.deciles,
+        calibration=judged.by_frequency,
+        cohorts=retention_by_cohort(
+            purchases,
+            fit=fits[chosen],
+            observation_end=observation_end,
+            time_unit=time_unit,
+            length=settings.retention_cohorts,
+        ),
+        acquisition=acquisition_table(table),
+        warnings=(
+            *judged.notes,
+            *(f"{model} was left out: {reason}" for model, reason in failures.items()),
+            *((spend_note,) if spend_note else ()),
+            *cost_notes,
+        ),
+    )
+
+
+def describe_fits(fits: Mapping[str, PurchaseFit], summary: pl.DataFrame) -> dict[str, Any]:
+    """Each fit as plain values, with lifetimes' own log-likelihood at the same parameters beside ours."""
+    if not fits:
+        return {}
+    data = Observations.from_summary(summary)
+    entries = {}
+    for model, fit in fits.items():
+        agreement = check_agreement(fit, data)
+        entries[model] = fit.to_dict() | {
+            "log_likelihood": fit.report.log_likelihood,
+            "lifetimes_log_likelihood": agreement.lifetimes,
+            "relative_difference": agreement.relative_difference,
+            "lifetimes_note": agreement.note,
+        }
+    return entries
+
+
+def _first_day(summary: pl.DataFrame) -> date:
+    """Day of the very first purchase."""
+    day = summary["first_purchase"].min()
+    assert isinstance(day, date)
+    return day
