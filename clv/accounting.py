@@ -16,7 +16,8 @@ import polars as pl
 
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
-from clv.value import DAYS_PER_MONTH, VALUE_BLOCK, Horizon, distinct_pairs
+from clv.value import VALUE_BLOCK, Horizon, distinct_pairs
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["acquisition_table", "discounted_months", "historic_margin", "monthly_cost"]
 

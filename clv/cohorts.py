@@ -10,8 +10,8 @@ import polars as pl
 
 from clv.purchases.fits import PurchaseFit
 from clv.summary import DAYS_PER_UNIT
-from clv.value import DAYS_PER_MONTH
 from histories.money import MONEY_SCALE
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["CohortLength", "cohort_of", "retention_by_cohort"]
 

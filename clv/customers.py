@@ -16,8 +16,9 @@ from clv.selection import columns_of
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
-from clv.value import DAYS_PER_MONTH, Horizon, predict_values
+from clv.value import Horizon, predict_values
 from histories.money import MONEY_SCALE
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["build_customers"]
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from clv.purchases.maximum import Maximum, Score, maximize
 from clv.purchases.observations import FloatArray
@@ -232,12 +232,12 @@ def _score_of_levels(
 ) -> tuple[float, FloatArray]:
     """The part of likelihood and gradient that depends on frequency alone."""
     customers = float(count.sum())
-    value = count @ (special.gammaln(p * x + q) - special.gammaln(p * x))
-    value += customers * (q * np.log(v) - special.gammaln(q))
-    psi = special.digamma(p * x + q)
+    value = count @ (scipy.special.gammaln(p * x + q) - scipy.special.gammaln(p * x))
+    value += customers * (q * np.log(v) - scipy.special.gammaln(q))
+    psi = scipy.special.digamma(p * x + q)
     gradient = [
-        count @ (x * (psi - special.digamma(p * x))),
-        count @ psi + customers * (np.log(v) - special.digamma(q)),
+        count @ (x * (psi - scipy.special.digamma(p * x))),
+        count @ psi + customers * (np.log(v) - scipy.special.digamma(q)),
         customers * q / v,
     ]
     return float(value), np.array(gradient)

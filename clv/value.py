@@ -15,16 +15,14 @@ from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = [
     "CUSTOMERS_SCHEMA",
-    "DAYS_PER_MONTH",
     "Horizon",
     "discounted_purchases",
     "predict_values",
 ]
-
-DAYS_PER_MONTH = 30.4375
 
 #: Columns of the customers table; customer_id takes the type of the input.
 CUSTOMERS_SCHEMA: dict[str, pl.DataType] = {

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from clv.purchases import geometric
 from clv.purchases.geometric import GeometricFamily, Levels
@@ -242,7 +242,7 @@ def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: floa
     vector = best.parameters / np.array([1.0, factor, 1.0, 1.0])
     log_likelihood = unscored.scorer(data)(vector)[0] - float(
         data.weights @ data.frequency
-    ) * special.gammaln(k)
+    ) * scipy.special.gammaln(k)
     report = FitReport.from_maximum(best, log_likelihood=float(log_likelihood), customers=data.customers)
     return replace(unscored.with_vector(vector), report=report)
 

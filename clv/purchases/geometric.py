@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from clv.purchases.observations import FloatArray, Observations
 
@@ -127,15 +127,17 @@ def _score_of_counts(
     n = r + family.k * levels.values
     stay = b + levels.values + family.birth
     w, total = levels.weights, float(levels.weights.sum())
-    value = w @ (special.gammaln(n) + special.gammaln(stay) - special.gammaln(a + stay))
-    value += total * (r * np.log(alpha) - special.gammaln(r) - special.gammaln(b) + special.gammaln(a + b))
-    psi_sum, psi_stay = special.digamma(a + b), special.digamma(a + stay)
+    value = w @ (scipy.special.gammaln(n) + scipy.special.gammaln(stay) - scipy.special.gammaln(a + stay))
+    value += total * (
+        r * np.log(alpha) - scipy.special.gammaln(r) - scipy.special.gammaln(b) + scipy.special.gammaln(a + b)
+    )
+    psi_sum, psi_stay = scipy.special.digamma(a + b), scipy.special.digamma(a + stay)
     return float(value), np.array(
         [
-            w @ special.digamma(n) + total * (np.log(alpha) - special.digamma(r)),
+            w @ scipy.special.digamma(n) + total * (np.log(alpha) - scipy.special.digamma(r)),
             total * r / alpha,
             total * psi_sum - w @ psi_stay,
-            w @ special.digamma(stay) - w @ psi_stay + total * (psi_sum - special.digamma(b)),
+            w @ scipy.special.digamma(stay) - w @ psi_stay + total * (psi_sum - scipy.special.digamma(b)),
         ]
     )
 
@@ -171,7 +173,7 @@ def probability_alive(
     with np.errstate(divide="ignore"):
         log_c = np.log(a) - np.log(np.maximum(b + x + (family.birth - 1.0), 1e-300))
     odds = log_c + n * np.log((alpha + T) / (alpha + t_x)) - log_s
-    return np.where(x + family.birth > 0, special.expit(-odds), 1.0)
+    return np.where(x + family.birth > 0, scipy.special.expit(-odds), 1.0)
 
 
 def stage_probabilities(
@@ -206,11 +208,12 @@ def count_tail_alive(
     if m == 0:
         return np.ones(np.broadcast(t, x, T).shape)
     stay = b + x + family.birth
-    loyal = np.exp(special.betaln(a, stay + m - 1.0) - special.betaln(a, stay))
+    loyal = np.exp(scipy.special.betaln(a, stay + m - 1.0) - scipy.special.betaln(a, stay))
     share = t / (alpha + T + t)
     stages = stage_probabilities(parameters, x, t_x, T, family)
     arrive = sum(
-        stages[j] * special.betainc(m * family.k - j, r + family.k * x + j, share) for j in range(family.k)
+        stages[j] * scipy.special.betainc(m * family.k - j, r + family.k * x + j, share)
+        for j in range(family.k)
     )
     return np.asarray(loyal * arrive, dtype=np.float64)
 
