@@ -15,7 +15,7 @@ from datetime import date
 import polars as pl
 
 from histories.money import to_currency
-from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, JourneyWindow, build_timeline
+from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, JourneyWindow, build_timeline
 
 __all__ = [
     "JourneyCounts",
@@ -26,7 +26,6 @@ __all__ = [
     "paths_from_table",
 ]
 
-_START = pl.col("journey_id") != pl.col("journey_id").shift(1)
 _SEPARATOR = "\x1f"
 
 
@@ -79,16 +78,16 @@ def build_journeys(
         views=views,
         exclude=exclude,
     )
-    rows = _journey_rows(touchpoints, purchases, window)
     return (
-        rows.group_by("journey_id", maintain_order=True)
+        _journey_rows(touchpoints, purchases, window)
+        .group_by("number", maintain_order=True)
         .agg(
-            pl.col("customer_id").first(),
+            pl.col("customer_id", "journey_id").first(),
             pl.col("timestamp").first().alias("start"),
             pl.col("end").first(),
             pl.col("channel").drop_nulls().alias("path"),
             pl.col("channel").count().cast(pl.Int32).alias("n_touches"),
-            (pl.col("status").first() == CONVERSION).alias("converted"),
+            (pl.col("status").first() != NULL).alias("converted"),
             pl.col("amount").first().fill_null(0),
         )
         .with_columns(to_currency(pl.col("amount")).alias("value"))
@@ -125,20 +124,19 @@ def journey_touches(
         views=views,
         exclude=exclude,
     )
-    row = pl.int_range(pl.len(), dtype=pl.Int64)
-    is_last = pl.col("journey_id") != pl.col("journey_id").shift(-1)
+    row = pl.int_range(pl.len(), dtype=pl.Int32)
+    number = pl.col("number")
+    is_first, is_last = number != number.shift(1), number != number.shift(-1)
+    first_row = pl.when(is_first.fill_null(True)).then(row).forward_fill()
+    last_row = pl.when(is_last.fill_null(True)).then(row).backward_fill()
     return (
         _journey_rows(touchpoints, purchases, window, keep=keep)
-        .filter(~pl.col("is_purchase"))
-        .with_columns(
-            pl.when(_START.fill_null(True)).then(row).forward_fill().alias("first_row"),
-            pl.when(is_last.fill_null(True)).then(row).backward_fill().alias("last_row"),
-        )
+        .filter(pl.col("status") != UNTOUCHED)
         .select(
             "customer_id",
             "journey_id",
-            (row - pl.col("first_row")).cast(pl.Int32).alias("position"),
-            (pl.col("last_row") - pl.col("first_row") + 1).cast(pl.Int32).alias("n_touches"),
+            (row - first_row).alias("position"),
+            (last_row - first_row + 1).alias("n_touches"),
             "channel",
             "timestamp",
             ((pl.col("end") - pl.col("at")).dt.total_microseconds() / 3.6e9).alias("hours_before"),
@@ -211,15 +209,14 @@ def count_journeys(
     window = JourneyWindow(
         lookback_days=lookback_days, observation_end=observation_end, views=views, exclude=exclude
     )
-    status, is_touch = pl.col("status"), ~pl.col("is_purchase")
-    line = _with_journey_id(build_timeline(touchpoints, purchases, window))
-    starts = (status != OUTSIDE) & _START.fill_null(True)
-    counted = line.select(
-        (starts & (status == CONVERSION) & is_touch).sum().alias("conversions"),
-        (~is_touch).sum().alias("untouched"),
+    status = pl.col("status")
+    starts = _starts_journey()
+    counted = build_timeline(touchpoints, purchases, window).select(
+        (starts & (status == CONVERSION)).sum().alias("conversions"),
+        (status == UNTOUCHED).sum().alias("untouched"),
         (starts & (status == NULL)).sum().alias("null_paths"),
         (starts & (status == OPEN)).sum().alias("open_windows"),
-        (is_touch & status.is_in([CONVERSION, NULL])).sum().alias("touches_in_journeys"),
+        status.is_in([CONVERSION, NULL]).sum().alias("touches_in_journeys"),
         (status == OUTSIDE).sum().alias("touches_outside"),
     )
     return JourneyCounts(**counted.collect().row(0, named=True))
@@ -234,13 +231,19 @@ def _as_list(name: str) -> pl.Expr:
 def _journey_rows(
     touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, window: JourneyWindow, *, keep: Sequence[str] = ()
 ) -> pl.LazyFrame:
+    """Touches of closed journeys and untouched purchases, with the journey's `number` here and its id."""
     line = build_timeline(touchpoints, purchases, window, keep=keep)
-    rows = _with_journey_id(line.filter(pl.col("status").is_in([CONVERSION, NULL])))
+    status = pl.col("status")
+    identity = pl.struct("customer_id", "end", status == NULL).hash().reinterpret(signed=True)
+    rows = line.filter(status.is_in([CONVERSION, NULL, UNTOUCHED])).with_columns(
+        _starts_journey().cum_sum().set_sorted().alias("number"), identity.alias("journey_id")
+    )
     if window.unique_channels:
-        rows = rows.filter(pl.struct("journey_id", "channel").is_first_distinct())
+        rows = rows.filter(pl.struct("number", "channel").is_first_distinct())
     return rows
 
 
-def _with_journey_id(line: pl.LazyFrame) -> pl.LazyFrame:
-    identity = pl.struct("customer_id", "end", "status").hash().reinterpret(signed=True)
-    return line.with_columns(identity.alias("journey_id"))
+def _starts_journey() -> pl.Expr:
+    """Whether a row of the timeline is the first of its journey."""
+    same = [pl.col(name) == pl.col(name).shift(1) for name in ("customer_id", "end", "status")]
+    return ~pl.all_horizontal(same).fill_null(False)

@@ -1,30 +1,35 @@
-"""Touches and purchases of each customer on one line, from which journeys are read by looking left and right.
+"""Touches and purchases of each customer on one line, from which journeys are read.
 
-Rows are sorted by time, then stably by customer: two sorts by one key each, several times faster than one
-sort by two keys. Everything else is a comparison with the neighbouring row.
+The line is sorted by time, then stably by customer: two sorts by one whole number each, several times faster
+than one sort by two keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
+import numpy as np
 import polars as pl
 
+from histories import _kernels
 from histories.errors import ConfigError
-from histories.periods import end_of_day
 
-__all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "JourneyWindow", "build_timeline"]
+__all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "STATUS", "UNTOUCHED", "JourneyWindow", "build_timeline"]
 
 CONVERSION = "conversion"
 NULL = "null"
 OPEN = "open"
 OUTSIDE = "outside"
+UNTOUCHED = "untouched"
+STATUS = pl.Enum([CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED])
 
-_CUSTOMER, _AT, _IS_PURCHASE = pl.col("customer_id"), pl.col("at"), pl.col("is_purchase")
-_SAME_AS_NEXT = _CUSTOMER.shift(-1) == _CUSTOMER
-_SAME_AS_LAST = _CUSTOMER.shift(1) == _CUSTOMER
+TIE_BREAKERS = 2048
+"""Touches of one instant are put in the order of their channels' names; so many names are told apart."""
+
+DAY = timedelta(days=1)
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,33 +77,17 @@ def build_timeline(
 
     Returns
     -------
-    customer_id, timestamp, channel (null for a purchase without touches), `status` (conversion, null, open,
-    outside), `end` (of the journey: its purchase or its last touch), `at` (the time a touch counts from),
-    `amount` (of the conversion, minor units), `is_purchase`, and `keep`. Contiguous by journey, touches in
+    customer_id, timestamp, channel (null for an untouched purchase), at (the time a touch counts from), end
+    (of the journey: its purchase or its last touch), amount (of the conversion, minor units), status
+    (conversion, null, open, outside or untouched), and `keep`. The rows of a journey are contiguous and in
     time.
     """
-    events = pl.concat(
-        [_purchase_events(purchases), _touch_events(touchpoints, window, keep)], how="diagonal"
-    )
-    by_time = events.sort("at", maintain_order=True)
-    if by_time.collect_schema()["customer_id"] == pl.String:
-        line = (
-            by_time.with_columns(_CUSTOMER.hash().alias("key")).sort("key", maintain_order=True).drop("key")
-        )
-    else:
-        line = by_time.sort("customer_id", maintain_order=True)
-    return _with_status(line, window).select(
-        "customer_id", "timestamp", "channel", "status", "end", "at", "amount", "is_purchase", *keep
-    )
-
-
-def _purchase_events(purchases: pl.LazyFrame) -> pl.LazyFrame:
-    return purchases.select(
-        "customer_id",
-        "timestamp",
-        pl.col("timestamp").alias("at"),
-        "amount",
-        pl.lit(True).alias("is_purchase"),
+    touches = _touch_events(touchpoints, window, keep)
+    bought = purchases.select("customer_id", "timestamp", pl.col("timestamp").alias("at"), "amount")
+    events = pl.concat([bought, touches], how="diagonal")
+    schema = {**events.collect_schema(), "end": pl.Datetime("us"), "status": STATUS}
+    return events.map_batches(lambda frame: _arrange(frame, window), schema=schema).select(
+        "customer_id", "timestamp", "channel", "at", "end", "amount", "status", *keep
     )
 
 
@@ -107,54 +96,56 @@ def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequen
     schema = touchpoints.collect_schema()
     at = pl.col("timestamp")
     if "date_only" in schema:
-        last_instant = at.dt.truncate("1d") + timedelta(days=1) - timedelta(microseconds=1)
-        at = pl.when("date_only").then(last_instant).otherwise(at)
+        at = pl.when("date_only").then(at.dt.truncate("1d") + DAY - INSTANT).otherwise(at)
     taking_part = touchpoints
     if not window.views and "view" in schema:
         taking_part = taking_part.filter(~pl.col("view"))
     if window.exclude:
         taking_part = taking_part.filter(~pl.col("channel").is_in(list(window.exclude)))
-    return taking_part.select(
-        "customer_id", "timestamp", at.alias("at"), "channel", pl.lit(False).alias("is_purchase"), *keep
+    return taking_part.select("customer_id", "timestamp", at.alias("at"), "channel", *keep)
+
+
+def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
+    """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
+    line = _sorted_keys(events)
+    key = line["key"].to_numpy()
+    at = key // TIE_BREAKERS
+    status, end_row = _kernels.walk_back(
+        line["customer"].to_numpy(),
+        at,
+        key % TIE_BREAKERS == 0,
+        round(window.lookback_days * DAY / INSTANT),
+        _microseconds(window.observation_end + DAY),
+    )
+    kept = np.flatnonzero(status != _kernels.TOUCHED)
+    rows = line["row"].to_numpy()
+    amounts = events["amount"].gather(rows[end_row[kept]])
+    return events[rows[kept]].with_columns(
+        pl.Series("end", at[end_row[kept]]).cast(pl.Datetime("us")),
+        amounts.alias("amount"),
+        pl.Series("status", status[kept]).cat.to(STATUS),
     )
 
 
-def _with_status(line: pl.LazyFrame, window: JourneyWindow) -> pl.LazyFrame:
-    """A touch belongs to the next purchase if that is near enough, else to a run of touches.
+def _sorted_keys(events: pl.DataFrame) -> pl.DataFrame:
+    """Rows by customer, then time, then a purchase before touches, then the touches by channel."""
+    names = events["channel"].unique().drop_nulls().sort()
+    # 0 is a purchase; from 1 on the channels in the order of their names.
+    places = pl.Series(np.arange(len(names)) % (TIE_BREAKERS - 1) + 1, dtype=pl.Int64)
+    place = pl.col("channel").replace_strict(names, places, default=0, return_dtype=pl.Int64)
+    customer = pl.col("customer_id")
+    if events.schema["customer_id"] == pl.String:
+        customer = customer.hash().reinterpret(signed=True)
+    return (
+        events.select(
+            customer.alias("customer"),
+            (pl.col("at").to_physical() * TIE_BREAKERS + place).alias("key"),
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+        )
+        .sort("key")
+        .sort("customer", maintain_order=True)
+    )
 
-    A run ends before a purchase, at a gap longer than the lookback, or with the customer. It is a null path
-    when no purchase follows its last touch within the lookback; otherwise its touches that are too early for
-    that purchase lie outside every window.
-    """
-    lookback = timedelta(days=window.lookback_days)
-    ahead = line.with_columns(
-        pl.when(_IS_PURCHASE).then(_AT).backward_fill().alias("next_at"),
-        pl.when(_IS_PURCHASE).then(_CUSTOMER).backward_fill().alias("next_customer"),
-        pl.when(_IS_PURCHASE).then(pl.col("amount")).backward_fill().alias("next_amount"),
-    ).with_columns(
-        ((pl.col("next_customer") == _CUSTOMER) & (pl.col("next_at") - _AT <= lookback) & ~_IS_PURCHASE)
-        .fill_null(False)
-        .alias("converts"),
-        (_SAME_AS_NEXT & ~_IS_PURCHASE.shift(-1) & (_AT.shift(-1) - _AT <= lookback))
-        .fill_null(False)
-        .alias("goes_on"),
-    )
-    converts, is_last = pl.col("converts"), ~pl.col("goes_on")
-    runs = ahead.with_columns(
-        pl.when(is_last).then(_AT).backward_fill().alias("run_end"),
-        pl.when(is_last).then(converts).backward_fill().alias("run_converts"),
-        (_SAME_AS_LAST & converts.shift(1)).fill_null(False).alias("is_touched"),
-    ).filter(~(_IS_PURCHASE & pl.col("is_touched")))
-    is_open = pl.col("run_end") + lookback >= end_of_day(window.observation_end)
-    return runs.with_columns(
-        pl.when(_IS_PURCHASE | converts)
-        .then(pl.lit(CONVERSION))
-        .when("run_converts")
-        .then(pl.lit(OUTSIDE))
-        .when(is_open)
-        .then(pl.lit(OPEN))
-        .otherwise(pl.lit(NULL))
-        .alias("status"),
-        pl.when(_IS_PURCHASE | converts).then("next_at").otherwise("run_end").alias("end"),
-        pl.when(_IS_PURCHASE | converts).then("next_amount").alias("amount"),
-    )
+
+def _microseconds(day: date) -> int:
+    return (datetime(day.year, day.month, day.day) - datetime(1970, 1, 1)) // INSTANT
