@@ -1,0 +1,228 @@
+"""What the latent dropout model reads of a panel: emissions, drivers and their names.
+
+Three log-linear predictors share the static columns and the season::
+
+    leaving    eta_it   = a0 + x_i a + season_t g + drivers_it (beta, ...)
+    purchases  log e_it = c0 + x_i c + season_t g' + drivers_it (gamma, ...) + first_it f
+    own acts   log m_it = b0 + x_i b + season_t g'' + habits_it k
+
+The drivers are the channel stocks and, where problems are recorded, their stock. The habits let acts follow
+earlier acts, purchases, channel stocks and a trend, so that what is left of silence is evidence of dropout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
+from attribution.incremental.stocks import decayed_stocks
+from histories.panel import Panel
+
+__all__ = ["LatentDesign", "LatentInputs", "StaticScale"]
+
+YEAR = 12
+"""Periods in one turn of the season."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticScale:
+    """How static columns are standardised, kept so that other customers are scaled alike."""
+
+    names: tuple[str, ...]
+    """Names of the K columns that are left."""
+    columns: IntArray
+    """Position in (covariates, proxies) of each column, shape (K,)."""
+    centres: FloatArray
+    """Subtracted from each column, shape (K,)."""
+    spreads: FloatArray
+    """Divides each column, shape (K,)."""
+    flags: tuple[bool, ...]
+    """True where the column is the indicator of a missing value."""
+
+    @classmethod
+    def measure(cls, panel: Panel) -> StaticScale:
+        """Means and standard deviations of covariates and proxies; constant columns are left out."""
+        raw = _raw_columns(panel)
+        rows: list[tuple[str, int, float, float, bool]] = []
+        for k, name in enumerate((*panel.covariate_names, *panel.proxy_names)):
+            missing = np.isnan(raw[:, k])
+            known = raw[~missing, k]
+            if known.size and known.std() > 0:
+                rows.append((name, k, float(known.mean()), float(known.std()), False))
+            if 0 < missing.mean() < 1:
+                rows.append((f"{name} missing", k, float(missing.mean()), 1.0, True))
+        return cls(
+            names=tuple(row[0] for row in rows),
+            columns=np.array([row[1] for row in rows], dtype=np.int64),
+            centres=np.array([row[2] for row in rows], dtype=np.float64),
+            spreads=np.array([row[3] for row in rows], dtype=np.float64),
+            flags=tuple(row[4] for row in rows),
+        )
+
+    def apply(self, panel: Panel) -> FloatArray:
+        """Standardised columns, shape (N, K); a missing value sits at the mean."""
+        raw = _raw_columns(panel)
+        scaled = np.zeros((panel.n_customers, len(self.names)))
+        for k, (column, flag) in enumerate(zip(self.columns, self.flags, strict=True)):
+            values = np.isnan(raw[:, column]).astype(np.float64) if flag else raw[:, column]
+            scaled[:, k] = np.nan_to_num((values - self.centres[k]) / self.spreads[k])
+        return scaled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentInputs:
+    """Arrays of N customers, P periods, ready for the likelihood; nothing here depends on a parameter."""
+
+    static: FloatArray
+    """Standardised covariates, shape (N, K)."""
+    season: FloatArray
+    """Harmonics of the year, shape (P, G)."""
+    drivers: FloatArray
+    """Channel stocks, then the stock of problems if any, shape (N, P, M)."""
+    first: FloatArray
+    """1 in a customer's first period, shape (N, P, 1), or (N, P, 0) when all start with the first period."""
+    habits: FloatArray
+    """What the customer's own acts follow, shape (N, P, H)."""
+    purchases: FloatArray
+    """Purchases that count as emissions, shape (N, P)."""
+    acts: FloatArray
+    """The customer's own acts, shape (N, P)."""
+    entry: IntArray
+    """First period, shape (N,)."""
+    last: IntArray
+    """Last period with a purchase or an act of the customer's own, at least the entry, shape (N,)."""
+
+    @property
+    def n_customers(self) -> int:
+        """Number of customers N."""
+        return int(self.purchases.shape[0])
+
+    @property
+    def n_periods(self) -> int:
+        """Number of periods P."""
+        return int(self.purchases.shape[1])
+
+    def take(self, customers: IntArray | slice) -> LatentInputs:
+        """The same arrays for some customers, by position."""
+        rows = ("static", "drivers", "first", "habits", "purchases", "acts", "entry", "last")
+        return replace(self, **{name: getattr(self, name)[customers] for name in rows})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentDesign:
+    """How a panel becomes inputs: fixed by the customers a model was fitted to."""
+
+    scale: StaticScale
+    """Standardisation of the static columns."""
+    own: tuple[bool, ...]
+    """Whether each channel's touches are acts of the customer's own, length C."""
+    with_problems: bool
+    """Whether the stock of problems drives leaving and purchases."""
+    enters_by_purchase: bool
+    """Whether every customer enters with a purchase; that one is then no emission."""
+    staggered: bool
+    """Whether customers enter in different periods."""
+    harmonics: int
+    """Number of sine and cosine pairs of the year in each predictor."""
+    decay: float
+    """Share of a stock left after one period."""
+
+    @classmethod
+    def measure(cls, panel: Panel, *, harmonics: int, decay: float) -> LatentDesign:
+        """Read from a panel which columns exist."""
+        rows = np.arange(panel.n_customers)
+        return cls(
+            scale=StaticScale.measure(panel),
+            own=tuple(origin == "customer" for origin in panel.origins),
+            with_problems=bool(panel.problems.any()),
+            enters_by_purchase=bool((panel.purchases[rows, panel.entry] > 0).all()),
+            staggered=bool(np.ptp(panel.entry) > 0),
+            harmonics=harmonics,
+            decay=decay,
+        )
+
+    @property
+    def habit_names(self) -> tuple[str, ...]:
+        """Names of the columns that the customer's own acts follow."""
+        firm = () if all(self.own) else ("stock of the firm's acts",)
+        first = ("first period",) if self.staggered else ()
+        return (
+            "earlier own stock",
+            "acts one period ago",
+            "purchases one period ago",
+            "purchases",
+            "trend",
+            *firm,
+            *first,
+        )
+
+    def inputs(self, panel: Panel, stocks: Stocks) -> LatentInputs:
+        """The model's arrays for these customers.
+
+        Parameters
+        ----------
+        panel
+            Customers and periods.
+        stocks
+            Decayed stocks of the panel's touches, shape (N, P, C).
+        """
+        acts = np.asarray(panel.own_acts, dtype=np.float64)
+        purchases = np.asarray(panel.purchases, dtype=np.float64)
+        emitted = purchases.copy()
+        if self.enters_by_purchase:
+            emitted[np.arange(len(emitted)), panel.entry] -= 1.0
+        drivers = np.asarray(stocks, dtype=np.float64)
+        if self.with_problems:
+            problem = decayed_stocks(panel.problems[:, :, None], decay=self.decay)
+            drivers = np.concatenate([drivers, problem.astype(np.float64)], axis=2)
+        periods = np.arange(panel.n_periods)
+        first = (periods == panel.entry[:, None])[:, :, None].astype(np.float64)
+        signs = (purchases > 0) | (acts > 0)
+        seen = np.where(signs.any(axis=1), panel.n_periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
+        return LatentInputs(
+            static=self.scale.apply(panel),
+            season=_harmonics(panel.n_periods, self.harmonics),
+            drivers=drivers,
+            first=first if self.staggered else first[:, :, :0],
+            habits=self._habits(acts, purchases, np.asarray(stocks), first),
+            purchases=emitted,
+            acts=acts,
+            entry=np.asarray(panel.entry, dtype=np.int64),
+            last=np.maximum(seen, panel.entry).astype(np.int64),
+        )
+
+    def _habits(
+        self, acts: FloatArray, purchases: FloatArray, stocks: Stocks, first: FloatArray
+    ) -> FloatArray:
+        own = np.array(self.own)
+        count, periods = acts.shape
+        trend = np.broadcast_to((np.arange(periods) - (periods - 1) / 2) / periods, (count, periods))
+        columns = [
+            _lagged(stocks[:, :, own].sum(axis=2)),
+            _lagged(np.log1p(acts)),
+            _lagged(np.log1p(purchases)),
+            np.log1p(purchases),
+            trend,
+        ]
+        if not own.all():
+            columns.append(stocks[:, :, ~own].sum(axis=2))
+        if self.staggered:
+            columns.append(first[:, :, 0])
+        return np.stack(columns, axis=2).astype(np.float64)
+
+
+def _raw_columns(panel: Panel) -> FloatArray:
+    return np.concatenate([panel.covariates, panel.proxies], axis=1).astype(np.float64)
+
+
+def _lagged(values: FloatArray) -> FloatArray:
+    shifted = np.zeros_like(values)
+    shifted[:, 1:] = values[:, :-1]
+    return shifted
+
+
+def _harmonics(periods: int, count: int) -> FloatArray:
+    angle = 2 * np.pi * np.arange(periods)[:, None] / YEAR * np.arange(1, count + 1)
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)

@@ -1,0 +1,235 @@
+"""The fitted latent dropout model: a plain value that scores any panel alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attribution.incremental.latent.arrays import FloatArray, Stocks
+from attribution.incremental.latent.covariance import draw_parameters
+from attribution.incremental.latent.design import LatentDesign, LatentInputs
+from attribution.incremental.latent.emissions import EmissionComparison
+from attribution.incremental.latent.layout import LEVELS, Emission, Layout, predictors
+from attribution.incremental.latent.likelihood import Lives
+from attribution.incremental.latent.search import find_lives, search_on_nodes, search_poisson
+from attribution.incremental.setfunction import PanelPrediction
+from histories.panel import Panel
+
+__all__ = ["EFFECT_SD", "LatentDropoutFit", "Totals", "expected_totals"]
+
+EFFECT_SD = 5.0
+"""Prior standard deviation of every slope: flat for real effects, finite for a channel nobody uses."""
+CHUNK = 20_000
+"""Customers whose posterior is computed at a time."""
+WARM_TOLERANCE = 1e-2
+"""Log-likelihood that may be left to gain in a warm refit."""
+SURVIVOR_TOLERANCE = 0.03
+"""Share of the survivors that the choice of emission may move before the reader is told."""
+TOTAL_TOLERANCE = 0.02
+"""Share by which an expected total may be off."""
+START_TOLERANCE = 1.0
+"""Log-likelihood by which two starts may differ."""
+WINDOWS = 3
+"""Lapse windows that a panel has to span."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What the model expects of the customers it was fitted to, and what there was."""
+
+    expected_purchases: float
+    """Sum of the expected purchases."""
+    purchases: float
+    """Purchases that count as emissions."""
+    expected_survivors: float
+    """Customers less the expected number of leavings."""
+    survivors: float
+    """Sum of the probabilities of being there still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentDropoutFit:
+    """A fitted latent dropout model. Nothing here depends on particular customers; scores any panel alike."""
+
+    channels: tuple[str, ...]
+    """The C channels."""
+    design: LatentDesign
+    """How a panel becomes inputs."""
+    emission: Emission
+    """How own acts arrive."""
+    theta: FloatArray
+    """Parameters, shape (p,), as laid out by `Layout`."""
+    poisson: FloatArray
+    """Parameters of the plain Poisson emission, equal to `theta` when that one was chosen."""
+    covariance: FloatArray
+    """Sandwich covariance of `theta`, shape (p, p)."""
+    loglik: float
+    """Log-likelihood without terms that no parameter enters."""
+    comparison: EmissionComparison
+    """The two emissions beside each other."""
+    n: int
+    """Customers fitted to."""
+    evaluations: int
+    """Likelihood evaluations."""
+    value_per_purchase: float
+    """Mean revenue of a purchase, in currency."""
+    totals: Totals
+    """Expected and observed totals of the customers fitted to."""
+    start_gap: float
+    """Log-likelihood by which two starts of the search differed."""
+    window: int
+    """Lapse window, 95 % of the gaps between purchases, in periods."""
+    n_periods: int
+    """Periods fitted to."""
+
+    @property
+    def beta(self) -> FloatArray:
+        """Change of the log-odds of leaving per unit of stock, shape (C,)."""
+        return self.theta[self.layout.hazard_drivers(len(self.channels))]
+
+    @property
+    def gamma(self) -> FloatArray:
+        """Change of the log rate of purchases per unit of stock, shape (C,)."""
+        return self.theta[self.layout.purchase_drivers(len(self.channels))]
+
+    @property
+    def beta_sd(self) -> FloatArray:
+        """Standard errors of beta, shape (C,)."""
+        result: FloatArray = np.sqrt(np.diag(self.covariance))[self.layout.hazard_drivers(len(self.channels))]
+        return result
+
+    @property
+    def gamma_sd(self) -> FloatArray:
+        """Standard errors of gamma, shape (C,)."""
+        result: FloatArray = np.sqrt(np.diag(self.covariance))[
+            self.layout.purchase_drivers(len(self.channels))
+        ]
+        return result
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """What the emission adds, by name; empty with the plain Poisson emission."""
+        values = self.theta[self.layout.levels]
+        return {name: float(value) for name, value in zip(LEVELS[self.emission], values, strict=True)}
+
+    @property
+    def layout(self) -> Layout:
+        """Places of the parameters."""
+        design = self.design
+        return Layout(
+            static=len(design.scale.names),
+            season=2 * design.harmonics,
+            drivers=len(self.channels) + design.with_problems,
+            first=int(design.staggered),
+            habits=len(design.habit_names),
+            emission=self.emission,
+        )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why no credit from this fit is supported; empty when nothing speaks against it."""
+        found: list[str] = []
+        if self.n_periods < WINDOWS * self.window:
+            found.append(
+                f"too few periods: {self.n_periods}, needed are three lapse windows of {self.window} periods"
+            )
+        if self.start_gap > START_TOLERANCE:
+            found.append(f"two starts of the search differ by {self.start_gap:.1f} in log-likelihood")
+        totals = self.totals
+        for what, expected, there in (
+            ("purchases", totals.expected_purchases, totals.purchases),
+            ("survivors", totals.expected_survivors, totals.survivors),
+        ):
+            if abs(expected - there) > TOTAL_TOLERANCE * max(there, 1.0):
+                found.append(f"expected {what} {expected:,.0f} are off {there:,.0f} by more than 2 %")
+        return tuple(found)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the reader should know beside the credit; no reason to withhold it."""
+        moved = self.comparison.survivor_range
+        if moved <= SURVIVOR_TOLERANCE:
+            return ()
+        return (
+            f"how own acts arrive matters: the emissions differ by {moved:.0%} in survivors; "
+            f"{self.comparison.chosen!r} fits best and is used",
+        )
+
+    def lives(self, panel: Panel, stocks: Stocks) -> Lives:
+        """Posterior of the dropout month and levels of these customers, in chunks."""
+        parts = []
+        for first in range(0, panel.n_customers, CHUNK):
+            rows = slice(first, first + CHUNK)
+            inputs = self.design.inputs(panel.take(rows), stocks[rows])
+            parts.append(self._lives(inputs))
+        names = Lives.__dataclass_fields__
+        return Lives(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def predict(self, panel: Panel, stocks: Stocks, *, rng: np.random.Generator) -> PanelPrediction:
+        """Hazard without channels, and the probability that each customer is there still.
+
+        The only latent is the dropout month, which is summed out: one layer, nothing random.
+        """
+        offset = np.empty((1, panel.n_customers, panel.n_periods), dtype=np.float32)
+        survival = np.empty(panel.n_customers)
+        purchases = survivors = 0.0
+        layout = self.layout
+        for first in range(0, panel.n_customers, CHUNK):
+            rows = slice(first, first + CHUNK)
+            inputs = self.design.inputs(panel.take(rows), stocks[rows])
+            lives = self._lives(inputs)
+            linear = predictors(inputs, layout, self.theta)
+            offset[0, rows] = linear.eta - inputs.drivers[:, :, : len(self.channels)] @ self.beta
+            survival[rows] = lives.survival
+            totals = expected_totals(inputs, layout, self.theta, lives)
+            entries = float(panel.purchases[rows].sum()) - totals.purchases
+            purchases += totals.expected_purchases + entries
+            survivors += totals.expected_survivors
+        return PanelPrediction(
+            hazard_offset=offset,
+            survival=survival,
+            expected_spend=purchases * self.value_per_purchase,
+            expected_survivors=survivors,
+        )
+
+    def refit(self, panel: Panel, stocks: Stocks, *, weights: FloatArray) -> LatentDropoutFit:
+        """The same model on reweighted customers, warm: for the bootstrap."""
+        inputs = self.design.inputs(panel, stocks)
+        if self.emission == "poisson":
+            found = search_poisson(
+                inputs, weights, effect_sd=EFFECT_SD, start=self.theta, tolerance=WARM_TOLERANCE
+            )
+            return replace(self, theta=found.theta, poisson=found.theta, loglik=found.loglik)
+        found = search_on_nodes(
+            inputs,
+            weights,
+            emission=self.emission,
+            start=self.theta,
+            lives=self._lives(inputs),
+            effect_sd=EFFECT_SD,
+            tolerance=WARM_TOLERANCE,
+        )
+        return replace(self, theta=found.theta, loglik=found.loglik)
+
+    def draws(self, *, count: int, rng: np.random.Generator) -> tuple[LatentDropoutFit, ...]:
+        """Fits drawn from the sampling distribution of the parameters, for intervals without refitting."""
+        thetas = draw_parameters(self.theta, self.covariance, count=count, rng=rng)
+        plain = self.emission == "poisson"
+        return tuple(replace(self, theta=theta, poisson=theta if plain else self.poisson) for theta in thetas)
+
+    def _lives(self, inputs: LatentInputs) -> Lives:
+        return find_lives(inputs, emission=self.emission, theta=self.theta, poisson=self.poisson)
+
+
+def expected_totals(inputs: LatentInputs, layout: Layout, theta: FloatArray, lives: Lives) -> Totals:
+    """What the model expects of these customers, given all that was seen of them."""
+    linear = predictors(inputs, layout, theta)
+    present = np.arange(inputs.n_periods) >= inputs.entry[:, None]
+    leaving = (lives.alive * present / (1.0 + np.exp(-linear.eta))).sum()
+    return Totals(
+        expected_purchases=float((lives.exposure * present * np.exp(linear.log_e)).sum()),
+        purchases=float(inputs.purchases.sum()),
+        expected_survivors=inputs.n_customers - float(leaving),
+        survivors=float(lives.survival.sum()),
+    )
