@@ -3,6 +3,7 @@
 from clv.purchases.beta_geometric import BgCnbdFit, BgNbd, BgNbdFit, MbgCnbdFit, MbgNbd, MbgNbdFit
 from clv.purchases.fits import PurchaseFit, fit_from_dict, fit_purchases
 from clv.purchases.observations import Observations
+from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from clv.purchases.report import FitReport
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "MbgNbd",
     "MbgNbdFit",
     "Observations",
+    "ParetoNbd",
+    "ParetoNbdFit",
     "PurchaseFit",
     "fit_from_dict",
     "fit_purchases",

@@ -18,7 +18,7 @@ from clv.purchases import geometric
 from clv.purchases.geometric import GeometricFamily, Levels
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations
-from clv.purchases.report import FitReport
+from clv.purchases.report import UNFITTED, FitReport
 
 __all__ = ["BgCnbdFit", "BgNbd", "BgNbdFit", "GeometricFit", "MbgCnbdFit", "MbgNbd", "MbgNbdFit"]
 
@@ -251,6 +251,3 @@ def _starts(data: Observations, k: int) -> list[tuple[float, float, float, float
     """Two starting points with the mean purchase rate of the data: diverse and alike customers."""
     rate = k * max(float(data.weights @ data.frequency), 1.0) / float(data.weights @ data.T)
     return [(0.5, 0.5 / rate, 0.8, 2.5), (4.0, 4.0 / (2.0 * rate), 0.5, 8.0)]
-
-
-UNFITTED = FitReport(log_likelihood=float("nan"), customers=0, covariance=None)

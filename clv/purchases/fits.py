@@ -11,6 +11,7 @@ import polars as pl
 from clv.purchases.beta_geometric import BgNbd, BgNbdFit, MbgNbd, MbgNbdFit
 from clv.purchases.maximum import Score
 from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from clv.purchases.report import FitReport
 from histories.errors import BundleError, ConfigError, nearest
 
@@ -90,12 +91,14 @@ class PurchaseFit(Protocol):
 FITTERS: dict[str, Callable[[pl.DataFrame, float], PurchaseFit]] = {
     "bg_nbd": lambda summary, penalizer: BgNbd(penalizer=penalizer).fit(summary),
     "mbg_nbd": lambda summary, penalizer: MbgNbd(penalizer=penalizer).fit(summary),
+    "pareto_nbd": lambda summary, penalizer: ParetoNbd(penalizer=penalizer).fit(summary),
 }
 
 #: How to bring each model back from `to_dict`.
 READERS: dict[str, Callable[[Mapping[str, Any]], PurchaseFit]] = {
     "bg_nbd": BgNbdFit.from_dict,
     "mbg_nbd": MbgNbdFit.from_dict,
+    "pareto_nbd": ParetoNbdFit.from_dict,
 }
 
 

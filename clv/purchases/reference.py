@@ -17,6 +17,7 @@ import polars as pl
 from clv.purchases.beta_geometric import BgNbdFit, MbgNbdFit
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.pareto_nbd import ParetoNbdFit
 from clv.purchases.report import FitReport
 from histories.errors import ConfigError, ConvergenceError, ModelError
 
@@ -35,6 +36,7 @@ AGREEMENT = 1e-6
 CLASSES: dict[str, tuple[str, type[Any]]] = {
     "bg_nbd": ("BetaGeoFitter", BgNbdFit),
     "mbg_nbd": ("ModifiedBetaGeoFitter", MbgNbdFit),
+    "pareto_nbd": ("ParetoNBDFitter", ParetoNbdFit),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from clv.purchases.maximum import Maximum
 from clv.purchases.observations import FloatArray
 
-__all__ = ["FitReport"]
+__all__ = ["UNFITTED", "FitReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +74,7 @@ class FitReport:
     def log_covariance(self) -> FloatArray | None:
         """The covariance as an array, shape (k, k)."""
         return None if self.covariance is None else np.array(self.covariance, dtype=np.float64)
+
+
+#: The report of a model whose parameters nobody has estimated yet.
+UNFITTED = FitReport(log_likelihood=float("nan"), customers=0, covariance=None)

@@ -1,0 +1,182 @@
+"""Pareto/NBD: choices, fit and predictions. The arithmetic is in `clv.purchases.pareto`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from clv.purchases import pareto
+from clv.purchases.geometric import Levels
+from clv.purchases.maximum import Score, maximize
+from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.report import UNFITTED, FitReport
+
+__all__ = ["ParetoNbd", "ParetoNbdFit"]
+
+NAMES = ("r", "alpha", "s", "beta")
+LOWER, UPPER = (1e-5, 1e-8, 1e-5, 1e-8), (1e4, 1e8, 1e4, 1e8)
+#: Rows of the sample on which the search starts.
+SCOUT_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoNbdFit:
+    """A fitted Pareto/NBD model. r and alpha shape the purchase rate, s and beta the dropout rate.
+
+    Attributes
+    ----------
+    r, alpha
+        Purchase rates are gamma(r, alpha): mean r / alpha per time unit.
+    s, beta
+        Dropout rates are gamma(s, beta): mean s / beta per time unit.
+    report
+        Likelihood, sample size and covariance of the fit.
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = NAMES
+
+    r: float
+    alpha: float
+    s: float
+    beta: float
+    report: FitReport
+
+    @property
+    def model(self) -> str:
+        """Name of the model, as in the configuration."""
+        return "pareto_nbd"
+
+    @property
+    def memoryless(self) -> bool:
+        """The future of a living customer depends on frequency and T alone."""
+        return True
+
+    def vector(self) -> FloatArray:
+        """The parameters in the order of `parameter_names`, shape (4,)."""
+        return np.array([self.r, self.alpha, self.s, self.beta])
+
+    def with_vector(self, vector: FloatArray) -> Self:
+        """The same model at other parameters."""
+        r, alpha, s, beta = map(float, vector)
+        return replace(self, r=r, alpha=alpha, s=s, beta=beta)
+
+    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T), shape (n,)."""
+        return pareto.probability_alive(self.vector(), x, t_x, T)
+
+    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
+        return self.predict_alive(x, t_x, T) * pareto.purchases_alive(self.vector(), t, x, T)
+
+    def predict_purchases_alive(
+        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """The same given alive at T; it does not depend on `t_x`. Shape (len(t), n)."""
+        return pareto.purchases_alive(self.vector(), t, x, T)
+
+    def predict_no_purchase(
+        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(no purchase in (T, T + t]), shape (n,)."""
+        horizon = np.broadcast_to(np.asarray(t, dtype=np.float64), x.shape)
+        return 1.0 - self.predict_alive(x, t_x, T) * pareto.first_purchase_alive(self.vector(), horizon, x, T)
+
+    def predict_count(
+        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
+        horizon = np.asarray(t, dtype=np.float64)
+        at_least, more = (pareto.count_tail_alive(self.vector(), m, horizon, x, T) for m in (n, n + 1))
+        alive = self.predict_alive(x, t_x, T)
+        return alive * (at_least - more) + (1.0 - alive) * (n == 0)
+
+    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
+        return np.asarray(np.exp(-self.s * np.log1p(np.multiply.outer(t, 1.0 / (self.beta + T)))))
+
+    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase, given that one comes; NaN when it is unlikely to come at all."""
+        comes = self.predict_alive(x, t_x, T) * pareto.ever_alive(self.vector(), x, T)
+        return np.where(comes < 0.5, np.nan, pareto.median_next_purchase(self.vector(), x, T))
+
+    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """DERT: E[purchases after T, discounted continuously at `rate` per time unit], for ever. Shape (n,)."""
+        return self.predict_alive(x, t_x, T) * pareto.residual_alive(self.vector(), rate, x, T)
+
+    def expected_purchases(self, t: FloatArray) -> FloatArray:
+        """E[repeat purchases of a new customer in (0, t]], equation 27 of note 009, shape (len(t),)."""
+        zero = np.zeros(1)
+        return pareto.purchases_alive(self.vector(), t, zero, zero)[:, 0]
+
+    def simulate_alive(
+        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
+    ) -> FloatArray:
+        """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
+        rate = rng.standard_gamma(self.r + x) / (self.alpha + T)
+        leaving = np.maximum(rng.standard_gamma(self.s, size=x.shape) / (self.beta + T), 1e-300)
+        stay = np.minimum(rng.standard_exponential(x.shape) / leaving, t)
+        return rng.poisson(np.minimum(rate * stay, 1e12)).astype(np.float64)
+
+    def scorer(self, data: Observations) -> Score:
+        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+        levels = Levels.of(data)
+        return lambda vector: pareto.score(vector, data, levels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        parameters = dict(zip(NAMES, map(float, self.vector()), strict=True))
+        return {"model": self.model, "parameters": parameters, "report": self.report.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `to_dict`."""
+        return cls(**fields["parameters"], report=FitReport.from_dict(fields["report"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoNbd:
+    """Choices for the Pareto/NBD purchase model of Schmittlein, Morrison & Colombo (1987)."""
+
+    penalizer: float = 0.0
+
+    def fit(self, summary: pl.DataFrame | Observations) -> ParetoNbdFit:
+        """Estimate r, alpha, s, beta by maximum likelihood.
+
+        Raises
+        ------
+        ConvergenceError
+            When no maximum is found; the message names the remedy.
+        """
+        data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
+        unfitted = ParetoNbdFit(r=1.0, alpha=1.0, s=1.0, beta=1.0, report=UNFITTED)
+        factor = 1.0 / float(data.T.max())
+        scaled = data.rescale_time(factor)
+        large = scaled.size > 2 * SCOUT_ROWS
+        scout = scaled.sample(SCOUT_ROWS, rng=np.random.default_rng(0)) if large else None
+        best = maximize(
+            unfitted.scorer(scaled),
+            names=NAMES,
+            starts=_starts(scaled),
+            lower=LOWER,
+            upper=UPPER,
+            customers=data.customers,
+            subject=f"pareto_nbd on {data.customers:.0f} customers",
+            sample_score=None if scout is None else unfitted.scorer(scout),
+            sample_customers=0.0 if scout is None else scout.customers,
+            penalizer=self.penalizer,
+        )
+        vector = best.parameters / np.array([1.0, factor, 1.0, factor])
+        # densities of x purchase times, each 1 / factor as long
+        log_likelihood = best.log_likelihood + float(data.weights @ data.frequency) * np.log(factor)
+        report = FitReport.from_maximum(best, log_likelihood=float(log_likelihood), customers=data.customers)
+        return replace(unfitted.with_vector(vector), report=report)
+
+
+def _starts(data: Observations) -> list[tuple[float, float, float, float]]:
+    """Two starting points with the mean purchase rate of the data: diverse and alike customers."""
+    rate = max(float(data.weights @ data.frequency), 1.0) / float(data.weights @ data.T)
+    return [(0.5, 0.25 / rate, 0.6, 0.3), (3.0, 1.5 / rate, 2.0, 1.0)]
