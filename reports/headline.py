@@ -92,6 +92,8 @@ def _social_margin(sources: ReportSources) -> dict[str, float] | None:
     if row.is_empty() or row["low"][0] is None:
         return None
     margin = sources.gross_margin
+    if margin is None:
+        return None
     return {
         "margin": float(row["credit"][0]) * margin,
         "low": float(row["low"][0]) * margin,
@@ -177,7 +179,7 @@ def _holdout_tile(sources: ReportSources) -> Tile | None:
     validation = sources.table("validation")
     if validation.is_empty():
         return None
-    chosen = sources.model.get("chosen_model")
+    chosen = sources.model.get("chosen")
     row = validation.filter((pl.col("metric") == "total_error") & (pl.col("model") == chosen))
     if row.is_empty() or row["value"][0] is None:
         return None

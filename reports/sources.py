@@ -26,14 +26,14 @@ class ReportSources:
     pictures
         Frames for charts that are no tables of the bundle, by name: `holdout_deciles`, `tracking`, `cohorts`.
     gross_margin
-        Margin as a share of revenue.
+        Margin as a share of revenue; None where nobody said.
     """
 
     tables: Mapping[str, pl.DataFrame]
     manifest: Mapping[str, Any]
     model: Mapping[str, Any]
     settings: ReportSettings
-    gross_margin: float
+    gross_margin: float | None
     pictures: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def table(self, name: str) -> pl.DataFrame:

@@ -106,15 +106,15 @@ def _calibration(sources: ReportSources) -> Figure | None:
             {
                 "label": str(row["decile"]),
                 "predicted": row["predicted"],
-                "observed": row["observed"],
-                "low": row.get("low"),
-                "high": row.get("high"),
+                "observed": row["actual"],
+                "low": None,
+                "high": None,
             }
             for row in rows.iter_rows(named=True)
         ),
         x_title="predicted purchases per customer",
         y_title="observed",
-        caption=f"n = {int(rows['n'].sum()):,} customers; fitted before the holdout period began. "
+        caption=f"n = {int(rows['customers'].sum()):,} customers; fitted before the holdout period began. "
         "On the dashed line forecast and outcome agree.",
     )
 
@@ -145,20 +145,20 @@ def _cohorts(sources: ReportSources) -> Figure | None:
     smallest = sources.settings.minimum_cell
     data = [
         {
-            "x": row["age"],
+            "x": row["month"],
             "y": str(row["cohort"]),
-            "value": row["retention"] if row["n"] >= smallest else None,
+            "value": row["retention_observed"] if row["customers"] >= smallest else None,
         }
-        for row in rows.iter_rows(named=True)
+        for row in rows.filter(pl.col("month") > 0).iter_rows(named=True)
     ]
     return Figure(
         form="heatmap",
-        title="Share of each cohort that buys, by quarter since the first purchase",
+        title="Share of each cohort that buys, by month since the first purchase",
         rows=tuple(data),
-        x_title="quarters since the first purchase",
+        x_title="months since the first purchase",
         y_title="cohort",
         percent=True,
-        caption=f"Cells of cohorts below {smallest} customers are left out.",
+        caption=f"Month 0, with the first purchase, and cells below {smallest} customers are left out.",
     )
 
 

@@ -1,0 +1,1 @@
+"""The parts of a run, one module each: histories, value, credit, evidence."""

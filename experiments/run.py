@@ -1,0 +1,255 @@
+"""The whole story: checked tables, histories, values, credits, effects, report, MLflow run, bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from experiments.bundle import write_bundle
+from experiments.config import RunConfig
+from experiments.inputs import ID_KEY, read_inputs
+from experiments.parts.credit import CreditPart, bundle_touchpoints, credit_part
+from experiments.parts.evidence import evidence_part
+from experiments.parts.histories import Histories, build_histories, bundle_purchases
+from experiments.parts.value import ValuePart, value_part
+from experiments.summary import summarize_run
+from experiments.tracking import OpenRun, flatten, open_run
+from reports import ReportSources, build_context, render_report
+
+__all__ = ["Findings", "RunResult", "run_experiment"]
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a run found, before it is told or stored."""
+
+    tables: Mapping[str, pl.DataFrame]
+    model: Mapping[str, Any]
+    pictures: Mapping[str, pl.DataFrame]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """Where a run's bundle is, and what to tell of it.
+
+    Attributes
+    ----------
+    summary
+        Columns figure, value: the dozen lines that a terminal shows.
+    """
+
+    run_id: str
+    name: str
+    bundle: Path
+    headline: str
+    summary: pl.DataFrame
+    left_out: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; frames stay frames."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def run_experiment(
+    config: RunConfig, *, runs: Path, mlruns: Path, out: Path | None = None, step: Step = lambda text: None
+) -> RunResult:
+    """Run a configuration from its tables to a bundle.
+
+    Parameters
+    ----------
+    config
+        What to read and what to make of it.
+    runs, mlruns
+        Folders of the bundles and of MLflow.
+    out
+        The bundle's folder; by default a new one under `runs`.
+    step
+        Called with a few words when a part begins.
+
+    Raises
+    ------
+    TributaryError
+        When the configuration, the data or every model is refused; MLflow keeps the run as failed.
+    """
+    with open_run(
+        config.name, mlruns=mlruns, tags={"tributary.version": metadata.version("tributary")}
+    ) as record:
+        step("Checking the tables")
+        inputs = read_inputs(config)
+        step("Building histories")
+        histories = build_histories(config, inputs)
+        found = find(config, histories, step=step)
+        step("Writing the report and the bundle")
+        manifest = _manifest(config, histories, found, record.run_id)
+        context = build_context(
+            ReportSources(
+                tables=found.tables,
+                manifest=manifest,
+                model=found.model,
+                pictures=found.pictures,
+                settings=config.report,
+                gross_margin=config.value.gross_margin,
+            )
+        )
+        bundle = write_bundle(
+            out or runs / _folder_name(config.name, record.run_id),
+            tables=found.tables,
+            manifest=manifest,
+            model=found.model,
+            files=render_report(context),
+            rejected={name: table.rejected for name, table in inputs.tables.items()},
+        )
+        step("Keeping the run")
+        _log(record, config, histories, found, bundle)
+    return RunResult(
+        run_id=record.run_id,
+        name=config.name,
+        bundle=bundle,
+        headline=context.headline,
+        summary=summarize_run(found.tables, found.model),
+        left_out=found.left_out,
+    )
+
+
+def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: None) -> Findings:
+    """Values, credits and effects from the histories."""
+    step("Valuing customers")
+    value = value_part(config, histories)
+    step("Crediting channels")
+    credit = credit_part(config, histories)
+    step("Estimating effects")
+    effects = evidence_part(config, histories)
+    pictures = value.pictures() | dict(effects.pictures if effects else {})
+    warnings = value.values.warnings if value.values else ()
+    return Findings(
+        tables=_tables(histories, value, credit) | ({"effects": effects.frame} if effects else {}),
+        model=dict(value.values.model) if value.values else {},
+        pictures=pictures,
+        left_out=value.left_out | credit.left_out,
+        notes=(*histories.inputs.notes, *histories.notes, *warnings, *credit.notes),
+    )
+
+
+def _tables(histories: Histories, value: ValuePart, credit: CreditPart) -> dict[str, pl.DataFrame]:
+    tables = dict(credit.tables)
+    if value.values is not None:
+        tables |= {"customers": value.values.customers, "validation": value.values.validation}
+    if histories.purchases is not None:
+        tables["purchases"] = bundle_purchases(histories.purchases, credit.journeys)
+    if histories.touchpoints is not None:
+        tables["touchpoints"] = bundle_touchpoints(histories.touchpoints, credit.touch_credit)
+    return tables
+
+
+def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: str) -> dict[str, Any]:
+    inputs = histories.inputs
+    assumptions = histories.table("assumptions")
+    return {
+        "run_id": run_id,
+        "model_version": f"{config.name}-{run_id[:12]}",
+        "name": config.name,
+        "code_version": _code_version(),
+        "as_of": inputs.observation_end.isoformat(),
+        "span": histories.span,
+        "currency": inputs.currency,
+        "time_unit": config.time_unit,
+        "interval_level": config.value.interval,
+        "pseudonyms": ID_KEY in os.environ,
+        "configuration": config.to_dict(),
+        "inputs": {
+            name: table.counts() | {"warnings": list(table.notes)} for name, table in inputs.tables.items()
+        },
+        "assumptions": _plain_rows(assumptions) if assumptions is not None else [],
+        "left_out": dict(found.left_out),
+        "notes": list(found.notes),
+    }
+
+
+def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:
+    rows = table.collect().to_dicts()
+    return [
+        {key: value.isoformat() if isinstance(value, dt.date) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _code_version() -> str:
+    """The package's version, with the commit where the code lies in a checkout."""
+    version = metadata.version("tributary")
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version}+{commit}"
+
+
+def _folder_name(name: str, run_id: str) -> str:
+    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{stamp}-{run_id[:6]}"
+
+
+def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findings, bundle: Path) -> None:
+    parameters = flatten(config.to_dict())
+    if "chosen" in found.model:
+        parameters["chosen_model"] = found.model["chosen"]
+    record.log_parameters(parameters)
+    record.log_metrics(_metrics(histories, found))
+    for name, table in histories.inputs.tables.items():
+        source = config.inputs[name].path  # type: ignore[index]
+        record.log_dataset(name, source=source, digest=table.sha256, rows=table.rows_valid, context="input")
+    record.log_bundle(bundle)
+
+
+def _metrics(histories: Histories, found: Findings) -> dict[str, float]:
+    """Figures that runs are compared by."""
+    metrics: dict[str, float] = {}
+    for name, table in histories.inputs.tables.items():
+        metrics[f"rows.{name}.valid"] = table.rows_valid
+        metrics[f"rows.{name}.kept_out"] = table.rows_read - table.rows_valid
+    customers = found.tables.get("customers")
+    if customers is not None:
+        metrics["customers"] = customers.height
+        metrics["customer_lifetime_value"] = float(customers["customer_lifetime_value"].sum())
+    metrics |= _validation_metrics(found)
+    credits = found.tables.get("credits")
+    if credits is not None:
+        whole = credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
+        for row in whole.filter(pl.col("credit").is_not_null()).iter_rows(named=True):
+            key = f"credit.{row['outcome']}.{row['method']}.{row['level']}.{row['channel']}"
+            metrics[re.sub(r"[^\w./ -]", "", key)] = row["credit"]
+    return metrics
+
+
+def _validation_metrics(found: Findings) -> dict[str, float]:
+    """Holdout figures of each model at the last origin; those of the chosen one under `holdout.`."""
+    validation = found.tables.get("validation")
+    if validation is None or validation.is_empty():
+        return {}
+    last = validation.filter(pl.col("origin") == pl.col("origin").max()).drop_nulls("value")
+    chosen = found.model.get("chosen")
+    metrics = {f"holdout.{r['model']}.{r['metric']}": r["value"] for r in last.iter_rows(named=True)}
+    return metrics | {
+        f"holdout.{r['metric']}": r["value"]
+        for r in last.filter(pl.col("model") == chosen).iter_rows(named=True)
+    }
