@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -174,29 +175,28 @@ def merge_paths(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def path_table(paths: EncodedPaths, *, outcome: str, segment: str) -> pl.DataFrame:
     """The paths in PATHS_SCHEMA: text "a > b", the most walked first."""
-    names = pl.Series(list(paths.channels), dtype=pl.String)
-    index = pl.Series(np.repeat(np.arange(paths.lengths.size), paths.lengths))
-    text = (
-        pl.DataFrame({"index": index, "channel": names.gather(paths.codes)})
-        .group_by("index", maintain_order=True)
-        .agg(path=pl.col("channel").str.join(f" {SEPARATOR} "))
-    )
     counted = pl.DataFrame(
         {
-            "index": np.arange(paths.lengths.size),
+            "path": _texts(paths),
             "length": paths.lengths,
             "conversions": paths.conversions,
             "value": paths.value,
             "nulls": paths.nulls,
         }
     )
-    joined = counted.join(text, on="index", how="left").with_columns(
-        pl.col("path").fill_null(""), outcome=pl.lit(outcome), segment=pl.lit(segment)
-    )
-    merged = joined.group_by("outcome", "segment", "path", "length").agg(
-        pl.col("conversions", "value", "nulls").sum()
+    merged = (
+        counted.group_by("path", "length")
+        .agg(pl.col("conversions", "value", "nulls").sum())
+        .with_columns(outcome=pl.lit(outcome), segment=pl.lit(segment))
     )
     walked = pl.col("conversions") + pl.col("nulls")
     return merged.sort(-walked, "path").select(
         pl.col(name).cast(dtype) for name, dtype in PATHS_SCHEMA.items()
     )
+
+
+def _texts(paths: EncodedPaths) -> pl.Series:
+    """Each path as text; nothing for a path without a touch."""
+    names = pl.Series(list(paths.channels), dtype=pl.String).gather(paths.codes).to_arrow()
+    lists = pa.LargeListArray.from_arrays(pa.array(paths.offsets, pa.int64()), names)
+    return pl.Series(lists).list.join(f" {SEPARATOR} ")

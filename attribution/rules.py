@@ -124,15 +124,13 @@ def touch_weight(
 def touch_credits(
     touches: pl.LazyFrame, *, rule: str = "linear", settings: RuleSettings | None = None
 ) -> pl.LazyFrame:
-    """Journey touches with `weight` and what they earn: `conversions` and `spend` (currency).
+    """Journey touches with what they earn under `rule`: `conversion_credit`, `spend_credit` (currency).
 
     `touches` holds complete journeys: customer_id, journey_id, position, n_touches, channel, hours_before,
-    converted, value. Touches of journeys without an outcome earn 0.
+    converted, value, and any further column. Touches of journeys without an outcome earn 0.
     """
-    earned = pl.col("weight") * pl.col("converted").cast(pl.Float64)
-    return touches.with_columns(touch_weight(rule, settings=settings)).with_columns(
-        conversions=earned, spend=earned * pl.col("value")
-    )
+    earned = touch_weight(rule, settings=settings) * pl.col("converted").cast(pl.Float64)
+    return touches.with_columns(conversion_credit=earned, spend_credit=earned * pl.col("value"))
 
 
 def path_touches(paths: EncodedPaths) -> pl.DataFrame:
