@@ -87,7 +87,7 @@ def column(channels: Sequence[ChannelTraits], name: str, *, switch: float = 1.0)
     return switch * np.array([getattr(channel, name) for channel in channels], dtype=np.float64)
 
 
-def stocks_of(touches: NDArray[np.floating], *, steps: int = 1) -> NDArray[np.float32]:
+def stocks_of(touches: NDArray[Any], *, steps: int = 1) -> NDArray[np.float32]:
     """S_t = d S_(t-1) + log(1 + touches_t), d = .6 per month of `steps` steps, shape (N, P * steps, C)."""
     decay = np.float32(DECAY ** (1.0 / steps))
     stocks: NDArray[np.float32] = np.log1p(touches, dtype=np.float32)

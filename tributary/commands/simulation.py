@@ -1,0 +1,51 @@
+"""`tributary simulate`: a company whose truth is known, as files with a configuration that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tributary.commands.output import echo_json, echo_table, json_option
+
+__all__ = ["simulate"]
+
+
+@click.command()
+@click.option("--customers", type=click.IntRange(min=10), default=5_000, show_default=True, help="How many.")
+@click.option("--months", type=click.IntRange(min=6), default=18, show_default=True, help="How long.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of all randomness.")
+@click.option("--scenario", default="default", show_default=True, help="What is hidden; `list` names them.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="Of the tables.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The folder to write into.")
+@json_option
+def simulate(
+    customers: int, months: int, seed: int, scenario: str, file_format: str, out: Path | None, as_json: bool
+) -> None:
+    """Simulate a company: its tables, `truth.json`, and a configuration ready to run.
+
+    Prints the true credit by channel, with what would have happened anyway.
+    """
+    from histories.simulate import COMPANY_SCENARIOS, simulate_company, truth_frame, write_company
+
+    if scenario == "list":
+        for known in COMPANY_SCENARIOS.values():
+            click.echo(f"{known.name:<14}{known.summary}")
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out': the folder to write the company into.")
+    company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
+    config = write_company(company, out, file_format="csv" if file_format == "csv" else "parquet")
+    truth = truth_frame(company.truth)
+    if as_json:
+        echo_json({"config": config, "truth": truth, "experiment": company.experiment})
+        return
+    echo_table(truth)
+    click.echo(f"\nWritten to {out}. Next: tributary run {config}")
