@@ -9,18 +9,41 @@ from histories.errors import (
     SchemaError,
     TributaryError,
 )
+from histories.identity import pseudonym
 from histories.ingest import ingest
 from histories.inputs import Ingested, Inputs
-from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
-from histories.money import MONEY_SCALE
+from histories.journeys import (
+    JourneyCounts,
+    build_journeys,
+    count_journeys,
+    count_paths,
+    journey_touches,
+    paths_from_table,
+)
+from histories.money import MONEY_SCALE, to_currency, to_minor
+from histories.partitions import by_partition, partition_by_customer
 from histories.periods import DAYS_PER_MONTH, Split, split_calibration_holdout
-from histories.purchases import build_purchases, count_unmatched_refunds
-from histories.sources import Channel, Limits, TableSource
-from histories.touchpoints import build_touchpoints, require_origins
+from histories.purchases import PURCHASES_SCHEMA, UnmatchedRefunds, build_purchases, count_unmatched_refunds
+from histories.retention import (
+    build_contract_periods,
+    build_repeat_periods,
+    build_retention_journeys,
+    count_gaps,
+    lapse_window_days,
+    retention_touches,
+)
+from histories.samples import cdnow_path
+from histories.schemas import TABLES
+from histories.sources import Channel, Limits, TableSource, table_source
+from histories.tables import number_touches, purchases_table, touchpoints_table
+from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
 
 __all__ = [
     "DAYS_PER_MONTH",
     "MONEY_SCALE",
+    "PURCHASES_SCHEMA",
+    "TABLES",
+    "TOUCHPOINTS_SCHEMA",
     "BundleError",
     "Channel",
     "ConfigError",
@@ -28,21 +51,39 @@ __all__ = [
     "DataError",
     "Ingested",
     "Inputs",
+    "JourneyCounts",
     "Limits",
     "ModelError",
     "SchemaError",
     "Split",
     "TableSource",
     "TributaryError",
+    "UnmatchedRefunds",
+    "build_contract_periods",
     "build_journeys",
     "build_purchases",
+    "build_repeat_periods",
+    "build_retention_journeys",
     "build_touchpoints",
+    "by_partition",
+    "cdnow_path",
+    "count_gaps",
     "count_journeys",
     "count_paths",
     "count_unmatched_refunds",
     "ingest",
     "journey_touches",
+    "lapse_window_days",
+    "number_touches",
+    "partition_by_customer",
     "paths_from_table",
+    "pseudonym",
+    "purchases_table",
     "require_origins",
+    "retention_touches",
     "split_calibration_holdout",
+    "table_source",
+    "to_currency",
+    "to_minor",
+    "touchpoints_table",
 ]

@@ -18,6 +18,8 @@ __all__ = [
     "Split",
     "calendar_periods",
     "days_in",
+    "period_ordinal",
+    "period_start",
     "split_calibration_holdout",
 ]
 
@@ -26,6 +28,9 @@ DAYS_PER_MONTH = 30.4375
 
 PeriodName = Literal["day", "week", "month", "quarter", "year"]
 _EVERY: dict[str, str] = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
+_MONTHS: dict[str, int] = {"month": 1, "quarter": 3, "year": 12}
+MONDAY_OFFSET = 3
+"""Days from a Monday to 1970-01-01."""
 
 
 def days_in(unit: str) -> float:
@@ -108,6 +113,27 @@ def truncate_to(column: pl.Expr, period: str) -> pl.Expr:
     if period not in _EVERY:
         raise ConfigError(f'period "{period}" is not known; allowed: {", ".join(_EVERY)}.')
     return column.dt.truncate(_EVERY[period])
+
+
+def period_ordinal(day: pl.Expr, period: PeriodName) -> pl.Expr:
+    """Number of the calendar period that a date lies in; consecutive periods have consecutive numbers."""
+    if period in _MONTHS:
+        return (day.dt.year().cast(pl.Int64) * 12 + day.dt.month() - 1) // _MONTHS[period]
+    days = day.cast(pl.Date).to_physical().cast(pl.Int64)
+    return days if period == "day" else (days + MONDAY_OFFSET) // 7
+
+
+def period_start(ordinal: pl.Expr, period: PeriodName) -> pl.Expr:
+    """First day of the period with this number.
+
+    >>> pl.select(period_start(period_ordinal(pl.lit(date(2026, 5, 17)), "quarter"), "quarter")).item()
+    datetime.date(2026, 4, 1)
+    """
+    if period in _MONTHS:
+        months = ordinal * _MONTHS[period]
+        return pl.date(months // 12, months % 12 + 1, 1)
+    days = ordinal if period == "day" else ordinal * 7 - MONDAY_OFFSET
+    return days.cast(pl.Int32).cast(pl.Date)
 
 
 def end_of_day(day: date) -> pl.Expr:
