@@ -34,12 +34,12 @@ def connect(mlruns: Path) -> MlflowClient:
     """A client of the store in `mlruns`, made on first use; quiet, and without MLflow's usage reporting."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         mlruns.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{(mlruns / 'mlflow.db').resolve()}"
         return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -15,7 +15,7 @@ from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
 from histories.money import to_currency
-from histories.touchpoints import uncredited_channels
+from histories.touchpoints import TOUCHPOINTS_SCHEMA, uncredited_channels
 
 __all__ = ["CreditPart", "credit_part"]
 
@@ -145,7 +145,8 @@ def bundle_touchpoints(touchpoints: pl.DataFrame, earned: pl.DataFrame | None) -
         table = table.with_columns(to_currency(pl.col("cost")))
     credit = ("conversion_credit", "spend_credit")
     if earned is None:
-        return table.with_columns(pl.lit(0.0).alias(name) for name in credit)
-    return table.join(earned, on="touch", how="left", maintain_order="left").with_columns(
-        pl.col(name).fill_null(0.0) for name in credit
-    )
+        table = table.with_columns(pl.lit(0.0).alias(name) for name in credit)
+    else:
+        table = table.join(earned, on="touch", how="left", maintain_order="left")
+        table = table.with_columns(pl.col(name).fill_null(0.0) for name in credit)
+    return table.select(name for name in TOUCHPOINTS_SCHEMA if name in table.columns)
