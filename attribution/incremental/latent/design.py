@@ -6,8 +6,9 @@ Three log-linear predictors share the static columns and the season::
     purchases  log e_it = c0 + x_i c + season_t g' + drivers_it (gamma, ...) + first_it f
     own acts   log m_it = b0 + x_i b + season_t g'' + habits_it k
 
-The drivers are the channel stocks and, where problems are recorded, their stock. The habits let acts follow
-earlier acts, purchases, channel stocks and a trend, so that what is left of silence is evidence of dropout.
+The drivers are the channel stocks, the stock of problems where any are recorded, and covariates that change.
+The habits let acts follow earlier acts, purchases, channel stocks and a trend, so that what is left of silence
+is evidence of dropout.
 """
 
 from __future__ import annotations
@@ -17,58 +18,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
+from attribution.incremental.latent.scales import ColumnScale
 from attribution.incremental.stocks import decayed_stocks
 from histories.panel import Panel
 
-__all__ = ["LatentDesign", "LatentInputs", "StaticScale"]
+__all__ = ["LatentDesign", "LatentInputs"]
 
 YEAR = 12
 """Periods in one turn of the season."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticScale:
-    """How static columns are standardised, kept so that other customers are scaled alike."""
-
-    names: tuple[str, ...]
-    """Names of the K columns that are left."""
-    columns: IntArray
-    """Position in (covariates, proxies) of each column, shape (K,)."""
-    centres: FloatArray
-    """Subtracted from each column, shape (K,)."""
-    spreads: FloatArray
-    """Divides each column, shape (K,)."""
-    flags: tuple[bool, ...]
-    """True where the column is the indicator of a missing value."""
-
-    @classmethod
-    def measure(cls, panel: Panel) -> StaticScale:
-        """Means and standard deviations of covariates and proxies; constant columns are left out."""
-        raw = _raw_columns(panel)
-        rows: list[tuple[str, int, float, float, bool]] = []
-        for k, name in enumerate((*panel.covariate_names, *panel.proxy_names)):
-            missing = np.isnan(raw[:, k])
-            known = raw[~missing, k]
-            if known.size and known.std() > 0:
-                rows.append((name, k, float(known.mean()), float(known.std()), False))
-            if 0 < missing.mean() < 1:
-                rows.append((f"{name} missing", k, float(missing.mean()), 1.0, True))
-        return cls(
-            names=tuple(row[0] for row in rows),
-            columns=np.array([row[1] for row in rows], dtype=np.int64),
-            centres=np.array([row[2] for row in rows], dtype=np.float64),
-            spreads=np.array([row[3] for row in rows], dtype=np.float64),
-            flags=tuple(row[4] for row in rows),
-        )
-
-    def apply(self, panel: Panel) -> FloatArray:
-        """Standardised columns, shape (N, K); a missing value sits at the mean."""
-        raw = _raw_columns(panel)
-        scaled = np.zeros((panel.n_customers, len(self.names)))
-        for k, (column, flag) in enumerate(zip(self.columns, self.flags, strict=True)):
-            values = np.isnan(raw[:, column]).astype(np.float64) if flag else raw[:, column]
-            scaled[:, k] = np.nan_to_num((values - self.centres[k]) / self.spreads[k])
-        return scaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +37,7 @@ class LatentInputs:
     season: FloatArray
     """Harmonics of the year, shape (P, G)."""
     drivers: FloatArray
-    """Channel stocks, then the stock of problems if any, shape (N, P, M)."""
+    """Channel stocks, the stock of problems if any, then changing covariates, shape (N, P, M)."""
     first: FloatArray
     """1 in a customer's first period, shape (N, P, 1), or (N, P, 0) when all start with the first period."""
     habits: FloatArray
@@ -114,8 +71,10 @@ class LatentInputs:
 class LatentDesign:
     """How a panel becomes inputs: fixed by the customers a model was fitted to."""
 
-    scale: StaticScale
-    """Standardisation of the static columns."""
+    static: ColumnScale
+    """Covariates and proxies."""
+    changing: ColumnScale
+    """Covariates that change, as known before each period."""
     own: tuple[bool, ...]
     """Whether each channel's touches are acts of the customer's own, length C."""
     with_problems: bool
@@ -134,7 +93,8 @@ class LatentDesign:
         """Read from a panel which columns exist."""
         rows = np.arange(panel.n_customers)
         return cls(
-            scale=StaticScale.measure(panel),
+            static=ColumnScale.measure(_static_columns(panel), (*panel.covariate_names, *panel.proxy_names)),
+            changing=ColumnScale.measure(_changing_columns(panel), panel.time_covariate_names),
             own=tuple(origin == "customer" for origin in panel.origins),
             with_problems=bool(panel.problems.any()),
             enters_by_purchase=bool((panel.purchases[rows, panel.entry] > 0).all()),
@@ -142,6 +102,11 @@ class LatentDesign:
             harmonics=harmonics,
             decay=decay,
         )
+
+    @property
+    def n_drivers(self) -> int:
+        """Number of driver columns M."""
+        return len(self.own) + int(self.with_problems) + len(self.changing.names)
 
     @property
     def habit_names(self) -> tuple[str, ...]:
@@ -177,12 +142,13 @@ class LatentDesign:
         if self.with_problems:
             problem = decayed_stocks(panel.problems[:, :, None], decay=self.decay)
             drivers = np.concatenate([drivers, problem.astype(np.float64)], axis=2)
+        drivers = np.concatenate([drivers, self.changing.apply(_changing_columns(panel))], axis=2)
         periods = np.arange(panel.n_periods)
         first = (periods == panel.entry[:, None])[:, :, None].astype(np.float64)
         signs = (purchases > 0) | (acts > 0)
         seen = np.where(signs.any(axis=1), panel.n_periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
         return LatentInputs(
-            static=self.scale.apply(panel),
+            static=self.static.apply(_static_columns(panel)),
             season=_harmonics(panel.n_periods, self.harmonics),
             drivers=drivers,
             first=first if self.staggered else first[:, :, :0],
@@ -213,8 +179,14 @@ class LatentDesign:
         return np.stack(columns, axis=2).astype(np.float64)
 
 
-def _raw_columns(panel: Panel) -> FloatArray:
+def _static_columns(panel: Panel) -> FloatArray:
     return np.concatenate([panel.covariates, panel.proxies], axis=1).astype(np.float64)
+
+
+def _changing_columns(panel: Panel) -> FloatArray:
+    if panel.time_covariates is None:
+        return np.zeros((panel.n_customers, panel.n_periods, 0))
+    return np.asarray(panel.time_covariates, dtype=np.float64)
 
 
 def _lagged(values: FloatArray) -> FloatArray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from attribution.incremental.latent.arrays import FloatArray, Stocks
+from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
 from attribution.incremental.latent.covariance import draw_parameters
 from attribution.incremental.latent.design import LatentDesign, LatentInputs
 from attribution.incremental.latent.emissions import EmissionComparison
@@ -14,6 +15,7 @@ from attribution.incremental.latent.layout import LEVELS, Emission, Layout, pred
 from attribution.incremental.latent.likelihood import Lives
 from attribution.incremental.latent.search import find_lives, search_on_nodes, search_poisson
 from attribution.incremental.setfunction import PanelPrediction
+from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["EFFECT_SD", "LatentDropoutFit", "Totals", "expected_totals"]
@@ -82,6 +84,10 @@ class LatentDropoutFit:
     """Lapse window, 95 % of the gaps between purchases, in periods."""
     n_periods: int
     """Periods fitted to."""
+    influence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """Change of the parameters per unit of a customer's weight, shape (n, p); not stored."""
+    rows: IntArray | None = field(default=None, repr=False, compare=False)
+    """Positions of the customers fitted to, when they were a sample; not stored."""
 
     @property
     def beta(self) -> FloatArray:
@@ -118,9 +124,9 @@ class LatentDropoutFit:
         """Places of the parameters."""
         design = self.design
         return Layout(
-            static=len(design.scale.names),
+            static=len(design.static.names),
             season=2 * design.harmonics,
-            drivers=len(self.channels) + design.with_problems,
+            drivers=design.n_drivers,
             first=int(design.staggered),
             habits=len(design.habit_names),
             emission=self.emission,
@@ -211,6 +217,25 @@ class LatentDropoutFit:
             tolerance=WARM_TOLERANCE,
         )
         return replace(self, theta=found.theta, loglik=found.loglik)
+
+    def reweighted(self, weights: FloatArray) -> LatentDropoutFit:
+        """The fit to reweighted customers, by one step of their influence.
+
+        Raises
+        ------
+        ModelError
+            If the influence was not kept, or is of other customers.
+        """
+        if self.influence is None or len(self.influence) != len(weights):
+            kept = 0 if self.influence is None else len(self.influence)
+            raise ModelError(
+                f"Latent dropout: {len(weights)} weights for the influence of {kept} customers. "
+                "Reweight the customers that the model was fitted to."
+            )
+        shift = (weights.astype(np.float32) - np.float32(1.0)) @ self.influence
+        theta = self.theta + shift
+        plain = self.emission == "poisson"
+        return replace(self, theta=theta, poisson=theta if plain else self.poisson, influence=None)
 
     def draws(self, *, count: int, rng: np.random.Generator) -> tuple[LatentDropoutFit, ...]:
         """Fits drawn from the sampling distribution of the parameters, for intervals without refitting."""

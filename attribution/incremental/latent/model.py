@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from attribution.incremental.latent.arrays import FloatArray, Stocks
-from attribution.incremental.latent.covariance import sandwich_covariance
+from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
+from attribution.incremental.latent.covariance import sandwich
 from attribution.incremental.latent.design import LatentDesign
 from attribution.incremental.latent.emissions import compare_emissions
 from attribution.incremental.latent.fit import EFFECT_SD, LatentDropoutFit, expected_totals
@@ -53,6 +53,9 @@ class LatentDropout:
     """Share of a stock left after one period (of problems; channel stocks are given)."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
+    one_step: bool = True
+    """Whether a fit to reweighted customers takes one step of the customers' influence (Efron & Tibshirani
+    1993, chapter 22) instead of climbing."""
 
     @property
     def name(self) -> str:
@@ -99,14 +102,24 @@ class LatentDropout:
         """
         _refuse(panel)
         weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
+        rows = None
         if panel.n_customers > self.sample:
-            rows = np.sort(rng.choice(panel.n_customers, self.sample, replace=False))
-            panel, stocks, weights = panel.take(rows), stocks[rows], weights[rows]
+            warm = start.rows if isinstance(start, LatentDropoutFit) else None
+            rows = (
+                np.sort(rng.choice(panel.n_customers, self.sample, replace=False)) if warm is None else warm
+            )
+            weights = weights[rows]
+        if isinstance(start, LatentDropoutFit) and self.one_step and start.influence is not None:
+            return start.reweighted(weights)
+        if rows is not None:
+            panel, stocks = panel.take(rows), stocks[rows]
         if isinstance(start, LatentDropoutFit):
             return start.refit(panel, stocks, weights=weights)
-        return self._fit_cold(panel, stocks, weights)
+        return self._fit_cold(panel, stocks, weights, rows)
 
-    def _fit_cold(self, panel: Panel, stocks: Stocks, weights: FloatArray) -> LatentDropoutFit:
+    def _fit_cold(
+        self, panel: Panel, stocks: Stocks, weights: FloatArray, rows: IntArray | None
+    ) -> LatentDropoutFit:
         harmonics = int(panel.n_periods >= SEASON_FROM) if self.harmonics is None else self.harmonics
         design = LatentDesign.measure(panel, harmonics=harmonics, decay=self.decay)
         inputs = design.inputs(panel, stocks)
@@ -125,13 +138,14 @@ class LatentDropout:
                 effect_sd=EFFECT_SD,
                 rounds=2,
             )
+        spread = sandwich(inputs, solution, weights, effect_sd=EFFECT_SD)
         return LatentDropoutFit(
             channels=panel.channels,
             design=design,
             emission=comparison.chosen,
             theta=solution.theta,
             poisson=poisson.theta,
-            covariance=sandwich_covariance(inputs, solution, effect_sd=EFFECT_SD),
+            covariance=spread.covariance,
             loglik=solution.loglik,
             comparison=comparison,
             n=inputs.n_customers,
@@ -141,6 +155,8 @@ class LatentDropout:
             start_gap=poisson.gap,
             window=lapse_window(panel),
             n_periods=panel.n_periods,
+            influence=spread.influence,
+            rows=rows,
         )
 
 
