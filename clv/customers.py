@@ -10,12 +10,14 @@ import polars as pl
 from clv.accounting import discounted_months, historic_margin, monthly_cost
 from clv.cohorts import cohort_of
 from clv.evaluate import decile_of
+from clv.intervals import predict_intervals
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
 from clv.selection import columns_of
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
+from clv.uncertainty import Uncertainty
 from clv.value import Horizon, predict_values
 from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
@@ -36,6 +38,8 @@ def build_customers(
     observation_end: date,
     customers: pl.DataFrame | None,
     cost_to_serve: pl.DataFrame | None,
+    uncertainty: Uncertainty,
+    rng: np.random.Generator,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Value every customer of the summary.
 
@@ -76,15 +80,7 @@ def build_customers(
         pl.Series("age_months", np.maximum(T * DAYS_PER_UNIT[time_unit] / DAYS_PER_MONTH, 1.0)),
         cohort_of("first_purchase", settings.retention_cohorts).alias("cohort"),
         pl.lit(fit.model).alias("model"),
-        *(
-            pl.lit(None, dtype=pl.Float64).alias(name)
-            for name in (
-                "expected_purchases_low",
-                "expected_purchases_high",
-                "customer_lifetime_value_low",
-                "customer_lifetime_value_high",
-            )
-        ),
+        *_intervals(summary, uncertainty, horizon, margin, settings.interval, rng),
     )
     table = _with_costs(table, customers, cost_to_serve)
     months = discounted_months(fit, horizon, x, t_x, T)
@@ -103,6 +99,39 @@ def build_customers(
     ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
     by_value = -np.arange(ranked.height, dtype=np.float64)
     return ranked.with_columns(pl.Series("decile", decile_of(by_value))), notes
+
+
+def _intervals(
+    summary: pl.DataFrame,
+    uncertainty: Uncertainty,
+    horizon: Horizon,
+    margin: float,
+    level: float,
+    rng: np.random.Generator,
+) -> list[pl.Series]:
+    """The four columns of predictive limits; null without a posterior."""
+    names = {
+        "expected_purchases_low": "purchases_low",
+        "expected_purchases_high": "purchases_high",
+        "customer_lifetime_value_low": "value_low",
+        "customer_lifetime_value_high": "value_high",
+    }
+    if not uncertainty.fits:
+        return [pl.Series(name, [None] * summary.height, dtype=pl.Float64) for name in names]
+    x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
+    limits = predict_intervals(
+        uncertainty.fits,
+        uncertainty.spend_fits,
+        horizon,
+        frequency=x,
+        recency=t_x,
+        T=T,
+        monetary_value=m,
+        gross_margin=margin,
+        level=level,
+        rng=rng,
+    )
+    return [pl.Series(name, getattr(limits, field)).fill_nan(None) for name, field in names.items()]
 
 
 def _dates_after(observation_end: date, days: FloatArray) -> pl.Series:

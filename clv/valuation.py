@@ -20,6 +20,7 @@ from clv.purchases.reference import check_agreement
 from clv.selection import fit_models, fit_spend
 from clv.settings import ValueSettings
 from clv.summary import summarize_purchases
+from clv.uncertainty import estimate_uncertainty
 from clv.value import CUSTOMERS_SCHEMA
 from histories.errors import DataError, ModelError
 
@@ -123,6 +124,8 @@ def value_customers(
         raise ModelError(f"no purchase model could be fitted. {reasons or 'models = [] in [value]'}")
     chosen = judged.choice.model if judged.choice and judged.choice.model in fits else next(iter(fits))
     spend_fit, spend_note = fit_spend(frame)
+    rng = np.random.default_rng([seed, 1])
+    uncertainty = estimate_uncertainty(fits[chosen], spend_fit, frame, settings=settings, rng=rng)
     table, cost_notes = build_customers(
         frame,
         fit=fits[chosen],
@@ -132,6 +135,8 @@ def value_customers(
         observation_end=observation_end,
         customers=customers,
         cost_to_serve=cost_to_serve,
+        uncertainty=uncertainty,
+        rng=rng,
     )
     return CustomerValues(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),
@@ -150,6 +155,7 @@ def value_customers(
             "calibration": describe_fits(judged.fits, judged.summary),
             "final": describe_fits(fits, frame),
             "spend": None if spend_fit is None else spend_fit.to_dict(),
+            "posterior": uncertainty.account,
             "failed": failures,
         },
         deciles=judged.deciles,
@@ -166,6 +172,7 @@ def value_customers(
             *judged.notes,
             *(f"{model} was left out: {reason}" for model, reason in failures.items()),
             *((spend_note,) if spend_note else ()),
+            *uncertainty.notes,
             *cost_notes,
         ),
     )

@@ -71,6 +71,11 @@ class GeometricFit:
         """Whether the future of a living customer depends on frequency and T alone."""
         return self.k == 1
 
+    @property
+    def cost(self) -> int:
+        """Work of one row in one pass over the data, in units of a BG/NBD row."""
+        return self.k
+
     def vector(self) -> FloatArray:
         """The parameters in the order of `parameter_names`, shape (4,)."""
         return np.array([self.r, self.alpha, self.a, self.b])

@@ -36,6 +36,10 @@ class PurchaseFit(Protocol):
     def memoryless(self) -> bool:
         """Whether the future of a living customer depends on frequency and T alone."""
 
+    @property
+    def cost(self) -> int:
+        """Work of one row in one pass over the data, in units of a BG/NBD row."""
+
     def vector(self) -> FloatArray:
         """The parameters in the order of `parameter_names`."""
 

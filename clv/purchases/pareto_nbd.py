@@ -55,6 +55,11 @@ class ParetoNbdFit:
         """The future of a living customer depends on frequency and T alone."""
         return True
 
+    @property
+    def cost(self) -> int:
+        """Work of one row in one pass over the data, in units of a BG/NBD row."""
+        return pareto.NODES
+
     def vector(self) -> FloatArray:
         """The parameters in the order of `parameter_names`, shape (4,)."""
         return np.array([self.r, self.alpha, self.s, self.beta])

@@ -1,0 +1,190 @@
+"""Predictive intervals: how many purchases and how much value one customer may bring, parameters uncertain too.
+
+Given that a customer is alive, the number of purchases and their sum in the customer's own spend scale depend on
+frequency and T alone. So they are simulated once for each distinct pair, each simulation with its own draw of the parameters,
+and a customer's quantiles are read off after mixing with the probability of having left:
+
+    P(N <= n) = 1 - A + A F(n | alive),   so the quantile at level p is that of F at (p - 1 + A) / A
+
+with A the posterior mean of the probability of being alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clv.purchases.fits import PurchaseFit
+from clv.purchases.observations import FloatArray
+from clv.spend import GammaGammaFit
+from clv.value import Horizon, discounted_purchases, distinct_pairs
+
+__all__ = ["Predictive", "Totals", "predict_intervals", "predict_totals"]
+
+#: Parameter draws behind an interval, and simulations with each.
+PARAMETER_DRAWS, PER_DRAW = 50, 10
+#: Parameter draws behind the probability of being alive.
+ALIVE_DRAWS = 16
+#: Simulated numbers held at once.
+HELD = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictive:
+    """Quantiles of what each customer may bring; all of shape (n,), value in currency and NaN without spend.
+
+    Attributes
+    ----------
+    purchases_low, purchases_high
+        Of the number of purchases within the horizon.
+    value_low, value_high
+        Of the discounted margin within the horizon.
+    """
+
+    purchases_low: FloatArray
+    purchases_high: FloatArray
+    value_low: FloatArray
+    value_high: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Interval of an expectation summed over customers, for purchases and for value (currency)."""
+
+    purchases_low: float
+    purchases_high: float
+    value_low: float
+    value_high: float
+
+
+def predict_intervals(
+    fits: Sequence[PurchaseFit],
+    spend_fits: Sequence[GammaGammaFit],
+    horizon: Horizon,
+    *,
+    frequency: FloatArray,
+    recency: FloatArray,
+    T: FloatArray,
+    monetary_value: FloatArray,
+    gross_margin: float,
+    level: float,
+    rng: np.random.Generator,
+) -> Predictive:
+    """Predictive interval of each customer at probability `level`.
+
+    Parameters
+    ----------
+    fits, spend_fits
+        The models at draws of their parameters; `spend_fits` may be empty.
+    horizon
+        How far ahead and how discounted.
+    frequency, recency, T, monetary_value
+        Shape (n,).
+    gross_margin
+        Share of revenue that is margin.
+    level
+        Probability inside.
+    rng
+        Of the simulations.
+    """
+    x, n = frequency, frequency.size
+    alive = np.mean(
+        [f.predict_alive(x, recency, T) for f in fits[:: max(1, len(fits) // ALIVE_DRAWS)]], axis=0
+    )
+    plain, discounted = discounted_purchases(fits[0], horizon, x, recency, T, alive=np.ones(n))
+    tail = (1.0 - level) / 2.0
+    levels = [np.clip((p - 1.0 + alive) / np.maximum(alive, 1e-12), 0.0, 1.0) for p in (tail, 1.0 - tail)]
+    first, inverse = distinct_pairs(x, T)
+    counts, sums = np.zeros((2, n)), np.full((2, n), np.nan)
+    for pairs, customers in _by_pair(first, inverse):
+        count_table, sum_table = _simulate(fits, spend_fits, horizon.length, x[pairs], T[pairs], rng)
+        position = np.searchsorted(pairs, first[inverse[customers]])
+        for side in (0, 1):
+            counts[side, customers] = _read(count_table, position, levels[side][customers])
+            if spend_fits:
+                sums[side, customers] = _read(sum_table, position, levels[side][customers])
+    factor = gross_margin * np.divide(discounted, plain, out=np.ones(n), where=plain > 0)
+    scale = spend_fits[0].scale(x, monetary_value) * factor if spend_fits else np.full(n, np.nan)
+    return Predictive(
+        purchases_low=counts[0],
+        purchases_high=counts[1],
+        value_low=sums[0] * scale,
+        value_high=sums[1] * scale,
+    )
+
+
+def _by_pair(
+    first: np.ndarray[tuple[int], np.dtype[np.intp]], inverse: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> Iterator[tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]]]]:
+    """Blocks of pairs (sorted positions of a row that shows each), with the customers that show them."""
+    step = max(1, HELD // (PARAMETER_DRAWS * PER_DRAW))
+    order = np.argsort(first, kind="stable")
+    rank = np.empty(first.size, dtype=np.intp)
+    rank[order] = np.arange(first.size)
+    block = rank[inverse] // step
+    by_block = np.argsort(block, kind="stable")
+    edges = np.searchsorted(block[by_block], np.arange(1 + (first.size - 1) // step + 1))
+    for i in range(edges.size - 1):
+        yield first[order[i * step : (i + 1) * step]], by_block[edges[i] : edges[i + 1]]
+
+
+def _simulate(
+    fits: Sequence[PurchaseFit],
+    spend_fits: Sequence[GammaGammaFit],
+    t: float,
+    x: FloatArray,
+    T: FloatArray,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Sorted counts and spend sums of living customers, shape (pairs, simulations) each."""
+    x_wide, T_wide = np.tile(x, PER_DRAW), np.tile(T, PER_DRAW)
+    counts, sums = [], []
+    for i, fit in enumerate(fits):
+        count = fit.simulate_alive(t, x_wide, T_wide, rng=rng)
+        counts.append(count.reshape(PER_DRAW, x.size))
+        if spend_fits:
+            spend = spend_fits[i % len(spend_fits)]
+            ratio = spend.simulate_sum(count, x_wide, rng=rng) * (spend.v / spend_fits[0].v) ** (x_wide == 0)
+            sums.append(ratio.reshape(PER_DRAW, x.size))
+    table = np.sort(np.concatenate(counts).T, axis=1)
+    return table, np.sort(np.concatenate(sums).T, axis=1) if sums else table
+
+
+def _read(table: FloatArray, row: np.ndarray[tuple[int], np.dtype[np.intp]], level: FloatArray) -> FloatArray:
+    """Smallest simulated value whose share of simulations at or below it reaches `level`; 0 at level 0."""
+    draws = table.shape[1]
+    column = np.clip(np.ceil(level * draws).astype(np.intp) - 1, 0, draws - 1)
+    return np.where(level > 0.0, table[row, column], 0.0)
+
+
+def predict_totals(
+    fits: Sequence[PurchaseFit],
+    spend_fits: Sequence[GammaGammaFit],
+    horizon: Horizon,
+    *,
+    frequency: FloatArray,
+    recency: FloatArray,
+    T: FloatArray,
+    monetary_value: FloatArray,
+    gross_margin: float,
+    level: float,
+) -> Totals:
+    """Interval of the company's expected purchases and value: the expectation at each draw of the parameters."""
+    totals = []
+    for i, fit in enumerate(fits):
+        plain, discounted = discounted_purchases(fit, horizon, frequency, recency, T)
+        value = np.nan
+        if spend_fits:
+            spend = spend_fits[i % len(spend_fits)].predict_spend(frequency, monetary_value)
+            value = float(discounted @ spend) * gross_margin
+        totals.append((float(plain.sum()), value))
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(np.array(totals), [tail, 1.0 - tail], axis=0)
+    return Totals(
+        purchases_low=float(low[0]),
+        purchases_high=float(high[0]),
+        value_low=float(low[1]),
+        value_high=float(high[1]),
+    )
