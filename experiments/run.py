@@ -18,12 +18,13 @@ import polars as pl
 from experiments.bundle import write_bundle
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
-from experiments.parts.credit import CreditPart, bundle_touchpoints, credit_part
+from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
-from experiments.parts.histories import Histories, build_histories, bundle_purchases
+from experiments.parts.histories import Histories, build_histories
 from experiments.parts.value import ValuePart, value_part
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
+from histories.tables import purchases_table, touchpoints_table
 from reports import ReportSources, build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
@@ -130,7 +131,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     step("Valuing customers")
     value = value_part(config, histories)
     step("Crediting channels")
-    credit = credit_part(config, histories)
+    credit = credit_part(config, histories, value.residual_value)
     step("Estimating effects")
     effects = evidence_part(config, histories)
     pictures = value.pictures() | dict(effects.pictures if effects else {})
@@ -149,9 +150,9 @@ def _tables(histories: Histories, value: ValuePart, credit: CreditPart) -> dict[
     if value.values is not None:
         tables |= {"customers": value.values.customers, "validation": value.values.validation}
     if histories.purchases is not None:
-        tables["purchases"] = bundle_purchases(histories.purchases, credit.journeys)
+        tables["purchases"] = purchases_table(histories.purchases.lazy(), credit.journeys)
     if histories.touchpoints is not None:
-        tables["touchpoints"] = bundle_touchpoints(histories.touchpoints, credit.touch_credit)
+        tables["touchpoints"] = touchpoints_table(histories.touchpoints.lazy(), credit.touch_credit)
     return tables
 
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from attribution.credits import concat_credits
 from attribution.descriptive import Descriptive, descriptive, descriptive_from_transitions
+from attribution.outcomes import repeat_purchase_journeys
 from attribution.rules import touch_credits
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.incremental import incremental_part
+from histories.errors import DataError
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
 from histories.money import to_currency
-from histories.touchpoints import TOUCHPOINTS_SCHEMA, uncredited_channels
+from histories.retention import (
+    build_contract_periods,
+    build_repeat_periods,
+    build_retention_journeys,
+    count_gaps,
+    lapse_window_days,
+    retention_touches,
+)
+from histories.tables import TOUCH
+from histories.touchpoints import uncredited_channels
 
 __all__ = ["CreditPart", "credit_part"]
+
+PER_PURCHASE: Final = ("conversion", "spend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,88 +43,153 @@ class CreditPart:
     tables
         credits, paths, transitions, removal_effects, customer_credits, as the bundle keeps them.
     touch_credit
-        touch (row number), conversion_credit and spend_credit under the linear rule; None without journeys.
+        touch_number, conversion_credit and spend_credit under the linear rule; None without journeys.
     journeys
-        Converted journeys: customer_id, end, n_touches; None without touchpoints.
+        One row per purchase and null path, as `build_journeys` makes them; None without touchpoints.
     """
 
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    touch_credit: pl.DataFrame | None = None
-    journeys: pl.DataFrame | None = None
+    touch_credit: pl.LazyFrame | None = None
+    journeys: pl.LazyFrame | None = None
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def credit_part(config: RunConfig, histories: Histories) -> CreditPart:
-    """Descriptive credit from whatever holds journeys: touchpoints, counted paths or transitions."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walks:
+    """Journeys towards one outcome: their counted paths and their touches."""
+
+    paths: pl.DataFrame
+    touches: pl.LazyFrame
+
+
+def credit_part(config: RunConfig, histories: Histories, residual_value: pl.DataFrame | None) -> CreditPart:
+    """Credit from whatever holds journeys: touchpoints, counted paths or transitions.
+
+    `residual_value` holds customer_id and the margin expected of a customer who is still there (currency),
+    for lifetime value; it is None where customers were not valued.
+    """
     if histories.touchpoints is not None and histories.purchases is not None:
-        return _from_journeys(config, histories)
+        return _from_journeys(config, histories, residual_value)
     paths, transitions = histories.table("paths"), histories.table("transitions")
     about: dict[str, Any] = {"groups": _groups(config), "settings": config.attribution}
     if paths is not None:
         counted = paths_from_table(paths).collect()
-        outcomes = [o for o in config.attribution.outcomes if o in ("conversion", "spend")]
-        made = [
-            descriptive(counted, methods=config.attribution.methods, outcome=outcome, **about)
-            for outcome in outcomes
-        ]
-        return CreditPart(tables=_stack(made), left_out=_without_customers(config))
-    if transitions is not None:
+        outcomes = [outcome for outcome in config.attribution.outcomes if outcome in PER_PURCHASE]
+        methods = config.attribution.methods
+        made = [descriptive(counted, methods=methods, outcome=outcome, **about) for outcome in outcomes]
+    elif transitions is not None:
         made = [descriptive_from_transitions(transitions.collect(), outcome="conversion", **about)]
-        return CreditPart(tables=_stack(made), left_out=_without_customers(config))
-    return CreditPart(left_out={"credits": "needs touchpoints and transactions, or paths, or transitions"})
-
-
-def _without_customers(config: RunConfig) -> dict[str, str]:
-    if "incremental" not in config.attribution.methods:
-        return {}
-    return {"incremental credit": "aggregated journeys hold no customers to compare"}
+    else:
+        return CreditPart(
+            left_out={"credits": "needs touchpoints and transactions, or paths, or transitions"}
+        )
+    left_out = {}
+    if "incremental" in config.attribution.methods:
+        left_out["incremental credit"] = "aggregated journeys hold no customers to compare"
+    return CreditPart(tables=_stack(made), left_out=left_out)
 
 
 def _groups(config: RunConfig) -> dict[str, str]:
     return {name: channel.group for name, channel in config.channels.items() if channel.group}
 
 
-def _from_journeys(config: RunConfig, histories: Histories) -> CreditPart:
+def _from_journeys(
+    config: RunConfig, histories: Histories, residual_value: pl.DataFrame | None
+) -> CreditPart:
     assert histories.touchpoints is not None
     assert histories.purchases is not None
     settings = config.attribution
+    frames = histories.touchpoints.lazy(), histories.purchases.lazy()
     window: dict[str, Any] = {
         "lookback_days": settings.lookback_days,
         "observation_end": histories.inputs.observation_end,
         "views": settings.views,
         "exclude": (*settings.exclude_channels, *uncredited_channels(config.channels)),
     }
-    frames = histories.touchpoints.lazy(), histories.purchases.lazy()
     counts = count_journeys(*frames, **window)
     window["unique_channels"] = settings.unique_channels
-    journeys = build_journeys(*frames, **window).collect()
-    touches = journey_touches(*frames, **window, keep=["touch"]).collect()
-    paths = count_paths(journeys.lazy()).collect()
-    costs = _costs(histories)
-    made = [
-        descriptive(
-            paths,
-            touches.lazy(),
-            methods=settings.methods,
-            outcome=outcome,
-            groups=_groups(config),
-            costs=costs,
-            settings=settings,
-        )
-        for outcome in settings.outcomes
-        if outcome in ("conversion", "spend")
-    ]
-    earned = touch_credits(touches.lazy(), rule="linear")
+    journeys = build_journeys(*frames, **window).collect().lazy()
+    touches = journey_touches(*frames, **window, keep=[TOUCH]).collect().lazy()
+    bought = _Walks(paths=count_paths(journeys).collect(), touches=touches)
+    walks: dict[str, Callable[[], _Walks]] = {
+        "conversion": lambda: bought,
+        "spend": lambda: bought,
+        "repeat_purchase": lambda: _repeat_purchases(config, histories),
+        "retention": lambda: _retention(config, histories, window),
+    }
+    made, left_out = [], {}
+    for outcome in settings.outcomes:
+        if outcome not in walks:
+            continue
+        try:
+            made.append(_descriptive(config, histories, outcome, walks[outcome]()))
+        except DataError as error:
+            left_out[f"{outcome}, descriptive"] = str(error)
+    added = incremental_part(config, histories, residual_value)
+    tables = _stack(made)
+    tables["credits"] = pl.concat(
+        [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
+    )
     return CreditPart(
-        tables=_stack(made),
-        touch_credit=earned.select("touch", "conversion_credit", "spend_credit").collect(),
-        journeys=journeys.filter("converted").select("customer_id", "end", "n_touches"),
+        tables=tables,
+        touch_credit=touch_credits(touches, rule="linear"),
+        journeys=journeys,
         notes=(
             f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
             f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
             f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
+            *added.notes,
         ),
+        left_out=left_out | added.left_out,
+    )
+
+
+def _descriptive(config: RunConfig, histories: Histories, outcome: str, walks: _Walks) -> Descriptive:
+    return descriptive(
+        walks.paths,
+        walks.touches,
+        methods=config.attribution.methods,
+        outcome=outcome,
+        groups=_groups(config),
+        costs=_costs(histories),
+        settings=config.attribution,
+    )
+
+
+def _repeat_purchases(config: RunConfig, histories: Histories) -> _Walks:
+    assert histories.touchpoints is not None
+    assert histories.purchases is not None
+    walks = repeat_purchase_journeys(
+        histories.touchpoints.lazy(),
+        histories.purchases.lazy(),
+        window_days=config.attribution.repeat_window_days,
+        observation_end=histories.inputs.observation_end,
+    )
+    return _Walks(paths=count_paths(walks.journeys).collect(), touches=walks.touches)
+
+
+def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any]) -> _Walks:
+    """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
+    assert histories.touchpoints is not None
+    assert histories.purchases is not None
+    period = config.attribution.period
+    end = histories.inputs.observation_end
+    if histories.contractual:
+        assert histories.customers is not None
+        periods = build_contract_periods(histories.customers.lazy(), observation_end=end, period=period)
+    else:
+        lapse = lapse_window_days(count_gaps(histories.purchases.lazy()).collect())
+        periods = build_repeat_periods(
+            histories.purchases.lazy(), observation_end=end, lapse_days=lapse, period=period
+        )
+    chosen = {key: value for key, value in window.items() if key != "lookback_days"}
+    about: dict[str, Any] = {"period": period, **chosen}
+    touchpoints = histories.touchpoints.lazy()
+    journeys = build_retention_journeys(touchpoints, periods, **about)
+    return _Walks(
+        paths=count_paths(journeys).collect(),
+        touches=retention_touches(touchpoints, periods, **about).collect().lazy(),
     )
 
 
@@ -136,17 +215,3 @@ def _stack(made: list[Descriptive]) -> dict[str, pl.DataFrame]:
         "removal_effects": pl.concat([part.removal_effects for part in made]),
         "customer_credits": pl.concat([part.customer_credits for part in made]),
     }
-
-
-def bundle_touchpoints(touchpoints: pl.DataFrame, earned: pl.DataFrame | None) -> pl.DataFrame:
-    """Touchpoints with their share of purchases and spend under the linear rule; 0 outside journeys."""
-    table = touchpoints
-    if "cost" in table.columns:
-        table = table.with_columns(to_currency(pl.col("cost")))
-    credit = ("conversion_credit", "spend_credit")
-    if earned is None:
-        table = table.with_columns(pl.lit(0.0).alias(name) for name in credit)
-    else:
-        table = table.join(earned, on="touch", how="left", maintain_order="left")
-        table = table.with_columns(pl.col(name).fill_null(0.0) for name in credit)
-    return table.select(name for name in TOUCHPOINTS_SCHEMA if name in table.columns)

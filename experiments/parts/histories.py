@@ -10,8 +10,8 @@ import polars as pl
 
 from experiments.config import RunConfig
 from histories.inputs import Inputs
-from histories.money import to_currency
 from histories.purchases import build_purchases, count_unmatched_refunds
+from histories.tables import TOUCH
 from histories.touchpoints import build_touchpoints
 
 __all__ = ["Histories", "build_histories"]
@@ -24,7 +24,7 @@ class Histories:
     Attributes
     ----------
     purchases, touchpoints
-        As `build_purchases` and `build_touchpoints` make them; touchpoints carry a row number, `touch`.
+        As `build_purchases` and `build_touchpoints` make them; touchpoints carry a `touch_number`.
     purchases_at
         Purchases as they were known on a day: a later refund has not reduced them yet.
     """
@@ -39,6 +39,11 @@ class Histories:
     def table(self, name: str) -> pl.LazyFrame | None:
         """The valid rows of an input table, or None."""
         return self.inputs.tables[name].valid if name in self.inputs.tables else None
+
+    @property
+    def contractual(self) -> bool:
+        """Whether customers say when they left; otherwise nobody knows."""
+        return self.customers is not None and "ended_at" in self.customers.columns
 
     @property
     def span(self) -> str:
@@ -73,7 +78,7 @@ def build_histories(config: RunConfig, inputs: Inputs) -> Histories:
         touchpoints = (
             build_touchpoints(tables["touchpoints"].valid, channels=config.channels, cases=cases)
             .sort("customer_id", "timestamp")
-            .with_row_index("touch")
+            .with_row_index(TOUCH)
             .collect()
         )
     return Histories(
@@ -94,24 +99,3 @@ def _refund_notes(config: RunConfig, transactions: pl.LazyFrame, currency: str |
         f"{unmatched.count:,} refunds of {unmatched.amount:,.2f} {currency or ''} exceed what they could be "
         "taken off from; they lower no purchase and are counted here.",
     )
-
-
-def bundle_purchases(purchases: pl.DataFrame, journeys: pl.DataFrame | None) -> pl.DataFrame:
-    """Purchases in currency with the touches of their journey and the spend that touches earn.
-
-    Parameters
-    ----------
-    purchases
-        As in `Histories`.
-    journeys
-        Converted journeys (customer_id, end, n_touches), or None without touchpoints.
-    """
-    table = purchases.with_columns(to_currency(pl.col("amount")), to_currency(pl.col("margin")))
-    if journeys is None:
-        return table.with_columns(touches=pl.lit(0, pl.Int64), credit=pl.lit(0.0))
-    touches = journeys.select(
-        "customer_id", pl.col("end").alias("timestamp"), pl.col("n_touches").alias("touches")
-    )
-    joined = table.join(touches, on=["customer_id", "timestamp"], how="left", maintain_order="left")
-    count = pl.col("touches").fill_null(0).cast(pl.Int64)
-    return joined.with_columns(touches=count, credit=pl.when(count > 0).then(pl.col("amount")).otherwise(0.0))

@@ -21,6 +21,16 @@ class ValuePart:
     values: CustomerValues | None = None
     left_out: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def residual_value(self) -> pl.DataFrame | None:
+        """Margin expected of a customer given that it is still there, in currency: value / P(alive)."""
+        if self.values is None:
+            return None
+        value, alive = pl.col("customer_lifetime_value"), pl.col("probability_alive")
+        return self.values.customers.select(
+            "customer_id", residual_value=pl.when(alive > 0).then(value / alive).otherwise(0.0)
+        )
+
     def pictures(self) -> dict[str, pl.DataFrame]:
         """Frames of the report's value section; of the chosen model where there are several."""
         if self.values is None:
