@@ -69,8 +69,8 @@ class MarkovFit:
         return pl.DataFrame(columns, schema=REMOVAL_EFFECTS_SCHEMA)
 
 
-def fit_markov(counts: TransitionCounts) -> MarkovFit:
-    """Solve the chain with all channels and without each of them.
+def fit_markov(counts: TransitionCounts, *, dense_states: int = DENSE_STATES) -> MarkovFit:
+    """Solve the chain with all channels and without each: in full up to `dense_states`, else sparse.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def fit_markov(counts: TransitionCounts) -> MarkovFit:
         No journey starts, or journeys enter states that lead nowhere.
     """
     moves, rewards = _probabilities(counts)
-    whole = _expected(moves, rewards, np.arange(1, moves.shape[0]))
+    whole = _expected(moves, rewards, np.arange(1, moves.shape[0]), dense_states)
     lost = np.zeros((len(counts.channels), 2))
     holds = [np.array([code in state for state in counts.states]) for code in range(len(counts.channels))]
     for code, holding in enumerate(holds):
         kept = np.flatnonzero(~holding)[1:]
-        lost[code] = whole - _expected(moves, rewards, kept)
+        lost[code] = whole - _expected(moves, rewards, kept, dense_states)
     effects = np.divide(lost, whole, out=np.zeros_like(lost), where=whole > 0)
     effects[np.abs(effects) < 1e-15] = 0.0
     return MarkovFit(
@@ -112,12 +112,12 @@ def _probabilities(counts: TransitionCounts) -> tuple[sparse.csr_array, Float]:
     return moves, np.column_stack([counts.conversions, counts.value]) * share[:, None]
 
 
-def _expected(moves: sparse.csr_array, rewards: Float, kept: NDArray[np.int64]) -> Float:
+def _expected(moves: sparse.csr_array, rewards: Float, kept: NDArray[np.int64], dense_states: int) -> Float:
     """Expected rewards of a journey from (start) in the chain of `kept` states only, shape (2,)."""
     inner = moves[kept][:, kept]
     first = moves[[0]][:, kept].toarray().ravel()
     try:
-        if kept.size <= DENSE_STATES:
+        if kept.size <= dense_states:
             later = np.linalg.solve(np.eye(kept.size) - inner.toarray(), rewards[kept])
         else:
             identity = sparse.eye_array(kept.size, format="csc")

@@ -63,7 +63,12 @@ def repeat_purchase_journeys(
     )
     touches = _timed(touchpoints).sort("at", maintain_order=True)
     inside = touches.join_asof(
-        windows, left_on="at", right_on="start", by="customer_id", allow_exact_matches=False
+        windows,
+        left_on="at",
+        right_on="start",
+        by="customer_id",
+        allow_exact_matches=False,
+        check_sortedness=False,
     ).filter(pl.col("at") < pl.col("end"))
     return _journey_set(windows, inside)
 

@@ -1,0 +1,130 @@
+"""Counted paths: reading text and lists, merging, dropping touches."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attribution.paths import (
+    EncodedPaths,
+    encode_paths,
+    exclude_channels,
+    merge_paths,
+    path_table,
+    unique_channels,
+)
+from histories.errors import DataError, SchemaError
+
+names = st.text(
+    st.characters(exclude_characters=">", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1
+)
+journeys = st.lists(st.lists(names, max_size=6), min_size=1, max_size=30)
+
+
+def as_lists(paths: EncodedPaths) -> list[list[str]]:
+    return [
+        [paths.channels[code] for code in paths.codes[start:end]]
+        for start, end in zip(paths.offsets, paths.offsets[1:], strict=False)
+    ]
+
+
+def counted(paths: list[object], **columns: list[float]) -> pl.DataFrame:
+    return pl.DataFrame({"path": paths, **({"conversions": [1] * len(paths)} | columns)})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", ["a"]),
+        ("a > b>a", ["a", "b", "a"]),
+        ("  paid search  >  e mail ", ["paid search", "e mail"]),
+        ("", []),
+        ("   ", []),
+        ("Größe > 日本語", ["Größe", "日本語"]),
+    ],
+)
+def test_text_is_split_at_the_sign_and_trimmed(text: str, expected: list[str]) -> None:
+    assert as_lists(encode_paths(counted([text]))) == [expected]
+
+
+@settings(max_examples=40)
+@given(paths=journeys, spaces=st.integers(0, 2))
+def test_text_and_lists_give_the_same_codes(paths: list[list[str]], spaces: int) -> None:
+    from_lists = encode_paths(counted(paths).cast({"path": pl.List(pl.String)}))
+    from_text = encode_paths(counted([(" " * spaces + ">" + " " * spaces).join(path) for path in paths]))
+    assert from_text.channels == from_lists.channels == tuple(sorted({c for path in paths for c in path}))
+    assert as_lists(from_text) == as_lists(from_lists) == paths
+
+
+def test_more_channels_than_the_first_table_holds_are_all_told_apart() -> None:
+    paths = [[f"c{i}", f"c{i + 1}"] for i in range(9_000)]
+    encoded = encode_paths(counted([" > ".join(path) for path in paths]))
+    assert len(encoded.channels) == 9_001
+    assert as_lists(encoded) == paths
+
+
+@pytest.mark.parametrize("text", ["a > > b", "> a", "a >", ">"])
+def test_an_empty_channel_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="a channel has no name"):
+        encode_paths(counted([text]))
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "message"),
+    [
+        (pl.DataFrame({"path": ["a"]}), SchemaError, 'needs a column "conversions"'),
+        (pl.DataFrame({"path": [1], "conversions": [1]}), SchemaError, 'needs a column "path"'),
+        (counted(["a", None]), DataError, "1 of 2 rows have no path"),
+        (counted(["a", "b"], conversions=[1, -1]), DataError, '"conversions" is negative .* 1 of 2'),
+        (counted(["a"], value=[float("nan")]), DataError, '"value" is negative or not finite in 1 of 1'),
+        (counted([["a", None]]), DataError, "1 touches have no channel"),
+    ],
+)
+def test_a_table_that_is_not_of_counted_paths_is_refused(
+    frame: pl.DataFrame, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        encode_paths(frame)
+
+
+def test_only_the_first_touch_of_each_channel_is_kept_when_asked() -> None:
+    paths = encode_paths(counted(["b > a > b > a > c", "", "a > a"]))
+    assert as_lists(unique_channels(paths)) == [["b", "a", "c"], [], ["a"]]
+
+
+def test_excluded_channels_leave_their_paths() -> None:
+    paths = exclude_channels(encode_paths(counted(["b > a > b", "b", "c > b"])), ["b"])
+    assert paths.channels == ("a", "c")
+    assert as_lists(paths) == [["a"], [], ["c"]]
+
+
+def test_membership_counts_the_touches_of_each_channel() -> None:
+    paths = encode_paths(counted(["b > a > b", "", "c"]))
+    assert paths.membership().toarray().tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 1]]
+    assert as_lists(paths)[0] == ["b", "a", "b"]
+
+
+@settings(max_examples=30)
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(["a", "a > b", "b", ""]), st.integers(0, 5)), min_size=1),
+    cut=st.integers(0, 20),
+)
+def test_merged_partitions_equal_the_whole(rows: list[tuple[str, int]], cut: int) -> None:
+    frame = pl.DataFrame(rows, schema={"path": pl.String, "conversions": pl.Int64}, orient="row")
+    frame = frame.with_columns(value=pl.col("conversions") * 2.0, nulls=pl.lit(1, pl.Int64))
+    merged = merge_paths([frame.head(cut), frame.tail(max(frame.height - cut, 0))])
+    assert merged.equals(merge_paths([frame.reverse()]))
+    assert merged["conversions"].sum() == frame["conversions"].sum()
+
+
+def test_the_path_table_adds_equal_paths_and_starts_with_the_most_walked() -> None:
+    paths = encode_paths(counted(["a>b", "c", "a > b"], nulls=[0, 5, 1], value=[2.0, 0.0, 3.0]))
+    table = path_table(paths, outcome="spend", segment="(all)")
+    assert table.select("path", "length", "conversions", "value", "nulls").rows() == [
+        ("c", 1, 1, 0.0, 5),
+        ("a > b", 2, 2, 5.0, 1),
+    ]
+    assert np.issubdtype(paths.codes.dtype, np.int32)
