@@ -61,6 +61,8 @@ class Panel:
     """Ids in row order, or None for a simulated panel."""
     margin: Float | None = None
     """Margin in currency, shape (N, P); None when unknown."""
+    answered: tuple[float | None, ...] | None = None
+    """Share of the customers' care contacts that were answered, by channel; None for channels without any."""
     time_covariates: Float | None = None
     """Confounders that change, as known before the period starts, NaN where missing, shape (N, P, L)."""
     time_covariate_names: tuple[str, ...] = ()

@@ -95,6 +95,7 @@ def build_panel(
         spend=bought["amount"],
         purchases=bought["purchases"],
         margin=bought.get("margin"),
+        answered=_answered_shares(touchpoints, channels),
         entry=entry,
         exit=exit_,
         covariates=covariates.values,
@@ -218,6 +219,14 @@ def _problems(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
             .select("customer_id", "timestamp"),
         ]
     )
+
+
+def _answered_shares(touchpoints: pl.LazyFrame, channels: Sequence[str]) -> tuple[float | None, ...]:
+    """Of the customers' own care contacts in each channel, the share whose case was answered."""
+    contacts = touchpoints.filter(_own_act() & (pl.col("kind") == "care"))
+    shares = contacts.group_by("channel").agg(pl.col("treatment").mean()).collect()
+    by_channel = dict(zip(shares["channel"], shares["treatment"], strict=True))
+    return tuple(by_channel.get(name) for name in channels)
 
 
 def _touch_array(coded: _Coder, touchpoints: pl.LazyFrame, channels: Sequence[str]) -> NDArray[np.float32]:

@@ -1,1 +1,31 @@
-"""Incremental credit: panel models, set function, Shapley, range, gates."""
+"""Incremental credit: retention, spend and lifetime value above what would have happened anyway."""
+
+from attribution.incremental.aumann_shapley import OutcomeCredit, PanelCredit, panel_credit
+from attribution.incremental.estimate import (
+    CreditEstimate,
+    credit_table,
+    estimate_credit,
+    incremental_credit,
+)
+from attribution.incremental.panel import Panel, build_panel
+from attribution.incremental.plan import Plan, plan_for
+from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
+from attribution.incremental.stocks import decayed_stocks
+
+__all__ = [
+    "CreditEstimate",
+    "FittedPanelModel",
+    "OutcomeCredit",
+    "Panel",
+    "PanelCredit",
+    "PanelEstimator",
+    "PanelPrediction",
+    "Plan",
+    "build_panel",
+    "credit_table",
+    "decayed_stocks",
+    "estimate_credit",
+    "incremental_credit",
+    "panel_credit",
+    "plan_for",
+]

@@ -68,12 +68,19 @@ class PanelCredit:
     """The model's own expectation of the customers still there."""
 
     def outcome(self, name: str) -> OutcomeCredit | None:
-        """Credit of "retention", "spend" or "lifetime_value"."""
-        found: OutcomeCredit | None = {
+        """Credit of "retention", "spend" or "lifetime_value"; None where there is none."""
+        by_name = {
             "retention": self.retention,
             "spend": self.spend,
             "lifetime_value": self.lifetime_value,
-        }[name]
+        }
+        return by_name[name]
+
+    def require(self, name: str) -> OutcomeCredit:
+        """Credit of an outcome that there is."""
+        found = self.outcome(name)
+        if found is None:
+            raise ValueError(f"there is no credit of {name}")
         return found
 
 

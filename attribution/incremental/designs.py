@@ -29,9 +29,7 @@ SPREAD = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignChoices:
-    """Which blocks of columns a regression has, beside the constant, covariates, problems and period
-    effects.
-    """
+    """Blocks of columns beside the constant, covariates, problems and period effects."""
 
     proxies: bool = True
     """Satisfaction proxies as covariates."""

@@ -18,7 +18,7 @@ t still spends in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,8 @@ class PanelPrediction:
     """Sum of the model's own expectation of spend over the rows, in currency: a check against the observed
     sum."""
     expected_survivors: float
-    """The model's own expectation of the number of customers still there at the end."""
+    """The model's own expectation of the customers still there: customers less the sum of hazards over
+    the rows at risk, averaged over draws (contractual), else the sum of q_i. NaN without a hazard."""
 
 
 class FittedPanelModel(Protocol):
@@ -85,7 +86,7 @@ class PanelEstimator(Protocol):
         stocks: NDArray[np.float32],
         *,
         weights: NDArray[np.float64] | None = None,
-        start: FittedPanelModel | None = None,
+        start: Any = None,
         rng: np.random.Generator,
     ) -> FittedPanelModel:
         """Estimate the model.
