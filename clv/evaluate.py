@@ -7,11 +7,12 @@ customer, which is smallest in expectation for the true mean; the others are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from clv.purchases.observations import FloatArray
@@ -28,6 +29,8 @@ __all__ = [
     "validation_frame",
 ]
 
+RowIndex = npt.NDArray[np.int64]
+
 VALIDATION_SCHEMA: dict[str, pl.DataType] = {
     "origin": pl.Date(),
     "model": pl.String(),
@@ -38,8 +41,8 @@ VALIDATION_SCHEMA: dict[str, pl.DataType] = {
     "n": pl.Int64(),
 }
 
-#: Bootstrap samples behind each interval.
-RESAMPLES = 200
+#: Bootstrap samples behind each interval, and the most customers in one.
+RESAMPLES, RESAMPLED_CUSTOMERS = 100, 10_000
 #: A forecast of exactly nothing would make one purchase infinitely surprising.
 SMALLEST_RATE = 1e-6
 
@@ -89,16 +92,31 @@ def evaluate_forecast(forecast: Forecast, *, interval: float, rng: np.random.Gen
     """
     point = metrics_of(forecast)
     n = forecast.actual.size
-    tail = (1.0 - interval) / 2.0
-    samples = [metrics_of(_resample(forecast, rng.integers(0, n, n))) for _ in range(_resamples(n))]
+    drawn = [metrics_of(_resample(forecast, rows), total=n) for rows in _bootstrap(n, rng)]
     rows = []
     for metric, value in point.items():
-        drawn = np.array([sample[metric] for sample in samples])
-        low, high = (
-            np.nanquantile(drawn, [tail, 1.0 - tail]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-        )
-        rows.append((forecast.origin, forecast.model, metric, value, float(low), float(high), n))
+        low, high = _limits(value, np.array([sample[metric] for sample in drawn]), n, interval)
+        rows.append((forecast.origin, forecast.model, metric, value, low, high, n))
     return validation_frame(rows)
+
+
+def _bootstrap(n: int, rng: np.random.Generator) -> Iterator[RowIndex]:
+    """Customers drawn with replacement, at most `RESAMPLED_CUSTOMERS` of them."""
+    for _ in range(RESAMPLES):
+        yield rng.integers(0, n, min(n, RESAMPLED_CUSTOMERS))
+
+
+def _limits(value: float, drawn: FloatArray, n: int, interval: float) -> tuple[float, float]:
+    """Quantiles of bootstrapped figures, drawn closer where a sample was smaller than the company."""
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size == 0 or not np.isfinite(value):
+        return np.nan, np.nan
+    tail = (1.0 - interval) / 2.0
+    low, middle, high = np.quantile(drawn, [tail, 0.5, 1.0 - tail])
+    if n <= RESAMPLED_CUSTOMERS:
+        return float(low), float(high)
+    shrink = np.sqrt(RESAMPLED_CUSTOMERS / n)
+    return float(value + (low - middle) * shrink), float(value + (high - middle) * shrink)
 
 
 def validation_frame(rows: list[tuple[date, str, str, float, float, float, int]]) -> pl.DataFrame:
@@ -106,11 +124,6 @@ def validation_frame(rows: list[tuple[date, str, str, float, float, float, int]]
     return pl.DataFrame(rows, schema=VALIDATION_SCHEMA, orient="row").with_columns(
         pl.col("value", "low", "high").fill_nan(None)
     )
-
-
-def _resamples(customers: int) -> int:
-    """Fewer bootstrap samples on large companies, whose intervals are narrow anyway."""
-    return RESAMPLES if customers <= 50_000 else max(20, RESAMPLES * 50_000 // customers)
 
 
 def _resample(forecast: Forecast, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Forecast:
@@ -126,34 +139,35 @@ def _resample(forecast: Forecast, rows: np.ndarray[tuple[int], np.dtype[np.int64
     )
 
 
-def metrics_of(forecast: Forecast) -> dict[str, float]:
-    """The metrics of `evaluate_forecast` without intervals."""
+def metrics_of(forecast: Forecast, *, total: int | None = None) -> dict[str, float]:
+    """The metrics of `evaluate_forecast` without intervals; sums are put in proportion to `total` customers."""
     predicted, actual = forecast.predicted, forecast.actual
+    expand = 1.0 if total is None else total / max(actual.size, 1)
     error = predicted - actual
-    total = float(actual.sum())
+    bought = float(actual.sum())
     order = np.argsort(-predicted, kind="stable")
     groups = np.array_split(order, 10)
     means = np.array([[predicted[g].mean(), actual[g].mean()] for g in groups if g.size])
     metrics = {
-        "total_predicted": float(predicted.sum()),
-        "total_actual": total,
-        "total_error": float(error.sum()) / total if total else np.nan,
+        "total_predicted": float(predicted.sum()) * expand,
+        "total_actual": bought * expand,
+        "total_error": float(error.sum()) / bought if bought else np.nan,
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "correlation": _correlation(predicted, actual),
         "spearman": _correlation(_ranks(predicted), _ranks(actual)),
         "deviance": float(poisson_deviance(predicted, actual).mean()),
-        "top_decile_share": float(actual[groups[0]].sum()) / total if total else np.nan,
+        "top_decile_share": float(actual[groups[0]].sum()) / bought if bought else np.nan,
         "calibration_error": float(np.abs(means[:, 0] - means[:, 1]).mean() / actual.mean())
-        if total
+        if bought
         else np.nan,
     }
     revenue = float(forecast.actual_revenue.sum())
     if np.isfinite(forecast.predicted_revenue).all() and revenue > 0:
         expected = float(forecast.predicted_revenue.sum())
         metrics |= {
-            "revenue_predicted": expected,
-            "revenue_actual": revenue,
+            "revenue_predicted": expected * expand,
+            "revenue_actual": revenue * expand,
             "revenue_error": expected / revenue - 1.0,
         }
     return metrics
@@ -212,8 +226,7 @@ def compare_deviance(
 ) -> Mapping[str, float]:
     """Mean difference other - best of two deviances by customer, with its bootstrap interval."""
     difference = other - best
-    n = difference.size
-    draws = [float(difference[rng.integers(0, n, n)].mean()) for _ in range(_resamples(n))]
-    tail = (1.0 - interval) / 2.0
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    return {"value": float(difference.mean()), "low": float(low), "high": float(high)}
+    value = float(difference.mean())
+    drawn = np.array([difference[rows].mean() for rows in _bootstrap(difference.size, rng)])
+    low, high = _limits(value, drawn, difference.size, interval)
+    return {"value": value, "low": low, "high": high}

@@ -20,7 +20,7 @@ from histories.errors import ConfigError, ConvergenceError, DataError
 __all__ = ["Uncertainty", "estimate_uncertainty", "purchase_posterior", "spend_posterior"]
 
 #: Rows (in units of a BG/NBD row) that one posterior may pass over.
-ROW_BUDGET = 60_000_000
+ROW_BUDGET = 40_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
