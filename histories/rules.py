@@ -69,7 +69,8 @@ def row_rules(
     rules: list[Rule] = []
     for name, column in table.columns.items():
         if name in dtypes:
-            rules += _column_rules(table, name, column, dtypes[name], options)
+            needed = column.required or name in _needed_for_amount(table, dtypes)
+            rules += _column_rules(table, name, column, dtypes[name], options, needed=needed)
     if table.name == "transactions" and "amount" not in dtypes:
         rules.append(_too_large("amount", pl.col("amount").is_null()))
     for first, second in table.pairs:
@@ -87,12 +88,12 @@ def row_rules(
 
 
 def _column_rules(
-    table: Table, name: str, column: Column, dtype: pl.DataType, options: CastOptions
+    table: Table, name: str, column: Column, dtype: pl.DataType, options: CastOptions, *, needed: bool
 ) -> Iterator[Rule]:
     found, value = pl.col(RAW + name), pl.col(name)
     is_missing = text_value(found, dtype).is_null() if dtype == pl.String else found.is_null()
     shows = None if column.personal else name
-    if column.required or _is_needed(table, name):
+    if needed:
         yield Rule(
             name=f"missing {name}", broken=is_missing, says=f"have no {name}", expected="Expected a value."
         )
@@ -142,9 +143,11 @@ def _range_rules(name: str, column: Column, shows: str | None) -> Iterator[Rule]
         )
 
 
-def _is_needed(table: Table, name: str) -> bool:
-    """Amount, or quantity and unit_price without it: one of the two ways must be complete."""
-    return table.name == "transactions" and name == "amount"
+def _needed_for_amount(table: Table, dtypes: Mapping[str, pl.DataType]) -> tuple[str, ...]:
+    """The amount, or both of what it is computed from."""
+    if table.name != "transactions":
+        return ()
+    return ("amount",) if "amount" in dtypes else ("quantity", "unit_price")
 
 
 def _too_large(name: str, broken: pl.Expr) -> Rule:

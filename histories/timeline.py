@@ -13,7 +13,6 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from histories import _kernels
 from histories.errors import ConfigError
 
 __all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "STATUS", "UNTOUCHED", "JourneyWindow", "build_timeline"]
@@ -107,6 +106,8 @@ def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequen
 
 def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
     """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
+    from histories import _kernels  # numba takes a second to import
+
     line = _sorted_keys(events)
     key = line["key"].to_numpy()
     at = key // TIE_BREAKERS

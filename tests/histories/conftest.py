@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from histories import Channel, Inputs, Limits, TableSource, ingest, table_source
+
+Rows = Sequence[Sequence[Any]]
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows below a header line into a file of the test's folder."""
+
+    def write(name: str, header: str, *lines: str) -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join([header, *lines]) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Inputs]:
+    """Ingest sources (a path or settings each) of the test's folder, observed to the end of 2026."""
+
+    def run(
+        *,
+        observation_end: date = date(2026, 12, 31),
+        timezone: str = "UTC",
+        currency: str | None = None,
+        id_key: bytes | None = None,
+        channels: dict[str, Channel] | None = None,
+        max_rejected_share: float = 0.01,
+        memory: str = "2GB",
+        **sources: str | dict[str, Any],
+    ) -> Inputs:
+        tables: dict[str, TableSource] = {name: table_source(source) for name, source in sources.items()}
+        return ingest(
+            tables,
+            base_dir=tmp_path,
+            observation_end=observation_end,
+            timezone=timezone,
+            currency=currency,
+            id_key=id_key,
+            channels=channels,
+            limits=Limits(max_rejected_share=max_rejected_share, memory=memory),
+        )
+
+    return run
+
+
+def times(*texts: str) -> pl.Series:
+    """Times from texts such as "2026-01-31 10:00"."""
+    return pl.Series(texts).str.to_datetime("%Y-%m-%d %H:%M", time_unit="us")
