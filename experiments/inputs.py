@@ -11,12 +11,13 @@ import polars as pl
 
 from experiments.config import RunConfig
 from histories.errors import ConfigError
+from histories.identity import KEY_VARIABLE
 from histories.ingest import ingest
 from histories.inputs import Inputs
 
 __all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
 
-ID_KEY: Final = "TRIBUTARY_ID_KEY"
+ID_KEY: Final = KEY_VARIABLE
 _DATED: Final = ("transactions", "touchpoints", "cases")
 
 

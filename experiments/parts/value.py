@@ -35,9 +35,14 @@ class ValuePart:
         """Frames of the report's value section; of the chosen model where there are several."""
         if self.values is None:
             return {}
-        chosen = pl.col("model") == self.values.model["chosen"]
+        deciles = self.values.deciles
+        if not deciles.is_empty():
+            deciles = deciles.filter(
+                (pl.col("model") == self.values.model["chosen"])
+                & (pl.col("origin") == pl.col("origin").max())
+            )
         return {
-            "holdout_deciles": self.values.deciles.filter(chosen),
+            "holdout_deciles": deciles,
             "cohorts": self.values.cohorts,
             "acquisition": self.values.acquisition,
         }
