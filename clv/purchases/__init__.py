@@ -1,16 +1,31 @@
 """Purchase models, one module each."""
 
-from clv.purchases.beta_geometric import BgCnbdFit, BgNbd, BgNbdFit, MbgCnbdFit, MbgNbd, MbgNbdFit
-from clv.purchases.fits import PurchaseFit, fit_from_dict, fit_purchases
+from clv.purchases.base import PurchaseFit
+from clv.purchases.beta_geometric import (
+    BgCnbd,
+    BgCnbdFit,
+    BgNbd,
+    BgNbdFit,
+    MbgCnbd,
+    MbgCnbdFit,
+    MbgNbd,
+    MbgNbdFit,
+)
+from clv.purchases.bg_bb import BgBb, BgBbFit
+from clv.purchases.fits import fit_from_dict, fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from clv.purchases.report import FitReport
 
 __all__ = [
+    "BgBb",
+    "BgBbFit",
+    "BgCnbd",
     "BgCnbdFit",
     "BgNbd",
     "BgNbdFit",
     "FitReport",
+    "MbgCnbd",
     "MbgCnbdFit",
     "MbgNbd",
     "MbgNbdFit",

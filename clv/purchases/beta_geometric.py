@@ -15,12 +15,23 @@ import polars as pl
 import scipy
 
 from clv.purchases import geometric
+from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import GeometricFamily, Levels
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations
 from clv.purchases.report import UNFITTED, FitReport
 
-__all__ = ["BgCnbdFit", "BgNbd", "BgNbdFit", "GeometricFit", "MbgCnbdFit", "MbgNbd", "MbgNbdFit"]
+__all__ = [
+    "BgCnbd",
+    "BgCnbdFit",
+    "BgNbd",
+    "BgNbdFit",
+    "GeometricFit",
+    "MbgCnbd",
+    "MbgCnbdFit",
+    "MbgNbd",
+    "MbgNbdFit",
+]
 
 NAMES = ("r", "alpha", "a", "b")
 LOWER, UPPER = (1e-5, 1e-8, 1e-6, 1e-6), (1e4, 1e8, 1e4, 1e7)
@@ -30,7 +41,7 @@ SCOUT_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GeometricFit:
+class GeometricFit(PurchaseFit):
     """Fitted parameters. r and alpha shape the purchase rate; a and b the dropout probability.
 
     Attributes
@@ -39,8 +50,6 @@ class GeometricFit:
         Purchase rates are gamma(r, alpha): mean r / alpha per time unit.
     a, b
         Dropout probabilities are beta(a, b): mean a / (a + b) per purchase.
-    report
-        Likelihood, sample size and covariance of the fit.
     k
         Erlang shape of the times between purchases.
     """
@@ -53,7 +62,6 @@ class GeometricFit:
     alpha: float
     a: float
     b: float
-    report: FitReport
     k: int = 1
 
     @property
@@ -68,7 +76,7 @@ class GeometricFit:
 
     @property
     def memoryless(self) -> bool:
-        """Whether the future of a living customer depends on frequency and T alone."""
+        """Only with Poisson purchases: an Erlang customer is somewhere on the way to the next one."""
         return self.k == 1
 
     @property
@@ -76,71 +84,45 @@ class GeometricFit:
         """Work of one row in one pass over the data, in units of a BG/NBD row."""
         return self.k
 
-    def vector(self) -> FloatArray:
-        """The parameters in the order of `parameter_names`, shape (4,)."""
-        return np.array([self.r, self.alpha, self.a, self.b])
-
-    def with_vector(self, vector: FloatArray) -> Self:
-        """The same model at other parameters."""
-        r, alpha, a, b = map(float, vector)
-        return replace(self, r=r, alpha=alpha, a=a, b=b)
+    def scorer(self, data: Observations) -> Score:
+        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+        levels, family = Levels.of(data), self.family
+        return lambda vector: geometric.score(vector, data, levels, family)
 
     def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
         """P(alive at T); 1 at frequency 0 when nobody leaves before a repeat purchase. Shape (n,)."""
         return geometric.probability_alive(self.vector(), x, t_x, T, self.family)
 
-    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
-        alive = self.predict_alive(x, t_x, T)
-        return alive * geometric.purchases_alive(self.vector(), t, x, t_x, T, self.family)
-
     def predict_purchases_alive(
         self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
     ) -> FloatArray:
-        """The same, given alive at T; for k = 1 it does not depend on `t_x`. Shape (len(t), n)."""
+        """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
         return geometric.purchases_alive(self.vector(), t, x, t_x, T, self.family)
 
-    def predict_no_purchase(
-        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    def predict_tail_alive(
+        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
     ) -> FloatArray:
-        """P(no purchase in (T, T + t]), shape (n,)."""
-        bought = geometric.count_tail_alive(self.vector(), 1, np.asarray(t), x, t_x, T, self.family)
-        return 1.0 - self.predict_alive(x, t_x, T) * bought
+        """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
+        return geometric.count_tail_alive(self.vector(), m, t, x, t_x, T, self.family)
 
-    def predict_count(
-        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
-        """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
-        at_least, more = (
-            geometric.count_tail_alive(self.vector(), m, np.asarray(t), x, t_x, T, self.family)
-            for m in (n, n + 1)
-        )
-        alive = self.predict_alive(x, t_x, T)
-        return alive * (at_least - more) + (1.0 - alive) * (n == 0)
+    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+        """1: nobody leaves between purchases. Shape (n,)."""
+        return np.ones(np.broadcast(x, T).shape)
+
+    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase of a living customer, shape (n,).
+
+        For k = 1 it is (alpha + T) (2^(1 / (r + x)) - 1).
+        """
+        return geometric.median_next_purchase(self.vector(), x, t_x, T, self.family)
 
     def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
         return geometric.survival_alive(self.vector(), t, x, T, self.family)
 
-    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """Median time from T to the next purchase, given that one comes; NaN when it is unlikely to come at all.
-
-        Solves P(purchase within t | alive) = 1/2, which for k = 1 is t = (alpha + T) (2^(1 / (r + x)) - 1).
-        Shape (n,).
-        """
-        median = geometric.median_next_purchase(self.vector(), x, t_x, T, self.family)
-        return np.where(self.predict_alive(x, t_x, T) < 0.5, np.nan, median)
-
-    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """E[purchases after T, discounted continuously at `rate` per time unit], for ever. Shape (n,)."""
-        alive = self.predict_alive(x, t_x, T)
-        return alive * geometric.residual_alive(self.vector(), rate, x, T, self.family)
-
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
-        """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
-        zero = np.zeros(1)
-        born = self.b / (self.a + self.b) if self.birth else 1.0
-        return born * geometric.purchases_alive(self.vector(), t, zero, zero, zero, self.family)[:, 0]
+    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
+        return geometric.residual_alive(self.vector(), rate, x, T, self.family)
 
     def simulate_alive(
         self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
@@ -151,14 +133,15 @@ class GeometricFit:
         stages = rng.poisson(np.minimum(rate * t, 1e12))
         return np.minimum(rng.geometric(dropout), stages // self.k).astype(np.float64)
 
-    def scorer(self, data: Observations) -> Score:
-        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
-        levels, family = Levels.of(data), self.family
-        return lambda vector: geometric.score(vector, data, levels, family)
+    def expected_purchases(self, t: FloatArray) -> FloatArray:
+        """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
+        zero = np.zeros(1)
+        born = self.b / (self.a + self.b) if self.birth else 1.0
+        return born * geometric.purchases_alive(self.vector(), t, zero, zero, zero, self.family)[:, 0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        parameters = dict(zip(NAMES, map(float, self.vector()), strict=True))
+        parameters = dict(zip(NAMES, self.vector().tolist(), strict=True))
         return {"model": self.model, "k": self.k, "parameters": parameters, "report": self.report.to_dict()}
 
     @classmethod
@@ -223,6 +206,34 @@ class MbgNbd:
     def fit(self, summary: pl.DataFrame | Observations) -> MbgNbdFit:
         """Estimate r, alpha, a, b by maximum likelihood; raises `ConvergenceError`."""
         return _fit(MbgNbdFit, summary, penalizer=self.penalizer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BgCnbd:
+    """Choices for the BG/CNBD-k purchase model of Platzer & Reutterer (2016).
+
+    The likelihood leaves out the times between purchases themselves, which hold no parameter; `clv.regularity` adds
+    them, so that different k can be compared.
+    """
+
+    k: int = 2
+    penalizer: float = 0.0
+
+    def fit(self, summary: pl.DataFrame | Observations) -> BgCnbdFit:
+        """Estimate r, alpha, a, b by maximum likelihood at this k; raises `ConvergenceError`."""
+        return _fit(BgCnbdFit, summary, penalizer=self.penalizer, k=self.k)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MbgCnbd:
+    """Choices for the MBG/CNBD-k purchase model of Platzer & Reutterer (2016); see `BgCnbd`."""
+
+    k: int = 2
+    penalizer: float = 0.0
+
+    def fit(self, summary: pl.DataFrame | Observations) -> MbgCnbdFit:
+        """Estimate r, alpha, a, b by maximum likelihood at this k; raises `ConvergenceError`."""
+        return _fit(MbgCnbdFit, summary, penalizer=self.penalizer, k=self.k)
 
 
 def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: float, k: int = 1) -> F:

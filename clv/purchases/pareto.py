@@ -25,8 +25,8 @@ from clv.purchases.observations import FloatArray, Observations
 __all__ = [
     "count_tail_alive",
     "ever_alive",
+    "first_purchase_alive",
     "median_next_purchase",
-    "no_purchase_alive",
     "probability_alive",
     "purchases_alive",
     "residual_alive",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 
 from clv.purchases import pareto
+from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import Levels
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations
@@ -24,7 +24,7 @@ SCOUT_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParetoNbdFit:
+class ParetoNbdFit(PurchaseFit):
     """A fitted Pareto/NBD model. r and alpha shape the purchase rate, s and beta the dropout rate.
 
     Attributes
@@ -33,8 +33,6 @@ class ParetoNbdFit:
         Purchase rates are gamma(r, alpha): mean r / alpha per time unit.
     s, beta
         Dropout rates are gamma(s, beta): mean s / beta per time unit.
-    report
-        Likelihood, sample size and covariance of the fit.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = NAMES
@@ -43,7 +41,6 @@ class ParetoNbdFit:
     alpha: float
     s: float
     beta: float
-    report: FitReport
 
     @property
     def model(self) -> str:
@@ -51,71 +48,48 @@ class ParetoNbdFit:
         return "pareto_nbd"
 
     @property
-    def memoryless(self) -> bool:
-        """The future of a living customer depends on frequency and T alone."""
-        return True
-
-    @property
     def cost(self) -> int:
         """Work of one row in one pass over the data, in units of a BG/NBD row."""
         return pareto.NODES
 
-    def vector(self) -> FloatArray:
-        """The parameters in the order of `parameter_names`, shape (4,)."""
-        return np.array([self.r, self.alpha, self.s, self.beta])
-
-    def with_vector(self, vector: FloatArray) -> Self:
-        """The same model at other parameters."""
-        r, alpha, s, beta = map(float, vector)
-        return replace(self, r=r, alpha=alpha, s=s, beta=beta)
+    def scorer(self, data: Observations) -> Score:
+        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+        levels = Levels.of(data)
+        return lambda vector: pareto.score(vector, data, levels)
 
     def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
         """P(alive at T), shape (n,)."""
         return pareto.probability_alive(self.vector(), x, t_x, T)
 
-    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
-        return self.predict_alive(x, t_x, T) * pareto.purchases_alive(self.vector(), t, x, T)
-
     def predict_purchases_alive(
         self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
     ) -> FloatArray:
-        """The same given alive at T; it does not depend on `t_x`. Shape (len(t), n)."""
+        """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
         return pareto.purchases_alive(self.vector(), t, x, T)
 
-    def predict_no_purchase(
-        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    def predict_tail_alive(
+        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
     ) -> FloatArray:
-        """P(no purchase in (T, T + t]), shape (n,)."""
-        horizon = np.broadcast_to(np.asarray(t, dtype=np.float64), x.shape)
-        return 1.0 - self.predict_alive(x, t_x, T) * pareto.first_purchase_alive(self.vector(), horizon, x, T)
+        """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
+        if m == 1:
+            return pareto.first_purchase_alive(self.vector(), t, x, T)
+        return pareto.count_tail_alive(self.vector(), m, t, x, T)
 
-    def predict_count(
-        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
-        """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
-        horizon = np.asarray(t, dtype=np.float64)
-        at_least, more = (pareto.count_tail_alive(self.vector(), m, horizon, x, T) for m in (n, n + 1))
-        alive = self.predict_alive(x, t_x, T)
-        return alive * (at_least - more) + (1.0 - alive) * (n == 0)
+    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(a further purchase ever | alive at T), shape (n,)."""
+        return pareto.ever_alive(self.vector(), x, T)
+
+    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase, given alive at T and that one comes, shape (n,)."""
+        return pareto.median_next_purchase(self.vector(), x, T)
 
     def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
         return np.asarray(np.exp(-self.s * np.log1p(np.multiply.outer(t, 1.0 / (self.beta + T)))))
 
-    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """Median time from T to the next purchase, given that one comes; NaN when it is unlikely to come at all."""
-        comes = self.predict_alive(x, t_x, T) * pareto.ever_alive(self.vector(), x, T)
-        return np.where(comes < 0.5, np.nan, pareto.median_next_purchase(self.vector(), x, T))
-
-    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """DERT: E[purchases after T, discounted continuously at `rate` per time unit], for ever. Shape (n,)."""
-        return self.predict_alive(x, t_x, T) * pareto.residual_alive(self.vector(), rate, x, T)
-
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
-        """E[repeat purchases of a new customer in (0, t]], equation 27 of note 009, shape (len(t),)."""
-        zero = np.zeros(1)
-        return pareto.purchases_alive(self.vector(), t, zero, zero)[:, 0]
+    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
+        return pareto.residual_alive(self.vector(), rate, x, T)
 
     def simulate_alive(
         self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
@@ -126,20 +100,10 @@ class ParetoNbdFit:
         stay = np.minimum(rng.standard_exponential(x.shape) / leaving, t)
         return rng.poisson(np.minimum(rate * stay, 1e12)).astype(np.float64)
 
-    def scorer(self, data: Observations) -> Score:
-        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
-        levels = Levels.of(data)
-        return lambda vector: pareto.score(vector, data, levels)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        parameters = dict(zip(NAMES, map(float, self.vector()), strict=True))
-        return {"model": self.model, "parameters": parameters, "report": self.report.to_dict()}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Undo `to_dict`."""
-        return cls(**fields["parameters"], report=FitReport.from_dict(fields["report"]))
+    def expected_purchases(self, t: FloatArray) -> FloatArray:
+        """E[repeat purchases of a new customer in (0, t]], equation 27 of note 009, shape (len(t),)."""
+        zero = np.zeros(1)
+        return pareto.purchases_alive(self.vector(), t, zero, zero)[:, 0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

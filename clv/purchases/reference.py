@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from clv.purchases.beta_geometric import BgNbdFit, MbgNbdFit
+from clv.purchases.bg_bb import BgBbFit
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray, Observations
 from clv.purchases.pareto_nbd import ParetoNbdFit
@@ -37,6 +38,7 @@ CLASSES: dict[str, tuple[str, type[Any]]] = {
     "bg_nbd": ("BetaGeoFitter", BgNbdFit),
     "mbg_nbd": ("ModifiedBetaGeoFitter", MbgNbdFit),
     "pareto_nbd": ("ParetoNBDFitter", ParetoNbdFit),
+    "bg_bb": ("BetaGeoBetaBinomFitter", BgBbFit),
 }
 
 
@@ -192,7 +194,7 @@ def _with_likelihood(fit: PurchaseFit, data: Observations) -> PurchaseFit:
         covariance=None if covariance is None else tuple(tuple(map(float, row)) for row in covariance),
         engine="lifetimes",
     )
-    return replace(fit, report=report)  # type: ignore[type-var]
+    return replace(fit, report=report)
 
 
 def _fitter_class(model: str) -> Any:

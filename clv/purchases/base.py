@@ -1,0 +1,154 @@
+"""What every fitted purchase model offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from clv.purchases.maximum import Score
+from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.report import FitReport
+
+__all__ = ["PurchaseFit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseFit(ABC):
+    """A fitted purchase model: its parameters, and predictions on arrays of one shape, times in the fit's unit.
+
+    A model says what a customer does who is alive at T, and how likely that is; the rest follows here.
+
+    Attributes
+    ----------
+    report
+        Likelihood, sample size and covariance of the fit.
+    """
+
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+
+    report: FitReport
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Name of the model, as in the configuration."""
+
+    @property
+    def memoryless(self) -> bool:
+        """Whether the future of a living customer depends on frequency and T alone."""
+        return True
+
+    @property
+    def cost(self) -> int:
+        """Work of one row in one pass over the data, in units of a BG/NBD row."""
+        return 1
+
+    @abstractmethod
+    def scorer(self, data: Observations) -> Score:
+        """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+
+    @abstractmethod
+    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T), shape (n,)."""
+
+    @abstractmethod
+    def predict_purchases_alive(
+        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
+
+    @abstractmethod
+    def predict_tail_alive(
+        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
+
+    @abstractmethod
+    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(a further purchase ever | alive at T), shape (n,)."""
+
+    @abstractmethod
+    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase, given alive at T and that one comes, shape (n,)."""
+
+    @abstractmethod
+    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+        """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
+
+    @abstractmethod
+    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
+
+    @abstractmethod
+    def simulate_alive(
+        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
+    ) -> FloatArray:
+        """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
+
+    @abstractmethod
+    def expected_purchases(self, t: FloatArray) -> FloatArray:
+        """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
+
+    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
+        return self.predict_alive(x, t_x, T) * self.predict_purchases_alive(t, x, t_x, T)
+
+    def predict_no_purchase(
+        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(no purchase in (T, T + t]): the probability of churn within t, shape (n,)."""
+        return self.predict_count(0, t, x, t_x, T)
+
+    def predict_count(
+        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
+    ) -> FloatArray:
+        """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
+        horizon = np.broadcast_to(np.asarray(t, dtype=np.float64), x.shape)
+        alive = self.predict_alive(x, t_x, T)
+        more = self.predict_tail_alive(n + 1, horizon, x, t_x, T)
+        if n == 0:
+            return np.clip(1.0 - alive * more, 0.0, 1.0)
+        return alive * np.maximum(self.predict_tail_alive(n, horizon, x, t_x, T) - more, 0.0)
+
+    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """Median time from T to the next purchase given that one comes, shape (n,).
+
+        NaN where none comes with probability over 1/2.
+        """
+        comes = self.predict_alive(x, t_x, T) * self.predict_ever_alive(x, T)
+        return np.where(comes < 0.5, np.nan, self.predict_median_alive(x, t_x, T))
+
+    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+        """DERT: E[purchases after T for ever, discounted continuously at `rate` per time unit], shape (n,)."""
+        return self.predict_alive(x, t_x, T) * self.predict_residual_alive(rate, x, T)
+
+    def vector(self) -> FloatArray:
+        """The parameters in the order of `parameter_names`, shape (k,)."""
+        return np.array([getattr(self, name) for name in self.parameter_names], dtype=np.float64)
+
+    def with_vector(self, vector: FloatArray) -> Self:
+        """The same model at other parameters."""
+        values: dict[str, Any] = dict(zip(self.parameter_names, map(float, vector), strict=True))
+        return replace(self, **values)
+
+    def standard_errors(self) -> dict[str, float] | None:
+        """Standard error of each parameter, by the delta method from the logs; None when the likelihood is flat."""
+        covariance = self.report.log_covariance()
+        if covariance is None:
+            return None
+        errors = self.vector() * np.sqrt(np.diag(covariance))
+        return dict(zip(self.parameter_names, errors.tolist(), strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        parameters = dict(zip(self.parameter_names, self.vector().tolist(), strict=True))
+        return {"model": self.model, "parameters": parameters, "report": self.report.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `to_dict`."""
+        return cls(**fields["parameters"], report=FitReport.from_dict(fields["report"]))
