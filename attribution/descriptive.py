@@ -53,9 +53,9 @@ def descriptive(
     paths: pl.DataFrame,
     touches: pl.LazyFrame | None = None,
     *,
-    methods: Sequence[str],
     outcome: str,
     groups: Mapping[str, str],
+    methods: Sequence[str] | None = None,
     untouched: tuple[float, float] = (0.0, 0.0),
     segment: str = ALL,
     costs: Mapping[str, float] | None = None,
@@ -73,7 +73,7 @@ def descriptive(
         Touches of the same journeys (see `rules.touch_credits`), for time decay, customers counted and
         credit per customer.
     methods
-        Descriptive methods; "incremental" is passed over.
+        Descriptive methods, by default those of the settings; "incremental" is passed over.
     outcome
         conversion, repeat_purchase, retention or spend. Lifetime value has no descriptive credit.
     groups
@@ -100,9 +100,11 @@ def descriptive(
     ModelError
         The touches are not those of the paths, so that credit does not add up.
     """
+    settings = settings or AttributionSettings()
+    methods = settings.methods if methods is None else methods
     _refuse_unknown(methods, outcome)
     asked = [name for name in methods if name in DESCRIPTIVE_METHODS]
-    journeys = read_journeys(paths, touches, outcome=outcome, settings=settings or AttributionSettings())
+    journeys = read_journeys(paths, touches, outcome=outcome, settings=settings)
     chains = fit_chains(journeys, asked)
     subject = _Subject(outcome=outcome, groups=groups, segment=segment)
     return Descriptive(
@@ -117,17 +119,19 @@ def descriptive(
 def descriptive_from_transitions(
     transitions: pl.DataFrame,
     *,
-    methods: Sequence[str],
     groups: Mapping[str, str],
+    methods: Sequence[str] | None = None,
     outcome: str = "conversion",
     segment: str = ALL,
     costs: Mapping[str, float] | None = None,
+    settings: AttributionSettings | None = None,
 ) -> Descriptive:
     """Credit from counts of transitions alone: a Markov chain of order 1.
 
     `transitions` has from_state, to_state and n (see `read_transitions`). Other methods, and outcomes in
-    currency, have rows that say what is missing.
+    currency, have rows that say what is missing. `methods` are those of the settings unless given.
     """
+    methods = (settings or AttributionSettings()).methods if methods is None else methods
     _refuse_unknown(methods, outcome)
     counts = read_transitions(transitions)
     chain = Chain(counts=counts, fit=fit_markov(counts))

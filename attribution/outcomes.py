@@ -1,12 +1,12 @@
-"""Journeys towards outcomes other than a purchase: a repeat purchase in time, and staying for a period.
+"""Journeys towards a repeat purchase in time.
 
-Every function takes the rows of complete customers and returns journeys in the form of
-`histories.journeys.build_journeys`, so that `count_paths` and `descriptive` read them all alike; partitions
-of customers may be concatenated.
+They have the form of `histories.journeys.build_journeys`, so that `count_paths` and `descriptive` read them
+alike. Rows of complete customers go in; the results of several partitions may be concatenated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,9 +15,8 @@ import polars as pl
 from histories.money import to_currency
 from histories.periods import end_of_day
 
-__all__ = ["JourneySet", "repeat_purchase_journeys", "retention_journeys"]
+__all__ = ["JourneySet", "repeat_purchase_journeys"]
 
-_EVERY = {"week": "1w", "month": "1mo", "quarter": "1q"}
 _WINDOW = ["customer_id", "journey_id", "start", "end", "converted", "amount"]
 
 
@@ -32,13 +31,21 @@ class JourneySet:
 
 
 def repeat_purchase_journeys(
-    touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, *, window_days: float, observation_end: date
+    touchpoints: pl.LazyFrame,
+    purchases: pl.LazyFrame,
+    *,
+    window_days: float,
+    observation_end: date,
+    unique_channels: bool = False,
+    views: bool = False,
+    exclude: Collection[str] = (),
 ) -> JourneySet:
     """One journey per purchase, which converts when the next one comes within `window_days`.
 
     Its touches lie strictly after the purchase and strictly before the next one, or before the end of the
     window when none comes in time. Purchases whose window is not over at `observation_end` take no part,
     whether or not a further purchase is known: keeping only the quick ones would favour them.
+    `unique_channels`, `views` and `exclude` are those of `histories.timeline.JourneyWindow`.
     """
     window = timedelta(days=window_days)
     start, following = pl.col("start"), pl.col("following")
@@ -61,7 +68,7 @@ def repeat_purchase_journeys(
         )
         .sort("start", maintain_order=True)
     )
-    touches = _timed(touchpoints).sort("at", maintain_order=True)
+    touches = _timed(touchpoints, views=views, exclude=exclude).sort("at", maintain_order=True)
     inside = touches.join_asof(
         windows,
         left_on="at",
@@ -70,56 +77,8 @@ def repeat_purchase_journeys(
         allow_exact_matches=False,
         check_sortedness=False,
     ).filter(pl.col("at") < pl.col("end"))
-    return _journey_set(windows, inside)
-
-
-def retention_journeys(
-    touchpoints: pl.LazyFrame, lives: pl.LazyFrame, *, period: str, observation_end: date
-) -> JourneySet:
-    """One journey per customer and calendar period, which converts when the customer is there at its end.
-
-    Parameters
-    ----------
-    touchpoints
-        As `build_touchpoints` returns them.
-    lives
-        One row per customer: customer_id, `started` (Date), `ended` (Date of leaving, null when still there).
-    period
-        week, month or quarter.
-    observation_end
-        Last day of the data; periods that are not over then take no part.
-
-    Returns
-    -------
-    JourneySet
-        From the period in which each customer started to the one in which it left, which is its null path.
-        Touches after the day of leaving take no part. Amounts are 0: what is credited is the period.
-    """
-    every = _EVERY[period]
-    start = pl.col("start")
-    first = pl.col("started").dt.truncate(every)
-    last = pl.min_horizontal(pl.col("ended"), pl.lit(observation_end)).dt.truncate(every)
-    left = (pl.col("ended") < pl.col("period_end")).fill_null(False)
-    windows = (
-        lives.filter(first <= last)
-        .with_columns(start=pl.date_ranges(first, last, every))
-        .explode("start", empty_as_null=False)
-        .with_columns(period_end=start.dt.offset_by(every))
-        .filter(pl.col("period_end") <= observation_end + timedelta(days=1))
-        .select(
-            "customer_id",
-            _journey_id("customer_id", "start"),
-            start=start.cast(pl.Datetime("us")),
-            end=pl.when(left)
-            .then(pl.col("ended").dt.offset_by("1d"))
-            .otherwise(pl.col("period_end"))
-            .cast(pl.Datetime("us")),
-            converted=~left,
-            amount=pl.lit(0, pl.Int64),
-        )
-    )
-    timed = _timed(touchpoints).with_columns(start=pl.col("at").dt.truncate(every))
-    inside = timed.join(windows, on=["customer_id", "start"]).filter(pl.col("at") < pl.col("end"))
+    if unique_channels:
+        inside = inside.sort("at", "channel").unique(["journey_id", "channel"], keep="first")
     return _journey_set(windows, inside)
 
 
@@ -128,13 +87,17 @@ def _journey_id(*columns: str) -> pl.Expr:
     return pl.struct(columns).hash().reinterpret(signed=True).alias("journey_id")
 
 
-def _timed(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
-    """Touches with `at`, the time they count from: the last instant of its day when only that is known."""
+def _timed(touchpoints: pl.LazyFrame, *, views: bool, exclude: Collection[str]) -> pl.LazyFrame:
+    """Touches that take part, with `at`: their time, or the end of their day when only that is known."""
+    schema = touchpoints.collect_schema()
     at = pl.col("timestamp")
-    if "date_only" in touchpoints.collect_schema():
+    if "date_only" in schema:
         last_instant = at.dt.truncate("1d") + timedelta(days=1) - timedelta(microseconds=1)
         at = pl.when("date_only").then(last_instant).otherwise(at)
-    return touchpoints.select("customer_id", "timestamp", "channel", at=at)
+    taking_part = touchpoints.filter(~pl.col("channel").is_in(list(exclude)))
+    if not views and "view" in schema:
+        taking_part = taking_part.filter(~pl.col("view"))
+    return taking_part.select("customer_id", "timestamp", "channel", at=at)
 
 
 def _journey_set(windows: pl.LazyFrame, inside: pl.LazyFrame) -> JourneySet:

@@ -1,18 +1,15 @@
-"""Journeys towards repeat purchases and retention, sessions, and lives."""
+"""Journeys towards repeat purchases; sessions."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.lives import contractual_lives, lapse_lives
-from attribution.outcomes import JourneySet, repeat_purchase_journeys, retention_journeys
+from attribution.outcomes import JourneySet, repeat_purchase_journeys
 from attribution.sessions import merge_sessions
-from histories.errors import DataError
 from histories.journeys import count_paths
 
 TOUCHES = {
@@ -70,55 +67,20 @@ def test_a_touch_known_by_its_day_does_not_count_towards_a_purchase_of_that_day(
     assert paths_of(made) == [([], 1, 2.0, 0), (["a"], 0, 0.0, 1)]
 
 
-def test_a_customer_has_one_journey_a_month_and_a_null_path_in_the_last() -> None:
-    customers = pl.LazyFrame(
-        {"customer_id": [1, 2], "acquired_at": [date(2026, 1, 5)] * 2, "ended_at": [None, date(2026, 2, 10)]}
+def test_views_repeats_and_excluded_channels_are_left_out_when_asked() -> None:
+    touches = touched((1, day(1), "a"), (1, day(2), "b"), (1, day(3), "a"), (1, day(4), "c")).with_columns(
+        view=pl.col("channel") == "c"
     )
-    lives = contractual_lives(customers, observation_end=date(2026, 4, 15))
-    touches = touched(
-        (1, day(3), "a"),
-        (1, day(40), "b"),
-        (2, day(33), "a"),
-        (2, day(34), "c"),
-        (2, day(45), "late"),
-        (1, day(95), "x"),
-    )
-    made = retention_journeys(touches, lives.frame, period="month", observation_end=lives.until)
-    assert paths_of(made) == [
-        ([], 2, 0.0, 0),
-        (["a"], 1, 0.0, 0),
-        (["a", "c"], 0, 0.0, 1),
-        (["b"], 1, 0.0, 0),
-    ]
-    rows = made.touches.collect().sort("timestamp")
-    assert rows["channel"].to_list() == ["a", "a", "c", "b"]
-    assert rows["n_touches"].to_list() == [1, 2, 2, 1]
-    assert rows["hours_before"].to_list() == [28 * 24, 8 * 24, 7 * 24, 18 * 24 + 24.0]
+    purchases = bought((1, day(0), 10_000), (1, day(10), 20_000))
+    window = {"window_days": 30.0, "observation_end": date(2026, 1, 31)}
 
+    def path(**choices: object) -> list[str]:
+        return paths_of(repeat_purchase_journeys(touches, purchases, **window, **choices))[0][0]  # type: ignore[arg-type]
 
-def test_without_contracts_a_customer_is_gone_after_a_long_gap_and_the_last_window_is_left_out() -> None:
-    purchases = bought(
-        (1, day(0), 1),
-        (1, day(10), 1),
-        (1, day(20), 1),
-        (2, day(0), 1),
-        (2, day(10), 1),
-        (3, day(5), 1),
-        (3, day(95), 1),
-    )
-    lives = lapse_lives(purchases, observation_end=date(2026, 4, 30), share_of_gaps=0.5)
-    assert lives.window_days == 10.0
-    assert lives.until == date(2026, 4, 20)
-    assert lives.frame.collect().sort("customer_id").rows() == [
-        (1, date(2026, 1, 1), date(2026, 1, 21)),
-        (2, date(2026, 1, 1), date(2026, 1, 11)),
-        (3, date(2026, 1, 6), date(2026, 4, 6)),
-    ]
-
-
-def test_single_purchases_tell_nothing_of_leaving() -> None:
-    with pytest.raises(DataError, match="no customer bought twice"):
-        lapse_lives(bought((1, day(0), 1), (2, day(0), 1)), observation_end=date(2026, 4, 30))
+    assert path() == ["a", "b", "a"]
+    assert path(views=True) == ["a", "b", "a", "c"]
+    assert path(unique_channels=True) == ["a", "b"]
+    assert path(exclude=["a"]) == ["b"]
 
 
 def test_touches_of_one_channel_within_a_session_count_once() -> None:
