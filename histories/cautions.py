@@ -32,12 +32,12 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
         notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000
-        notes.append(f"{place}: {totals['refunds']} valid rows are refunds, {amount:,.2f} in total.")
+        notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
     if "line_id" not in transactions.found:
         equal = count_equal_rows(transactions)
         if equal:
             notes.append(
-                f"{place}: {equal} rows are equal to an earlier one. They are kept: only a repeated line_id "
+                f"{place}: rows equal to an earlier one: {equal}. They are kept: only a repeated line_id "
                 "is a duplicate. Add line_id to have them checked."
             )
     notes += _history_notes(transactions, customers)
@@ -57,8 +57,8 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     if not rows:
         return ()
     return (
-        f"{touches.scanned.place}: {rows} touches belong to {people} people without any transaction. They "
-        "are kept as prospects; name inputs.customers to have unknown customers rejected.",
+        f"{touches.scanned.place}: touches of people without any transaction: {rows} ({people} people). "
+        "They are kept as prospects'; name inputs.customers to have unknown customers rejected.",
     )
 
 
@@ -100,8 +100,8 @@ def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | 
         before = int(acquired.select(pl.len()).collect().item())
         if before:
             return (
-                f"{transactions.scanned.place}: {before} customers were acquired before the history starts "
-                f"({start:%Y-%m-%d}). {ending}"
+                f"{transactions.scanned.place}: customers acquired before the history starts "
+                f"({start:%Y-%m-%d}): {before}. {ending}"
             )
         return None
     month = ((pl.col("first") - pl.col("first").min()).dt.total_days() / DAYS_PER_MONTH).floor()
@@ -110,7 +110,7 @@ def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | 
     if len(later) < MONTHS_TO_COMPARE or new[0] < TRUNCATION_MULTIPLE * sum(later) / len(later):
         return None
     return (
-        f"{transactions.scanned.place}: {new[0]} customers first appear in the first month and "
+        f"{transactions.scanned.place}: new customers: {new[0]} in the first month, "
         f"{sum(later) / len(later):.0f} in a later one on average, "
         f"so the history seems to start after they were acquired. {ending}"
     )
@@ -127,7 +127,7 @@ def _business_size(transactions: Staged, buyers: pl.DataFrame) -> str | None:
     if not count:
         return None
     return (
-        f"{transactions.scanned.place}: {count} customers spent more than {BUSINESS_MULTIPLE} times the "
-        f"median and make {share:.1%} of the revenue. They look like businesses: consider "
+        f"{transactions.scanned.place}: customers who spent more than {BUSINESS_MULTIPLE} times the "
+        f"median: {count}, with {share:.1%} of the revenue. They look like businesses: consider "
         "a segment of their own."
     )

@@ -6,11 +6,10 @@ first quarter of 1997, up to June 1998.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from histories.errors import ConfigError
+from histories.scan import package_file
 
 __all__ = ["cdnow_path"]
 
@@ -21,15 +20,7 @@ def cdnow_path(part: Literal["master", "sample"] = "master") -> Path:
     Columns without separator but blanks: customer (in the sample followed by a number of its own), date as
     YYYYMMDD, number of CDs, dollars.
 
-    Raises
-    ------
-    ConfigError
-        When lifetimes is not installed.
-
     >>> cdnow_path("sample").name
     'CDNOW_sample.txt'
     """
-    if find_spec("lifetimes") is None:
-        raise ConfigError("The CDNOW log ships with the package lifetimes, which is not installed.")
-    folder = find_spec("lifetimes").submodule_search_locations  # type: ignore[union-attr]
-    return Path(str(folder[0])) / "datasets" / f"CDNOW_{part}.txt"  # type: ignore[index]
+    return package_file(f"lifetimes/datasets/CDNOW_{part}.txt")

@@ -21,10 +21,11 @@ import polars.exceptions as polars_errors
 from histories.errors import ConfigError, DataError, nearest
 from histories.sources import TableSource
 
-__all__ = ["FILE", "ROW", "Scanned", "reading", "scan_source"]
+__all__ = ["FILE", "ROW", "Scanned", "package_file", "reading", "scan_source"]
 
 ROW = "source_row"
 FILE = "source_file"
+PACKAGE = "package:"
 NOT_IN_TEXT = "\x01"
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -102,6 +103,8 @@ def reading(place: str) -> Iterator[None]:
 
 
 def _find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
+    if source.path.startswith(PACKAGE):
+        return [package_file(source.path.removeprefix(PACKAGE))]
     path = base_dir / Path(source.path).expanduser()
     if path.is_dir():
         if (path / "_delta_log").is_dir():
@@ -115,6 +118,28 @@ def _find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
     if not files:
         raise DataError(_no_file(path, table, source.path))
     return files
+
+
+def package_file(name: str) -> Path:
+    """A file that an installed package ships, from "package/folder/file"; the package is not imported.
+
+    Raises
+    ------
+    ConfigError
+        When the package is not installed.
+    DataError
+        When it has no such file.
+    """
+    package, _, inside = name.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            f'"{PACKAGE}{name}": the package {package} is not installed. Install it (pip install {package}).'
+        )
+    file = Path(found.submodule_search_locations[0]) / inside
+    if not file.is_file():
+        raise DataError(f'"{PACKAGE}{name}": the package {package} ships no file "{inside}".')
+    return file
 
 
 def _is_data(file: Path, folder: Path) -> bool:

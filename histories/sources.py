@@ -24,7 +24,7 @@ class TableSource:
     ----------
     path
         A file, folder, glob, Delta table or database address (``postgresql://...``); relative to the
-        configuration file.
+        configuration file. ``package:lifetimes/datasets/CDNOW_sample.txt`` is a file that a package ships.
     format
         ``auto`` judges by the name: ``.csv``, ``.txt``, ``.tsv`` (also ``.gz``), ``.parquet``, a folder with
         ``_delta_log``, ``postgresql://``.

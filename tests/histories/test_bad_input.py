@@ -166,7 +166,7 @@ def test_equal_lines_without_line_id_are_kept_and_counted(read: Read, write_csv:
     write_csv("orders.csv", HEADER, *GOOD, GOOD[0], GOOD[0])
     table = read(transactions="orders.csv").tables["transactions"]
     assert table.rows_valid == len(GOOD) + 2
-    assert any("2 rows are equal to an earlier one. They are kept" in note for note in table.notes)
+    assert any("rows equal to an earlier one: 2. They are kept" in note for note in table.notes)
 
 
 def test_guests_are_set_aside_and_counted_with_their_share_of_revenue(read: Read, write_csv: Write) -> None:
@@ -234,7 +234,7 @@ def test_a_touch_of_an_unknown_customer_is_rejected(read: Read, write_csv: Write
     assert "belong to customers who are not in the customers table (row 3)" in table.notes[0]
     prospects = read(**sources).tables["touchpoints"]
     assert prospects.rows_valid == 3
-    assert "1 touches belong to 1 people without any transaction" in prospects.notes[0]
+    assert "touches of people without any transaction: 1 (1 people)" in prospects.notes[0]
 
 
 def test_words_outside_the_allowed_ones_are_rejected(read: Read, write_csv: Write) -> None:

@@ -225,7 +225,7 @@ def test_a_history_that_starts_after_acquisition_is_a_caution(read: Read, write_
     write_csv("orders.csv", HEADER, "1,2026-01-01,5", "2,2026-01-02,5")
     write_csv("customers.csv", "customer_id,acquired_at", "1,2021-05-01", "2,2026-01-01")
     notes = read(transactions="orders.csv", customers="customers.csv").notes
-    assert any("1 customers were acquired before the history starts (2026-01-01)" in note for note in notes)
+    assert any("customers acquired before the history starts (2026-01-01): 1." in note for note in notes)
 
 
 def test_a_crowd_in_the_first_month_is_a_caution(read: Read, write_csv: Write) -> None:
@@ -243,7 +243,7 @@ def test_a_customer_of_business_size_is_a_caution(read: Read, write_csv: Write) 
         "orders.csv", HEADER, *(f"{customer},2026-01-01,5" for customer in range(9)), "9,2026-01-01,5000"
     )
     notes = read(transactions="orders.csv").notes
-    assert any("1 customers spent more than 100 times the median and make 99.1%" in note for note in notes)
+    assert any("customers who spent more than 100 times the median: 1, with 99.1%" in note for note in notes)
 
 
 def test_cdnow_as_it_ships_with_lifetimes(read: Read) -> None:

@@ -105,7 +105,7 @@ TABLE: dict[str, tuple[pl.LazyFrame, pl.LazyFrame, list[tuple[str, bool]]]] = {
         [("a", True)],
     ),
     "a path whose lookback is not over at the end is left out": (
-        touches((1, "2026-12-01 12:00", "over"), (2, "2026-12-02 12:00", "open")),
+        touches((1, "2026-12-01 23:59", "over"), (2, "2026-12-02 00:00", "open")),
         NO_PURCHASE,
         [("over", False)],
     ),
