@@ -118,15 +118,16 @@ def _from_journeys(
         "repeat_purchase": lambda: _repeat_purchases(config, histories),
         "retention": lambda: _retention(config, histories, window),
     }
+    costs = _costs(histories)
     made, left_out = [], {}
     for outcome in settings.outcomes:
         if outcome not in walks:
             continue
         try:
-            made.append(_descriptive(config, histories, outcome, walks[outcome]()))
+            made.append(_descriptive(config, outcome, walks[outcome](), costs))
         except DataError as error:
             left_out[f"{outcome}, descriptive"] = str(error)
-    added = incremental_part(config, histories, residual_value)
+    added = incremental_part(config, histories, residual_value, costs)
     tables = _stack(made)
     tables["credits"] = pl.concat(
         [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
@@ -139,20 +140,21 @@ def _from_journeys(
             f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
             f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
             f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
-            *added.notes,
         ),
         left_out=left_out | added.left_out,
     )
 
 
-def _descriptive(config: RunConfig, histories: Histories, outcome: str, walks: _Walks) -> Descriptive:
+def _descriptive(
+    config: RunConfig, outcome: str, walks: _Walks, costs: Mapping[str, float] | None
+) -> Descriptive:
     return descriptive(
         walks.paths,
         walks.touches,
         methods=config.attribution.methods,
         outcome=outcome,
         groups=_groups(config),
-        costs=_costs(histories),
+        costs=costs,
         settings=config.attribution,
     )
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from attribution.incremental import Panel, build_panel, incremental_credit
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from histories.errors import ConfigError, DataError, ModelError
+from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 __all__ = ["IncrementalPart", "incremental_part"]
+
+OUTCOMES: Final = ("retention", "spend", "lifetime_value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,14 +26,83 @@ class IncrementalPart:
     """Incremental rows of the credits table; None where the method was not asked for or cannot be tried."""
 
     credits: pl.DataFrame | None = None
-    notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
 def incremental_part(
-    config: RunConfig, histories: Histories, residual_value: pl.DataFrame | None
+    config: RunConfig,
+    histories: Histories,
+    residual_value: pl.DataFrame | None,
+    costs: Mapping[str, float] | None,
 ) -> IncrementalPart:
-    """Build the panel and divide each outcome between channels and baseline."""
-    if "incremental" not in config.attribution.methods:
+    """Build the panel and divide each outcome between channels and baseline.
+
+    Raises
+    ------
+    ConfigError
+        When retention is asked for and nobody says who acts in a channel.
+    """
+    outcomes = [outcome for outcome in config.attribution.outcomes if outcome in OUTCOMES]
+    if "incremental" not in config.attribution.methods or not outcomes:
         return IncrementalPart()
-    return IncrementalPart()
+    assert histories.touchpoints is not None
+    used, directed = channels_in_use(histories.touchpoints.lazy())
+    if "retention" in outcomes or "lifetime_value" in outcomes:
+        require_origins(config.channels, used, directed=directed)
+    try:
+        panel = _panel(config, histories, used)
+        credits = incremental_credit(
+            panel,
+            settings=config.attribution,
+            outcomes=outcomes,
+            residual_value=_aligned(residual_value, panel),
+            gross_margin=config.value.gross_margin or 1.0,
+            costs=costs,
+            seed=config.seed,
+        )
+    except (DataError, ModelError) as error:
+        return IncrementalPart(left_out={"incremental credit": str(error)})
+    return IncrementalPart(credits=credits)
+
+
+def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Panel:
+    assert histories.touchpoints is not None
+    assert histories.purchases is not None
+    apart = {*config.attribution.exclude_channels, *uncredited_channels(config.channels)}
+    channels = tuple(name for name in used if name not in apart)
+    if not channels:
+        raise DataError(
+            "incremental credit: no channel is left to credit; see exclude_channels and credited."
+        )
+    return build_panel(
+        histories.touchpoints.lazy(),
+        histories.purchases.lazy(),
+        histories.customers.lazy() if histories.customers is not None else None,
+        period=config.attribution.period,
+        observation_end=histories.inputs.observation_end,
+        channels=channels,
+        origins=_origins(config, histories.touchpoints),
+        groups={name: channel.group for name, channel in config.channels.items() if channel.group},
+        confounders=config.attribution.confounders,
+        contractual=histories.contractual,
+        cases=histories.table("cases"),
+    )
+
+
+def _origins(config: RunConfig, touchpoints: pl.DataFrame) -> dict[str, str | None]:
+    """Who acts in each channel: as configured, else the one direction that all its touches have."""
+    seen = touchpoints.group_by("channel").agg(pl.col("origin").unique().alias("origins"))
+    found = {name: origins[0] if len(origins) == 1 else None for name, origins in seen.iter_rows()}
+    configured = {name: channel.origin for name, channel in config.channels.items() if channel.origin}
+    return found | configured
+
+
+def _aligned(residual_value: pl.DataFrame | None, panel: Panel) -> NDArray[np.float64] | None:
+    """Residual value in the order of the panel's customers; 0 for those who were not valued."""
+    if residual_value is None:
+        return None
+    if panel.customer_ids is None:
+        raise ConfigError("lifetime value: the panel does not know its customers' ids.")
+    ids = panel.customer_ids.to_frame("customer_id")
+    joined = ids.join(residual_value, on="customer_id", how="left", maintain_order="left")
+    return joined["residual_value"].fill_null(0.0).to_numpy().astype(np.float64)
