@@ -39,7 +39,8 @@ def headline(sources: ReportSources) -> str:
     if value is not None:
         return (
             f"{count(value['customers'], 'customer')} will bring "
-            f"{money(value['value'], sources.currency)} of margin in the months ahead."
+            f"{money(value['value'], sources.currency)} of discounted margin over the next "
+            f"{sources.model.get('horizon_months', 12)} months."
         )
     effects = sources.table("effects")
     if not effects.is_empty():

@@ -88,6 +88,8 @@ def credit_section(sources: ReportSources) -> Section | None:
             "of it, and what nobody touched stands as (untouched).",
             "Incremental credit has a baseline, what would have happened anyway; credit and baseline add up "
             "to the total. Intervals cover sampling only.",
+            "Descriptive credit of retention counts customer-periods; incremental credit counts customers who are "
+            "still there at the end.",
             *_reasons(credits),
         ),
     )
@@ -124,8 +126,8 @@ def _finding(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> str
 
 def _ranges(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> Figure:
     rows = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "channel"))
-    total = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "total"))["credit"].max()
-    scale = float(total) if isinstance(total, int | float) and total else 1.0
+    totals = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "total"))
+    scales = {method: total or 1.0 for method, total in totals.select("method", "credit").iter_rows()}
     order = rows.group_by("channel").agg(pl.col("credit").max()).sort("credit", descending=True)["channel"]
     ranked = rows.with_columns(
         position=pl.col("channel").replace_strict(
@@ -136,18 +138,19 @@ def _ranges(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> Figu
         {
             "label": row["channel"],
             "series": METHOD_NAMES.get(row["method"], row["method"]),
-            "value": row["credit"] / scale,
-            "low": None if row["low"] is None else row["low"] / scale,
-            "high": None if row["high"] is None else row["high"] / scale,
+            **{
+                key: None if row[name] is None else row[name] / scales.get(row["method"], 1.0)
+                for key, name in (("value", "credit"), ("low", "low"), ("high", "high"))
+            },
         }
-        for row in ranked.iter_rows(named=True)
+        for row in ranked.filter(pl.col("credit").is_not_null()).iter_rows(named=True)
     )
     n = int(rows["n"].max() or 0) if rows["n"].dtype.is_integer() else 0  # type: ignore[arg-type]
     return Figure(
         form="ranges",
         title=f"Share of {OUTCOME_NAMES[outcome]} by channel and method",
         rows=data,
-        x_title=f"share of all {OUTCOME_NAMES[outcome]}",
+        x_title=f"share of the method's own total of {OUTCOME_NAMES[outcome]}",
         reference=0.0,
         percent=True,
         caption=f"{sources.manifest.get('span', '')}; n = {n:,}. Bars: interval of the incremental credit.",

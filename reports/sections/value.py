@@ -162,15 +162,29 @@ def _cohorts(sources: ReportSources) -> Figure | None:
     )
 
 
+_COMPARED = ("total_error", "mae", "rmse", "correlation", "calibration_error", "revenue_error")
+
+
 def _models(sources: ReportSources) -> Table:
-    validation = sources.table("validation")
+    """One row per origin and model; the chosen one is marked."""
+    validation = sources.table("validation").filter(pl.col("metric").is_in(_COMPARED))
+    cells = {(r["origin"], r["model"], r["metric"]): r["value"] for r in validation.iter_rows(named=True)}
+    sizes = dict(validation.select("origin", "n").iter_rows())
+    pairs = validation.select("origin", "model").unique(maintain_order=True).rows()
+    chosen = sources.model.get("chosen")
     body = [
-        (str(r["origin"]), r["model"], r["metric"].replace("_", " "), r["value"], r["low"], r["high"], r["n"])
-        for r in validation.iter_rows(named=True)
+        (
+            str(origin),
+            f"{model} (chosen)" if model == chosen else model,
+            *(cells.get((origin, model, metric)) for metric in _COMPARED),
+            sizes[origin],
+        )
+        for origin, model in pairs
     ]
     return Table(
-        title="What was tried, and how it did",
-        columns=("origin", "model", "metric", "value", "low", "high", "n"),
+        title="What was tried, and how it did on the holdout",
+        columns=("origin", "model", *(metric.replace("_", " ") for metric in _COMPARED), "n"),
         rows=tuple(body),
-        caption="Origin: where the calibration period ended. The simpler model wins a tie.",
+        caption="Origin: the last day that a model saw. Errors are predicted against observed purchases "
+        "(total and revenue error as a share). The simpler model wins a tie.",
     )
