@@ -88,8 +88,8 @@ def credit_section(sources: ReportSources) -> Section | None:
             "of it, and what nobody touched stands as (untouched).",
             "Incremental credit has a baseline, what would have happened anyway; credit and baseline add up "
             "to the total. Intervals cover sampling only.",
-            "Descriptive credit of retention counts customer-periods; incremental credit counts customers who are "
-            "still there at the end.",
+            "Descriptive credit of retention counts customer-periods; incremental credit counts customers "
+            "who are still there at the end.",
             *_reasons(credits),
         ),
     )
