@@ -64,7 +64,7 @@ def closed_form_kernel(
     shape_touch: float,
     want_posterior: bool,
 ) -> tuple[
-    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
+    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
 ]:  # pragma: no cover
     """Log-likelihood and derivatives with Poisson touches.
 
@@ -72,20 +72,22 @@ def closed_form_kernel(
     -------
     loglik : shape (N,), unweighted.
     d_eta, d_log_e, d_log_m : shape (N, P), weighted derivatives (0 before entry).
-    moments : shape (N, 6), posterior means of log(r+E), 1/(r+E), log(s+F), 1/(s+F), log(s+F)^2; and, when the
-        posterior is wanted, q(P) (r+x)/(r+E_P).
+    moments : shape (N, 5), posterior means of log(r+E), 1/(r+E), log(s+F), 1/(s+F), log(s+F)^2.
     posterior : shape (N, P+1) probabilities of D, or (0, 0) unless wanted.
     exposure : shape (N, P) sum over d >= t of q(d) (r+x)/(r+E_d), or (0, 0) unless wanted.
+    ends : shape (N, 3), q(P) times the mean, given that the customer is there still, of the purchase level,
+        of the touch level and of being on; or (0, 0) unless wanted.
     """
     customers, periods = eta.shape
     loglik = np.zeros(customers)
     d_eta = np.zeros((customers, periods))
     d_log_e = np.zeros((customers, periods))
     d_log_m = np.zeros((customers, periods))
-    moments = np.zeros((customers, 6))
+    moments = np.zeros((customers, 5))
     rows = customers if want_posterior else 0
     posterior = np.zeros((rows, periods + 1 if want_posterior else 0))
     exposure = np.zeros((rows, periods if want_posterior else 0))
+    ends = np.zeros((rows, 3 if want_posterior else 0))
     log_q = np.empty(periods + 1)
     hazard = np.empty(periods)
     e = np.empty(periods)
@@ -159,8 +161,11 @@ def closed_form_kernel(
                 if want_posterior:
                     exposure[i, d] = (r + x) * rate_e
         if want_posterior:
-            moments[i, 5] = log_q[periods] / norm * (r + x) / (r + total_e[periods])
-    return loglik, d_eta, d_log_e, d_log_m, moments, posterior, exposure
+            there = log_q[periods] / norm
+            ends[i, 0] = there * (r + x) / (r + total_e[periods])
+            ends[i, 1] = there * (s + big_n) / (s + total_m[periods])
+            ends[i, 2] = there
+    return loglik, d_eta, d_log_e, d_log_m, moments, posterior, exposure, ends
 
 
 @njit(cache=True)
@@ -184,7 +189,15 @@ def level_nodes_kernel(
     with_episodes: bool,
     want_posterior: bool,
 ) -> tuple[
-    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
 ]:  # pragma: no cover
     """Log-likelihood and derivatives on nodes of the touch frailty, with touches in episodes or Poisson.
 
@@ -199,8 +212,7 @@ def level_nodes_kernel(
     scores : shape (N, 7), unweighted: posterior mean of log(r+kE), of 1/(r+kE), derivative by coupling, by
         stay_on, by turn_on, by start_on, by log_off_rate.
     nodes : shape (N, J), posterior weight of each node.
-    posterior, exposure : as in the closed form; the last column of ``exposure`` (P+1 columns) is
-        q(P) E[rate | alive].
+    posterior, exposure, ends : as in the closed form.
     """
     customers, periods = eta.shape
     node_count = log_kappa.shape[1]
@@ -212,7 +224,8 @@ def level_nodes_kernel(
     nodes = np.zeros((customers, node_count))
     rows = customers if want_posterior else 0
     posterior = np.zeros((rows, periods + 1 if want_posterior else 0))
-    exposure = np.zeros((rows, periods + 1 if want_posterior else 0))
+    exposure = np.zeros((rows, periods if want_posterior else 0))
+    ends = np.zeros((rows, 3 if want_posterior else 0))
     log_prior = np.empty(periods + 1)
     hazard = np.empty(periods)
     e = np.empty(periods)
@@ -295,6 +308,10 @@ def level_nodes_kernel(
             scale = math.exp(coupling * log_kappa[i, j])
             alive = 0.0
             back_pi = 0.0
+            if want_posterior:
+                there = log_w[periods, j] / norm
+                ends[i, 1] += there * kappa
+                ends[i, 2] += there * (filtered[periods - 1, j] if with_episodes else 1.0)
             for back in range(periods + 1 - start):
                 d = periods - back
                 if d >= first:
@@ -331,9 +348,12 @@ def level_nodes_kernel(
             rate_e += rate[d]
             if want_posterior:
                 posterior[i, d] = q[d]
-                exposure[i, d] = rate_e
+                if d < periods:
+                    exposure[i, d] = rate_e
+                else:
+                    ends[i, 0] = rate_e
             if d < periods:
                 d_eta[i, d] = w * (q[d] - alive * hazard[d])
                 d_log_e[i, d] = w * (y[i, d] - e[d] * rate_e)
                 d_log_m[i, d] = w * (n[i, d] + d_log_m[i, d])
-    return loglik, d_eta, d_log_e, d_log_m, scores, nodes, posterior, exposure
+    return loglik, d_eta, d_log_e, d_log_m, scores, nodes, posterior, exposure, ends

@@ -7,8 +7,8 @@ Three log-linear predictors share the static columns and the season::
     own acts   log m_it = b0 + x_i b + season_t g'' + habits_it k
 
 The drivers are the channel stocks, the stock of problems where any are recorded, and covariates that change.
-The habits let acts follow earlier acts, purchases, channel stocks and a trend, so that what is left of silence
-is evidence of dropout.
+The habits let acts follow earlier acts, purchases, channel stocks and a trend, so that what is left of
+silence is evidence of dropout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attribution.incremental.latent.scales import ColumnScale
 from attribution.incremental.stocks import decayed_stocks
 from histories.panel import Panel
 
-__all__ = ["LatentDesign", "LatentInputs"]
+__all__ = ["LatentDesign", "LatentInputs", "season_columns"]
 
 YEAR = 12
 """Periods in one turn of the season."""
@@ -149,7 +149,7 @@ class LatentDesign:
         seen = np.where(signs.any(axis=1), panel.n_periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
         return LatentInputs(
             static=self.static.apply(_static_columns(panel)),
-            season=_harmonics(panel.n_periods, self.harmonics),
+            season=season_columns(panel.n_periods, self.harmonics),
             drivers=drivers,
             first=first if self.staggered else first[:, :, :0],
             habits=self._habits(acts, purchases, np.asarray(stocks), first),
@@ -164,7 +164,7 @@ class LatentDesign:
     ) -> FloatArray:
         own = np.array(self.own)
         count, periods = acts.shape
-        trend = np.broadcast_to((np.arange(periods) - (periods - 1) / 2) / periods, (count, periods))
+        trend = np.broadcast_to(np.arange(periods) / YEAR, (count, periods))
         columns = [
             _lagged(stocks[:, :, own].sum(axis=2)),
             _lagged(np.log1p(acts)),
@@ -195,6 +195,7 @@ def _lagged(values: FloatArray) -> FloatArray:
     return shifted
 
 
-def _harmonics(periods: int, count: int) -> FloatArray:
+def season_columns(periods: int, count: int) -> FloatArray:
+    """Cosines and sines of the year, shape (periods, 2 count); period 0 is the panel's first."""
     angle = 2 * np.pi * np.arange(periods)[:, None] / YEAR * np.arange(1, count + 1)
     return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)

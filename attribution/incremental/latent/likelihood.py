@@ -32,8 +32,9 @@ class Lives:
     """q_i(d): probability of leaving at the end of period d, last column of being there, shape (N, P+1)."""
     exposure: FloatArray
     """B_it = sum over d >= t of q_i(d) E[purchase level | d], shape (N, P)."""
-    final_rate: FloatArray
-    """q_i(P) E[purchase level | still there], shape (N,)."""
+    ends: FloatArray
+    """q_i(P) times the mean, given that the customer is there still, of the purchase level, of the level of
+    own acts, and of being on, shape (N, 3)."""
     log_level: FloatArray
     """Posterior mean of the log level of own acts, shape (N,)."""
     log_level_sd: FloatArray
@@ -45,10 +46,21 @@ class Lives:
         return self.dropout[:, -1]
 
     @property
+    def presence(self) -> FloatArray:
+        """Probability of being a customer at the start of each period and after the last, shape (N, P+1)."""
+        result: FloatArray = np.cumsum(self.dropout[:, ::-1], axis=1)[:, ::-1]
+        return result
+
+    @property
+    def end_means(self) -> FloatArray:
+        """`ends` given that the customer is there still, shape (N, 3)."""
+        result: FloatArray = self.ends / np.maximum(self.survival, 1e-300)[:, None]
+        return result
+
+    @property
     def alive(self) -> FloatArray:
         """A_it, the probability of being a customer in period t, shape (N, P)."""
-        result: FloatArray = np.cumsum(self.dropout[:, ::-1], axis=1)[:, ::-1][:, :-1]
-        return result
+        return self.presence[:, :-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +120,7 @@ def _evaluate_closed_form(
     want_lives: bool,
 ) -> Evaluation:
     r, s = float(shapes[0]), float(shapes[1])
-    loglik, d_eta, d_log_e, d_log_m, moments, dropout, exposure = closed_form_kernel(
+    loglik, d_eta, d_log_e, d_log_m, moments, dropout, exposure, ends = closed_form_kernel(
         linear.eta,
         linear.log_e,
         linear.log_m,
@@ -136,7 +148,7 @@ def _evaluate_closed_form(
         lives = Lives(
             dropout=dropout,
             exposure=exposure,
-            final_rate=moments[:, 5],
+            ends=ends,
             log_level=psi(s + n) - moments[:, 2],
             log_level_sd=np.sqrt(_trigamma(s + n) + spread),
         )
@@ -159,7 +171,7 @@ def _evaluate_on_nodes(
     episodes = layout.emission == "episodes"
     spells = theta[layout.levels][1:] if episodes else np.zeros(4)
     chance = expit(spells[:3])
-    loglik, d_eta, d_log_e, d_log_m, scores, nodes, dropout, exposure = level_nodes_kernel(
+    loglik, d_eta, d_log_e, d_log_m, scores, nodes, dropout, exposure, ends = level_nodes_kernel(
         linear.eta,
         linear.log_e,
         linear.log_m,
@@ -195,8 +207,8 @@ def _evaluate_on_nodes(
         spread = np.maximum((nodes * grid.log_kappa**2).sum(axis=1) - mean**2, 1e-4)
         lives = Lives(
             dropout=dropout,
-            exposure=np.ascontiguousarray(exposure[:, :-1]),
-            final_rate=np.ascontiguousarray(exposure[:, -1]),
+            exposure=exposure,
+            ends=ends,
             log_level=mean,
             log_level_sd=np.sqrt(spread),
         )

@@ -1,0 +1,130 @@
+"""The zero-effect placebo: the same company simulated with no effect at all, fitted again, credited again.
+
+Whatever credit comes out is error: sampling noise, or a fault of the estimator on a company like this one.
+Shuffling touch histories instead would be no placebo, because it breaks the proof of life that touches carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attribution.incremental.aumann_shapley import panel_credit
+from attribution.incremental.latent.arrays import FloatArray, Stocks
+from attribution.incremental.latent.fit import LatentDropoutFit
+from attribution.incremental.latent.replica import without_effects
+from attribution.incremental.stocks import decayed_stocks
+from histories.panel import Panel
+
+__all__ = ["PLACEBO_LIMIT", "PlaceboCheck", "run_placebo"]
+
+PLACEBO_LIMIT = 0.05
+"""Largest share of an outcome that a channel may be credited with when nothing has an effect."""
+CUSTOMERS = 40_000
+"""Customers simulated in all: small companies are simulated several times, to tell a fault from noise."""
+MOST = 5
+"""Most simulated companies."""
+CLEAR = 1.96
+"""Standard errors from zero at which a share counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceboCheck:
+    """Credit where nothing has an effect, as shares of the outcome. Channels C."""
+
+    channels: tuple[str, ...]
+    """The C channels."""
+    retention: FloatArray
+    """Credit over expected survivors, mean of the simulated companies, shape (C,)."""
+    spend: FloatArray
+    """Credit over spend, shape (C,)."""
+    retention_sd: FloatArray
+    """Standard error of the mean, shape (C,)."""
+    spend_sd: FloatArray
+    """Standard error of the mean, shape (C,)."""
+    companies: int
+    """Simulated companies."""
+    n: int
+    """Customers in each."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Outcomes whose placebo fails, in words."""
+        found: list[str] = []
+        for outcome, share, sd in (
+            ("retention", self.retention, self.retention_sd),
+            ("spend", self.spend, self.spend_sd),
+        ):
+            failing = (np.abs(share) > PLACEBO_LIMIT) & (np.abs(share) > CLEAR * sd)
+            if failing.any():
+                worst = int(np.argmax(np.where(failing, np.abs(share), 0.0)))
+                found.append(
+                    f"zero-effect placebo: {self.channels[worst]} is credited with {share[worst]:.1%} of "
+                    f"{outcome} where nothing has an effect (at most {PLACEBO_LIMIT:.0%})"
+                )
+        return tuple(found)
+
+
+def run_placebo(
+    fit: LatentDropoutFit,
+    panel: Panel,
+    stocks: Stocks,
+    *,
+    rng: np.random.Generator,
+    customers: int = CUSTOMERS,
+) -> PlaceboCheck:
+    """Simulate without effects, refit, credit.
+
+    Parameters
+    ----------
+    fit
+        The latent model; its emission is kept.
+    panel, stocks
+        Customers to imitate, and their decayed stocks, shape (N, P, C).
+    rng
+        Draws the companies, and a sample of the customers when there are more than half of `customers`.
+    customers
+        Customers to simulate in all.
+    """
+    half = customers // 2
+    if panel.n_customers > half:
+        rows = np.sort(rng.choice(panel.n_customers, half, replace=False))
+        panel, stocks = panel.take(rows), stocks[rows]
+    companies = int(np.clip(round(customers / panel.n_customers), 1, MOST))
+    found = [_one_company(fit, panel, stocks, rng) for _ in range(companies)]
+    shares = np.mean([share for share, _ in found], axis=0)
+    spread = np.sqrt(np.sum([variance for _, variance in found], axis=0)) / companies
+    return PlaceboCheck(
+        channels=panel.channels,
+        retention=shares[0],
+        spend=shares[1],
+        retention_sd=spread[0],
+        spend_sd=spread[1],
+        companies=companies,
+        n=panel.n_customers,
+    )
+
+
+def _one_company(
+    fit: LatentDropoutFit, panel: Panel, stocks: Stocks, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of retention and spend by channel, and their sampling variances, each of shape (2, C)."""
+    company = without_effects(fit, panel, stocks, rng=rng)
+    new = decayed_stocks(company.touches, decay=fit.design.decay)
+    again = fit.refit(company, new, weights=np.ones(company.n_customers))
+    credit = panel_credit(again, company, new, rng=rng)
+    share = np.stack(
+        [credit.retention.credit / credit.retention.total, credit.spend.credit / credit.spend.total]
+    )
+    by_beta = np.stack([credit.retention.staying, credit.spend.staying]) / _away(again.beta)
+    by_gamma = np.stack([np.zeros(len(fit.channels)), credit.spend.spending]) / _away(again.gamma)
+    total = np.array([[credit.retention.total], [credit.spend.total]])
+    variance = ((by_beta * fit.beta_sd) ** 2 + (by_gamma * fit.gamma_sd) ** 2) / total**2
+    return share, variance * (fit.n / company.n_customers)
+
+
+def _away(effect: FloatArray) -> FloatArray:
+    """The effect, kept away from zero so that credit per unit of effect is finite."""
+    result: FloatArray = np.where(np.abs(effect) < 1e-9, 1e-9, effect)
+    return result
