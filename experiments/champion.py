@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from experiments.bundle import load_bundle
+from experiments.bundle_reading import load_bundle
 from experiments.tombstones import locked
 from histories.errors import BundleError
 
@@ -104,12 +104,9 @@ def _located(runs: Path, bundle: str) -> Path:
 
 
 def _swap(runs: Path, bundle: Path, *, action: str, who: str) -> None:
-    """Point the link elsewhere in one step, then say so in the log."""
+    """Write the log, then point the link elsewhere in one step: a full disk stops it before the link moves."""
     home = runs.resolve()
     target = str(bundle.relative_to(home)) if bundle.is_relative_to(home) else str(bundle)
-    fresh = runs / f".{LINK}.{secrets.token_hex(4)}"
-    fresh.symlink_to(target)
-    fresh.replace(runs / LINK)
     entry = {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "who": who,
@@ -117,7 +114,16 @@ def _swap(runs: Path, bundle: Path, *, action: str, who: str) -> None:
         "bundle": target,
         "model_version": load_bundle(bundle, verify=False).model_version,
     }
-    with (runs / LOG).open("ab") as stream:
-        stream.write(orjson.dumps(entry) + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    fresh = runs / f".{LINK}.{secrets.token_hex(4)}"
+    try:
+        fresh.symlink_to(target)
+        with (runs / LOG).open("ab") as stream:
+            stream.write(orjson.dumps(entry) + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(runs / LINK)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise BundleError(
+            f"The link to the served bundle could not be set ({error.strerror}); what is served stays."
+        ) from error

@@ -1,0 +1,177 @@
+"""Request bodies: bounded in size and time, decoded into strict types."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import ClientDisconnect, Request
+
+from api.problems import Problem
+from api.settings import Settings
+from experiments.bundle_columns import LONGEST_ID
+
+__all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "schema_of"]
+
+MOST_ROWS: Final = 10_000
+
+Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Customer id, as text.")]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Time = Annotated[float, Meta(ge=0, le=1_000_000)]
+Money = Annotated[float, Meta(ge=0, le=1e12)]
+
+
+class BatchBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which customers, and which of their columns."""
+
+    ids: Annotated[
+        list[Id],
+        Meta(
+            min_length=1,
+            max_length=MOST_ROWS,
+            description="Customer ids; an integer id as its decimal.",
+            examples=[["17", "23"]],
+        ),
+    ]
+    fields: (
+        Annotated[
+            list[Annotated[str, Meta(max_length=64)]],
+            Meta(
+                max_length=64,
+                description="Columns to answer; all when absent.",
+                examples=[["customer_lifetime_value"]],
+            ),
+        ]
+        | None
+    ) = None
+
+
+class PredictBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """Purchase summaries of customers who need not be stored; one entry of each list per customer."""
+
+    frequency: Annotated[
+        list[Count],
+        Meta(min_length=1, max_length=MOST_ROWS, description="Repeat purchases.", examples=[[2, 0]]),
+    ]
+    recency: Annotated[
+        list[Time],
+        Meta(
+            min_length=1,
+            max_length=MOST_ROWS,
+            description="First to last purchase, in the model's time unit.",
+            examples=[[30.4, 0.0]],
+        ),
+    ]
+    T: Annotated[
+        list[Time],
+        Meta(
+            min_length=1,
+            max_length=MOST_ROWS,
+            description="First purchase to now, in the model's time unit.",
+            examples=[[38.9, 12.0]],
+        ),
+    ]
+    monetary_value: (
+        Annotated[
+            list[Money | None],
+            Meta(
+                max_length=MOST_ROWS,
+                description="Mean value of repeat purchases, in currency; null at frequency 0.",
+                examples=[[22.4, None]],
+            ),
+        ]
+        | None
+    ) = None
+    horizon_months: (
+        Annotated[int, Meta(ge=1, le=120, description="Months ahead; the run's when absent.")] | None
+    ) = None
+
+
+class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """One interval to be staffed."""
+
+    contacts: Annotated[
+        float, Meta(gt=0, le=100_000, description="Contacts that arrive in the interval.", examples=[100])
+    ]
+    interval_minutes: Annotated[
+        float, Meta(gt=0, le=1440, description="Length of the interval, in minutes.")
+    ] = 30.0
+    handling_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="Mean work per contact, in seconds.")
+    ] = 180.0
+    target_share: Annotated[float, Meta(gt=0, lt=1, description="Share to be answered in time.")] = 0.8
+    target_seconds: Annotated[
+        float, Meta(ge=0, le=86_400, description="In time means within this, in seconds.")
+    ] = 20.0
+    shrinkage: Annotated[float, Meta(ge=0, lt=0.95, description="Share of paid time away from contacts.")] = (
+        0.3
+    )
+    concurrency: Annotated[
+        float, Meta(ge=1, le=20, description="Contacts that one agent handles at once (chat).")
+    ] = 1.0
+    patience_seconds: (
+        Annotated[float, Meta(gt=0, le=86_400, description="Mean patience; Erlang A instead of C.")] | None
+    ) = None
+
+
+_Body = TypeVar("_Body", bound=Struct)
+
+
+async def decode_body(request: Request, kind: type[_Body]) -> _Body:
+    """Read a JSON body of one kind.
+
+    Raises
+    ------
+    Problem
+        When it is no JSON, too large, too slow, or not of the right form.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise Problem(
+            name="unsupported-media-type",
+            detail="Send the body as application/json.",
+            headers={"accept": "application/json"},
+        )
+    settings: Settings = request.app.state.settings
+    data = await _read(request, settings)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at ")
+        raise Problem(
+            name="invalid-request",
+            detail="The body does not have the right form; see errors.",
+            errors=[{"at": place.strip("`") or "$", "detail": message}],
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Problem(name="bad-request", detail="The body is not valid JSON in UTF-8.") from None
+
+
+async def _read(request: Request, settings: Settings) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > settings.max_body:
+                    raise Problem(name="too-large", detail=f"The body may have {settings.max_body} bytes.")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(
+            name="slow-request",
+            detail=f"The body must arrive within {settings.body_timeout:g} seconds.",
+            headers={"connection": "close"},
+        ) from None
+    except ClientDisconnect:
+        raise Problem(name="bad-request", detail="The connection closed within the body.") from None
+    return b"".join(chunks)
+
+
+def schema_of(kind: type[Struct]) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body of this kind."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    body = components[str(schema["$ref"])]
+    return {"required": True, "content": {"application/json": {"schema": body}}}

@@ -1,0 +1,97 @@
+"""The bundle's fitted model, applied to summaries that a client sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from api.bodies import PredictBody
+from experiments.bundle_columns import Array
+from histories.errors import BundleError
+
+if TYPE_CHECKING:
+    from clv.purchases.fits import PurchaseFit
+    from clv.spend import GammaGammaFit
+
+__all__ = ["Predictor", "read_predictor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictor:
+    """What `model.json` says about prediction.
+
+    Attributes
+    ----------
+    fit, spend_fit
+        Final fits of the chosen purchase model and of the spend model.
+    horizon_months, discount_rate, gross_margin, time_unit
+        As in the run: months, per year, share of revenue, day or week.
+    """
+
+    fit: PurchaseFit
+    spend_fit: GammaGammaFit | None
+    horizon_months: int
+    discount_rate: float
+    gross_margin: float
+    time_unit: str
+
+    def horizon(self, body: PredictBody) -> int:
+        """Months ahead: those asked for, or the run's."""
+        return self.horizon_months if body.horizon_months is None else body.horizon_months
+
+    def predict(self, body: PredictBody) -> tuple[dict[str, Array], Array]:
+        """Values by column, NaN where the summary is impossible; and where it is; shapes (n,)."""
+        from clv.value import predict_values
+
+        x, t_x, age = (np.array(v, dtype=np.float64) for v in (body.frequency, body.recency, body.T))
+        money = None
+        if body.monetary_value is not None:
+            money = np.array([np.nan if v is None else v for v in body.monetary_value], dtype=np.float64)
+        invalid = (t_x > age) | ((x == 0) & (t_x > 0)) | ((x > 0) & (t_x == 0))
+        possible = ~invalid
+        found = predict_values(
+            self.fit,
+            self.spend_fit,
+            x[possible],
+            t_x[possible],
+            age[possible],
+            None if money is None else money[possible],
+            horizon_months=self.horizon(body),
+            discount_rate=self.discount_rate,
+            gross_margin=self.gross_margin,
+            time_unit=self.time_unit,
+        )
+        columns = {name: np.full(len(x), np.nan) for name in found}
+        for name, values in found.items():
+            columns[name][possible] = values
+        return columns, invalid
+
+
+def read_predictor(model: Mapping[str, Any]) -> Predictor | None:
+    """The predictor that a bundle's model describes; None when the run fitted no purchase model.
+
+    Raises
+    ------
+    BundleError
+        When it names a model that this version does not know, or lacks a figure.
+    """
+    if not model.get("purchase_fit"):
+        return None
+    from clv.purchases.fits import fit_from_dict  # not before it is asked for: most workers never predict
+    from clv.spend import GammaGammaFit
+
+    spend = model.get("spend_fit")
+    try:
+        return Predictor(
+            fit=fit_from_dict(model["purchase_fit"]),
+            spend_fit=GammaGammaFit.from_dict(spend) if spend else None,
+            horizon_months=int(model["horizon_months"]),
+            discount_rate=float(model["discount_rate"]),
+            gross_margin=float(model["gross_margin"]),
+            time_unit=str(model["time_unit"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"model.json lacks what a prediction needs: {error}. Run again.") from error

@@ -1,0 +1,78 @@
+"""Refusals as problem details (RFC 9457); one table names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+__all__ = ["PROBLEMS", "Problem", "problem_body"]
+
+MEDIA_TYPE: Final = b"application/problem+json"
+
+PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
+    "bad-request": (400, "The request cannot be read"),
+    "no-key": (401, "A valid API key is required"),
+    "missing-scope": (403, "The key does not allow this"),
+    "not-loopback": (403, "Without keys only this machine is served"),
+    "not-found": (404, "There is nothing at this address"),
+    "unknown-customer": (404, "The customer is unknown"),
+    "no-report": (404, "The run made no report of this kind"),
+    "method-not-allowed": (405, "The address does not take this method"),
+    "not-acceptable": (406, "No representation that the client accepts"),
+    "slow-request": (408, "The request did not arrive in time"),
+    "bundle-refused": (409, "The bundle was refused; the one before still serves"),
+    "nothing-to-roll-back": (409, "There is no earlier bundle to go back to"),
+    "stale-cursor": (409, "The scores changed since this page was made"),
+    "no-purchase-model": (409, "The run fitted no purchase model"),
+    "too-large": (413, "The request is too large"),
+    "url-too-long": (414, "The address is too long"),
+    "unsupported-media-type": (415, "The body must be JSON"),
+    "invalid-request": (422, "The request does not have the right form"),
+    "too-many-requests": (429, "Too many requests"),
+    "internal-error": (500, "The service failed"),
+    "not-ready": (503, "No bundle is loaded yet"),
+}
+"""Status and title by name; the name is the last part of `type`."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Problem(Exception):  # noqa: N818 - the field's word
+    """A refusal to be sent.
+
+    Attributes
+    ----------
+    name
+        A key of `PROBLEMS`.
+    detail
+        What was found and what to do next, without personal data.
+    errors
+        For a wrong body: one `{"at": …, "detail": …}` for each place.
+    headers
+        Further response headers.
+    """
+
+    name: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """HTTP status code."""
+        return PROBLEMS[self.name][0]
+
+    def body(self) -> bytes:
+        """The problem document."""
+        return problem_body(self.name, self.detail, self.errors)
+
+
+def problem_body(name: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> bytes:
+    """The JSON document of a problem."""
+    status, title = PROBLEMS[name]
+    document: dict[str, Any] = {"type": f"/docs#{name}", "title": title, "status": status, "detail": detail}
+    if errors:
+        document["errors"] = list(errors)
+    return orjson.dumps(document)

@@ -1,0 +1,201 @@
+"""What each route answers, as types: the documentation's schemas, and the tests' yardstick.
+
+Routes send bytes that were rendered from the bundle's columns; these types describe them and are checked
+against real answers in the tests.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Attribution",
+    "Batch",
+    "CareKpis",
+    "CustomerPage",
+    "CustomerScore",
+    "Effects",
+    "Health",
+    "ModelCard",
+    "Predictions",
+    "ProblemDocument",
+    "Reloaded",
+    "Returns",
+    "Staffing",
+    "Touchpoints",
+]
+
+Share = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class _Context(_Answer):
+    model_version: str = Field(description="Which model answers.", examples=["3f6c2a"])
+    as_of: str = Field(description="The last day that the scores know of.", examples=["2026-06-30"])
+    currency: str | None = Field(description="Currency of every amount.", examples=["GBP"])
+    time_unit: str | None = Field(description="Unit of recency and T: day or week.", examples=["week"])
+    interval_level: float | None = Field(description="Probability inside every interval.", examples=[0.9])
+
+
+class _Score(_Answer):
+    customer_id: str = Field(description="The id as asked.", examples=["17"])
+    first_purchase: dt.date | None = Field(description="Day of the first purchase.")
+    frequency: int | None = Field(description="Repeat purchases: the first is not counted.")
+    recency: float | None = Field(description="Time from first to last purchase, in time_unit.")
+    T: float | None = Field(description="Time from first purchase to as_of, in time_unit.")
+    monetary_value: float | None = Field(
+        description="Mean value of repeat purchases, in currency; null at none."
+    )
+    probability_alive: Share = Field(description="Belief that the customer can still buy.")
+    churn_probability: Share = Field(description="Probability of no purchase within the horizon.")
+    expected_purchases: float | None = Field(description="Expected purchases within the horizon.")
+    expected_purchases_low: float | None = Field(description="Lower end of the predictive interval.")
+    expected_purchases_high: float | None = Field(description="Upper end of the predictive interval.")
+    expected_spend: float | None = Field(description="Expected revenue per purchase, in currency.")
+    customer_lifetime_value: float | None = Field(
+        description="Expected discounted margin of future purchases within the horizon, in currency."
+    )
+    customer_lifetime_value_low: float | None = Field(description="Lower end of its interval.")
+    customer_lifetime_value_high: float | None = Field(description="Upper end of its interval.")
+    historic_value: float | None = Field(description="Margin so far, undiscounted, in currency.")
+    total_value: float | None = Field(description="Historic plus lifetime value, in currency.")
+    acquisition_cost: float | None = Field(description="What winning the customer cost, in currency.")
+    cost_to_serve: float | None = Field(description="Expected discounted cost of service, in currency.")
+    net_lifetime_value: float | None = Field(description="Lifetime value less these costs, in currency.")
+    expected_next_purchase: dt.date | None = Field(
+        description="Median day of the next purchase; null when unlikely."
+    )
+    average_days_between_purchases: float | None = Field(description="In days.")
+    decile: int | None = Field(description="1 to 10; 10 is the tenth worth most.")
+    model: str | None = Field(description="Purchase model.")
+
+
+class CustomerScore(_Context, _Score):
+    """One customer's row of the customers table."""
+
+
+class Batch(_Answer):
+    """Many customers' scores by column."""
+
+    model_version: str
+    as_of: str
+    columns: dict[str, list[Any]] = Field(
+        description="Each column's values in the order asked, unknown customers left out; always customer_id."
+    )
+    unknown: list[int] = Field(description="Positions, from 0, of the ids that are unknown.")
+
+
+class CustomerPage(_Context):
+    """One page of customers."""
+
+    customers: list[_Score]
+    next: str | None = Field(description="Cursor of the page that follows; null on the last.")
+
+
+class Touchpoints(_Answer):
+    """A customer's contacts, oldest first."""
+
+    model_version: str
+    as_of: str
+    customer_id: str
+    total: int = Field(description="Contacts in all.")
+    touchpoints: list[dict[str, Any]] = Field(description="Rows of the touchpoints table; money in currency.")
+    next: int | None = Field(description="Value of `after` for the contacts that follow; null at the end.")
+
+
+class _Rows(_Context):
+    rows: list[dict[str, Any]]
+
+
+class Attribution(_Rows):
+    """Credit by channel; with its baseline or untouched row it adds up to the total."""
+
+
+class Effects(_Rows):
+    """Estimated effects, with the reason where one is not supported."""
+
+
+class CareKpis(_Rows):
+    """Service figures."""
+
+
+class Returns(_Rows):
+    """Returns on cost by scenario."""
+
+
+class Predictions(_Answer):
+    """Values of customers from their purchase summaries."""
+
+    model_version: str
+    horizon_months: int
+    currency: str | None
+    time_unit: str | None
+    columns: dict[str, list[float | None]] = Field(
+        description="probability_alive, churn_probability, expected_purchases, expected_spend, "
+        "discounted_purchases, customer_lifetime_value, days_to_next_purchase; null where impossible or unknown."
+    )
+    invalid: list[int] = Field(description="Positions, from 0, of summaries that no customer can have.")
+
+
+class Staffing(_Answer):
+    """Agents for one interval."""
+
+    agents: int = Field(description="Agents at work that reach the target.")
+    scheduled: int = Field(description="Agents to be planned, shrinkage included.")
+    service_level: float = Field(description="Share answered in time with them.")
+    service_level_below: float | None = Field(
+        description="The same with one agent fewer; null when unstable."
+    )
+    occupancy: float = Field(description="Share of time at work spent on contacts.")
+    waiting_probability: float = Field(description="Share of contacts that wait at all.")
+    average_wait_seconds: float = Field(description="Mean wait of all contacts, in seconds.")
+    abandonment: float = Field(description="Share that gives up; 0 in Erlang C.")
+    load_erlangs: float = Field(description="Work that arrives, in agents kept busy.")
+    formula: str = Field(description="Erlang C or Erlang A.")
+
+
+class ModelCard(_Context):
+    """What the scores come from, how good they were, and what they cannot say."""
+
+    run_id: str
+    customers: int = Field(description="Customers with a score.")
+    data: dict[str, Any] = Field(description="What was read: tables, rows, span.")
+    model: dict[str, Any] = Field(description="Chosen model, fitted models and their parameters.")
+    validation: list[dict[str, Any]] = Field(description="Holdout figures by model.")
+    drift: list[dict[str, Any]] = Field(description="Drift against the fit (PSI, KS) by column.")
+    left_out: dict[str, Any] = Field(description="What the run did not make, and why.")
+    limits: list[str] = Field(description="What the figures cannot say.")
+
+
+class Health(_Answer):
+    """State of the service."""
+
+    status: str
+    model_version: str | None = None
+    refusal: str | None = Field(default=None, description="Why the latest bundle was refused.")
+
+
+class Reloaded(_Answer):
+    """What is served after an administrator's call."""
+
+    model_version: str
+    as_of: str
+    changed: bool = Field(description="Whether another bundle is served now.")
+
+
+class ProblemDocument(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str = Field(description="Identifies the kind of problem.", examples=["/docs#unknown-customer"])
+    title: str
+    status: int
+    detail: str = Field(description="What was found and what to do next.")
+    errors: list[dict[str, str]] | None = Field(
+        default=None, description="Places in the request that are wrong."
+    )

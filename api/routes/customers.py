@@ -1,0 +1,245 @@
+"""Scores of stored customers: one, many, a page; their touchpoints; their erasure."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import orjson
+import polars as pl
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.bodies import BatchBody, decode_body, schema_of
+from api.cursors import Bound, Listing, decode_cursor, encode_cursor, page_of
+from api.dependencies import CustomerId, ServedDep, refusals
+from api.erasure import erase
+from api.gate import served_of
+from api.problems import Problem
+from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
+from api.responses import Batch, CustomerPage, CustomerScore, Touchpoints
+from api.served import Served
+from histories.errors import nearest
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["customers"])
+
+
+def _unknown() -> Problem:
+    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+
+
+@router.get(
+    "/customers/{customer_id}/value",
+    response_model=CustomerScore,
+    responses={**refusals("unknown-customer"), 304: {"description": "The client's copy is still good."}},
+)
+async def get_value(customer_id: CustomerId, request: Request) -> Response:
+    """One customer's score: the columns of the customers table."""
+    served = served_of(request.scope)
+    row = served.find(customer_id)
+    if row < 0:
+        raise _unknown()
+    return cached_reply(request.scope, served, served.score(customer_id, row))
+
+
+@router.post(
+    "/customers/values",
+    response_model=Batch,
+    openapi_extra={"requestBody": schema_of(BatchBody)},
+    responses={
+        **refusals("bad-request", "slow-request", "not-acceptable", "too-large", "unsupported-media-type"),
+        200: {"content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
+    },
+)
+async def post_values(request: Request) -> Response:
+    """Scores of up to 10,000 customers, as JSON columns or as an Arrow stream by `Accept`.
+
+    JSON names the positions of unknown ids; the Arrow stream leaves their rows out and counts them in the
+    header field `X-Unknown-Count`.
+    """
+    served = served_of(request.scope)
+    form = negotiate(request.headers.get("accept"), (JSON, ARROW))
+    body = await decode_body(request, BatchBody)
+    fields = _fields(served, body.fields)
+    _check_size(request, len(body.ids))
+    rows = served.find_many(body.ids)
+    unknown = np.flatnonzero(rows < 0)
+    known_ids = body.ids
+    if len(unknown):
+        known_ids = [
+            customer_id for customer_id, row in zip(body.ids, rows.tolist(), strict=True) if row >= 0
+        ]
+        rows = rows[rows >= 0]
+    if form == ARROW:
+        return _arrow(served, known_ids, rows, fields, unknown=len(unknown))
+    columns = {"customer_id": known_ids, **served.store.columns_of(rows, fields)}
+    answer = {
+        "model_version": served.context["model_version"],
+        "as_of": served.context["as_of"],
+        "columns": columns,
+        "unknown": unknown,
+    }
+    return Reply(
+        orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), headers=[(b"cache-control", b"no-store")]
+    )
+
+
+def _fields(served: Served, asked: list[str] | None) -> list[str]:
+    """The columns to answer, in the order asked."""
+    known = list(served.store.columns)
+    if asked is None:
+        return known
+    fields = [name for name in dict.fromkeys(asked) if name != "customer_id"]
+    for position, name in enumerate(asked):
+        if name not in served.store.columns and name != "customer_id":
+            raise Problem(
+                name="invalid-request",
+                detail="There is no such column; see errors.",
+                errors=[{"at": f"$.fields[{position}]", "detail": nearest(name, known)}],
+            )
+    return fields
+
+
+def _check_size(request: Request, n: int) -> None:
+    most = request.app.state.settings.max_batch
+    if n > most:
+        raise Problem(
+            name="invalid-request",
+            detail=f"At most {most} ids are allowed in one request. Ask in several.",
+            errors=[{"at": "$.ids", "detail": f"{n} ids"}],
+        )
+
+
+def _arrow(served: Served, ids: list[str], rows: Any, fields: list[str], *, unknown: int) -> Response:
+    frame = served.store.frame_of(rows, fields)
+    frame = frame.insert_column(0, pl.Series("customer_id", ids, dtype=pl.String))
+    stream = io.BytesIO()
+    frame.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+    headers = [
+        (b"cache-control", b"no-store"),
+        (b"x-as-of", str(served.context["as_of"]).encode()),
+        (b"x-unknown-count", b"%d" % unknown),
+    ]
+    return Reply(stream.getvalue(), media_type=ARROW.encode(), headers=headers)
+
+
+Sort = Literal[
+    "customer_id",
+    "-customer_id",
+    "customer_lifetime_value",
+    "-customer_lifetime_value",
+    "total_value",
+    "-total_value",
+    "net_lifetime_value",
+    "-net_lifetime_value",
+    "historic_value",
+    "-historic_value",
+    "expected_purchases",
+    "-expected_purchases",
+    "churn_probability",
+    "-churn_probability",
+    "probability_alive",
+    "-probability_alive",
+]
+
+
+class CustomerQuery(BaseModel):
+    """Which customers, in what order, how many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decile: Annotated[int, Field(ge=1, le=10)] | None = None
+    min_customer_lifetime_value: (
+        Annotated[float, Field(allow_inf_nan=False, description="In currency.")] | None
+    ) = None
+    max_customer_lifetime_value: (
+        Annotated[float, Field(allow_inf_nan=False, description="In currency.")] | None
+    ) = None
+    min_churn_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_churn_probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_probability_alive: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_probability_alive: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_frequency: Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")] | None = None
+    max_frequency: Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")] | None = None
+    sort: Annotated[Sort, Field(description="A leading minus: greatest first.")] = "customer_id"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Annotated[str, Field(max_length=128, description="`next` of the page before.")] | None = None
+
+    def listing(self) -> Listing:
+        """The question without its place."""
+        bounds = [Bound(column="decile", low=self.decile, high=self.decile)] if self.decile else []
+        for column in ("customer_lifetime_value", "churn_probability", "probability_alive", "frequency"):
+            low, high = getattr(self, f"min_{column}"), getattr(self, f"max_{column}")
+            if low is not None or high is not None:
+                bounds.append(Bound(column=column, low=low, high=high))
+        return Listing(sort=self.sort.lstrip("-"), descending=self.sort.startswith("-"), bounds=tuple(bounds))
+
+
+@router.get("/customers", response_model=CustomerPage, responses=refusals("stale-cursor"))
+async def list_customers(
+    query: Annotated[CustomerQuery, Query()], served: ServedDep, request: Request
+) -> Response:
+    """A page of customers, filtered and sorted.
+
+    Pages of one listing come from one bundle: when the scores change meanwhile, the cursor is refused.
+    """
+    listing = query.listing()
+    fingerprint = listing.fingerprint(served.bundle.digest)
+    start = decode_cursor(query.cursor, fingerprint) if query.cursor is not None else 0
+    rows, rank = await asyncio.to_thread(page_of, served.store, listing, start=start, limit=query.limit)
+    shown = [(served.store.customer_id(row), row) for row in rows]
+    customers = [
+        {"customer_id": name, **served.store.score(row)} for name, row in shown if not served.hides(name)
+    ]
+    following = encode_cursor(fingerprint, rank) if rank is not None else None
+    body = orjson.dumps({**served.context, "customers": customers, "next": following})
+    return cached_reply(request.scope, served, body)
+
+
+@router.get(
+    "/customers/{customer_id}/touchpoints", response_model=Touchpoints, responses=refusals("unknown-customer")
+)
+async def get_touchpoints(
+    customer_id: CustomerId,
+    served: ServedDep,
+    request: Request,
+    after: Annotated[int, Query(ge=0, le=2**31, description="Contacts to skip.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """A customer's contacts in order, each with its credit."""
+    stored = served.stored_id(customer_id)
+    found = None if served.hides(stored) else served.store.touchpoints_of(stored, after=after, limit=limit)
+    if found is None:
+        raise _unknown()
+    touchpoints, total = found
+    end = after + len(touchpoints)
+    answer = {
+        "model_version": served.context["model_version"],
+        "as_of": served.context["as_of"],
+        "customer_id": customer_id,
+        "total": total,
+        "touchpoints": touchpoints,
+        "next": end if end < total else None,
+    }
+    return cached_reply(request.scope, served, orjson.dumps(answer))
+
+
+@router.delete(
+    "/customers/{customer_id}",
+    status_code=204,
+    response_model=None,
+    responses={**refusals("unknown-customer"), 204: {"description": "The customer is hidden from now on."}},
+)
+async def delete_customer(customer_id: CustomerId, served: ServedDep, request: Request) -> Response:
+    """Erase a customer: hidden at once, then removed from every bundle.
+
+    Repeating it changes nothing and answers the same.
+    """
+    if not await erase(request, served, customer_id):
+        raise _unknown()
+    return Response(status_code=204)

@@ -1,0 +1,97 @@
+"""The small tables of a bundle: credit by channel, effects, service figures, returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import polars as pl
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.dependencies import ServedDep, refusals
+from api.replies import cached_reply
+from api.responses import Attribution, CareKpis, Effects, Returns
+from api.served import Served
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1")
+
+Filter = Annotated[str | None, Query(max_length=128)]
+
+
+def _rows(request: Request, served: Served, table: str, filters: Mapping[str, str | None]) -> Response:
+    """Rows of a table whose columns equal the filters that were given."""
+    wanted = {column: value for column, value in filters.items() if value is not None}
+
+    def render() -> dict[str, Any]:
+        frame = served.bundle.table(table)
+        if wanted:
+            frame = frame.filter(*(pl.col(column) == value for column, value in wanted.items()))
+        return {**served.context, "rows": frame.to_dicts()}
+
+    body = served.rendered((table, tuple(wanted.items())), render)
+    return cached_reply(request.scope, served, body)
+
+
+@router.get("/attribution", response_model=Attribution, tags=["attribution"], responses=refusals())
+async def get_attribution(
+    request: Request,
+    served: ServedDep,
+    outcome: Annotated[str | None, Query(max_length=128, examples=["spend"])] = None,
+    method: Annotated[str | None, Query(max_length=128, examples=["incremental"])] = None,
+    kind: Filter = None,
+    level: Filter = None,
+    channel: Filter = None,
+    segment: Filter = None,
+    period: Filter = None,
+) -> Response:
+    """Credit by channel, descriptive and incremental, with intervals and what they rest on."""
+    filters = {
+        "outcome": outcome,
+        "method": method,
+        "kind": kind,
+        "level": level,
+        "channel": channel,
+        "segment": segment,
+        "period": period,
+    }
+    return _rows(request, served, "credits", filters)
+
+
+@router.get("/effects", response_model=Effects, tags=["effects"], responses=refusals())
+async def get_effects(
+    request: Request,
+    served: ServedDep,
+    name: Filter = None,
+    outcome: Filter = None,
+    segment: Filter = None,
+    design: Filter = None,
+) -> Response:
+    """Estimated effects with intervals, sample sizes and the checks they went through."""
+    filters = {"name": name, "outcome": outcome, "segment": segment, "design": design}
+    return _rows(request, served, "effects", filters)
+
+
+@router.get("/care/kpis", response_model=CareKpis, tags=["care"], responses=refusals())
+async def get_care(
+    request: Request,
+    served: ServedDep,
+    kpi: Filter = None,
+    group: Filter = None,
+    channel: Filter = None,
+    team: Filter = None,
+    period: Filter = None,
+) -> Response:
+    """Service figures by channel, team and period."""
+    filters = {"kpi": kpi, "group": group, "channel": channel, "team": team, "period": period}
+    return _rows(request, served, "care", filters)
+
+
+@router.get("/roi", response_model=Returns, tags=["roi"], responses=refusals())
+async def get_roi(
+    request: Request, served: ServedDep, scenario: Filter = None, period: Filter = None
+) -> Response:
+    """Returns on cost by scenario, with the probability that they are positive."""
+    return _rows(request, served, "roi", {"scenario": scenario, "period": period})

@@ -1,0 +1,68 @@
+"""Values of customers who are not stored, from their purchase summaries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.bodies import PredictBody, decode_body, schema_of
+from api.dependencies import ServedDep, refusals
+from api.problems import Problem
+from api.replies import Reply
+from api.responses import Predictions
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["values"])
+
+
+@router.post(
+    "/values/predict",
+    response_model=Predictions,
+    openapi_extra={"requestBody": schema_of(PredictBody)},
+    responses=refusals(
+        "bad-request", "no-purchase-model", "slow-request", "too-large", "unsupported-media-type"
+    ),
+)
+async def predict(request: Request, served: ServedDep) -> Response:
+    """Value up to 10,000 customers from frequency, recency, T and monetary_value.
+
+    A summary that no customer can have (recency above T, or recency without repeat purchases) gets null
+    values, and its position stands in `invalid`.
+    """
+    body = await decode_body(request, PredictBody)
+    _check_lengths(body)
+    predictor = served.predictor
+    if predictor is None:
+        raise Problem(
+            name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
+        )
+    columns, invalid = await asyncio.to_thread(predictor.predict, body)
+    answer: dict[str, Any] = {
+        "model_version": served.context["model_version"],
+        "horizon_months": predictor.horizon(body),
+        "currency": served.context["currency"],
+        "time_unit": predictor.time_unit,
+        "columns": columns,
+        "invalid": np.flatnonzero(invalid),
+    }
+    return Reply(
+        orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), headers=[(b"cache-control", b"no-store")]
+    )
+
+
+def _check_lengths(body: PredictBody) -> None:
+    lengths = {"frequency": len(body.frequency), "recency": len(body.recency), "T": len(body.T)}
+    if body.monetary_value is not None:
+        lengths["monetary_value"] = len(body.monetary_value)
+    if len(set(lengths.values())) > 1:
+        raise Problem(
+            name="invalid-request",
+            detail="The lists must be of one length, one entry per customer.",
+            errors=[{"at": f"$.{name}", "detail": f"{n} entries"} for name, n in lengths.items()],
+        )

@@ -1,0 +1,28 @@
+"""Which scope an address needs: one table, read by the guard and by the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["required_scope"]
+
+_BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict"})
+
+
+def required_scope(method: str, path: str) -> str | None:
+    """The scope for a request; None where no key is asked for.
+
+    >>> required_scope("GET", "/v1/customers/17/value"), required_scope("DELETE", "/v1/customers/17")
+    ('read', 'erase')
+    >>> required_scope("POST", "/v1/admin/reload"), required_scope("GET", "/health/live")
+    ('admin', None)
+    """
+    if not path.startswith("/v1"):
+        return None
+    if path.startswith("/v1/admin/"):
+        return "admin"
+    if method == "DELETE":
+        return "erase"
+    if method == "POST" and path in _BATCH:
+        return "batch"
+    return "read"

@@ -1,0 +1,161 @@
+"""Scores by customer, looked up in memory-mapped columns; one value, swapped whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from experiments.bundle_columns import NULL_INT32, NULL_INT64, Array, Column
+from experiments.bundle_reading import Bundle
+from experiments.bundle_serving import open_serving
+
+__all__ = ["Store"]
+
+_INT64: Final = np.iinfo(np.int64)
+_DAY_ZERO: Final = dt.date(1970, 1, 1).toordinal()
+
+
+class Store:
+    """The customers of one bundle.
+
+    Ids are texts here, as in URLs; an integer id matches its canonical decimal alone ("7", not "07").
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        serving = open_serving(bundle.path / "serving")
+        self.key = serving.key
+        self.columns: Mapping[str, Column] = serving.customers
+        self.orders, self.known = serving.orders, serving.known
+        self._touchpoints = serving.touchpoints
+        self._touched, self._first = serving.touched, serving.first_touchpoint
+        self.integer_ids = self.key.dtype.kind == "i"
+        self._fields: list[tuple[str, Callable[[int], Any]]] = [
+            (name, column.item) for name, column in self.columns.items()
+        ]
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def find(self, customer_id: str) -> int:
+        """Row of a customer, or -1."""
+        return _find(self.key, customer_id)
+
+    def find_many(self, customer_ids: Sequence[str]) -> Array:
+        """Rows of customers, -1 where unknown; shape (n,)."""
+        return _find_many(self.key, customer_ids)
+
+    def customer_id(self, row: int) -> str:
+        """The id of a row as text."""
+        value = self.key.item(row)
+        return str(value) if self.integer_ids else value.decode()
+
+    def score(self, row: int) -> dict[str, Any]:
+        """One customer's columns as plain values, without the id."""
+        return {name: item(row) for name, item in self._fields}
+
+    def columns_of(self, rows: Array, fields: Sequence[str]) -> dict[str, Any]:
+        """Columns of many customers in a form that orjson writes fast: arrays, or lists with nulls."""
+        return {name: _plain(self.columns[name], rows) for name in fields}
+
+    def frame_of(self, rows: Array, fields: Sequence[str]) -> pl.DataFrame:
+        """Columns of many customers as a frame, without the id."""
+        return pl.DataFrame([self.columns[name].series(rows) for name in fields])
+
+    def touchpoints_of(
+        self, customer_id: str, *, after: int, limit: int
+    ) -> tuple[list[dict[str, Any]], int] | None:
+        """A customer's touchpoints in order from position `after` on, and how many there are in all.
+
+        None when the customer is unknown.
+        """
+        position = _find(self._touched, customer_id)
+        if position < 0:
+            return None if self.find(customer_id) < 0 else ([], 0)
+        first, end = int(self._first[position]), int(self._first[position + 1])
+        rows = range(min(first + after, end), min(first + after + limit, end))
+        fields = [(name, column.item) for name, column in self._touchpoints.items()]
+        return [{name: item(row) for name, item in fields} for row in rows], end - first
+
+
+def _find(key: Array, customer_id: str) -> int:
+    if not len(key):
+        return -1
+    value: Any
+    if key.dtype.kind == "i":
+        value = _integer(customer_id)
+        if value is None:
+            return -1
+    else:
+        value = customer_id.encode("utf-8", "surrogatepass")
+        if len(value) > key.dtype.itemsize or value[-1:] == b"\0":
+            return -1
+        value = np.array(value, dtype=key.dtype)  # of equal width: no other may meet the mapped array
+    row = int(key.searchsorted(value))
+    return row if row < len(key) and key[row] == value else -1
+
+
+def _integer(text: str) -> int | None:
+    """The number whose canonical decimal this is."""
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if str(number) == text and _INT64.min <= number <= _INT64.max else None
+
+
+def _find_many(key: Array, customer_ids: Sequence[str]) -> Array:
+    if not len(key) or not len(customer_ids):
+        return np.full(len(customer_ids), -1, dtype=np.int64)
+    if key.dtype.kind == "i":
+        values, valid = _integers(customer_ids)
+    else:
+        values, valid = _padded(customer_ids, key.dtype.itemsize)
+    rows = np.minimum(key.searchsorted(values), len(key) - 1)
+    return np.where(valid & (key[rows] == values), rows, -1)
+
+
+def _integers(texts: Sequence[str]) -> tuple[Array, Array]:
+    """Canonical decimals as int64, and which of the texts are such."""
+    words = pl.Series(texts, dtype=pl.String)
+    numbers = words.cast(pl.Int64, strict=False)
+    valid = (numbers.cast(pl.String) == words).fill_null(False)
+    return numbers.fill_null(0).to_numpy(), valid.to_numpy()
+
+
+def _padded(texts: Sequence[str], width: int) -> tuple[Array, Array]:
+    """Ids as UTF-8 of fixed width, and which of them fit."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    valid = np.fromiter((len(e) <= width and e[-1:] != b"\0" for e in encoded), bool, len(encoded))
+    return np.array(encoded, dtype=f"S{width}"), valid
+
+
+def _plain(column: Column, rows: Array) -> Any:
+    taken = column.values[rows]
+    if column.dtype == pl.Float64:
+        return taken
+    if column.dtype == pl.Int64:
+        missing = taken == NULL_INT64
+        return (
+            [None if m else v for m, v in zip(missing, taken.tolist(), strict=True)]
+            if missing.any()
+            else taken
+        )
+    if column.dtype == pl.Date:
+        return _dates(taken)
+    if column.dtype == pl.String:
+        texts = column.texts
+        return [None if code < 0 else texts[code] for code in taken.tolist()]
+    return [column.item(row) for row in rows.tolist()]
+
+
+def _dates(days: Array) -> list[str | None]:
+    """ISO dates, each distinct day written once."""
+    distinct, codes = np.unique(days, return_inverse=True)
+    texts = [
+        None if d == NULL_INT32 else dt.date.fromordinal(d + _DAY_ZERO).isoformat() for d in distinct.tolist()
+    ]
+    return [texts[code] for code in codes.tolist()]
