@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -28,11 +29,31 @@ __all__ = ["build_customers"]
 FURTHEST_PURCHASE_DAYS = 36_525.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lean:
+    """How expectations follow a forecast that is not a purchase model's.
+
+    Attributes
+    ----------
+    model
+        Name of the model whose forecast counts.
+    factor
+        Multiplies each customer's expected purchases and value, shape (n,); None leaves them alone.
+    notes
+        Why a chosen forecast is not followed.
+    """
+
+    model: str
+    factor: FloatArray | None = None
+    notes: tuple[str, ...] = ()
+
+
 def build_customers(
     summary: pl.DataFrame,
     *,
     fit: PurchaseFit,
     spend_fit: GammaGammaFit | None,
+    lean: Lean,
     settings: ValueSettings,
     time_unit: str,
     observation_end: date,
@@ -70,6 +91,9 @@ def build_customers(
     )
     days = values.pop("days_to_next_purchase")
     values.pop("discounted_purchases")
+    if lean.factor is not None:
+        for name in ("expected_purchases", "customer_lifetime_value"):
+            values[name] = values[name] * lean.factor
     table = summary.with_columns(
         earned,
         *(pl.Series(name, array).fill_nan(None) for name, array in values.items()),
@@ -79,8 +103,8 @@ def build_customers(
         .alias("average_days_between_purchases"),
         pl.Series("age_months", np.maximum(T * DAYS_PER_UNIT[time_unit] / DAYS_PER_MONTH, 1.0)),
         cohort_of("first_purchase", settings.retention_cohorts).alias("cohort"),
-        pl.lit(fit.model).alias("model"),
-        *_intervals(summary, uncertainty, horizon, margin, settings.interval, rng),
+        pl.lit(lean.model).alias("model"),
+        *_intervals(summary, uncertainty, horizon, margin, settings.interval, rng, lean.factor),
     )
     table = _with_costs(table, customers, cost_to_serve)
     months = discounted_months(fit, horizon, x, t_x, T)
@@ -108,6 +132,7 @@ def _intervals(
     margin: float,
     level: float,
     rng: np.random.Generator,
+    factor: FloatArray | None,
 ) -> list[pl.Series]:
     """The four columns of predictive limits; null without a posterior."""
     names = {
@@ -131,7 +156,8 @@ def _intervals(
         level=level,
         rng=rng,
     )
-    return [pl.Series(name, getattr(limits, field)).fill_nan(None) for name, field in names.items()]
+    stretch = 1.0 if factor is None else factor
+    return [pl.Series(name, getattr(limits, field) * stretch).fill_nan(None) for name, field in names.items()]
 
 
 def _dates_after(observation_end: date, days: FloatArray) -> pl.Series:

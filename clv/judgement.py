@@ -90,13 +90,7 @@ def judge_models(
         first=first_purchase, calibration_end=end, observation_end=observation_end, origins=settings.origins
     )
     rounds = [
-        forecast_window(
-            purchases_at(window.origin),
-            purchases_at(window.until),
-            window,
-            settings=settings,
-            time_unit=time_unit,
-        )
+        forecast_window(purchases_at, window, first=first_purchase, settings=settings, time_unit=time_unit)
         for window in windows
     ]
     latest = rounds[0]

@@ -6,13 +6,14 @@ deviance per customer over all origins sets the mark; the simplest model whose d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
+from clv.challenger import BLEND, CHALLENGER, blend, forecast_by_boosting
 from clv.evaluate import Forecast, compare_deviance, poisson_deviance
 from clv.purchases.fits import PurchaseFit, fit_purchases
 from clv.purchases.observations import FloatArray
@@ -33,8 +34,8 @@ SIMPLICITY = (
     "bg_cnbd_3",
     "mbg_cnbd_2",
     "mbg_cnbd_3",
-    "gradient_boosting",
-    "blend",
+    CHALLENGER,
+    BLEND,
 )
 
 
@@ -63,6 +64,13 @@ class Choice:
     model: str
     reason: str
     differences: Mapping[str, Mapping[str, float]]
+
+    def purchase_model(self) -> str:
+        """The best purchase model: the chosen one, or the one behind a challenger or blend."""
+        if self.model not in (CHALLENGER, BLEND):
+            return self.model
+        told = {m: d["value"] for m, d in self.differences.items() if m not in (CHALLENGER, BLEND)}
+        return min(told, key=lambda m: told[m])
 
 
 def rolling_windows(
@@ -127,23 +135,32 @@ class Round:
 
 
 def forecast_window(
-    before: pl.LazyFrame, after: pl.LazyFrame, window: Window, *, settings: ValueSettings, time_unit: str
+    purchases_at: Callable[[date], pl.LazyFrame],
+    window: Window,
+    *,
+    first: date,
+    settings: ValueSettings,
+    time_unit: str,
 ) -> Round:
     """Fit every model up to the origin and forecast the window behind it.
 
     Parameters
     ----------
-    before, after
-        Purchases as they were known at the origin, and at the end of the window.
+    purchases_at
+        Purchases as they were known on a day.
     window
         Origin and end.
+    first
+        First day of the data.
     settings
-        Models, engine and penalizer.
+        Models, engine, penalizer, challenger.
     time_unit
         "day" or "week".
     """
-    summary = summarize_purchases(before, observation_end=window.origin, time_unit=time_unit)
-    later = summarize_holdout(after, after=window.origin, until=window.until)
+    summary = summarize_purchases(
+        purchases_at(window.origin), observation_end=window.origin, time_unit=time_unit
+    )
+    later = summarize_holdout(purchases_at(window.until), after=window.origin, until=window.until)
     frame = summary.join(later, on="customer_id", how="left").sort("customer_id").collect()
     frame = frame.with_columns(pl.col("holdout_purchases", "holdout_revenue").fill_null(0))
     if frame.is_empty():
@@ -152,9 +169,17 @@ def forecast_window(
     spend_fit, _ = fit_spend(frame)
     x, t_x, T, m = columns_of(frame, "frequency", "recency", "T", "monetary_value")
     actual, revenue = columns_of(frame, "holdout_purchases", "holdout_revenue")
-    horizon = np.array([(window.until - window.origin).days / DAYS_PER_UNIT[time_unit]])
+    days = (window.until - window.origin).days
+    horizon = np.array([days / DAYS_PER_UNIT[time_unit]])
     spend = np.full_like(x, np.nan) if spend_fit is None else spend_fit.predict_spend(x, m)
     predicted = {model: fit.predict_purchases(horizon, x, t_x, T)[0] for model, fit in fits.items()}
+    if settings.challenger and predicted:
+        try:
+            boosted = forecast_by_boosting(purchases_at, first=first, origin=window.origin, days=days)
+            mixed = blend(list(predicted.values()), boosted.predicted)
+            predicted |= {CHALLENGER: boosted.predicted, BLEND: mixed}
+        except TributaryError as error:
+            failures[CHALLENGER] = str(error)
     forecasts = tuple(
         Forecast(
             origin=window.origin,
@@ -177,14 +202,7 @@ def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
 
 def choose_model(forecasts: Sequence[Forecast], *, interval: float, rng: np.random.Generator) -> Choice:
     """The simplest model that is not worse than the best one by more than chance explains."""
-    deviance = {
-        model: np.concatenate(
-            [poisson_deviance(f.predicted, f.actual) for f in forecasts if f.model == model]
-        )
-        for model in dict.fromkeys(f.model for f in forecasts)
-    }
-    complete = max(values.size for values in deviance.values())
-    deviance = {model: values for model, values in deviance.items() if values.size == complete}
+    deviance, origins = _comparable(forecasts)
     best = min(deviance, key=lambda model: float(deviance[model].mean()))
     differences = {
         model: compare_deviance(deviance[best], values, interval=interval, rng=rng)
@@ -192,7 +210,6 @@ def choose_model(forecasts: Sequence[Forecast], *, interval: float, rng: np.rand
     }
     tied = [model for model in SIMPLICITY if model in differences and differences[model]["low"] <= 0.0]
     chosen = tied[0] if tied else best
-    origins = len({f.origin for f in forecasts})
     if chosen == best:
         reason = f"lowest deviance per customer over {origins} origin(s)"
     else:
@@ -201,3 +218,19 @@ def choose_model(forecasts: Sequence[Forecast], *, interval: float, rng: np.rand
             f"{best} was lower by {differences[chosen]['value']:.2g} per customer"
         )
     return Choice(model=chosen, reason=reason, differences=differences)
+
+
+def _comparable(forecasts: Sequence[Forecast]) -> tuple[dict[str, FloatArray], int]:
+    """Deviance by customer of each model on the origins that all of them have, and the number of those.
+
+    A model that shares no origin with the rest is left out.
+    """
+    by_model: dict[str, dict[date, FloatArray]] = {}
+    for forecast in forecasts:
+        deviance = poisson_deviance(forecast.predicted, forecast.actual)
+        by_model.setdefault(forecast.model, {})[forecast.origin] = deviance
+    latest = max(f.origin for f in forecasts)
+    by_model = {model: origins for model, origins in by_model.items() if latest in origins}
+    shared = sorted(set.intersection(*(set(origins) for origins in by_model.values())))
+    joined = {model: np.concatenate([origins[day] for day in shared]) for model, origins in by_model.items()}
+    return joined, len(shared)

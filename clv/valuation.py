@@ -11,18 +11,19 @@ import numpy as np
 import polars as pl
 
 from clv.accounting import acquisition_table
+from clv.challenger import BLEND, CHALLENGER, blend, forecast_by_boosting, tilt
 from clv.cohorts import retention_by_cohort
-from clv.customers import build_customers
-from clv.judgement import judge_models
+from clv.customers import Lean, build_customers
+from clv.judgement import Judgement, judge_models
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import Observations
 from clv.purchases.reference import check_agreement
-from clv.selection import fit_models, fit_spend
+from clv.selection import columns_of, fit_models, fit_spend
 from clv.settings import ValueSettings
-from clv.summary import summarize_purchases
+from clv.summary import DAYS_PER_UNIT, summarize_purchases
 from clv.uncertainty import estimate_uncertainty
 from clv.value import CUSTOMERS_SCHEMA
-from histories.errors import DataError, ModelError
+from histories.errors import DataError, ModelError, TributaryError
 
 __all__ = ["CustomerValues", "value_customers"]
 
@@ -109,10 +110,12 @@ def value_customers(
     frame = summary.sort("customer_id").collect()
     if frame.is_empty():
         raise DataError(f"no purchases up to {observation_end}; check observation_end and the transactions")
+    known_at = purchases_at or (lambda day: purchases)
+    first = _first_day(frame)
     judged = judge_models(
-        purchases_at or (lambda day: purchases),
+        known_at,
         settings=settings,
-        first_purchase=_first_day(frame),
+        first_purchase=first,
         observation_end=observation_end,
         calibration_end=calibration_end,
         time_unit=time_unit,
@@ -122,14 +125,17 @@ def value_customers(
     if not fits:
         reasons = "; ".join(f"{model}: {reason}" for model, reason in failures.items())
         raise ModelError(f"no purchase model could be fitted. {reasons or 'models = [] in [value]'}")
-    chosen = judged.choice.model if judged.choice and judged.choice.model in fits else next(iter(fits))
+    base = judged.choice.purchase_model() if judged.choice else next(iter(fits))
+    fit = fits.get(base) or next(iter(fits.values()))
+    lean = _lean(judged, known_at, fits, fit, frame, first, observation_end, time_unit)
     spend_fit, spend_note = fit_spend(frame)
     rng = np.random.default_rng([seed, 1])
-    uncertainty = estimate_uncertainty(fits[chosen], spend_fit, frame, settings=settings, rng=rng)
+    uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
     table, cost_notes = build_customers(
         frame,
-        fit=fits[chosen],
+        fit=fit,
         spend_fit=spend_fit,
+        lean=lean,
         settings=settings,
         time_unit=time_unit,
         observation_end=observation_end,
@@ -142,11 +148,12 @@ def value_customers(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),
         validation=judged.validation,
         model={
-            "chosen": chosen,
+            "chosen": lean.model,
+            "purchase_model": fit.model,
             "reason": judged.choice.reason if judged.choice else "; ".join(judged.notes),
             "time_unit": time_unit,
             "currency": currency,
-            "first_purchase": _first_day(frame).isoformat(),
+            "first_purchase": first.isoformat(),
             "observation_end": observation_end.isoformat(),
             "calibration_end": judged.calibration_end.isoformat() if judged.calibration_end else None,
             "horizon_months": settings.horizon_months,
@@ -162,7 +169,7 @@ def value_customers(
         calibration=judged.by_frequency,
         cohorts=retention_by_cohort(
             purchases,
-            fit=fits[chosen],
+            fit=fit,
             observation_end=observation_end,
             time_unit=time_unit,
             length=settings.retention_cohorts,
@@ -172,10 +179,38 @@ def value_customers(
             *judged.notes,
             *(f"{model} was left out: {reason}" for model, reason in failures.items()),
             *((spend_note,) if spend_note else ()),
+            *lean.notes,
             *uncertainty.notes,
             *cost_notes,
         ),
     )
+
+
+def _lean(
+    judged: Judgement,
+    purchases_at: Callable[[date], pl.LazyFrame],
+    fits: Mapping[str, PurchaseFit],
+    fit: PurchaseFit,
+    summary: pl.DataFrame,
+    first: date,
+    observation_end: date,
+    time_unit: str,
+) -> Lean:
+    """Follow the challenger or the blend where it was chosen, over a window as long as the one it won on."""
+    choice, end = judged.choice, judged.calibration_end
+    if choice is None or end is None or choice.model not in (CHALLENGER, BLEND):
+        return Lean(model=fit.model)
+    days = (observation_end - end).days
+    try:
+        boosted = forecast_by_boosting(purchases_at, first=first, origin=observation_end, days=days)
+    except TributaryError as error:
+        return Lean(model=fit.model, notes=(f"{choice.model} was chosen but could not be refitted: {error}",))
+    x, t_x, T = columns_of(summary, "frequency", "recency", "T")
+    horizon = np.array([days / DAYS_PER_UNIT[time_unit]])
+    expected = fit.predict_purchases(horizon, x, t_x, T)[0]
+    others = [f.predict_purchases(horizon, x, t_x, T)[0] for f in fits.values()]
+    forecast = boosted.predicted if choice.model == CHALLENGER else blend(others, boosted.predicted)
+    return Lean(model=choice.model, factor=tilt(forecast, expected))
 
 
 def describe_fits(fits: Mapping[str, PurchaseFit], summary: pl.DataFrame) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from clv.purchases import geometric
 from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import GeometricFamily, Levels
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import FloatArray, Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
 
 __all__ = [
@@ -240,6 +240,7 @@ def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: floa
     """Fit one member of the family in rescaled time, and report it in the user's."""
     data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
     unscored = kind(r=1.0, alpha=1.0, a=1.0, b=1.0, k=k, report=UNFITTED)
+    require_repeats(data, unscored.model)
     factor = 1.0 / float(data.T.max())
     scaled = data.rescale_time(factor)
     scout = scaled.sample(SCOUT_ROWS, rng=np.random.default_rng(0)) if scaled.size > 2 * SCOUT_ROWS else None

@@ -11,7 +11,7 @@ import polars as pl
 from clv.purchases import beta_binomial
 from clv.purchases.base import PurchaseFit
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import FloatArray, Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
 from histories.errors import DataError
 
@@ -132,6 +132,7 @@ class BgBb:
                 'customers have fractions of one, or more purchases than opportunities; set time_unit = "day" '
                 'with purchase_unit = "day", or leave the model out'
             )
+        require_repeats(data, "bg_bb")
         unfitted = BgBbFit(alpha=1.0, beta=1.0, gamma=1.0, delta=1.0, report=UNFITTED)
         best = maximize(
             unfitted.scorer(data),

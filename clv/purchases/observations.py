@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from histories.errors import DataError
+from histories.errors import ConvergenceError, DataError
 
-__all__ = ["FloatArray", "Observations"]
+__all__ = ["FloatArray", "Observations", "require_repeats"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,6 +99,21 @@ class Observations:
             recency=self.recency[chosen],
             T=self.T[chosen],
             weights=self.weights[chosen],
+        )
+
+
+def require_repeats(data: Observations, model: str) -> None:
+    """Refuse a company in which nobody bought twice: it says nothing of rates or dropout.
+
+    Raises
+    ------
+    ConvergenceError
+        When every frequency is 0.
+    """
+    if not data.frequency.any():
+        raise ConvergenceError(
+            f"{model}: none of {data.customers:.0f} customers bought again, so neither purchase rate nor dropout can be "
+            "estimated. Observe for longer, or set purchase_unit to a shorter unit."
         )
 
 

@@ -59,27 +59,33 @@ class Integral:
 
 
 def integrate(
-    alpha: float, beta: float, power_alpha: FloatArray, power_beta: float, low: FloatArray, high: FloatArray
+    alpha: FloatArray | float,
+    beta: FloatArray | float,
+    power_alpha: FloatArray,
+    power_beta: FloatArray | float,
+    low: FloatArray,
+    high: FloatArray,
 ) -> Integral:
     """log of the integral over u in (low, high) of (alpha + u)^-power_alpha (beta + u)^-power_beta.
 
     Returns the means, under the normalised integrand, of log(alpha + u), log(beta + u) and of the inverses of
-    alpha + u and beta + u as well.
+    alpha + u and beta + u as well. All arguments have shape (n,) or are numbers.
     """
-    least, gap = min(alpha, beta), abs(alpha - beta)
-    steep, flat = (power_alpha, power_beta) if alpha <= beta else (power_beta, power_alpha)
+    alpha_first = np.asarray(alpha) <= beta
+    least, gap = np.minimum(alpha, beta), np.abs(np.asarray(alpha) - beta)
+    steep = np.where(alpha_first, power_alpha, power_beta)
+    flat = np.where(alpha_first, power_beta, power_alpha)
     start = np.log(least + low)
-    # the integrand falls at least this fast in z = log(least + u), where alpha is the larger from its first slope on
-    rest = 0.0 if alpha <= beta else flat * (beta + low) / (alpha + low)
+    # how fast the integrand falls at least, in z = log(least + u); the second part counts where it only grows with z
+    rest = np.where(alpha_first, 0.0, flat * (least + low) / (least + low + gap))
     decay = np.maximum(steep - 1.0 + rest, 1e-12)
     width = np.minimum(np.log((least + high) / (least + low)), REACH / decay)
     z = start[:, None] + np.multiply.outer(width, 0.5 * (1.0 + POINTS))
     near = np.exp(z)
-    far = near + gap
+    far = near + _column(gap)
     log_far = np.log(far)
     first = (1.0 - steep) * start - flat * np.log(least + low + gap)
-    steep_, flat_ = (np.broadcast_to(np.asarray(v), start.shape)[:, None] for v in (steep, flat))
-    mass = np.exp((1.0 - steep_) * z - flat_ * log_far - first[:, None]) * WEIGHTS
+    mass = np.exp((1.0 - _column(steep)) * z - _column(flat) * log_far - first[:, None]) * WEIGHTS
     total = np.maximum(mass.sum(axis=1), 1e-300)
     mean_z, mean_far = (np.einsum("ij,ij->i", mass, a) / total for a in (z, log_far))
     mass /= near
@@ -88,42 +94,72 @@ def integrate(
     inverse_far = mass.sum(axis=1) / total
     with np.errstate(divide="ignore"):
         log = first + np.log(total) + np.log(0.5 * width)
-    if alpha <= beta:
-        return Integral(log, mean_z, mean_far, inverse_near, inverse_far)
-    return Integral(log, mean_far, mean_z, inverse_far, inverse_near)
+    return Integral(
+        log,
+        np.where(alpha_first, mean_z, mean_far),
+        np.where(alpha_first, mean_far, mean_z),
+        np.where(alpha_first, inverse_near, inverse_far),
+        np.where(alpha_first, inverse_far, inverse_near),
+    )
+
+
+def _column(values: FloatArray) -> FloatArray:
+    """One value per row as a column; a single number as it is."""
+    return values[:, None] if values.ndim else values
 
 
 def score(parameters: FloatArray, data: Observations, levels: Levels) -> tuple[float, FloatArray]:
     """Log-likelihood and its gradient in (r, alpha, s, beta)."""
     r, alpha, s, beta = map(float, parameters)
     total, w = float(levels.weights.sum()), levels.weights
-    value = float(w @ scipy.special.gammaln(r + levels.values))
-    value += total * (r * np.log(alpha) + s * np.log(beta) - scipy.special.gammaln(r))
-    gradient = np.array(
-        [
-            w @ scipy.special.digamma(r + levels.values) + total * (np.log(alpha) - scipy.special.digamma(r)),
-            total * r / alpha,
-            total * np.log(beta),
-            total * s / beta,
-        ]
-    )
+    value = float(w @ scipy.special.gammaln(r + levels.values)) - total * scipy.special.gammaln(r)
+    gradient = np.zeros(4)
+    gradient[0] = w @ scipy.special.digamma(r + levels.values) - total * scipy.special.digamma(r)
     for rows in blocks(data.size):
-        n = r + data.frequency[rows]
-        stay, leave, integral = _two_fates(r, alpha, s, beta, n, data.recency[rows], data.T[rows])
-        each = np.logaddexp(stay, leave)
-        gone = data.weights[rows] * np.exp(leave - each)
-        here = data.weights[rows] - gone
-        age_alpha, age_beta = alpha + data.T[rows], beta + data.T[rows]
+        each, slopes = score_rows(r, alpha, s, beta, data.frequency[rows], data.recency[rows], data.T[rows])
         value += float(data.weights[rows] @ each)
-        gradient[0] -= float(here @ np.log(age_alpha) + gone @ integral.log_alpha)
-        gradient[1] -= float(here @ (n / age_alpha) + gone @ (n * integral.inverse_alpha))
-        gradient[2] -= float(here @ np.log(age_beta) + gone @ integral.log_beta) - float(gone.sum()) / s
-        gradient[3] -= float(here @ (s / age_beta) + (s + 1.0) * (gone @ integral.inverse_beta))
+        gradient += slopes @ data.weights[rows]
     return value, gradient
 
 
+def score_rows(
+    r: float,
+    alpha: FloatArray | float,
+    s: float,
+    beta: FloatArray | float,
+    x: FloatArray,
+    t_x: FloatArray,
+    T: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Log-likelihood of each row and its gradient, without Gamma(r + x) / Gamma(r); shapes (n,) and (4, n).
+
+    alpha and beta may differ between rows; their derivatives are with respect to the row's own.
+    """
+    n = r + x
+    stay, leave, integral = _two_fates(r, alpha, s, beta, n, t_x, T)
+    each = np.logaddexp(stay, leave)
+    gone = np.exp(leave - each)
+    here = 1.0 - gone
+    log_alpha, log_beta = np.log(alpha), np.log(beta)
+    slopes = np.array(
+        [
+            log_alpha - here * np.log(alpha + T) - gone * integral.log_alpha,
+            r / alpha - n * (here / (alpha + T) + gone * integral.inverse_alpha),
+            log_beta - here * np.log(beta + T) - gone * (integral.log_beta - 1.0 / s),
+            s / beta - here * s / (beta + T) - (s + 1.0) * gone * integral.inverse_beta,
+        ]
+    )
+    return each + r * log_alpha + s * log_beta, slopes
+
+
 def _two_fates(
-    r: float, alpha: float, s: float, beta: float, n: FloatArray, t_x: FloatArray, T: FloatArray
+    r: float,
+    alpha: FloatArray | float,
+    s: float,
+    beta: FloatArray | float,
+    n: FloatArray,
+    t_x: FloatArray,
+    T: FloatArray,
 ) -> tuple[FloatArray, FloatArray, Integral]:
     """Logs of the two terms in brackets, alive and gone, and the integral behind the second."""
     integral = integrate(alpha, beta, n, s + 1.0, t_x, T)

@@ -12,7 +12,7 @@ from clv.purchases import pareto
 from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import Levels
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import FloatArray, Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
 
 __all__ = ["ParetoNbd", "ParetoNbdFit"]
@@ -122,6 +122,7 @@ class ParetoNbd:
         """
         data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
         unfitted = ParetoNbdFit(r=1.0, alpha=1.0, s=1.0, beta=1.0, report=UNFITTED)
+        require_repeats(data, unfitted.model)
         factor = 1.0 / float(data.T.max())
         scaled = data.rescale_time(factor)
         large = scaled.size > 2 * SCOUT_ROWS

@@ -86,7 +86,7 @@ def check_agreement(fit: PurchaseFit, data: Observations) -> Agreement:
     ModelError
         When they differ by more than 1e-6 of their size.
     """
-    ours = fit.scorer(data)(fit.vector())[0]
+    ours = float(fit.scorer(data)(fit.vector())[0])
     theirs = lifetimes_log_likelihood(fit, data)
     if theirs is None:
         return Agreement(
@@ -95,7 +95,7 @@ def check_agreement(fit: PurchaseFit, data: Observations) -> Agreement:
     if not np.isfinite(theirs):
         note = "lifetimes' likelihood is not finite on these customers"
         return Agreement(ours=ours, lifetimes=None, relative_difference=None, note=note)
-    difference = abs(ours - theirs) / max(abs(ours), 1e-300)
+    difference = abs(ours - theirs) / max(abs(ours), 1.0)
     if difference > AGREEMENT:
         raise ModelError(
             f"{fit.model}: log-likelihood {ours:.6f}, but lifetimes finds {theirs:.6f} at the same parameters "

@@ -43,7 +43,7 @@ class FitReport:
         """The report of a search, its likelihood already in original time units."""
         covariance = maximum.covariance
         return cls(
-            log_likelihood=log_likelihood,
+            log_likelihood=float(log_likelihood),
             customers=round(customers),
             covariance=None if covariance is None else tuple(tuple(map(float, row)) for row in covariance),
             at_bound=maximum.at_bound,
