@@ -10,16 +10,39 @@ from attribution.credits import (
     incremental_credits,
     unavailable_credits,
 )
+from attribution.descriptive import Descriptive
+from attribution.markov import MarkovFit, fit_markov
+from attribution.markov_order import OrderChoice, choose_order
+from attribution.outcomes import JourneySet, repeat_purchase_journeys
+from attribution.paths import EncodedPaths, encode_paths, merge_paths
+from attribution.rules import touch_credits
+from attribution.sessions import merge_sessions
 from attribution.settings import AttributionSettings
+from attribution.transitions import TransitionCounts, count_transitions, read_transitions
 
 __all__ = [
     "AttributionSettings",
     "Bounds",
     "Counts",
     "Credits",
+    "Descriptive",
+    "EncodedPaths",
+    "JourneySet",
+    "MarkovFit",
+    "OrderChoice",
+    "TransitionCounts",
+    "choose_order",
     "compare_credits",
     "concat_credits",
+    "count_transitions",
     "descriptive_credits",
+    "encode_paths",
+    "fit_markov",
     "incremental_credits",
+    "merge_paths",
+    "merge_sessions",
+    "read_transitions",
+    "repeat_purchase_journeys",
+    "touch_credits",
     "unavailable_credits",
 ]

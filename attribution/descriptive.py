@@ -72,12 +72,12 @@ def descriptive(
     touches
         Touches of the same journeys (see `rules.touch_credits`), for time decay, customers counted and
         credit per customer.
-    methods
-        Descriptive methods, by default those of the settings; "incremental" is passed over.
     outcome
         conversion, repeat_purchase, retention or spend. Lifetime value has no descriptive credit.
     groups
         Channel to channel group; a channel without an entry is its own.
+    methods
+        Descriptive methods, by default those of the settings; "incremental" is passed over.
     untouched
         Further outcomes without a touch that `paths` does not hold: their count, and worth in currency.
     segment

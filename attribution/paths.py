@@ -14,7 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution._kernels import tokenize
 from attribution.tables import PATHS_SCHEMA
 from histories.errors import DataError, SchemaError
 
@@ -113,6 +112,8 @@ def _counts(paths: pl.DataFrame) -> dict[str, Float]:
 
 def _encode_text(path: pl.Series) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
     """Names in order of appearance, codes and offsets of text paths."""
+    from attribution._kernels import tokenize  # a service that reads credits need not load the compiler
+
     array = path.rechunk().to_arrow()
     _, bounds, data = array.buffers()
     offsets = np.frombuffer(bounds, np.int64)[array.offset : array.offset + len(array) + 1]

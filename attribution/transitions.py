@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution._kernels import count_moves
 from attribution.paths import EncodedPaths
 from attribution.sums import sum_by
 from attribution.tables import TRANSITIONS_SCHEMA
@@ -123,6 +122,8 @@ def _digits(key: int, base: int) -> tuple[int, ...]:
 
 def _count_moves(state: Int, paths: EncodedPaths, size: int) -> sparse.csr_array:
     """Moves along each path, from (start) to its last state, as often as it was walked."""
+    from attribution._kernels import count_moves  # a service that reads credits need not load the compiler
+
     if size <= LARGEST_DENSE_COUNT:
         return sparse.csr_array(count_moves(state, paths.offsets, paths.journeys, size))
     before = np.empty_like(state)

@@ -76,7 +76,7 @@ def test_a_frame_of_another_form_is_refused() -> None:
         Credits(frame=made().frame.drop("roas"))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(names=channels, data=st.data())
 def test_any_credit_with_a_baseline_adds_up_and_so_do_its_groups(
     names: list[str], data: st.DataObject

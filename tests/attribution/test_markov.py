@@ -80,7 +80,7 @@ def plain_removal_effects(rows: list[Row], order: int) -> dict[str, tuple[float,
     }  # type: ignore[return-value]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(rows=rows_of_paths, order=st.sampled_from([1, 2, 3]))
 def test_removal_effects_equal_a_walk_of_the_chain(rows: list[Row], order: int) -> None:
     expected = plain_removal_effects(rows, order)
@@ -93,7 +93,7 @@ def test_removal_effects_equal_a_walk_of_the_chain(rows: list[Row], order: int) 
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows=rows_of_paths, order=st.sampled_from([1, 2, 3]), total=st.floats(0, 1e6))
 def test_credit_is_conserved_and_never_negative(rows: list[Row], order: int, total: float) -> None:
     found = fit(rows, order)
@@ -103,7 +103,7 @@ def test_credit_is_conserved_and_never_negative(rows: list[Row], order: int, tot
     assert all(-1e-12 <= effect <= 1 + 1e-12 for effect in found.removal_effects)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows=rows_of_paths, order=st.sampled_from([1, 2, 3]))
 def test_the_chain_converts_as_often_and_for_as_much_as_the_journeys(rows: list[Row], order: int) -> None:
     found = fit(rows, order)
@@ -112,7 +112,7 @@ def test_the_chain_converts_as_often_and_for_as_much_as_the_journeys(rows: list[
     assert found.value_rate == pytest.approx(sum(row[3] for row in rows if row[1]) / journeys)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rows=rows_of_paths, seed=st.integers(0, 99), order=st.sampled_from([1, 2]))
 def test_neither_order_of_rows_nor_names_of_channels_matter(rows: list[Row], seed: int, order: int) -> None:
     rename = {"a": "z", "b": "y", "c": "x", "d": "w"}

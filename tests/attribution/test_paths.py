@@ -50,7 +50,7 @@ def test_text_is_split_at_the_sign_and_trimmed(text: str, expected: list[str]) -
     assert as_lists(encode_paths(counted([text]))) == [expected]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(paths=journeys, spaces=st.integers(0, 2))
 def test_text_and_lists_give_the_same_codes(paths: list[list[str]], spaces: int) -> None:
     from_lists = encode_paths(counted(paths).cast({"path": pl.List(pl.String)}))
@@ -107,7 +107,7 @@ def test_membership_counts_the_touches_of_each_channel() -> None:
     assert as_lists(paths)[0] == ["b", "a", "b"]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.sampled_from(["a", "a > b", "b", ""]), st.integers(0, 5)), min_size=1),
     cut=st.integers(0, 20),

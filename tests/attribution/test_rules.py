@@ -104,7 +104,7 @@ def test_time_decay_survives_touches_of_long_ago() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(journeys=st.lists(paths, min_size=1, max_size=8), data=st.data())
 def test_every_rule_equals_its_plain_computation(
     rule: str, journeys: list[Path], data: st.DataObject
@@ -121,7 +121,7 @@ def test_every_rule_equals_its_plain_computation(
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(journeys=st.lists(paths, min_size=1, max_size=12), cut=st.integers(0, 12))
 def test_credit_is_conserved_and_adds_over_partitions_of_customers(
     rule: str, journeys: list[Path], cut: int

@@ -45,16 +45,19 @@ def by_permutations(v: NDArray[np.float64]) -> list[float]:
     return (credit / len(orders)).tolist()
 
 
+@settings(deadline=None)
 @given(v=games)
 def test_values_equal_the_average_over_all_orders(v: NDArray[np.float64]) -> None:
     assert shapley_values(v).tolist() == pytest.approx(by_permutations(v), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(v=games)
 def test_values_are_efficient(v: NDArray[np.float64]) -> None:
     assert shapley_values(v).sum() == pytest.approx(v[-1] - v[0], abs=1e-9)
 
 
+@settings(deadline=None)
 @given(v=games)
 def test_a_player_who_adds_nothing_gets_nothing(v: NDArray[np.float64]) -> None:
     with_null_player = np.concatenate([v, v])
@@ -62,6 +65,7 @@ def test_a_player_who_adds_nothing_gets_nothing(v: NDArray[np.float64]) -> None:
     assert shapley_values(with_null_player)[:-1] == pytest.approx(shapley_values(v), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(v=games.filter(lambda v: v.size >= 4))
 def test_players_who_add_the_same_get_the_same(v: NDArray[np.float64]) -> None:
     index = np.arange(v.size)
@@ -71,7 +75,7 @@ def test_players_who_add_the_same_get_the_same(v: NDArray[np.float64]) -> None:
     assert first == pytest.approx(second, abs=1e-9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(rows=rows_of_paths)
 def test_the_equal_split_is_the_shapley_value_of_outcomes_within_a_coalition(rows: Rows) -> None:
     paths = encoded(rows)
@@ -89,7 +93,7 @@ def test_the_equal_split_is_the_shapley_value_of_outcomes_within_a_coalition(row
     assert list(found.values()) == pytest.approx(by_permutations(v), abs=1e-9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(rows=rows_of_paths)
 def test_the_rate_game_counts_journeys_within_each_coalition(rows: Rows) -> None:
     paths = encoded(rows)
