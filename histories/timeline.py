@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from histories.errors import ConfigError
+from histories.errors import ConfigError, DataError
 
 __all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "STATUS", "UNTOUCHED", "JourneyWindow", "build_timeline"]
 
@@ -23,9 +23,6 @@ OPEN = "open"
 OUTSIDE = "outside"
 UNTOUCHED = "untouched"
 STATUS = pl.Enum([CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED])
-
-TIE_BREAKERS = 2048
-"""Touches of one instant are put in the order of their channels' names; so many names are told apart."""
 
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
@@ -108,44 +105,67 @@ def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
     """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
     from histories import _kernels  # numba takes a second to import
 
-    line = _sorted_keys(events)
-    key = line["key"].to_numpy()
-    at = key // TIE_BREAKERS
+    line = _sort_line(events)
+    at = line["at"].to_physical().to_numpy()
     status, end_row = _kernels.walk_back(
         line["customer"].to_numpy(),
         at,
-        key % TIE_BREAKERS == 0,
+        line["channel"].is_null().to_numpy(),
         round(window.lookback_days * DAY / INSTANT),
         _microseconds(window.observation_end + DAY),
     )
     kept = np.flatnonzero(status != _kernels.TOUCHED)
-    rows = line["row"].to_numpy()
-    amounts = events["amount"].gather(rows[end_row[kept]])
-    return events[rows[kept]].with_columns(
-        pl.Series("end", at[end_row[kept]]).cast(pl.Datetime("us")),
-        amounts.alias("amount"),
+    row, end = line["row"].to_numpy()[kept], end_row[kept]
+    gathered = events.drop("at", "channel", "amount")[row]
+    return gathered.with_columns(
+        line["at"].gather(kept),
+        line["channel"].gather(kept),
+        pl.Series("end", at[end]).cast(pl.Datetime("us")),
+        events["amount"].gather(line["row"].to_numpy()[end]).alias("amount"),
         pl.Series("status", status[kept]).cat.to(STATUS),
+    ).select(*events.columns, "end", "status")
+
+
+def _sort_line(events: pl.DataFrame) -> pl.DataFrame:
+    """Customer, time, channel and place of each event, by customer and time.
+
+    Of one instant a purchase (without channel) comes first, then the touches in the order of their channels'
+    names, so that the line does not depend on the order of the rows.
+    """
+    names = pl.concat([pl.Series([None], dtype=pl.String), events["channel"].unique().drop_nulls().sort()])
+    place = pl.col("channel").replace_strict(
+        names[1:], range(1, len(names)), default=0, return_dtype=pl.Int64
     )
-
-
-def _sorted_keys(events: pl.DataFrame) -> pl.DataFrame:
-    """Rows by customer, then time, then a purchase before touches, then the touches by channel."""
-    names = events["channel"].unique().drop_nulls().sort()
-    # 0 is a purchase; from 1 on the channels in the order of their names.
-    places = pl.Series(np.arange(len(names)) % (TIE_BREAKERS - 1) + 1, dtype=pl.Int64)
-    place = pl.col("channel").replace_strict(names, places, default=0, return_dtype=pl.Int64)
     customer = pl.col("customer_id")
     if events.schema["customer_id"] == pl.String:
         customer = customer.hash().reinterpret(signed=True)
-    return (
+    time = pl.col("at").to_physical()
+    start = events.select(time.min()).item() or 0
+    _refuse_overflow(events.select(time.max()).item() or 0, start, len(names))
+    line = (
         events.select(
             customer.alias("customer"),
-            (pl.col("at").to_physical() * TIE_BREAKERS + place).alias("key"),
+            ((time - start) * len(names) + place).alias("key"),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         )
         .sort("key")
         .sort("customer", maintain_order=True)
     )
+    key = pl.col("key")
+    return line.select(
+        "customer",
+        "row",
+        (key // len(names) + start).cast(pl.Datetime("us")).alias("at"),
+        names.gather(line["key"] % len(names)).alias("channel"),
+    )
+
+
+def _refuse_overflow(last: int, first: int, names: int) -> None:
+    if (last - first) * names >= 2**63:
+        raise DataError(
+            f"touchpoints have {names - 1} channels over {(last - first) / 3.15576e13:.0f} years, too many to "
+            "order. Channels should be few: put what tells campaigns apart into the column campaign."
+        )
 
 
 def _microseconds(day: date) -> int:
