@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import logging
 import sys
 from typing import Any, BinaryIO
 
 import orjson
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "JournalHandler"]
 
 
 class Journal:
@@ -25,3 +26,18 @@ class Journal:
         with contextlib.suppress(OSError, ValueError):
             stream.write(line + b"\n")
             stream.flush()
+
+
+class JournalHandler(logging.Handler):
+    """Turns what libraries log into the same kind of lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._journal = Journal()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, without the values of a traceback."""
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        self._journal.write(
+            "log", level=record.levelname, logger=record.name, message=record.getMessage(), kind=kind
+        )

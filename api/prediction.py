@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from api.bodies import PredictBody
 from experiments.bundle_columns import Array
+from experiments.bundle_reading import Bundle
 from histories.errors import BundleError
 
 if TYPE_CHECKING:
@@ -27,12 +27,15 @@ class Predictor:
     ----------
     fit, spend_fit
         Final fits of the chosen purchase model and of the spend model.
+    model
+        Name of the purchase model.
     horizon_months, discount_rate, gross_margin, time_unit
         As in the run: months, per year, share of revenue, day or week.
     """
 
     fit: PurchaseFit
     spend_fit: GammaGammaFit | None
+    model: str
     horizon_months: int
     discount_rate: float
     gross_margin: float
@@ -70,27 +73,32 @@ class Predictor:
         return columns, invalid
 
 
-def read_predictor(model: Mapping[str, Any]) -> Predictor | None:
-    """The predictor that a bundle's model describes; None when the run fitted no purchase model.
+def read_predictor(bundle: Bundle) -> Predictor | None:
+    """The predictor that a bundle describes; None when the run fitted no purchase model.
 
     Raises
     ------
     BundleError
         When it names a model that this version does not know, or lacks a figure.
     """
-    if not model.get("purchase_fit"):
+    model = bundle.model
+    if not model.get("purchase_model"):
         return None
     from clv.purchases.fits import fit_from_dict  # not before it is asked for: most workers never predict
     from clv.spend import GammaGammaFit
 
-    spend = model.get("spend_fit")
+    spend = model.get("spend")
+    configured = bundle.manifest.get("configuration", {}).get("value", {})
     try:
         return Predictor(
-            fit=fit_from_dict(model["purchase_fit"]),
+            fit=fit_from_dict(model["final"][model["purchase_model"]]),
             spend_fit=GammaGammaFit.from_dict(spend) if spend else None,
+            model=str(model["purchase_model"]),
             horizon_months=int(model["horizon_months"]),
             discount_rate=float(model["discount_rate"]),
-            gross_margin=float(model["gross_margin"]),
+            gross_margin=float(
+                model["gross_margin"] if "gross_margin" in model else configured["gross_margin"]
+            ),
             time_unit=str(model["time_unit"]),
         )
     except (KeyError, TypeError, ValueError) as error:

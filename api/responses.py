@@ -133,12 +133,13 @@ class Predictions(_Answer):
     """Values of customers from their purchase summaries."""
 
     model_version: str
+    model: str = Field(description="Purchase model.", examples=["bg_nbd"])
     horizon_months: int
     currency: str | None
     time_unit: str | None
     columns: dict[str, list[float | None]] = Field(
         description="probability_alive, churn_probability, expected_purchases, expected_spend, "
-        "discounted_purchases, customer_lifetime_value, days_to_next_purchase; null where impossible or unknown."
+        "discounted_purchases, customer_lifetime_value, days_to_next_purchase; null where impossible."
     )
     invalid: list[int] = Field(description="Positions, from 0, of summaries that no customer can have.")
 

@@ -107,7 +107,7 @@ class Served:
     @cached_property
     def predictor(self) -> Predictor | None:
         """The fitted model, for customers who are not stored; None when the run has none."""
-        return read_predictor(self.bundle.model)
+        return read_predictor(self.bundle)
 
     def score(self, customer_id: str, row: int) -> bytes:
         """One customer's answer as JSON."""

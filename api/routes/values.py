@@ -45,6 +45,7 @@ async def predict(request: Request, served: ServedDep) -> Response:
     columns, invalid = await asyncio.to_thread(predictor.predict, body)
     answer: dict[str, Any] = {
         "model_version": served.context["model_version"],
+        "model": predictor.model,
         "horizon_months": predictor.horizon(body),
         "currency": served.context["currency"],
         "time_unit": predictor.time_unit,

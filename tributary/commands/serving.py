@@ -1,0 +1,235 @@
+"""`tributary serve`, `key`, `forget` and `staffing`: the service and what belongs to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+
+from tributary.commands.output import echo_json, echo_table, json_option
+
+__all__ = ["forget", "key", "serve", "staffing"]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+keys_option = click.option(
+    "--keys", type=_FILE, default=Path("keys.json"), show_default=True, help="The keys' file."
+)
+runs_option = click.option(
+    "--runs", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder with the bundles."
+)
+
+
+@click.command()
+@runs_option
+@click.option("--bundle", type=_FOLDER, help="Serve this bundle instead of following runs/champion.")
+@click.option("--keys", type=_FILE, help="File of API keys; without it only this machine is served.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen at."
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
+@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute and key, in each worker.")
+@click.option(
+    "--access-log/--no-access-log", default=True, show_default=True, help="One JSON line per request."
+)
+def serve(
+    runs: Path,
+    bundle: Path | None,
+    keys: Path | None,
+    host: str,
+    port: int,
+    workers: int,
+    rate_limit: int | None,
+    access_log: bool,
+) -> None:
+    """Serve scores over HTTP; follows runs/champion without --bundle."""
+    from api.keys import load_keys
+    from api.server import run_server
+    from api.settings import Settings
+    from experiments.bundle_reading import load_bundle
+
+    settings = Settings(
+        runs=runs if bundle is None else None,
+        bundle=bundle,
+        keys=keys,
+        host=host,
+        port=port,
+        workers=workers,
+        rate_limit=rate_limit,
+        access_log=access_log,
+    )
+    if bundle is not None:
+        load_bundle(bundle)  # a bundle named by hand is refused at once, not waited for
+    if keys is not None:
+        load_keys(keys)
+    else:
+        click.echo("No --keys: only this machine is served, without keys.", err=True)
+    click.echo(
+        f"Serving {bundle or runs / 'champion'} at http://{host}:{port}, described at /docs.", err=True
+    )
+    run_server(settings)
+
+
+@click.group()
+def key() -> None:
+    """Make, replace, end and list API keys; running services notice within a second."""
+
+
+@key.command("create")
+@keys_option
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, help="read, batch, erase or admin; repeatable."
+)
+@click.option("--name", default="", help="Who uses it; appears in the audit trail.")
+@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute.")
+@click.option("--days", type=click.IntRange(1), help="Days until it expires.  [default: never]")
+@json_option
+def create(
+    keys: Path, scopes: tuple[str, ...], name: str, rate_limit: int | None, days: int | None, as_json: bool
+) -> None:
+    """Make a key; it is shown once and stored as a hash."""
+    from api.keys import create_key
+
+    expires_at = dt.datetime.now(dt.UTC) + dt.timedelta(days=days) if days else None
+    made, entry = create_key(keys, scopes=scopes, name=name, rate_limit=rate_limit, expires_at=expires_at)
+    _show_key(made, entry.to_dict(), as_json)
+
+
+@key.command("rotate")
+@keys_option
+@click.argument("key_id")
+@click.option(
+    "--overlap-hours", default=0.0, show_default=True, type=click.FloatRange(0), help="How long both work."
+)
+@json_option
+def rotate(keys: Path, key_id: str, overlap_hours: float, as_json: bool) -> None:
+    """Replace a key by a new one with the same scopes."""
+    from api.keys import rotate_key
+
+    made, entry = rotate_key(keys, key_id, overlap=dt.timedelta(hours=overlap_hours))
+    _show_key(made, entry.to_dict(), as_json)
+
+
+@key.command("revoke")
+@keys_option
+@click.argument("key_id")
+@json_option
+def revoke(keys: Path, key_id: str, as_json: bool) -> None:
+    """End a key now."""
+    from api.keys import revoke_key
+
+    entry = revoke_key(keys, key_id).to_dict()
+    if as_json:
+        echo_json(entry)
+    else:
+        click.echo(f"Key {key_id} no longer works.")
+
+
+@key.command("list")
+@keys_option
+@json_option
+def list_keys(keys: Path, as_json: bool) -> None:
+    """List the keys; not the keys themselves, which are stored nowhere."""
+    from api.keys import load_keys
+
+    entries = [entry.to_dict() for entry in load_keys(keys).values()]
+    if as_json:
+        echo_json(entries)
+    else:
+        echo_table(pl.DataFrame([entry | {"scopes": " ".join(entry["scopes"])} for entry in entries]))
+
+
+def _show_key(made: str, entry: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        echo_json({"key": made, **entry})
+        return
+    click.echo(made)
+    click.echo(f"Shown once. Id {entry['key_id']}, scopes {', '.join(entry['scopes'])}.", err=True)
+
+
+@click.command()
+@click.argument("customer")
+@runs_option
+@click.option("--mlruns", type=_FOLDER, default=Path("mlruns"), show_default=True, help="MLflow's folder.")
+@json_option
+def forget(customer: str, runs: Path, mlruns: Path, as_json: bool) -> None:
+    """Erase a customer: hidden at once, then every bundle is rewritten without the rows."""
+    import os
+
+    from experiments.rewriting import forget_customer
+    from histories.identity import KEY_VARIABLE, pseudonym
+
+    id_key = os.environ.get(KEY_VARIABLE, "").encode()
+    stored = pseudonym(customer, id_key) if id_key else customer
+    also = [mlruns] if mlruns.is_dir() else []
+    rewritten = forget_customer(runs, stored, who=getpass.getuser(), also=also)
+    if as_json:
+        echo_json({"rewritten": [{"bundle": found.bundle, "rows": found.rows} for found in rewritten]})
+    else:
+        rows = sum(sum(found.rows.values()) for found in rewritten)
+        click.echo(f"Erased: {rows} rows in {len(rewritten)} bundles. The input tables are yours to clean.")
+
+
+@click.command()
+@click.option("--contacts", type=float, help="Contacts that arrive in the interval.")
+@click.option("--interval-minutes", default=30.0, show_default=True, help="Length of the interval.")
+@click.option("--handling-seconds", default=180.0, show_default=True, help="Mean work per contact.")
+@click.option("--target-share", default=0.8, show_default=True, help="Share to be answered in time.")
+@click.option("--target-seconds", default=20.0, show_default=True, help="In time means within this.")
+@click.option("--shrinkage", default=0.3, show_default=True, help="Share of paid time away from contacts.")
+@click.option("--concurrency", default=1.0, show_default=True, help="Contacts one agent handles at once.")
+@click.option("--patience-seconds", type=float, help="Mean patience: Erlang A instead of Erlang C.")
+@click.option(
+    "--table", type=_FILE, help="CSV with a row per interval: contacts, and any option as a column."
+)
+@json_option
+def staffing(contacts: float | None, table: Path | None, as_json: bool, **choices: Any) -> None:
+    """Say how many agents an interval needs (Erlang C; Erlang A with a patience)."""
+    from care.staffing import Demand, plan_staffing
+    from histories.errors import ConfigError
+
+    if (contacts is None) == (table is None):
+        raise ConfigError("Give --contacts for one interval, or --table for many.")
+    if table is None:
+        rows = [plan_staffing(Demand(contacts=contacts or 0.0, **choices)).to_dict()]
+    else:
+        rows = [_planned(row, choices) for row in _intervals(table, choices)]
+    if as_json:
+        echo_json(rows[0] if table is None else rows)
+    else:
+        echo_table(pl.DataFrame(rows))
+
+
+def _intervals(table: Path, choices: dict[str, Any]) -> list[dict[str, Any]]:
+    from histories.errors import ConfigError, SchemaError
+
+    try:
+        frame = pl.read_csv(table, infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ConfigError(
+            f"{table}: cannot be read as CSV. Name a table with a column `contacts`."
+        ) from error
+    if "contacts" not in frame.columns:
+        raise SchemaError(f"{table}: no column `contacts`; found {', '.join(frame.columns)}.")
+    wrong = [
+        name
+        for name in ("contacts", *choices)
+        if name in frame.columns and not frame[name].dtype.is_numeric()
+    ]
+    if wrong:
+        raise SchemaError(f"{table}: the column `{wrong[0]}` must hold numbers.")
+    return frame.to_dicts()
+
+
+def _planned(row: dict[str, Any], choices: dict[str, Any]) -> dict[str, Any]:
+    """One interval's plan, its own columns before the answer's."""
+    from care.staffing import Demand, plan_staffing
+
+    given = {name: row[name] for name in choices if row.get(name) is not None}
+    return row | plan_staffing(Demand(contacts=row["contacts"], **{**choices, **given})).to_dict()
