@@ -163,8 +163,8 @@ def _sort_line(events: pl.DataFrame) -> pl.DataFrame:
 def _refuse_overflow(last: int, first: int, names: int) -> None:
     if (last - first) * names >= 2**63:
         raise DataError(
-            f"touchpoints have {names - 1} channels over {(last - first) / 3.15576e13:.0f} years, too many to "
-            "order. Channels should be few: put what tells campaigns apart into the column campaign."
+            f"touchpoints have {names - 1} channels over {(last - first) / 3.15576e13:.0f} years, too "
+            "many to order. Channels should be few: put what tells campaigns apart into the column campaign."
         )
 
 
