@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from attribution.incremental._kernels import customer_parts
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
@@ -119,7 +120,7 @@ def panel_credit(
         prediction = model.predict(part, s, rng=rng)
         value = np.zeros(part.n_customers) if residual_value is None else residual_value[rows]
         sums += _sums_of(model, part, s, prediction, residual_value=value, gross_margin=gross_margin)
-        expected += prediction.expected_survivors, prediction.expected_spend
+        expected += _expected_survivors(model, part, s, prediction), prediction.expected_spend
     return PanelCredit(
         channels=panel.channels,
         retention=_outcome(sums[0]),
@@ -128,6 +129,18 @@ def panel_credit(
         expected_survivors=float(expected[0]),
         expected_spend=float(expected[1]),
     )
+
+
+def _expected_survivors(
+    model: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], prediction: PanelPrediction
+) -> float:
+    """Customers less the sum of hazards over the rows at risk; a right model meets the observed count."""
+    if prediction.hazard_offset is None or not panel.contractual:
+        return prediction.expected_survivors
+    push = (stocks @ model.beta).astype(np.float32)
+    at_risk = panel.at_risk
+    leaving = sum(float(expit(layer + push)[at_risk].sum()) for layer in prediction.hazard_offset)
+    return panel.n_customers - leaving / len(prediction.hazard_offset)
 
 
 def _sums_of(

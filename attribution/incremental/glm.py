@@ -67,6 +67,22 @@ class GlmFit:
     """Shape (K,); the first is the constant."""
     log_likelihood: float
     """At the optimum, up to a constant."""
+    bread: Float
+    """Inverse information, shape (K, K)."""
+
+    def influence(
+        self, X: NDArray[np.floating], y: Float, family: Family, clusters: NDArray[np.int64], n: int
+    ) -> NDArray[np.float32]:
+        """How much each of n clusters of rows moved the coefficients, shape (n, K).
+
+        Adding sum_i (w_i - 1) influence_i to the coefficients is one Newton step towards those of data whose
+        clusters weigh w_i (Efron & Tibshirani 1993, chapter 22).
+        """
+        residual = y - family.mean(X @ self.coefficients)
+        scores = np.zeros((n, X.shape[1]))
+        for k in range(X.shape[1]):
+            scores[:, k] = np.bincount(clusters, weights=residual * X[:, k], minlength=n)
+        return np.asarray(scores @ self.bread, dtype=np.float32)
 
 
 def fit_glm(
@@ -134,7 +150,7 @@ def _newton(X: NDArray[np.floating], y: Float, family: Family, w: Float, start: 
         gain = trial_value - value
         beta, eta, value = trial, trial_eta, trial_value
         if gain <= TOLERANCE * (1.0 + abs(value)):
-            return GlmFit(coefficients=beta, log_likelihood=value)
+            return GlmFit(coefficients=beta, log_likelihood=value, bread=linalg.inv(information))
     raise ConvergenceError(
         f"{family.name}: no optimum in {MAX_STEPS} steps on {len(y)} rows and {X.shape[1]} columns. "
         "Leave out a confounder that repeats another, or one that hardly varies."

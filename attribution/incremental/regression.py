@@ -9,7 +9,7 @@ or spending. Their place is as first credit of spend, as one end of the range, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,23 +43,33 @@ class PanelRegression:
         start: FittedPanelModel | None = None,
         rng: np.random.Generator,
     ) -> PanelRegressionFit:
-        """Estimate both regressions on the rows at risk (see `PanelEstimator.fit`)."""
+        """Estimate both regressions on the rows at risk (see `PanelEstimator.fit`).
+
+        Reweighted customers with a fit to start from take one step of the customers' influence.
+        """
         del rng  # nothing here is random
-        warm = start if isinstance(start, PanelRegressionFit) else None
-        design = build_design(panel, self.design) if warm is None else warm.design
+        if weights is not None and isinstance(start, PanelRegressionFit) and start.influence is not None:
+            return start.reweighted(weights)
+        design = build_design(panel, self.design)
         rows = panel.at_risk
         X = np.concatenate([design.rows(panel)[rows], stocks[rows]], axis=1)
         w = None if weights is None else np.broadcast_to(weights[:, None], rows.shape)[rows]
-        leaving = None
+        customers = np.nonzero(rows)[0]
+        n, influence, leaving = panel.n_customers, [], None
         if self.hazard and panel.contractual:
-            begin = None if warm is None else warm.leaving
             left = panel.leaves[rows].astype(np.float64)
-            leaving = fit_glm(X, left, LOGIT, weights=w, start=begin).coefficients
+            found = fit_glm(X, left, LOGIT, weights=w)
+            leaving = found.coefficients
+            influence.append(found.influence(X, left, LOGIT, customers, n))
         spend = np.maximum(panel.spend[rows], 0.0).astype(np.float64)
-        begin = None if warm is None else warm.spending
-        spending = fit_glm(X, spend, POISSON, weights=w, start=begin).coefficients
+        found = fit_glm(X, spend, POISSON, weights=w)
+        influence.append(found.influence(X, spend, POISSON, customers, n))
         return PanelRegressionFit(
-            design=design, leaving=leaving, spending=spending, n_channels=panel.n_channels
+            design=design,
+            leaving=leaving,
+            spending=found.coefficients,
+            n_channels=panel.n_channels,
+            influence=tuple(influence),
         )
 
 
@@ -74,6 +84,15 @@ class PanelRegressionFit:
     """Of log spend, shape (1 + K + C,)."""
     n_channels: int
     problems: tuple[str, ...] = ()
+    influence: tuple[NDArray[np.float32], ...] | None = None
+    """How much each customer moved the coefficients, of leaving (where modelled) then spend, (N, 1 + K +
+    C)."""
+
+    def reweighted(self, weights: Float) -> PanelRegressionFit:
+        """The fit after one step towards customers who weigh so much, shape (N,)."""
+        steps = [(weights - 1.0) @ moved for moved in self.influence or ()]
+        leaving = None if self.leaving is None else self.leaving + steps[0]
+        return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
 
     @property
     def beta(self) -> Float:
@@ -92,21 +111,17 @@ class PanelRegressionFit:
         del rng
         rows = self.design.rows(panel)
         mean = np.exp(rows @ self.spending[: -self.n_channels] + stocks @ self.gamma)
-        at_risk = panel.at_risk
-        offset, expected = None, float("nan")
+        offset = None
         if self.leaving is not None:
-            offset = rows @ self.leaving[: -self.n_channels]
-            odds = np.exp(offset + stocks @ self.beta)
-            expected = panel.n_customers - float((odds / (1.0 + odds))[at_risk].sum())
-            offset = offset[None].astype(np.float32)
+            offset = (rows @ self.leaving[: -self.n_channels])[None].astype(np.float32)
         there = np.zeros(panel.n_customers)
         if panel.exit is not None:
             there = (panel.exit >= panel.n_periods).astype(np.float64)
         return PanelPrediction(
             hazard_offset=offset,
             survival=there,
-            expected_spend=float(mean[at_risk].sum()),
-            expected_survivors=expected,
+            expected_spend=float(mean[panel.at_risk].sum()),
+            expected_survivors=float("nan"),
         )
 
 

@@ -44,8 +44,8 @@ class PanelPrediction:
     """Sum of the model's own expectation of spend over the rows, in currency: a check against the observed
     sum."""
     expected_survivors: float
-    """The model's own expectation of the customers still there: customers less the sum of hazards over
-    the rows at risk, averaged over draws (contractual), else the sum of q_i. NaN without a hazard."""
+    """The model's own expectation of the customers still there, NaN without a hazard; of contractual
+    customers it is computed from the hazards instead."""
 
 
 class FittedPanelModel(Protocol):
