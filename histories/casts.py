@@ -51,7 +51,7 @@ def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
     if dtype in {pl.String, pl.Null} or isinstance(dtype, (pl.Categorical, pl.Enum)):
         return True
     if kind in {Kind.ID, Kind.TEXT}:
-        return dtype.is_integer() or (kind is Kind.TEXT and (dtype.is_numeric() or dtype == pl.Boolean))
+        return dtype.is_numeric() or (kind is Kind.TEXT and dtype == pl.Boolean)
     if kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}:
         return dtype.is_numeric()
     if kind is Kind.BOOLEAN:
@@ -69,7 +69,12 @@ def text_value(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def cast_column(column: pl.Expr, dtype: pl.DataType, kind: Kind, options: CastOptions) -> pl.Expr:
-    """The column in our type, null where a value cannot be read."""
+    """The column in our type, null where a value cannot be read.
+
+    An id that some program has turned into a decimal number (17.0) is the whole number again.
+    """
+    if kind is Kind.ID and dtype.is_float():
+        return pl.when(column == column.round()).then(column).cast(pl.Int64).cast(pl.String)
     if kind in {Kind.ID, Kind.TEXT}:
         return text_value(column, dtype)
     if kind in {Kind.TIMESTAMP, Kind.DATE}:

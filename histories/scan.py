@@ -23,8 +23,8 @@ from histories.sources import TableSource
 
 __all__ = ["FILE", "ROW", "Scanned", "package_file", "reading", "scan_source"]
 
-ROW = "source_row"
-FILE = "source_file"
+ROW = "source row"
+FILE = "source file"
 PACKAGE = "package:"
 NOT_IN_TEXT = "\x01"
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
@@ -33,7 +33,7 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A source, opened: its columns beside `source_row` (from 1, through all files) and `source_file`."""
+    """A source, opened: its columns beside the row (from 1, through all files) and the file of each."""
 
     frame: pl.LazyFrame
     schema: pl.Schema
@@ -41,6 +41,7 @@ class Scanned:
     is_text: bool
     files: tuple[Path, ...]
     size: int
+    is_packed: bool
     sha256: str
 
     @property
@@ -79,6 +80,7 @@ def scan_source(source: TableSource, *, table: str, base_dir: Path) -> Scanned:
         is_text=kind == "csv",
         files=tuple(data),
         size=sum(file.stat().st_size for file in data),
+        is_packed=kind != "csv" or any(file.suffix.lower() in {".gz", ".zst"} for file in data),
         sha256=_digest(data),
     )
 
@@ -294,6 +296,7 @@ def _scan_database(source: TableSource, table: str) -> Scanned:
         is_text=False,
         files=(),
         size=int(frame.estimated_size()),
+        is_packed=False,
         sha256=hashlib.sha256(query.encode()).hexdigest(),
     )
 

@@ -19,10 +19,12 @@ from histories.sources import TableSource
 
 __all__ = ["RULE", "Staged", "stage_table"]
 
-RULE = "rule"
+RULE = "broken rule"
 DATE_ONLY = "date_only"
 SHARE_OF_MEMORY = 8
-"""A source is held in memory when it is smaller than this part of the memory allowed."""
+"""A table is held in memory when it is smaller than this part of the memory allowed."""
+PACKED = 4
+"""How much larger a compressed or columnar file is in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,8 @@ def _date_only(dtype: pl.DataType, options: CastOptions) -> pl.Expr:
 
 def _hold(frame: pl.LazyFrame, name: str, scanned: Scanned, work_dir: Path, memory: int) -> pl.LazyFrame:
     with reading(scanned.place):
-        if scanned.size < memory // SHARE_OF_MEMORY:
+        size = scanned.size * (PACKED if scanned.is_packed else 1)
+        if size < memory // SHARE_OF_MEMORY:
             return frame.collect().lazy()
         if scanned.is_text:
             file = work_dir / f"{name}.parquet"

@@ -14,8 +14,11 @@ from histories.staging import RULE, Staged, first_value
 
 __all__ = ["conclude"]
 
+OUTCOME = "what happens"
+NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}
+"""Columns of the rejected rows; inside, names with a blank stay clear of the source's own."""
+
 ROWS_SHOWN = 3
-OUTCOME = "outcome"
 
 
 def conclude(
@@ -112,19 +115,14 @@ def _rejected_rows(staged: Staged, broken: pl.DataFrame, key: bytes | None) -> p
     verdicts = broken.with_columns(
         pl.col(RULE).replace_strict(outcomes, default="rejected", return_dtype=pl.String).alias(OUTCOME)
     )
-    found = staged.scanned.frame.rename({name: f"{name} (found)" for name in _clashes(staged)})
-    rows = found.join(verdicts.lazy(), on=ROW, how="inner").sort(ROW).collect()
-    names = [name for name in rows.columns if name not in {RULE, OUTCOME, FILE, ROW}]
-    rows = rows.select(RULE, OUTCOME, FILE, ROW, *names)
+    rows = staged.scanned.frame.join(verdicts.lazy(), on=ROW, how="inner").sort(ROW).collect()
+    rows = rows.select(*NAMES, pl.exclude(*NAMES))
     rows = _rows_within_files(rows, staged)
     if key is not None:
         hidden = [staged.found[name] for name in staged.table.customers if name in staged.found]
         rows = rows.with_columns(pseudonyms(name, key) for name in hidden)
-    return rows
-
-
-def _clashes(staged: Staged) -> list[str]:
-    return [name for name in staged.scanned.columns if name in {RULE, OUTCOME}]
+    taken = {name: f"{name} (found)" for name in rows.columns if name in NAMES.values()}
+    return rows.rename(taken).rename(NAMES)
 
 
 def _rows_within_files(rows: pl.DataFrame, staged: Staged) -> pl.DataFrame:

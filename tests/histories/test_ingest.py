@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import Inputs, cdnow_path, pseudonym
+from histories import ConfigError, DataError, Inputs, cdnow_path, pseudonym
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]
@@ -211,6 +211,51 @@ def test_rows_read_are_the_sum_of_valid_rejected_and_set_aside(read: Read, write
         "zero amount",
         "infinite amount",
     ]
+
+
+@pytest.mark.parametrize(("ids", "valid"), [([17.0, None, 18.0], 2), ([17.0, 17.5, 18.0], 2)])
+def test_ids_that_became_decimals_are_whole_numbers_again(
+    read: Read, tmp_path: Path, ids: list[float | None], valid: int
+) -> None:
+    days = [date(2026, 1, 1)] * 3
+    pl.DataFrame({"customer_id": ids, "timestamp": days, "amount": [1.0] * 3}).write_parquet(
+        tmp_path / "o.parquet"
+    )
+    table = read(transactions="o.parquet", max_rejected_share=0.5).tables["transactions"]
+    assert table.rows_valid == valid
+    assert table.valid.collect()["customer_id"].to_list() == [17, 18]
+
+
+def test_dates_as_whole_numbers_are_read_by_their_format(read: Read, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"customer_id": [1], "timestamp": [20260131], "amount": [1.0]})
+    frame.write_parquet(tmp_path / "orders.parquet")
+    source = {"path": "orders.parquet", "timestamp_format": "%Y%m%d"}
+    assert read(transactions=source)["transactions"].collect()["timestamp"].to_list() == [
+        datetime(2026, 1, 31)
+    ]
+
+
+def test_a_source_may_have_columns_named_like_ours_for_rejected_rows(read: Read, write_csv: Write) -> None:
+    write_csv("customers.csv", "customer_id,rule,source_row", "1,a,b", "1,c,d")
+    table = read(customers="customers.csv", max_rejected_share=0.5).tables["customers"]
+    assert table.valid.collect().rows() == [(1, "a", "b")]
+    assert table.rejected.select("rule", "source_row", "rule (found)", "source_row (found)").rows() == [
+        ("repeated customer_id", 2, "c", "d")
+    ]
+
+
+def test_an_optional_table_without_rows_is_noted(read: Read, write_csv: Write) -> None:
+    write_csv("interventions.csv", "name,date")
+    table = read(interventions="interventions.csv").tables["interventions"]
+    assert table.rows_read == 0
+    assert table.notes == ("interventions.csv: interventions has columns and no rows.",)
+
+
+def test_a_file_that_a_package_ships(read: Read) -> None:
+    with pytest.raises(ConfigError, match="the package no_such_package is not installed"):
+        read(transactions="package:no_such_package/a.csv")
+    with pytest.raises(DataError, match=r'ships no file "datasets/nothing\.txt"'):
+        read(transactions="package:lifetimes/datasets/nothing.txt")
 
 
 def test_the_digest_is_that_of_the_file(read: Read, write_csv: Write) -> None:
