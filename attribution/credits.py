@@ -113,13 +113,16 @@ def descriptive_credits(
     counts: Counts | None = None,
     group_counts: Counts | None = None,
     costs: Mapping[str, float] | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
+    group_bounds: Mapping[str, Bounds] | None = None,
+    interval_level: float | None = None,
     reason: str = DESCRIPTIVE_REASON,
 ) -> Credits:
     """Credit by channel, in units of the outcome, that hands out all of it where there was a touch.
 
     `untouched` is the part of the outcome whose journeys held no touch. `groups` maps channels to groups; a
     channel without an entry is its own. `costs` are in currency by channel; `roas`, credit per cost, is made
-    for spend only.
+    for spend only. `bounds` is keyed by channel, `(untouched)` or `(total)`, `group_bounds` by group.
 
     >>> made = descriptive_credits({"forum": 3.0, "chat": 1.0}, outcome="conversion", method="last",
     ...                            untouched=1.0, total=5.0, groups={"forum": "social"})
@@ -130,7 +133,13 @@ def descriptive_credits(
         outcome=outcome, method=method, kind="descriptive", groups=groups, segment=segment, period=period
     )
     evidence = Evidence(
-        counts=counts or Counts(), group_counts=group_counts or Counts(), costs=costs or {}, reason=reason
+        counts=counts or Counts(),
+        group_counts=group_counts or Counts(),
+        costs=costs or {},
+        bounds=bounds or {},
+        group_bounds=group_bounds or {},
+        interval_level=interval_level,
+        reason=reason,
     )
     return Credits(frame=credit_rows(subject, credit, remainder=untouched, total=total, evidence=evidence))
 

@@ -25,6 +25,7 @@ from attribution.journey_counts import count_by_channel, count_by_group
 from attribution.markov import fit_markov
 from attribution.methods import Chain, Journeys, credit_by, fit_chains, read_journeys, why_unavailable
 from attribution.paths import path_table
+from attribution.sampling import sample_bounds
 from attribution.settings import DESCRIPTIVE_METHODS, OUTCOMES, AttributionSettings
 from attribution.tables import CUSTOMER_CREDITS_SCHEMA, PATHS_SCHEMA
 from attribution.transitions import read_transitions, transition_table
@@ -213,10 +214,17 @@ def _credits(
         if reason is not None:
             tables.append(_unavailable(paths.channels, method, reason, subject))
             continue
+        credit = credit_by(method, journeys, chains)
+        sampled = sample_bounds(
+            method, journeys, credit, groups=subject.groups, chains=chains, untouched=worth
+        )
         tables.append(
             descriptive_credits(
-                credit_by(method, journeys, chains),
+                credit,
                 method=method,
+                bounds=sampled.of_channels,
+                group_bounds=sampled.of_groups,
+                interval_level=journeys.settings.interval,
                 untouched=worth,
                 total=journeys.touched + worth,
                 counts=counts,

@@ -76,18 +76,18 @@ def read_journeys(
     )
 
 
-def fit_chains(journeys: Journeys, methods: Sequence[str]) -> dict[str, Chain]:
-    """The chain of each Markov method; none when no journey has a touch."""
+def fit_chains(journeys: Journeys, methods: Sequence[str], *, order: int | None = None) -> dict[str, Chain]:
+    """The chain of each Markov method, all of `order` if given; none when no journey has a touch."""
     if not journeys.paths.codes.size:
         return {}
     usual = journeys.settings.markov_order
     orders = {"markov": None if usual == "holdout" else int(usual), "markov_2": 2, "markov_3": 3}
     chains = {}
     for method in (name for name in methods if name in orders):
-        order = orders[method]
-        if order is None:
-            order = choose_order(journeys.paths, rng=np.random.default_rng(HOLDOUT_SEED)).order
-        counts = count_transitions(journeys.paths, order=order)
+        remembered = order or orders[method]
+        if remembered is None:
+            remembered = choose_order(journeys.paths, rng=np.random.default_rng(HOLDOUT_SEED)).order
+        counts = count_transitions(journeys.paths, order=remembered)
         chains[method] = Chain(counts=counts, fit=fit_markov(counts))
     return chains
 
