@@ -48,8 +48,8 @@ def sample_bounds(
 ) -> SampledBounds:
     """Intervals of `credit` by `method` at the level of the settings.
 
-    `untouched` is the outcome without a touch; where the paths do not hold all of it, neither it nor the total
-    has an interval.
+    `untouched` is the outcome without a touch; where the paths do not hold all of it, neither it nor the
+    total has an interval.
     """
     members = group_members(list(credit), groups)
     if method in RULES:
