@@ -123,13 +123,21 @@ def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str
         "care": _filled("care", [_KPI]),
         "roi": _filled("roi", [{"scenario": "base", "period": "(all)", "cost": 100.0, "roi": 0.4}]),
         "validation": _filled(
-            "validation", [{"origin": dt.date(2025, 9, 30), "model": "bg_nbd", "metric": "mae", "value": 0.7, "n": n}]
+            "validation",
+            [{"origin": dt.date(2025, 9, 30), "model": "bg_nbd", "metric": "mae", "value": 0.7, "n": n}],
         ),
     }  # fmt: skip
 
 
 def write_sample(
-    path: Path, *, n: int = 50, text: bool = False, seed: int = 1, version: str | None = None, **changes: Any
+    path: Path,
+    *,
+    n: int = 50,
+    text: bool = False,
+    seed: int = 1,
+    version: str | None = None,
+    tables: dict[str, pl.DataFrame] | None = None,
+    **changes: Any,
 ) -> Path:
     """Write a bundle of `n` customers; `version` names its model."""
     manifest = {
@@ -143,7 +151,7 @@ def write_sample(
     files = {"report.html": b"<!doctype html><title>Report</title>", "report.json": b'{"headline": "up"}'}
     return write_bundle(
         path,
-        tables=sample_tables(n, text=text, seed=seed),
+        tables=sample_tables(n, text=text, seed=seed) | (tables or {}),
         manifest=manifest,
         model={"chosen": None},
         files=files,

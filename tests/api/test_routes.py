@@ -1,0 +1,205 @@
+"""Every route's answers, against the types that describe them and the table they come from."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import polars as pl
+import pytest
+
+from api import responses
+from experiments.bundle import load_bundle
+from tests.sample_bundle import sample_customers
+
+PAGES = [
+    ("/v1/customers/7/value", responses.CustomerScore),
+    ("/v1/customers?limit=3&sort=-total_value", responses.CustomerPage),
+    ("/v1/customers/1/touchpoints", responses.Touchpoints),
+    ("/v1/customers/2/touchpoints", responses.Touchpoints),
+    ("/v1/attribution?outcome=spend&method=linear", responses.Attribution),
+    ("/v1/effects", responses.Effects),
+    ("/v1/care/kpis?channel=chat", responses.CareKpis),
+    ("/v1/roi", responses.Returns),
+    ("/v1/model", responses.ModelCard),
+    ("/health/live", responses.Health),
+    ("/health/ready", responses.Health),
+]
+
+
+@pytest.mark.parametrize(("path", "kind"), PAGES, ids=[path for path, _ in PAGES])
+def test_an_answer_has_the_form_that_its_documentation_promises(
+    service: httpx.Client, path: str, kind: type[responses._Answer]
+) -> None:
+    answer = service.get(path)
+    assert answer.status_code == 200
+    kind.model_validate_json(answer.content)
+    assert answer.headers["x-model-version"] == "sample"
+    assert answer.headers["x-request-id"]
+
+
+def test_one_score_is_the_customers_row(service: httpx.Client) -> None:
+    row = sample_customers().filter(pl.col("customer_id") == 7).to_dicts()[0]
+    answer = service.get("/v1/customers/7/value").json()
+    expected = {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
+    assert {name: answer[name] for name in row} == {**expected, "customer_id": "7"}
+    assert answer["as_of"] == "2025-12-31"
+    assert (answer["currency"], answer["time_unit"], answer["interval_level"]) == ("GBP", "week", 0.9)
+
+
+@pytest.mark.parametrize(
+    "customer_id", ["07", "+7", " 7", "7.0", "٧", "1_0", "99999", "9" * 40, "-1", "x", "7\u0000"]
+)
+def test_an_integer_id_matches_its_canonical_decimal_alone(service: httpx.Client, customer_id: str) -> None:
+    answer = service.get(f"/v1/customers/{quote(customer_id)}/value")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "/docs#unknown-customer"
+
+
+def test_a_batch_keeps_the_order_and_names_unknown_positions(service: httpx.Client) -> None:
+    ids = ["23", "no", "7", "7", "0"]
+    answer = service.post("/v1/customers/values", json={"ids": ids}).json()
+    responses.Batch.model_validate(answer)
+    assert answer["unknown"] == [1, 4]
+    assert answer["columns"]["customer_id"] == ["23", "7", "7"]
+    ones = [service.get(f"/v1/customers/{i}/value").json() for i in ("23", "7", "7")]
+    for name, values in answer["columns"].items():
+        assert values == [one[name] for one in ones], name
+
+
+def test_a_batch_answers_the_fields_asked_for_alone(service: httpx.Client) -> None:
+    answer = service.post(
+        "/v1/customers/values", json={"ids": ["1"], "fields": ["decile", "customer_id", "decile"]}
+    )
+    assert list(answer.json()["columns"]) == ["customer_id", "decile"]
+
+
+def test_arrow_and_json_say_the_same(service: httpx.Client) -> None:
+    body = {"ids": [str(i) for i in range(60)]}
+    columns = service.post("/v1/customers/values", json=body).json()["columns"]
+    arrow = service.post(
+        "/v1/customers/values", json=body, headers={"accept": "application/vnd.apache.arrow.stream"}
+    )
+    frame = pl.read_ipc_stream(io.BytesIO(arrow.content))
+    assert arrow.headers["x-unknown-count"] == "10"
+    for name, dtype in frame.schema.items():
+        plain = frame[name].cast(pl.String).to_list() if dtype == pl.Date else frame[name].to_list()
+        assert plain == columns[name], name
+
+
+def test_pages_of_a_listing_cover_every_customer_once_in_order(service: httpx.Client) -> None:
+    seen: list[dict[str, float]] = []
+    cursor = None
+    while True:
+        query = {"limit": 7, "sort": "-customer_lifetime_value", "min_frequency": 1} | (
+            {"cursor": cursor} if cursor else {}
+        )
+        page = service.get("/v1/customers", params=query).json()
+        seen += page["customers"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    expected = (
+        sample_customers().filter(pl.col("frequency") >= 1).sort("customer_lifetime_value", descending=True)
+    )
+    assert [int(row["customer_id"]) for row in seen] == expected["customer_id"].to_list()
+
+
+def test_customers_without_a_value_come_last_in_either_direction(tmp_path: Path) -> None:
+    from api.cursors import Listing, page_of
+    from api.store import Store
+    from tests.sample_bundle import write_sample
+
+    frame = sample_customers(9).with_columns(
+        total_value=pl.when(pl.col("customer_id") <= 3).then(None).otherwise(pl.col("total_value"))
+    )
+    store = Store(load_bundle(write_sample(tmp_path / "b", tables={"customers": frame})))
+    for descending in (False, True):
+        rows, following = page_of(store, Listing(sort="total_value", descending=descending), start=0, limit=9)
+        assert following is None
+        assert sorted(store.customer_id(row) for row in rows[-3:]) == ["1", "2", "3"]
+
+
+def test_a_cursor_of_another_question_is_refused(service: httpx.Client) -> None:
+    cursor = service.get("/v1/customers?limit=2").json()["next"]
+    answer = service.get("/v1/customers", params={"limit": 2, "cursor": cursor, "sort": "-total_value"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#stale-cursor")
+    assert service.get("/v1/customers?cursor=nonsense").status_code == 422
+
+
+def test_touchpoints_come_in_order_and_by_page(service: httpx.Client) -> None:
+    whole = service.get("/v1/customers/1/touchpoints").json()
+    assert [row["channel"] for row in whole["touchpoints"]] == ["newsletter", "forum", "chat"]
+    first = service.get("/v1/customers/1/touchpoints?limit=2").json()
+    rest = service.get(f"/v1/customers/1/touchpoints?limit=2&after={first['next']}").json()
+    assert first["touchpoints"] + rest["touchpoints"] == whole["touchpoints"]
+    assert rest["next"] is None
+
+
+def test_filters_narrow_the_small_tables(service: httpx.Client) -> None:
+    rows = service.get("/v1/attribution?outcome=spend&method=incremental").json()["rows"]
+    assert [row["channel"] for row in rows] == ["chat", "(baseline)", "(total)"]
+    assert service.get("/v1/attribution?outcome=retention").json()["rows"] == []
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("*/*", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("text/html;q=0.2, application/json", "application/json"),
+    ],
+)
+def test_the_report_comes_in_the_form_that_is_accepted(
+    service: httpx.Client, accept: str, media_type: str
+) -> None:
+    answer = service.get("/v1/reports/latest", headers={"accept": accept})
+    assert answer.headers["content-type"] == media_type
+    assert answer.headers["vary"] == "accept"
+
+
+def test_a_report_that_was_not_made_or_is_not_accepted_is_refused(service: httpx.Client) -> None:
+    assert service.get("/v1/reports/latest", headers={"accept": "application/pdf"}).status_code == 404
+    assert service.get("/v1/reports/latest", headers={"accept": "image/png"}).status_code == 406
+
+
+def test_an_unchanged_answer_costs_no_body(service: httpx.Client) -> None:
+    first = service.get("/v1/customers/7/value")
+    again = service.get(
+        "/v1/customers/7/value", headers={"if-none-match": f'"other", {first.headers["etag"]}'}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert (
+        service.get("/v1/customers/777/value", headers={"if-none-match": first.headers["etag"]}).status_code
+        == 404
+    )
+
+
+def test_staffing_answers_the_textbook_case(service: httpx.Client) -> None:
+    plan = service.post("/v1/staffing", json={"contacts": 100}).json()
+    responses.Staffing.model_validate(plan)
+    assert (plan["agents"], plan["scheduled"]) == (14, 20)
+
+
+def test_a_run_without_a_purchase_model_predicts_nothing(service: httpx.Client) -> None:
+    answer = service.post("/v1/values/predict", json={"frequency": [1], "recency": [1], "T": [2]})
+    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#no-purchase-model")
+
+
+def test_the_documentation_needs_no_network_and_names_every_route(service: httpx.Client) -> None:
+    page = service.get("/docs").text
+    assert "//" not in page.replace(str(service.base_url).rstrip("/"), "").replace("<!doctype", "")
+    paths = service.get("/openapi.json").json()["paths"]
+    assert all(path in page for path in paths)
+    assert 'id="unknown-customer"' in page
+
+
+def test_metrics_tell_latency_version_and_age(service: httpx.Client) -> None:
+    service.get("/v1/customers/7/value")
+    text = service.get("/metrics").text
+    assert 'route="/v1/customers/{customer_id}/value",status="200"' in text
+    assert 'tributary_store_info{model_version="sample"} 1.0' in text
+    assert "tributary_scores_as_of_timestamp_seconds 1.7671" in text

@@ -1,0 +1,53 @@
+"""A service that really runs, for the tests: uvicorn on a free port of this machine, in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from api import Settings, create_app
+from api.server import server_options
+from experiments.bundle import load_bundle
+
+
+@contextlib.contextmanager
+def running(
+    settings: Settings | None = None, *, bundle: Path | None = None, app: Any = None
+) -> Iterator[httpx.Client]:
+    """Serve until the block ends; gives a client of it."""
+    settings = settings or Settings(access_log=False)
+    app = app or create_app(settings, load_bundle(bundle) if bundle is not None else None)
+    options = {**server_options(settings), "port": 0, "log_config": None, "timeout_graceful_shutdown": 5}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the service did not start")
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            client.app = app  # type: ignore[attr-defined]
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def eventually(condition: Any, *, seconds: float = 20.0) -> bool:
+    """Whether a condition becomes true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
