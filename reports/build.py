@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import orjson
 
 from reports.context import ReportContext
 from reports.headline import build_tiles, headline
 from reports.html import render_html
+from reports.pdf import render_pdf
 from reports.sections.coverage import coverage_section
 from reports.sections.credit import credit_section
 from reports.sections.evidence import evidence_section
+from reports.sections.segments import segment_section
 from reports.sections.value import value_section
 from reports.sources import ReportSources
 
@@ -23,6 +27,7 @@ def build_context(sources: ReportSources) -> ReportContext:
         credit_section(sources),
         value_section(sources),
         evidence_section(sources),
+        segment_section(sources),
         coverage_section(sources),
     )
     return ReportContext(
@@ -44,5 +49,8 @@ def render_json(context: ReportContext) -> bytes:
 
 
 def render_report(context: ReportContext) -> dict[str, bytes]:
-    """Every rendering that needs no extra, by file name."""
-    return {"report.html": render_html(context).encode(), "report.json": render_json(context)}
+    """Every rendering by file name; PDF only where the extra `pdf` is installed."""
+    files = {"report.html": render_html(context).encode(), "report.json": render_json(context)}
+    if importlib.util.find_spec("typst") is not None:
+        files["report.pdf"] = render_pdf(context)
+    return files

@@ -7,7 +7,7 @@ import math
 import polars as pl
 
 from reports.context import Tile
-from reports.sections.credit import incremental_total
+from reports.sections.credit import OUTCOME_NAMES, incremental_total
 from reports.sections.evidence import headline_effect
 from reports.sections.value import total_value
 from reports.sources import ReportSources
@@ -36,6 +36,9 @@ def headline(sources: ReportSources) -> str:
     if spend is not None:
         return f"These data do not support a figure for what conversations added: {spend['reason']}."
     value = total_value(sources)
+    credits = sources.table("credits")
+    if value is None and not credits.is_empty():
+        return _presence(credits)
     if value is not None:
         return (
             f"{count(value['customers'], 'customer')} will bring "
@@ -52,6 +55,26 @@ def _anyway(spend: dict[str, float | bool | str | None] | None) -> str:
     if spend is None or not spend["total"]:
         return "the rest"
     return percent(float(spend["baseline"] or 0) / float(spend["total"]), digits=0)
+
+
+def _presence(credits: pl.DataFrame) -> str:
+    """What descriptive credit alone can say: how much of the outcome was touched at all."""
+    rows = credits.filter(
+        (pl.col("segment") == "(all)")
+        & pl.col("level").is_in(["channel", "total"])
+        & pl.col("credit").is_not_null()
+    )
+    if rows.is_empty():
+        return "These data support no credit of any channel."
+    first = rows.filter((pl.col("outcome") == rows["outcome"][0]) & (pl.col("method") == rows["method"][0]))
+    by_level = {
+        level: float(first.filter(pl.col("level") == level)["credit"].sum()) for level in ("channel", "total")
+    }
+    share = percent(by_level["channel"] / by_level["total"], digits=0) if by_level["total"] else "none"
+    noun = OUTCOME_NAMES.get(str(first["outcome"][0]), "outcomes")
+    return (
+        f"Channels were there before {share} of all {noun}; what they added is not estimated from these data."
+    )
 
 
 def _effect_sentence(effects: pl.DataFrame) -> str:

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import polars as pl
 
-from attribution.credits import concat_credits
+from attribution.credits import ALL, concat_credits
 from attribution.descriptive import Descriptive, descriptive, descriptive_from_transitions
 from attribution.outcomes import repeat_purchase_journeys
 from attribution.rules import touch_credits
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import incremental_part
-from histories.errors import DataError
+from histories.errors import ConfigError, DataError, nearest
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
 from histories.money import to_currency
 from histories.retention import (
@@ -57,8 +57,9 @@ class CreditPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Walks:
-    """Journeys towards one outcome: their counted paths and their touches."""
+    """Journeys towards one outcome, their counted paths and their touches."""
 
+    journeys: pl.LazyFrame
     paths: pl.DataFrame
     touches: pl.LazyFrame
 
@@ -111,11 +112,11 @@ def _from_journeys(
     window["unique_channels"] = settings.unique_channels
     journeys = build_journeys(*frames, **window).collect().lazy()
     touches = journey_touches(*frames, **window, keep=[TOUCH]).collect().lazy()
-    bought = _Walks(paths=count_paths(journeys).collect(), touches=touches)
+    bought = _Walks(journeys=journeys, paths=count_paths(journeys).collect(), touches=touches)
     walks: dict[str, Callable[[], _Walks]] = {
         "conversion": lambda: bought,
         "spend": lambda: bought,
-        "repeat_purchase": lambda: _repeat_purchases(config, histories),
+        "repeat_purchase": lambda: _repeat_purchases(config, histories, window),
         "retention": lambda: _retention(config, histories, window),
     }
     costs = _costs(histories)
@@ -124,9 +125,12 @@ def _from_journeys(
         if outcome not in walks:
             continue
         try:
-            made.append(_descriptive(config, outcome, walks[outcome](), costs))
+            walked = walks[outcome]()
         except DataError as error:
             left_out[f"{outcome}, descriptive"] = str(error)
+            continue
+        made.append(_descriptive(config, outcome, walked, costs))
+        made += _by_segment(config, histories, outcome, walked)
     added = incremental_part(config, histories, residual_value, costs)
     tables = _stack(made)
     tables["credits"] = pl.concat(
@@ -145,12 +149,40 @@ def _from_journeys(
     )
 
 
+def _by_segment(config: RunConfig, histories: Histories, outcome: str, walks: _Walks) -> list[Descriptive]:
+    """Descriptive credit of each value of each segment column; customers without a value are one segment."""
+    made = []
+    for column in config.attribution.segments:
+        if histories.customers is None or column not in histories.customers.columns:
+            known = histories.customers.columns if histories.customers is not None else []
+            raise ConfigError(
+                f'attribution.segments: customers have no column "{column}"; {nearest(column, known)}'
+            )
+        labels = histories.customers.select(
+            "customer_id", label=pl.col(column).cast(pl.String).fill_null("unknown")
+        )
+        for label in labels["label"].unique().sort():
+            chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
+            journeys = walks.journeys.join(chosen, on="customer_id", how="semi")
+            touches = walks.touches.join(chosen, on="customer_id", how="semi")
+            part = _Walks(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
+            if not part.paths.is_empty():
+                made.append(_descriptive(config, outcome, part, None, segment=f"{column}: {label}"))
+    return made
+
+
 def _descriptive(
-    config: RunConfig, outcome: str, walks: _Walks, costs: Mapping[str, float] | None
+    config: RunConfig,
+    outcome: str,
+    walks: _Walks,
+    costs: Mapping[str, float] | None,
+    *,
+    segment: str = ALL,
 ) -> Descriptive:
     return descriptive(
         walks.paths,
         walks.touches,
+        segment=segment,
         methods=config.attribution.methods,
         outcome=outcome,
         groups=_groups(config),
@@ -159,16 +191,19 @@ def _descriptive(
     )
 
 
-def _repeat_purchases(config: RunConfig, histories: Histories) -> _Walks:
+def _repeat_purchases(config: RunConfig, histories: Histories, window: Mapping[str, Any]) -> _Walks:
     assert histories.touchpoints is not None
     assert histories.purchases is not None
     walks = repeat_purchase_journeys(
         histories.touchpoints.lazy(),
         histories.purchases.lazy(),
         window_days=config.attribution.repeat_window_days,
-        observation_end=histories.inputs.observation_end,
+        **{key: value for key, value in window.items() if key != "lookback_days"},
     )
-    return _Walks(paths=count_paths(walks.journeys).collect(), touches=walks.touches)
+    journeys = walks.journeys.collect().lazy()
+    return _Walks(
+        journeys=journeys, paths=count_paths(journeys).collect(), touches=walks.touches.collect().lazy()
+    )
 
 
 def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any]) -> _Walks:
@@ -188,8 +223,9 @@ def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any
     chosen = {key: value for key, value in window.items() if key != "lookback_days"}
     about: dict[str, Any] = {"period": period, **chosen}
     touchpoints = histories.touchpoints.lazy()
-    journeys = build_retention_journeys(touchpoints, periods, **about)
+    journeys = build_retention_journeys(touchpoints, periods, **about).collect().lazy()
     return _Walks(
+        journeys=journeys,
         paths=count_paths(journeys).collect(),
         touches=retention_touches(touchpoints, periods, **about).collect().lazy(),
     )
