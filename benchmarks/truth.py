@@ -142,10 +142,8 @@ def table(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col(name).fill_nan(None).mean() for name in ("error", "level", "excess", "signs", "covered")
     ]
     ranges = [pl.col(name).mean() for name in ("range_channels", "range_total", "seconds")]
-    spread = [
-        pl.col("level").fill_nan(None).min().alias("lowest"),
-        pl.col("level").fill_nan(None).max().alias("highest"),
-    ]
+    levels = pl.col("level").fill_nan(None)
+    spread = [levels.min().alias("lowest"), levels.max().alias("highest")]
     return (
         frame.group_by("scenario", "method", "outcome", "customers", maintain_order=True)
         .agg(pl.len().alias("seeds"), *measured, *spread, *ranges, pl.col("supported").mean())

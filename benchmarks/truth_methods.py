@@ -1,8 +1,7 @@
-"""What the truth benchmark puts beside each other: our estimators, simple ones, and the path methods of
-peers.
+"""What the truth benchmark puts beside each other: our estimators, simple ones, and the path methods of peers.
 
-Each method is a function from a simulated panel to the credits it would report. Only the oracle sees what
-is hidden.
+Each method is a function from a simulated panel to the credits it would report. Only the oracle sees what is
+hidden.
 """
 
 from __future__ import annotations
@@ -57,8 +56,7 @@ def ours(company: SimulatedPanel) -> Mapping[str, Found]:
 
 
 def oracle(company: SimulatedPanel) -> Mapping[str, Found]:
-    """Regressions that see what is hidden, satisfaction or the month of leaving: the floor of sampling
-    error."""
+    """Regressions that see satisfaction or the month of leaving: the floor of sampling error."""
     panel = company.panel
     if not panel.contractual:
         panel = _with_exits(company)

@@ -39,8 +39,8 @@ def coalition_sums(
             now[0, t] = odds[i, t]
             now[1, t] = mean[i, t]
             for c in range(channels):
-                up[0, c, t] = np.exp(hazard_effect[i, t, c])
-                up[1, c, t] = np.exp(spend_effect[i, t, c])
+                up[0, c, t] = np.exp(np.float64(hazard_effect[i, t, c]))
+                up[1, c, t] = np.exp(np.float64(spend_effect[i, t, c]))
                 down[0, c, t] = 1.0 / up[0, c, t]
                 down[1, c, t] = 1.0 / up[1, c, t]
         mask = 0
