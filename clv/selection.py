@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from clv.challenger import BLEND, CHALLENGER, blend, forecast_by_boosting
+from clv.dependence import SpendTrend, estimate_trend
 from clv.evaluate import Forecast, compare_deviance, poisson_deviance
 from clv.purchases.fits import PurchaseFit, fit_purchases
 from clv.purchases.observations import FloatArray
@@ -112,16 +113,27 @@ def _fit_one(model: str, summary: pl.DataFrame, penalizer: float, engine: str) -
     return fit_purchases(model, summary, penalizer=penalizer)
 
 
-def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, str | None]:
-    """Fit the spend model; when the population mean is infinite, once more with a limit on q."""
+def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, SpendTrend | None, tuple[str, ...]]:
+    """Fit the spend model, corrected for frequency where that matters, and say what had to be done.
+
+    When the population mean is infinite the fit is repeated with a limit on q.
+    """
+    trend = estimate_trend(summary)
+    slope, notes = 0.0, []
+    if trend is not None and trend.matters:
+        slope = trend.slope
+        notes.append(
+            f"spend depends on frequency: frequent buyers spend {trend.difference:+.0%} a purchase; corrected for"
+        )
     try:
-        return GammaGamma().fit(summary), None
+        return GammaGamma(trend=slope).fit(summary), trend, tuple(notes)
     except (ModelError, DataError) as error:
         first = str(error)
     try:
-        return GammaGamma(smallest_q=1.5).fit(summary), f"spend fitted with q >= 1.5: {first}"
+        fit = GammaGamma(trend=slope, smallest_q=1.5).fit(summary)
     except (ModelError, DataError):
-        return None, f"no spend model: {first}"
+        return None, trend, (*notes, f"no spend model: {first}")
+    return fit, trend, (*notes, f"spend fitted with q >= 1.5: {first}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +178,7 @@ def forecast_window(
     if frame.is_empty():
         return Round(summary=frame, fits={}, forecasts=(), failures={})
     fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
-    spend_fit, _ = fit_spend(frame)
+    spend_fit = fit_spend(frame)[0]
     x, t_x, T, m = columns_of(frame, "frequency", "recency", "T", "monetary_value")
     actual, revenue = columns_of(frame, "holdout_purchases", "holdout_revenue")
     days = (window.until - window.origin).days

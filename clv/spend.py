@@ -44,6 +44,8 @@ class GammaGammaFit:
         Shapes, without unit.
     v
         Scale, in currency.
+    trend
+        Exponent b of mean spend on 1 + frequency, where spend depends on it (see `clv.dependence`); else 0.
     report
         Likelihood, sample size and covariance of the fit.
     """
@@ -53,6 +55,7 @@ class GammaGammaFit:
     p: float
     q: float
     v: float
+    trend: float = 0.0
     report: FitReport
 
     @property
@@ -74,8 +77,7 @@ class GammaGammaFit:
 
         `monetary_value` may be NaN where `x` is 0; the answer there is the mean of the population.
         """
-        known = np.where((x > 0) & np.isfinite(monetary_value), monetary_value, 0.0)
-        return self.p * (self.v + x * known) / (self.p * x + self.q - 1.0)
+        return self.p * self.scale(x, monetary_value) / (self.p * x + self.q - 1.0)
 
     def simulate_sum(self, count: FloatArray, x: FloatArray, *, rng: np.random.Generator) -> FloatArray:
         """Draw the sum of `count` further purchases, in units of v + x m (the customer's own scale), shape (n,)."""
@@ -84,17 +86,27 @@ class GammaGammaFit:
 
     def scale(self, x: FloatArray, monetary_value: FloatArray) -> FloatArray:
         """The customer's own scale v + x m of `simulate_sum`, in currency, shape (n,)."""
-        return self.v + np.where(x > 0, x * np.nan_to_num(monetary_value), 0.0)
+        known = np.where(x > 0, np.nan_to_num(monetary_value), 0.0)
+        if self.trend == 0.0:
+            return self.v + x * known
+        lift = (1.0 + x) ** self.trend
+        return np.asarray(self.v * lift + x * known, dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         parameters = {"p": self.p, "q": self.q, "v": self.v}
-        return {"model": "gamma_gamma", "parameters": parameters, "report": self.report.to_dict()}
+        return {
+            "model": "gamma_gamma",
+            "parameters": parameters,
+            "trend": self.trend,
+            "report": self.report.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Undo `to_dict`."""
-        return cls(**fields["parameters"], report=FitReport.from_dict(fields["report"]))
+        trend = float(fields.get("trend", 0.0))
+        return cls(**fields["parameters"], trend=trend, report=FitReport.from_dict(fields["report"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +120,13 @@ class GammaGamma:
     smallest_q
         Lower limit of q. At q <= 1 the mean of the population is infinite, so the fit is refused unless a limit
         above 1 is set.
+    trend
+        Exponent of mean spend on 1 + frequency, taken off before the fit; from `clv.dependence.estimate_trend`.
     """
 
     penalizer: float = 0.0
     smallest_q: float = LOWER[1]
+    trend: float = 0.0
 
     def fit(self, summary: pl.DataFrame) -> GammaGammaFit:
         """Estimate p, q, v by maximum likelihood on the customers with a repeat purchase of positive mean value.
@@ -123,7 +138,7 @@ class GammaGamma:
         ConvergenceError
             When q comes out at 1 or below, or no maximum is found; the message names the remedy.
         """
-        amounts = Amounts.from_summary(summary)
+        amounts = Amounts.from_summary(summary, trend=self.trend)
         scout = amounts.sample(SCOUT_ROWS) if amounts.frequency.size > 2 * SCOUT_ROWS else None
         mean = float(amounts.weights @ amounts.mean) / amounts.customers
         subject = f"gamma-gamma on {amounts.customers:.0f} customers"
@@ -139,19 +154,22 @@ class GammaGamma:
             sample_customers=0.0 if scout is None else scout.customers,
             penalizer=self.penalizer,
         )
-        return _checked(best, amounts.customers, subject)
+        return _checked(best, amounts, self.trend, subject)
 
 
-def _checked(best: Maximum, customers: float, subject: str) -> GammaGammaFit:
+def _checked(best: Maximum, amounts: Amounts, trend: float, subject: str) -> GammaGammaFit:
     """A fit whose population mean exists, or a refusal."""
     p, q, v = map(float, best.parameters)
     if q <= 1.0:
         raise ConvergenceError(
-            f"{subject}: q = {q:.3g}, and at q <= 1 the mean spend of the population is infinite. A few very large "
-            "amounts do this: set outliers aside, or fit with smallest_q = 1.5 (as lifetimes' q_constraint, away from 1)."
+            f"{subject}: q = {q:.3g}, and at q <= 1 the mean spend of the population is infinite. A few very "
+            "large amounts do this: set outliers aside, or fit with smallest_q = 1.5 (like lifetimes' "
+            "q_constraint, but away from 1)."
         )
-    report = FitReport.from_maximum(best, log_likelihood=best.log_likelihood, customers=customers)
-    return GammaGammaFit(p=p, q=q, v=v, report=report)
+    # the density of the amounts themselves, also where a trend was taken off them
+    log_likelihood = best.log_likelihood - trend * float(amounts.weights @ np.log1p(amounts.frequency))
+    report = FitReport.from_maximum(best, log_likelihood=log_likelihood, customers=amounts.customers)
+    return GammaGammaFit(p=p, q=q, v=v, trend=trend, report=report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +190,8 @@ class Amounts:
     weights: FloatArray
 
     @classmethod
-    def from_summary(cls, summary: pl.DataFrame) -> Amounts:
-        """Customers with a repeat purchase of positive mean value."""
+    def from_summary(cls, summary: pl.DataFrame, *, trend: float = 0.0) -> Amounts:
+        """Customers with a repeat purchase of positive mean value, divided by (1 + frequency)^trend."""
         kept = summary.filter((pl.col("frequency") > 0) & (pl.col("monetary_value") > 0))
         if kept.height < 2:
             raise DataError(
@@ -182,6 +200,7 @@ class Amounts:
             )
         x, m = (kept[name].cast(pl.Float64).to_numpy() for name in ("frequency", "monetary_value"))
         w = kept["weights"].cast(pl.Float64).to_numpy() if "weights" in kept.columns else np.ones_like(x)
+        m = m / (1.0 + x) ** trend if trend else m
         return cls(frequency=x, mean=m, log_mean=np.log(m), weights=w)
 
     @property

@@ -117,7 +117,7 @@ def spend_posterior(
     fit: GammaGammaFit, summary: pl.DataFrame, *, prior: str, draws: int, rng: np.random.Generator
 ) -> Posterior:
     """Posterior of the spend model; raises `ConvergenceError` when the gate fails."""
-    amounts = Amounts.from_summary(summary)
+    amounts = Amounts.from_summary(summary, trend=fit.trend)
     mean = float(amounts.weights @ amounts.mean) / amounts.customers
     return sample_posterior(
         amounts.scorer(),

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clv.accounting import acquisition_table
+from clv.accounting import acquisition_table, historic_margin
 from clv.challenger import BLEND, CHALLENGER, blend, forecast_by_boosting, tilt
 from clv.cohorts import retention_by_cohort
 from clv.customers import Lean, build_customers
+from clv.describe import describe_fits, describe_spend, fit_covariates
 from clv.judgement import Judgement, judge_models
+from clv.newcomers import first_amounts, value_newcomers
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import Observations
-from clv.purchases.reference import check_agreement
 from clv.selection import columns_of, fit_models, fit_spend
 from clv.settings import ValueSettings
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
 from clv.uncertainty import estimate_uncertainty
-from clv.value import CUSTOMERS_SCHEMA
+from clv.value import CUSTOMERS_SCHEMA, Horizon
 from histories.errors import DataError, ModelError, TributaryError
 
 __all__ = ["CustomerValues", "value_customers"]
@@ -48,6 +48,8 @@ class CustomerValues:
         Activity by cohort and month, observed and expected.
     acquisition
         LTV:CAC and payback by acquisition channel and cohort; empty without acquisition costs.
+    newcomers
+        What a customer won now is worth, by acquisition channel.
     warnings
         What a reader should know, in sentences.
     """
@@ -59,6 +61,7 @@ class CustomerValues:
     calibration: pl.DataFrame
     cohorts: pl.DataFrame
     acquisition: pl.DataFrame
+    newcomers: pl.DataFrame
     warnings: tuple[str, ...]
 
 
@@ -128,7 +131,8 @@ def value_customers(
     base = judged.choice.purchase_model() if judged.choice else next(iter(fits))
     fit = fits.get(base) or next(iter(fits.values()))
     lean = _lean(judged, known_at, fits, fit, frame, first, observation_end, time_unit)
-    spend_fit, spend_note = fit_spend(frame)
+    spend_fit, trend, spend_notes = fit_spend(frame)
+    covariates, covariate_notes = fit_covariates(frame, customers, settings, fits)
     rng = np.random.default_rng([seed, 1])
     uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
     table, cost_notes = build_customers(
@@ -161,7 +165,8 @@ def value_customers(
             "interval": settings.interval,
             "calibration": describe_fits(judged.fits, judged.summary),
             "final": describe_fits(fits, frame),
-            "spend": None if spend_fit is None else spend_fit.to_dict(),
+            "spend": describe_spend(spend_fit, trend, frame),
+            "covariates": covariates,
             "posterior": uncertainty.account,
             "failed": failures,
         },
@@ -175,10 +180,21 @@ def value_customers(
             length=settings.retention_cohorts,
         ),
         acquisition=acquisition_table(table),
+        newcomers=value_newcomers(
+            table,
+            fit=fit,
+            spend_fit=spend_fit,
+            horizon=Horizon(
+                months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
+            ),
+            gross_margin=historic_margin(frame, gross_margin=settings.gross_margin)[1],
+            first_amounts=first_amounts(purchases, observation_end=observation_end),
+        ),
         warnings=(
             *judged.notes,
             *(f"{model} was left out: {reason}" for model, reason in failures.items()),
-            *((spend_note,) if spend_note else ()),
+            *spend_notes,
+            *covariate_notes,
             *lean.notes,
             *uncertainty.notes,
             *cost_notes,
@@ -211,23 +227,6 @@ def _lean(
     others = [f.predict_purchases(horizon, x, t_x, T)[0] for f in fits.values()]
     forecast = boosted.predicted if choice.model == CHALLENGER else blend(others, boosted.predicted)
     return Lean(model=choice.model, factor=tilt(forecast, expected))
-
-
-def describe_fits(fits: Mapping[str, PurchaseFit], summary: pl.DataFrame) -> dict[str, Any]:
-    """Each fit as plain values, with lifetimes' own log-likelihood at the same parameters beside ours."""
-    if not fits:
-        return {}
-    data = Observations.from_summary(summary)
-    entries = {}
-    for model, fit in fits.items():
-        agreement = check_agreement(fit, data)
-        entries[model] = fit.to_dict() | {
-            "log_likelihood": fit.report.log_likelihood,
-            "lifetimes_log_likelihood": agreement.lifetimes,
-            "relative_difference": agreement.relative_difference,
-            "lifetimes_note": agreement.note,
-        }
-    return entries
 
 
 def _first_day(summary: pl.DataFrame) -> date:

@@ -27,6 +27,7 @@ from clv.purchases.beta_geometric import BgNbd, BgNbdFit
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
+from clv.purchases.report import FitReport
 from histories.errors import ConfigError, DataError
 
 __all__ = ["CovariateFit", "Covariates", "Design", "build_design"]
@@ -211,7 +212,12 @@ class Covariates:
         )
         shift = float(data.weights @ data.frequency) * np.log(1.0 / float(T.max()))
         gain = best.log_likelihood + shift - plain.report.log_likelihood
-        report = replace(plain.report, log_likelihood=best.log_likelihood + shift)
+        core = None if best.covariance is None else best.covariance[:4, :4]
+        report = FitReport.from_maximum(
+            replace(best, covariance=core),
+            log_likelihood=best.log_likelihood + shift,
+            customers=data.customers,
+        )
         coefficients = np.log(best.parameters[4:])
         errors = np.full(2 * k, np.nan) if best.covariance is None else np.sqrt(np.diag(best.covariance)[4:])
         base = replace(plain.with_vector(best.parameters[:4] / times), report=report)

@@ -25,6 +25,7 @@ from histories.errors import ConfigError, ConvergenceError, ModelError
 __all__ = [
     "Agreement",
     "check_agreement",
+    "check_spend_agreement",
     "fit_with_lifetimes",
     "from_lifetimes",
     "lifetimes_log_likelihood",
@@ -95,10 +96,32 @@ def check_agreement(fit: PurchaseFit, data: Observations) -> Agreement:
     if not np.isfinite(theirs):
         note = "lifetimes' likelihood is not finite on these customers"
         return Agreement(ours=ours, lifetimes=None, relative_difference=None, note=note)
+    return _compare(fit.model, ours, theirs)
+
+
+def check_spend_agreement(
+    ours: float, vector: FloatArray, x: FloatArray, mean: FloatArray, weights: FloatArray
+) -> Agreement:
+    """Compare our gamma-gamma log-likelihood with lifetimes' at (p, q, v).
+
+    Raises
+    ------
+    ModelError
+        When they differ by more than 1e-6 of their size.
+    """
+    with _quiet():
+        from lifetimes import GammaGammaFitter
+
+        loss = GammaGammaFitter._negative_log_likelihood(np.log(vector), x, mean, weights, 0.0)
+    return _compare("gamma_gamma", ours, -float(loss) * float(weights.sum()))
+
+
+def _compare(model: str, ours: float, theirs: float) -> Agreement:
+    """The agreement of two finite log-likelihoods, or a refusal."""
     difference = abs(ours - theirs) / max(abs(ours), 1.0)
     if difference > AGREEMENT:
         raise ModelError(
-            f"{fit.model}: log-likelihood {ours:.6f}, but lifetimes finds {theirs:.6f} at the same parameters "
+            f"{model}: log-likelihood {ours:.6f}, but lifetimes finds {theirs:.6f} at the same parameters "
             f"(relative difference {difference:.1e}, allowed {AGREEMENT:g}). Please report this with the parameters."
         )
     return Agreement(ours=ours, lifetimes=theirs, relative_difference=difference)
@@ -210,12 +233,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-def spend_log_likelihood(vector: FloatArray, x: FloatArray, mean: FloatArray, weights: FloatArray) -> float:
-    """lifetimes' gamma-gamma log-likelihood at (p, q, v)."""
-    with _quiet():
-        from lifetimes import GammaGammaFitter
-
-        loss = GammaGammaFitter._negative_log_likelihood(np.log(vector), x, mean, weights, 0.0)
-    return -float(loss) * float(weights.sum())
