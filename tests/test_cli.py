@@ -1,0 +1,153 @@
+"""The command line: what it prints, how it refuses, and with which exit status."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tributary.cli import COMMANDS, cli, main
+
+ORDERS = "customer_id,timestamp,amount\n1,2026-01-01,10\n1,2026-02-01,20\n2,2026-01-05,5\n"
+
+
+class Outcome:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def tributary(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def write(name: str, text: str) -> str:
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+def test_every_command_can_be_asked_for_help(tributary: Any) -> None:
+    for command in COMMANDS:
+        outcome = tributary(command, "--help")
+        assert outcome.status == 0, command
+        assert outcome.out.startswith("Usage: tributary")
+
+
+def test_the_list_of_commands_is_in_the_order_of_a_first_day(tributary: Any) -> None:
+    out = tributary("--help").out
+    places = [out.index(f"\n  {command} ") for command in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_check_counts_rows_by_rule(tributary: Any) -> None:
+    write("orders.csv", ORDERS)
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
+    outcome = tributary("check", "acme.toml", "--json")
+    assert outcome.status == 0
+    rows = {(row["outcome"], row["rule"]): row["rows"] for row in outcome.json["tables"]}
+    assert rows["read", None] == rows["valid", None] == 3
+
+
+def test_an_unknown_key_is_wrong_use_and_names_the_nearest(tributary: Any) -> None:
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n[value]\nhorizon_month = 3\n')
+    outcome = tributary("run", "acme.toml")
+    assert outcome.status == 2
+    assert 'did you mean "horizon_months"?' in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_refused_table_is_status_3(tributary: Any) -> None:
+    write("orders.csv", "customer_id,timestamp,amount\n")
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
+    outcome = tributary("check", "acme.toml")
+    assert outcome.status == 3
+    assert "orders.csv" in outcome.err
+
+
+def test_a_bug_is_one_line_unless_debugging(tributary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("experiments.inputs.read_inputs", broken)
+    write("acme.toml", "")
+    outcome = tributary("check", "acme.toml")
+    assert outcome.status == 1
+    assert outcome.err.count("\n") == 1
+    assert "--debug" in outcome.err
+    with pytest.raises(ZeroDivisionError):
+        main(["--debug", "check", "acme.toml"])
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["nonsense"], ["runs", "--nonsense"], ["run", "a", "b"]])
+def test_wrong_use_is_status_2(tributary: Any, arguments: list[str]) -> None:
+    outcome = tributary(*arguments)
+    assert outcome.status == 2
+    assert "Usage:" in outcome.err
+
+
+def test_compare_needs_two_runs(tributary: Any) -> None:
+    outcome = tributary("compare", "abc")
+    assert outcome.status == 2
+    assert "at least two runs" in outcome.err
+
+
+def test_without_any_run_the_list_says_how_to_make_one(tributary: Any) -> None:
+    outcome = tributary("runs")
+    assert outcome.status == 2
+    assert "tributary run CONFIG" in outcome.err
+
+
+def test_spark_is_reserved_and_says_so(tributary: Any) -> None:
+    write("acme.toml", "")
+    outcome = tributary("run", "acme.toml", "--engine", "spark")
+    assert outcome.status == 2
+    assert "one machine only" in outcome.err
+
+
+def test_commands_load_only_when_they_are_called() -> None:
+    """`tributary --help` must not wait for models: the group itself imports none of them."""
+    import subprocess
+    import sys
+
+    heavy = ("mlflow", "fastapi", "scipy", "sklearn", "numba", "altair")
+    code = f"import sys, tributary.cli; print([m for m in {heavy} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+    assert cli.name is not None
+
+
+def test_from_run_to_rollback(tributary: Any) -> None:
+    """Two runs of counted paths: listed, compared, promoted, rolled back, reported again."""
+    write("paths.csv", "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n")
+    write("acme.toml", '[inputs]\npaths = "paths.csv"\n[attribution]\nmethods = ["last", "linear"]\n')
+    first = tributary("run", "acme.toml", "--json").json
+    second = tributary("run", "acme.toml", "--json", "--set", 'attribution.methods=["first"]').json
+    assert [row["run"] for row in tributary("runs", "--json").json] == [
+        second["run_id"][:12],
+        first["run_id"][:12],
+    ]
+    compared = tributary("compare", first["run_id"], second["run_id"], "--json").json
+    assert {"attribution.methods"} <= {row["name"] for row in compared}
+    for run in (first, second):
+        assert tributary("promote", run["run_id"]).status == 0
+    assert Path("runs/champion").resolve() == Path(second["bundle"]).resolve()
+    assert tributary("rollback").status == 0
+    assert Path("runs/champion").resolve() == Path(first["bundle"]).resolve()
+    marked = [row["run"] for row in tributary("runs", "--json").json if row["champion"]]
+    assert marked == [first["run_id"][:12]]
+    drawn = tributary("report", first["bundle"], "--format", "html,json", "--deliver", "again")
+    assert drawn.status == 0
+    assert Path("again/report.html").read_bytes() == Path(first["bundle"], "report.html").read_bytes()
+    assert tributary("report", first["bundle"], "--format", "doc").status == 2
