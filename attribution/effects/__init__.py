@@ -3,7 +3,8 @@
 from attribution.effects.design import EffectDesign, Treatment, UnitSource
 from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame
 from attribution.effects.findings import PICTURE_SCHEMAS, EffectsResult
-from attribution.effects.run import EffectTables, estimate_effect, estimate_effects
+from attribution.effects.run import estimate_effect, estimate_effects
+from attribution.effects.tables import EffectTables
 
 __all__ = [
     "EFFECTS_SCHEMA",

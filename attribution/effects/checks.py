@@ -6,7 +6,7 @@ A check is a number beside its limit. A failed one makes the effect unsupported,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,20 @@ from scipy import stats
 
 from attribution.effects.effect import Effect
 from attribution.effects.regression import fit_ols
+from attribution.effects.sensitivity import OmittedVariable
 
 __all__ = [
     "CHECKS_SCHEMA",
     "Check",
     "apply_checks",
     "check_attrition",
+    "check_balance",
+    "check_balance_randomised",
+    "check_effective_size",
     "check_events",
+    "check_omitted_variable",
+    "check_overlap",
+    "check_placebo",
     "check_sample_ratio",
     "check_shuffled",
     "checks_frame",
@@ -40,6 +47,10 @@ MIN_UNITS = 20
 """Fewest units in a group for any estimate."""
 MAX_IMBALANCE = 0.1
 """Largest standardised difference of a covariate after adjustment."""
+MAX_BEYOND = 0.05
+"""Largest share of units whose propensity leaves nobody to compare with."""
+MIN_EFFECTIVE = 30.0
+"""Fewest effective units in a group after weighting."""
 
 CHECKS_SCHEMA: dict[str, pl.DataType] = {
     "name": pl.String(),
@@ -165,38 +176,33 @@ def check_balance_randomised(treated: Flags, covariates: NDArray[np.float64]) ->
 
 
 def check_shuffled(
-    outcome: Vector,
+    estimate: Callable[[Flags], tuple[float, float]],
     treated: Flags,
-    std_error: float,
     rng: np.random.Generator,
     *,
-    repeats: int = 100,
+    repeats: int = 20,
 ) -> Check:
-    """Whether shuffled labels scatter as the standard error says.
+    """Whether an estimator finds nothing when the labels are shuffled.
 
-    The labels are dealt again `repeats` times; the scatter of the differences in means that come out, none of
-    which can be an effect, is held against the error of the difference in means.
+    `estimate` gives effect and standard error for any labels. Over `repeats` shuffles, none of which can
+    have an effect, the mean of (effect / error)^2 is 1; above the .001 quantile of chi-square / repeats the
+    error is too small to be believed.
     """
-    scatter = _shuffled_scatter(outcome, treated, rng, repeats)
-    ratio = scatter / std_error if std_error > 0 else float("inf")
+    z2 = 0.0
+    for _ in range(repeats):
+        effect, error = estimate(rng.permutation(treated))
+        z2 += (effect / error) ** 2 if error > 0 else 0.0
+    limit = float(stats.chi2.isf(P_BLOCK, repeats)) / repeats
     return Check(
         check="shuffled label",
-        value=float(ratio),
-        limit=1.5,
-        passed=1 / 1.5 <= ratio <= 1.5,
-        reason=f"shuffled labels scatter {ratio:.1f} x the standard error: the interval is wrong",
+        value=z2 / repeats,
+        limit=limit,
+        passed=z2 / repeats <= limit,
+        reason=(
+            f"with shuffled labels the estimate still scatters {np.sqrt(z2 / repeats):.1f} x its standard "
+            "error: the interval is too narrow"
+        ),
     )
-
-
-def _shuffled_scatter(outcome: Vector, treated: Flags, rng: np.random.Generator, repeats: int) -> float:
-    """Standard deviation of the difference in means under `repeats` shuffles of the labels."""
-    n1 = int(treated.sum())
-    total, n = outcome.sum(), len(outcome)
-    draws = np.empty(repeats)
-    for i in range(repeats):
-        s1 = outcome[rng.permutation(n)[:n1]].sum()
-        draws[i] = s1 / n1 - (total - s1) / (n - n1)
-    return float(draws.std(ddof=1))
 
 
 def standardised_differences(
@@ -208,3 +214,75 @@ def standardised_differences(
     means = (w1 @ covariates) / w1.sum() - (w0 @ covariates) / w0.sum()
     spread = np.sqrt((covariates[treated].var(axis=0) + covariates[~treated].var(axis=0)) / 2)
     return np.asarray(np.divide(means, spread, out=np.zeros_like(means), where=spread > 0))
+
+
+def check_overlap(propensity: Vector, *, low: bool, high: bool) -> Check:
+    """Whether the groups overlap: at most 5 % of the units beyond .02 or .98, where that matters."""
+    beyond = (low & (propensity < 0.02)) | (high & (propensity > 0.98))
+    share = float(beyond.mean())
+    return Check(
+        check="overlap",
+        value=share,
+        limit=MAX_BEYOND,
+        passed=share <= MAX_BEYOND,
+        reason=f"no overlap: {share:.0%} of the customers were nearly certain to be treated, or not to be",
+    )
+
+
+def check_balance(
+    covariates: NDArray[np.float64], treated: Flags, weights: Vector, names: Sequence[str]
+) -> Check:
+    """Whether weighting made the covariates alike: largest standardised difference at most .1."""
+    after = np.abs(standardised_differences(covariates, treated, weights))
+    worst = int(after.argmax()) if len(after) else 0
+    value = float(after[worst]) if len(after) else 0.0
+    return Check(
+        check="balance",
+        value=value,
+        limit=MAX_IMBALANCE,
+        passed=value <= MAX_IMBALANCE,
+        reason=f"{names[worst] if names else '-'} still differs by {value:.2f} sd after weighting",
+    )
+
+
+def check_effective_size(weights: Vector, treated: Flags) -> Check:
+    """Whether each group still counts as 30 units after weighting."""
+    smallest = min(float(w.sum() ** 2 / max(w @ w, 1e-12)) for w in (weights[treated], weights[~treated]))
+    return Check(
+        check="effective size",
+        value=smallest,
+        limit=MIN_EFFECTIVE,
+        passed=smallest >= MIN_EFFECTIVE,
+        reason=f"weighting leaves {smallest:.0f} effective customers in a group, {MIN_EFFECTIVE:.0f} needed",
+    )
+
+
+def check_placebo(effect: Effect) -> Check:
+    """Whether the interval of the placebo covers zero; one in twenty right figures fails it by chance."""
+    low, high = effect.placebo_low or 0.0, effect.placebo_high or 0.0
+    estimate = effect.placebo_estimate or 0.0
+    half = (high - low) / 2
+    return Check(
+        check="placebo outcome",
+        value=abs(estimate) / half if half > 0 else 0.0,
+        limit=1.0,
+        passed=low <= 0 <= high,
+        reason=f"the groups already differed before the start: {estimate:.3g} [{low:.3g}, {high:.3g}]",
+    )
+
+
+def check_omitted_variable(effect: Effect, bound: OmittedVariable) -> Check:
+    """Whether the sign, where one is claimed, survives a hidden cause like the strongest covariate."""
+    estimate = effect.estimate or 0.0
+    claims = effect.low is not None and effect.high is not None and (effect.low > 0 or effect.high < 0)
+    share = bound.bias / abs(estimate) if estimate else 0.0
+    return Check(
+        check="omitted variable",
+        value=share,
+        limit=1.0,
+        passed=not claims or share <= 1.0,
+        reason=(
+            f"a hidden cause as strong as {bound.covariate} could explain all of it "
+            f"(bias up to {bound.bias:.3g})"
+        ),
+    )

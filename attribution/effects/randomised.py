@@ -136,7 +136,7 @@ def _contrast(
     if not checks[-1].blocking or checks[-1].passed:
         if complete.covariates.shape[1]:
             checks.append(check_balance_randomised(side, complete.covariates))
-        checks.append(check_shuffled(y, side, mean_difference(y, side)[1], rng))
+        checks.append(check_shuffled(lambda labels: mean_difference(y, labels), side, rng))
         if outcome in complete.before:
             checks.append(_check_before(complete.before[outcome], side, outcome))
     return _Contrast(

@@ -57,7 +57,7 @@ def fit_ols(
     residuals = target - scaled @ coefficients
     dof = len(outcome) - int(np.linalg.matrix_rank(scaled.T @ scaled, hermitian=True))
     if clusters is None:
-        leverage = np.minimum(np.einsum("ij,jk,ik->i", scaled, bread, scaled), 1 - 1e-9)
+        leverage = np.minimum(((scaled @ bread) * scaled).sum(axis=1), 1 - 1e-9)
         scores = scaled * (residuals / np.sqrt(1 - leverage))[:, None]
         factor = 1.0
     else:

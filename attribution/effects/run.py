@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect
 from attribution.effects.findings import EffectsResult, Findings, collect_findings
+from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.segments import segment_margins
+from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.units import read_units
 from histories.errors import TributaryError
 
-__all__ = ["EffectTables", "Setting", "estimate_effect", "estimate_effects"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectTables:
-    """The histories that designs are estimated from; None where a company has no such table."""
-
-    touchpoints: pl.LazyFrame | None = None
-    purchases: pl.LazyFrame | None = None
-    customers: pl.LazyFrame | None = None
-    cases: pl.LazyFrame | None = None
-    assignments: pl.LazyFrame | None = None
-    interventions: pl.LazyFrame | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What every design is estimated under.
-
-    Attributes
-    ----------
-    base_dir
-        Folder that paths of `table` are relative to.
-    observation_end
-        Last observed day; follow-up has to end by it.
-    gross_margin
-        Margin per unit of revenue, for money held against cost.
-    """
-
-    tables: EffectTables
-    base_dir: Path
-    observation_end: date | None
-    gross_margin: float | None
+__all__ = ["estimate_effect", "estimate_effects"]
 
 
 def estimate_effects(
@@ -135,6 +104,12 @@ def _randomised(design: EffectDesign, setting: Setting, rng: np.random.Generator
     return estimate_randomised(read_units(design, setting.base_dir), design, rng=rng)
 
 
+def _ever_contacted(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
+    return refused_findings(design, EVER_CONTACTED)
+
+
 _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Findings]] = {
     "randomised": _randomised,
+    "landmark": estimate_landmark,
+    "ever_contacted": _ever_contacted,
 }

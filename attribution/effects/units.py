@@ -36,7 +36,9 @@ class Units:
     before
         Outcome to the same metric before the start, shape (N,).
     placebos
-        Outcome to a metric before the start that the covariates do not contain, shape (N,).
+        Outcome to a metric before the start, shape (N,).
+    placebo_covariates : shape (N, K)
+        The covariates without what that metric says; None where they are the same.
     segments
         Segment column to labels, shape (N,).
     clusters : shape (N,) or None
@@ -51,6 +53,7 @@ class Units:
     covariate_names: tuple[str, ...] = ()
     before: Mapping[str, Vector] = field(default_factory=dict)
     placebos: Mapping[str, Vector] = field(default_factory=dict)
+    placebo_covariates: NDArray[np.float64] | None = None
     segments: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     clusters: NDArray[np.int64] | None = None
     costs: Vector | None = None
@@ -67,6 +70,7 @@ class Units:
             covariate_names=self.covariate_names,
             before={name: values[mask] for name, values in self.before.items()},
             placebos={name: values[mask] for name, values in self.placebos.items()},
+            placebo_covariates=None if self.placebo_covariates is None else self.placebo_covariates[mask],
             segments={name: labels[mask] for name, labels in self.segments.items()},
             clusters=None if self.clusters is None else self.clusters[mask],
             costs=None if self.costs is None else self.costs[mask],
