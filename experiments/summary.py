@@ -54,13 +54,14 @@ def _holdout(validation: pl.DataFrame | None, chosen: str) -> list[tuple[str, st
 
 
 def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:
-    """Spend (or else the first outcome) by channel, as the last touch has it and as was added."""
+    """Spend (or else the first outcome) by channel, by the last touch and as added, or by the first method made."""
     if credits is None or credits.is_empty():
         return []
     whole = credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
     outcome = "spend" if "spend" in whole["outcome"] else whole["outcome"][0]
+    made = whole.filter(pl.col("outcome") == outcome)["method"].unique(maintain_order=True).to_list()
     lines = []
-    for method in ("last", "incremental"):
+    for method in [name for name in ("last", "incremental") if name in made] or made[:1]:
         rows = whole.filter(
             (pl.col("outcome") == outcome) & (pl.col("method") == method) & (pl.col("level") != "group")
         )
