@@ -54,7 +54,7 @@ def _holdout(validation: pl.DataFrame | None, chosen: str) -> list[tuple[str, st
 
 
 def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:
-    """Spend (or else the first outcome) by channel, by the last touch and as added, or by the first method made."""
+    """Spend (or else the first outcome) by channel: last touch and as added, or the first method."""
     if credits is None or credits.is_empty():
         return []
     whole = credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
