@@ -288,7 +288,10 @@ def _scan_database(source: TableSource, table: str) -> Scanned:
     except Exception as error:  # each driver raises its own kind
         first = re.sub(r"//[^@\s]*@", "//...@", str(error)).strip().splitlines()
         raise DataError(f"{place} cannot be read ({first[0] if first else 'no reason given'}).") from error
-    frame = rows.with_row_index(ROW, offset=1).with_columns(pl.lit(place).alias(FILE))
+    # ADBC gives types that Arrow lacks, such as PostgreSQL's numeric, as text with a label.
+    labelled = [name for name, dtype in rows.schema.items() if dtype.is_extension()]
+    plain = rows.with_columns(pl.col(name).ext.storage() for name in labelled)
+    frame = plain.with_row_index(ROW, offset=1).with_columns(pl.lit(place).alias(FILE))
     return Scanned(
         frame=frame.lazy(),
         schema=frame.schema,

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import polars as pl
-
 __all__ = ["TABLES", "Column", "Kind", "Table"]
 
 
@@ -25,24 +23,16 @@ class Kind(StrEnum):
     MONEY = "amount"
     TIMESTAMP = "timestamp"
     DATE = "date"
-    BOOLEAN = "true or false"
+    BOOLEAN = "flag (true or false)"
 
     @property
-    def dtype(self) -> type[pl.DataType] | pl.DataType:
-        """Type after the checks; ids may become whole numbers later, when all tables agree."""
-        return _DTYPES[self]
+    def one(self) -> str:
+        """The kind with its article.
 
-
-_DTYPES: dict[Kind, type[pl.DataType] | pl.DataType] = {
-    Kind.ID: pl.String,
-    Kind.TEXT: pl.String,
-    Kind.INTEGER: pl.Int64,
-    Kind.NUMBER: pl.Float64,
-    Kind.MONEY: pl.Int64,
-    Kind.TIMESTAMP: pl.Datetime("us"),
-    Kind.DATE: pl.Date,
-    Kind.BOOLEAN: pl.Boolean,
-}
+        >>> Kind.MONEY.one
+        'an amount'
+        """
+        return f"{'an' if self[0] in 'aeiou' else 'a'} {self}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

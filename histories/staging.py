@@ -98,8 +98,8 @@ def _refuse_wrong_types(
         column = table.columns.get(ours)
         if column is not None and not is_castable(dtype, column.kind, options):
             raise SchemaError(
-                f'{scanned.place}: column "{found[ours]}" has the type {dtype}, but {table.name}.{ours} is a '
-                f"{column.kind}. Name another column in inputs.{table.name}.columns, or convert this one."
+                f'{scanned.place}: column "{found[ours]}" has the type {dtype}, but {table.name}.{ours} is '
+                f"{column.kind.one}. Name another column in inputs.{table.name}.columns, or convert this one."
             )
 
 
