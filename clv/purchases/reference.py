@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from clv.purchases import beta_binomial
 from clv.purchases.beta_geometric import BgNbdFit, MbgNbdFit
 from clv.purchases.bg_bb import BgBbFit
 from clv.purchases.fits import PurchaseFit
@@ -96,7 +97,16 @@ def check_agreement(fit: PurchaseFit, data: Observations) -> Agreement:
     if not np.isfinite(theirs):
         note = "lifetimes' likelihood is not finite on these customers"
         return Agreement(ours=ours, lifetimes=None, relative_difference=None, note=note)
+    if fit.model == "bg_bb" and _swamped(fit, data):
+        note = "lifetimes adds 1e-15 to every BG/BB likelihood, which is more than these long histories have"
+        return Agreement(ours=ours, lifetimes=theirs, relative_difference=None, note=note)
     return _compare(fit.model, ours, theirs)
+
+
+def _swamped(fit: PurchaseFit, data: Observations) -> bool:
+    """Whether some BG/BB likelihood is so small that lifetimes' constant of 1e-15 shows."""
+    each = beta_binomial.log_likelihoods(fit.vector(), data.frequency, data.recency, data.T)[0]
+    return bool(each.min() < np.log(1e-7))
 
 
 def check_spend_agreement(
