@@ -66,10 +66,9 @@ class TransitionCounts:
 
 def count_transitions(paths: EncodedPaths, *, order: int = 1) -> TransitionCounts:
     """Transitions of counted paths, each as often as it was walked. Paths without a touch are left out."""
-    lengths = paths.lengths
-    walked = lengths > 0
     state, states = _states(paths, order)
     size = len(states)
+    walked = paths.lengths > 0
     ends = state[paths.offsets[1:][walked] - 1]
     return TransitionCounts(
         order=order,
@@ -82,11 +81,11 @@ def count_transitions(paths: EncodedPaths, *, order: int = 1) -> TransitionCount
     )
 
 
-def _states(paths: EncodedPaths, order: int) -> tuple[Int, tuple[tuple[int, ...], ...]]:
+def _states(paths: EncodedPaths, order: int) -> tuple[NDArray[np.int32], tuple[tuple[int, ...], ...]]:
     """State after each touch (from 1), and what each state remembers."""
-    key = paths.codes.astype(np.int64) + 1
     if order == 1:
-        return key, ((), *((code,) for code in range(len(paths.channels))))
+        return paths.codes + np.int32(1), ((), *((code,) for code in range(len(paths.channels))))
+    key = paths.codes.astype(np.int64) + 1
     base = len(paths.channels) + 1
     position = np.arange(key.size) - np.repeat(paths.offsets[:-1], paths.lengths)
     for back in range(1, order):
@@ -95,7 +94,7 @@ def _states(paths: EncodedPaths, order: int) -> tuple[Int, tuple[tuple[int, ...]
         key += np.where(position >= back, earlier, 0) * base**back
     present, inverse = _distinct(key)
     remembered = tuple(_digits(int(code), base) for code in present)
-    return inverse + 1, ((), *remembered)
+    return (inverse + 1).astype(np.int32), ((), *remembered)
 
 
 def _distinct(key: Int) -> tuple[Int, Int]:
@@ -120,7 +119,7 @@ def _digits(key: int, base: int) -> tuple[int, ...]:
     return tuple(codes)
 
 
-def _count_moves(state: Int, paths: EncodedPaths, size: int) -> sparse.csr_array:
+def _count_moves(state: NDArray[np.int32], paths: EncodedPaths, size: int) -> sparse.csr_array:
     """Moves along each path, from (start) to its last state, as often as it was walked."""
     from attribution._kernels import count_moves  # a service that reads credits need not load the compiler
 
@@ -132,7 +131,9 @@ def _count_moves(state: Int, paths: EncodedPaths, size: int) -> sparse.csr_array
     return _cross_counts(before, state, np.repeat(paths.journeys, paths.lengths), size)
 
 
-def _cross_counts(row: Int, column: Int, weight: Float, size: int) -> sparse.csr_array:
+def _cross_counts(
+    row: NDArray[np.integer], column: NDArray[np.integer], weight: Float, size: int
+) -> sparse.csr_array:
     """Summed weights of each (row, column)."""
     return sparse.coo_array((weight, (row, column)), shape=(size, size)).tocsr()
 
