@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,9 +56,9 @@ class Rewriter:
     async def _run(self, home: Path) -> None:
         while True:
             self._again = False
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "experiments.rewriting", str(home)
-            )
-            await process.wait()
+            command = [sys.executable, "-m", "experiments.rewriting", str(home)]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+            while process.poll() is None:
+                await asyncio.sleep(0.1)
             if not self._again:
                 return

@@ -76,12 +76,10 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        served = self._holder.snapshot()
+        served: Served | None = self._holder.snapshot()
         arrival = _Arrival.read(scope["headers"])
         request_id = arrival.request_id or os.urandom(8).hex().encode()
         stamp: list[Header] = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
-        if served is not None:
-            stamp.append((b"x-model-version", served.version_header))
         scope["served"], scope["request_id"] = served, request_id.decode()
         status = 0
 
@@ -89,7 +87,10 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *stamp]
+                headers = [*message["headers"], *stamp]
+                if scope["served"] is not None:  # as the route left it: an administrator may have swapped it
+                    headers.append((b"x-model-version", scope["served"].version_header))
+                message["headers"] = headers
             await send(message)
 
         try:

@@ -1,0 +1,168 @@
+"""Bundles swapped, refused and rolled back while requests run; nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api import Settings
+from api.keys import create_key
+from experiments.champion import champion, champion_log, promote_bundle, rollback_bundle
+from tests.running import eventually, running
+from tests.sample_bundle import sample_customers, write_sample
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two bundles with other figures under the same ids; the first is served."""
+    for number in (1, 2):
+        write_sample(tmp_path / f"v{number}", seed=number, version=f"v{number}")
+    promote_bundle(tmp_path, tmp_path / "v1", "test")
+    return tmp_path
+
+
+def _version(client: httpx.Client) -> str:
+    return str(client.get("/v1/model").json()["model_version"])
+
+
+def test_a_promotion_and_a_rollback_are_followed(runs: Path) -> None:
+    with running(Settings(runs=runs, watch_seconds=0.05, access_log=False)) as client:
+        assert _version(client) == "v1"
+        tag = client.get("/v1/customers/7/value").headers["etag"]
+        promote_bundle(runs, runs / "v2", "test")
+        assert eventually(lambda: _version(client) == "v2")
+        assert client.get("/v1/customers/7/value", headers={"if-none-match": tag}).status_code == 200
+        rollback_bundle(runs, "test")
+        assert eventually(lambda: _version(client) == "v1")
+
+
+def test_an_administrator_reloads_and_rolls_back_at_once(runs: Path, tmp_path: Path) -> None:
+    key, _ = create_key(tmp_path / "keys.json", scopes=["admin", "read"], name="ops")
+    settings = Settings(runs=runs, keys=tmp_path / "keys.json", watch_seconds=60, access_log=False)
+    with running(settings) as client:
+        client.headers["authorization"] = f"Bearer {key}"
+        promote_bundle(runs, runs / "v2", "test")
+        answer = client.post("/v1/admin/reload")
+        assert answer.json() == {"model_version": "v2", "as_of": "2025-12-31", "changed": True}
+        assert answer.headers["x-model-version"] == "v2"
+        assert client.post("/v1/admin/reload").json()["changed"] is False
+        assert client.post("/v1/admin/rollback").json()["model_version"] == "v1"
+        refused = client.post("/v1/admin/rollback")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/docs#nothing-to-roll-back")
+    assert [(entry["action"], entry["who"]) for entry in champion_log(runs)][-1] == ("rollback", "ops")
+
+
+@pytest.mark.parametrize("damage", ["a byte", "a file", "an older format"])
+def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(runs: Path, damage: str) -> None:
+    _damage(runs / "v2", damage)
+    with running(Settings(runs=runs, watch_seconds=60, access_log=False)) as client:
+        (runs / "champion").unlink()
+        (runs / "champion").symlink_to("v2")
+        refused = client.post("/v1/admin/reload")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/docs#bundle-refused")
+        word = {"a byte": "damaged", "a file": "missing", "an older format": "older format 0"}[damage]
+        assert word in refused.json()["detail"]
+        ready = client.get("/health/ready")
+        assert ready.status_code == 200
+        assert word in ready.json()["refusal"]
+        assert _version(client) == "v1"
+        assert "tributary_bundle_refusals_total 1.0" in client.get("/metrics").text
+        shutil.rmtree(runs / "v2")
+        write_sample(runs / "v2", version="v2")
+        assert client.post("/v1/admin/reload").json()["model_version"] == "v2"
+        assert client.get("/health/ready").json()["refusal"] is None
+
+
+def _damage(bundle: Path, damage: str) -> None:
+    if damage == "a byte":
+        path = bundle / "serving" / "customers" / "total_value.npy"
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    elif damage == "a file":
+        (bundle / "model.json").unlink()
+    else:
+        from experiments.bundle import read_manifest, seal_bundle
+
+        content = {k: v for k, v in read_manifest(bundle)[0].items() if k != "checksums"}
+        seal_bundle(bundle, {**content, "format": 0})
+
+
+def test_a_full_disk_at_a_promotion_leaves_what_is_served(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with running(Settings(runs=runs, watch_seconds=60, access_log=False)) as client:
+        promote_bundle(runs, runs / "v2", "test")
+        client.post("/v1/admin/reload")
+        monkeypatch.setattr("os.fsync", full)
+        refused = client.post("/v1/admin/rollback")
+        assert refused.status_code == 409
+        assert "No space left" in refused.json()["detail"]
+        assert client.post("/v1/admin/reload").json()["model_version"] == "v2"
+    assert champion(runs) == (runs / "v2").resolve()
+    assert [path.name for path in runs.glob(".champion.*")] == [".champion.lock"]
+
+
+async def _load(url: str, stop: asyncio.Event, expected: dict[str, dict[str, float]], most: int) -> int:
+    """Ask as fast as it goes, scores and batches; every answer must be whole and of one version."""
+    done = 0
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        while not stop.is_set() and done < most:
+            if done % 10:
+                answer = await client.get("/v1/customers/7/value")
+                found = {"7": answer.json()["total_value"]}
+            else:
+                ids = ["3", "7", "11"]
+                answer = await client.post(
+                    "/v1/customers/values", json={"ids": ids, "fields": ["total_value"]}
+                )
+                found = dict(zip(ids, answer.json()["columns"]["total_value"], strict=True))
+            assert answer.status_code == 200
+            version = answer.headers["x-model-version"]
+            assert answer.json()["model_version"] == version
+            assert found == {key: expected[version][key] for key in found}
+            done += 1
+    return done
+
+
+def _rows(seed: int) -> list[dict[str, Any]]:
+    return sample_customers(seed=seed).to_dicts()
+
+
+def _swap_under_load(runs: Path, *, swaps: int, requests: int) -> int:
+    expected = {
+        f"v{seed}": {str(row["customer_id"]): row["total_value"] for row in _rows(seed)} for seed in (1, 2)
+    }
+
+    async def drive(client: httpx.Client) -> int:
+        stop = asyncio.Event()
+        each = -(-requests // 4)
+        askers = [asyncio.create_task(_load(str(client.base_url), stop, expected, each)) for _ in range(4)]
+        for number in range(swaps):
+            await asyncio.to_thread(promote_bundle, runs, runs / f"v{2 - number % 2}", "test")
+            wanted = f"v{2 - number % 2}"
+            assert await asyncio.to_thread(eventually, lambda wanted=wanted: _version(client) == wanted)
+        done = await asyncio.gather(*askers)
+        stop.set()
+        return sum(done)
+
+    with running(Settings(runs=runs, watch_seconds=0.02, access_log=False)) as client:
+        return asyncio.run(drive(client))
+
+
+def test_swaps_under_load_fail_no_request_and_mix_no_versions(runs: Path) -> None:
+    assert _swap_under_load(runs, swaps=5, requests=800) >= 800
+
+
+@pytest.mark.slow
+def test_fifty_swaps_under_ten_thousand_requests(runs: Path) -> None:
+    assert _swap_under_load(runs, swaps=50, requests=10_000) >= 10_000
