@@ -60,7 +60,11 @@ def _series_colour(figure: Figure) -> Any:
 
 
 def _number(figure: Figure) -> str:
-    return ".0%" if figure.percent else "~s"
+    """Axis format: percentages, plain small numbers, or thousands with a letter."""
+    if figure.percent:
+        return ".0%"
+    sizes = [abs(v) for row in figure.rows for v in row.values() if isinstance(v, int | float)]
+    return "~s" if max(sizes, default=0.0) >= 10 else ".3~g"
 
 
 def _ranges(figure: Figure) -> Any:

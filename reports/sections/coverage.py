@@ -13,11 +13,14 @@ def coverage_section(sources: ReportSources) -> Section:
     inputs = sources.manifest.get("inputs", {})
     read = sum(int(entry["rows_read"]) for entry in inputs.values())
     valid = sum(int(entry["rows_valid"]) for entry in inputs.values())
-    finding = (
-        f"{valid:,} of {read:,} rows in {len(inputs)} tables count; the rules below set the others aside."
-        if valid < read
-        else f"All {read:,} rows in {len(inputs)} tables count."
-    )
+    if not inputs:
+        finding = "No input table was given; each effect names its own."
+    else:
+        finding = (
+            f"{valid:,} of {read:,} rows in {len(inputs)} tables count; the rules below set the others aside."
+            if valid < read
+            else f"All {read:,} rows in {len(inputs)} tables count."
+        )
     return Section(
         key="coverage",
         title="Coverage and limits",

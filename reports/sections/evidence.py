@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from reports.context import Figure, Section, Table
+from reports.sections import evidence_pictures as pictures
 from reports.sources import ReportSources
 from reports.words import number
 
@@ -36,8 +37,16 @@ def evidence_section(sources: ReportSources) -> Section | None:
         key="evidence",
         title="Evidence",
         finding=_finding(whole, refused),
-        figures=tuple(f for f in figures if f.rows),
-        tables=(_table(effects, "All effects"),),
+        figures=tuple(figure for figure in (*figures, *_pictures(sources)) if figure.rows),
+        tables=tuple(
+            table
+            for table in (
+                _table(effects, "All effects"),
+                pictures.segment_margins(sources.picture("segment_margins"), currency=sources.currency),
+                pictures.checks(sources.picture("checks")),
+            )
+            if table is not None
+        ),
         notes=tuple(
             dict.fromkeys(
                 f"{row['name']}, {row['outcome']}: not supported, {row['reason']}."
@@ -47,8 +56,26 @@ def evidence_section(sources: ReportSources) -> Section | None:
     )
 
 
+def _pictures(sources: ReportSources) -> list[Figure]:
+    """Balance, overlap, event studies, series and doses, where a design drew them."""
+    drawings = {
+        "love": pictures.balance,
+        "overlap": pictures.overlap,
+        "event_study": pictures.event_study,
+        "series": pictures.series,
+        "dose": pictures.dose,
+    }
+    frames = {name: sources.picture(name) for name in drawings}
+    return [
+        figure
+        for name, draw in drawings.items()
+        if not frames[name].is_empty()
+        for figure in draw(frames[name])
+    ]
+
+
 def _finding(whole: pl.DataFrame, refused: pl.DataFrame) -> str:
-    first = whole.unique(["name", "outcome"], keep="first", maintain_order=True)
+    first = whole.unique(["name", "treatment", "outcome"], keep="first", maintain_order=True)
     supported = first.filter(pl.col("supported") & pl.col("estimate").is_not_null())
     clear = supported.filter((pl.col("low") > 0) | (pl.col("high") < 0))
     if supported.is_empty():
@@ -61,7 +88,7 @@ def _finding(whole: pl.DataFrame, refused: pl.DataFrame) -> str:
 def _forest(rows: pl.DataFrame, outcome: str) -> Figure:
     data = tuple(
         {
-            "label": row["name"],
+            "label": f"{row['name']}: {row['treatment']}",
             "series": row["estimator"].replace("_", " "),
             "value": row["estimate"],
             "low": row["low"],
@@ -80,10 +107,23 @@ def _forest(rows: pl.DataFrame, outcome: str) -> Figure:
 
 
 def _table(effects: pl.DataFrame, title: str) -> Table:
-    columns = ("effect", "outcome", "segment", "estimator", "estimate", "95 % interval", "n", "supported")
+    columns = (
+        "effect",
+        "treatment",
+        "control",
+        "outcome",
+        "segment",
+        "estimator",
+        "estimate",
+        "95 % interval",
+        "n",
+        "supported",
+    )
     body = [
         (
             row["name"],
+            row["treatment"],
+            row["control"],
             row["outcome"],
             row["segment"],
             row["estimator"].replace("_", " "),
