@@ -105,59 +105,10 @@ def _counts(paths: pl.DataFrame) -> dict[str, Float]:
             counts[name] = np.zeros(paths.height)
             continue
         values = paths[name].cast(pl.Float64).fill_null(0.0).to_numpy()
-        if not (values.min(initial=0.0) >= 0 and np.isfinite(values.sum())):
+        if not (values.min(initial=0.0) >= 0 and np.isfinite(values).all()):
             bad = int((~(np.isfinite(values) & (values >= 0))).sum())
             raise DataError(f'paths: "{name}" is negative or not finite in {bad} of {paths.height} rows.')
         counts[name] = values
-    return counts
-
-
-def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
-    """Paths as arrays of channel codes.
-
-    Parameters
-    ----------
-    paths
-        `path`, a list of channels or text "a > b"; `conversions`; optionally `value` in currency and
-        `nulls`. A path without a touch stays, with no codes.
-
-    Raises
-    ------
-    SchemaError
-        A column is missing or has another type.
-    DataError
-        A path is null or has an empty channel, or a count is negative.
-    """
-    columns = _counts(paths)
-    path = paths["path"]
-    if path.null_count():
-        raise DataError(f"paths: {path.null_count()} of {path.len()} rows have no path. Leave them out.")
-    names, codes, offsets = _encode_text(path) if path.dtype == pl.String else _encode_lists(path)
-    if "" in names:
-        raise DataError('paths: a channel has no name. Write "a > b", a name on each side of every ">".')
-    order = np.argsort(np.array(names, dtype=object), kind="stable")
-    rank = np.empty(len(names), np.int32)
-    rank[order] = np.arange(len(names), dtype=np.int32)
-    return EncodedPaths(
-        channels=tuple(names[i] for i in order), codes=rank[codes], offsets=offsets, **columns
-    )
-
-
-def _counts(paths: pl.DataFrame) -> dict[str, Float]:
-    """conversions, value and nulls as floats; an absent optional column is 0."""
-    schema = paths.schema
-    if "path" not in schema or schema["path"] not in (pl.String, pl.List(pl.String)):
-        raise SchemaError('paths: needs a column "path", text "a > b" or a list of channel names.')
-    if "conversions" not in schema:
-        raise SchemaError(f'paths: needs a column "conversions". Found: {", ".join(schema)}.')
-    counts = {}
-    for name in ("conversions", "value", "nulls"):
-        column = paths[name] if name in schema else pl.Series(name, [0.0]).new_from_index(0, paths.height)
-        values = column.cast(pl.Float64).fill_null(0.0)
-        bad = int((~(values.is_finite() & (values >= 0))).sum())
-        if bad:
-            raise DataError(f'paths: "{name}" is negative or not finite in {bad} of {paths.height} rows.')
-        counts[name] = values.to_numpy()
     return counts
 
 
