@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import polars as pl
 import polars.exceptions as polars_errors
 
 from histories.errors import ConfigError, DataError, nearest
-from histories.sources import TableSource
+from histories.sources import TableSource, without_password
 
 __all__ = ["FILE", "ROW", "Scanned", "package_file", "reading", "scan_source"]
 
@@ -286,7 +285,7 @@ def _scan_database(source: TableSource, table: str) -> Scanned:
     try:
         rows = pl.read_database_uri(query, source.path, engine=engine, schema_overrides=None)
     except Exception as error:  # each driver raises its own kind
-        first = re.sub(r"//[^@\s]*@", "//...@", str(error)).strip().splitlines()
+        first = without_password(str(error)).strip().splitlines()
         raise DataError(f"{place} cannot be read ({first[0] if first else 'no reason given'}).") from error
     # ADBC gives types that Arrow lacks, such as PostgreSQL's numeric, as text with a label.
     labelled = [name for name, dtype in rows.schema.items() if dtype.is_extension()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import ConfigDict, field_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
 __all__ = ["Channel", "Limits", "TableSource", "table_source"]
@@ -42,7 +42,7 @@ class TableSource:
         For a database: the query; by default the whole table of the same name.
     """
 
-    path: str
+    path: str = Field(repr=False)
     format: Literal["auto", "csv", "parquet", "delta", "postgresql"] = "auto"
     separator: str = ","
     has_header: bool = True
@@ -57,6 +57,19 @@ class TableSource:
         if separator != "whitespace" and len(separator.encode()) != 1:
             raise ValueError(f'separator is "{separator}"; allowed: one character, or "whitespace"')
         return separator
+
+    @field_serializer("path")
+    def _shown(self, path: str) -> str:
+        return without_password(path)
+
+
+def without_password(path: str) -> str:
+    """A path to be shown: the user and password of a database address are masked.
+
+    >>> without_password("postgresql://ann:secret@host/shop")
+    'postgresql://...@host/shop'
+    """
+    return re.sub(r"//[^@\s]*@", "//...@", path)
 
 
 def table_source(entry: str | dict[str, Any]) -> TableSource:

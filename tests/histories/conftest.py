@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from histories import Channel, Inputs, Limits, TableSource, ingest, table_source
-
-Rows = Sequence[Sequence[Any]]
 
 
 @pytest.fixture
@@ -53,8 +50,3 @@ def read(tmp_path: Path) -> Callable[..., Inputs]:
         )
 
     return run
-
-
-def times(*texts: str) -> pl.Series:
-    """Times from texts such as "2026-01-31 10:00"."""
-    return pl.Series(texts).str.to_datetime("%Y-%m-%d %H:%M", time_unit="us")

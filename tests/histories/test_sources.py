@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from histories import Channel, Limits, TableSource, table_source
 from histories.casts import has_time
@@ -26,6 +26,13 @@ def test_a_bare_path_is_a_source_with_defaults() -> None:
 def test_a_wrong_setting_of_a_source_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         table_source(settings)
+
+
+def test_a_password_is_neither_shown_nor_stored() -> None:
+    source = table_source("postgresql://ann:secret@host/shop")
+    assert source.path == "postgresql://ann:secret@host/shop"
+    assert "secret" not in repr(source)
+    assert TypeAdapter(TableSource).dump_python(source)["path"] == "postgresql://...@host/shop"
 
 
 @pytest.mark.parametrize("memory", ["2", "two GB", "2PB", "-1GB"])
