@@ -16,7 +16,7 @@ from histories.money import MONEY_SCALE
 __all__ = ["DAYS_PER_UNIT", "summarize_holdout", "summarize_purchases"]
 
 #: Length of a time unit in days.
-DAYS_PER_UNIT: dict[str, float] = {"day": 1.0, "week": 7.0}
+DAYS_PER_UNIT: dict[str, int] = {"day": 1, "week": 7}
 
 
 def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_unit: str) -> pl.LazyFrame:
@@ -62,7 +62,7 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
     >>> row.select("frequency", "recency", "T", "monetary_value").row(0)
     (2, 4.0, 6.0, 30.0)
     """
-    days = _days_per_unit(time_unit)
+    unit = _days_per_unit(time_unit)
     end = pl.lit(observation_end, dtype=pl.Date)
     repeats = pl.col("purchases") - 1
     return (
@@ -82,14 +82,14 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
             "first_purchase",
             "last_purchase",
             repeats.alias("frequency"),
-            ((pl.col("last_purchase") - pl.col("first_purchase")).dt.total_days() / days).alias("recency"),
-            ((end - pl.col("first_purchase")).dt.total_days() / days).alias("T"),
+            _in_units(pl.col("last_purchase") - pl.col("first_purchase"), unit).alias("recency"),
+            _in_units(end - pl.col("first_purchase"), unit).alias("T"),
             pl.when(repeats > 0)
             .then((pl.col("revenue") - pl.col("first_amount")) / (repeats * MONEY_SCALE))
             .alias("monetary_value"),
-            (pl.col("revenue") / MONEY_SCALE).alias("historic_revenue"),
+            _in_currency(pl.col("revenue")).alias("historic_revenue"),
             pl.when(pl.col("unknown_margins") == 0)
-            .then(pl.col("margin") / MONEY_SCALE)
+            .then(_in_currency(pl.col("margin")))
             .alias("historic_margin"),
         )
     )
@@ -109,12 +109,27 @@ def summarize_holdout(purchases: pl.LazyFrame, *, after: date, until: date) -> p
         .group_by("customer_id")
         .agg(
             holdout_purchases=pl.len().cast(pl.Int64),
-            holdout_revenue=pl.col("amount").sum() / MONEY_SCALE,
+            holdout_revenue=_in_currency(pl.col("amount").sum()),
         )
     )
 
 
-def _days_per_unit(time_unit: str) -> float:
+def _in_units(span: pl.Expr, unit: int) -> pl.Expr:
+    """A span of days in time units.
+
+    Polars divides a column by a number through its reciprocal, but a single row exactly; whole units and the rest apart come
+    out the same in either case.
+    """
+    days = span.dt.total_days()
+    return days // unit + (days % unit) * (1.0 / unit)
+
+
+def _in_currency(amount: pl.Expr) -> pl.Expr:
+    """Minor units as currency, whole and fraction apart for the same reason."""
+    return amount // MONEY_SCALE + (amount % MONEY_SCALE) * (1.0 / MONEY_SCALE)
+
+
+def _days_per_unit(time_unit: str) -> int:
     """Length of the unit in days, or a refusal."""
     if time_unit not in DAYS_PER_UNIT:
         raise ConfigError(f'time_unit = "{time_unit}" is unknown; {nearest(time_unit, DAYS_PER_UNIT)}')

@@ -41,8 +41,8 @@ __all__ = [
 
 #: Rows per block: small enough for the second-level cache.
 BLOCK = 16_384
-#: Nodes of the Gauss-Jacobi rule over the dropout probability.
-NODES = 48
+#: Nodes of the Gauss-Jacobi rule over the dropout probability, and of the one for horizons of `FAR` ages and more.
+NODES, MANY_NODES, FAR = 48, 128, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,8 @@ def purchases_alive(
     order = np.argsort(x, kind="stable")
     values, starts = np.unique(x[order], return_index=True)
     for value, rows in zip(values, np.split(order, starts[1:]), strict=True):
-        nodes, weights = jacobi_rule(a, b + value + family.birth)
+        far = float(t.max(initial=0.0)) > FAR * (alpha + float(T[rows].min()))
+        nodes, weights = jacobi_rule(a, b + value + family.birth, MANY_NODES if far else NODES)
         for part in np.array_split(rows, max(1, rows.size * NODES // (8 * BLOCK))):
             inverse = 1.0 / (alpha + T[part])
             for i, horizon in enumerate(t):

@@ -76,8 +76,6 @@ def test_bg_nbd_expects_what_the_spreadsheet_shows_for_its_first_customer() -> N
 def test_a_weight_counts_as_so_many_customers() -> None:
     data = Observations.from_summary(cdnow_summary())
     once = BgNbd().fit(cdnow_summary())
-    thrice = BgNbd().fit(
-        Observations.from_arrays(data.frequency, data.recency, data.T, 3.0 * data.weights)
-    )
+    thrice = BgNbd().fit(Observations.from_arrays(data.frequency, data.recency, data.T, 3.0 * data.weights))
     assert thrice.vector() == pytest.approx(once.vector(), rel=1e-6)
     assert thrice.report.log_likelihood == pytest.approx(3.0 * once.report.log_likelihood, rel=1e-10)
