@@ -1,0 +1,205 @@
+"""Maximise the bound: quasi-Newton steps with the customers' scores as information (Berndt et al. 1974).
+
+An EM step answers as if the latents were known and so moves too little: the more is hidden, the slower. The
+outer product of the customers' scores estimates the information of what was *observed*, at the price of one
+matrix product, and its steps converge in about fifteen passes where EM needs hundreds. Levenberg's damping
+keeps the bound from falling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import ssyrk
+
+from attribution.incremental.frailty.data import FrailtyData
+from attribution.incremental.frailty.parameters import Parameters, bounds, prior_precision
+from attribution.incremental.frailty.posterior.state import Posterior
+
+__all__ = ["Optimum", "maximise", "parameter_covariance"]
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 0.05
+"""Stop when a step gains less log-likelihood than this, and promises less than twice as much."""
+SHAPE_UPDATES = 6
+"""Iterations in which the shape of spend still moves; it is then held so that bounds compare."""
+MAX_DAMPING = 1e3
+MAX_LENGTH = 2.5
+PATIENCE, HOPE = 3, 4.0
+"""A climb with a target goes on while this many times the next step's promise would reach it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimum:
+    """Where a maximisation ended."""
+
+    parameters: Parameters
+    posterior: Posterior
+    bound: float
+    """Penalised lower bound of the log-likelihood, up to a constant of the data."""
+    iterations: int
+    converged: bool
+
+
+def maximise(
+    data: FrailtyData,
+    start: Parameters,
+    posterior: Posterior,
+    free: NDArray[np.bool_],
+    *,
+    dynamic: bool,
+    weights: Array,
+    max_iterations: int,
+    hold_shape: bool = False,
+    warm_up: int = 3,
+    target: float = -np.inf,
+    until: Callable[[Parameters], bool] | None = None,
+) -> Optimum:
+    """Climb from `start` over the free parameters; `posterior` is improved in place.
+
+    Parameters
+    ----------
+    data, start, posterior
+        Rows, first parameters, and posteriors that belong to them or are blank.
+    free
+        Parameters that may move, shape (p,).
+    dynamic
+        Whether satisfaction drifts.
+    weights
+        Weight of each customer, shape (N,).
+    max_iterations
+        Bound on the steps.
+    hold_shape
+        Whether the shape of spend stays as it is.
+    warm_up
+        Newton steps of the posteriors before the first step of the parameters.
+    target
+        A climb that promises not to reach this bound is given up.
+    until
+        Stops the climb, not converged, where it holds.
+    """
+    climb = _Climb(data=data, free=free, dynamic=dynamic, weights=weights)
+    vector, nu = climb.clip(start.to_vector()), start.shape_of_spend
+    value = climb.evaluate(vector, nu, posterior, steps=warm_up)
+    damping, length, converged, iteration = 1e-2, 1.0, False, 0
+    for iteration in range(1, max_iterations + 1):
+        if not hold_shape and iteration <= SHAPE_UPDATES:
+            moment = climb.shape_of_spend(posterior)
+            value -= (moment - nu) * float(weights @ posterior.dispersion[:, 1])
+            nu = moment
+        slope, active, information = climb.local_model(vector, posterior)
+        accepted = False
+        while damping < MAX_DAMPING:
+            candidate, promise = climb.propose(vector, slope, active, information, damping, length)
+            reached = climb.evaluate(candidate, nu, posterior)
+            accepted = reached > value - 0.02 * TOLERANCE
+            if accepted:
+                break
+            damping, length = (damping, 1.0) if length > 1.0 else (max(8.0 * damping, 1e-2), 1.0)
+        if not accepted:
+            climb.evaluate(vector, nu, posterior)
+            break
+        gain, vector, value = reached - value, candidate, reached
+        damping = max(damping / 5.0, 1e-5)
+        length = _next_length(gain, promise, length)
+        if iteration >= PATIENCE and value + HOPE * promise < target:
+            break
+        if until is not None and until(Parameters.from_vector(vector, data.shape, nu)):
+            break
+        converged = gain < TOLERANCE and promise < 2.0 * TOLERANCE
+        if converged:
+            break
+    return Optimum(
+        parameters=Parameters.from_vector(vector, data.shape, nu),
+        posterior=posterior,
+        bound=value,
+        iterations=iteration,
+        converged=converged,
+    )
+
+
+def _next_length(gain: float, promise: float, length: float) -> float:
+    """Length of the next step, in quasi-Newton steps.
+
+    Far from the optimum the outer product overstates the information. A step of length a along d gains
+    a d'g - a^2 d'Hd / 2, from which the best length is read off.
+    """
+    full = 2.0 * promise
+    if full <= 10.0 * TOLERANCE:
+        return 1.0
+    curvature = 2.0 * (length * full - gain) / length**2
+    return float(np.clip(full / max(curvature, 0.4 * full), 1.0, MAX_LENGTH))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Climb:
+    data: FrailtyData
+    free: NDArray[np.bool_]
+    dynamic: bool
+    weights: Array
+
+    def clip(self, vector: Array) -> Array:
+        low, high, _ = bounds(self.data.shape)
+        return np.clip(vector, low, high)
+
+    def evaluate(
+        self, vector: Array, shape_of_spend: float, posterior: Posterior, *, steps: int = 1
+    ) -> float:
+        """Penalised bound after the posteriors have followed the parameters."""
+        parameters = Parameters.from_vector(vector, self.data.shape, shape_of_spend)
+        posterior.improve(self.data, parameters, dynamic=self.dynamic, steps=steps, weights=self.weights)
+        precision, centre = prior_precision(self.data.shape)
+        penalty = 0.5 * (precision * (vector - centre) ** 2)[self.free].sum()
+        return float(self.weights @ posterior.bound - penalty)
+
+    def shape_of_spend(self, posterior: Posterior) -> float:
+        """Moment estimate: 1 / mean (spend / mean - 1)^2."""
+        rows = self.weights @ self.data.rows.alive.sum(axis=1)
+        return float(rows / max(self.weights @ posterior.dispersion[:, 0], 1e-3 * rows))
+
+    def local_model(self, vector: Array, posterior: Posterior) -> tuple[Array, NDArray[np.int64], Array]:
+        """Slope, positions and information of the parameters that may still move."""
+        low, high, _ = bounds(self.data.shape)
+        precision, centre = prior_precision(self.data.shape)
+        slope = posterior.slope - precision * (vector - centre)
+        stuck = ((vector <= low) & (slope < 0)) | ((vector >= high) & (slope > 0))
+        active = np.flatnonzero(self.free & ~stuck)
+        score = posterior.score
+        if not np.all(self.weights == 1.0):
+            score = score * np.sqrt(self.weights).astype(np.float32)[:, None]
+        products = ssyrk(1.0, score.T, trans=0, lower=1).astype(np.float64)
+        information = products[np.ix_(active, active)]
+        information = np.tril(information) + np.tril(information, -1).T + np.diag(precision[active])
+        moving: Array = information
+        return np.asarray(slope[active], dtype=np.float64), active, moving
+
+    def propose(
+        self,
+        vector: Array,
+        slope: Array,
+        active: NDArray[np.int64],
+        information: Array,
+        damping: float,
+        length: float,
+    ) -> tuple[Array, float]:
+        """The damped step of some length, clipped to what is sensible, and the gain a full one promises."""
+        low, high, cap = bounds(self.data.shape)
+        damped = information + damping * np.diag(np.diag(information))
+        step = np.linalg.solve(damped, slope)
+        candidate = vector.copy()
+        candidate[active] += np.clip(length * step, -cap[active], cap[active])
+        return np.clip(candidate, low, high), 0.5 * float(step @ slope)
+
+
+def parameter_covariance(
+    data: FrailtyData, optimum: Optimum, free: NDArray[np.bool_], weights: Array
+) -> tuple[NDArray[np.int64], Array]:
+    """Positions of the parameters that could move at the optimum, and their covariance."""
+    climb = _Climb(data=data, free=free, dynamic=False, weights=weights)
+    _, active, information = climb.local_model(optimum.parameters.to_vector(), optimum.posterior)
+    covariance: Array = np.linalg.inv(information).astype(np.float64)
+    return active, covariance
