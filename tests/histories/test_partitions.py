@@ -144,3 +144,18 @@ def test_a_customer_is_in_one_bucket_in_every_table() -> None:
 def test_no_buckets_are_refused() -> None:
     with pytest.raises(ConfigError, match="buckets is 0; allowed: 1 or more"):
         by_partition(lambda rows: rows, {"rows": pl.LazyFrame({"customer_id": [1]})}, buckets=0)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nothing_is_read_before_it_is_collected(function: Any) -> None:
+    def reads(rows: pl.DataFrame) -> pl.DataFrame:
+        raise LookupError("read")
+
+    watched = [
+        frame.map_batches(reads, schema=frame.collect_schema())
+        for frame in (transactions_frame([]), touches_frame([]))
+    ]
+    history = function(*watched)
+    assert isinstance(history, pl.LazyFrame)
+    with pytest.raises(LookupError, match="read"):
+        history.collect()
