@@ -16,16 +16,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
+from attribution.absorption import DENSE_STATES, expected_rewards
 from attribution.tables import REMOVAL_EFFECTS_SCHEMA
 from attribution.transitions import TransitionCounts
 from histories.errors import DataError
 
-__all__ = ["DENSE_STATES", "MarkovFit", "fit_markov"]
-
-DENSE_STATES = 64
-"""Up to so many states the chain is solved as a full matrix, above as a sparse one."""
+__all__ = ["MarkovFit", "fit_markov"]
 
 Float = NDArray[np.float64]
 
@@ -78,12 +75,11 @@ def fit_markov(counts: TransitionCounts, *, dense_states: int = DENSE_STATES) ->
         No journey starts, or journeys enter states that lead nowhere.
     """
     moves, rewards = _probabilities(counts)
-    whole = _expected(moves, rewards, np.arange(1, moves.shape[0]), dense_states)
-    lost = np.zeros((len(counts.channels), 2))
-    holds = [np.array([code in state for state in counts.states]) for code in range(len(counts.channels))]
-    for code, holding in enumerate(holds):
-        kept = np.flatnonzero(~holding)[1:]
-        lost[code] = whole - _expected(moves, rewards, kept, dense_states)
+    everything = np.zeros((moves.shape[0], 1), bool)
+    without = np.hstack([everything, _holders(counts)])
+    expected = expected_rewards(moves, rewards, without, dense_states=dense_states)
+    whole = expected[0]
+    lost = whole - expected[1:]
     effects = np.divide(lost, whole, out=np.zeros_like(lost), where=whole > 0)
     effects[np.abs(effects) < 1e-15] = 0.0
     return MarkovFit(
@@ -112,20 +108,10 @@ def _probabilities(counts: TransitionCounts) -> tuple[sparse.csr_array, Float]:
     return moves, np.column_stack([counts.conversions, counts.value]) * share[:, None]
 
 
-def _expected(moves: sparse.csr_array, rewards: Float, kept: NDArray[np.int64], dense_states: int) -> Float:
-    """Expected rewards of a journey from (start) in the chain of `kept` states only, shape (2,)."""
-    inner = moves[kept][:, kept]
-    first = moves[[0]][:, kept].toarray().ravel()
-    try:
-        if kept.size <= dense_states:
-            later = np.linalg.solve(np.eye(kept.size) - inner.toarray(), rewards[kept])
-        else:
-            identity = sparse.eye_array(kept.size, format="csc")
-            later = splu(sparse.csc_array(identity - inner)).solve(rewards[kept])
-    except (np.linalg.LinAlgError, RuntimeError) as error:
-        raise DataError(
-            "markov: some states go round in a circle without an end. "
-            "Journeys end in a conversion or in null; add the missing transitions."
-        ) from error
-    expected: Float = rewards[0] + first @ later
-    return expected
+def _holders(counts: TransitionCounts) -> NDArray[np.bool_]:
+    """Whether each state holds each channel, shape (S + 1, C)."""
+    holds = np.zeros((len(counts.states), len(counts.channels)), bool)
+    for back in range(1, counts.order + 1):
+        rows = [i for i, state in enumerate(counts.states) if len(state) >= back]
+        holds[rows, [counts.states[i][-back] for i in rows]] = True
+    return holds

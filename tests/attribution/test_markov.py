@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attribution.absorption import DENSE_STATES
 from attribution.markov import MarkovFit, fit_markov
 from attribution.markov_order import choose_order
 from attribution.paths import encode_paths
@@ -132,17 +133,31 @@ def test_repeats_change_nothing_at_order_one_but_do_at_order_two() -> None:
     assert fit(short, 2).removal_effects == pytest.approx([1.0, 0.0, 1.0])
 
 
-def test_full_and_sparse_solutions_agree() -> None:
+def random_journeys(n_channels: int) -> list[Row]:
     rng = np.random.default_rng(3)
-    channels = [f"c{i:02d}" for i in range(80)]
-    rows = [
+    channels = [f"c{i:02d}" for i in range(n_channels)]
+    return [
         (rng.choice(channels, rng.integers(1, 6)).tolist(), int(rng.integers(0, 3)), 2, 1.0)
         for _ in range(600)
     ]
+
+
+@pytest.mark.parametrize(("n_channels", "order"), [(80, 1), (9, 2), (5, 3)])
+def test_a_chain_that_is_walked_equals_one_that_is_solved(n_channels: int, order: int) -> None:
+    counts = count_transitions(encode_paths(frame_of(random_journeys(n_channels))), order=order)
+    assert len(counts.states) > DENSE_STATES + 1
+    walked = fit_markov(counts)
+    solved = fit_markov(counts, dense_states=10_000)
+    assert walked.removal_effects == pytest.approx(solved.removal_effects, abs=1e-12)
+    assert walked.value_removal_effects == pytest.approx(solved.value_removal_effects, abs=1e-12)
+
+
+def test_a_chain_that_is_left_slowly_is_factorised() -> None:
+    rows = [*random_journeys(80), (["slow"] * 20_000, 1, 0, 5.0)]
     counts = count_transitions(encode_paths(frame_of(rows)))
-    sparse = fit_markov(counts)
-    dense = fit_markov(counts, dense_states=10_000)
-    assert sparse.removal_effects == pytest.approx(dense.removal_effects, abs=1e-12)
+    assert fit_markov(counts).removal_effects == pytest.approx(
+        fit_markov(counts, dense_states=10_000).removal_effects, abs=1e-9
+    )
 
 
 def test_a_value_that_depends_on_the_way_moves_credit_of_value_only() -> None:
