@@ -32,7 +32,7 @@ TOTAL_TOLERANCE = 0.02
 """Share by which an expected total may be off."""
 START_TOLERANCE = 1.0
 """Log-likelihood by which two starts may differ."""
-WINDOWS = 3
+WINDOWS = 2
 """Lapse windows that a panel has to span."""
 
 
@@ -138,7 +138,7 @@ class LatentDropoutFit:
         found: list[str] = []
         if self.n_periods < WINDOWS * self.window:
             found.append(
-                f"too few periods: {self.n_periods}, needed are three lapse windows of {self.window} periods"
+                f"too few periods: {self.n_periods}, needed are two lapse windows of {self.window} periods"
             )
         if self.start_gap > START_TOLERANCE:
             found.append(f"two starts of the search differ by {self.start_gap:.1f} in log-likelihood")

@@ -35,6 +35,8 @@ LEVELS: dict[Emission, tuple[str, ...]] = {
 }
 """Parameters that each emission adds after the shapes."""
 
+MAX_PREDICTOR = 30.0
+"""Bound on every linear predictor: a wild step of the search must not overflow."""
 EMISSIONS: tuple[Emission, ...] = tuple(LEVELS)
 """From the simplest to the richest."""
 
@@ -110,14 +112,6 @@ class Layout:
         start = self.purchase.stop - self.first - self.drivers
         return slice(start, start + channels)
 
-    def is_intercept(self) -> FloatArray:
-        """1 where no ridge applies: intercepts, shapes, levels; shape (size,)."""
-        free = np.zeros(self.size)
-        free[[self.hazard.start, self.purchase.start, self.touch.start]] = 1.0
-        free[self.shapes] = 1.0
-        free[self.levels] = 1.0
-        return free
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictors:
@@ -182,5 +176,5 @@ def _predict(inputs: LatentInputs, cells: tuple[FloatArray, ...], theta: FloatAr
     for block in cells:
         value = value + block @ theta[at : at + block.shape[2]]
         at += block.shape[2]
-    result: FloatArray = np.ascontiguousarray(value)
+    result: FloatArray = np.clip(value, -MAX_PREDICTOR, MAX_PREDICTOR)
     return result

@@ -18,6 +18,8 @@ from histories.errors import ConvergenceError
 
 __all__ = ["Optimum", "maximise"]
 
+MAX_EVALUATIONS = 400
+"""Likelihood evaluations after which a search gives up."""
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
 Scores = Callable[[FloatArray], FloatArray]
 
@@ -43,7 +45,7 @@ def maximise(
     *,
     precision: FloatArray,
     tolerance: float = 1e-3,
-    max_evaluations: int = 400,
+    max_evaluations: int = MAX_EVALUATIONS,
 ) -> Optimum:
     """Maximise a log-likelihood.
 
@@ -60,7 +62,7 @@ def maximise(
     tolerance
         The search has converged when the decrement is below it, in units of log-likelihood.
     max_evaluations
-        Evaluations in total.
+        Evaluations in total; a smaller number than the default is a budget, and what is reached is returned.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def maximise(
             )
         if decrement < tolerance or spent >= max_evaluations:
             break
-    if decrement > 100 * tolerance:
+    if decrement > 100 * tolerance and max_evaluations >= MAX_EVALUATIONS:
         raise ConvergenceError(
             f"Latent dropout: not converged after {spent} evaluations "
             f"(log-likelihood still to be gained about {decrement:.2g}, allowed {100 * tolerance:.2g}). "

@@ -11,7 +11,7 @@ from attribution.incremental.latent.design import LatentInputs
 from attribution.incremental.latent.layout import LEVELS, Emission, Layout
 from attribution.incremental.latent.likelihood import Lives, evaluate
 from attribution.incremental.latent.nodes import NodeGrid, lay_nodes
-from attribution.incremental.latent.optimise import Optimum, maximise
+from attribution.incremental.latent.optimise import MAX_EVALUATIONS, Optimum, maximise
 
 __all__ = ["Prior", "Solution", "find_lives", "search_on_nodes", "search_poisson"]
 
@@ -29,6 +29,10 @@ LEVEL_GUESS = {
 """Mean and standard deviation of the normal priors: weak, they keep an absent feature from running away."""
 
 
+SHAPE_SD = 3.0
+"""Prior standard deviation of the log shapes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
     """Independent normal priors that keep unsupported directions finite."""
@@ -36,13 +40,14 @@ class Prior:
     mean: FloatArray
     """Shape (p,)."""
     precision: FloatArray
-    """Shape (p,); zero where flat."""
+    """Shape (p,)."""
 
     @classmethod
     def of(cls, layout: Layout, *, effect_sd: float) -> Prior:
-        """N(0, effect_sd^2) on slopes, flat on intercepts and shapes, weak on what an emission adds."""
+        """N(0, effect_sd^2) on constants and slopes, weak on log shapes and on what an emission adds."""
         mean = np.zeros(layout.size)
-        precision = (1.0 - layout.is_intercept()) / effect_sd**2
+        precision = np.full(layout.size, effect_sd**-2.0)
+        precision[layout.shapes] = SHAPE_SD**-2.0
         guesses = [LEVEL_GUESS[name] for name in LEVELS[layout.emission]]
         mean[layout.levels] = [guess for guess, _ in guesses]
         precision[layout.levels] = [sd**-2.0 for _, sd in guesses]
@@ -120,6 +125,7 @@ def search_on_nodes(
     effect_sd: float,
     rounds: int = 1,
     tolerance: float = 1e-3,
+    max_evaluations: int = MAX_EVALUATIONS,
 ) -> Solution:
     """Optimum of an emission that needs nodes; they are laid anew in each round.
 
@@ -139,6 +145,8 @@ def search_on_nodes(
         Times the nodes are laid and the likelihood climbed.
     tolerance
         Log-likelihood that may be left to gain.
+    max_evaluations
+        Evaluations in each round.
     """
     layout = Layout.of(inputs, emission=emission)
     missing = [LEVEL_GUESS[name][0] for name in LEVELS[emission]][start.size - layout.size :]
@@ -146,7 +154,7 @@ def search_on_nodes(
     spent = 0
     for _ in range(rounds):
         grid = lay_nodes(lives.log_level, lives.log_level_sd)
-        found = _climb(inputs, layout, weights, theta, grid, effect_sd, tolerance)
+        found = _climb(inputs, layout, weights, theta, grid, effect_sd, tolerance, max_evaluations)
         theta, spent = found.theta, spent + found.evaluations
         _, lives = _posterior(inputs, layout, theta, grid)
     grid = lay_nodes(lives.log_level, lives.log_level_sd)
@@ -202,6 +210,7 @@ def _climb(
     grid: NodeGrid | None,
     effect_sd: float,
     tolerance: float,
+    max_evaluations: int = MAX_EVALUATIONS,
 ) -> Optimum:
     prior = Prior.of(layout, effect_sd=effect_sd)
 
@@ -214,7 +223,14 @@ def _climb(
         assert found.scores is not None
         return found.scores
 
-    return maximise(objective, scores, start, tolerance=tolerance, precision=prior.precision)
+    return maximise(
+        objective,
+        scores,
+        start,
+        precision=prior.precision,
+        tolerance=tolerance,
+        max_evaluations=max_evaluations,
+    )
 
 
 def _first_guess(inputs: LatentInputs, layout: Layout, logit: float) -> FloatArray:
