@@ -101,6 +101,7 @@ def simulate_care_world(
     force: bool | None = None,
     hidden: float = 0.0,
     idle_contacts: float = 0.0,
+    letter_effect: float = 0.0,
 ) -> CareWorld:
     """A contractual company in weekly steps whose fast replies do something, or nothing.
 
@@ -110,9 +111,9 @@ def simulate_care_world(
     logistic(.5 z + .5 [north] + hidden u), else later. From the fifth week after a fast answer on, the rate
     is multiplied by exp(effect) and the logit of leaving falls by 2 effect.
 
-    `idle_contacts` > 0 sends firm's letters, which do nothing, with weekly probability
-    logistic(-5 + idle_contacts log(1 + weeks idle)). `force` answers everybody fast, or nobody, with all
-    other random numbers the same: the difference is the truth.
+    `idle_contacts` > 0 sends the firm's letters, with weekly probability logistic(-5 + idle_contacts log(1
+    + weeks idle)); from the first one on the rate is multiplied by exp(letter_effect). `force` answers
+    everybody fast, or nobody, with all other random numbers the same: the difference is the truth.
     """
     z, u = rng.normal(size=n), rng.normal(size=n) * hidden
     north = rng.random(n) < 0.5
@@ -123,10 +124,12 @@ def simulate_care_world(
     case_week = rng.integers(20, weeks - 35, size=n)
     draws = rng.random((weeks, n, 4))
     there, left = np.ones(n, dtype=bool), np.full(n, weeks)
-    last_purchase, bought, letters = np.zeros(n), [], []
+    last_purchase, first_letter = np.zeros(n), np.full(n, weeks)
+    bought: list[tuple[NDArray[np.int64], int]] = []
+    letters: list[tuple[NDArray[np.int64], int]] = []
     for week in range(weeks):
         on = fast & (week >= case_week + 5)
-        rate = np.exp(-1.2 + 0.4 * z + 0.4 * u + effect * on)
+        rate = np.exp(-1.2 + 0.4 * z + 0.4 * u + effect * on + letter_effect * (first_letter < week))
         buys = there & (draws[week, :, 0] < 1 - np.exp(-rate))
         if week == 0:
             buys = there.copy()
@@ -134,6 +137,7 @@ def simulate_care_world(
         if idle_contacts > 0:
             letter = there & (draws[week, :, 1] < _logistic(-5 + idle_contacts * np.log1p(idle)))
             letters.append((np.flatnonzero(letter), week))
+            first_letter = np.where(letter, np.minimum(first_letter, week), first_letter)
         bought.append((np.flatnonzero(buys), week))
         last_purchase = np.where(buys, week, last_purchase)
         leaves = there & (draws[week, :, 2] < _logistic(-4.5 - 0.4 * z - 0.6 * u - 2 * effect * on))

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from attribution.effects.assigned import estimate_assigned
+from attribution.effects.before_after import estimate_before_after
 from attribution.effects.design import EffectDesign
+from attribution.effects.dose import estimate_dose
 from attribution.effects.effect import Effect
 from attribution.effects.findings import EffectsResult, Findings, collect_findings
+from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.segments import segment_margins
 from attribution.effects.tables import EffectTables, Setting
+from attribution.effects.tracked import estimate_tracked
 from attribution.effects.units import read_units
 from histories.errors import TributaryError
 
@@ -101,6 +106,8 @@ def refused_findings(design: EffectDesign, reason: str) -> Findings:
 
 
 def _randomised(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
+    if design.table is None:
+        return estimate_assigned(design, setting, rng)
     return estimate_randomised(read_units(design, setting.base_dir), design, rng=rng)
 
 
@@ -111,5 +118,9 @@ def _ever_contacted(design: EffectDesign, setting: Setting, rng: np.random.Gener
 _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Findings]] = {
     "randomised": _randomised,
     "landmark": estimate_landmark,
+    "matched_before_after": estimate_before_after,
+    "interrupted_series": estimate_interrupted,
+    "dose": estimate_dose,
+    "tracked": estimate_tracked,
     "ever_contacted": _ever_contacted,
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attribution.effects.design import EffectDesign
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
-__all__ = ["Units", "encode_covariates", "read_units", "units_from_frame"]
+__all__ = ["Units", "encode_covariates", "read_table", "read_units", "units_from_frame"]
 
 Vector = NDArray[np.float64]
 
@@ -91,20 +91,27 @@ def read_units(design: EffectDesign, base_dir: Path = Path()) -> Units:
     DataError
         When a unit has several rows, or the control arm is not in the table.
     """
-    if design.table is None or design.treatment.column is None:
-        raise ConfigError(f'effect "{design.name}": no table = {{ path = … }} and treatment.column given')
+    if design.treatment.column is None:
+        raise ConfigError(f'effect "{design.name}": treatment.column, the column of the arm, is missing')
+    return units_from_frame(read_table(design, base_dir), design)
+
+
+def read_table(design: EffectDesign, base_dir: Path) -> pl.DataFrame:
+    """The table of a design under our names: CSV or Parquet (file, folder, glob) under `base_dir`."""
+    if design.table is None:
+        raise ConfigError(f'effect "{design.name}": no table = {{ path = … }} given')
     path = base_dir / design.table.path
-    if path.suffix in {".csv", ".txt", ".tsv", ".gz"}:
-        lazy = pl.scan_csv(path, separator=design.table.separator, infer_schema_length=None)
-    else:
-        lazy = pl.scan_parquet(path)
     try:
+        if path.suffix in {".csv", ".txt", ".tsv", ".gz"}:
+            lazy = pl.scan_csv(path, separator=design.table.separator, infer_schema_length=None)
+        else:
+            lazy = pl.scan_parquet(path)
         frame = lazy.collect()
-    except (FileNotFoundError, pl.exceptions.ComputeError) as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f'effect "{design.name}": cannot read {design.table.path} ({error})') from error
     renames = {theirs: ours for ours, theirs in design.table.columns.items()}
     _require(frame, renames, f'effect "{design.name}", {design.table.path}')
-    return units_from_frame(frame.rename(renames), design)
+    return frame.rename(renames)
 
 
 def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:

@@ -1,0 +1,150 @@
+"""Series: a metric by day, week or month, from the histories or from a table of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from attribution.effects.design import EffectDesign
+from attribution.effects.history import MONEY_SCALE
+from attribution.effects.tables import EffectTables, Setting
+from attribution.effects.units import read_table
+from histories.errors import ConfigError, DataError, SchemaError, nearest
+
+__all__ = ["Series", "find_series"]
+
+_EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
+_STEP = {"day": 1, "week": 7, "month": 30}
+_PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
+
+METRICS = ("spend", "purchases", "active_customers", "issues", "contacts")
+"""What is counted per step from the histories: currency, purchases, customers who bought, cases, touches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A metric at T equal steps.
+
+    Attributes
+    ----------
+    outcome
+        Name of the metric.
+    dates : shape (T,)
+        First day of each step, datetime64[D].
+    values : shape (T,)
+    step_days
+        Days of one step.
+    period
+        Steps per year when the series spans two years or more, so that a season can be told from a change.
+    """
+
+    outcome: str
+    dates: NDArray[np.datetime64]
+    values: NDArray[np.float64]
+    step_days: int
+    period: float | None
+
+
+def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
+    """One series per outcome; whole steps only, steps without events are zero.
+
+    A table of its own needs a column `date` and one per outcome.
+
+    Raises
+    ------
+    ConfigError
+        When a metric is unknown.
+    DataError
+        When its input table is missing.
+    """
+    for outcome in design.outcomes:
+        frame = (
+            _from_table(design, outcome, setting)
+            if design.table is not None
+            else _from_histories(design, outcome, setting)
+        )
+        dates = frame["date"].to_numpy().astype("datetime64[D]")
+        steps = _PER_YEAR[design.series]
+        yield Series(
+            outcome=outcome,
+            dates=dates,
+            values=frame["value"].to_numpy(),
+            step_days=_STEP[design.series],
+            period=steps if len(dates) >= 2 * steps else None,
+        )
+
+
+def _from_table(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:
+    """Date and value of a table with one row per step, or with several that are summed."""
+    frame = read_table(design, setting.base_dir)
+    for column in ("date", outcome):
+        if column not in frame.columns:
+            raise SchemaError(
+                f'effect "{design.name}": no column "{column}"; {nearest(column, frame.columns)}'
+            )
+    day = pl.col("date").str.to_date() if frame["date"].dtype == pl.String else pl.col("date").cast(pl.Date)
+    rows = frame.select(day.alias("date"), pl.col(outcome).cast(pl.Float64).alias("value"))
+    return _by_step(rows, design.series)
+
+
+def _from_histories(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:
+    """Date and value of a metric of the histories, up to the last whole step."""
+    rows = _METRIC_ROWS[outcome](setting.tables) if outcome in _METRIC_ROWS else None
+    if outcome not in _METRIC_ROWS:
+        raise ConfigError(f'no metric "{outcome}" over time; {nearest(outcome, METRICS)}')
+    if rows is None:
+        raise DataError(f'effect "{design.name}": the table that "{outcome}" is counted from is missing')
+    steps = _by_step(rows, design.series, distinct=outcome == "active_customers")
+    # the first and the last step are rarely whole
+    return steps.slice(1, max(steps.height - 2, 0))
+
+
+def _by_step(rows: pl.DataFrame, step: str, *, distinct: bool = False) -> pl.DataFrame:
+    """Sums (or distinct counts) per step, with zeros for the empty ones."""
+    total = pl.col("value").n_unique() if distinct else pl.col("value").sum()
+    steps = rows.group_by(pl.col("date").dt.truncate(_EVERY[step])).agg(total.cast(pl.Float64)).sort("date")
+    if steps.is_empty():
+        return steps
+    return steps.upsample("date", every=_EVERY[step]).with_columns(pl.col("value").fill_null(0.0))
+
+
+def _spend(tables: EffectTables) -> pl.DataFrame | None:
+    bought = tables.purchases
+    return None if bought is None else bought.select("date", value=pl.col("amount") / MONEY_SCALE).collect()
+
+
+def _purchases(tables: EffectTables) -> pl.DataFrame | None:
+    bought = tables.purchases
+    return None if bought is None else bought.select("date", value=pl.lit(1.0)).collect()
+
+
+def _active(tables: EffectTables) -> pl.DataFrame | None:
+    bought = tables.purchases
+    return None if bought is None else bought.select("date", value=pl.col("customer_id")).collect()
+
+
+def _issues(tables: EffectTables) -> pl.DataFrame | None:
+    cases = tables.cases
+    if cases is None:
+        return None
+    return cases.select(date=pl.col("opened_at").dt.date(), value=pl.lit(1.0)).collect()
+
+
+def _contacts(tables: EffectTables) -> pl.DataFrame | None:
+    touches = tables.touchpoints
+    if touches is None:
+        return None
+    return touches.select(date=pl.col("timestamp").dt.date(), value=pl.lit(1.0)).collect()
+
+
+_METRIC_ROWS = {
+    "spend": _spend,
+    "purchases": _purchases,
+    "active_customers": _active,
+    "issues": _issues,
+    "contacts": _contacts,
+}
