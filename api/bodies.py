@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,6 +16,34 @@ from experiments.bundle_columns import LONGEST_ID
 __all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "schema_of"]
 
 MOST_ROWS: Final = 10_000
+
+Field = Literal[
+    "customer_id",
+    "first_purchase",
+    "frequency",
+    "recency",
+    "T",
+    "monetary_value",
+    "probability_alive",
+    "churn_probability",
+    "expected_purchases",
+    "expected_purchases_low",
+    "expected_purchases_high",
+    "expected_spend",
+    "customer_lifetime_value",
+    "customer_lifetime_value_low",
+    "customer_lifetime_value_high",
+    "historic_value",
+    "total_value",
+    "acquisition_cost",
+    "cost_to_serve",
+    "net_lifetime_value",
+    "expected_next_purchase",
+    "average_days_between_purchases",
+    "decile",
+    "model",
+]
+"""Columns of the customers table."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Customer id, as text.")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -37,7 +65,7 @@ class BatchBody(Struct, forbid_unknown_fields=True, frozen=True):
     ]
     fields: (
         Annotated[
-            list[Annotated[str, Meta(max_length=64)]],
+            list[Field],
             Meta(
                 max_length=64,
                 description="Columns to answer; all when absent.",
@@ -96,10 +124,10 @@ class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
         float, Meta(gt=0, le=100_000, description="Contacts that arrive in the interval.", examples=[100])
     ]
     interval_minutes: Annotated[
-        float, Meta(gt=0, le=1440, description="Length of the interval, in minutes.")
+        float, Meta(ge=1, le=1440, description="Length of the interval, in minutes.")
     ] = 30.0
     handling_seconds: Annotated[
-        float, Meta(gt=0, le=86_400, description="Mean work per contact, in seconds.")
+        float, Meta(ge=1, le=86_400, description="Mean work per contact, in seconds.")
     ] = 180.0
     target_share: Annotated[float, Meta(gt=0, lt=1, description="Share to be answered in time.")] = 0.8
     target_seconds: Annotated[
@@ -112,7 +140,7 @@ class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
         float, Meta(ge=1, le=20, description="Contacts that one agent handles at once (chat).")
     ] = 1.0
     patience_seconds: (
-        Annotated[float, Meta(gt=0, le=86_400, description="Mean patience; Erlang A instead of C.")] | None
+        Annotated[float, Meta(ge=1, le=86_400, description="Mean patience; Erlang A instead of C.")] | None
     ) = None
 
 

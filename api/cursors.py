@@ -14,7 +14,10 @@ from api.problems import Problem
 from api.store import Store
 from experiments.bundle_columns import NULL_INT64, Array
 
-__all__ = ["Bound", "Listing", "decode_cursor", "encode_cursor", "page_of"]
+__all__ = ["CURSOR", "Bound", "Listing", "decode_cursor", "encode_cursor", "page_of"]
+
+CURSOR: Final = "^[A-Za-z0-9_-]{20,64}$"
+"""What a cursor looks like."""
 
 _CHUNK: Final = 65_536
 
@@ -102,11 +105,7 @@ def decode_cursor(cursor: str, fingerprint: str) -> int:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         found, rank = orjson.loads(base64.urlsafe_b64decode(padded))
     except (ValueError, TypeError):
-        raise Problem(
-            name="invalid-request",
-            detail="The cursor is not one that this service made. Start without one.",
-            errors=[{"at": "query.cursor", "detail": "unreadable"}],
-        ) from None
+        found, rank = "", -1
     if found != fingerprint or not isinstance(rank, int) or rank < 0:
         raise Problem(
             name="stale-cursor",

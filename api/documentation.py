@@ -33,13 +33,15 @@ def document(app: FastAPI) -> None:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI's document, with the scope that each operation needs."""
+    """OpenAPI's document, with the scope that each operation needs where the service knows keys."""
     schema = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
         routes=app.routes,
     )
+    if app.state.keys is None:
+        return schema
     schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
     schemes["key"] = {"type": "http", "scheme": "bearer", "description": "A key of `tributary key create`."}
     for path, method, operation in _operations(schema):

@@ -173,13 +173,13 @@ def plan_staffing(demand: Demand) -> StaffingPlan:
 def _check(demand: Demand) -> None:
     problems = [
         ("contacts", demand.contacts > 0, "above 0"),
-        ("interval_minutes", demand.interval_minutes > 0, "above 0"),
-        ("handling_seconds", demand.handling_seconds > 0, "above 0"),
+        ("interval_minutes", demand.interval_minutes >= 0.001, "0.001 or more"),
+        ("handling_seconds", demand.handling_seconds >= 0.001, "0.001 or more"),
         ("target_share", 0 < demand.target_share < 1, "between 0 and 1"),
         ("target_seconds", demand.target_seconds >= 0, "0 or more"),
         ("shrinkage", 0 <= demand.total_shrinkage < 1, "from 0 to below 1"),
         ("concurrency", demand.concurrency >= 1, "1 or more"),
-        ("patience_seconds", demand.patience_seconds is None or demand.patience_seconds > 0, "above 0"),
+        ("patience_seconds", (demand.patience_seconds or 1.0) >= 0.001, "0.001 or more"),
     ]
     for name, fine, allowed in problems:
         if not fine:

@@ -187,7 +187,14 @@ def test_a_body_above_the_limit_is_refused_with_or_without_its_length(sample: Pa
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(sample: Path) -> None:
     with running(Settings(body_timeout=0.2, access_log=False), bundle=sample) as client:
-        lines = [f"POST {BATCH} HTTP/1.1", "host: x", "content-type: application/json", "content-length: 9", "", "{"]
+        lines = [
+            f"POST {BATCH} HTTP/1.1",
+            "host: x",
+            "content-type: application/json",
+            "content-length: 9",
+            "",
+            "{",
+        ]
         found = _raw(client, "\r\n".join(lines).encode())
         assert found.startswith(b"HTTP/1.1 408 ")
         assert b"slow-request" in found

@@ -127,6 +127,7 @@ def test_a_cursor_of_another_question_is_refused(service: httpx.Client) -> None:
     answer = service.get("/v1/customers", params={"limit": 2, "cursor": cursor, "sort": "-total_value"})
     assert (answer.status_code, answer.json()["type"]) == (409, "/docs#stale-cursor")
     assert service.get("/v1/customers?cursor=nonsense").status_code == 422
+    assert service.get(f"/v1/customers?cursor={'a' * 30}").status_code == 409
 
 
 def test_touchpoints_come_in_order_and_by_page(service: httpx.Client) -> None:
