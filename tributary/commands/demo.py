@@ -57,6 +57,7 @@ def demo(customers: int, months: int, seed: int, scenario: str, out: Path, as_js
 
 
 def _tell(headline: str, summary: pl.DataFrame, misses: pl.DataFrame, out: Path) -> None:
+    some_id = pl.read_parquet(out / "runs" / "champion" / "customers.parquet", n_rows=1)["customer_id"][0]
     click.secho(f"\n{headline}\n", bold=True)
     echo_table(summary.filter(~pl.col("figure").str.contains("^(spend|effect)")), indent=2)
     for outcome in misses["outcome"].unique(maintain_order=True):
@@ -67,6 +68,7 @@ def _tell(headline: str, summary: pl.DataFrame, misses: pl.DataFrame, out: Path)
     click.echo(
         f"\nReport   {out / 'runs' / 'champion' / 'report.html'}"
         f"\nServe    tributary serve --runs {out / 'runs'}   then open http://127.0.0.1:8000/docs"
+        f"\nAsk      curl http://127.0.0.1:8000/v1/customers/{some_id}/value"
         f"\nRuns     tributary runs --mlruns {out / 'mlruns'}"
         f"\nMLflow   mlflow ui --backend-store-uri sqlite:///{out / 'mlruns' / 'mlflow.db'}"
         f"\nData     {out / 'company'}, with its configuration and truth.json"
