@@ -158,7 +158,7 @@ def _order() -> dict[str, int]:
 def markdown(summary: pl.DataFrame) -> str:
     """The table as it stands in the documentation."""
     lines = [
-        "| scenario | outcome | method | seeds | error | level | signs | covered | range: channels / total | s |",
+        "| scenario | outcome | method | seeds | error | level | signs | covered | range: one / all | s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in summary.iter_rows(named=True):

@@ -1,4 +1,4 @@
-"""What the truth benchmark puts beside each other: our estimators, simple ones, and the path methods of peers.
+"""What the truth benchmark puts side by side: our estimators, simple ones, the path methods of peers.
 
 Each method is a function from a simulated panel to the credits it would report. Only the oracle sees what is
 hidden.

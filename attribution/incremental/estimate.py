@@ -21,7 +21,7 @@ from attribution.incremental.evidence import (
     objections,
 )
 from attribution.incremental.gates import failed_replicates, total_problems
-from attribution.incremental.plan import Plan, plan_for
+from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import decayed_stocks
 from attribution.settings import AttributionSettings
@@ -55,6 +55,8 @@ class CreditEstimate:
     """What the default assumes, in a clause."""
     problems: tuple[str, ...]
     """Why no credit is supported; empty when nothing speaks against it."""
+    against_channels: Mapping[str, str]
+    """What the checks speak against single channels."""
     notes: tuple[str, ...]
     """What went wrong with companions."""
 
@@ -129,17 +131,14 @@ def estimate_credit(
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
-    companions: dict[str, PanelCredit] = {}
-    notes: list[str] = []
-    for companion in chosen.companions:
-        try:
-            other = companion.fit(sample, sample_stocks, rng=rng)
-        except ModelError as error:
-            notes.append(f"{companion.name} is missing from the range: {error}")
-            continue
-        companions[companion.name] = panel_credit(
-            other, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
+    checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
+    models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
+    companions = {
+        name: panel_credit(
+            model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
         )
+        for name, model in {**models, **checked.companions}.items()
+    }
     draws = bootstrap_credits(
         chosen.default,
         fit,
@@ -154,6 +153,7 @@ def estimate_credit(
     problems = (
         *chosen.problems,
         *fit.problems,
+        *checked.problems,
         *total_problems(credit),
         *failed_replicates(draws, settings.replicates),
     )
@@ -167,8 +167,23 @@ def estimate_credit(
         hazard=bool(np.any(fit.beta)),
         limits=chosen.default.limits,
         problems=problems,
-        notes=tuple(notes),
+        against_channels=checked.by_channel,
+        notes=notes,
     )
+
+
+def _fit_companions(
+    plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[dict[str, FittedPanelModel], tuple[str, ...]]:
+    """Fits of the companions by name, and what went wrong with the others."""
+    models: dict[str, FittedPanelModel] = {}
+    notes: list[str] = []
+    for companion in plan.companions:
+        try:
+            models[companion.name] = companion.fit(panel, stocks, rng=rng)
+        except ModelError as error:
+            notes.append(f"{companion.name} is missing from the range: {error}")
+    return models, tuple(notes)
 
 
 def credit_table(
@@ -181,7 +196,7 @@ def credit_table(
 ) -> pl.DataFrame:
     """The table of credits, one block per outcome: channels, groups, baseline, total."""
     groups = dict(zip(panel.channels, panel.groups, strict=True))
-    against = objections(panel, estimate.problems)
+    against = objections(panel, estimate.problems, estimate.against_channels)
     counts = channel_counts(panel), group_counts(panel)
     parts = []
     for outcome in outcomes:

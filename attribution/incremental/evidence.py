@@ -101,12 +101,14 @@ def _counts(panel: Panel, members: Mapping[str, Mask], *, total: bool) -> Counts
     return Counts(touches=touches, customers=customers, n=n)
 
 
-def objections(panel: Panel, problems: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def objections(
+    panel: Panel, problems: Sequence[str], against_channels: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
     """Reasons why a figure is not supported, for every channel, group, baseline and total.
 
-    What speaks against a channel speaks against its group too.
+    `problems` speak against every row, `against_channels` against their channel and its group.
     """
-    own = {**untouched_channels(panel), **answered_problems(panel)}
+    own = {**against_channels, **untouched_channels(panel), **answered_problems(panel)}
     found = {name: (*problems, *_listed(own, [name])) for name in panel.channels}
     for group, mask in _members(panel).items():
         inside = [name for name, member in zip(panel.channels, mask, strict=True) if member]

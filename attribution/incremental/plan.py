@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.latent import LatentDropout
+from attribution.incremental.latent import LatentDropout, LatentDropoutFit, run_checks
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
-from attribution.incremental.setfunction import PanelEstimator
+from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from attribution.incremental.substituted import SubstitutedEffects
 from histories.panel import Panel
 
-__all__ = ["Plan", "plan_for"]
+__all__ = ["Checked", "Plan", "plan_for"]
 
 MIN_PERIODS = 6
 """Periods below which stocks and levels of customers cannot be told apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What the checks of a fit speak against."""
+
+    problems: tuple[str, ...] = ()
+    """Against every credit of the fit."""
+    by_channel: Mapping[str, str] = field(default_factory=dict)
+    """Against single channels."""
+    companions: Mapping[str, FittedPanelModel] = field(default_factory=dict)
+    """Further fits for the range that the checks brought along."""
+
+
+Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +45,8 @@ class Plan:
     """Estimators that fail differently from the default."""
     problems: tuple[str, ...] = ()
     """Why no credit of this panel is supported whatever the fit; empty when nothing speaks against it."""
+    check: Check | None = None
+    """Checks of the default's fit beyond its own `problems`."""
 
 
 def plan_for(panel: Panel) -> Plan:
@@ -46,4 +68,25 @@ def plan_for(panel: Panel) -> Plan:
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
-    return Plan(default=LatentDropout(), problems=short)
+    return Plan(default=LatentDropout(), problems=short, check=_check_latent)
+
+
+def _check_latent(
+    fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> Checked:
+    """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own.
+
+    The lapse window's effects on leaving join the range: they fail differently, and keep the harmful sign.
+    """
+    assert isinstance(fit, LatentDropoutFit)
+    checks = run_checks(LatentDropout(), fit, panel, stocks, rng=rng)
+    refitted = (check for check in (checks.placebo, checks.holdout) if check is not None)
+    lapse = checks.lapse
+    contrary, companions = {}, {}
+    if lapse is not None:
+        companions["lapse window"] = SubstitutedEffects(fit=fit, beta=lapse.beta)
+        reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
+        pairs = zip(lapse.channels, lapse.verdicts, strict=True)
+        contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
+    problems = tuple(problem for check in refitted for problem in check.problems)
+    return Checked(problems=problems, by_channel=contrary, companions=companions)
