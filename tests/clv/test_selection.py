@@ -1,0 +1,208 @@
+"""How forecasts are judged and a model is chosen."""
+
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from clv.challenger import blend, forecast_by_boosting, history_features, tilt
+from clv.dependence import estimate_trend
+from clv.evaluate import (
+    VALIDATION_SCHEMA,
+    Forecast,
+    decile_of,
+    decile_table,
+    evaluate_forecast,
+    metrics_of,
+    poisson_deviance,
+)
+from clv.selection import Window, choose_model, rolling_windows
+from clv.simulate import simulate_gamma_gamma
+from histories.errors import ModelError
+
+ORIGIN, UNTIL = date(2026, 1, 1), date(2026, 7, 1)
+
+
+def forecast(model: str, predicted: np.ndarray, actual: np.ndarray, origin: date = ORIGIN) -> Forecast:
+    return Forecast(
+        origin=origin,
+        until=UNTIL,
+        model=model,
+        predicted=predicted,
+        actual=actual,
+        predicted_revenue=10.0 * predicted,
+        actual_revenue=10.0 * actual,
+    )
+
+
+def truth_and_counts(n: int = 2000) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    rng = np.random.default_rng(1)
+    rate = rng.gamma(0.5, 2.0, n)
+    return rate, rng.poisson(rate).astype(float), rng
+
+
+def test_metrics_by_hand() -> None:
+    metrics = metrics_of(forecast("bg_nbd", np.array([1.0, 2.0, 0.5, 0.5]), np.array([2.0, 2.0, 0.0, 0.0])))
+    assert metrics["total_predicted"] == 4.0
+    assert metrics["total_actual"] == 4.0
+    assert metrics["total_error"] == 0.0
+    assert metrics["mae"] == pytest.approx(0.5)
+    assert metrics["rmse"] == pytest.approx(np.sqrt(1.5 / 4.0))
+    assert metrics["revenue_error"] == 0.0
+    assert metrics["spearman"] == pytest.approx(0.9428, abs=1e-3)
+
+
+def test_deviance_is_least_at_the_true_mean() -> None:
+    rate, counts, _ = truth_and_counts()
+    right = poisson_deviance(rate, counts).mean()
+    for wrong in (0.8 * rate, 1.25 * rate, np.full_like(rate, rate.mean())):
+        assert poisson_deviance(wrong, counts).mean() > right
+
+
+def test_validation_rows_carry_intervals_around_their_value() -> None:
+    rate, counts, rng = truth_and_counts()
+    table = evaluate_forecast(forecast("bg_nbd", rate, counts), interval=0.9, rng=rng)
+    assert dict(table.schema) == VALIDATION_SCHEMA
+    sums = table.filter(pl.col("metric") != "calibration_error")
+    assert (sums["low"] <= sums["value"]).all()
+    assert (sums["value"] <= sums["high"]).all()
+
+
+def test_large_companies_are_bootstrapped_on_a_part_with_intervals_as_narrow() -> None:
+    rate, counts, rng = truth_and_counts(40_000)
+    table = evaluate_forecast(forecast("bg_nbd", rate, counts), interval=0.9, rng=rng)
+    total = table.row(by_predicate=pl.col("metric") == "total_actual", named=True)
+    expected = 2.0 * 1.645 * counts.std() * np.sqrt(counts.size)
+    assert total["high"] - total["low"] == pytest.approx(expected, rel=0.25)
+
+
+def test_a_tie_goes_to_the_simpler_model() -> None:
+    rate, counts, rng = truth_and_counts()
+    noisy = rate * np.exp(rng.normal(0.0, 0.01, rate.size))
+    choice = choose_model(
+        [forecast("bg_nbd", noisy, counts), forecast("pareto_nbd", rate, counts)], interval=0.9, rng=rng
+    )
+    assert choice.model == "bg_nbd"
+    assert "cannot tell apart" in choice.reason or "lowest deviance" in choice.reason
+
+
+def test_a_clearly_better_model_wins_whatever_its_complexity() -> None:
+    rate, counts, rng = truth_and_counts()
+    choice = choose_model(
+        [forecast("bg_nbd", np.full_like(rate, rate.mean()), counts), forecast("blend", rate, counts)],
+        interval=0.9,
+        rng=rng,
+    )
+    assert choice.model == "blend"
+    assert choice.differences["bg_nbd"]["low"] > 0.0
+    assert choice.purchase_model() == "bg_nbd"
+
+
+def test_models_are_compared_on_the_origins_they_share() -> None:
+    rate, counts, rng = truth_and_counts()
+    earlier = ORIGIN - timedelta(days=90)
+    both = [forecast("bg_nbd", rate, counts, origin) for origin in (ORIGIN, earlier)]
+    once = forecast("gradient_boosting", rate, counts)
+    # at the earlier origin bg_nbd is far off, which must not count against it
+    both[1] = forecast("bg_nbd", 5.0 * rate, counts, earlier)
+    choice = choose_model([*both, once], interval=0.9, rng=rng)
+    assert choice.differences["bg_nbd"]["value"] == 0.0
+    assert choice.model == "bg_nbd"
+
+
+def test_windows_step_back_while_history_lasts() -> None:
+    windows = rolling_windows(
+        first=date(2024, 1, 1),
+        calibration_end=date(2025, 6, 30),
+        observation_end=date(2025, 12, 31),
+        origins=9,
+    )
+    assert windows[0] == Window(origin=date(2025, 6, 30), until=date(2025, 12, 31))
+    lengths = {(w.until - w.origin).days for w in windows}
+    assert lengths == {184}
+    assert all((w.origin - date(2024, 1, 1)).days >= 184 for w in windows)
+    assert len(windows) == 4
+
+
+def test_deciles_put_the_best_customers_first() -> None:
+    assert decile_of(np.array([5.0, 1.0, 9.0, 9.0, 0.0])).tolist() == [5, 7, 1, 3, 9]
+    rate, counts, _ = truth_and_counts()
+    table = decile_table(forecast("bg_nbd", rate, counts))
+    assert table["decile"].to_list() == list(range(1, 11))
+    assert table["customers"].sum() == counts.size
+    assert table["predicted"].is_sorted(descending=True)
+
+
+def shoppers(n: int = 800) -> pl.LazyFrame:
+    """Customers whose rate halves after 30 days unless they are heavy: something only recent counts reveal."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for customer in range(n):
+        start, rate = int(rng.integers(0, 90)), float(rng.gamma(1.0, 0.05))
+        days = {start} | {
+            int(d) for d in start + np.cumsum(rng.exponential(1.0 / max(rate, 1e-3), 60)) if d < 540
+        }
+        rows += [(customer, day) for day in days]
+    base = date(2024, 1, 1)
+    return pl.LazyFrame(
+        {
+            "customer_id": [r[0] for r in rows],
+            "date": [base + timedelta(days=r[1]) for r in rows],
+            "timestamp": [datetime(2024, 1, 1) + timedelta(days=r[1]) for r in rows],
+            "amount": [100_000] * len(rows),
+            "margin": pl.Series([None] * len(rows), dtype=pl.Int64),
+        },
+        schema_overrides={"timestamp": pl.Datetime("us")},
+    )
+
+
+def test_the_challenger_learns_from_one_window_further_back_only() -> None:
+    asked: list[date] = []
+
+    def known_at(day: date) -> pl.LazyFrame:
+        asked.append(day)
+        return shoppers().filter(pl.col("date") <= day)
+
+    origin = date(2024, 12, 31)
+    boosted = forecast_by_boosting(known_at, first=date(2024, 1, 1), origin=origin, days=150)
+    assert max(asked) == origin
+    assert (boosted.predicted >= 0.0).all()
+    actual = (
+        shoppers().filter(pl.col("date") > origin, pl.col("date") <= origin + timedelta(days=150)).collect()
+    )
+    assert boosted.predicted.sum() == pytest.approx(actual.height, rel=0.2)
+
+
+def test_the_challenger_says_what_it_lacks() -> None:
+    with pytest.raises(ModelError, match="needs half a window of history"):
+        forecast_by_boosting(
+            lambda day: shoppers(), first=date(2024, 1, 1), origin=date(2024, 3, 1), days=300
+        )
+    with pytest.raises(ModelError, match="needs 500 customers"):
+        forecast_by_boosting(
+            lambda day: shoppers(20), first=date(2024, 1, 1), origin=date(2024, 12, 31), days=150
+        )
+
+
+def test_history_features_count_recent_days() -> None:
+    features = history_features(shoppers(30), origin=date(2024, 12, 31))
+    assert (features["purchases_30"] <= features["purchases_90"]).all()
+    assert (features["purchases_365"] <= features["frequency"] + 1).all()
+    assert features["customer_id"].is_sorted()
+
+
+def test_a_tilt_follows_a_forecast_within_limits() -> None:
+    assert tilt(np.array([2.0, 0.0, 500.0]), np.array([1.0, 1.0, 1.0])).tolist() == [2.0, 0.1, 10.0]
+    assert blend([np.array([1.0]), np.array([3.0])], np.array([4.0])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize(("slope", "found"), [(0.0, False), (0.4, True)])
+def test_spend_that_depends_on_frequency_is_found(slope: float, found: bool) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.geometric(0.3, 4000).astype(float)
+    mean, _ = simulate_gamma_gamma(rng, x, p=4.0, q=4.0, v=15.0)
+    trend = estimate_trend(pl.DataFrame({"frequency": x, "monetary_value": mean * (1.0 + x) ** slope}))
+    assert trend is not None
+    assert trend.slope == pytest.approx(slope, abs=4.0 * trend.std_error)
+    assert trend.matters is found
