@@ -45,9 +45,13 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
 
 
 def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_customers: bool) -> tuple[str, ...]:
-    """Touches of people without a transaction, where no customers table says who is known."""
+    """Touches known by their date only, and those of people without a transaction.
+
+    The latter where no customers table says who is known.
+    """
+    notes = _date_notes(touches)
     if transactions is None or has_customers:
-        return ()
+        return notes
     buyers = transactions.frame.filter(_IS_VALID).select("customer_id").unique()
     valid = touches.frame.filter(_IS_VALID)
     unknown = valid.join(buyers, on="customer_id", how="anti").select(
@@ -55,10 +59,21 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     )
     rows, people = unknown.collect().row(0)
     if not rows:
-        return ()
+        return notes
     return (
+        *notes,
         f"{touches.scanned.place}: touches of people without any transaction: {rows} ({people} people). "
         "They are kept as prospects'; name inputs.customers to have unknown customers rejected.",
+    )
+
+
+def _date_notes(touches: Staged) -> tuple[str, ...]:
+    dated = touches.frame.filter(_IS_VALID).select(pl.col("date_only").sum()).collect().item()
+    if not dated:
+        return ()
+    return (
+        f"{touches.scanned.place}: touches known by their date only: {dated}. They count from the end of "
+        "their day, so never for a purchase of the same day.",
     )
 
 

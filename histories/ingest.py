@@ -16,6 +16,7 @@ from histories.identity import check_key
 from histories.inputs import Ingested, Inputs
 from histories.links import (
     check_currency,
+    mark_dates,
     reject_repeated,
     reject_unknown_customers,
     resolve_handles,
@@ -127,9 +128,10 @@ def _check_settings(sources: Mapping[str, TableSource], timezone: str, id_key: b
 def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
     """Apply the checks that look at several rows or tables, those of the customers first."""
     linked = {name: reject_repeated(table) for name, table in staged.items()}
-    touches = linked.get("touchpoints")
-    if touches is not None and "handle" in touches.found:
-        linked["touchpoints"] = resolve_handles(touches, linked.get("identities"))
+    if "touchpoints" in linked:
+        linked["touchpoints"] = mark_dates(linked["touchpoints"])
+        if "handle" in linked["touchpoints"].found:
+            linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:
         for name in OF_KNOWN_CUSTOMERS:
             if name in linked:

@@ -172,14 +172,20 @@ def test_handles_become_customers_and_unmatched_ones_are_set_aside(read: Read, w
 
 
 @pytest.mark.parametrize(
-    ("moment", "date_only"),
-    [("2026-01-05", True), ("2026-01-05 00:00:00", False), ("2026-01-05T09:30", False)],
+    ("moments", "date_only"),
+    [
+        (["2026-01-05", "2026-01-05 09:30"], [True, False]),
+        (["2026-01-05 00:00:00", "2026-01-05T09:30"], [False, False]),
+        (["2026-01-05 00:00:00", "2026-01-06 00:00:00"], [True, True]),
+    ],
 )
 def test_a_touch_known_by_its_date_only_is_marked(
-    read: Read, write_csv: Write, moment: str, date_only: bool
+    read: Read, write_csv: Write, moments: list[str], date_only: list[bool]
 ) -> None:
-    write_csv("touches.csv", "customer_id,timestamp,channel", f"1,{moment},mail")
-    assert read(touchpoints="touches.csv")["touchpoints"].collect()["date_only"].to_list() == [date_only]
+    write_csv("touches.csv", "customer_id,timestamp,channel", *(f"1,{moment},mail" for moment in moments))
+    table = read(touchpoints="touches.csv").tables["touchpoints"]
+    assert table.valid.collect()["date_only"].to_list() == date_only
+    assert any("known by their date only" in note for note in table.notes) == any(date_only)
 
 
 def test_further_columns_of_customers_are_kept_as_numbers_where_they_are(
