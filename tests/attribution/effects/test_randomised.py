@@ -193,7 +193,7 @@ def test_cuped_leaves_the_effect_alone_when_the_metric_before_is_noise():
 
 
 def test_an_interval_read_after_every_batch_still_covers():
-    """A test without effect is read 100 times; the fixed interval excludes 0 at some reading far too often."""
+    """Read 100 times without any effect, a fixed interval excludes 0 at some reading far too often."""
     fixed = anytime = 0
     for seed in range(200):
         x = np.random.default_rng(seed).normal(size=5000)

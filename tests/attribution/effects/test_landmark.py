@@ -1,0 +1,254 @@
+"""Landmark designs on companies whose truth is known: recovery, immortal time, hidden causes, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from attribution.effects import EffectDesign, EffectsResult, EffectTables, estimate_effect, estimate_effects
+from attribution.effects.dgps import CareWorld, simulate_care_world
+from attribution.effects.history import build_history
+from attribution.effects.index_dates import find_index_dates
+from attribution.effects.landmark import build_landmark_units
+from histories.errors import DataError, SchemaError
+
+EFFECT = 0.2
+
+
+def fast_reply(**choices: object) -> EffectDesign:
+    entry = {
+        "name": "reply within the hour",
+        "design": "landmark",
+        "treatment": {"channel": "twitter", "kind": "care", "first_response_minutes": 60},
+        "control": "slower",
+        "landmark_days": 28,
+        "follow_up_days": 180,
+        "outcomes": ["retention", "spend"],
+        "covariates": ["score", "region"],
+    }
+    return EffectDesign(**{**entry, **choices})
+
+
+def letters(**choices: object) -> EffectDesign:
+    return fast_reply(
+        **{"name": "letters", "treatment": {"channel": "letter"}, "control": "no_contact", **choices}
+    )
+
+
+def estimate(design: EffectDesign, world: CareWorld, **tables: object) -> EffectsResult:
+    held = replace(world.tables, **tables) if tables else world.tables
+    return estimate_effect(design, tables=held, observation_end=world.end.date(), gross_margin=0.5)
+
+
+def world(n: int = 4000, seed: int = 1, **choices: float) -> CareWorld:
+    return simulate_care_world(n, np.random.default_rng(seed), **choices)
+
+
+def truth(design: EffectDesign) -> dict[str, float]:
+    """Mean outcome when everybody is answered fast less when nobody is, all else equal."""
+    means = []
+    for force in (True, False):
+        made = simulate_care_world(20_000, np.random.default_rng(99), effect=EFFECT, force=force)
+        history = build_history(made.tables, observation_end=made.end.date())
+        index = find_index_dates(design, history, made.tables, np.random.default_rng(0))
+        units = build_landmark_units(design, history, index, made.tables)
+        means.append({name: float(values.mean()) for name, values in units.outcomes.items()})
+    return {name: means[0][name] - means[1][name] for name in means[0]}
+
+
+@pytest.fixture(scope="module")
+def reply_effects() -> EffectsResult:
+    return estimate(fast_reply(segments=["region"]), world(effect=EFFECT))
+
+
+def test_a_fast_reply_is_worth_what_the_simulation_says(reply_effects):
+    true = truth(fast_reply())
+    for outcome in ("retention", "spend"):
+        rows = {
+            (e.estimator, e.estimand): e
+            for e in reply_effects.effects
+            if e.outcome == outcome and e.segment == "(all)"
+        }
+        for key in [("aipw", "ATE"), ("aipw", "ATO"), ("aipw", "ATT"), ("lin", "ATE")]:
+            assert rows[key].low <= true[outcome] <= rows[key].high, (outcome, key)
+            assert rows[key].supported, rows[key].reason
+    naive = rows["naive", "ATE"]
+    assert naive.low > 1.5 * true["spend"]
+    assert not naive.supported
+
+
+def test_the_headline_is_the_estimate_chosen_beforehand(reply_effects):
+    headline = reply_effects.headline("reply within the hour", "spend")
+    assert (headline.estimator, headline.estimand, headline.segment) == ("aipw", "ATE", "(all)")
+
+
+def test_every_check_is_listed_with_its_value_and_limit(reply_effects):
+    checks = reply_effects.pictures["checks"].filter(estimator="aipw", estimand="ATE", outcome="spend")
+    assert checks["check"].to_list() == [
+        "overlap",
+        "balance",
+        "effective size",
+        "shuffled label",
+        "placebo outcome",
+        "omitted variable",
+    ]
+    assert checks["passed"].all()
+
+
+def test_weighting_balances_what_was_apart(reply_effects):
+    love = reply_effects.pictures["love"]
+    assert love["before"].abs().max() > 0.3
+    assert love["after"].abs().max() < 0.05
+
+
+def test_segments_are_means_of_the_same_scores(reply_effects):
+    rows = {
+        e.segment: e
+        for e in reply_effects.effects
+        if (e.outcome, e.estimator, e.estimand) == ("spend", "aipw", "ATE")
+    }
+    north, south, everybody = rows["region=north"], rows["region=south"], rows["(all)"]
+    sizes = [e.n_treated + e.n_control for e in (north, south)]
+    assert np.average([north.estimate, south.estimate], weights=sizes) == pytest.approx(everybody.estimate)
+    margins = reply_effects.pictures["segment_margins"].filter(segment="region=north")
+    assert margins["incremental_margin"][0] == pytest.approx(0.5 * north.estimate * north.n_treated)
+
+
+def test_a_hidden_cause_is_caught_by_the_placebo():
+    result = estimate(fast_reply(outcomes=["spend"]), world(effect=0.0, hidden=1.0))
+    headline = result.headline("reply within the hour", "spend")
+    assert headline.low > 0, "the estimate itself is fooled"
+    assert not headline.supported
+    assert "already differed before the start" in headline.reason
+
+
+def test_letters_to_the_idle_that_do_nothing_do_nothing():
+    result = estimate(letters(), world(idle_contacts=1.0))
+    for outcome in ("retention", "spend"):
+        effect = result.headline("letters", outcome)
+        assert effect.low <= 0 <= effect.high
+    naive = next(e for e in result.effects if e.estimator == "naive" and e.outcome == "spend")
+    assert naive.high < 0, "the idle were chosen, so that the naive figure blames the letters"
+
+
+def test_immortal_time_makes_a_letter_without_effect_look_like_a_cure():
+    """Ever against never contacted: the contacted seem to leave far less; the landmark finds nothing."""
+    made = world(idle_contacts=1.0, seed=4)
+    customers = made.tables.customers.collect()
+    ever = customers["customer_id"].is_in(made.tables.touchpoints.collect()["customer_id"].implode())
+    left = customers["ended_at"].is_not_null()
+    assert left.filter(ever).mean() < 0.75 * left.filter(~ever).mean()
+    effect = estimate(letters(outcomes=["retention"]), made).headline("letters", "retention")
+    assert effect.low <= 0 <= effect.high
+
+
+def test_ever_contacted_is_refused_with_the_reason():
+    design = EffectDesign(name="ever", design="ever_contacted", outcomes=["retention"])
+    (effect,) = estimate_effects([design]).effects
+    assert effect.estimate is None
+    assert not effect.supported
+    assert "stay long enough to be contacted" in effect.reason
+
+
+def test_a_landmark_needs_a_control():
+    with pytest.raises(ValidationError, match="slower, unanswered, no_contact"):
+        fast_reply(control=None)
+
+
+def test_without_unanswered_problems_there_is_nothing_to_compare():
+    design = fast_reply(control="unanswered", treatment={"channel": "twitter"})
+    result = estimate(design, world(effect=EFFECT))
+    assert all(not effect.supported for effect in result.effects)
+    assert "no unanswered problems to compare" in result.effects[0].reason
+
+
+def test_unanswered_problems_are_the_comparison_where_there_are_some():
+    made = world(effect=EFFECT)
+    answered = pl.when(pl.col("first_response_at") - pl.col("opened_at") <= pl.duration(minutes=60))
+    cases = made.tables.cases.with_columns(first_response_at=answered.then("first_response_at"))
+    design = fast_reply(control="unanswered", treatment={"channel": "twitter"}, outcomes=["spend"])
+    effect = estimate(design, made, cases=cases).headline("reply within the hour", "spend")
+    assert effect.control == "not answered"
+    assert effect.low > 0
+
+
+def test_own_contacts_against_silence_are_refused_where_leaving_is_not_recorded():
+    made = world(idle_contacts=1.0)
+    inbound = made.tables.touchpoints.with_columns(direction=pl.lit("inbound"), origin=pl.lit("customer"))
+    customers = made.tables.customers.drop("ended_at")
+    effect = estimate(letters(outcomes=["spend"]), made, touchpoints=inbound, customers=customers).effects[0]
+    assert not effect.supported
+    assert "proves that the customer was still there" in effect.reason
+
+
+def test_controls_are_at_risk_on_the_day_and_not_contacted_before_the_landmark():
+    made, design = world(1500, idle_contacts=1.0), letters()
+    history = build_history(made.tables, observation_end=made.end.date())
+    index = find_index_dates(design, history, made.tables, np.random.default_rng(0))
+    who, day = index.customers[~index.treated], index.day[~index.treated]
+    assert history.at_risk(who, day, design.at_risk_days).all()
+    assert (history.ended[who] > day + design.landmark_days).all()
+    contacts = made.tables.touchpoints.select(
+        "customer_id", contacted=pl.col("timestamp").dt.date().cast(pl.Int32).cast(pl.Int64)
+    ).collect()
+    drawn = pl.DataFrame({"customer_id": who, "day": day}).join(contacts, on="customer_id")
+    near = (pl.col("contacted") >= pl.col("day") - design.washout_days) & (
+        pl.col("contacted") <= pl.col("day") + design.landmark_days
+    )
+    assert drawn.filter(near).is_empty()
+    later = drawn.filter(pl.col("contacted") > pl.col("day"))
+    assert later.height > 0, "customers who are contacted later serve until then"
+
+
+def test_nothing_after_the_index_day_enters_the_covariates():
+    made, design = world(1500), fast_reply()
+    history = build_history(made.tables, observation_end=made.end.date())
+    index = find_index_dates(design, history, made.tables, np.random.default_rng(0))
+    units = build_landmark_units(design, history, index, made.tables)
+    own_day = pl.LazyFrame({"customer_id": index.customers, "own_day": index.day})
+    from_index = pl.col("date").cast(pl.Int32) >= pl.col("own_day")
+    later = made.tables.purchases.join(own_day, on="customer_id", how="left").with_columns(
+        amount=pl.when(from_index).then(pl.col("amount") * 9).otherwise("amount")
+    )
+    changed = build_history(replace(made.tables, purchases=later), observation_end=made.end.date())
+    again = build_landmark_units(design, changed, index, made.tables)
+    # running sums of floats differ in their last digits
+    np.testing.assert_allclose(units.covariates, again.covariates, rtol=1e-8)
+    assert again.outcomes["spend"].sum() == pytest.approx(9 * units.outcomes["spend"].sum())
+
+
+def test_a_satisfaction_of_the_same_case_is_not_known_when_it_opens():
+    made = world(1500)
+    cases = made.tables.cases.with_columns(
+        resolved_at=pl.col("opened_at") + pl.duration(days=3), csat=pl.col("customer_id") % 5 + 1
+    )
+    tables = replace(made.tables, cases=cases)
+    design = fast_reply(covariates=["csat"])
+    history = build_history(tables, observation_end=made.end.date())
+    index = find_index_dates(design, history, tables, np.random.default_rng(0))
+    units = build_landmark_units(design, history, index, tables)
+    flag = units.covariate_names.index("csat=missing")
+    # everybody has one case only
+    assert units.covariates[:, flag].all()
+
+
+def test_a_misspelt_covariate_names_the_nearest_column():
+    with pytest.raises(SchemaError, match='did you mean "region"'):
+        estimate(fast_reply(covariates=["regoin"]), world(500))
+
+
+def test_an_unknown_outcome_is_listed_with_the_allowed_ones():
+    made = world(1500)
+    result = estimate_effects(
+        [fast_reply(outcomes=["spent"])], tables=made.tables, observation_end=made.end.date()
+    )
+    assert 'did you mean "spend"' in result.effects[0].reason
+
+
+def test_without_purchases_no_design_on_customers_works():
+    with pytest.raises(DataError, match="need purchases"):
+        estimate_effect(fast_reply(), tables=EffectTables())
