@@ -156,7 +156,7 @@ class Gate:
         return key
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", _UNMATCHED)
+        route = getattr(scope.get("route"), "path_format", _UNMATCHED)
         self._metrics.observe(scope["method"] if route != _UNMATCHED else "(any)", route, status, seconds)
         if self._settings.access_log:
             self._journal.write(

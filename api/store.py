@@ -13,7 +13,7 @@ from experiments.bundle_columns import NULL_INT32, NULL_INT64, Array, Column
 from experiments.bundle_reading import Bundle
 from experiments.bundle_serving import open_serving
 
-__all__ = ["Store"]
+__all__ = ["Store", "find_row", "find_rows"]
 
 _INT64: Final = np.iinfo(np.int64)
 _DAY_ZERO: Final = dt.date(1970, 1, 1).toordinal()
@@ -42,11 +42,11 @@ class Store:
 
     def find(self, customer_id: str) -> int:
         """Row of a customer, or -1."""
-        return _find(self.key, customer_id)
+        return find_row(self.key, customer_id)
 
     def find_many(self, customer_ids: Sequence[str]) -> Array:
         """Rows of customers, -1 where unknown; shape (n,)."""
-        return _find_many(self.key, customer_ids)
+        return find_rows(self.key, customer_ids)
 
     def customer_id(self, row: int) -> str:
         """The id of a row as text."""
@@ -72,7 +72,7 @@ class Store:
 
         None when the customer is unknown.
         """
-        position = _find(self._touched, customer_id)
+        position = find_row(self._touched, customer_id)
         if position < 0:
             return None if self.find(customer_id) < 0 else ([], 0)
         first, end = int(self._first[position]), int(self._first[position + 1])
@@ -81,7 +81,8 @@ class Store:
         return [{name: item(row) for name, item in fields} for row in rows], end - first
 
 
-def _find(key: Array, customer_id: str) -> int:
+def find_row(key: Array, customer_id: str) -> int:
+    """Row of an id in a sorted key, or -1."""
     if not len(key):
         return -1
     value: Any
@@ -107,7 +108,8 @@ def _integer(text: str) -> int | None:
     return number if str(number) == text and _INT64.min <= number <= _INT64.max else None
 
 
-def _find_many(key: Array, customer_ids: Sequence[str]) -> Array:
+def find_rows(key: Array, customer_ids: Sequence[str]) -> Array:
+    """Rows of ids in a sorted key, -1 where unknown; shape (n,)."""
     if not len(key) or not len(customer_ids):
         return np.full(len(customer_ids), -1, dtype=np.int64)
     if key.dtype.kind == "i":

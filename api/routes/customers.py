@@ -34,7 +34,7 @@ def _unknown() -> Problem:
 
 
 @router.get(
-    "/customers/{customer_id}/value",
+    "/customers/{customer_id:path}/value",
     response_model=CustomerScore,
     responses={**refusals("unknown-customer"), 304: {"description": "The client's copy is still good."}},
 )
@@ -192,7 +192,9 @@ async def list_customers(
 
 
 @router.get(
-    "/customers/{customer_id}/touchpoints", response_model=Touchpoints, responses=refusals("unknown-customer")
+    "/customers/{customer_id:path}/touchpoints",
+    response_model=Touchpoints,
+    responses=refusals("unknown-customer"),
 )
 async def get_touchpoints(
     customer_id: CustomerId,
@@ -220,7 +222,7 @@ async def get_touchpoints(
 
 
 @router.delete(
-    "/customers/{customer_id}",
+    "/customers/{customer_id:path}",
     status_code=204,
     response_model=None,
     responses={**refusals("unknown-customer"), 204: {"description": "The customer is hidden from now on."}},

@@ -120,7 +120,6 @@ def test_a_wrong_address_is_refused_with_its_reason(service: httpx.Client, path:
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/customers/..%2f..%2fetc%2fpasswd/value",
         "/v1/reports/..%2fmanifest.json",
         "/v1/reports/manifest.json",
         "/nope",
@@ -131,7 +130,17 @@ def test_there_is_no_way_out_of_the_bundle(service: httpx.Client, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    "customer_id", ["..", "%2e%2e", "..%00", "%ff%fe", "%F0%9F%92%A9", "%0d%0aset-cookie:1"]
+    "customer_id",
+    [
+        "..",
+        "%2e%2e",
+        "..%00",
+        "%ff%fe",
+        "a%2fb",
+        "..%2f..%2fetc%2fpasswd",
+        "%F0%9F%92%A9",
+        "%0d%0aset-cookie:1",
+    ],
 )
 def test_a_strange_id_is_an_unknown_customer(service: httpx.Client, customer_id: str) -> None:
     request = (
