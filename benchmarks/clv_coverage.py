@@ -2,7 +2,7 @@
 
 Run once; the table goes into docs/clv.md:
 
-    python benchmarks/clv_coverage.py --companies 200 --sizes 500 2000 8000
+    python -m benchmarks.clv_coverage --companies 200 --sizes 500 2000 8000
 """
 
 from __future__ import annotations
