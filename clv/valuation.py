@@ -162,6 +162,7 @@ def value_customers(
             "calibration_end": judged.calibration_end.isoformat() if judged.calibration_end else None,
             "horizon_months": settings.horizon_months,
             "discount_rate": settings.discount_rate,
+            "gross_margin": historic_margin(frame, gross_margin=settings.gross_margin)[1],
             "interval": settings.interval,
             "calibration": describe_fits(judged.fits, judged.summary),
             "final": describe_fits(fits, frame),

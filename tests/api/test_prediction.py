@@ -1,0 +1,104 @@
+"""Values predicted over HTTP equal those of the run, to 1e-9."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import polars as pl
+import pytest
+
+from clv.settings import ValueSettings
+from clv.valuation import CustomerValues, value_customers
+from clv.value import predict_values
+from experiments.bundle import write_bundle
+from tests.clv.data import cdnow_purchases
+from tests.running import running
+from tributary.client import Client
+
+END = dt.date(1998, 6, 30)
+SUMMARY = ("frequency", "recency", "T", "monetary_value")
+SAME = (
+    "probability_alive",
+    "churn_probability",
+    "expected_purchases",
+    "expected_spend",
+    "customer_lifetime_value",
+)
+
+
+@pytest.fixture(scope="module")
+def valued() -> CustomerValues:
+    settings = ValueSettings(
+        models=("bg_nbd",), gross_margin=0.4, posterior_draws=0, origins=1, challenger=False
+    )
+    return value_customers(
+        cdnow_purchases().lazy(),
+        settings=settings,
+        observation_end=END,
+        calibration_end=dt.date(1997, 9, 30),
+        time_unit="week",
+        currency="USD",
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def service(valued: CustomerValues, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    path: Path = tmp_path_factory.mktemp("predict") / "cdnow"
+    write_bundle(
+        path,
+        tables={"customers": valued.customers, "validation": valued.validation},
+        manifest={"run_id": "cdnow", "as_of": END, "currency": "USD", "time_unit": "week"},
+        model=valued.model,
+    )
+    with running(bundle=path) as client:
+        yield client
+
+
+def test_every_customer_of_cdnow_is_predicted_as_the_run_valued_them(
+    service: httpx.Client, valued: CustomerValues
+) -> None:
+    stored = valued.customers
+    with Client(str(service.base_url)) as client:
+        predicted = client.predict(stored.select("customer_id", *SUMMARY))
+        served = client.values(stored["customer_id"])
+    for name in SAME:
+        difference = (predicted[name] - stored[name]).abs() / stored[name].abs().clip(1e-12)
+        assert difference.max() < 1e-9, name  # type: ignore[operator]
+        assert served[name].equals(stored[name]), name
+
+
+def test_another_horizon_is_the_functions_own_answer(service: httpx.Client, valued: CustomerValues) -> None:
+    from clv.purchases.fits import fit_from_dict
+    from clv.spend import GammaGammaFit
+
+    body = {"frequency": [2, 0], "recency": [30.43, 0.0], "T": [38.86, 10.0], "monetary_value": [22.35, None]}
+    answer = service.post("/v1/values/predict", json={**body, "horizon_months": 24}).json()
+    assert (answer["horizon_months"], answer["model"], answer["invalid"]) == (24, "bg_nbd", [])
+    expected = predict_values(
+        fit_from_dict(valued.model["final"]["bg_nbd"]),
+        GammaGammaFit.from_dict(valued.model["spend"]),
+        body["frequency"],
+        body["recency"],
+        body["T"],
+        [22.35, float("nan")],
+        horizon_months=24,
+        discount_rate=valued.model["discount_rate"],
+        gross_margin=0.4,
+        time_unit="week",
+    )
+    for name, values in expected.items():
+        found = pl.Series(answer["columns"][name], dtype=pl.Float64).fill_null(float("nan"))
+        assert found.to_list() == pytest.approx(values.tolist(), rel=1e-12, nan_ok=True), name
+
+
+def test_impossible_summaries_are_named_and_do_not_hold_up_the_others(service: httpx.Client) -> None:
+    body = {"frequency": [1, 1, 0, 2], "recency": [5.0, 9.0, 3.0, 4.0], "T": [8.0, 8.0, 8.0, 8.0]}
+    answer = service.post("/v1/values/predict", json=body).json()
+    assert answer["invalid"] == [1, 2]
+    known = [value is not None for value in answer["columns"]["expected_purchases"]]
+    assert known == [True, False, False, True]
+    assert answer["columns"]["customer_lifetime_value"] == [None] * 4
