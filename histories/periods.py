@@ -1,10 +1,9 @@
-"""How time is counted and cut: months, the one split into calibration and holdout, calendar periods."""
+"""How time is counted and cut: months, the split into calibration and holdout, calendar periods."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import Literal
 
 import polars as pl
@@ -13,14 +12,12 @@ from histories.errors import ConfigError
 
 __all__ = [
     "DAYS_PER_MONTH",
-    "Period",
     "PeriodName",
     "Split",
-    "calendar_periods",
-    "days_in",
     "period_ordinal",
     "period_start",
     "split_calibration_holdout",
+    "truncate_to",
 ]
 
 DAYS_PER_MONTH = 30.4375
@@ -31,18 +28,6 @@ _EVERY: dict[str, str] = {"day": "1d", "week": "1w", "month": "1mo", "quarter": 
 _MONTHS: dict[str, int] = {"month": 1, "quarter": 3, "year": 12}
 MONDAY_OFFSET = 3
 """Days from a Monday to 1970-01-01."""
-
-
-def days_in(unit: str) -> float:
-    """Days in a time unit.
-
-    >>> days_in("week"), days_in("month")
-    (7.0, 30.4375)
-    """
-    days = {"day": 1.0, "week": 7.0, "month": DAYS_PER_MONTH}
-    if unit not in days:
-        raise ConfigError(f'time unit "{unit}" is not known; allowed: day, week, month.')
-    return days[unit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,29 +68,6 @@ def split_calibration_holdout(frame: pl.LazyFrame, split: Split) -> tuple[pl.Laz
     is_seen = pl.col("timestamp").dt.date() <= end
     in_time = frame.filter(pl.col("timestamp").dt.date() <= split.observation_end)
     return in_time.filter(is_seen), in_time.filter(~is_seen)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """A stretch of days; `end` is the first day after it."""
-
-    index: int
-    start: date
-    end: date
-
-
-def calendar_periods(start: date, end: date, period: PeriodName) -> tuple[Period, ...]:
-    """Calendar periods from the one that holds `start` to the one that holds `end`.
-
-    >>> [str(p.start) for p in calendar_periods(date(2026, 1, 15), date(2026, 3, 1), "month")]
-    ['2026-01-01', '2026-02-01', '2026-03-01']
-    """
-    first = pl.select(pl.lit(start).dt.truncate(_EVERY[period])).item()
-    last = pl.select(pl.lit(end).dt.truncate(_EVERY[period]).dt.offset_by(_EVERY[period])).item()
-    starts = pl.date_range(first, last, _EVERY[period], eager=True).to_list()
-    return tuple(
-        Period(index=index, start=begin, end=after) for index, (begin, after) in enumerate(pairwise(starts))
-    )
 
 
 def truncate_to(column: pl.Expr, period: str) -> pl.Expr:

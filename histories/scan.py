@@ -5,29 +5,32 @@ All columns of a text file are read as text, so that a bad value can be shown as
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Literal
 
 import polars as pl
-import polars.exceptions as polars_errors
 
-from histories.errors import ConfigError, DataError, nearest
+from histories.errors import ConfigError, DataError
+from histories.files import (
+    PARQUET_SUFFIXES,
+    TEXT_SUFFIXES,
+    digest,
+    find_files,
+    first_line,
+    reading,
+    refuse_empty,
+    suffix,
+)
 from histories.sources import TableSource, without_password
 
-__all__ = ["FILE", "ROW", "Scanned", "package_file", "reading", "scan_source"]
+__all__ = ["FILE", "ROW", "Scanned", "scan_source"]
 
 ROW = "source row"
 FILE = "source file"
-PACKAGE = "package:"
 NOT_IN_TEXT = "\x01"
-TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
-PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +64,13 @@ def scan_source(source: TableSource, *, table: str, base_dir: Path) -> Scanned:
     """
     if source.format == "postgresql" or source.path.startswith(("postgresql://", "postgres://")):
         return _scan_database(source, table)
-    files = _find_files(source, table, base_dir)
+    files = find_files(source, table, base_dir)
     place = _place(source, files)
     kind = _format(source, files, place)
     if kind == "delta":
         frame = _scan_delta(files[0], place)
     else:
-        _refuse_empty(files, table, place)
+        refuse_empty(files, table, place)
         frame = _scan_text(source, files, place) if kind == "csv" else _scan_parquet(files)
     with reading(place):
         schema = frame.collect_schema()
@@ -80,92 +83,8 @@ def scan_source(source: TableSource, *, table: str, base_dir: Path) -> Scanned:
         files=tuple(data),
         size=sum(file.stat().st_size for file in data),
         is_packed=kind != "csv" or any(file.suffix.lower() in {".gz", ".zst"} for file in data),
-        sha256=_digest(data),
+        sha256=digest(data),
     )
-
-
-@contextmanager
-def reading(place: str) -> Iterator[None]:
-    """Turn what Polars says of an unreadable file into a message with the file's name.
-
-    Raises
-    ------
-    DataError
-        In place of an error of Polars or of the file system.
-    """
-    try:
-        yield
-    except (polars_errors.PolarsError, OSError, UnicodeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"{place} cannot be read ({first}). "
-            "Check that it is complete and that its `format` and `separator` are right."
-        ) from error
-
-
-def _find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
-    if source.path.startswith(PACKAGE):
-        return [package_file(source.path.removeprefix(PACKAGE))]
-    path = base_dir / Path(source.path).expanduser()
-    if path.is_dir():
-        if (path / "_delta_log").is_dir():
-            return [path]
-        files = sorted(file for file in path.rglob("*") if _is_data(file, path))
-    elif any(letter in source.path for letter in "*?["):
-        pattern = path.relative_to(path.anchor) if path.is_absolute() else path
-        files = sorted(file for file in Path(path.anchor).glob(str(pattern)) if file.is_file())
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        raise DataError(_no_file(path, table, source.path))
-    return files
-
-
-def package_file(name: str) -> Path:
-    """A file that an installed package ships, from "package/folder/file"; the package is not imported.
-
-    Raises
-    ------
-    ConfigError
-        When the package is not installed.
-    DataError
-        When it has no such file.
-    """
-    package, _, inside = name.partition("/")
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError(
-            f'"{PACKAGE}{name}": the package {package} is not installed. Install it (pip install {package}).'
-        )
-    file = Path(found.submodule_search_locations[0]) / inside
-    if not file.is_file():
-        raise DataError(f'"{PACKAGE}{name}": the package {package} ships no file "{inside}".')
-    return file
-
-
-def _is_data(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
-    return file.is_file() and not hidden and _suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
-
-
-def _no_file(path: Path, table: str, given: str) -> str:
-    folder = path.parent
-    beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    if not folder.is_dir():
-        hint = "its folder does not exist"
-    elif beside and not any(letter in path.name for letter in "*?["):
-        hint = nearest(path.name, beside) if len(beside) <= 20 else "it is not in its folder"
-    else:
-        hint = "nothing matches"
-    return (
-        f'inputs.{table}: no file "{given}" ({hint}). Paths are relative to the configuration file; '
-        f"correct inputs.{table}.path or leave the table out."
-    )
-
-
-def _suffix(file: Path) -> str:
-    name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
-    return Path(name).suffix
 
 
 def _format(source: TableSource, files: list[Path], place: str) -> str:
@@ -173,7 +92,7 @@ def _format(source: TableSource, files: list[Path], place: str) -> str:
         return source.format
     if files[0].is_dir():
         return "delta"
-    kinds = {"parquet" if _suffix(file) in PARQUET_SUFFIXES else _suffix(file) for file in files}
+    kinds = {"parquet" if suffix(file) in PARQUET_SUFFIXES else suffix(file) for file in files}
     if kinds == {"parquet"}:
         return "parquet"
     if kinds <= set(TEXT_SUFFIXES):
@@ -186,13 +105,6 @@ def _format(source: TableSource, files: list[Path], place: str) -> str:
 
 def _place(source: TableSource, files: list[Path]) -> str:
     return files[0].name if len(files) == 1 else source.path
-
-
-def _refuse_empty(files: list[Path], table: str, place: str) -> None:
-    if all(file.stat().st_size == 0 for file in files):
-        raise DataError(
-            f"{place} is empty (0 bytes). Export it again, or leave inputs.{table} out of the configuration."
-        )
 
 
 def _scan_parquet(files: list[Path]) -> pl.LazyFrame:
@@ -210,7 +122,7 @@ def _scan_parquet(files: list[Path]) -> pl.LazyFrame:
 def _scan_text(source: TableSource, files: list[Path], place: str) -> pl.LazyFrame:
     if source.separator == "whitespace":
         return _scan_blank_separated(source, files, place)
-    width = None if source.has_header else _first_line(files[0], place).count(source.separator) + 1
+    width = None if source.has_header else first_line(files[0], place).count(source.separator) + 1
     with reading(place):
         return pl.scan_csv(
             files,
@@ -228,7 +140,7 @@ def _scan_text(source: TableSource, files: list[Path], place: str) -> pl.LazyFra
 
 
 def _scan_blank_separated(source: TableSource, files: list[Path], place: str) -> pl.LazyFrame:
-    first = _first_line(files[0], place).split()
+    first = first_line(files[0], place).split()
     names = first if source.has_header else _positions(len(first))
     lines = pl.scan_csv(
         files,
@@ -252,21 +164,6 @@ def _scan_blank_separated(source: TableSource, files: list[Path], place: str) ->
 
 def _positions(width: int) -> list[str]:
     return [str(position) for position in range(1, width + 1)]
-
-
-def _first_line(file: Path, place: str) -> str:
-    with reading(place), _open(file) as lines:
-        text = (line.decode("utf-8-sig", errors="replace").strip("\r\n") for line in lines)
-        first = next((line for line in text if line.strip()), None)
-    if first is None:
-        raise DataError(f"{place} holds only empty lines. Export it again.")
-    return first
-
-
-def _open(file: Path) -> BinaryIO:
-    with file.open("rb") as start:
-        is_gzip = start.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(file, "rb")) if is_gzip else file.open("rb")
 
 
 def _scan_delta(folder: Path, place: str) -> pl.LazyFrame:
@@ -309,12 +206,3 @@ def _require(package: str, place: str) -> None:
             f"{place}: this source needs the package {package}, which is not installed. "
             f"Install it (pip install {package}), or export the table as Parquet or CSV."
         )
-
-
-def _digest(files: list[Path]) -> str:
-    """SHA-256 of one file, or of the digests of several in the order of their names."""
-    digests = []
-    for file in files:
-        with file.open("rb") as content:
-            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -11,10 +11,11 @@ import polars as pl
 from histories.casts import CastOptions, cast_column, has_time, is_castable, text_value
 from histories.columns import match_columns
 from histories.errors import SchemaError
+from histories.files import reading
 from histories.money import to_minor
 from histories.rules import RAW, Rule, first_broken, row_rules
-from histories.scan import FILE, ROW, Scanned, reading, scan_source
-from histories.schemas import Kind, Table
+from histories.scan import FILE, ROW, Scanned, scan_source
+from histories.schemas import Table
 from histories.sources import TableSource
 
 __all__ = ["RULE", "Staged", "stage_table"]
@@ -192,8 +193,3 @@ def first_value(staged: Staged, ours: str, row: int) -> str | None:
         return None
     value = staged.scanned.frame.filter(pl.col(ROW) == row).select(pl.col(column).cast(pl.String)).collect()
     return None if value.is_empty() else value.item()
-
-
-def kind_of(table: Table, ours: str) -> Kind:
-    """Kind of a column; a further column is text."""
-    return table.columns[ours].kind if ours in table.columns else Kind.TEXT

@@ -153,6 +153,13 @@ def test_a_damaged_parquet_file_is_named(read: Read, tmp_path: Path) -> None:
         read(transactions="orders.parquet")
 
 
+def test_a_text_with_a_broken_quote_is_refused_without_showing_it(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, '1,2026-01-01,"ann@example.org')
+    with pytest.raises(DataError, match=r"orders\.csv cannot be read") as error:
+        read(transactions="orders.csv")
+    assert "example" not in str(error.value)
+
+
 def test_repeated_line_ids_are_rejected_and_the_first_is_kept(read: Read, write_csv: Write) -> None:
     lines = [f"{line},a{row}" for row, line in enumerate(GOOD)]
     write_csv("orders.csv", f"{HEADER},line_id", *lines, "1,2026-01-01,99,a0", "1,2026-01-01,98,")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from itertools import pairwise
 
 import polars as pl
 import pytest
 
 from histories import ConfigError, Split, split_calibration_holdout
-from histories.periods import calendar_periods, days_in, period_ordinal, period_start
+from histories.periods import period_ordinal, period_start, truncate_to
 
 ROWS = pl.LazyFrame(
     {
@@ -40,9 +39,9 @@ def test_a_calibration_that_ends_after_the_data_is_refused() -> None:
         Split(observation_end=date(2026, 3, 1), calibration_end=date(2026, 3, 1))
 
 
-def test_an_unknown_time_unit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="allowed: day, week, month"):
-        days_in("fortnight")
+def test_an_unknown_period_is_refused() -> None:
+    with pytest.raises(ConfigError, match="allowed: day, week, month, quarter, year"):
+        truncate_to(pl.col("timestamp"), "fortnight")
 
 
 @pytest.mark.parametrize("period", ["day", "week", "month", "quarter", "year"])
@@ -53,9 +52,3 @@ def test_period_numbers_are_consecutive_and_lead_back_to_the_calendar(period: st
     every = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}[period]
     assert starts.to_list() == days.dt.truncate(every).to_list()
     assert numbered["number"].diff().drop_nulls().is_in([0, 1]).all()
-
-
-def test_calendar_periods_join_without_gap() -> None:
-    periods = calendar_periods(date(2026, 1, 31), date(2026, 4, 1), "month")
-    assert [period.start for period in periods] == [date(2026, month, 1) for month in (1, 2, 3, 4)]
-    assert all(period.end == following.start for period, following in pairwise(periods))
