@@ -46,13 +46,13 @@ def error_of_shares(credit: np.ndarray, truth: np.ndarray) -> float:
 def judge(found: Found, truth: OutcomeTruth) -> dict[str, Any]:
     """One method's credit of one outcome against the truth."""
     increment = truth.credit.sum()
+    moving = _moving(truth)
+    right = np.sign(found.credit[moving]) == np.sign(truth.credit[moving])
     row: dict[str, Any] = {
         "error": error_of_shares(found.credit, truth.credit),
         "level": float(found.credit.sum() / increment) if abs(increment) > 1e-6 else float("nan"),
         "excess": float((found.credit.sum() - increment) / truth.total),
-        "signs": float(
-            np.mean(np.sign(found.credit[_moving(truth)]) == np.sign(truth.credit[_moving(truth)]))
-        ),
+        "signs": float(right.mean()) if len(right) else float("nan"),
         "credit": found.credit.tolist(),
         "truth": truth.credit.tolist(),
         "supported": found.supported,
@@ -71,7 +71,7 @@ def judge(found: Found, truth: OutcomeTruth) -> dict[str, Any]:
 def _moving(truth: OutcomeTruth) -> np.ndarray:
     """Channels with a true effect worth speaking of."""
     size = np.abs(truth.credit)
-    return size > 0.02 * max(size.max(), 1e-9)
+    return size > max(0.02 * size.max(), 1e-6 * abs(truth.total))
 
 
 def run(

@@ -37,7 +37,7 @@ class SubstitutedEffects:
     def predict(
         self, panel: Panel, stocks: NDArray[np.float32], *, rng: np.random.Generator
     ) -> PanelPrediction:
-        """The fit's prediction, its constant part moved so that hazards with all channels on stay the same."""
+        """The fit's prediction, its constant moved so that hazards with all channels on stay the same."""
         found = self.fit.predict(panel, stocks, rng=rng)
         if found.hazard_offset is None:
             return found

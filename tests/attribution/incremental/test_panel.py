@@ -1,0 +1,192 @@
+"""Histories to panel: every touch, act, problem and purchase in its customer's period, and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attribution.incremental.panel import Panel, build_panel
+from histories.errors import ConfigError, DataError
+from histories.purchases import build_purchases
+from histories.simulate import simulate_company
+from histories.sources import Channel
+from histories.touchpoints import build_touchpoints
+
+END = date(2026, 3, 31)
+CHANNELS = {
+    "chat": Channel(group="care", origin="customer"),
+    "newsletter": Channel(origin="firm"),
+}
+
+
+def at(text: str) -> pl.Expr:
+    return pl.lit(text).str.to_datetime("%Y-%m-%d %H:%M", time_unit="us")
+
+
+def touches(*rows: tuple[int, str, str, str, str | None]) -> pl.LazyFrame:
+    """Touchpoints of (customer, time, channel, kind, case)."""
+    names = ["customer_id", "timestamp", "channel", "kind", "case_id"]
+    frame = pl.LazyFrame(rows, schema=names, orient="row").with_columns(pl.col("case_id").cast(pl.String))
+    return frame.with_columns(pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M", time_unit="us"))
+
+
+def purchases(*rows: tuple[int, str, int]) -> pl.LazyFrame:
+    frame = pl.LazyFrame(rows, schema=["customer_id", "timestamp", "amount"], orient="row")
+    frame = frame.with_columns(
+        pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M", time_unit="us"),
+        (pl.col("amount") * 10_000).cast(pl.Int64),
+    )
+    return build_purchases(frame)
+
+
+CASES = pl.LazyFrame(
+    {
+        "case_id": ["a", "b"],
+        "customer_id": [1, 1],
+        "opened_at": ["2026-01-05 10:00", "2026-02-05 10:00"],
+        "first_response_at": ["2026-01-05 11:00", None],
+        "csat": [4.0, 2.0],
+    }
+).with_columns(pl.col("opened_at", "first_response_at").str.to_datetime("%Y-%m-%d %H:%M", time_unit="us"))
+
+TOUCHES = touches(
+    (1, "2026-01-05 10:00", "chat", "care", "a"),
+    (1, "2026-02-05 10:00", "chat", "care", "b"),
+    (1, "2026-02-06 10:00", "newsletter", "marketing", None),
+    (2, "2026-03-31 23:00", "newsletter", "marketing", None),
+    (2, "2026-03-31 23:30", "newsletter", "marketing", None),
+)
+PURCHASES = purchases((1, "2026-01-01 09:00", 30), (1, "2026-03-02 09:00", 12), (2, "2026-02-10 09:00", 5))
+
+
+def made(**changes: Any) -> Panel:
+    arguments: dict[str, Any] = {
+        "observation_end": END,
+        "channels": ["chat", "newsletter"],
+        "origins": {name: channel.origin for name, channel in CHANNELS.items()},
+        "groups": {"chat": "care"},
+        "contractual": False,
+        "cases": CASES,
+        **changes,
+    }
+    customers = arguments.pop("customers", None)
+    touchpoints = build_touchpoints(TOUCHES, channels=CHANNELS, cases=CASES)
+    return build_panel(touchpoints, PURCHASES, customers, **arguments)
+
+
+def test_only_the_answered_contact_is_a_treatment_and_both_are_problems() -> None:
+    panel = made()
+    assert panel.touches[:, :, 0].tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert panel.problems.tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert panel.own_acts.tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert panel.answered == (0.5, None)
+
+
+def test_what_the_firm_sends_is_a_touch_and_no_act_of_the_customer() -> None:
+    panel = made()
+    assert panel.touches[:, :, 1].tolist() == [[0, 1, 0], [0, 0, 2]]
+    assert panel.own_acts[1].sum() == 0
+
+
+def test_spend_is_in_currency_and_rows_start_with_the_first_sign() -> None:
+    panel = made()
+    assert panel.spend.tolist() == [[30, 0, 12], [0, 5, 0]]
+    assert panel.purchases.tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert panel.entry.tolist() == [0, 1]
+    assert panel.at_risk.tolist() == [[True, True, True], [False, True, True]]
+    assert panel.exit is None
+
+
+def test_contractual_customers_leave_in_the_period_of_their_end() -> None:
+    customers = pl.LazyFrame(
+        {
+            "customer_id": [1, 2, 3],
+            "acquired_at": [date(2025, 6, 1), date(2026, 2, 1), date(2026, 4, 2)],
+            "ended_at": [date(2026, 2, 20), None, None],
+        }
+    )
+    panel = made(contractual=True, customers=customers)
+    assert panel.exit is not None
+    assert panel.exit.tolist() == [1, 3]  # customer 3 arrives after the end
+    assert panel.entry.tolist() == [0, 1]
+    assert panel.leaves.tolist() == [[False, True, False], [False, False, False]]
+    assert panel.spend[0].tolist() == [30, 0, 0]  # nothing after the end of the relation
+
+
+def test_text_becomes_indicators_and_satisfaction_becomes_a_proxy() -> None:
+    customers = pl.LazyFrame({"customer_id": [1, 2], "region": ["north", "south"], "income": [1.5, None]})
+    panel = made(customers=customers, confounders=["region", "income", "csat"])
+    assert panel.covariate_names[0].startswith("region=")
+    assert panel.covariates[:, 0].sum() == 1
+    assert np.isnan(panel.covariates[1, 1])
+    assert panel.proxy_names == ("csat",)
+    assert panel.proxies[0, 0] == 3.0  # mean of 4 and 2
+    assert np.isnan(panel.proxies[1, 0])
+
+
+@pytest.mark.parametrize(("period", "periods"), [("week", 13), ("month", 3), ("quarter", 1)])
+def test_periods_end_with_the_observation(period: str, periods: int) -> None:
+    panel = made(period=period)
+    assert panel.n_periods == periods
+    assert panel.touches[1, -1, 1] == 2
+    assert panel.spend.sum() == 47
+
+
+def test_an_unknown_confounder_names_the_nearest_column() -> None:
+    customers = pl.LazyFrame({"customer_id": [1], "region": ["north"]})
+    with pytest.raises(ConfigError, match='did you mean "region"'):
+        made(customers=customers, confounders=["regoin"])
+
+
+def test_a_contractual_company_needs_dates_of_leaving() -> None:
+    with pytest.raises(ConfigError, match="ended_at"):
+        made(contractual=True)
+
+
+def test_an_empty_history_is_refused() -> None:
+    nothing = build_touchpoints(TOUCHES, channels=CHANNELS, cases=CASES).filter(pl.lit(value=False))
+    with pytest.raises(DataError, match="no purchase and no touchpoint"):
+        build_panel(
+            nothing,
+            PURCHASES.filter(pl.lit(value=False)),
+            observation_end=END,
+            channels=["chat"],
+            origins={},
+            groups={},
+            contractual=False,
+        )
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    company = simulate_company(customers=80, months=8, seed=3)
+    sources = {name: Channel(origin="customer") for name in company.truth.channels}
+    books = company.books
+    minor = books.transactions.drop_nulls("customer_id").with_columns(
+        (pl.col("amount", "margin") * 10_000).round().cast(pl.Int64)
+    )
+
+    def panel_of(seed: int) -> Panel:
+        touched, bought = (
+            table.sample(fraction=1.0, shuffle=True, seed=seed) for table in (books.touchpoints, minor)
+        )
+        return build_panel(
+            build_touchpoints(touched.lazy(), channels=sources, cases=books.cases.lazy()),
+            build_purchases(bought.lazy()),
+            books.customers.lazy(),
+            observation_end=company.calendar.last_day,
+            channels=company.truth.channels,
+            origins={},
+            groups={},
+            contractual=False,
+        )
+
+    first, second = panel_of(1), panel_of(2)
+    for name in ("touches", "own_acts", "problems", "spend", "purchases", "margin", "entry"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert first.touches.sum() > 0
+    bought = build_purchases(minor.lazy()).select(pl.col("amount").sum()).collect().item()
+    assert first.spend.sum() == pytest.approx(bought / 10_000, rel=1e-9)
