@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution.markov import MarkovFit, fit_markov
 from attribution.markov_order import choose_order
 from attribution.paths import EncodedPaths, encode_paths, exclude_channels, unique_channels
-from attribution.rules import RULES, RuleSettings, credit_by_rule, path_touches
+from attribution.rules import RULES, RuleSettings, credit_by_rule, path_weights
 from attribution.settings import MAX_RATE_GAME_CHANNELS, AttributionSettings
 from attribution.shapley import shapley_equal_split, shapley_rate
 from attribution.transitions import TransitionCounts, count_transitions
@@ -120,11 +120,15 @@ def credit_by(method: str, journeys: Journeys, chains: Mapping[str, Chain]) -> d
     if method == "shapley_rate":
         return shapley_rate(paths, journeys.worth)
     if RULES[method].needs_times and journeys.touches is not None:
-        touches = journeys.touches.filter("converted").with_columns(conversions=pl.lit(1.0))
-        sums = credit_by_rule(touches, method, settings=journeys.rules)
-    else:
-        touches = path_touches(paths).lazy()
-        sums = credit_by_rule(touches, method, keys=["path"], settings=journeys.rules)
+        return _credit_of_touches(method, journeys, journeys.touches)
+    earned = path_weights(paths, method, settings=journeys.rules).T @ journeys.worth
+    return dict(zip(paths.channels, earned.tolist(), strict=True))
+
+
+def _credit_of_touches(method: str, journeys: Journeys, touches: pl.LazyFrame) -> dict[str, float]:
+    """Credit by a rule that needs times."""
+    converted = touches.filter("converted").with_columns(conversions=pl.lit(1.0))
+    sums = credit_by_rule(converted, method, settings=journeys.rules)
     column = "value" if journeys.outcome == "spend" else "conversions"
     earned = dict(sums.select(pl.col("channel").cast(pl.String), column).collect().iter_rows())
-    return {channel: earned.get(channel, 0.0) for channel in paths.channels}
+    return {channel: earned.get(channel, 0.0) for channel in journeys.paths.channels}

@@ -13,11 +13,21 @@ from types import MappingProxyType
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from attribution.paths import EncodedPaths
 from histories.errors import ConfigError, nearest
 
-__all__ = ["RULES", "Rule", "RuleSettings", "credit_by_rule", "path_touches", "touch_credits", "touch_weight"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "RuleSettings",
+    "credit_by_rule",
+    "path_touches",
+    "path_weights",
+    "touch_credits",
+    "touch_weight",
+]
 
 JOURNEY = ("customer_id", "journey_id")
 HOURS_PER_DAY = 24.0
@@ -134,7 +144,7 @@ def touch_credits(
 
 
 def path_touches(paths: EncodedPaths) -> pl.DataFrame:
-    """The touches of counted paths in rows: path, position, n_touches, channel, conversions, value."""
+    """The touches of counted paths in rows, in order: path, position, n_touches, channel."""
     lengths = paths.lengths
     path = np.repeat(np.arange(lengths.size), lengths)
     names = pl.Series(list(paths.channels), dtype=pl.Enum(list(paths.channels)))
@@ -144,10 +154,18 @@ def path_touches(paths: EncodedPaths) -> pl.DataFrame:
             "position": np.arange(path.size) - paths.offsets[:-1][path],
             "n_touches": lengths[path],
             "channel": names.gather(paths.codes),
-            "conversions": paths.conversions[path],
-            "value": paths.value[path],
         }
     )
+
+
+def path_weights(paths: EncodedPaths, rule: str, *, settings: RuleSettings | None = None) -> sparse.csr_array:
+    """Share of its outcome that each path gives each channel under `rule`, shape (n_paths, C)."""
+    weight = path_touches(paths).select(touch_weight(rule, keys=["path"], settings=settings)).to_series()
+    shape = (paths.lengths.size, len(paths.channels))
+    touches = (weight.to_numpy(writable=True), paths.codes.copy(), paths.offsets.copy())
+    shares = sparse.csr_array(touches, shape=shape)
+    shares.sum_duplicates()
+    return shares
 
 
 def credit_by_rule(

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import ndtri
 
 from attribution.credit_rows import TOTAL, UNTOUCHED, Bounds, group_members
 from attribution.methods import Chain, Journeys, credit_by, fit_chains
-from attribution.rules import JOURNEY, RULES, path_touches, touch_weight
+from attribution.rules import JOURNEY, RULES, path_weights, touch_weight
 
 __all__ = ["MAX_RESAMPLED_TOUCHES", "SampledBounds", "sample_bounds"]
 
@@ -53,8 +54,9 @@ def sample_bounds(
     """
     members = group_members(list(credit), groups)
     if method in RULES:
-        of_channel = _rule_deviation(method, journeys, {name: name for name in credit})
-        of_group = _rule_deviation(method, journeys, {c: g for g, inside in members.items() for c in inside})
+        deviation = _touch_deviation if RULES[method].needs_times else _path_deviation
+        of_channel = deviation(method, journeys, {name: [name] for name in credit})
+        of_group = deviation(method, journeys, members)
     elif journeys.paths.codes.size <= MAX_RESAMPLED_TOUCHES and journeys.settings.replicates > 1:
         draws = _drawn_credit(method, journeys, list(credit), chains)
         of_channel = dict(zip(credit, draws.std(axis=0, ddof=1).tolist(), strict=True))
@@ -105,31 +107,37 @@ def _whole_deviation(journeys: Journeys, untouched: float) -> dict[str, float]:
     return {UNTOUCHED: float(np.sqrt(squares[no_touch].sum())), TOTAL: float(np.sqrt(squares.sum()))}
 
 
-def _rule_deviation(method: str, journeys: Journeys, label: Mapping[str, str]) -> dict[str, float]:
-    """Standard deviation of what each label, a channel or its group, earned by a rule."""
-    if RULES[method].needs_times and journeys.touches is not None:
-        keys: Sequence[str] = JOURNEY
-        touches = journeys.touches.filter("converted").with_columns(
-            square=pl.col("value") ** 2 if journeys.outcome == "spend" else pl.lit(1.0)
-        )
-    else:
-        keys = ["path"]
-        squares = _squared_worth(journeys)
-        touches = (
-            path_touches(journeys.paths)
-            .lazy()
-            .with_columns(square=pl.lit(pl.Series(np.repeat(squares, journeys.paths.lengths))))
-        )
-    of = pl.col("channel").cast(pl.String).replace_strict(dict(label), default=None, return_dtype=pl.String)
+def _path_deviation(
+    method: str, journeys: Journeys, members: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """Standard deviation of what each set of channels earned by a rule on counted paths."""
+    shares = path_weights(journeys.paths, method, settings=journeys.rules)
+    place = {name: code for code, name in enumerate(journeys.paths.channels)}
+    belongs = np.zeros((len(place), len(members)))
+    for column, inside in enumerate(members.values()):
+        belongs[[place[name] for name in inside], column] = 1.0
+    together = sparse.csr_array(shares @ sparse.csr_array(belongs))
+    variance = together.power(2).T @ _squared_worth(journeys)
+    return dict(zip(members, np.sqrt(variance).tolist(), strict=True))
+
+
+def _touch_deviation(
+    method: str, journeys: Journeys, members: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """Standard deviation of what each set of channels earned by a rule that needs times."""
+    assert journeys.touches is not None  # without touches the rule has no figure
+    label = {name: group for group, inside in members.items() for name in inside}
+    of = pl.col("channel").cast(pl.String).replace_strict(label, default=None, return_dtype=pl.String)
+    worth = pl.col("value") if journeys.outcome == "spend" else pl.lit(1.0)
     parts = (
-        touches.with_columns(touch_weight(method, keys=keys, settings=journeys.rules), label=of)
-        .group_by(*keys, "label")
-        .agg(share=pl.col("weight").sum(), square=pl.col("square").first())
+        journeys.touches.filter("converted")
+        .with_columns(touch_weight(method, settings=journeys.rules), label=of)
+        .group_by(*JOURNEY, "label")
+        .agg(earned=(pl.col("weight") * worth).sum())
     )
-    variance = parts.group_by("label").agg(variance=(pl.col("share") ** 2 * pl.col("square")).sum())
-    deviation = variance.select("label", pl.col("variance").sqrt()).collect()
+    deviation = parts.group_by("label").agg((pl.col("earned") ** 2).sum().sqrt()).collect()
     known = dict(deviation.iter_rows())
-    return {name: known.get(name, 0.0) for name in dict.fromkeys(label.values())}
+    return {name: known.get(name, 0.0) for name in members}
 
 
 def _drawn_credit(method: str, journeys: Journeys, channels: list[str], chains: Mapping[str, Chain]) -> Float:

@@ -61,7 +61,7 @@ def _ours(row: str, file: Path) -> tuple[Callable[[], object], Callable[[], obje
     import polars as pl
 
     from attribution import count_transitions, encode_paths, fit_markov
-    from attribution.rules import credit_by_rule, path_touches
+    from attribution.rules import path_weights
     from attribution.transitions import transition_table
 
     frame = pl.read_parquet(file)
@@ -75,10 +75,9 @@ def _ours(row: str, file: Path) -> tuple[Callable[[], object], Callable[[], obje
         return fit.credit(total), fit.credit(value, of_value=True), matrix
 
     def rules(table: pl.DataFrame) -> object:
-        touches = path_touches(encode_paths(table)).lazy()
-        return [
-            credit_by_rule(touches, rule, keys=["path"]).collect() for rule in ("first", "last", "linear")
-        ]
+        paths = encode_paths(table)
+        shares = [path_weights(paths, rule) for rule in ("first", "last", "linear")]
+        return [(share.T @ paths.conversions, share.T @ paths.value) for share in shares]
 
     run = rules if row == "rules" else markov
     return (lambda: run(frame.head(WARM_UP_ROWS))), (lambda: run(frame))
