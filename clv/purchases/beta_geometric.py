@@ -37,7 +37,7 @@ NAMES = ("r", "alpha", "a", "b")
 LOWER, UPPER = (1e-5, 1e-8, 1e-6, 1e-6), (1e4, 1e8, 1e4, 1e7)
 F = TypeVar("F", bound="GeometricFit")
 #: Rows of the sample on which the search starts.
-SCOUT_ROWS = 20_000
+SCOUT_ROWS = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,9 +257,9 @@ def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: floa
         penalizer=penalizer,
     )
     vector = best.parameters / np.array([1.0, factor, 1.0, 1.0])
-    log_likelihood = unscored.scorer(data)(vector)[0] - float(
-        data.weights @ data.frequency
-    ) * scipy.special.gammaln(k)
+    # densities of k x stages, each 1 / factor as long
+    stages = float(data.weights @ data.frequency)
+    log_likelihood = best.log_likelihood + stages * (k * np.log(factor) - scipy.special.gammaln(k))
     report = FitReport.from_maximum(best, log_likelihood=float(log_likelihood), customers=data.customers)
     return replace(unscored.with_vector(vector), report=report)
 

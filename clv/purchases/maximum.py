@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,16 @@ BoolArray = npt.NDArray[np.bool_]
 GAIN_TOLERANCE = 1e-8
 #: Largest Newton step, in log units of one parameter.
 LONGEST_STEP = 1.5
+#: Quasi-Newton steps that each start gets, and that the best of them then gets.
+SHORT_SEARCH, LONG_SEARCH = 12, 500
 #: A step that cannot be taken in double precision is forgiven when it promised less than this.
 FLAT_GAIN = 1e-4
 #: The Hessian is renewed when a step leaves more than this share of the slope ...
 QUICK = 0.3
 #: ... or, for the standard errors, when the search has moved further than this, in log units.
-STALE = 5e-3
-#: Half width of the differences of the gradient, in log units.
-DIFFERENCE = 1e-4
+STALE, STALE_AFTER_SAMPLE = 1e-4, 1e-2
+#: Width of the differences of the gradient, in log units.
+DIFFERENCE = 3e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +103,12 @@ def maximize(
     low, high = np.log(np.asarray(lower)), np.log(np.asarray(upper))
     scout = objective if sample_score is None else _Objective(sample_score, sample_customers, penalizer)
     theta = _search(scout, [np.clip(np.log(np.asarray(s)), low, high) for s in starts], low, high, subject)
-    theta, hessian, free = _polish(objective, theta, low, high, subject)
+    stale = STALE if sample_score is None else STALE_AFTER_SAMPLE
+    theta, loss, hessian, free = _polish(objective, theta, low, high, subject, stale)
     covariance = _covariance(hessian, free, customers)
     return Maximum(
         parameters=np.exp(theta),
-        log_likelihood=score(np.exp(theta))[0],
+        log_likelihood=objective.log_likelihood(theta, loss),
         covariance=covariance,
         at_bound=tuple(name for name, inside in zip(names, free, strict=True) if not inside),
         evaluations=objective.evaluations,
@@ -128,11 +132,22 @@ class _Objective:
             return 1e10, np.zeros_like(theta)
         return loss, slope
 
-    def hessian(self, theta: FloatArray) -> FloatArray:
-        """Central differences of the gradient, symmetrised; shape (k, k)."""
+    def log_likelihood(self, theta: FloatArray, loss: float) -> float:
+        """The log-likelihood behind a loss."""
+        parameters = np.exp(theta)
+        return -self.customers * (loss - self.penalizer * float(parameters @ parameters))
+
+    def hessian(self, theta: FloatArray, slope: FloatArray | None = None) -> FloatArray:
+        """Differences of the gradient, symmetrised; shape (k, k).
+
+        Forward where the gradient `slope` is known, which is exact to about `DIFFERENCE`; central otherwise.
+        """
         rows = []
         for step in DIFFERENCE * np.eye(theta.size):
-            rows.append((self(theta + step)[1] - self(theta - step)[1]) / (2.0 * DIFFERENCE))
+            if slope is None:
+                rows.append((self(theta + step)[1] - self(theta - step)[1]) / (2.0 * DIFFERENCE))
+            else:
+                rows.append((self(theta + step)[1] - slope) / DIFFERENCE)
         matrix = np.array(rows)
         return 0.5 * (matrix + matrix.T)
 
@@ -151,9 +166,19 @@ def _search(
     from scipy.optimize import Bounds, minimize
 
     box = Bounds(low, high)
-    options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7}
-    ends = [minimize(objective, s, jac=True, method="L-BFGS-B", bounds=box, options=options) for s in starts]
-    best = min(ends, key=lambda end: float(end.fun))
+    options = {"ftol": 1e-10, "gtol": 1e-5}  # Newton steps finish the work
+
+    def run(start: FloatArray, steps: int) -> Any:
+        return minimize(
+            objective, start, jac=True, method="L-BFGS-B", bounds=box, options=options | {"maxiter": steps}
+        )
+
+    if len(starts) == 1:
+        best = run(starts[0], LONG_SEARCH)
+    else:
+        heats = [run(start, SHORT_SEARCH) for start in starts]
+        best = min(heats, key=lambda end: float(end.fun))
+        best = run(best.x, LONG_SEARCH)
     if not np.isfinite(best.fun) or best.fun >= 1e10:
         raise ConvergenceError(
             f"{subject}: the likelihood is not finite anywhere near the starting points. "
@@ -163,30 +188,30 @@ def _search(
 
 
 def _polish(
-    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str
-) -> tuple[FloatArray, FloatArray, BoolArray]:
+    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str, stale: float
+) -> tuple[FloatArray, float, FloatArray, BoolArray]:
     """Newton steps inside the box until a further one promises nothing.
 
     The Hessian is kept while steps with it still shrink the slope quickly, and is renewed at the end when the
     search has moved since.
     """
     loss, slope = objective(theta)
-    hessian, anchor = objective.hessian(_inside(theta, low, high)), theta
+    hessian, anchor = _curvature(objective, theta, slope, low, high), theta
     for _ in range(60):
         free = ~(((theta <= low) & (slope >= 0)) | ((theta >= high) & (slope <= 0)))
         step, gain = _newton_step(hessian, slope, free)
         if gain * objective.customers < GAIN_TOLERANCE:
-            if float(np.abs(theta - anchor).max()) > STALE:
-                hessian = objective.hessian(_inside(theta, low, high))
-            return theta, hessian, free
+            if float(np.abs(theta - anchor).max()) > stale:
+                hessian = _curvature(objective, theta, slope, low, high)
+            return theta, loss, hessian, free
         moved = _descend(objective, theta, loss, step, low, high)
         if moved is None:
             if gain * objective.customers < FLAT_GAIN:  # as far as double precision sees
-                return theta, hessian, free
+                return theta, loss, hessian, free
             break
         theta, loss, new_slope = moved
         if np.linalg.norm(new_slope) > QUICK * np.linalg.norm(slope):
-            hessian, anchor = objective.hessian(_inside(theta, low, high)), theta
+            hessian, anchor = _curvature(objective, theta, new_slope, low, high), theta
         slope = new_slope
     raise ConvergenceError(
         f"{subject}: the search stopped short of a maximum (slope {np.abs(slope).max():.2g} per customer). "
@@ -194,9 +219,12 @@ def _polish(
     )
 
 
-def _inside(theta: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """The nearest point whose differences stay in the box."""
-    return np.clip(theta, low + DIFFERENCE, high - DIFFERENCE)
+def _curvature(
+    objective: _Objective, theta: FloatArray, slope: FloatArray, low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """The Hessian at a point, by differences that stay in the box."""
+    inside = np.clip(theta, low, high - 2.0 * DIFFERENCE)
+    return objective.hessian(inside, slope if np.array_equal(inside, theta) else None)
 
 
 def _descend(

@@ -49,8 +49,8 @@ class Observations:
             When there is no customer, or a row breaks 0 <= recency <= T or has recency without frequency.
         """
         weights = pl.col("weights").sum() if "weights" in summary.columns else pl.len()
-        unique = summary.group_by("frequency", "recency", "T").agg(weights=weights.cast(pl.Float64))
-        unique = unique.sort("T", "recency", "frequency")
+        patterns = summary.group_by("frequency", "recency", "T", maintain_order=True)
+        unique = patterns.agg(weights=weights.cast(pl.Float64))
         columns = (
             unique[name].cast(pl.Float64).to_numpy() for name in ("frequency", "recency", "T", "weights")
         )

@@ -44,7 +44,9 @@ REACH = 38.0
 #: Below this distance from 1, a power of s - 1 is replaced by its limit, a logarithm.
 NEAR_ONE = 1e-9
 
-POINTS, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+_POINTS, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+UNIT = 0.5 * (1.0 + _POINTS)
+MOMENTS = np.column_stack([np.ones(NODES), UNIT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +82,24 @@ def integrate(
     rest = np.where(alpha_first, 0.0, flat * (least + low) / (least + low + gap))
     decay = np.maximum(steep - 1.0 + rest, 1e-12)
     width = np.minimum(np.log((least + high) / (least + low)), REACH / decay)
-    z = start[:, None] + np.multiply.outer(width, 0.5 * (1.0 + POINTS))
+    z = np.multiply.outer(width, UNIT)
+    z += start[:, None]
     near = np.exp(z)
     far = near + _column(gap)
     log_far = np.log(far)
     first = (1.0 - steep) * start - flat * np.log(least + low + gap)
-    mass = np.exp((1.0 - _column(steep)) * z - _column(flat) * log_far - first[:, None]) * WEIGHTS
-    total = np.maximum(mass.sum(axis=1), 1e-300)
-    mean_z, mean_far = (np.einsum("ij,ij->i", mass, a) / total for a in (z, log_far))
-    mass /= near
-    inverse_near = mass.sum(axis=1) / total
-    mass *= near / far
-    inverse_far = mass.sum(axis=1) / total
+    z *= 1.0 - _column(steep)
+    z -= _column(flat) * log_far
+    z -= first[:, None]
+    mass = np.exp(z, out=z)
+    mass *= WEIGHTS
+    total, along = (mass @ MOMENTS).T  # of 1 and of the node's place in the stretch
+    total = np.maximum(total, 1e-300)
+    mean_z = start + width * along / total
+    mean_far = np.einsum("ij,ij->i", mass, log_far) / total
+    far = np.divide(mass, far, out=far)
+    inverse_far = far.sum(axis=1) / total
+    inverse_near = np.divide(mass, near, out=near).sum(axis=1) / total
     with np.errstate(divide="ignore"):
         log = first + np.log(total) + np.log(0.5 * width)
     return Integral(
