@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from api.documentation import document
 from api.erasure import Rewriter
+from api.express import Express
 from api.gate import Gate
 from api.holder import Holder
 from api.journal import Journal
@@ -54,11 +55,13 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         openapi_url="/openapi.json",
     )
     app.state.settings, app.state.holder, app.state.metrics = settings, holder, metrics
     app.state.keys, app.state.journal, app.state.rewriter = keys, journal, Rewriter()
     app.state.stopping = False
+    app.add_middleware(Express)
     app.add_middleware(Gate, settings=settings, holder=holder, keys=keys, metrics=metrics, journal=journal)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

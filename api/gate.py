@@ -89,7 +89,7 @@ class Gate:
                 status = message["status"]
                 headers = [*message["headers"], *stamp]
                 if scope["served"] is not None:  # as the route left it: an administrator may have swapped it
-                    headers.append((b"x-model-version", scope["served"].version_header))
+                    headers.append(scope["served"].version_header)
                 message["headers"] = headers
             await send(message)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -16,6 +16,8 @@ JSON: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 Header = tuple[bytes, bytes]
+
+_REVALIDATE: Final[Header] = (b"cache-control", b"private, no-cache")
 
 
 class Reply(Response):
@@ -55,19 +57,25 @@ def not_modified(scope: Any, etag: str) -> bool:
 
 
 def cached_reply(
-    scope: Any, served: Served, body: bytes, *, media_type: bytes = b"application/json", variant: str = ""
+    scope: Any,
+    served: Served,
+    body: bytes | Callable[[], bytes],
+    *,
+    media_type: bytes = b"application/json",
+    variant: str = "",
 ) -> Response:
-    """An answer that stays right as long as the bundle is served; 304 when the client has it.
+    """An answer that stays right as long as the bundle is served; 304 when the client has it already.
 
     The bundle's digest tags every address: one bundle, one answer per address and `variant`.
     """
-    etag = served.etag if not variant else f'{served.etag[:-1]}-{variant}"'
-    headers = [(b"etag", etag.encode()), (b"cache-control", b"private, no-cache")]
     if variant:
-        headers.append((b"vary", b"accept"))
+        etag = f'{served.etag[:-1]}-{variant}"'
+        headers = [(b"etag", etag.encode()), _REVALIDATE, (b"vary", b"accept")]
+    else:
+        etag, headers = served.etag, [served.etag_header, _REVALIDATE]
     if not_modified(scope, etag):
         return NotModified(headers)
-    return Reply(body, media_type=media_type, headers=headers)
+    return Reply(body if isinstance(body, bytes) else body(), media_type=media_type, headers=headers)
 
 
 def negotiate(accept: str | None, offered: Iterable[str]) -> str:

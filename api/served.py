@@ -28,8 +28,8 @@ class Served:
     ----------
     etag
         Entity tag of everything answered from the bundle: its digest, quoted.
-    version_header
-        The model version as a header can carry it.
+    etag_header, version_header
+        Header fields of every answer.
     tombstones, pending
         Who was erased, and whom of them the bundle still holds.
     context
@@ -43,7 +43,8 @@ class Served:
     bundle: Bundle
     store: Store
     etag: str
-    version_header: bytes
+    etag_header: tuple[bytes, bytes]
+    version_header: tuple[bytes, bytes]
     tombstones: Tombstones
     pending: frozenset[bytes]
     context: dict[str, Any]
@@ -60,12 +61,14 @@ class Served:
         BundleError
             When one of them cannot be opened.
         """
+        etag = f'"{bundle.digest[:32]}"'
         keys = ("model_version", "as_of", "currency", "time_unit", "interval_level")
         return cls(
             bundle=bundle,
             store=Store(bundle),
-            etag=f'"{bundle.digest[:32]}"',
-            version_header=bundle.model_version.encode("ascii", "backslashreplace"),
+            etag=etag,
+            etag_header=(b"etag", etag.encode()),
+            version_header=(b"x-model-version", bundle.model_version.encode("ascii", "backslashreplace")),
             tombstones=tombstones,
             pending=tombstones.pending(bundle.manifest["erasure"]),
             context={key: bundle.manifest.get(key) for key in keys},

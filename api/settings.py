@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,6 +20,7 @@ ENVIRONMENT: Final = "TRIBUTARY_SERVE"
 """Variable through which the workers of one service receive its settings, as JSON."""
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address stays on this machine.
 

@@ -122,10 +122,15 @@ def find_rows(key: Array, customer_ids: Sequence[str]) -> Array:
 
 def _integers(texts: Sequence[str]) -> tuple[Array, Array]:
     """Canonical decimals as int64, and which of the texts are such."""
-    words = pl.Series(texts, dtype=pl.String)
-    numbers = words.cast(pl.Int64, strict=False)
-    valid = (numbers.cast(pl.String) == words).fill_null(False)
-    return numbers.fill_null(0).to_numpy(), valid.to_numpy()
+    try:
+        numbers = list(map(int, texts))
+        if list(map(str, numbers)) == texts:
+            return np.array(numbers, dtype=np.int64), np.ones(len(numbers), dtype=bool)
+    except (ValueError, OverflowError):
+        pass  # some are not; look at each
+    found = [_integer(text) for text in texts]
+    valid = np.array([number is not None for number in found])
+    return np.array([number or 0 for number in found], dtype=np.int64), valid
 
 
 def _padded(texts: Sequence[str], width: int) -> tuple[Array, Array]:
@@ -147,17 +152,24 @@ def _plain(column: Column, rows: Array) -> Any:
             else taken
         )
     if column.dtype == pl.Date:
-        return _dates(taken)
+        return [_ISO_DATES[day] for day in taken.tolist()]
     if column.dtype == pl.String:
-        texts = column.texts
-        return [None if code < 0 else texts[code] for code in taken.tolist()]
+        return _words(column)[taken].tolist()
     return [column.item(row) for row in rows.tolist()]
 
 
-def _dates(days: Array) -> list[str | None]:
-    """ISO dates, each distinct day written once."""
-    distinct, codes = np.unique(days, return_inverse=True)
-    texts = [
-        None if d == NULL_INT32 else dt.date.fromordinal(d + _DAY_ZERO).isoformat() for d in distinct.tolist()
-    ]
-    return [texts[code] for code in codes.tolist()]
+def _words(column: Column) -> Array:
+    """A column's texts, and None behind them, where the code -1 finds it."""
+    return np.array([*column.texts, None], dtype=object)
+
+
+class _IsoDates(dict[int, str | None]):
+    """ISO dates by day since 1970-01-01, each written once."""
+
+    def __missing__(self, day: int) -> str | None:
+        text = None if day == NULL_INT32 else dt.date.fromordinal(day + _DAY_ZERO).isoformat()
+        self[day] = text
+        return text
+
+
+_ISO_DATES: Final = _IsoDates()

@@ -18,6 +18,7 @@ from api.bodies import BatchBody, decode_body, schema_of
 from api.cursors import CURSOR, Bound, Listing, decode_cursor, encode_cursor, page_of
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
+from api.express import answer_value
 from api.gate import served_of
 from api.problems import Problem
 from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
@@ -40,11 +41,7 @@ def _unknown() -> Problem:
 )
 async def get_value(customer_id: CustomerId, request: Request) -> Response:
     """One customer's score: the columns of the customers table."""
-    served = served_of(request.scope)
-    row = served.find(customer_id)
-    if row < 0:
-        raise _unknown()
-    return cached_reply(request.scope, served, served.score(customer_id, row))
+    return answer_value(request.scope, customer_id)
 
 
 @router.post(

@@ -204,3 +204,21 @@ def test_metrics_tell_latency_version_and_age(service: httpx.Client) -> None:
     assert 'route="/v1/customers/{customer_id}/value",status="200"' in text
     assert 'tributary_store_info{model_version="sample"} 1.0' in text
     assert "tributary_scores_as_of_timestamp_seconds 1.7671" in text
+
+
+@pytest.mark.parametrize("customer_id", ["7", "777", "a/b", "07"])
+def test_the_short_way_answers_what_the_route_answers(sample: Path, customer_id: str) -> None:
+    from api import create_app
+    from tests.running import running
+
+    usual = create_app(None, load_bundle(sample))
+    usual.user_middleware = [layer for layer in usual.user_middleware if layer.cls.__name__ != "Express"]
+    volatile = ("date", "x-request-id")
+    with running(bundle=sample) as short, running(app=usual) as long:
+        for headers in ({}, {"if-none-match": short.get("/v1/customers/7/value").headers["etag"]}):
+            path = f"/v1/customers/{quote(customer_id, safe='')}/value"
+            ours, theirs = short.get(path, headers=headers), long.get(path, headers=headers)
+            assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+            assert {k: v for k, v in ours.headers.items() if k not in volatile} == {
+                k: v for k, v in theirs.headers.items() if k not in volatile
+            }
