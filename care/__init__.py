@@ -1,4 +1,4 @@
-"""Service figures and returns: the tables that they fill."""
+"""Service figures and returns."""
 
 from care.tables import CARE_SCHEMA, ROI_SCHEMA
 

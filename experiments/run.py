@@ -18,6 +18,7 @@ import polars as pl
 from experiments.bundle import write_bundle
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
+from experiments.parts.costs import returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
@@ -130,17 +131,23 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     """Values, credits and effects from the histories."""
     step("Valuing customers")
     value = value_part(config, histories)
-    step("Crediting channels")
-    credit = credit_part(config, histories, value.residual_value)
     step("Estimating effects")
     effects = evidence_part(config, histories)
+    step("Crediting channels")
+    credit = credit_part(config, histories, value.residual_value, effects)
+    roi, without_return = returns_part(config, histories, credit.tables.get("credits"))
     pictures = value.pictures() | dict(effects.pictures if effects else {})
     warnings = value.values.warnings if value.values else ()
+    tables = _tables(histories, value, credit)
+    if effects is not None:
+        tables["effects"] = effects.frame
+    if roi is not None:
+        tables["roi"] = roi
     return Findings(
-        tables=_tables(histories, value, credit) | ({"effects": effects.frame} if effects else {}),
+        tables=tables,
         model=dict(value.values.model) if value.values else {},
         pictures=pictures,
-        left_out=value.left_out | credit.left_out,
+        left_out=value.left_out | credit.left_out | without_return,
         notes=(*histories.inputs.notes, *histories.notes, *warnings, *credit.notes),
     )
 

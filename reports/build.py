@@ -13,6 +13,7 @@ from reports.pdf import render_pdf
 from reports.sections.coverage import coverage_section
 from reports.sections.credit import credit_section
 from reports.sections.evidence import evidence_section
+from reports.sections.returns import returns_section
 from reports.sections.segments import segment_section
 from reports.sections.value import value_section
 from reports.sources import ReportSources
@@ -27,6 +28,7 @@ def build_context(sources: ReportSources) -> ReportContext:
         credit_section(sources),
         value_section(sources),
         evidence_section(sources),
+        returns_section(sources),
         segment_section(sources),
         coverage_section(sources),
     )

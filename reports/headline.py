@@ -9,6 +9,7 @@ import polars as pl
 from reports.context import Tile
 from reports.sections.credit import OUTCOME_NAMES, incremental_total
 from reports.sections.evidence import headline_effect
+from reports.sections.returns import headline_return
 from reports.sections.value import total_value
 from reports.sources import ReportSources
 from reports.words import between, count, money, percent
@@ -152,15 +153,14 @@ def _margin_tile(sources: ReportSources) -> Tile | None:
 
 
 def _return_tile(sources: ReportSources) -> Tile | None:
-    roi = sources.table("roi")
-    if roi.is_empty():
+    row = headline_return(sources)
+    if row is None:
         return None
-    row = roi.row(0, named=True)
     chance = row["probability_positive"]
     return Tile(
-        label="Return on investment",
-        text=percent(row["roi"], digits=0),
-        detail=f"chance that it is positive {percent(chance, digits=0)}" if chance is not None else "",
+        label=f"Return on investment, {row['scenario']}",
+        text=percent(float(row["roi"] or 0.0), digits=0),
+        detail=f"chance that it is positive {percent(float(chance), digits=0)}" if chance is not None else "",
         definition="(incremental margin + cost avoided - cost) / cost",
     )
 

@@ -10,14 +10,15 @@ import polars as pl
 
 from attribution.credits import ALL, concat_credits
 from attribution.descriptive import Descriptive, descriptive, descriptive_from_transitions
+from attribution.effects import EffectsResult
 from attribution.outcomes import repeat_purchase_journeys
 from attribution.rules import touch_credits
 from experiments.config import RunConfig
+from experiments.parts.costs import channel_costs
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import incremental_part
 from histories.errors import ConfigError, DataError, nearest
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
-from histories.money import to_currency
 from histories.retention import (
     build_contract_periods,
     build_repeat_periods,
@@ -64,14 +65,20 @@ class _Walks:
     touches: pl.LazyFrame
 
 
-def credit_part(config: RunConfig, histories: Histories, residual_value: pl.DataFrame | None) -> CreditPart:
+def credit_part(
+    config: RunConfig,
+    histories: Histories,
+    residual_value: pl.DataFrame | None,
+    effects: EffectsResult | None = None,
+) -> CreditPart:
     """Credit from whatever holds journeys: touchpoints, counted paths or transitions.
 
     `residual_value` holds customer_id and the margin expected of a customer who is still there (currency),
-    for lifetime value; it is None where customers were not valued.
+    for lifetime value; it is None where customers were not valued. `effects` may hold experiments on
+    channels, which test the incremental credit.
     """
     if histories.touchpoints is not None and histories.purchases is not None:
-        return _from_journeys(config, histories, residual_value)
+        return _from_journeys(config, histories, residual_value, effects)
     paths, transitions = histories.table("paths"), histories.table("transitions")
     about: dict[str, Any] = {"groups": _groups(config), "settings": config.attribution}
     if paths is not None:
@@ -96,7 +103,10 @@ def _groups(config: RunConfig) -> dict[str, str]:
 
 
 def _from_journeys(
-    config: RunConfig, histories: Histories, residual_value: pl.DataFrame | None
+    config: RunConfig,
+    histories: Histories,
+    residual_value: pl.DataFrame | None,
+    effects: EffectsResult | None,
 ) -> CreditPart:
     assert histories.touchpoints is not None
     assert histories.purchases is not None
@@ -119,7 +129,7 @@ def _from_journeys(
         "repeat_purchase": lambda: _repeat_purchases(config, histories, window),
         "retention": lambda: _retention(config, histories, window),
     }
-    costs = _costs(histories)
+    costs = channel_costs(histories) or None
     made, left_out = [], {}
     for outcome in settings.outcomes:
         if outcome not in walks:
@@ -131,7 +141,7 @@ def _from_journeys(
             continue
         made.append(_descriptive(config, outcome, walked, costs))
         made += _by_segment(config, histories, outcome, walked)
-    added = incremental_part(config, histories, residual_value, costs)
+    added = incremental_part(config, histories, residual_value, costs, effects)
     tables = _stack(made)
     tables["credits"] = pl.concat(
         [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
@@ -229,18 +239,6 @@ def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any
         paths=count_paths(journeys).collect(),
         touches=retention_touches(touchpoints, periods, **about).collect().lazy(),
     )
-
-
-def _costs(histories: Histories) -> dict[str, float] | None:
-    """Cost by channel in currency, from the costs table, else from the touches' own."""
-    costs, touches = histories.table("costs"), histories.touchpoints
-    if costs is not None:
-        sums = costs.group_by("channel").agg(to_currency(pl.col("amount").sum()).alias("cost")).collect()
-    elif touches is not None and "cost" in touches.columns and touches["cost"].null_count() < touches.height:
-        sums = touches.group_by("channel").agg(to_currency(pl.col("cost").sum()).alias("cost"))
-    else:
-        return None
-    return dict(zip(sums["channel"], sums["cost"], strict=True))
 
 
 def _stack(made: list[Descriptive]) -> dict[str, pl.DataFrame]:

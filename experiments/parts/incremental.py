@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from attribution.effects import EffectsResult
 from attribution.incremental import Panel, build_panel, incremental_credit
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
@@ -34,6 +35,7 @@ def incremental_part(
     histories: Histories,
     residual_value: pl.DataFrame | None,
     costs: Mapping[str, float] | None,
+    effects: EffectsResult | None = None,
 ) -> IncrementalPart:
     """Build the panel and divide each outcome between channels and baseline.
 
