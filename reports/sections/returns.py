@@ -45,8 +45,8 @@ def returns_section(sources: ReportSources) -> Section | None:
         figures=(_figure(roi),),
         tables=(_table(roi, sources),),
         notes=(
-            "Only incremental margin counts as a gain; credited revenue does not. Intervals and chances cover "
-            "the sampling error of the incremental margin; costs are taken as exact.",
+            "Only incremental margin counts as a gain; credited revenue does not. Intervals and chances "
+            "cover the sampling error of the incremental margin; costs are taken as exact.",
         ),
     )
 
