@@ -1,19 +1,18 @@
 """Incremental credit: retention, spend and lifetime value above what would have happened anyway."""
 
 from attribution.incremental.aumann_shapley import OutcomeCredit, PanelCredit, panel_credit
-from attribution.incremental.estimate import (
-    CreditEstimate,
-    credit_table,
-    estimate_credit,
-    incremental_credit,
-)
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
+from attribution.incremental.experiment import ChannelExperiment, ExperimentReading, read_experiment
 from attribution.incremental.panel import Panel, build_panel
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
 from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.table import credit_table, incremental_credit
 
 __all__ = [
+    "ChannelExperiment",
     "CreditEstimate",
+    "ExperimentReading",
     "FittedPanelModel",
     "OutcomeCredit",
     "Panel",
@@ -28,4 +27,5 @@ __all__ = [
     "incremental_credit",
     "panel_credit",
     "plan_for",
+    "read_experiment",
 ]

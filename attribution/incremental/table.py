@@ -1,0 +1,170 @@
+"""The table of incremental credits: channels, groups, baseline and total of every outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from attribution.credits import concat_credits, incremental_credits, unavailable_credits
+from attribution.incremental.bootstrap import OUTCOMES
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
+from attribution.incremental.evidence import (
+    channel_bounds,
+    channel_counts,
+    group_bounds,
+    group_counts,
+    objections,
+)
+from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
+from attribution.incremental.plan import Plan
+from attribution.settings import AttributionSettings
+from histories.panel import Panel
+
+__all__ = ["credit_table", "incremental_credit"]
+
+Float = NDArray[np.float64]
+
+METHOD = "incremental"
+
+
+def incremental_credit(
+    panel: Panel,
+    *,
+    settings: AttributionSettings,
+    outcomes: Sequence[str] = OUTCOMES,
+    residual_value: Float | None = None,
+    gross_margin: float = 1.0,
+    costs: Mapping[str, float] | None = None,
+    experiments: Sequence[ChannelExperiment] = (),
+    seed: int = 1,
+    plan: Plan | None = None,
+) -> pl.DataFrame:
+    """Credit of every channel with retention, spend and lifetime value, in CREDITS_SCHEMA.
+
+    Parameters
+    ----------
+    panel
+        Customers and periods.
+    settings
+        Level of intervals, bootstrap replicates, and the largest number of customers to fit on; all
+        customers are credited.
+    outcomes
+        Of "retention", "spend" and "lifetime_value"; others are ignored.
+    residual_value
+        Discounted margin after the observation, given that the customer is still there, in currency,
+        shape (N,); None: no credit of lifetime value.
+    gross_margin
+        Margin per unit of spend where the panel has none.
+    costs
+        Cost of each channel in currency, for the return on spend.
+    experiments
+        Randomised comparisons of single channels, which test the model.
+    seed
+        Of all randomness.
+    plan
+        Estimators; None: those that suit the panel.
+
+    Raises
+    ------
+    ConvergenceError
+        If the default estimator found no optimum.
+    """
+    estimate = estimate_credit(
+        panel,
+        settings=settings,
+        residual_value=residual_value,
+        gross_margin=gross_margin,
+        experiments=experiments,
+        seed=seed,
+        plan=plan,
+    )
+    wanted = [name for name in OUTCOMES if name in outcomes]
+    return credit_table(panel, estimate, outcomes=wanted, interval=settings.interval, costs=costs)
+
+
+def credit_table(
+    panel: Panel,
+    estimate: CreditEstimate,
+    *,
+    outcomes: Sequence[str],
+    interval: float,
+    costs: Mapping[str, float] | None = None,
+) -> pl.DataFrame:
+    """The table of credits, one block per outcome: channels, groups, baseline, total."""
+    groups = dict(zip(panel.channels, panel.groups, strict=True))
+    counts = channel_counts(panel), group_counts(panel)
+    parts = []
+    for outcome in outcomes:
+        missing = _why_missing(estimate, outcome)
+        if missing is not None:
+            nothing = unavailable_credits(
+                panel.channels,
+                outcome=outcome,
+                method=METHOD,
+                kind="incremental",
+                groups=groups,
+                reason=missing,
+            )
+            parts.append(nothing)
+            continue
+        found = estimate.credit.require(outcome)
+        refuted = tuple(r.words for r in estimate.readings if r.refuted and r.bears_on(outcome))
+        against = objections(panel, (*estimate.problems, *refuted), estimate.against_channels)
+        tested = {r.experiment.channel: r for r in estimate.readings if r.replaces(outcome)}
+        around: dict[str, Any] = {
+            "credit": estimate.credit,
+            "companions": estimate.companions,
+            "draws": estimate.draws,
+            "outcome": outcome,
+            "interval": interval,
+        }
+        table = incremental_credits(
+            dict(zip(panel.channels, found.credit.tolist(), strict=True)),
+            outcome=outcome,
+            method=METHOD,
+            baseline=found.baseline,
+            total=found.total,
+            groups=groups,
+            bounds=channel_bounds(**around),
+            group_bounds=group_bounds(panel, **around),
+            interval_level=interval,
+            counts=counts[0],
+            group_counts=counts[1],
+            costs=costs,
+            level_source=dict.fromkeys(tested, "experiment"),
+            supported={name: not reasons for name, reasons in against.items()},
+            reason={
+                name: _reason(estimate, outcome, reasons, tested.get(name))
+                for name, reasons in against.items()
+            },
+        )
+        parts.append(table)
+    return concat_credits(parts).frame
+
+
+def _why_missing(estimate: CreditEstimate, outcome: str) -> str | None:
+    """Why there is no credit of an outcome; None when there is."""
+    if outcome == "spend":
+        return None
+    if not estimate.hazard:
+        return f"{estimate.estimator} does not model leaving: no credit of {outcome.replace('_', ' ')}"
+    if estimate.credit.outcome(outcome) is None:
+        return "no residual lifetime values: no purchase model was fitted"
+    return None
+
+
+def _reason(
+    estimate: CreditEstimate, outcome: str, against: Sequence[str], tested: ExperimentReading | None
+) -> str:
+    """What speaks against the figure, else what it rests on."""
+    if against:
+        return "; ".join(against)
+    if tested is not None:
+        return tested.words
+    expected = "expected survivors; " if outcome == "retention" and not estimate.observed_leaving else ""
+    modelled = "observed + modelled; " if outcome == "lifetime_value" else ""
+    return f"{expected}{modelled}{estimate.limits}; interval: sampling error only"
