@@ -1,0 +1,109 @@
+"""Changes over time: recovery under autocorrelation, and what a change log can do wrong."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attribution.effects import EffectDesign, EffectsResult, EffectTables, estimate_effects
+from attribution.effects.interrupted import fit_segmented
+
+START = date(2024, 1, 1)
+
+
+def autoregressive(n: int, rho: float, rng: np.random.Generator) -> np.ndarray:
+    noise = np.empty(n)
+    noise[0] = rng.normal() / np.sqrt(1 - rho**2)
+    for t in range(1, n):
+        noise[t] = rho * noise[t - 1] + rng.normal()
+    return noise
+
+
+def series(n: int = 80, level: float = 6.0, rho: float = 0.4, seed: int = 0) -> np.ndarray:
+    """y = 50 + .2 t + level from step 40 on + AR(1)."""
+    noise = autoregressive(n, rho, np.random.default_rng(seed))
+    return 50 + 0.2 * np.arange(n) + level * (np.arange(n) >= 40) + noise
+
+
+def weekly(tmp_path: Path, values: np.ndarray, log: list[tuple[str, date]]) -> EffectsResult:
+    dates = [START + timedelta(weeks=t) for t in range(len(values))]
+    pl.DataFrame({"day": dates, "complaints": values}).write_csv(tmp_path / "weekly.csv")
+    design = EffectDesign(
+        name="changes",
+        design="interrupted_series",
+        table={"path": "weekly.csv", "columns": {"date": "day"}},
+        outcomes=["complaints"],
+    )
+    changes = pl.LazyFrame({"name": [n for n, _ in log], "date": [d for _, d in log]})
+    return estimate_effects([design], tables=EffectTables(interventions=changes), base_dir=tmp_path)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+def test_intervals_cover_the_level_change_under_autocorrelation(rho):
+    covered = ols = 0
+    for seed in range(150):
+        y = series(rho=rho, seed=seed)
+        fit = fit_segmented(y, 40)
+        half = 1.99 * fit.errors[1]
+        covered += abs(fit.level - 6) < half
+        x = np.column_stack(
+            [np.ones(80), np.arange(80), np.arange(80) >= 40, np.maximum(np.arange(80) - 40, 0)]
+        )
+        beta, rest = np.linalg.lstsq(x, y, rcond=None)[:2]
+        plain = np.sqrt(rest[0] / 76 * np.linalg.inv(x.T @ x)[2, 2])
+        ols += abs(beta[2] - 6) < 1.99 * plain
+    assert covered >= 0.88 * 150
+    if rho:
+        assert ols < 0.85 * 150
+
+
+def test_a_change_is_read_with_level_slope_and_counterfactual(tmp_path):
+    result = weekly(tmp_path, series(), [("new team", START + timedelta(weeks=40))])
+    assert [e.estimand for e in result.effects] == ["mean change", "level", "slope"]
+    mean, level, slope = result.effects
+    assert mean.low <= 6 <= mean.high
+    assert level.low <= 6 <= level.high
+    assert slope.low <= 0 <= slope.high
+    assert mean.supported, mean.reason
+    assert (mean.n_control, mean.n_treated) == (40, 40)
+    picture = result.pictures["series"]
+    assert picture.height == 80
+    gap = picture.filter("after").select((pl.col("observed") - pl.col("counterfactual")).mean()).item()
+    assert gap == pytest.approx(mean.estimate, abs=1)
+
+
+def test_twelve_points_before_are_needed(tmp_path):
+    result = weekly(tmp_path, series(), [("too early", START + timedelta(weeks=11))])
+    (effect,) = result.effects
+    assert effect.estimate is None
+    assert "11 points before" in effect.reason
+
+
+def test_two_changes_at_once_cannot_be_told_apart(tmp_path):
+    log = [("new team", START + timedelta(weeks=40)), ("new prices", START + timedelta(weeks=42))]
+    result = weekly(tmp_path, series(), log)
+    assert all(not e.supported for e in result.effects)
+    assert '"new prices" changed within 4 steps' in result.effects[0].reason
+
+
+def test_a_break_before_the_change_fails_the_placebo_date(tmp_path):
+    y = series() + 8.0 * (np.arange(80) >= 20)
+    result = weekly(tmp_path, y, [("new team", START + timedelta(weeks=40))])
+    assert not result.effects[0].supported
+    assert "already differed before the start" in result.effects[0].reason
+
+
+def test_an_unknown_change_names_the_nearest_one(tmp_path):
+    design = EffectDesign(
+        name="changes",
+        design="interrupted_series",
+        treatment={"intervention": "new taem"},
+        outcomes=["spend"],
+    )
+    log = pl.LazyFrame({"name": ["new team"], "date": [START]})
+    (effect,) = estimate_effects([design], tables=EffectTables(interventions=log)).effects
+    assert 'did you mean "new team"' in effect.reason
