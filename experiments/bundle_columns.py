@@ -169,10 +169,16 @@ class Column:
         if self.dtype == pl.String:
             words = pl.Series(list(self.texts) if len(self.texts) else [""], dtype=pl.String)
             codes = pl.Series(taken)
-            return words.gather(codes.set(codes < 0, None)).alias(self.name)
-        plain = pl.Series(self.name, taken)
+            missing = taken < 0
+            if missing.any():
+                codes = codes.set(pl.Series(missing), None)
+            return words.gather(codes).alias(self.name)
         null = {pl.Date: NULL_INT32, pl.Boolean: -1}.get(type(self.dtype), NULL_INT64)
-        return plain.set(plain == null, None).cast(self.dtype)
+        plain = pl.Series(self.name, taken)
+        missing = taken == null
+        if missing.any():
+            plain = plain.set(pl.Series(missing), None)
+        return plain.cast(self.dtype)
 
 
 class _StoredTexts(Sequence[str]):
