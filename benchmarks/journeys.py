@@ -178,7 +178,17 @@ def _measure(side: str, folder: Path, small: Path, threads: int) -> dict[str, An
 
 
 def _in_new_process(python: str, side: str, folder: Path, small: Path, threads: int) -> dict[str, Any]:
-    command = [python, __file__, "--side", side, "--folder", str(folder), "--small", str(small)]
+    command = [
+        python,
+        "-m",
+        "benchmarks.journeys",
+        "--side",
+        side,
+        "--folder",
+        str(folder),
+        "--small",
+        str(small),
+    ]
     environment = {
         **os.environ,
         "POLARS_MAX_THREADS": str(threads),
