@@ -13,6 +13,7 @@ from attribution.descriptive import Descriptive, descriptive, descriptive_from_t
 from attribution.effects import EffectsResult
 from attribution.outcomes import repeat_purchase_journeys
 from attribution.rules import touch_credits
+from attribution.sessions import merge_sessions
 from experiments.config import RunConfig
 from experiments.parts.costs import channel_costs
 from experiments.parts.histories import Histories
@@ -111,7 +112,10 @@ def _from_journeys(
     assert histories.touchpoints is not None
     assert histories.purchases is not None
     settings = config.attribution
-    frames = histories.touchpoints.lazy(), histories.purchases.lazy()
+    touchpoints = histories.touchpoints.lazy()
+    if settings.session_minutes:
+        touchpoints = merge_sessions(touchpoints, minutes=settings.session_minutes).collect().lazy()
+    frames = touchpoints, histories.purchases.lazy()
     window: dict[str, Any] = {
         "lookback_days": settings.lookback_days,
         "observation_end": histories.inputs.observation_end,
@@ -126,8 +130,8 @@ def _from_journeys(
     walks: dict[str, Callable[[], _Walks]] = {
         "conversion": lambda: bought,
         "spend": lambda: bought,
-        "repeat_purchase": lambda: _repeat_purchases(config, histories, window),
-        "retention": lambda: _retention(config, histories, window),
+        "repeat_purchase": lambda: _repeat_purchases(config, frames, window),
+        "retention": lambda: _retention(config, histories, touchpoints, window),
     }
     costs = channel_costs(histories) or None
     made, left_out = [], {}
@@ -201,12 +205,11 @@ def _descriptive(
     )
 
 
-def _repeat_purchases(config: RunConfig, histories: Histories, window: Mapping[str, Any]) -> _Walks:
-    assert histories.touchpoints is not None
-    assert histories.purchases is not None
+def _repeat_purchases(
+    config: RunConfig, frames: tuple[pl.LazyFrame, pl.LazyFrame], window: Mapping[str, Any]
+) -> _Walks:
     walks = repeat_purchase_journeys(
-        histories.touchpoints.lazy(),
-        histories.purchases.lazy(),
+        *frames,
         window_days=config.attribution.repeat_window_days,
         **{key: value for key, value in window.items() if key != "lookback_days"},
     )
@@ -216,9 +219,10 @@ def _repeat_purchases(config: RunConfig, histories: Histories, window: Mapping[s
     )
 
 
-def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any]) -> _Walks:
+def _retention(
+    config: RunConfig, histories: Histories, touchpoints: pl.LazyFrame, window: Mapping[str, Any]
+) -> _Walks:
     """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
-    assert histories.touchpoints is not None
     assert histories.purchases is not None
     period = config.attribution.period
     end = histories.inputs.observation_end
@@ -232,7 +236,6 @@ def _retention(config: RunConfig, histories: Histories, window: Mapping[str, Any
         )
     chosen = {key: value for key, value in window.items() if key != "lookback_days"}
     about: dict[str, Any] = {"period": period, **chosen}
-    touchpoints = histories.touchpoints.lazy()
     journeys = build_retention_journeys(touchpoints, periods, **about).collect().lazy()
     return _Walks(
         journeys=journeys,
