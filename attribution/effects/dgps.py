@@ -47,7 +47,7 @@ def simulate_confounded_units(
 
     x ~ N(0, I_3), u ~ N(0, 1) unseen; logit e = .6 x0 - .4 x1 + hidden u; tau = effect (1 + .5 x0).
     Number: y = 2 + x0 + .5 x1 + hidden u + tau T + N(0, 1); share: P(y = 1) = logistic(-.5 + .5 x0 + .3 x1 +
-    hidden u + tau T). With effect 1 and nothing hidden the naive difference is about 1.75: 75 % too high.
+    hidden u + tau T). With effect 1 and nothing hidden the naive difference is about 1.5: half too high.
     """
     x, u = rng.normal(size=(n, 3)), rng.normal(size=n)
     treated = rng.random(n) < _logistic(0.6 * x[:, 0] - 0.4 * x[:, 1] + hidden * u)

@@ -70,8 +70,9 @@ def _sentence(plan: PowerPlan, answer: dict[str, float | int]) -> str:
     """The answer in one sentence."""
     what = "share" if plan.std_dev is None else "mean"
     relative = f" ({answer['effect'] / plan.baseline:+.1%})" if plan.baseline else ""
+    shared = ", shared by the arms" if plan.arms > 1 else ""
     return (
         f"{answer['units']:,} units in {plan.arms + 1} arms find an effect of "
         f"{answer['effect']:.4g}{relative} on a {what} of {plan.baseline:g} "
-        f"with a chance of {answer['power']:.0%} (two-sided alpha {plan.alpha:g}{', shared by the arms' if plan.arms > 1 else ''})."
+        f"with a chance of {answer['power']:.0%} (two-sided alpha {plan.alpha:g}{shared})."
     )
