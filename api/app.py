@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans hold customers' ids
         openapi_url="/openapi.json",
     )
     app.state.settings, app.state.holder, app.state.metrics = settings, holder, metrics

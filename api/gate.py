@@ -24,6 +24,7 @@ from api.problems import MEDIA_TYPE, Problem
 from api.scopes import required_scope
 from api.served import Served
 from api.settings import Settings, is_loopback
+from api.tracing import configured_tracer, record_span
 
 __all__ = ["Gate"]
 
@@ -68,7 +69,7 @@ class Gate:
     ) -> None:
         self._app, self._settings, self._holder = app, settings, holder
         self._keys, self._metrics, self._journal = keys, metrics, journal
-        self._limiter = RateLimiter()
+        self._limiter, self._tracer = RateLimiter(), configured_tracer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event of the server."""
@@ -157,6 +158,9 @@ class Gate:
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", _UNMATCHED)
+        if self._tracer is not None:
+            started = time.time_ns() - int(seconds * 1e9)
+            record_span(self._tracer, scope, route=route, status=status, started_ns=started)
         self._metrics.observe(scope["method"] if route != _UNMATCHED else "(any)", route, status, seconds)
         if self._settings.access_log:
             self._journal.write(
