@@ -27,6 +27,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
+from experiments.bundle_drift import drift_since
 from experiments.bundle_reading import (
     FORMAT_VERSION,
     MANIFEST,
@@ -75,7 +76,8 @@ def write_bundle(
 ) -> Path:
     """Write a bundle; it appears under `path` complete, or nothing does.
 
-    Customers who were erased before are left out, so that a run over old input cannot bring them back.
+    Customers who were erased before are left out, so that a run over old input cannot bring them back. Where
+    `champion` beside the new folder leads to a bundle, the drift since that one is measured and kept.
 
     Parameters
     ----------
@@ -116,6 +118,8 @@ def write_bundle(
         "tables": {name: frame.height for name, frame in frames.items()},
         "erasure": erased.state(),
     }
+    if "drift" not in content:
+        content["drift"] = drift_since(path.parent / "champion", frames["customers"])
     with _appearing_whole(path) as folder:
         for name, frame in frames.items():
             frame.write_parquet(folder / f"{name}.parquet")

@@ -76,7 +76,12 @@ def build_histories(config: RunConfig, inputs: Inputs) -> Histories:
     if "touchpoints" in tables:
         cases = tables["cases"].valid if "cases" in tables else None
         touchpoints = (
-            build_touchpoints(tables["touchpoints"].valid, channels=config.channels, cases=cases)
+            build_touchpoints(
+                tables["touchpoints"].valid,
+                channels=config.channels,
+                cases=cases,
+                known_at=inputs.observation_end,
+            )
             .sort("customer_id", "timestamp")
             .with_row_index(TOUCH)
             .collect()
