@@ -104,7 +104,7 @@ def _located(runs: Path, bundle: str) -> Path:
 
 
 def _swap(runs: Path, bundle: Path, *, action: str, who: str) -> None:
-    """Write the log, then point the link elsewhere in one step: a full disk stops it before the link moves."""
+    """Write the log, then point the link elsewhere in one step: a full disk stops it before that."""
     home = runs.resolve()
     target = str(bundle.relative_to(home)) if bundle.is_relative_to(home) else str(bundle)
     entry = {
