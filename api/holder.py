@@ -104,7 +104,7 @@ class Holder:
         return Served.open(bundle, tombstones=self._tombstones, id_key=self._settings.id_key)
 
     def _announce(self, served: Served) -> None:
-        drift = served.bundle.model.get("drift", [])
+        drift = served.bundle.manifest["drift"]
         self._notice("bundle_loaded", {**served.context, "customers": len(served.store), "drift": drift})
 
     def _tombstones_signature(self) -> tuple[int, int] | None:

@@ -58,15 +58,15 @@ async def get_model(request: Request, served: ServedDep) -> Response:
     """The model card: data span, parameters, validation, drift, limits."""
 
     def render() -> dict[str, Any]:
-        manifest, model = served.bundle.manifest, dict(served.bundle.model)
+        manifest = served.bundle.manifest
         data = {key: manifest[key] for key in ("inputs", "span", "code_version", "tables") if key in manifest}
         return {
             **served.context,
             "run_id": manifest["run_id"],
             "customers": len(served.store),
             "data": data,
-            "drift": model.pop("drift", []),
-            "model": model,
+            "drift": manifest["drift"],
+            "model": served.bundle.model,
             "validation": served.bundle.table("validation").to_dicts(),
             "left_out": manifest["left_out"],
             "limits": LIMITS,
