@@ -4,7 +4,7 @@ Both kernels treat one customer after another. A customer is seen from period ``
 dropout month D is a period ``d`` (the customer leaves at its end) or P (still there). Nothing before the last
 sign of life ``last`` is possible. Given D = d, the parts are::
 
-    log P(D = d) = eta_d - sum_{t<=d} log(1 + exp eta_t)        (d < P; without eta_d for d = P)
+    P(D = d)     = sum_k share_k h_dk prod_{t<d} (1 - h_tk),  logit h_tk = eta_t + deviation_k
     log p(y | d) = -(r + x) log(r + k^w E_d) + w x log k + ...  E_d = sum_{t<=d} exp(log_e_t),  x = sum y
     log p(n | d) = -(s + N) log(s + F_d) + ...                  F_d = sum_{t<=d} exp(log_m_t),  N = sum n
 
@@ -29,25 +29,69 @@ TINY = 1e-280
 
 
 @njit(cache=True)
-def _dropout_log_prior(
-    eta: FloatArray, entry: int, log_prior: FloatArray, hazard: FloatArray
+def _dropout_prior(
+    eta: FloatArray,
+    entry: int,
+    factor: FloatArray,
+    share: FloatArray,
+    log_prior: FloatArray,
+    hazard: FloatArray,
+    joint: FloatArray,
 ) -> None:  # pragma: no cover - compiled
-    """Fill log P(D = d) for d = entry..P and the hazards of one customer."""
+    """Fill log P(D = d), d = entry..P, and by node of the frailty the hazard and P(D = d, node)."""
     periods = eta.shape[0]
-    stay = 0.0
+    nodes = factor.shape[0]
+    for k in range(nodes):
+        joint[periods, k] = share[k]
     for t in range(entry, periods):
-        value = eta[t]
-        if value > 0.0:
-            small = math.exp(-value)
-            hazard[t] = 1.0 / (1.0 + small)
-            softplus = value + math.log1p(small)
-        else:
-            small = math.exp(value)
-            hazard[t] = small / (1.0 + small)
-            softplus = math.log1p(small)
-        stay -= softplus
-        log_prior[t] = value + stay
-    log_prior[periods] = stay
+        odds = math.exp(eta[t])
+        total = TINY
+        for k in range(nodes):
+            stay = 1.0 / (1.0 + odds * factor[k])
+            hazard[t, k] = odds * factor[k] * stay
+            joint[t, k] = joint[periods, k] * hazard[t, k]
+            joint[periods, k] *= stay
+            total += joint[t, k]
+        log_prior[t] = math.log(total)
+    total = TINY
+    for k in range(nodes):
+        total += joint[periods, k]
+    log_prior[periods] = math.log(total)
+
+
+@njit(cache=True)
+def _dropout_backward(
+    q: FloatArray,
+    entry: int,
+    hazard: FloatArray,
+    joint: FloatArray,
+    deviation: FloatArray,
+    weight: float,
+    d_eta: FloatArray,
+    frailty: FloatArray,
+) -> float:  # pragma: no cover - compiled
+    """Add the derivative by eta, fill the posterior of the node, return the derivative by log sd.
+
+    On return ``joint`` holds the posterior P(D = d, node) in place of the prior.
+    """
+    periods, nodes = hazard.shape
+    for d in range(entry, periods + 1):
+        total = TINY
+        for k in range(nodes):
+            total += joint[d, k]
+        for k in range(nodes):
+            joint[d, k] *= q[d] / total
+    score = 0.0
+    for k in range(nodes):
+        alive = joint[periods, k]
+        for back in range(1, periods + 1 - entry):
+            t = periods - back
+            alive += joint[t, k]
+            part = joint[t, k] - alive * hazard[t, k]
+            d_eta[t] += weight * part
+            score += deviation[k] * part
+        frailty[k] = alive
+    return score
 
 
 @njit(cache=True)
@@ -60,11 +104,22 @@ def closed_form_kernel(
     entry: IntArray,
     last: IntArray,
     weight: FloatArray,
+    deviation: FloatArray,
+    share: FloatArray,
     shape_purchase: float,
     shape_touch: float,
     want_posterior: bool,
 ) -> tuple[
-    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
+    FloatArray,
 ]:  # pragma: no cover
     """Log-likelihood and derivatives with Poisson touches.
 
@@ -73,10 +128,12 @@ def closed_form_kernel(
     loglik : shape (N,), unweighted.
     d_eta, d_log_e, d_log_m : shape (N, P), weighted derivatives (0 before entry).
     moments : shape (N, 5), posterior means of log(r+E), 1/(r+E), log(s+F), 1/(s+F), log(s+F)^2.
+    frailty_score : shape (N,), unweighted derivative by the log standard deviation of the frailty of leaving.
+    frailty : shape (N, K), posterior weight of each node of the frailty.
     posterior : shape (N, P+1) probabilities of D, or (0, 0) unless wanted.
     exposure : shape (N, P) sum over d >= t of q(d) (r+x)/(r+E_d), or (0, 0) unless wanted.
-    ends : shape (N, 3), q(P) times the mean, given that the customer is there still, of the purchase level,
-        of the touch level and of being on; or (0, 0) unless wanted.
+    ends : shape (N, 3 + K), q(P) times the mean, given that the customer is there still, of the purchase
+        level, of the touch level, of being on, and of each node of the frailty; or (0, 0) unless wanted.
     """
     customers, periods = eta.shape
     loglik = np.zeros(customers)
@@ -87,9 +144,13 @@ def closed_form_kernel(
     rows = customers if want_posterior else 0
     posterior = np.zeros((rows, periods + 1 if want_posterior else 0))
     exposure = np.zeros((rows, periods if want_posterior else 0))
-    ends = np.zeros((rows, 3 if want_posterior else 0))
+    ends = np.zeros((rows, 3 + deviation.size if want_posterior else 0))
     log_q = np.empty(periods + 1)
-    hazard = np.empty(periods)
+    factor = np.exp(deviation)
+    hazard = np.empty((periods, factor.size))
+    joint = np.empty((periods + 1, factor.size))
+    frailty = np.zeros((customers, factor.size))
+    frailty_score = np.zeros(customers)
     e = np.empty(periods)
     m = np.empty(periods)
     total_e = np.empty(periods + 1)
@@ -100,7 +161,7 @@ def closed_form_kernel(
     for i in range(customers):
         start = entry[i]
         first = max(last[i], start)
-        _dropout_log_prior(eta[i], start, log_q, hazard)
+        _dropout_prior(eta[i], start, factor, share, log_q, hazard, joint)
         x = 0.0
         big_n = 0.0
         constant = 0.0
@@ -133,16 +194,16 @@ def closed_form_kernel(
             log_q[d] = math.exp(log_q[d] - largest)
             norm += log_q[d]
         loglik[i] = largest + math.log(norm) + constant
-        alive = 0.0
+        for d in range(start, periods + 1):
+            log_q[d] = log_q[d] / norm if d >= first else 0.0
         rate_e = 0.0
         rate_m = 0.0
         w = weight[i]
+        frailty_score[i] = _dropout_backward(log_q, start, hazard, joint, deviation, w, d_eta[i], frailty[i])
         for back in range(periods + 1 - start):
             d = periods - back
-            q = 0.0
+            q = log_q[d]
             if d >= first:
-                q = log_q[d] / norm
-                alive += q
                 inverse_e = q / (r + total_e[d])
                 inverse_m = q / (s + total_m[d])
                 rate_e += inverse_e
@@ -155,17 +216,18 @@ def closed_form_kernel(
                 if want_posterior:
                     posterior[i, d] = q
             if d < periods:
-                d_eta[i, d] = w * (q - alive * hazard[d])
                 d_log_e[i, d] = w * (y[i, d] - e[d] * (r + x) * rate_e)
                 d_log_m[i, d] = w * (n[i, d] - m[d] * (s + big_n) * rate_m)
                 if want_posterior:
                     exposure[i, d] = (r + x) * rate_e
         if want_posterior:
-            there = log_q[periods] / norm
+            there = log_q[periods]
             ends[i, 0] = there * (r + x) / (r + total_e[periods])
             ends[i, 1] = there * (s + big_n) / (s + total_m[periods])
             ends[i, 2] = there
-    return loglik, d_eta, d_log_e, d_log_m, moments, posterior, exposure, ends
+            for k in range(factor.size):
+                ends[i, 3 + k] = joint[periods, k]
+    return loglik, d_eta, d_log_e, d_log_m, moments, frailty_score, frailty, posterior, exposure, ends
 
 
 @njit(cache=True)
@@ -178,6 +240,8 @@ def level_nodes_kernel(
     entry: IntArray,
     last: IntArray,
     weight: FloatArray,
+    deviation: FloatArray,
+    share: FloatArray,
     log_kappa: FloatArray,
     log_weight: FloatArray,
     shape_purchase: float,
@@ -189,6 +253,8 @@ def level_nodes_kernel(
     with_episodes: bool,
     want_posterior: bool,
 ) -> tuple[
+    FloatArray,
+    FloatArray,
     FloatArray,
     FloatArray,
     FloatArray,
@@ -211,8 +277,8 @@ def level_nodes_kernel(
     loglik, d_eta, d_log_e, d_log_m : as in the closed form.
     scores : shape (N, 7), unweighted: posterior mean of log(r+kE), of 1/(r+kE), derivative by coupling, by
         stay_on, by turn_on, by start_on, by log_off_rate.
-    nodes : shape (N, J), posterior weight of each node.
-    posterior, exposure, ends : as in the closed form.
+    nodes : shape (N, J), posterior weight of each node of the touch level.
+    frailty_score, frailty, posterior, exposure, ends : as in the closed form.
     """
     customers, periods = eta.shape
     node_count = log_kappa.shape[1]
@@ -225,9 +291,13 @@ def level_nodes_kernel(
     rows = customers if want_posterior else 0
     posterior = np.zeros((rows, periods + 1 if want_posterior else 0))
     exposure = np.zeros((rows, periods if want_posterior else 0))
-    ends = np.zeros((rows, 3 if want_posterior else 0))
+    ends = np.zeros((rows, 3 + deviation.size if want_posterior else 0))
     log_prior = np.empty(periods + 1)
-    hazard = np.empty(periods)
+    factor = np.exp(deviation)
+    hazard = np.empty((periods, factor.size))
+    joint = np.empty((periods + 1, factor.size))
+    frailty = np.zeros((customers, factor.size))
+    frailty_score = np.zeros(customers)
     e = np.empty(periods)
     m = np.empty(periods)
     total_e = np.empty(periods + 1)
@@ -242,7 +312,7 @@ def level_nodes_kernel(
     for i in range(customers):
         start = entry[i]
         first = max(last[i], start)
-        _dropout_log_prior(eta[i], start, log_prior, hazard)
+        _dropout_prior(eta[i], start, factor, share, log_prior, hazard, joint)
         x = 0.0
         big_n = 0.0
         constant = 0.0
@@ -315,14 +385,14 @@ def level_nodes_kernel(
             for back in range(periods + 1 - start):
                 d = periods - back
                 if d >= first:
-                    share = log_w[d, j] / norm
-                    alive += share
+                    mass_d = log_w[d, j] / norm
+                    alive += mass_d
                     level_e = r + scale * total_e[d]
-                    q[d] += share
-                    rate[d] += share * (r + x) * scale / level_e
-                    scores[i, 0] += share * math.log(level_e)
-                    scores[i, 1] += share / level_e
-                    scores[i, 2] += share * log_kappa[i, j] * (x - (r + x) * scale * total_e[d] / level_e)
+                    q[d] += mass_d
+                    rate[d] += mass_d * (r + x) * scale / level_e
+                    scores[i, 0] += mass_d * math.log(level_e)
+                    scores[i, 1] += mass_d / level_e
+                    scores[i, 2] += mass_d * log_kappa[i, j] * (x - (r + x) * scale * total_e[d] / level_e)
                 if d == periods:
                     continue
                 if not with_episodes:
@@ -340,11 +410,10 @@ def level_nodes_kernel(
                 scores[i, 6] += d_off * (n[i, d] - level * off_rate)
                 back_pi = alive * (on[d, j] - off[d, j]) + back_omega * on[d, j] * off[d, j]
             scores[i, 5] += back_pi
-        alive = 0.0
+        frailty_score[i] = _dropout_backward(q, start, hazard, joint, deviation, w, d_eta[i], frailty[i])
         rate_e = 0.0
         for back in range(periods + 1 - start):
             d = periods - back
-            alive += q[d]
             rate_e += rate[d]
             if want_posterior:
                 posterior[i, d] = q[d]
@@ -353,7 +422,21 @@ def level_nodes_kernel(
                 else:
                     ends[i, 0] = rate_e
             if d < periods:
-                d_eta[i, d] = w * (q[d] - alive * hazard[d])
                 d_log_e[i, d] = w * (y[i, d] - e[d] * rate_e)
                 d_log_m[i, d] = w * (n[i, d] + d_log_m[i, d])
-    return loglik, d_eta, d_log_e, d_log_m, scores, nodes, posterior, exposure, ends
+        if want_posterior:
+            for k in range(factor.size):
+                ends[i, 3 + k] = joint[periods, k]
+    return (
+        loglik,
+        d_eta,
+        d_log_e,
+        d_log_m,
+        scores,
+        frailty_score,
+        nodes,
+        frailty,
+        posterior,
+        exposure,
+        ends,
+    )

@@ -50,6 +50,8 @@ class LatentInputs:
     """First period, shape (N,)."""
     last: IntArray
     """Last period with a purchase or an act of the customer's own, at least the entry, shape (N,)."""
+    frailty: bool
+    """Whether customers may differ in leaving beyond these columns."""
 
     @property
     def n_customers(self) -> int:
@@ -87,9 +89,11 @@ class LatentDesign:
     """Number of sine and cosine pairs of the year in each predictor."""
     decay: float
     """Share of a stock left after one period."""
+    frailty: bool
+    """Whether customers may differ in leaving beyond what is seen of them."""
 
     @classmethod
-    def measure(cls, panel: Panel, *, harmonics: int, decay: float) -> LatentDesign:
+    def measure(cls, panel: Panel, *, harmonics: int, decay: float, frailty: bool = True) -> LatentDesign:
         """Read from a panel which columns exist."""
         rows = np.arange(panel.n_customers)
         return cls(
@@ -101,6 +105,7 @@ class LatentDesign:
             staggered=bool(np.ptp(panel.entry) > 0),
             harmonics=harmonics,
             decay=decay,
+            frailty=frailty,
         )
 
     @property
@@ -157,6 +162,7 @@ class LatentDesign:
             acts=acts,
             entry=np.asarray(panel.entry, dtype=np.int64),
             last=np.maximum(seen, panel.entry).astype(np.int64),
+            frailty=self.frailty,
         )
 
     def _habits(

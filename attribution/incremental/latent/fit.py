@@ -13,6 +13,7 @@ from attribution.incremental.latent.design import LatentDesign, LatentInputs
 from attribution.incremental.latent.emissions import EmissionComparison
 from attribution.incremental.latent.layout import LEVELS, Emission, Layout, predictors
 from attribution.incremental.latent.likelihood import Lives
+from attribution.incremental.latent.nodes import frailty_nodes
 from attribution.incremental.latent.search import find_lives, search_on_nodes, search_poisson
 from attribution.incremental.setfunction import PanelPrediction
 from histories.errors import ModelError
@@ -22,6 +23,8 @@ __all__ = ["EFFECT_SD", "LatentDropoutFit", "Totals", "expected_totals"]
 
 EFFECT_SD = 5.0
 """Prior standard deviation of every slope: flat for real effects, finite for a channel nobody uses."""
+LAYERS = 5
+"""Points of the posterior of the frailty of leaving that predictions carry."""
 CHUNK = 20_000
 """Customers whose posterior is computed at a time."""
 WARM_TOLERANCE = 1e-2
@@ -114,6 +117,11 @@ class LatentDropoutFit:
         return result
 
     @property
+    def frailty_sd(self) -> float:
+        """Standard deviation of the log-odds of leaving between customers alike in all that is seen."""
+        return float(np.exp(self.theta[self.layout.spread][0])) if self.design.frailty else 0.0
+
+    @property
     def levels(self) -> dict[str, float]:
         """What the emission adds, by name; empty with the plain Poisson emission."""
         values = self.theta[self.layout.levels]
@@ -130,6 +138,7 @@ class LatentDropoutFit:
             first=int(design.staggered),
             habits=len(design.habit_names),
             emission=self.emission,
+            frailty=design.frailty,
         )
 
     @property
@@ -175,9 +184,11 @@ class LatentDropoutFit:
     def predict(self, panel: Panel, stocks: Stocks, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, and the probability that each customer is there still.
 
-        The only latent is the dropout month, which is summed out: one layer, nothing random.
+        The dropout month is summed out. The frailty of leaving has layers at evenly spread quantiles of each
+        customer's posterior, so nothing is random.
         """
-        offset = np.empty((1, panel.n_customers, panel.n_periods), dtype=np.float32)
+        layers = LAYERS if self.design.frailty else 1
+        offset = np.empty((layers, panel.n_customers, panel.n_periods), dtype=np.float32)
         survival = np.empty(panel.n_customers)
         purchases = survivors = 0.0
         layout = self.layout
@@ -186,7 +197,9 @@ class LatentDropoutFit:
             inputs = self.design.inputs(panel.take(rows), stocks[rows])
             lives = self._lives(inputs)
             linear = predictors(inputs, layout, self.theta)
-            offset[0, rows] = linear.eta - inputs.drivers[:, :, : len(self.channels)] @ self.beta
+            without = linear.eta - inputs.drivers[:, :, : len(self.channels)] @ self.beta
+            deviation, _ = frailty_nodes(self.theta[layout.spread])
+            offset[:, rows] = without + _layers(lives.frailty, deviation, layers)[:, :, None]
             survival[rows] = lives.survival
             totals = expected_totals(inputs, layout, self.theta, lives)
             entries = float(panel.purchases[rows].sum()) - totals.purchases
@@ -247,14 +260,22 @@ class LatentDropoutFit:
         return find_lives(inputs, emission=self.emission, theta=self.theta, poisson=self.poisson)
 
 
+def _layers(posterior: FloatArray, deviation: FloatArray, layers: int) -> FloatArray:
+    """The frailty at the middles of equal parts of each customer's posterior, shape (layers, N)."""
+    cumulative = np.cumsum(posterior, axis=1)
+    middles = (np.arange(layers) + 0.5) / layers
+    node = (cumulative[None] < middles[:, None, None]).sum(axis=2)
+    result: FloatArray = deviation[np.minimum(node, deviation.size - 1)]
+    return result
+
+
 def expected_totals(inputs: LatentInputs, layout: Layout, theta: FloatArray, lives: Lives) -> Totals:
     """What the model expects of these customers, given all that was seen of them."""
     linear = predictors(inputs, layout, theta)
     present = np.arange(inputs.n_periods) >= inputs.entry[:, None]
-    leaving = (lives.alive * present / (1.0 + np.exp(-linear.eta))).sum()
     return Totals(
         expected_purchases=float((lives.exposure * present * np.exp(linear.log_e)).sum()),
         purchases=float(inputs.purchases.sum()),
-        expected_survivors=inputs.n_customers - float(leaving),
+        expected_survivors=inputs.n_customers - float(lives.leaving.sum()),
         survivors=float(lives.survival.sum()),
     )

@@ -16,7 +16,9 @@ from scipy.special import expit
 from attribution.incremental.latent.arrays import BoolArray, FloatArray, Stocks
 from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.latent.layout import predictors
+from attribution.incremental.latent.likelihood import Lives
 from attribution.incremental.latent.model import LatentDropout
+from attribution.incremental.latent.nodes import frailty_nodes
 from attribution.incremental.latent.replica import act_mix, act_rates, followed_part, spell_chances
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -129,6 +131,7 @@ class _State:
     stock: FloatArray
     purchase_level: FloatArray
     act_level: FloatArray
+    frailty: FloatArray
 
 
 def _onwards(
@@ -156,7 +159,7 @@ def _onwards(
         shift = stock - inputs.drivers[:, t, :channels]
         expected = np.exp(linear.log_e[:, t] + shift @ fit.gamma) * state.purchase_level
         purchases[:, t] = rng.poisson(expected * state.here)
-        stays = rng.random(len(stock)) >= expit(linear.eta[:, t] + shift @ fit.beta)
+        stays = rng.random(len(stock)) >= expit(linear.eta[:, t] + state.frailty + shift @ fit.beta)
         state = replace(state, here=state.here & stays, on=on, stock=stock)
     heard = ((purchases[:, cut:] > 0) | (acts[:, cut:] > 0)).any(axis=1)
     return float(purchases[:, cut:].sum()), float(heard.sum())
@@ -175,7 +178,18 @@ def _last_state(fit: LatentDropoutFit, past: Panel, stocks: Stocks, rng: np.rand
         stock=np.asarray(stocks[:, -1], dtype=np.float64),
         purchase_level=mean_purchase * rng.gamma(shape_purchase) / shape_purchase,
         act_level=mean_act * rng.gamma(shape_act) / shape_act,
+        frailty=_draw_frailty(fit, lives, rng),
     )
+
+
+def _draw_frailty(fit: LatentDropoutFit, lives: Lives, rng: np.random.Generator) -> FloatArray:
+    """The frailty of leaving of each customer, drawn from its posterior given that the customer is there."""
+    deviation, _ = frailty_nodes(fit.theta[fit.layout.spread])
+    cumulative = np.cumsum(lives.frailty_there, axis=1)
+    threshold = rng.random(len(cumulative)) * cumulative[:, -1]
+    node = (cumulative < threshold[:, None]).sum(axis=1)
+    result: FloatArray = deviation[np.minimum(node, deviation.size - 1)]
+    return result
 
 
 def _carried(panel: Panel, cut: int) -> Panel:

@@ -57,6 +57,8 @@ class Layout:
     """Habit columns H."""
     emission: Emission
     """How own acts arrive."""
+    frailty: bool
+    """Whether customers differ in leaving beyond what is seen of them."""
 
     @classmethod
     def of(cls, inputs: LatentInputs, *, emission: Emission) -> Layout:
@@ -68,6 +70,7 @@ class Layout:
             first=inputs.first.shape[2],
             habits=inputs.habits.shape[2],
             emission=emission,
+            frailty=inputs.frailty,
         )
 
     @property
@@ -93,9 +96,14 @@ class Layout:
         return slice(self.touch.stop, self.touch.stop + 2)
 
     @property
+    def spread(self) -> slice:
+        """Log standard deviation of the frailty of leaving; empty without one."""
+        return slice(self.shapes.stop, self.shapes.stop + int(self.frailty))
+
+    @property
     def levels(self) -> slice:
         """Parameters named in `LEVELS`; empty with a plain Poisson emission."""
-        return slice(self.shapes.stop, self.shapes.stop + len(LEVELS[self.emission]))
+        return slice(self.spread.stop, self.spread.stop + len(LEVELS[self.emission]))
 
     @property
     def size(self) -> int:

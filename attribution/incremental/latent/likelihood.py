@@ -16,7 +16,7 @@ from attribution.incremental.latent._kernels import closed_form_kernel, level_no
 from attribution.incremental.latent.arrays import FloatArray
 from attribution.incremental.latent.design import LatentInputs
 from attribution.incremental.latent.layout import Layout, Predictors, cell_gradient, predictors, row_scores
-from attribution.incremental.latent.nodes import NodeGrid, log_level_prior, log_level_score
+from attribution.incremental.latent.nodes import NodeGrid, frailty_nodes, log_level_prior, log_level_score
 
 __all__ = ["Evaluation", "Lives", "evaluate"]
 
@@ -35,6 +35,12 @@ class Lives:
     ends: FloatArray
     """q_i(P) times the mean, given that the customer is there still, of the purchase level, of the level of
     own acts, and of being on, shape (N, 3)."""
+    frailty: FloatArray
+    """Posterior weight of each node of the frailty of leaving, shape (N, K)."""
+    frailty_there: FloatArray
+    """q_i(P) times that weight given that the customer is there still, shape (N, K)."""
+    leaving: FloatArray
+    """Expected number of leavings by the hazard, sum over t of P(there in t) h_it, shape (N,)."""
     log_level: FloatArray
     """Posterior mean of the log level of own acts, shape (N,)."""
     log_level_sd: FloatArray
@@ -107,12 +113,13 @@ def evaluate(
         return _evaluate_on_nodes(
             inputs, layout, theta, linear, shapes, weights, grid, want_scores, want_lives
         )
-    return _evaluate_closed_form(inputs, layout, linear, shapes, weights, want_scores, want_lives)
+    return _evaluate_closed_form(inputs, layout, theta, linear, shapes, weights, want_scores, want_lives)
 
 
 def _evaluate_closed_form(
     inputs: LatentInputs,
     layout: Layout,
+    theta: FloatArray,
     linear: Predictors,
     shapes: FloatArray,
     weights: FloatArray,
@@ -120,25 +127,29 @@ def _evaluate_closed_form(
     want_lives: bool,
 ) -> Evaluation:
     r, s = float(shapes[0]), float(shapes[1])
-    loglik, d_eta, d_log_e, d_log_m, moments, dropout, exposure, ends = closed_form_kernel(
-        linear.eta,
-        linear.log_e,
-        linear.log_m,
-        inputs.purchases,
-        inputs.acts,
-        inputs.entry,
-        inputs.last,
-        weights,
-        r,
-        s,
-        want_lives,
+    loglik, d_eta, d_log_e, d_log_m, moments, by_spread, frailty, dropout, exposure, ends = (
+        closed_form_kernel(
+            linear.eta,
+            linear.log_e,
+            linear.log_m,
+            inputs.purchases,
+            inputs.acts,
+            inputs.entry,
+            inputs.last,
+            weights,
+            *frailty_nodes(theta[layout.spread]),
+            r,
+            s,
+            want_lives,
+        )
     )
     x, n = inputs.purchases.sum(axis=1), inputs.acts.sum(axis=1)
     loglik = loglik + _level_constant(r, x) + _level_constant(s, n)
-    by_shape = np.column_stack(
+    by_rest = np.column_stack(
         [
             _shape_score(r, x, moments[:, 0], moments[:, 1]),
             _shape_score(s, n, moments[:, 2], moments[:, 3]),
+            *([by_spread] if layout.frailty else []),
         ]
     )
     derivative = Predictors(eta=d_eta, log_e=d_log_e, log_m=d_log_m)
@@ -148,11 +159,14 @@ def _evaluate_closed_form(
         lives = Lives(
             dropout=dropout,
             exposure=exposure,
-            ends=ends,
+            ends=ends[:, :3],
+            frailty=frailty,
+            frailty_there=ends[:, 3:],
+            leaving=_expected_leaving(dropout, d_eta, weights),
             log_level=psi(s + n) - moments[:, 2],
             log_level_sd=np.sqrt(_trigamma(s + n) + spread),
         )
-    return _assemble(inputs, layout, loglik, derivative, by_shape, weights, want_scores, lives)
+    return _assemble(inputs, layout, loglik, derivative, by_rest, weights, want_scores, lives)
 
 
 def _evaluate_on_nodes(
@@ -171,23 +185,26 @@ def _evaluate_on_nodes(
     episodes = layout.emission == "episodes"
     spells = theta[layout.levels][1:] if episodes else np.zeros(4)
     chance = expit(spells[:3])
-    loglik, d_eta, d_log_e, d_log_m, scores, nodes, dropout, exposure, ends = level_nodes_kernel(
-        linear.eta,
-        linear.log_e,
-        linear.log_m,
-        inputs.purchases,
-        inputs.acts,
-        inputs.entry,
-        inputs.last,
-        weights,
-        grid.log_kappa,
-        grid.log_base + log_level_prior(grid.log_kappa, s),
-        r,
-        coupling,
-        *(float(p) for p in chance),
-        float(spells[3]),
-        episodes,
-        want_lives,
+    loglik, d_eta, d_log_e, d_log_m, scores, by_spread, nodes, frailty, dropout, exposure, ends = (
+        level_nodes_kernel(
+            linear.eta,
+            linear.log_e,
+            linear.log_m,
+            inputs.purchases,
+            inputs.acts,
+            inputs.entry,
+            inputs.last,
+            weights,
+            *frailty_nodes(theta[layout.spread]),
+            grid.log_kappa,
+            grid.log_base + log_level_prior(grid.log_kappa, s),
+            r,
+            coupling,
+            *(float(p) for p in chance),
+            float(spells[3]),
+            episodes,
+            want_lives,
+        )
     )
     x = inputs.purchases.sum(axis=1)
     loglik = loglik + _level_constant(r, x)
@@ -196,6 +213,7 @@ def _evaluate_on_nodes(
         [
             _shape_score(r, x, scores[:, 0], scores[:, 1]),
             (nodes * log_level_score(grid.log_kappa, s)).sum(axis=1),
+            *([by_spread] if layout.frailty else []),
             scores[:, 2],
             *([scores[:, 3:6] * slope, scores[:, 6]] if episodes else []),
         ]
@@ -208,7 +226,10 @@ def _evaluate_on_nodes(
         lives = Lives(
             dropout=dropout,
             exposure=exposure,
-            ends=ends,
+            ends=ends[:, :3],
+            frailty=frailty,
+            frailty_there=ends[:, 3:],
+            leaving=_expected_leaving(dropout, d_eta, weights),
             log_level=mean,
             log_level_sd=np.sqrt(spread),
         )
@@ -232,6 +253,12 @@ def _assemble(
     return Evaluation(loglik=loglik, gradient=gradient, scores=scores, lives=lives)
 
 
+def _expected_leaving(dropout: FloatArray, d_eta: FloatArray, weights: FloatArray) -> FloatArray:
+    """Sum over periods of P(there) times hazard: the score of eta is P(leaving) less that."""
+    result: FloatArray = dropout[:, :-1].sum(axis=1) - d_eta.sum(axis=1) / weights
+    return result
+
+
 def _level_constant(shape: float, total: FloatArray) -> FloatArray:
     """Constant log Gamma(shape + total) - log Gamma(shape) + shape log shape."""
     result: FloatArray = gammaln(shape + total) - gammaln(shape) + shape * np.log(shape)
@@ -242,8 +269,8 @@ def _shape_score(
     shape: float, total: FloatArray, mean_log: FloatArray, mean_inverse: FloatArray
 ) -> FloatArray:
     """Derivative of the gamma-mixed Poisson log-likelihood by log shape, for a level of mean one."""
-    by_shape = psi(shape + total) - psi(shape) + np.log(shape) + 1.0
-    result: FloatArray = shape * (by_shape - mean_log - (shape + total) * mean_inverse)
+    by_rest = psi(shape + total) - psi(shape) + np.log(shape) + 1.0
+    result: FloatArray = shape * (by_rest - mean_log - (shape + total) * mean_inverse)
     return result
 
 

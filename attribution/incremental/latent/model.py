@@ -49,6 +49,8 @@ class LatentDropout:
     """How the customer's own acts arrive, or whichever emission fits best."""
     harmonics: int | None = None
     """Sine and cosine pairs of the year in each rate; None: one pair from 18 periods on."""
+    frailty: bool = True
+    """Whether customers may differ in leaving beyond what is seen of them (a normal term in the log-odds)."""
     decay: float = DECAY
     """Share of a stock left after one period (of problems; channel stocks are given)."""
     sample: int = SAMPLE
@@ -121,7 +123,7 @@ class LatentDropout:
         self, panel: Panel, stocks: Stocks, weights: FloatArray, rows: IntArray | None
     ) -> LatentDropoutFit:
         harmonics = int(panel.n_periods >= SEASON_FROM) if self.harmonics is None else self.harmonics
-        design = LatentDesign.measure(panel, harmonics=harmonics, decay=self.decay)
+        design = LatentDesign.measure(panel, harmonics=harmonics, decay=self.decay, frailty=self.frailty)
         inputs = design.inputs(panel, stocks)
         poisson = search_poisson(inputs, weights, effect_sd=EFFECT_SD)
         comparison, guess = compare_emissions(

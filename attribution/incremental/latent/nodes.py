@@ -1,4 +1,4 @@
-"""Adaptive quadrature over the level of a customer's own acts.
+"""Quadrature over what is hidden about a customer: the level of own acts, and the frailty of leaving.
 
 The level k has a gamma distribution of mean one and shape s. On the scale of u = log k its density is
 s^s / Gamma(s) exp(s u - s e^u). Equally spaced nodes are laid around each customer's own posterior of u
@@ -16,10 +16,14 @@ from scipy.special import gammaln, psi
 
 from attribution.incremental.latent.arrays import FloatArray, IntArray
 
-__all__ = ["NODES", "NodeGrid", "lay_nodes", "log_level_prior", "log_level_score"]
+__all__ = ["NODES", "NodeGrid", "frailty_nodes", "lay_nodes", "log_level_prior", "log_level_score"]
 
 NODES = 9
-"""Nodes per customer."""
+"""Nodes of the level of own acts per customer."""
+FRAILTY_NODES = 7
+"""Nodes of the frailty of leaving, the same for all customers."""
+MAX_LOG_SD = 1.5
+"""Bound on the log standard deviation of the frailty: a wild step of the search must not overflow."""
 REACH = (-4.0, 3.0)
 """First and last node, in standard deviations from the mean."""
 INFLATION = 1.1
@@ -48,6 +52,20 @@ def lay_nodes(centre: FloatArray, spread: FloatArray, *, nodes: int = NODES) -> 
     return NodeGrid(
         log_kappa=centre[:, None] + width * position, log_base=np.broadcast_to(step, (len(centre), nodes))
     )
+
+
+def frailty_nodes(log_sd: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Deviations from the mean log-odds of leaving, and their shares: Gauss-Hermite nodes of N(0, sd^2).
+
+    Parameters
+    ----------
+    log_sd
+        Log standard deviation, shape (1,); shape (0,) for no frailty: then there is one node at zero.
+    """
+    if log_sd.size == 0:
+        return np.zeros(1), np.ones(1)
+    position, weight = np.polynomial.hermite_e.hermegauss(FRAILTY_NODES)
+    return np.exp(min(log_sd[0], MAX_LOG_SD)) * position, weight / weight.sum()
 
 
 def log_level_prior(log_kappa: FloatArray, shape: float) -> FloatArray:

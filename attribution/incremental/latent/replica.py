@@ -150,6 +150,7 @@ def _simulate(
     touches[:, :, own] = 0.0
     stock = np.zeros(count)
     here = np.ones(count, dtype=bool)
+    eta = flat.eta + fit.frailty_sd * rng.standard_normal((count, 1))
     on = np.asarray(rng.random(count) < start)
     for t in range(periods):
         active = here & (t >= inputs.entry)
@@ -160,7 +161,7 @@ def _simulate(
         parts = rng.multinomial(acts[:, t].astype(np.int64), mix)[:, :-1]
         touches[:, t, own] = parts
         stock = fit.design.decay * stock + np.log1p(parts).sum(axis=1)
-        here &= ~(active & (rng.random(count) < expit(flat.eta[:, t])))
+        here &= ~(active & (rng.random(count) < expit(eta[:, t])))
     return _History(touches=touches, acts=acts, purchases=purchases)
 
 

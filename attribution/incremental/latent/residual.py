@@ -15,9 +15,13 @@ from scipy.special import expit
 from attribution.incremental.latent.arrays import FloatArray, Stocks
 from attribution.incremental.latent.design import LatentInputs, season_columns
 from attribution.incremental.latent.fit import CHUNK, LatentDropoutFit
+from attribution.incremental.latent.nodes import frailty_nodes
 from histories.panel import Panel
 
 __all__ = ["residual_value"]
+
+TINY = 1e-300
+"""Keeps a customer who is certainly gone from dividing by zero."""
 
 
 def residual_value(
@@ -49,16 +53,21 @@ def residual_value(
     for first in range(0, panel.n_customers, CHUNK):
         rows = slice(first, first + CHUNK)
         part, s = panel.take(rows), stocks[rows]
-        level = fit.lives(part, s).end_means[:, 0]
-        purchases = _expected_purchases(fit, fit.design.inputs(part, s), horizon_months, discount_rate)
+        lives = fit.lives(part, s)
+        level = lives.end_means[:, 0]
+        nodes = lives.frailty_there / np.maximum(lives.survival, TINY)[:, None]
+        purchases = _expected_purchases(fit, fit.design.inputs(part, s), nodes, horizon_months, discount_rate)
         parts.append(worth * level * purchases)
     return np.concatenate(parts)
 
 
 def _expected_purchases(
-    fit: LatentDropoutFit, inputs: LatentInputs, months: int, discount_rate: float
+    fit: LatentDropoutFit, inputs: LatentInputs, nodes: FloatArray, months: int, discount_rate: float
 ) -> FloatArray:
-    """Discounted purchases at a level of one, given that the customer is there, shape (N,)."""
+    """Discounted purchases at a level of one, given that the customer is there, shape (N,).
+
+    `nodes` is the posterior of the frailty of leaving given that the customer is there, shape (N, K).
+    """
     layout, design = fit.layout, fit.design
     hazard, purchase = fit.theta[layout.hazard], fit.theta[layout.purchase]
     at = 1 + layout.static + layout.season
@@ -66,7 +75,8 @@ def _expected_purchases(
     fading = len(fit.channels) + int(design.with_problems)
     drivers = inputs.drivers[:, -1].copy()
     monthly = (1.0 + discount_rate) ** (1.0 / 12.0)
-    there = np.ones(inputs.n_customers)
+    there = nodes.copy()
+    deviation, _ = frailty_nodes(fit.theta[layout.spread])
     total = np.zeros(inputs.n_customers)
     for k in range(1, months + 1):
         drivers[:, :fading] *= design.decay
@@ -78,6 +88,6 @@ def _expected_purchases(
             result: FloatArray = fixed + moving
             return result
 
-        total += there * np.exp(linear(purchase)) / monthly**k
-        there = there * (1.0 - expit(linear(hazard)))
+        total += there.sum(axis=1) * np.exp(linear(purchase)) / monthly**k
+        there = there * (1.0 - expit(linear(hazard)[:, None] + deviation))
     return total

@@ -31,6 +31,8 @@ LEVEL_GUESS = {
 
 SHAPE_SD = 3.0
 """Prior standard deviation of the log shapes."""
+SPREAD_GUESS, SPREAD_SD = float(np.log(0.4)), 0.7
+"""Prior mean and standard deviation of the log standard deviation of the frailty: from .1 to 1.6."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class Prior:
         mean = np.zeros(layout.size)
         precision = np.full(layout.size, effect_sd**-2.0)
         precision[layout.shapes] = SHAPE_SD**-2.0
+        mean[layout.spread], precision[layout.spread] = SPREAD_GUESS, SPREAD_SD**-2.0
         guesses = [LEVEL_GUESS[name] for name in LEVELS[layout.emission]]
         mean[layout.levels] = [guess for guess, _ in guesses]
         precision[layout.levels] = [sd**-2.0 for _, sd in guesses]
@@ -240,4 +243,5 @@ def _first_guess(inputs: LatentInputs, layout: Layout, logit: float) -> FloatArr
     theta[layout.hazard.start] = logit
     theta[layout.purchase.start] = np.log(max(inputs.purchases.sum(), 1.0) / months)
     theta[layout.touch.start] = np.log(max(inputs.acts.sum(), 1.0) / months)
+    theta[layout.spread] = SPREAD_GUESS
     return theta

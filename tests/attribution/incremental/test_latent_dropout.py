@@ -82,7 +82,7 @@ def test_purchases_alone_take_proof_of_life_for_an_effect(hidden):
     naive = LatentDropout(emission="poisson").fit(panel, hidden.stocks, rng=np.random.default_rng(0))
     credit = panel_credit(naive, panel, hidden.stocks, rng=np.random.default_rng(0)).retention.credit
     true = hidden.truth.outcomes["retention"].credit
-    assert share_error(credit, true) > 0.4
+    assert share_error(credit, true) > 0.3
     assert credit.sum() > 2 * true.sum()
     assert credit[3] > 0  # the harmful channel looks helpful
 

@@ -68,6 +68,7 @@ def parameters(layout: Layout, seed: int = 2) -> np.ndarray:
     theta[layout.hazard.start] = -1.5
     theta[layout.purchase.start] = -0.8
     theta[layout.shapes] = (0.2, 0.4)
+    theta[layout.spread] = -0.3
     theta[layout.levels] = LEVELS[layout.emission]
     return theta
 
@@ -93,9 +94,12 @@ def test_gradient_equals_finite_differences(emission, staggered):
 
 
 def brute_force(inputs: LatentInputs, layout: Layout, theta: np.ndarray) -> float:
-    """Log-likelihood of the first customer: all dropout months and on/off paths, both levels integrated."""
+    """Log-likelihood of the first customer: months, on/off paths, levels and frailty summed out."""
     linear = predictors(inputs, layout, theta)
-    hazard, e, m = expit(linear.eta[0]), np.exp(linear.log_e[0]), np.exp(linear.log_m[0])
+    e, m = np.exp(linear.log_e[0]), np.exp(linear.log_m[0])
+    normal = np.linspace(-8.0, 8.0, 401)
+    weight = stats.norm.pdf(normal) * (normal[1] - normal[0])
+    hazard = expit(linear.eta[0] + np.exp(theta[layout.spread]) * normal[:, None])
     y, n = inputs.purchases[0], inputs.acts[0]
     entry, last, periods = int(inputs.entry[0]), int(inputs.last[0]), inputs.n_periods
     r, s = np.exp(theta[layout.shapes])
@@ -132,9 +136,9 @@ def brute_force(inputs: LatentInputs, layout: Layout, theta: np.ndarray) -> floa
         return value @ prior_purchase
 
     def of_month(d: int) -> float:
-        stays = np.prod(1.0 - hazard[entry : min(d, periods)])
-        leaves = hazard[d] if d < periods else 1.0
-        return stays * leaves * (acts(d) * purchases(d)) @ prior_act
+        stays = np.prod(1.0 - hazard[:, entry : min(d, periods)], axis=1)
+        leaves = hazard[:, d] if d < periods else 1.0
+        return weight @ (stays * leaves) * (acts(d) * purchases(d)) @ prior_act
 
     return float(np.log(sum(of_month(d) for d in range(last, periods + 1))))
 
