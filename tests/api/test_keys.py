@@ -1,0 +1,141 @@
+"""Keys are shown once, stored hashed, rotated and revoked; limits refill evenly."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api.keys import KeyRing, create_key, hash_key, load_keys, revoke_key, rotate_key
+from api.limits import RateLimiter
+from histories.errors import ConfigError
+from tributary.cli import cli
+
+
+def test_a_key_is_found_by_its_hash_and_stored_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    key, entry = create_key(path, scopes=["batch", "read"], name="crm", rate_limit=60)
+    assert key not in path.read_text()
+    assert hash_key(key) in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert load_keys(path)[entry.key_id] == entry
+    assert entry.scopes == ("read", "batch")
+    assert KeyRing(path).find(key) == entry
+    assert KeyRing(path).find(key + "x") is None
+    assert "sha256" not in entry.to_dict()
+
+
+def test_rotation_leaves_both_keys_for_the_overlap_and_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    old, entry = create_key(path, scopes=["read"], name="crm", rate_limit=7)
+    new, fresh = rotate_key(path, entry.key_id, overlap=dt.timedelta(hours=1))
+    assert (fresh.name, fresh.scopes, fresh.rate_limit) == ("crm", ("read",), 7)
+    ring = KeyRing(path)
+    assert ring.find(old) is not None
+    assert ring.find(new) == fresh
+    last, _ = rotate_key(path, fresh.key_id)
+    assert ring.refresh()
+    assert ring.find(new) is None
+    assert ring.find(last) is not None
+    with pytest.raises(ConfigError, match="no longer works"):
+        rotate_key(path, fresh.key_id)
+
+
+def test_an_expired_or_revoked_key_opens_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    expired, _ = create_key(path, scopes=["read"], expires_at=past)
+    key, entry = create_key(path, scopes=["read"])
+    ring = KeyRing(path)
+    assert ring.find(expired) is None
+    assert ring.find(key) is not None
+    first = revoke_key(path, entry.key_id)
+    assert revoke_key(path, entry.key_id) == first
+    assert ring.find(key) is not None  # not read yet
+    ring.refresh()
+    assert ring.find(key) is None
+    assert ring.refresh() is False
+
+
+@pytest.mark.parametrize(
+    ("scopes", "message"),
+    [
+        (["raed"], 'no scope "raed"; did you mean "read"'),
+        ([], "A key needs a scope; allowed: read, batch, erase, admin"),
+    ],
+)
+def test_a_scope_that_does_not_exist_is_refused(tmp_path: Path, scopes: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_key(tmp_path / "keys.json", scopes=scopes)
+    assert not (tmp_path / "keys.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"keys": [{}]}', '{"keys": [{"scopes": 1}]}', "\0"])
+def test_a_file_that_holds_no_keys_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="not a file of API keys"):
+        load_keys(path)
+
+
+def test_a_bucket_gives_its_limit_at_once_and_refills_evenly() -> None:
+    now = [0.0]
+    limiter = RateLimiter(clock=lambda: now[0])
+    assert [limiter.take("a", 60).allowed for _ in range(61)] == [True] * 60 + [False]
+    assert limiter.take("a", 60).retry_after == 1
+    assert limiter.take("b", 60).allowed
+    now[0] = 1.0
+    assert limiter.take("a", 60).allowed
+    assert not limiter.take("a", 60).allowed
+    now[0] = 1000.0
+    assert limiter.take("a", 60).remaining == 59
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in arguments], catch_exceptions=False)
+
+
+def test_keys_are_managed_from_the_command_line(tmp_path: Path) -> None:
+    keys = ["--keys", str(tmp_path / "keys.json")]
+    made = json.loads(
+        _run("key", "create", *keys, "--scope", "read", "--name", "crm", "--days", "30", "--json").stdout
+    )
+    assert made["key"].startswith(f"trib_{made['key_id']}_")
+    listed = _run("key", "list", *keys, "--json").stdout
+    assert made["key"] not in listed
+    assert json.loads(listed)[0]["name"] == "crm"
+    rotated = json.loads(
+        _run("key", "rotate", *keys, made["key_id"], "--overlap-hours", "1", "--json").stdout
+    )
+    assert rotated["name"] == "crm"
+    _run("key", "revoke", *keys, rotated["key_id"])
+    assert load_keys(tmp_path / "keys.json")[rotated["key_id"]].revoked_at is not None
+    assert "crm" in _run("key", "list", *keys).stdout
+    shown = _run("key", "create", *keys, "--scope", "admin")
+    assert shown.stdout.startswith("trib_")
+
+
+def test_a_customer_is_forgotten_from_the_command_line(tmp_path: Path) -> None:
+    from experiments.bundle import load_bundle
+    from tests.sample_bundle import write_sample
+
+    write_sample(tmp_path / "runs" / "a")
+    options = ["--runs", str(tmp_path / "runs"), "--mlruns", str(tmp_path / "mlruns")]
+    done = json.loads(_run("forget", "7", *options, "--json").stdout)
+    assert done == {"rewritten": [{"bundle": "a", "rows": {"customers": 1, "touchpoints": 3}}]}
+    assert load_bundle(tmp_path / "runs" / "a").table("customers").height == 49
+    assert "0 rows in 0 bundles" in _run("forget", "7", *options).stdout
+
+
+def test_staffing_from_the_command_line(tmp_path: Path) -> None:
+    assert json.loads(_run("staffing", "--contacts", "100", "--json").stdout)["agents"] == 14
+    table = tmp_path / "day.csv"
+    table.write_text("hour,contacts,handling_seconds\n9,100,180\n10,200,240\n")
+    rows = json.loads(_run("staffing", "--table", str(table), "--json").stdout)
+    assert (rows[0]["hour"], rows[0]["agents"]) == (9, 14)
+    assert rows[1]["load_erlangs"] == pytest.approx(200 * 240 / 1800)
+    with pytest.raises(ConfigError, match="--contacts for one interval, or --table"):
+        _run("staffing")
