@@ -20,7 +20,7 @@ __all__ = ["ParetoNbd", "ParetoNbdFit"]
 NAMES = ("r", "alpha", "s", "beta")
 LOWER, UPPER = (1e-5, 1e-8, 1e-5, 1e-8), (1e4, 1e8, 1e4, 1e8)
 #: Rows of the sample on which the search starts.
-SCOUT_ROWS = 2_000
+SCOUT_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
