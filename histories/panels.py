@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from histories.errors import ConfigError, DataError, nearest
 from histories.panel import Panel
 
-__all__ = ["build_panel"]
+__all__ = ["build_panel", "period_of"]
 
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""
@@ -105,6 +105,16 @@ def build_panel(
         customer_ids=ids["customer_id"],
     )
     return _within_rows(panel)
+
+
+def period_of(day: date, *, period: str, observation_end: date) -> int:
+    """Number of the period that holds a day, counted back from -1, the one of the observation end.
+
+    >>> period_of(date(2026, 5, 31), period="month", observation_end=date(2026, 6, 30))
+    -2
+    """
+    index = _PeriodIndex(period=period, end=observation_end)
+    return int(pl.select(pl.lit(day).alias("day")).select(index.of("day")).item())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

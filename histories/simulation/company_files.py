@@ -98,7 +98,7 @@ confounders = [{quoted}]
 [[effects]]
 name = "{EXPERIMENT}"
 design = "randomised"
-treatment = {{ experiment = "{EXPERIMENT}", control = "{WITHHELD}" }}
+treatment = {{ experiment = "{EXPERIMENT}", control = "{WITHHELD}", channel = "newsletter" }}
 outcomes = ["spend", "retention"]
 follow_up_days = {_follow_up_days(company)}
 
@@ -108,6 +108,6 @@ headline_effect = "{EXPERIMENT}"
 
 
 def _follow_up_days(company: SimulatedCompany) -> int:
-    """Days from the start of the experiment to the end of observation."""
+    """Days after the first of the experiment, up to the last of observation."""
     starts = company.calendar.starts
-    return int((starts[-1] - starts[(len(starts) - 1) // 2]).astype(int))
+    return int((starts[-1] - starts[(len(starts) - 1) // 2]).astype(int)) - 1
