@@ -126,11 +126,15 @@ def _duckdb_summary(lines: pl.DataFrame, ours: Callable[[], object], repeat: int
     table = lines.to_arrow()
     connection.register("lines", table)
     sql = f"""
-        with purchases as (select customer_id, date, sum(amount) as amount from lines where date <= '{END}' group by all),
+        with purchases as (
+            select customer_id, date, sum(amount) as amount from lines where date <= '{END}' group by all
+        ),
         customers as (select customer_id, min(date) as first, max(date) as last, count(*) - 1 as frequency,
-                      sum(amount) as revenue, min_by(amount, date) as first_amount from purchases group by all)
+                      sum(amount) as revenue, min_by(amount, date) as first_amount
+                      from purchases group by all)
         select customer_id, first, last, frequency, last - first as recency, date '{END}' - first as T,
-               case when frequency > 0 then (revenue - first_amount) / (frequency * 10000) end as monetary_value,
+               case when frequency > 0 then (revenue - first_amount) / (frequency * 10000) end
+                   as monetary_value,
                revenue / 10000 as historic_revenue from customers
     """
     a, b, mine, other = interleaved(ours, lambda: connection.execute(sql).to_arrow_table(), repeat)
@@ -258,8 +262,9 @@ start = time.perf_counter()
 model.fit(method="mcmc", draws=1000, tune=1000, chains=4, cores=1, random_seed=1, progressbar=False)
 seconds = time.perf_counter() - start
 posterior = model.idata.posterior
-print(json.dumps({"seconds": seconds, "mean": {k: float(posterior[k].mean()) for k in ("r", "alpha", "a", "b")},
-                  "sd": {k: float(posterior[k].std()) for k in ("r", "alpha", "a", "b")}}))
+names = ("r", "alpha", "a", "b")
+print(json.dumps({"seconds": seconds, "mean": {k: float(posterior[k].mean()) for k in names},
+                  "sd": {k: float(posterior[k].std()) for k in names}}))
 """
 
 
@@ -333,7 +338,8 @@ def main() -> None:
     print("| work | peer | ours, s | peer, s | ratio | agreement |\n|---|---|---|---|---|---|")
     for row in rows:
         print(
-            f"| {row.work} | {row.peer} | {row.ours:.2f} | {row.theirs:.2f} | {row.theirs / row.ours:.1f} | {row.agreement} |"
+            f"| {row.work} | {row.peer} | {row.ours:.2f} | {row.theirs:.2f} | "
+            f"{row.theirs / row.ours:.1f} | {row.agreement} |"
         )
 
 

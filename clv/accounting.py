@@ -2,7 +2,8 @@
 
     historic_value  = margin of past purchases, undiscounted
     total_value     = historic_value + customer_lifetime_value
-    cost_to_serve   = future cost to serve within the horizon: the customer's cost per month so far, times the months it is
+    cost_to_serve   = future cost to serve within the horizon: the customer's cost per month so far, times the
+    months it is
                       expected to stay, discounted at month ends
     net_lifetime_value = customer_lifetime_value - cost_to_serve - acquisition_cost
 
@@ -51,7 +52,7 @@ def discounted_months(
 
 
 def monthly_cost(cost: pl.Series, age_days: FloatArray) -> FloatArray:
-    """Cost per month so far of each customer, in currency; at least one month of age is assumed. Shape (n,)."""
+    """Cost per month so far of each customer, in currency, shape (n,); nobody is younger than a month."""
     months = np.maximum(age_days / DAYS_PER_MONTH, 1.0)
     return np.asarray(cost.fill_null(0.0).cast(pl.Float64).to_numpy() / months, dtype=np.float64)
 
@@ -62,15 +63,16 @@ def acquisition_table(customers: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     customers
-        acquisition_channel, cohort, acquisition_cost (null when unknown), total_value, customer_lifetime_value,
-        historic_value and age_months.
+        acquisition_channel, cohort, acquisition_cost (null when unknown), total_value,
+        customer_lifetime_value, historic_value and age_months.
 
     Returns
     -------
     DataFrame
         acquisition_channel, cohort, customers, known_costs, lifetime_value (mean total value of the customers
-        whose cost is known; of all where none is), acquisition_cost (mean), ltv_to_cac, share_paid_back (customers whose
-        past margin covers their cost) and payback_months (mean cost over mean margin per month so far).
+        whose cost is known; of all where none is), acquisition_cost (mean), ltv_to_cac, share_paid_back
+        (customers whose past margin covers their cost) and payback_months (mean cost over mean margin per
+        month so far).
     """
     known = pl.col("acquisition_cost").is_not_null()
     mean_value = pl.col("total_value").filter(known).mean().fill_null(pl.col("total_value").mean())

@@ -1,7 +1,8 @@
 """A challenger without a story: Poisson gradient boosting on features of each customer's history.
 
-It is trained on one window further back than the one it forecasts: features at the earlier origin, purchases in the
-window behind it. Its forecast enters the comparison by itself and blended half and half with the mean of the purchase models.
+It is trained on one window further back than the one it forecasts: features at the earlier origin, purchases
+in the window behind it. Its forecast enters the comparison by itself and blended half and half with the mean
+of the purchase models.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ FEWEST_CUSTOMERS, MOST_CUSTOMERS = 500, 200_000
 
 
 def history_features(purchases: pl.LazyFrame, *, origin: date) -> pl.DataFrame:
-    """What is known of each customer on `origin`: one row each, customer_id and numbers, sorted by customer_id.
+    """What is known of each customer on `origin`: customer_id and numbers, sorted by customer_id.
 
-    Frequency, recency, T, days since the last purchase, mean days between purchases, mean and last amount, and purchases
-    and revenue within the last 30, 90, 180 and 365 days.
+    Frequency, recency, T, days since the last purchase, mean days between purchases, mean and last amount,
+    and purchases and revenue within the last 30, 90, 180 and 365 days.
     """
     known = purchases.filter(pl.col("date") <= origin)
     summary = summarize_purchases(known, observation_end=origin, time_unit="day")
@@ -105,7 +106,7 @@ def blend(models: list[FloatArray], challenger: FloatArray) -> FloatArray:
 
 
 def tilt(forecast: FloatArray, expected: FloatArray) -> FloatArray:
-    """What multiplies a purchase model's expectation so that it follows another forecast, within `LARGEST_TILT`."""
+    """The factor that moves a model's expectation to another forecast, within `LARGEST_TILT`."""
     ratio = np.divide(forecast, expected, out=np.ones_like(forecast), where=expected > 0)
     return np.asarray(np.clip(ratio, 1.0 / LARGEST_TILT, LARGEST_TILT), dtype=np.float64)
 

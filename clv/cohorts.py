@@ -40,9 +40,10 @@ def retention_by_cohort(
     Returns
     -------
     DataFrame
-        cohort (first day), month (from 0), customers (observed through that month), buyers, retention_observed (share
-        who bought in it), purchases_observed and purchases_expected (repeat purchases per customer in it, the
-        latter from the model of a new customer) and revenue (currency per customer).
+        cohort (first day), month (from 0), customers (observed through that month), buyers,
+        retention_observed (share who bought in it), purchases_observed and purchases_expected (repeat
+        purchases per customer in it, the latter from the model of a new customer) and revenue (currency per
+        customer).
     """
     first = pl.col("date").min().over("customer_id")
     dated = (

@@ -67,8 +67,8 @@ def build_customers(
     Returns
     -------
     DataFrame
-        The columns of `CUSTOMERS_SCHEMA`, and acquisition_channel, cohort and age_months for `acquisition_table`; by
-        descending customer_lifetime_value.
+        The columns of `CUSTOMERS_SCHEMA`, and acquisition_channel, cohort and age_months for
+        `acquisition_table`; by descending customer_lifetime_value.
     tuple of str
         Costs that were not known, counted.
     """

@@ -1,9 +1,9 @@
 """Does spend depend on frequency? The gamma-gamma model assumes that it does not.
 
-The trend is the slope b of log m on log(1 + x) over customers with repeat purchases, weighted by x (a mean of x amounts is
-x times as precise), with an error that allows unequal variances. It matters when it is beyond chance and moves spend by a
-tenth between occasional and frequent buyers; then amounts are divided by (1 + x)^b before the spend model is fitted, and the
-forecast is multiplied by it again.
+The trend is the slope b of log m on log(1 + x) over customers with repeat purchases, weighted by x (a mean of
+x amounts is x times as precise), with an error that allows unequal variances. It matters when it is beyond
+chance and moves spend by a tenth between occasional and frequent buyers; then amounts are divided by (1 +
+x)^b before the spend model is fitted, and the forecast is multiplied by it again.
 """
 
 from __future__ import annotations

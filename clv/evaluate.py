@@ -1,8 +1,8 @@
 """How good a forecast was: errors, ranking and calibration against what customers went on to do.
 
-A *forecast* is what a model, fitted on purchases up to an origin, expects of each customer between the origin and the
-end of a window; the *actual* is what they did. The metric that decides between models is the Poisson deviance per
-customer, which is smallest in expectation for the true mean; the others are there to be read.
+A *forecast* is what a model, fitted on purchases up to an origin, expects of each customer between the origin
+and the end of a window; the *actual* is what they did. The metric that decides between models is the Poisson
+deviance per customer, which is smallest in expectation for the true mean; the others are there to be read.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def poisson_deviance(predicted: FloatArray, actual: FloatArray) -> FloatArray:
 def evaluate_forecast(forecast: Forecast, *, interval: float, rng: np.random.Generator) -> pl.DataFrame:
     """Metrics of one forecast with bootstrap intervals over customers, in `VALIDATION_SCHEMA`.
 
-    Metrics: total_predicted, total_actual, total_error (share of the actual total), mae, rmse, correlation, rank
-    correlation (`spearman`), deviance, top_decile_share (share of all purchases made by the tenth of customers with
-    the highest forecast) and calibration_error (mean absolute error of the decile means, as a share of the mean);
-    with a spend model also revenue_predicted, revenue_actual and revenue_error.
+    Metrics: total_predicted, total_actual, total_error (share of the actual total), mae, rmse, correlation,
+    rank correlation (`spearman`), deviance, top_decile_share (share of all purchases made by the tenth of
+    customers with the highest forecast) and calibration_error (mean absolute error of the decile means, as a
+    share of the mean); with a spend model also revenue_predicted, revenue_actual and revenue_error.
     """
     point = metrics_of(forecast)
     n = forecast.actual.size
@@ -140,7 +140,7 @@ def _resample(forecast: Forecast, rows: np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def metrics_of(forecast: Forecast, *, total: int | None = None) -> dict[str, float]:
-    """The metrics of `evaluate_forecast` without intervals; sums are put in proportion to `total` customers."""
+    """The metrics of `evaluate_forecast` without intervals; sums are scaled up to `total` customers."""
     predicted, actual = forecast.predicted, forecast.actual
     expand = 1.0 if total is None else total / max(actual.size, 1)
     error = predicted - actual
@@ -176,8 +176,8 @@ def metrics_of(forecast: Forecast, *, total: int | None = None) -> dict[str, flo
 def decile_table(forecast: Forecast) -> pl.DataFrame:
     """Forecast and actual by tenth of the customers, the highest forecasts in decile 1.
 
-    Columns: origin, model, decile, customers, predicted, actual (mean purchases per customer), predicted_revenue,
-    actual_revenue (mean per customer, in currency).
+    Columns: origin, model, decile, customers, predicted, actual (mean purchases per customer),
+    predicted_revenue, actual_revenue (mean per customer, in currency).
     """
     frame = pl.DataFrame(
         {

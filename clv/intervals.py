@@ -1,8 +1,8 @@
-"""Predictive intervals: how many purchases and how much value one customer may bring, parameters uncertain too.
+"""Predictive intervals: how many purchases and how much value one customer may bring.
 
-Given that a customer is alive, the number of purchases and their sum in the customer's own spend scale depend on
-frequency and T alone. So they are simulated once for each distinct pair, each simulation with its own draw of the parameters,
-and a customer's quantiles are read off after mixing with the probability of having left:
+Given that a customer is alive, the number of purchases and their sum in the customer's own spend scale depend
+on frequency and T alone. So they are simulated once for each distinct pair, each simulation with its own draw
+of the parameters, and a customer's quantiles are read off after mixing with the probability of having left:
 
     P(N <= n) = 1 - A + A F(n | alive),   so the quantile at level p is that of F at (p - 1 + A) / A
 
@@ -171,7 +171,7 @@ def predict_totals(
     gross_margin: float,
     level: float,
 ) -> Totals:
-    """Interval of the company's expected purchases and value: the expectation at each draw of the parameters."""
+    """Interval of the company's expected purchases and value over draws of the parameters."""
     totals = []
     for i, fit in enumerate(fits):
         plain, discounted = discounted_purchases(fit, horizon, frequency, recency, T)

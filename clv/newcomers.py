@@ -2,8 +2,8 @@
 
     value = margin of the first purchase + margin x spend x discounted repeat purchases of a new customer
 
-Purchases come from the purchase model fitted on the channel's own customers, spend from the channel's own first and repeat
-amounts. A channel with few customers borrows the company's model.
+Purchases come from the purchase model fitted on the channel's own customers, spend from the channel's own
+first and repeat amounts. A channel with few customers borrows the company's model.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def value_newcomers(
     Returns
     -------
     DataFrame
-        customer_lifetime_value includes the first purchase; ltv_to_cac and payback_months are null where no cost is known
-        or it is not earned back within the horizon.
+        customer_lifetime_value includes the first purchase; ltv_to_cac and payback_months are null where no
+        cost is known or it is not earned back within the horizon.
     """
     joined = customers.join(first_amounts, on="customer_id", how="left", maintain_order="left")
     rows = []
@@ -131,7 +131,7 @@ def payback_months(cost: float, first_margin: float, monthly: FloatArray) -> flo
 
 
 def _own_model(fit: PurchaseFit, part: pl.DataFrame) -> PurchaseFit | None:
-    """The company's model refitted on the customers of one channel, or None when they are too few or too alike."""
+    """The company's model refitted on one channel's customers; None when they are too few or too alike."""
     if part.height < FEWEST_CUSTOMERS:
         return None
     try:
@@ -146,7 +146,7 @@ def _monthly_purchases(fit: PurchaseFit, horizon: Horizon) -> FloatArray:
 
 
 def _spend(part: pl.DataFrame, spend_fit: GammaGammaFit | None) -> float:
-    """Expected amount of a repeat purchase: the channel's customers' own expectations, averaged by purchases."""
+    """Expected amount of a repeat purchase: the mean over the channel's customers, by purchases."""
     if spend_fit is None:
         return float("nan")
     x = part["frequency"].cast(pl.Float64).to_numpy()

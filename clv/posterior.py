@@ -1,9 +1,10 @@
 """The posterior of a handful of parameters by importance sampling.
 
-Proposal: a multivariate t with 6 degrees of freedom at the posterior mode, with the inverse curvature there as scale (Laplace).
-Each draw is weighted by posterior over proposal. Two numbers say whether to believe the result: the effective sample
-size and the Pareto shape k-hat of the largest weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024). When they fail the
-gate the proposal is widened, twice at most; then there is no posterior, and the reason is given.
+Proposal: a multivariate t with 6 degrees of freedom at the posterior mode, with the inverse curvature there
+as scale (Laplace). Each draw is weighted by posterior over proposal. Two numbers say whether to believe the
+result: the effective sample size and the Pareto shape k-hat of the largest weights (Vehtari, Simpson, Gelman,
+Yao & Gabry 2024). When they fail the gate the proposal is widened, twice at most; then there is no posterior,
+and the reason is given.
 """
 
 from __future__ import annotations
@@ -139,7 +140,8 @@ def sample_posterior(
         verdicts.append(f"{effective:.0f} of {weighted} effective, k-hat {k_hat:.2f}")
     raise ConvergenceError(
         f"no interval: importance sampling failed at every width ({'; '.join(verdicts)}); needed k-hat below "
-        f"{LARGEST_K} and {SMALLEST_SHARE:.0%} effective. More customers, a longer history or a simpler model help."
+        f"{LARGEST_K} and {SMALLEST_SHARE:.0%} effective. More customers, a longer history or a simpler "
+        "model help."
     )
 
 
@@ -168,7 +170,8 @@ def _mode(
     if covariance is None or best.at_bound:
         flat = ", ".join(best.at_bound) or "some direction"
         raise ConvergenceError(
-            f'no interval: the posterior is flat in {flat}. Use prior = "weak", more customers or a simpler model.'
+            f'no interval: the posterior is flat in {flat}. Use prior = "weak", more customers or a simpler '
+            "model."
         )
     return np.log(best.parameters), covariance
 

@@ -1,14 +1,15 @@
 """Priors of the posterior, on the logs of the parameters.
 
 weak
-    Each log parameter is normal with standard deviation 3 around the log of a plausible size: 1 for shapes, a quarter
-    of the longest observed time for parameters in time units, the mean spend for those in currency. A parameter is then within
-    a factor of 20 of it with probability .68.
+    Each log parameter is normal with standard deviation 3 around the log of a plausible size: 1 for shapes, a
+    quarter of the longest observed time for parameters in time units, the mean spend for those in currency. A
+    parameter is then within a factor of 20 of it with probability .68.
 flat
     Flat in the logs; improper, so intervals exist only where the data speak.
 pymc
-    The defaults of PyMC-Marketing, for comparison: Weibull(2, 1) for r and s, Weibull(2, 10) for alpha and beta, and for
-    a = phi kappa, b = (1 - phi) kappa a uniform phi and kappa ~ Pareto(1, 1). They depend on the time unit.
+    The defaults of PyMC-Marketing, for comparison: Weibull(2, 1) for r and s, Weibull(2, 10) for alpha and
+    beta, and for a = phi kappa, b = (1 - phi) kappa a uniform phi and kappa ~ Pareto(1, 1). They depend on
+    the time unit.
 """
 
 from __future__ import annotations

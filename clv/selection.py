@@ -1,7 +1,8 @@
 """Which model to believe: rolling origins, forecasts and a choice with its reasons.
 
-Models are fitted on what happened up to each origin and judged on the window behind it. The model with the lowest Poisson
-deviance per customer over all origins sets the mark; the simplest model whose difference from it may be zero wins.
+Models are fitted on what happened up to each origin and judged on the window behind it. The model with the
+lowest Poisson deviance per customer over all origins sets the mark; the simplest model whose difference from
+it may be zero wins.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def fit_spend(summary: pl.DataFrame) -> tuple[GammaGammaFit | None, SpendTrend |
     if trend is not None and trend.matters:
         slope = trend.slope
         notes.append(
-            f"spend depends on frequency: frequent buyers spend {trend.difference:+.0%} a purchase; corrected for"
+            f"spend depends on frequency: frequent buyers spend {trend.difference:+.0%} a purchase; "
+            "corrected for"
         )
     try:
         return GammaGamma(trend=slope).fit(summary), trend, tuple(notes)

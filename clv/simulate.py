@@ -1,6 +1,7 @@
 """Simulated customers with their truth: one simulator for each model, for tests, studies and lessons.
 
-Each returns what an analyst would see up to T and, beside it, what the customer went on to do and the hidden traits.
+Each returns what an analyst would see up to T and, beside it, what the customer went on to do and the hidden
+traits.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def simulate_geometric(
 ) -> Simulated:
     """Customers of BG/NBD (k 1, birth 0), MBG/NBD (birth 1) or their Erlang-k relatives.
 
-    Purchases follow each other after Erlang-k times with rate lambda ~ gamma(r, alpha); after each one (with `birth` after the
-    first of all, too) the customer leaves with probability p ~ beta(a, b).
+    Purchases follow each other after Erlang-k times with rate lambda ~ gamma(r, alpha); after each one (with
+    `birth` after the first of all, too) the customer leaves with probability p ~ beta(a, b).
     """
     n = T.size
     rate, dropout = rng.gamma(r, 1.0 / alpha, n), rng.beta(a, b, n)
@@ -91,7 +92,10 @@ def simulate_pareto_nbd(
     beta: float,
     horizon: float = 0.0,
 ) -> Simulated:
-    """Customers of Pareto/NBD: purchases at rate lambda ~ gamma(r, alpha) until they leave at rate mu ~ gamma(s, beta)."""
+    """Customers of Pareto/NBD.
+
+    Purchases come at rate lambda ~ gamma(r, alpha) until the customer leaves at rate mu ~ gamma(s, beta).
+    """
     n = T.size
     rate, dropout = rng.gamma(r, 1.0 / alpha, n), rng.gamma(s, 1.0 / beta, n)
     lifetime = rng.exponential(1.0, n) / np.maximum(dropout, 1e-300)
@@ -110,7 +114,7 @@ def simulate_pareto_nbd(
 def simulate_gamma_gamma(
     rng: np.random.Generator, counts: FloatArray, *, p: float, q: float, v: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean amount of `counts` purchases of each customer (NaN for none), and the customer's true mean; shapes (n,)."""
+    """Mean amount of `counts` purchases of each customer (NaN for none), and true means; shapes (n,)."""
     scale = rng.gamma(q, 1.0 / v, counts.size)
     total = rng.gamma(np.maximum(p * counts, 1e-12)) / scale
     mean = np.divide(total, counts, out=np.full(counts.size, np.nan), where=counts > 0)

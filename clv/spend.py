@@ -1,7 +1,8 @@
 """Spend per purchase: the gamma-gamma model of Fader, Hardie & Lee (2005) and Fader & Hardie (2013).
 
-The amounts of a customer are gamma(p, nu), nu differs between customers as gamma(q, v), and neither depends on how often
-they buy. With x repeat purchases of mean m, the likelihood is equation (1a) of the note, http://brucehardie.com/notes/025/:
+The amounts of a customer are gamma(p, nu), nu differs between customers as gamma(q, v), and neither depends
+on how often they buy. With x repeat purchases of mean m, the likelihood is equation (1a) of the note,
+http://brucehardie.com/notes/025/:
 
     Gamma(p x + q) / (Gamma(p x) Gamma(q)) * v^q m^(p x - 1) x^(p x) / (x m + v)^(p x + q)
 
@@ -80,7 +81,7 @@ class GammaGammaFit:
         return self.p * self.scale(x, monetary_value) / (self.p * x + self.q - 1.0)
 
     def simulate_sum(self, count: FloatArray, x: FloatArray, *, rng: np.random.Generator) -> FloatArray:
-        """Draw the sum of `count` further purchases, in units of v + x m (the customer's own scale), shape (n,)."""
+        """Draw the sum of `count` further purchases, in units of the customer's `scale`, shape (n,)."""
         total = rng.standard_gamma(np.maximum(self.p * count, 1e-12))
         return np.where(count > 0, total / rng.standard_gamma(self.p * x + self.q), 0.0)
 
@@ -118,10 +119,11 @@ class GammaGamma:
     penalizer
         Weight of the sum of squared parameters, as in lifetimes.
     smallest_q
-        Lower limit of q. At q <= 1 the mean of the population is infinite, so the fit is refused unless a limit
-        above 1 is set.
+        Lower limit of q. At q <= 1 the mean of the population is infinite, so the fit is refused unless a
+        limit above 1 is set.
     trend
-        Exponent of mean spend on 1 + frequency, taken off before the fit; from `clv.dependence.estimate_trend`.
+        Exponent of mean spend on 1 + frequency, taken off before the fit; from
+        `clv.dependence.estimate_trend`.
     """
 
     penalizer: float = 0.0
@@ -129,7 +131,7 @@ class GammaGamma:
     trend: float = 0.0
 
     def fit(self, summary: pl.DataFrame) -> GammaGammaFit:
-        """Estimate p, q, v by maximum likelihood on the customers with a repeat purchase of positive mean value.
+        """Estimate p, q, v by maximum likelihood on customers with repeat purchases of positive mean.
 
         Raises
         ------

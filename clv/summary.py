@@ -1,7 +1,7 @@
 """Purchase summaries: frequency, recency, T and monetary value of each customer.
 
-The words are those of Fader, Hardie and Lee (2005): *frequency* counts repeat purchases, *recency* is the time
-from the first to the last purchase, *T* the time from the first purchase to the end of observation.
+The words are those of Fader, Hardie and Lee (2005): *frequency* counts repeat purchases, *recency* is the
+time from the first to the last purchase, *T* the time from the first purchase to the end of observation.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
     Parameters
     ----------
     purchases
-        One row per purchase: customer_id, timestamp, date, amount and margin (Int64, 1/10,000 of the currency).
-        Rows of complete customers, in any order.
+        One row per purchase: customer_id, timestamp, date, amount and margin (Int64, 1/10,000 of the
+        currency). Rows of complete customers, in any order.
     observation_end
         Last day seen; later purchases are ignored.
     time_unit
@@ -35,10 +35,10 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
     Returns
     -------
     LazyFrame
-        One row per customer who had bought by then, in no order: customer_id, first_purchase, last_purchase, frequency
-        (repeat purchases), recency and T (in `time_unit`), monetary_value (mean amount of repeat purchases in
-        currency, null at frequency 0), historic_revenue and historic_margin (currency; the margin is null where
-        a purchase has none).
+        One row per customer who had bought by then, in no order: customer_id, first_purchase, last_purchase,
+        frequency (repeat purchases), recency and T (in `time_unit`), monetary_value (mean amount of repeat
+        purchases in currency, null at frequency 0), historic_revenue and historic_margin (currency; the
+        margin is null where a purchase has none).
 
     Notes
     -----
@@ -117,8 +117,8 @@ def summarize_holdout(purchases: pl.LazyFrame, *, after: date, until: date) -> p
 def _in_units(span: pl.Expr, unit: int) -> pl.Expr:
     """A span of days in time units.
 
-    Polars divides a column by a number through its reciprocal, but a single row exactly; whole units and the rest apart come
-    out the same in either case.
+    Polars divides a column by a number through its reciprocal, but a single row exactly; whole units and the
+    rest apart come out the same in either case.
     """
     days = span.dt.total_days()
     return days // unit + (days % unit) * (1.0 / unit)

@@ -1,4 +1,4 @@
-"""From purchases to the customers table: fit, judge, choose, refit, value. The one entry point of this package."""
+"""From purchases to the customers table: fit, judge, choose, refit, value."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def value_customers(
     settings
         Models, horizon, discounting.
     observation_end, calibration_end
-        Last day seen, and last day of the validation fit; without the latter the last third of the data, at most
-        a year, is held out.
+        Last day seen, and last day of the validation fit; without the latter the last third of the data, at
+        most a year, is held out.
     time_unit
         "day" or "week".
     currency

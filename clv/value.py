@@ -1,6 +1,7 @@
 """What customers are worth: predictions, discounted value and the customers table.
 
-Everything here works on arrays and needs numpy and scipy only, so a service can value a customer it has never seen.
+Everything here works on arrays and needs numpy and scipy only, so a service can value a customer it has never
+seen.
 """
 
 from __future__ import annotations
@@ -114,9 +115,12 @@ def predict_values(
     fit, spend_fit
         Fitted purchase and spend models; without a spend model spend and value are NaN.
     frequency, recency, T, monetary_value
-        Shape (n,); recency and T in `time_unit`, monetary_value in currency (NaN or any number at frequency 0).
+        Shape (n,); recency and T in `time_unit`, monetary_value in currency (NaN or any number at frequency
+        0).
     horizon_months, discount_rate, gross_margin
         How far ahead, per year, share of revenue.
+    time_unit
+        "day" or "week".
 
     Returns
     -------
@@ -163,7 +167,8 @@ def discounted_purchases(
 ) -> tuple[FloatArray, FloatArray]:
     """Expected purchases within the horizon, plain and discounted at month ends; two arrays of shape (n,).
 
-    Where the future of a living customer depends on frequency and T alone, each distinct pair is worked out once.
+    Where the future of a living customer depends on frequency and T alone, each distinct pair is worked out
+    once.
     """
     alive = fit.predict_alive(x, t_x, T) if alive is None else alive
     if fit.memoryless:

@@ -18,9 +18,9 @@ __all__ = ["PurchaseFit"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseFit(ABC):
-    """A fitted purchase model: its parameters, and predictions on arrays of one shape, times in the fit's unit.
+    """A fitted purchase model: its parameters and predictions.
 
-    A model says what a customer does who is alive at T, and how likely that is; the rest follows here.
+    Arrays of one call have one shape; times are in the unit that was fitted. A model says what a customer does who is alive at T, and how likely that is; the rest follows here.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class PurchaseFit(ABC):
         return np.where(comes < 0.5, np.nan, self.predict_median_alive(x, t_x, T))
 
     def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
-        """DERT: E[purchases after T for ever, discounted continuously at `rate` per time unit], shape (n,)."""
+        """DERT: E[purchases after T for ever, discounted continuously at `rate`], shape (n,)."""
         return self.predict_alive(x, t_x, T) * self.predict_residual_alive(rate, x, T)
 
     def vector(self) -> FloatArray:
@@ -136,7 +136,7 @@ class PurchaseFit(ABC):
         return replace(self, **values)
 
     def standard_errors(self) -> dict[str, float] | None:
-        """Standard error of each parameter, by the delta method from the logs; None when the likelihood is flat."""
+        """Standard error of each parameter (delta method from the logs); None when the likelihood is flat."""
         covariance = self.report.log_covariance()
         if covariance is None:
             return None

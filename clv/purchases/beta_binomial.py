@@ -1,7 +1,8 @@
 """Arithmetic of the BG/BB model (Fader, Hardie & Shang 2010), for purchases at discrete opportunities.
 
-At each of n opportunities a living customer buys with probability p ~ beta(alpha, beta); before each they leave with
-probability theta ~ beta(gamma, delta). With x purchases, the last at opportunity t_x, the likelihood is equation 5:
+At each of n opportunities a living customer buys with probability p ~ beta(alpha, beta); before each they
+leave with probability theta ~ beta(gamma, delta). With x purchases, the last at opportunity t_x, the
+likelihood is equation 5:
 
     B(alpha + x, beta + n - x) / B(alpha, beta) * B(gamma, delta + n) / B(gamma, delta)
     + sum over i < n - t_x of
@@ -11,6 +12,8 @@ Each term of the sum is the one before it times a ratio, and so are its derivati
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import scipy
@@ -127,8 +130,8 @@ def purchases_alive(parameters: FloatArray, m: FloatArray, x: FloatArray, n: Flo
 def tail_alive(parameters: FloatArray, k: int, m: int, x: FloatArray, n: FloatArray) -> FloatArray:
     """P(at least k purchases at the next m opportunities | alive at n), shape (len(n),).
 
-    The k-th purchase falls on opportunity i with probability C(i - 1, k - 1) E[p^k (1 - p)^(i - k)], if the customer is
-    still alive there.
+    The k-th purchase falls on opportunity i with probability C(i - 1, k - 1) E[p^k (1 - p)^(i - k)], if the
+    customer is still alive there.
     """
     alpha, beta, gamma, delta = map(float, parameters)
     if k == 0:
@@ -147,7 +150,7 @@ def tail_alive(parameters: FloatArray, k: int, m: int, x: FloatArray, n: FloatAr
 def first_purchase(
     parameters: FloatArray, x: FloatArray, n: FloatArray, *, goal: FloatArray | None, longest: int = 20_000
 ) -> tuple[FloatArray, FloatArray]:
-    """P(a purchase ever | alive at n), and the opportunity by which `goal` of it is reached (NaN if not); (len(n),)."""
+    """P(a purchase ever | alive at n), and when `goal` of it is reached (NaN: never); shapes (len(n),)."""
     alpha, beta, gamma, delta = map(float, parameters)
     buy, skip, stay = alpha + x, beta + n - x, delta + n
     term = buy / (buy + skip) * stay / (gamma + stay)
@@ -168,15 +171,15 @@ def first_purchase(
 def residual_alive(parameters: FloatArray, rate: float, x: FloatArray, n: FloatArray) -> FloatArray:
     """E[purchases at all later opportunities, discounted at `rate` | alive at n], shape (len(n),).
 
-    The first terms are added one by one; the others are replaced by an integral from half a step before them (midpoint
-    rule), in panels of the discounted time.
+    The first terms are added one by one; the others are replaced by an integral from half a step before them
+    (midpoint rule), in panels of the discounted time.
     """
     alpha, beta = float(parameters[0]), float(parameters[1])
     steps = np.arange(1.0, EXACT_TERMS + 1.0)
     total = np.exp(-rate * steps) @ survival_alive(parameters, steps, n)
     points, weights = np.polynomial.legendre.leggauss(12)
     edges = EXACT_TERMS + 0.5 + np.concatenate([[0.0], np.geomspace(1e-4, 40.0, 16)]) / rate
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in itertools.pairwise(edges):
         u = 0.5 * (left + right) + 0.5 * (right - left) * points
         total += (0.5 * (right - left) * weights * np.exp(-rate * u)) @ survival_alive(parameters, u, n)
     return np.asarray((alpha + x) / (alpha + beta + n) * total, dtype=np.float64)

@@ -1,7 +1,7 @@
 """BG/NBD, MBG/NBD and their relatives for regular buyers: choices, fits and predictions.
 
-The arithmetic is in `clv.purchases.geometric`. All arrays of one call have one shape, times are in the unit of the
-summary that was fitted.
+The arithmetic is in `clv.purchases.geometric`. All arrays of one call have one shape, times are in the unit
+of the summary that was fitted.
 """
 
 from __future__ import annotations
@@ -212,8 +212,8 @@ class MbgNbd:
 class BgCnbd:
     """Choices for the BG/CNBD-k purchase model of Platzer & Reutterer (2016).
 
-    The likelihood leaves out the times between purchases themselves, which hold no parameter; `clv.regularity` adds
-    them, so that different k can be compared.
+    The likelihood leaves out the times between purchases themselves, which hold no parameter;
+    `clv.regularity` adds them, so that different k can be compared.
     """
 
     k: int = 2

@@ -119,17 +119,19 @@ class BgBb:
         Raises
         ------
         DataError
-            When recency or T are not whole numbers of opportunities, or there are more purchases than opportunities.
+            When recency or T are not whole numbers of opportunities, or there are more purchases than
+            opportunities.
         ConvergenceError
             When no maximum is found.
         """
         data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
-        broken = (data.recency != np.floor(data.recency)) | (data.T != np.floor(data.T))
+        broken = (data.recency != np.floor(data.recency)) | (np.floor(data.T) != data.T)
         broken |= data.frequency > data.recency
         if broken.any():
             raise DataError(
-                f"bg_bb counts purchase opportunities, but {int(data.weights[broken].sum())} of {data.customers:.0f} "
-                'customers have fractions of one, or more purchases than opportunities; set time_unit = "day" '
+                f"bg_bb counts purchase opportunities, but {int(data.weights[broken].sum())} of "
+                f"{data.customers:.0f} customers have fractions of one, or more purchases than "
+                'opportunities; set time_unit = "day" '
                 'with purchase_unit = "day", or leave the model out'
             )
         require_repeats(data, "bg_bb")

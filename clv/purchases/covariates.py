@@ -5,10 +5,10 @@ With covariates z of a customer, g of purchase and h of dropout,
     Pareto/NBD   alpha_i = alpha exp(-g z)    beta_i = beta exp(-h z)
     BG/NBD       alpha_i = alpha exp(-g z)    a_i = a exp(h z),  b_i = b exp(h z)
 
-so in both a positive g means more frequent purchases: exp(g) multiplies the mean rate. In Pareto/NBD exp(h) multiplies the
-dropout rate; in BG/NBD h moves the two beta parameters together, which leaves the mean dropout probability and changes how much
-customers differ (the form of CLVTools). Coefficients are searched as the logs of positive multipliers, so the
-covariance of the search is theirs.
+so in both a positive g means more frequent purchases: exp(g) multiplies the mean rate. In Pareto/NBD exp(h)
+multiplies the dropout rate; in BG/NBD h moves the two beta parameters together, which leaves the mean dropout
+probability and changes how much customers differ (the form of CLVTools). Coefficients are searched as the
+logs of positive multipliers, so the covariance of the search is theirs.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def build_design(frame: pl.DataFrame, columns: Sequence[str]) -> Design:
         values = frame[column]
         if values.null_count():
             raise DataError(
-                f'covariate "{column}" is empty for {values.null_count()} of {frame.height} customers; fill it or leave it out'
+                f'covariate "{column}" is empty for {values.null_count()} of {frame.height} customers; '
+                "fill it or leave it out"
             )
         if values.n_unique() < 2:
             raise DataError(f'covariate "{column}" has one value only, so it can explain nothing')

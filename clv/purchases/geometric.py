@@ -1,16 +1,17 @@
 """Arithmetic of the models in which a customer may leave after each purchase.
 
-BG/NBD (Fader, Hardie & Lee 2005), MBG/NBD (Batislam, Denizel & Filiztekin 2007) and their relatives for regular
-buyers, BG/CNBD-k and MBG/CNBD-k (Platzer & Reutterer 2016), are one family. The purchase rate lambda is gamma(r, alpha), the
-dropout probability p is beta(a, b), the times between purchases are Erlang-k with rate lambda, and two numbers tell the
-members apart:
+BG/NBD (Fader, Hardie & Lee 2005), MBG/NBD (Batislam, Denizel & Filiztekin 2007) and their relatives for
+regular buyers, BG/CNBD-k and MBG/CNBD-k (Platzer & Reutterer 2016), are one family. The purchase rate lambda
+is gamma(r, alpha), the dropout probability p is beta(a, b), the times between purchases are Erlang-k with
+rate lambda, and two numbers tell the members apart:
 
 - `k`, the shape of the times between purchases: 1 is Poisson;
 - `birth`, 1 when a customer may already leave after the first purchase (the "modified" models), else 0.
 
 With n = r + k x and d = T - t_x the likelihood of a customer is
 
-    Gamma(n) / Gamma(r) * alpha^r * B(a, b + x + birth) / B(a, b) * [ S / (alpha + T)^n + c / (alpha + t_x)^n ]
+    Gamma(n) / Gamma(r) * alpha^r * B(a, b + x + birth) / B(a, b) * [ S / (alpha + T)^n + c / (alpha + t_x)^n
+    ]
 
     S = sum over j < k of (n)_j / j! * (d / (alpha + T))^j           (1 when k = 1)
     c = a / (b + x + birth - 1)                                     (0 when x = birth = 0)
@@ -20,6 +21,7 @@ and, for k > 1, a factor from the times themselves that holds no parameter.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,7 +43,8 @@ __all__ = [
 
 #: Rows per block: small enough for the second-level cache.
 BLOCK = 16_384
-#: Nodes of the Gauss-Jacobi rule over the dropout probability, by how far ahead the integrand looks (see `_nodes_for`).
+#: Nodes of the Gauss-Jacobi rule over the dropout probability, by how far ahead the integrand looks (see
+#: `_nodes_for`).
 NODES, NODES_BY_REACH = 48, ((3.0, 20), (30.0, 48), (300.0, 128), (np.inf, 400))
 
 
@@ -201,8 +204,8 @@ def count_tail_alive(
 ) -> FloatArray:
     """P(at least m purchases in the next t | alive at T).
 
-    Equals E[(1 - p)^(m - 1)] P(at least m k - j stages arrive), the stages being negative binomial: a sum over the
-    current stage j of incomplete beta functions.
+    Equals E[(1 - p)^(m - 1)] P(at least m k - j stages arrive), the stages being negative binomial: a sum
+    over the current stage j of incomplete beta functions.
     """
     r, alpha, a, b = parameters
     if m == 0:
@@ -228,9 +231,9 @@ def purchases_alive(
 ) -> FloatArray:
     """E[purchases in the next t | alive at T] at several horizons, shape (len(t), n).
 
-    For k = 1 the expectation over the dropout probability of (1 - (1 + p t / (alpha + T))^-n) / p, n = r + x, by a
-    Gauss-Jacobi rule for its posterior beta(a, b + x + birth): no cancellation, no pole at a = 1, and finite for any
-    frequency. For k > 1 the sum of `count_tail_alive` over m.
+    For k = 1 the expectation over the dropout probability of (1 - (1 + p t / (alpha + T))^-n) / p, n = r + x,
+    by a Gauss-Jacobi rule for its posterior beta(a, b + x + birth): no cancellation, no pole at a = 1, and
+    finite for any frequency. For k > 1 the sum of `count_tail_alive` over m.
     """
     if family.k > 1:
         return _sum_of_tails(parameters, t, x, t_x, T, family)
@@ -273,8 +276,8 @@ def survival_alive(
 def _nodes_for(ahead: float, n: float, stay: float) -> int:
     """Nodes that integrate (1 - (1 + p ahead)^-n) / p over beta(a, stay) to about 1e-8.
 
-    The singularity at p = -1 / ahead and the steepness n ahead both ask for more; the thresholds were found by comparison
-    with 900 nodes.
+    The singularity at p = -1 / ahead and the steepness n ahead both ask for more; the thresholds were found
+    by comparison with 900 nodes.
     """
     reach = ahead * max(1.0, n / stay) * (1.0 + min(n / 50.0, 8.0))
     return next(nodes for limit, nodes in NODES_BY_REACH if reach < limit)
@@ -347,8 +350,9 @@ def residual_alive(
 ) -> FloatArray:
     """E[discounted purchases for ever | alive at T] at a continuous `rate` per time unit, shape (n,).
 
-    Given p, purchases come at the mean rate n / A (1 + p u / A)^-(n + 1) with A = k (alpha + T); for k > 1 that forgets
-    the stage. The integral over p is taken by Gauss-Jacobi, that over the discounted time u by Gauss-Legendre panels.
+    Given p, purchases come at the mean rate n / A (1 + p u / A)^-(n + 1) with A = k (alpha + T); for k > 1
+    that forgets the stage. The integral over p is taken by Gauss-Jacobi, that over the discounted time u by
+    Gauss-Legendre panels.
     """
     r, alpha, a, b = parameters
     out = np.empty(x.size)
@@ -364,11 +368,11 @@ def residual_alive(
 def _discounted_rate(
     n: float, age: FloatArray, nodes: FloatArray, weights: FloatArray, rate: float
 ) -> FloatArray:
-    """Integral over u of exp(-rate u) n / age E_p[(1 + p u / age)^-(n + 1)], by panels in log time; shape of age."""
+    """Integral over u of exp(-rate u) n / age E_p[(1 + p u / age)^-(n + 1)], by panels; shape of age."""
     points, lengths = np.polynomial.legendre.leggauss(16)
     edges = np.concatenate([[0.0], np.geomspace(1e-6, 40.0, 24)]) / rate
     total = np.zeros_like(age)
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in itertools.pairwise(edges):
         for point, length in zip(points, lengths, strict=True):
             u = 0.5 * (left + right) + 0.5 * (right - left) * point
             decay = weights @ np.exp(-(n + 1.0) * np.log1p(np.outer(nodes, u / age)))

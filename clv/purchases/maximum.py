@@ -1,8 +1,8 @@
 """Maximum likelihood for a handful of positive parameters, with analytic gradients.
 
 Parameters live on the log scale inside a box. A bounded quasi-Newton search on a sample of the rows finds the
-neighbourhood; Newton steps on all rows, with a Hessian from differences of the gradient, finish there. The same
-Hessian gives the standard errors and the proposal of the posterior.
+neighbourhood; Newton steps on all rows, with a Hessian from differences of the gradient, finish there. The
+same Hessian gives the standard errors and the proposal of the posterior.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def maximize(
     ----------
     score, sample_score
         Log-likelihood and gradient on all rows and, when there are many, on a sample of them.
+    names
+        Names of the parameters.
     starts
         Starting points; the best end of the quasi-Newton searches goes on.
     lower, upper
@@ -93,6 +95,8 @@ def maximize(
         Number of customers behind each score, to put the searches on one scale.
     subject
         What is fitted, for messages: "BG/NBD on 2357 customers".
+    penalizer
+        Weight of the sum of squared parameters.
 
     Raises
     ------
@@ -153,7 +157,7 @@ class _Objective:
 
 
 def information(score: Score, parameters: FloatArray) -> FloatArray | None:
-    """Covariance of the logs of the parameters at a maximum found elsewhere; None when the likelihood is flat."""
+    """Covariance of the logs at a maximum found elsewhere; None when the likelihood is flat."""
     objective = _Objective(score, 1.0, 0.0)
     hessian = objective.hessian(np.log(parameters))
     return _covariance(hessian, np.ones(parameters.size, dtype=bool), 1.0)

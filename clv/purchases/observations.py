@@ -112,8 +112,8 @@ def require_repeats(data: Observations, model: str) -> None:
     """
     if not data.frequency.any():
         raise ConvergenceError(
-            f"{model}: none of {data.customers:.0f} customers bought again, so neither purchase rate nor dropout can be "
-            "estimated. Observe for longer, or set purchase_unit to a shorter unit."
+            f"{model}: none of {data.customers:.0f} customers bought again, so neither purchase rate nor "
+            "dropout can be estimated. Observe for longer, or set purchase_unit to a shorter unit."
         )
 
 
@@ -132,8 +132,9 @@ def _check(x: FloatArray, t_x: FloatArray, T: FloatArray, weights: FloatArray) -
         if broken.any():
             row = int(np.flatnonzero(broken)[0])
             raise DataError(
-                f"{int(broken.sum())} of {x.size} purchase patterns have {rule} (first: frequency {x[row]:g}, "
-                f"recency {t_x[row]:g}, T {T[row]:g}); expected whole frequency >= 0 and 0 <= recency <= T"
+                f"{int(broken.sum())} of {x.size} purchase patterns have {rule} "
+                f"(first: frequency {x[row]:g}, recency {t_x[row]:g}, T {T[row]:g}); "
+                "expected whole frequency >= 0 and 0 <= recency <= T"
             )
     if not (T > 0).any():
         raise DataError("no customer was observed for any time (all T are 0); set a later observation_end")

@@ -1,14 +1,14 @@
 """Arithmetic of the Pareto/NBD model (Schmittlein, Morrison & Colombo 1987; Fader & Hardie 2005, note 009).
 
-Purchases come at rate lambda ~ gamma(r, alpha) until the customer leaves at rate mu ~ gamma(s, beta). The likelihood of x
-purchases, the last at t_x, seen until T is
+Purchases come at rate lambda ~ gamma(r, alpha) until the customer leaves at rate mu ~ gamma(s, beta). The
+likelihood of x purchases, the last at t_x, seen until T is
 
     Gamma(r + x) / Gamma(r) alpha^r beta^s [ (alpha + T)^-(r + x) (beta + T)^-s + s I ]
     I = integral from t_x to T of (alpha + u)^-(r + x) (beta + u)^-(s + 1) du
 
-Note 009 writes I as a difference of two hypergeometric functions, which cancel for heavy buyers. Here it is integrated by
-Gauss-Legendre nodes in log(min(alpha, beta) + u), over the stretch on which the integrand is not negligible: all terms
-are positive, nothing cancels, and the same nodes give the gradient.
+Note 009 writes I as a difference of two hypergeometric functions, which cancel for heavy buyers. Here it is
+integrated by Gauss-Legendre nodes in log(min(alpha, beta) + u), over the stretch on which the integrand is
+not negligible: all terms are positive, nothing cancels, and the same nodes give the gradient.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MOMENTS = np.column_stack([np.ones(NODES), UNIT])
 
 @dataclass(frozen=True, slots=True)
 class Integral:
-    """log of the integral, and means under the integrand of the terms that its derivatives need; shapes (n,)."""
+    """Log of the integral, and means under the integrand that its derivatives need; shapes (n,)."""
 
     log: FloatArray
     log_alpha: FloatArray
@@ -68,7 +68,7 @@ def integrate(
     low: FloatArray,
     high: FloatArray,
 ) -> Integral:
-    """log of the integral over u in (low, high) of (alpha + u)^-power_alpha (beta + u)^-power_beta.
+    """Log of the integral over u in (low, high) of (alpha + u)^-power_alpha (beta + u)^-power_beta.
 
     Returns the means, under the normalised integrand, of log(alpha + u), log(beta + u) and of the inverses of
     alpha + u and beta + u as well. All arguments have shape (n,) or are numbers.
@@ -78,7 +78,7 @@ def integrate(
     steep = np.where(alpha_first, power_alpha, power_beta)
     flat = np.where(alpha_first, power_beta, power_alpha)
     start = np.log(least + low)
-    # how fast the integrand falls at least, in z = log(least + u); the second part counts where it only grows with z
+    # how fast the integrand falls at least, in z = log(least + u)
     rest = np.where(alpha_first, 0.0, flat * (least + low) / (least + low + gap))
     decay = np.maximum(steep - 1.0 + rest, 1e-12)
     width = np.minimum(np.log((least + high) / (least + low)), REACH / decay)
@@ -229,7 +229,7 @@ def ever_alive(parameters: FloatArray, x: FloatArray, T: FloatArray) -> FloatArr
 
 
 def median_next_purchase(parameters: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
-    """Time by which half of those who will ever buy again have, given alive at T; bisection in log t. Shape (n,)."""
+    """Time by which half of those who will ever buy again have, given alive at T, shape (n,)."""
     alpha, beta = float(parameters[1]), float(parameters[3])
     goal = 0.5 * ever_alive(parameters, x, T)
     scale = np.log(min(alpha, beta) + T)
@@ -246,8 +246,9 @@ def count_tail_alive(
 ) -> FloatArray:
     """P(at least m purchases in the next t | alive at T), shape (n,).
 
-    The m-th purchase of a customer who stayed would come at u, with u / (alpha + T + u) ~ beta(m, r + x); it happens
-    when u <= t and the customer is still there. The integral is taken in log u, where the density is log-concave.
+    The m-th purchase of a customer who stayed would come at u, with u / (alpha + T + u) ~ beta(m, r + x); it
+    happens when u <= t and the customer is still there. The integral is taken in log u, where the density is
+    log-concave.
     """
     r, alpha, s, beta = map(float, parameters)
     shape = np.broadcast(t, x, T).shape
@@ -272,7 +273,8 @@ def residual_alive(parameters: FloatArray, rate: float, x: FloatArray, T: FloatA
     """E[purchases for ever, discounted at `rate` | alive at T], shape (n,).
 
     (r + x) / (alpha + T) times the integral of exp(-rate u) ((beta + T) / (beta + T + u))^s, which is
-    (beta + T) U(1, 2 - s, rate (beta + T)) with Tricomi's U (Fader, Hardie & Lee 2005, "RFM and CLV", equation 2).
+    (beta + T) U(1, 2 - s, rate (beta + T)) with Tricomi's U (Fader, Hardie & Lee 2005, "RFM and CLV",
+    equation 2).
     """
     r, alpha, s, beta = map(float, parameters)
     z = rate * (beta + T)

@@ -65,7 +65,7 @@ class Agreement:
 
 
 def lifetimes_log_likelihood(fit: PurchaseFit, data: Observations) -> float | None:
-    """lifetimes' own log-likelihood at our parameters, in original time units; None where it has no such model."""
+    """The log-likelihood of lifetimes at our parameters, in original time units; None without the model."""
     if fit.model not in CLASSES:
         return None
     fitter = _fitter_class(fit.model)
@@ -132,7 +132,8 @@ def _compare(model: str, ours: float, theirs: float) -> Agreement:
     if difference > AGREEMENT:
         raise ModelError(
             f"{model}: log-likelihood {ours:.6f}, but lifetimes finds {theirs:.6f} at the same parameters "
-            f"(relative difference {difference:.1e}, allowed {AGREEMENT:g}). Please report this with the parameters."
+            f"(relative difference {difference:.1e}, allowed {AGREEMENT:g}). Please report this with the "
+            "parameters."
         )
     return Agreement(ours=ours, lifetimes=theirs, relative_difference=difference)
 
@@ -209,7 +210,8 @@ def fit_with_lifetimes(model: str, summary: pl.DataFrame, *, penalizer: float = 
         ) from error
     if not (np.isfinite(fitter.params_).all() and (fitter.params_ > 0).all()):
         raise ConvergenceError(
-            f"lifetimes' {type(fitter).__name__} ended at impossible parameters on {data.customers:.0f} customers. "
+            f"lifetimes' {type(fitter).__name__} ended at impossible parameters on {data.customers:.0f} "
+            "customers. "
             'Use engine = "fast".'
         )
     return from_lifetimes(fitter, data)

@@ -15,8 +15,8 @@ from clv.value import Horizon, discounted_purchases
 from histories.errors import ConfigError, ConvergenceError
 from tests.clv.data import cdnow_summary
 
-# Posterior of BG/NBD on CDNOW under PyMC-Marketing's priors, by 400,000 draws of the same sampler's proposal widened twice
-# (an independent run of NUTS is in benchmarks/clv.py): means and deviations.
+# Posterior of BG/NBD on CDNOW under PyMC-Marketing's priors, by 400,000 draws of the same sampler's proposal
+# widened twice (an independent run of NUTS is in benchmarks/clv.py): means and deviations.
 PYMC = {"r": (0.2455, 0.0125), "alpha": (4.499, 0.381), "a": (0.782, 0.197), "b": (2.408, 0.766)}
 
 
@@ -63,7 +63,7 @@ def test_a_posterior_without_a_usable_shape_is_refused_with_figures() -> None:
         slope = (-peak * z / 0.001**2 - plateau * np.sign(z) / 40.0) / (peak + plateau) / parameters
         return value, slope
 
-    with pytest.raises(ConvergenceError, match="no interval: .*effective, k-hat"):
+    with pytest.raises(ConvergenceError, match=r"no interval: .*effective, k-hat"):
         sample_posterior(
             far_tails,
             np.array([1.0]),
@@ -98,7 +98,7 @@ def test_pymc_prior_integrates_like_its_parts() -> None:
 
 
 def test_intervals_of_simulated_companies_cover() -> None:
-    """A small edition of benchmarks/clv_coverage.py: six companies, each count and total against its truth."""
+    """Six companies, each count and total against its truth; benchmarks/clv_coverage.py has 600."""
     horizon = Horizon(months=6, discount_rate=0.1, time_unit="week")
     counts, totals = [], []
     for seed in range(6):

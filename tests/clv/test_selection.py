@@ -135,7 +135,7 @@ def test_deciles_put_the_best_customers_first() -> None:
 
 
 def shoppers(n: int = 800) -> pl.LazyFrame:
-    """Customers whose rate halves after 30 days unless they are heavy: something only recent counts reveal."""
+    """Customers who buy at their own rates over a year and a half, in amounts of ten."""
     rng = np.random.default_rng(7)
     rows = []
     for customer in range(n):

@@ -101,7 +101,7 @@ def test_alike_customers_end_at_a_limiting_case_that_is_named() -> None:
 @pytest.mark.parametrize("model", [BgNbd, MbgNbd, ParetoNbd, BgBb])
 def test_a_company_where_nobody_bought_twice_is_refused_with_a_remedy(model: type[BgNbd]) -> None:
     nobody = Observations.from_arrays(np.zeros(50), np.zeros(50), np.full(50, 30.0))
-    with pytest.raises(ConvergenceError, match="none of 50 customers bought again.*Observe for longer"):
+    with pytest.raises(ConvergenceError, match=r"none of 50 customers bought again.*Observe for longer"):
         model().fit(nobody)
 
 
@@ -135,7 +135,7 @@ def spenders(q: float) -> pl.DataFrame:
 
 
 def test_spend_without_a_population_mean_is_refused_with_a_remedy() -> None:
-    with pytest.raises(ConvergenceError, match="q = 0.7.*smallest_q = 1.5"):
+    with pytest.raises(ConvergenceError, match=r"q = 0.7.*smallest_q = 1.5"):
         GammaGamma().fit(spenders(q=0.75))
 
 

@@ -152,7 +152,7 @@ def test_a_model_that_fails_is_listed_while_another_succeeds() -> None:
 
 
 def test_when_every_model_fails_each_is_named_with_its_reason() -> None:
-    with pytest.raises(ModelError, match="no purchase model could be fitted. bg_bb: "):
+    with pytest.raises(ModelError, match=r"no purchase model could be fitted\. bg_bb: "):
         value_cdnow(settings=ValueSettings(models=("bg_bb",), posterior_draws=0))
 
 
