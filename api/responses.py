@@ -72,7 +72,7 @@ class _Score(_Answer):
         description="Median day of the next purchase; null when unlikely."
     )
     average_days_between_purchases: float | None = Field(description="In days.")
-    decile: int | None = Field(description="1 to 10; 10 is the tenth worth most.")
+    decile: int | None = Field(description="1 to 10 by lifetime value; 1 is the tenth worth most.")
     model: str | None = Field(description="Purchase model.")
 
 

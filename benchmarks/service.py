@@ -242,6 +242,59 @@ def make_bundle(path: Path, customers: int) -> list[str]:
     return [str(value) for value in frame["customer_id"].head(10_000)]
 
 
+def many_customers(n: int, *, text: bool) -> Any:
+    """Scores of `n` customers with random ids, made column by column."""
+    import polars as pl
+
+    from experiments.bundle import TABLES
+
+    rng = np.random.default_rng(1)
+    ids = pl.Series(rng.permutation(np.arange(10**9, 10**9 + n)))
+    columns: dict[str, pl.Expr] = {
+        "customer_id": pl.format("customer-{}", pl.lit(ids)) if text else pl.lit(ids)
+    }
+    kinds = {pl.Int64: lambda: rng.integers(0, 10, n), pl.Date: lambda: rng.integers(18_000, 20_000, n)}
+    for name, dtype in list(TABLES["customers"].items())[1:-1]:
+        kind = dtype if isinstance(dtype, type) else type(dtype)
+        values = kinds.get(kind, lambda: rng.gamma(2.0, 50.0, n))()
+        columns[name] = pl.lit(pl.Series(values).cast(pl.Int32 if kind is pl.Date else dtype).cast(dtype))
+    return pl.select(**columns).with_columns(model=pl.lit("bg_nbd"))
+
+
+def measure_store(n: int, *, text: bool) -> None:
+    """Write, check, open and search a bundle of `n` customers."""
+    from api.store import Store
+    from experiments.bundle import load_bundle, write_bundle
+
+    frame = many_customers(n, text=text)
+    ids = [str(value) for value in frame["customer_id"].head(20_000)]
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        path = Path(folder) / "bundle"
+        start = time.perf_counter()
+        write_bundle(
+            path, tables={"customers": frame}, manifest={"run_id": "r", "as_of": "2025-12-31"}, model={}
+        )
+        del frame
+        written = time.perf_counter()
+        bundle = load_bundle(path)
+        checked = time.perf_counter()
+        store = Store(bundle)
+        opened = time.perf_counter()
+        for customer_id in ids[10_000:]:
+            assert store.find(customer_id) >= 0
+        found = time.perf_counter()
+        assert (store.find_many(ids[:10_000]) >= 0).all()
+        together = time.perf_counter()
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    print(
+        f"{n:,} customers, {'text' if text else 'integer'} ids: written {written - start:.1f} s, "
+        f"checked {checked - written:.1f} s, opened {1e3 * (opened - checked):.0f} ms, "
+        f"one lookup {1e6 * (found - opened) / 10_000:.1f} us, "
+        f"10,000 together {1e3 * (together - found):.1f} ms, "
+        f"{size / 1e9:.2f} GB on disk"
+    )
+
+
 def cases(ids: list[str]) -> list[Case]:
     """What is asked of whom."""
 
@@ -346,7 +399,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mlflow", action="store_true", help="also against `mlflow models serve`")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--store", type=int, metavar="N", help="only write, open and search N customers")
     options = parser.parse_args()
+    if options.store:
+        for text in (False, True):
+            measure_store(options.store, text=text)
+        return
     with tempfile.TemporaryDirectory(prefix="service-") as name, ExitStack() as stack:
         folder = Path(name)
         ids = make_bundle(folder / "bundle", options.customers)

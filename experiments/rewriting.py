@@ -20,7 +20,7 @@ from experiments.erasure import entomb, find_bundles, is_known, write_audit
 from experiments.tombstones import Tombstones, drop_erased, load_tombstones, locked
 from histories.errors import BundleError
 
-__all__ = ["Rewritten", "forget_customer", "rewrite_bundles"]
+__all__ = ["Rewritten", "copies_beside", "forget_customer", "rewrite_bundles"]
 
 _COMPUTED: Final = frozenset({"format", "tables", "erasure", "checksums"})
 
@@ -114,6 +114,12 @@ def _exchange(fresh: Path, folder: Path) -> None:
     aside.rename(fresh)
 
 
+def copies_beside(runs: Path) -> list[Path]:
+    """MLflow's folder, where it lies beside the runs as by default: it keeps copies of bundles."""
+    mlruns = runs.resolve().parent / "mlruns"
+    return [mlruns] if mlruns.is_dir() else []
+
+
 def forget_customer(runs: Path, customer_id: str, *, who: str, also: Sequence[Path] = ()) -> list[Rewritten]:
     """Erase a customer everywhere; returns what was rewritten. Repeating it changes nothing.
 
@@ -132,6 +138,6 @@ def forget_customer(runs: Path, customer_id: str, *, who: str, also: Sequence[Pa
 
 if __name__ == "__main__":
     try:
-        rewrite_bundles(Path(sys.argv[1]))
+        rewrite_bundles(Path(sys.argv[1]), also=copies_beside(Path(sys.argv[1])))
     except BundleError as error:
         sys.exit(str(error))

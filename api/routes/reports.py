@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -72,4 +73,4 @@ async def get_model(request: Request, served: ServedDep) -> Response:
             "limits": LIMITS,
         }
 
-    return cached_reply(request.scope, served, served.rendered("model", render))
+    return cached_reply(request.scope, served, await asyncio.to_thread(served.rendered, "model", render))

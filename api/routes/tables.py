@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/v1")
 Filter = Annotated[str | None, Query(max_length=128)]
 
 
-def _rows(request: Request, served: Served, table: str, filters: Mapping[str, str | None]) -> Response:
+async def _rows(request: Request, served: Served, table: str, filters: Mapping[str, str | None]) -> Response:
     """Rows of a table whose columns equal the filters that were given."""
     wanted = {column: value for column, value in filters.items() if value is not None}
 
@@ -31,7 +32,7 @@ def _rows(request: Request, served: Served, table: str, filters: Mapping[str, st
             frame = frame.filter(*(pl.col(column) == value for column, value in wanted.items()))
         return {**served.context, "rows": frame.to_dicts()}
 
-    body = served.rendered((table, tuple(wanted.items())), render)
+    body = await asyncio.to_thread(served.rendered, (table, tuple(wanted.items())), render)
     return cached_reply(request.scope, served, body)
 
 
@@ -57,7 +58,7 @@ async def get_attribution(
         "segment": segment,
         "period": period,
     }
-    return _rows(request, served, "credits", filters)
+    return await _rows(request, served, "credits", filters)
 
 
 @router.get("/effects", response_model=Effects, tags=["effects"], responses=refusals())
@@ -71,7 +72,7 @@ async def get_effects(
 ) -> Response:
     """Estimated effects with intervals, sample sizes and the checks they went through."""
     filters = {"name": name, "outcome": outcome, "segment": segment, "design": design}
-    return _rows(request, served, "effects", filters)
+    return await _rows(request, served, "effects", filters)
 
 
 @router.get("/care/kpis", response_model=CareKpis, tags=["care"], responses=refusals())
@@ -86,7 +87,7 @@ async def get_care(
 ) -> Response:
     """Service figures by channel, team and period."""
     filters = {"kpi": kpi, "group": group, "channel": channel, "team": team, "period": period}
-    return _rows(request, served, "care", filters)
+    return await _rows(request, served, "care", filters)
 
 
 @router.get("/roi", response_model=Returns, tags=["roi"], responses=refusals())
@@ -94,4 +95,4 @@ async def get_roi(
     request: Request, served: ServedDep, scenario: Filter = None, period: Filter = None
 ) -> Response:
     """Returns on cost by scenario, with the probability that they are positive."""
-    return _rows(request, served, "roi", {"scenario": scenario, "period": period})
+    return await _rows(request, served, "roi", {"scenario": scenario, "period": period})

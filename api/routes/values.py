@@ -37,7 +37,7 @@ async def predict(request: Request, served: ServedDep) -> Response:
     """
     body = await decode_body(request, PredictBody)
     _check_lengths(body)
-    predictor = served.predictor
+    predictor = await asyncio.to_thread(getattr, served, "predictor")  # the first one imports the models
     if predictor is None:
         raise Problem(
             name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."

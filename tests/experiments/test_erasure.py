@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -89,6 +91,15 @@ def test_an_interrupted_rewrite_leaves_the_old_bundle_and_is_taken_up_again(
     assert len(rewrite_bundles(tmp_path)) == 1
     assert load_bundle(tmp_path / "a").table("customers").height == 49
     assert not list(tmp_path.glob(".a.*"))
+
+
+def test_the_process_of_the_service_also_finds_mlflows_copies_beside_the_runs(tmp_path: Path) -> None:
+    for folder in ("runs", "mlruns/artifacts"):
+        write_sample(tmp_path / folder / "a")
+    add_tombstone(tmp_path / "runs", "3")
+    command = [sys.executable, "-m", "experiments.rewriting", str(tmp_path / "runs")]
+    subprocess.run(command, check=True)
+    assert load_bundle(tmp_path / "mlruns" / "artifacts" / "a").table("customers").height == 49
 
 
 def test_folders_are_exchanged_even_where_the_system_cannot_do_it_in_one_step(
