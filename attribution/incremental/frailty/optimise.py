@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.parameters import Parameters, bounds, prior_precision
@@ -29,7 +30,7 @@ SHAPE_UPDATES = 6
 """Iterations in which the shape of spend still moves; it is then held so that bounds compare."""
 MAX_DAMPING = 1e3
 MAX_LENGTH = 2.5
-PATIENCE, HOPE = 3, 4.0
+PATIENCE, HOPE = 2, 2.0
 """A climb with a target goes on while this many times the next step's promise would reach it."""
 
 
@@ -83,6 +84,31 @@ def maximise(
         Stops the climb, not converged, where it holds.
     """
     climb = _Climb(data=data, free=free, dynamic=dynamic, weights=weights)
+    with threadpool_limits(1):  # a few hundred parameters: threads would only wait for each other
+        return _ascend(
+            climb,
+            start,
+            posterior,
+            max_iterations=max_iterations,
+            hold_shape=hold_shape,
+            warm_up=warm_up,
+            target=target,
+            until=until,
+        )
+
+
+def _ascend(
+    climb: _Climb,
+    start: Parameters,
+    posterior: Posterior,
+    *,
+    max_iterations: int,
+    hold_shape: bool,
+    warm_up: int,
+    target: float,
+    until: Callable[[Parameters], bool] | None,
+) -> Optimum:
+    data, weights = climb.data, climb.weights
     vector, nu = climb.clip(start.to_vector()), start.shape_of_spend
     value = climb.evaluate(vector, nu, posterior, steps=warm_up)
     damping, length, converged, iteration = 1e-2, 1.0, False, 0

@@ -23,6 +23,8 @@ MONTH_PRECISION = 1.0
 COEFFICIENT_PRECISION = 1e-4
 LOG_VARIANCE_PRECISION = 0.25
 LOG_VARIANCE_CENTRE = float(np.log(0.1))
+PROXY_NOISE_BOUNDS = (float(np.log(2e-3)), float(np.log(2.0)))
+"""Of a standardised proxy's log residual variance; the lowest is satisfaction itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,8 @@ def bounds(shape: Shape) -> tuple[Array, Array, Array]:
     low, high = np.full(shape.size, -np.inf), np.full(shape.size, np.inf)
     step = np.full(shape.size, 0.5)
     low[places["log_variances"]], high[places["log_variances"]] = LOG_VARIANCE_BOUNDS
+    noise = np.arange(places["proxies"].start + 2, places["proxies"].stop, 3)
+    low[noise], high[noise] = PROXY_NOISE_BOUNDS
     low[places["persistence"]] = np.arctanh(MIN_PERSISTENCE)
     high[places["persistence"]] = np.arctanh(MAX_PERSISTENCE)
     step[places["log_variances"]] = 1.5

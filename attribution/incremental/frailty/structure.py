@@ -69,7 +69,7 @@ def search(
     two = _climb(
         data,
         add_second_factor(data, one),
-        one.posterior.copy_state(),
+        one.posterior.copy(),
         weights,
         drifting,
         second=True,

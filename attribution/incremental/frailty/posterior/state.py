@@ -53,7 +53,7 @@ class Posterior:
             slope=np.zeros(shape.size),
         )
 
-    def copy_state(self) -> Posterior:
+    def copy(self) -> Posterior:
         """A workspace of its own that starts where this one stands."""
         return Posterior(
             satisfaction=self.satisfaction.copy(),

@@ -1,0 +1,248 @@
+"""The shared-frailty model finds effects that hidden satisfaction hides from simpler estimators.
+
+Small companies leave much sampling error, so credits are compared with those of the oracle, a regression that
+sees satisfaction, on the same customers.
+"""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
+from attribution.incremental.frailty import SharedFrailty, SharedFrailtyFit
+from attribution.incremental.regression import STATIC
+from attribution.incremental.stocks import decayed_stocks
+from histories.errors import ModelError
+from histories.panel import Panel
+from histories.simulate import SimulatedPanel, simulate_panel
+
+CUSTOMERS = 3_000
+SEED = 5
+
+
+@cache
+def company(scenario: str) -> SimulatedPanel:
+    return simulate_panel(scenario, n=CUSTOMERS, seed=SEED)
+
+
+def stocks_of(panel: Panel) -> np.ndarray:
+    return decayed_stocks(panel.touches)
+
+
+@cache
+def fitted(scenario: str, choices: SharedFrailty = SharedFrailty()) -> SharedFrailtyFit:
+    panel = company(scenario).panel
+    return choices.fit(panel, stocks_of(panel))
+
+
+@cache
+def credited(scenario: str, choices: SharedFrailty = SharedFrailty()) -> PanelCredit:
+    panel = company(scenario).panel
+    return panel_credit(fitted(scenario, choices), panel, stocks_of(panel), rng=np.random.default_rng(0))
+
+
+@cache
+def oracle(scenario: str) -> PanelCredit:
+    """What a regression finds that sees satisfaction every month."""
+    seen = company(scenario)
+    panel = replace(
+        seen.panel,
+        proxies=np.zeros((CUSTOMERS, 0)),
+        proxy_names=(),
+        time_covariates=seen.latent["u"][:, :, None],
+        time_covariate_names=("u",),
+    )
+    return regression_credit(panel)
+
+
+@cache
+def proxy_regression(scenario: str) -> PanelCredit:
+    return regression_credit(company(scenario).panel)
+
+
+def regression_credit(panel: Panel) -> PanelCredit:
+    rng = np.random.default_rng(0)
+    fit = STATIC.fit(panel, stocks_of(panel), rng=rng)
+    return panel_credit(fit, panel, stocks_of(panel), rng=rng)
+
+
+def level(found: PanelCredit, reference: PanelCredit, outcome: str) -> float:
+    return float(found.require(outcome).credit.sum() / reference.require(outcome).credit.sum())
+
+
+def distance(found: PanelCredit, reference: PanelCredit, outcome: str) -> float:
+    """Summed absolute difference of credits as a share of the reference's summed absolute credit."""
+    a, b = found.require(outcome).credit, reference.require(outcome).credit
+    return float(np.abs(a - b).sum() / np.abs(b).sum())
+
+
+@pytest.mark.parametrize("scenario", ["r7", "drift"])
+@pytest.mark.parametrize(("outcome", "most"), [("retention", 0.35), ("spend", 0.25)])
+def test_hidden_satisfaction_costs_little_where_a_proxy_regression_is_twice_too_high(
+    scenario: str, outcome: str, most: float
+) -> None:
+    assert distance(credited(scenario), oracle(scenario), outcome) < most
+    assert level(proxy_regression(scenario), oracle(scenario), outcome) > 1.6
+
+
+def test_without_selection_the_credits_are_those_of_the_regression() -> None:
+    for outcome in ("retention", "spend"):
+        assert distance(credited("none"), proxy_regression("none"), outcome) < 0.15
+
+
+def test_persistence_of_drifting_satisfaction_is_recovered() -> None:
+    fit = fitted("drift")
+    assert fit.dynamic
+    assert fit.rho == pytest.approx(0.9, abs=0.03)
+
+
+def test_constant_satisfaction_is_recognised() -> None:
+    fit = fitted("r7")
+    assert not fit.dynamic
+    assert fit.rho == 1.0
+
+
+def test_constant_satisfaction_is_the_wrong_assumption_when_it_drifts() -> None:
+    still = SharedFrailty(dynamic=False, second_factor=False)
+    assert level(credited("drift", still), oracle("drift"), "spend") > 1.4
+
+
+def test_loadings_of_leaving_and_spend_are_recovered() -> None:
+    parameters = fitted("drift").parameters
+    leaving, spend = parameters.loadings[:2, 0]
+    assert leaving == pytest.approx(-0.8, abs=0.15)
+    assert spend == pytest.approx(0.35, abs=0.03)
+
+
+def test_channels_alone_identify_satisfaction_when_no_proxy_was_measured() -> None:
+    unproxied = SharedFrailty(use_proxies=False)
+    for outcome in ("retention", "spend"):
+        assert distance(credited("r7", unproxied), credited("r7"), outcome) < 0.12
+
+
+def test_a_second_hidden_factor_is_found_and_only_where_there_is_one() -> None:
+    fit = fitted("two")
+    assert fit.second_factor
+    assert not fitted("r7").second_factor
+    leaving, spend = fit.parameters.loadings[:2, 1] * np.sign(fit.parameters.loadings[1, 1])
+    assert spend == pytest.approx(0.25, abs=0.05)
+    assert leaving == pytest.approx(-0.3, abs=0.2)
+
+
+def test_skewed_satisfaction_gives_finite_credits() -> None:
+    found = credited("skew")
+    assert np.isfinite(found.retention.credit).all()
+    assert np.isfinite(found.spend.credit).all()
+    assert level(found, oracle("skew"), "spend") < 1.5
+
+
+def test_expected_totals_agree_with_the_observed() -> None:
+    found = credited("drift")
+    assert found.expected_spend == pytest.approx(found.spend.total, rel=0.02)
+    assert found.expected_survivors == pytest.approx(found.retention.total, rel=0.02)
+
+
+def test_known_exits_as_probabilities_give_the_same_fit() -> None:
+    panel = company("r7").panel
+    alive = np.arange(panel.n_periods + 1) <= panel.exit[:, None]
+    alive[:, -1] = panel.exit == panel.n_periods
+    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=3)
+    small = panel.take(slice(0, 600))
+    one = few.fit(small, stocks_of(small))
+    two = few.fit(replace(small, exit=None), stocks_of(small), alive=alive[:600].astype(float))
+    np.testing.assert_allclose(two.beta, one.beta, atol=1e-8)
+
+
+def test_a_company_without_contracts_is_refused_without_probabilities_of_life() -> None:
+    panel = replace(company("r7").panel, exit=None)
+    with pytest.raises(ModelError, match="latent dropout"):
+        SharedFrailty().fit(panel, stocks_of(panel))
+
+
+def test_weights_count_customers() -> None:
+    """Weight 2 is the same as the customer standing there twice."""
+    panel = company("r7").panel.take(slice(0, 600))
+    twice = panel.take(np.concatenate([np.arange(600), np.arange(200)]))
+    weights = np.where(np.arange(600) < 200, 2.0, 1.0)
+    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=40, use_proxies=False)
+    few_design = few.fit(panel, stocks_of(panel))
+    one = few.fit(panel, stocks_of(panel), weights=weights)
+    two = few.fit(twice, stocks_of(twice))
+    assert few_design.n_customers == one.n_customers == 600
+    errors = one.beta_error
+    assert np.abs((one.beta - two.beta) / errors).max() < 0.1
+
+
+def test_one_step_of_influence_approximates_a_refit() -> None:
+    fit = fitted("r7")
+    panel = company("r7").panel
+    weights = np.random.default_rng(2).exponential(1.0, CUSTOMERS)
+    near = SharedFrailty().fit(panel, stocks_of(panel), weights=weights, start=fit)
+    climbed = SharedFrailty(one_step=False).fit(panel, stocks_of(panel), weights=weights, start=fit)
+    for name, error in (("beta", fit.beta_error), ("gamma", fit.gamma_error)):
+        shift = (getattr(climbed, name) - getattr(fit, name)) / error
+        guess = (getattr(near, name) - getattr(fit, name)) / error
+        assert np.abs(shift - guess).max() < 0.6
+        assert np.corrcoef(shift, guess)[0, 1] > 0.9
+
+
+def test_a_stored_fit_predicts_the_same() -> None:
+    fit = fitted("drift")
+    again = SharedFrailtyFit.from_dict(json.loads(json.dumps(fit.to_dict())))
+    panel = company("drift").panel.take(slice(100, 160))
+    predictions = [
+        f.predict(panel, stocks_of(panel), rng=np.random.default_rng(0)).hazard_offset for f in (fit, again)
+    ]
+    np.testing.assert_array_equal(*predictions)
+
+
+def test_kept_posteriors_only_spare_work() -> None:
+    fit = fitted("drift")
+    panel = company("drift").panel
+    warm = fit.predict(panel, stocks_of(panel), rng=np.random.default_rng(0)).hazard_offset
+    cold = (
+        replace(fit, cache=None).predict(panel, stocks_of(panel), rng=np.random.default_rng(0)).hazard_offset
+    )
+    np.testing.assert_allclose(warm, cold, atol=2e-3)
+
+
+def test_missing_and_several_proxies_are_measurements() -> None:
+    seen = company("r7")
+    rng = np.random.default_rng(0)
+    first = seen.panel.proxies[:, 0].copy()
+    first[rng.random(CUSTOMERS) < 0.4] = np.nan
+    second = 10.0 * seen.latent["u"][:, 0] + 10.0 * rng.standard_normal(CUSTOMERS)
+    panel = replace(
+        seen.panel, proxies=np.column_stack([first, second, np.zeros(CUSTOMERS)]), proxy_names=("a", "b", "c")
+    )
+    fit = SharedFrailty(dynamic=False, second_factor=False).fit(panel, stocks_of(panel))
+    found = panel_credit(fit, panel, stocks_of(panel), rng=rng)
+    assert fit.shape.proxies == 2
+    assert distance(found, oracle("r7"), "retention") < 0.35
+
+
+def test_staggered_entry_is_handled() -> None:
+    panel = company("drift").panel
+    rng = np.random.default_rng(0)
+    late = np.minimum(rng.integers(0, 6, CUSTOMERS), panel.last)
+    before = np.arange(panel.n_periods) < late[:, None]
+    cut = replace(
+        panel,
+        entry=late,
+        touches=np.where(before[:, :, None], 0.0, panel.touches).astype(np.float32),
+        spend=np.where(before, 0.0, panel.spend),
+        problems=np.where(before, 0.0, panel.problems),
+    )
+    fit = SharedFrailty(dynamic=True, second_factor=False).fit(cut, stocks_of(cut))
+    assert not fit.problems
+    assert fit.rho == pytest.approx(0.9, abs=0.04)
+    assert fit.parameters.loadings[1, 0] == pytest.approx(0.35, abs=0.05)
+
+
+def test_a_climb_that_was_cut_short_is_not_supported() -> None:
+    panel = company("r7").panel.take(slice(0, 500))
+    fit = SharedFrailty(max_iterations=2).fit(panel, stocks_of(panel))
+    assert any("converged" in problem for problem in fit.problems)
