@@ -20,13 +20,16 @@ __all__ = ["estimate_assigned"]
 
 MAX_CROSSED = 0.01
 """Largest share of customers in more than one arm."""
+MIN_BEFORE_DAYS = 28
+"""Shortest window for the same metric before the start."""
 
 
 def estimate_assigned(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
     """Effects of an experiment whose arms stand in `assignments`.
 
-    Outcomes count from the day after the assignment for `follow_up_days`; customers assigned too late for
-    that are left out, in every arm alike. Who never bought counts as zero.
+    Outcomes count from the day of the assignment for `follow_up_days`; customers assigned too late for that
+    are left out, in every arm alike. Who never bought counts as zero. The same metric before is taken over as
+    many days, or over those since the first purchase of anybody when there are fewer.
 
     Raises
     ------
@@ -79,7 +82,9 @@ def _assigned(design: EffectDesign, setting: Setting, history: History) -> tuple
         passed=share <= MAX_CROSSED,
         reason=f"{share:.1%} of the customers were in more than one arm",
     )
-    kept = per_customer.filter((pl.col("arms") == 1) & (pl.col("day") + design.follow_up_days <= history.end))
+    kept = per_customer.filter(
+        (pl.col("arms") == 1) & (pl.col("day") + design.follow_up_days - 1 <= history.end)
+    )
     if kept.is_empty():
         raise DataError(
             f'effect "{design.name}": nobody was assigned {design.follow_up_days} days before the '
@@ -97,14 +102,14 @@ def _units(design: EffectDesign, setting: Setting, history: History, rows: pl.Da
         encode_covariates(known, design.covariates) if design.covariates else (np.empty((len(day), 0)), ())
     )
     labels = known_before(design.segments, history, setting.tables, customers, day)
-    seen = bool((day - span >= history.start).all())
+    earlier = min(span, int(day.min()) - history.start)
     before = {
-        name: measure_before(name, history, customers, day - span, day - 1)
-        for name in (design.outcomes if seen else ())
+        name: measure_before(name, history, customers, day - earlier, day - 1)
+        for name in (design.outcomes if earlier >= MIN_BEFORE_DAYS else ())
     }
     return Units(
         arm=rows["arm"].to_numpy().astype(np.str_),
-        outcomes={name: measure(name, history, customers, day + 1, day + span) for name in design.outcomes},
+        outcomes={name: measure(name, history, customers, day, day + span - 1) for name in design.outcomes},
         covariates=covariates,
         covariate_names=names,
         before={name: values for name, values in before.items() if np.ptp(values) > 0},

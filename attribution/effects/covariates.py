@@ -143,6 +143,10 @@ def _last_case_value(
     ).sort("known")
     asked = pl.DataFrame({"customer": customers, "asked": day - 1}).with_row_index("row").sort("asked")
     found = asked.join_asof(
-        cases.select("customer", "known", name), left_on="asked", right_on="known", by="customer"
+        cases.select("customer", "known", name),
+        left_on="asked",
+        right_on="known",
+        by="customer",
+        check_sortedness=False,
     )
     return found.sort("row")[name]

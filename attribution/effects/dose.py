@@ -155,9 +155,7 @@ def _against_none(
     """A number of contacts against none."""
     error = mean_error(mean.influence - none.influence, index.customers)
     estimate = mean.estimate - none.estimate
-    more = " or more" if mean.level == MAX_DOSE else ""
-    label = f"{mean.level}{more} contact{'s' if mean.level > 1 else ''}"
-    effect = _effect(design, outcome, label, "aipw", "ATE", np.arange(mean.n + none.n) < mean.n)
+    effect = _effect(design, outcome, _label(mean), "aipw", "ATE", np.arange(mean.n + none.n) < mean.n)
     effect = with_interval(replace(effect, control="no contact"), estimate=estimate, std_error=error)
     return replace(
         effect,
@@ -165,6 +163,12 @@ def _against_none(
         e_value=effect_e_value(estimate, y, ~index.treated),
         robustness_value=robustness_value(estimate / error, len(y) - 2) if error > 0 else None,
     )
+
+
+def _label(mean: DoseMean) -> str:
+    """A level in words."""
+    more = " or more" if mean.level == MAX_DOSE else ""
+    return f"{mean.level}{more} contact{'s' if mean.level > 1 else ''}"
 
 
 def _effect(
@@ -196,7 +200,7 @@ def _check_support(mean: DoseMean) -> Check:
         value=mean.beyond,
         limit=MAX_UNSUPPORTED,
         passed=mean.beyond <= MAX_UNSUPPORTED,
-        reason=f"{mean.level} contacts were out of reach for {mean.beyond:.0%} of the customers",
+        reason=f"{_label(mean)}: out of reach for {mean.beyond:.0%} of the customers",
     )
 
 

@@ -19,7 +19,9 @@ from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.segments import segment_margins
+from attribution.effects.synthetic_control import estimate_synthetic_control
 from attribution.effects.tables import EffectTables, Setting
+from attribution.effects.time_varying import estimate_time_varying
 from attribution.effects.tracked import estimate_tracked
 from attribution.effects.units import read_units
 from histories.errors import TributaryError
@@ -121,6 +123,8 @@ _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Fi
     "matched_before_after": estimate_before_after,
     "interrupted_series": estimate_interrupted,
     "dose": estimate_dose,
+    "time_varying": estimate_time_varying,
+    "synthetic_control": estimate_synthetic_control,
     "tracked": estimate_tracked,
     "ever_contacted": _ever_contacted,
 }

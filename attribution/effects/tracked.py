@@ -15,6 +15,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, with_interval
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
+from attribution.effects.index_dates import matching_contacts
 from attribution.effects.outcomes import measure
 from attribution.effects.regression import mean_difference
 from attribution.effects.tables import Setting
@@ -32,19 +33,17 @@ TRACKED_REASON = (
 def estimate_tracked(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
     """The naive difference of each outcome, never supported, and both groups measure by measure.
 
-    Outcomes are measured over the last `follow_up_days`; tracked is who had any contact before that.
+    Outcomes are measured over the last `follow_up_days`; tracked is who had a contact before that.
 
     Raises
     ------
     DataError
         When there are no touchpoints, or everybody or nobody is tracked.
     """
-    if setting.tables.touchpoints is None:
-        raise DataError(f'effect "{design.name}": needs inputs.touchpoints')
     history = build_history(setting.tables, observation_end=setting.observation_end)
     cut = history.end - design.follow_up_days
     customers = np.flatnonzero(history.acquired < cut)
-    tracked = np.isin(customers, _linked(history, setting, cut))
+    tracked = np.isin(customers, _linked(design, history, setting, cut))
     if min(tracked.sum(), (~tracked).sum()) < 2:
         raise DataError(f'effect "{design.name}": {tracked.mean():.0%} of the customers are tracked')
     day = np.full(len(customers), cut)
@@ -58,11 +57,11 @@ def estimate_tracked(design: EffectDesign, setting: Setting, rng: np.random.Gene
     )
 
 
-def _linked(history: History, setting: Setting, cut: int) -> NDArray[np.int64]:
-    """Numbers of the customers with a contact before the cut."""
-    assert setting.tables.touchpoints is not None
+def _linked(design: EffectDesign, history: History, setting: Setting, cut: int) -> NDArray[np.int64]:
+    """Numbers of the customers with a contact that the design selects before the cut."""
     day = pl.col("timestamp").dt.date().cast(pl.Int32).cast(pl.Int64)
-    seen = setting.tables.touchpoints.filter(day <= cut).select("customer_id").unique().collect()
+    contacts = matching_contacts(design, setting.tables)
+    seen = contacts.filter(day <= cut).select("customer_id").unique().collect()
     return history.number(seen)["customer"].to_numpy()
 
 
