@@ -83,7 +83,7 @@ def estimate_credit(
         name: panel_credit(
             model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
         )
-        for name, model in {**models, **checked.companions}.items()
+        for name, model in models.items()
     }
     draws = bootstrap_credits(
         chosen.default,

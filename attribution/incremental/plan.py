@@ -12,7 +12,6 @@ from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit, run_checks
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
-from attribution.incremental.substituted import SubstitutedEffects
 from histories.panel import Panel
 
 __all__ = ["Checked", "Plan", "plan_for"]
@@ -29,8 +28,6 @@ class Checked:
     """Against every credit of the fit."""
     by_channel: Mapping[str, str] = field(default_factory=dict)
     """Against single channels."""
-    companions: Mapping[str, FittedPanelModel] = field(default_factory=dict)
-    """Further fits for the range that the checks brought along."""
 
 
 Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
@@ -68,25 +65,22 @@ def plan_for(panel: Panel) -> Plan:
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
-    return Plan(default=LatentDropout(), problems=short, check=_check_latent)
+    plain = LatentDropout(emission="poisson")
+    return Plan(default=LatentDropout(), companions=(plain,), problems=short, check=_check_latent)
 
 
 def _check_latent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
-    """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own.
-
-    The lapse window's effects on leaving join the range: they fail differently, and keep the harmful sign.
-    """
+    """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own."""
     assert isinstance(fit, LatentDropoutFit)
     checks = run_checks(LatentDropout(), fit, panel, stocks, rng=rng)
     refitted = (check for check in (checks.placebo, checks.holdout) if check is not None)
     lapse = checks.lapse
-    contrary, companions = {}, {}
+    contrary = {}
     if lapse is not None:
-        companions["lapse window"] = SubstitutedEffects(fit=fit, beta=lapse.beta)
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
     problems = tuple(problem for check in refitted for problem in check.problems)
-    return Checked(problems=problems, by_channel=contrary, companions=companions)
+    return Checked(problems=problems, by_channel=contrary)

@@ -16,7 +16,6 @@ from attribution.incremental.plan import Checked
 from attribution.incremental.range import bounds_around
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC, PanelRegression
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.substituted import SubstitutedEffects
 from attribution.settings import AttributionSettings
 from histories.errors import ConvergenceError
 from histories.simulate import simulate_panel
@@ -168,19 +167,6 @@ def test_totals_far_from_the_observed_are_a_reason(panel: Panel) -> None:
     )
     assert not found["supported"].any()
     assert found["reason"].str.contains(r"spend are \+10\.5% off").all()
-
-
-def test_substituted_effects_change_the_credit_and_not_the_total(panel: Panel) -> None:
-    from attribution.incremental import decayed_stocks, panel_credit
-
-    stocks, rng = decayed_stocks(panel.touches), np.random.default_rng(0)
-    fit = STATIC.fit(panel, stocks, rng=rng)
-    own = panel_credit(fit, panel, stocks, rng=rng)
-    halved = panel_credit(SubstitutedEffects(fit=fit, beta=0.5 * fit.beta), panel, stocks, rng=rng)
-    assert halved.expected_survivors == pytest.approx(own.expected_survivors, rel=1e-5)
-    assert halved.retention.total == own.retention.total
-    share = halved.retention.credit.sum() / own.retention.credit.sum()
-    assert share == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(
