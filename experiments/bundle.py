@@ -15,32 +15,18 @@ Nothing here imports MLflow: a service needs the folder and no more.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from experiments.bundle_drift import drift_since
-from experiments.bundle_reading import (
-    FORMAT_VERSION,
-    MANIFEST,
-    SEAL,
-    Bundle,
-    file_checksum,
-    is_bundle,
-    load_bundle,
-    read_manifest,
-)
-from experiments.bundle_serving import write_serving
+from experiments.bundle_reading import FORMAT_VERSION, Bundle, is_bundle, load_bundle, read_manifest
 from experiments.bundle_tables import TABLES, conform_table
-from experiments.tombstones import Tombstones, drop_erased, load_tombstones
+from experiments.bundle_writing import seal_bundle, write_folder
+from experiments.tombstones import load_tombstones
 from histories.errors import BundleError
 from histories.identity import KEY_VARIABLE
 
@@ -48,7 +34,6 @@ __all__ = [
     "FORMAT_VERSION",
     "TABLES",
     "Bundle",
-    "file_checksum",
     "is_bundle",
     "load_bundle",
     "read_manifest",
@@ -72,7 +57,6 @@ def write_bundle(
     model: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
     rejected: Mapping[str, pl.DataFrame] | None = None,
-    tombstones: Tombstones | None = None,
 ) -> Path:
     """Write a bundle; it appears under `path` complete, or nothing does.
 
@@ -94,8 +78,6 @@ def write_bundle(
         Reports by file name.
     rejected
         Rows set aside, by input table.
-    tombstones
-        Who was erased; by default the list beside the new folder.
 
     Raises
     ------
@@ -105,87 +87,21 @@ def write_bundle(
     missing = [key for key in ("run_id", "as_of") if not manifest.get(key)]
     if missing:
         raise BundleError(f"The manifest of a bundle lacks {', '.join(missing)}.")
-    erased = load_tombstones(path.parent) if tombstones is None else tombstones
-    conformed = {name: conform_table(name, tables.get(name)) for name in {**TABLES, **tables}}
-    frames, _ = drop_erased(erased, conformed)
-    aside, _ = drop_erased(erased, rejected or {})
+    frames = {name: conform_table(name, tables.get(name)) for name in {**TABLES, **tables}}
     content = {
         **_DEFAULTS,
         "pseudonyms": bool(os.environ.get(KEY_VARIABLE)),
         "model_version": manifest["run_id"],
+        "drift": drift_since(path.parent / "champion", frames["customers"]),
         **manifest,
-        "format": FORMAT_VERSION,
-        "tables": {name: frame.height for name, frame in frames.items()},
-        "erasure": erased.state(),
     }
-    if "drift" not in content:
-        content["drift"] = drift_since(path.parent / "champion", frames["customers"])
-    with _appearing_whole(path) as folder:
-        for name, frame in frames.items():
-            frame.write_parquet(folder / f"{name}.parquet")
-        (folder / "rejected").mkdir()
-        for name, frame in aside.items():
-            frame.write_parquet(folder / "rejected" / f"{name}.parquet")
-        write_serving(folder / "serving", frames)
-        (folder / "model.json").write_bytes(_json(dict(model)))
-        for name, data in (files or {}).items():
-            (folder / Path(name).name).write_bytes(data)
-        seal_bundle(folder, content)
+    write_folder(
+        path,
+        tables=frames,
+        manifest=content,
+        model=model,
+        files=files or {},
+        rejected=rejected or {},
+        tombstones=load_tombstones(path.parent),
+    )
     return path
-
-
-@contextmanager
-def _appearing_whole(path: Path) -> Iterator[Path]:
-    """A hidden folder beside `path` that takes its name when everything inside is on disk."""
-    if path.exists():
-        raise BundleError(f"{path} exists already. A bundle is never written over: choose a new folder.")
-    folder: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-        folder.chmod(0o755)
-        yield folder
-        folder.rename(path)
-    except OSError as error:
-        raise BundleError(
-            f"{path.name} could not be written ({error.strerror or error}). "
-            "Nothing was left behind; free space or check permissions and run again."
-        ) from error
-    finally:
-        if folder is not None and folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def seal_bundle(folder: Path, content: Mapping[str, Any]) -> str:
-    """Write the manifest with the checksum of every file in `folder`; return the manifest's own."""
-    names = sorted(
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if file.is_file() and file.name not in (MANIFEST, SEAL)
-    )
-    checksums = {}
-    for name in names:
-        checksums[name] = file_checksum(folder / name)
-        _flush(folder / name)
-    data = _json({**content, "checksums": checksums})
-    digest = hashlib.sha256(data).hexdigest()
-    (folder / MANIFEST).write_bytes(data)
-    (folder / SEAL).write_text(f"{digest}  {MANIFEST}\n", encoding="ascii")
-    for name in (MANIFEST, SEAL, "."):
-        _flush(folder / name)
-    return digest
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    options = (
-        orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    )
-    return orjson.dumps(content, option=options, default=str) + b"\n"

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from experiments.bundle import load_bundle, read_manifest, write_bundle
+from experiments.bundle_reading import load_bundle, read_manifest
+from experiments.bundle_writing import write_folder
 from experiments.erasure import entomb, find_bundles, is_known, write_audit
-from experiments.tombstones import Tombstones, drop_erased, load_tombstones, locked
+from experiments.tombstones import Tombstones, load_tombstones, locked
 from histories.errors import BundleError
 
 __all__ = ["Rewritten", "copies_beside", "forget_customer", "rewrite_bundles"]
@@ -79,14 +80,13 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     """Write the bundle anew beside itself, then exchange the two."""
     bundle = load_bundle(folder)
     tables = {name: bundle.table(name) for name in bundle.manifest["tables"]}
-    _, lost = drop_erased(tombstones, tables)
     names = [
         name for name in bundle.manifest["checksums"] if "/" not in name and not name.endswith(".parquet")
     ]
     files = {name: bundle.file(name) or b"" for name in names if name != "model.json"}
     fresh = folder.with_name(f".{folder.name}.rewritten")
     shutil.rmtree(fresh, ignore_errors=True)
-    write_bundle(
+    lost = write_folder(
         fresh,
         tables=tables,
         manifest={key: value for key, value in bundle.manifest.items() if key not in _COMPUTED},
