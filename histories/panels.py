@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError, nearest
 from histories.panel import Panel
 
@@ -22,10 +23,6 @@ __all__ = ["build_panel", "period_of"]
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""
 PERIODS = ("week", "month", "quarter")
-SATISFACTION_SCALES = ("csat", "nps", "ces", "satisfaction", "sentiment")
-"""Columns that measure satisfaction: noisy witnesses of it, not causes of anything."""
-MAX_LEVELS = 20
-"""Levels of a text column that get an indicator of their own."""
 
 
 def build_panel(
@@ -83,7 +80,7 @@ def build_panel(
         )
     coded = _Coder(ids=ids, index=index, start=start, shape=(n, p))
     entry, exit_ = _spans(coded, touchpoints, purchases, customers, contractual=contractual)
-    covariates, proxies = _confounders(ids, customers, cases, confounders)
+    covariates, proxies = read_confounders(ids, customers, cases, confounders)
     bought = _purchase_arrays(coded, purchases)
     panel = Panel(
         channels=tuple(channels),
@@ -265,56 +262,6 @@ def _purchase_arrays(coded: _Coder, purchases: pl.LazyFrame) -> dict[str, NDArra
     for name in money:
         arrays[name][where] = rows[name].to_numpy() / MINOR_UNITS
     return arrays
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Columns:
-    values: NDArray[np.float64]
-    names: tuple[str, ...]
-
-
-def _confounders(
-    ids: pl.DataFrame, customers: pl.LazyFrame | None, cases: pl.LazyFrame | None, names: Sequence[str]
-) -> tuple[_Columns, _Columns]:
-    """Covariates and proxies, one row per customer."""
-    of_customers = [] if customers is None else customers.collect_schema().names()
-    of_cases = [] if cases is None else cases.collect_schema().names()
-    unknown = [name for name in names if name not in of_customers and name not in of_cases]
-    if unknown:
-        hint = nearest(unknown[0], [*of_customers, *of_cases])
-        raise ConfigError(f'attribution.confounders: no column "{unknown[0]}" in customers or cases; {hint}')
-    direct = [name for name in names if name in of_customers]
-    by_case = [name for name in names if name not in of_customers]
-    frame = ids
-    if customers is not None and direct:
-        known = customers.select("customer_id", *direct).collect()
-        frame = frame.join(known, on="customer_id", how="left", maintain_order="left")
-    if cases is not None and by_case:
-        means = cases.group_by("customer_id").agg(pl.col(by_case).mean()).collect()
-        frame = frame.join(means, on="customer_id", how="left", maintain_order="left")
-    proxies = [name for name in names if name in by_case or name in SATISFACTION_SCALES]
-    plain = [name for name in names if name not in proxies]
-    return _numeric(frame, plain), _numeric(frame, proxies)
-
-
-def _numeric(frame: pl.DataFrame, names: Sequence[str]) -> _Columns:
-    """Numbers as they are, dates as days, text as one indicator per level but the commonest."""
-    columns: list[NDArray[np.float64]] = []
-    labels: list[str] = []
-    for name in names:
-        values = frame[name]
-        if values.dtype.is_temporal():
-            values = values.cast(pl.Date).to_physical()
-        if values.dtype.is_numeric() or values.dtype == pl.Boolean:
-            columns.append(values.cast(pl.Float64).to_numpy())
-            labels.append(name)
-            continue
-        text = values.cast(pl.String).fill_null("missing")
-        levels = text.value_counts(sort=True)[text.name].to_list()[1 : MAX_LEVELS + 1]
-        columns += [(text == level).cast(pl.Float64).to_numpy() for level in sorted(levels)]
-        labels += [f"{name}={level}" for level in sorted(levels)]
-    stacked = np.column_stack(columns) if columns else np.zeros((frame.height, 0))
-    return _Columns(values=stacked, names=tuple(labels))
 
 
 def _within_rows(panel: Panel) -> Panel:

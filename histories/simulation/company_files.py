@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from histories.simulation.company import SimulatedCompany, truth_frame
-from histories.simulation.company_process import CHANNELS, DISCOUNT_RATE, HORIZON, MARGIN
 from histories.simulation.company_tables import EXPERIMENT, WITHHELD
+from histories.simulation.company_traits import CHANNELS, DISCOUNT_RATE, HORIZON, MARGIN
 
 __all__ = ["write_company"]
 

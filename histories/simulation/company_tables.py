@@ -10,16 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from histories.simulation.calendar import Calendar, event_rows
-from histories.simulation.company_process import (
-    CARE,
-    CHANNELS,
-    FIRM,
-    MARGIN,
-    ORDER_VALUE,
-    REFUNDED,
-    REGIONS,
-    CompanyProcess,
-)
+from histories.simulation.company_process import CompanyProcess
+from histories.simulation.company_traits import CARE, CHANNELS, FIRM, MARGIN, ORDER_VALUE, REFUNDED, REGIONS
 
 __all__ = ["EXPERIMENT", "WITHHELD", "Books", "write_down"]
 
