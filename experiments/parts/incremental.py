@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from attribution.effects import EffectsResult
 from attribution.incremental import Panel, build_panel, incremental_credit
+from attribution.incremental.channel_experiments import channel_experiments
+from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from histories.errors import ConfigError, DataError, ModelError
@@ -37,7 +39,7 @@ def incremental_part(
     costs: Mapping[str, float] | None,
     effects: EffectsResult | None = None,
 ) -> IncrementalPart:
-    """Build the panel and divide each outcome between channels and baseline.
+    """Build the panel and divide each outcome between channels and baseline, tested by experiments.
 
     Raises
     ------
@@ -60,11 +62,29 @@ def incremental_part(
             residual_value=_aligned(residual_value, panel),
             gross_margin=config.value.gross_margin or 1.0,
             costs=costs,
+            experiments=_experiments(config, histories, panel, effects),
             seed=config.seed,
         )
     except (DataError, ModelError) as error:
         return IncrementalPart(left_out={"incremental credit": str(error)})
     return IncrementalPart(credits=credits)
+
+
+def _experiments(
+    config: RunConfig, histories: Histories, panel: Panel, effects: EffectsResult | None
+) -> tuple[ChannelExperiment, ...]:
+    """The randomised effects that test a channel's credit."""
+    assignments = histories.table("assignments")
+    if effects is None or assignments is None:
+        return ()
+    return channel_experiments(
+        config.effects,
+        effects.frame,
+        assignments.collect(),
+        panel,
+        period=config.attribution.period,
+        observation_end=histories.inputs.observation_end,
+    )
 
 
 def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Panel:
