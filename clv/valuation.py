@@ -21,7 +21,7 @@ from clv.purchases.fits import PurchaseFit
 from clv.selection import columns_of, fit_models, fit_spend
 from clv.settings import ValueSettings
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
-from clv.uncertainty import estimate_uncertainty
+from clv.uncertainty import company_totals, estimate_uncertainty
 from clv.value import CUSTOMERS_SCHEMA, Horizon
 from histories.errors import DataError, ModelError, TributaryError
 
@@ -133,6 +133,10 @@ def value_customers(
     lean = _lean(judged, known_at, fits, fit, frame, first, observation_end, time_unit)
     spend_fit, trend, spend_notes = fit_spend(frame)
     covariates, covariate_notes = fit_covariates(frame, customers, settings, fits)
+    margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
+    horizon = Horizon(
+        months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
+    )
     rng = np.random.default_rng([seed, 1])
     uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
     table, cost_notes = build_customers(
@@ -162,13 +166,18 @@ def value_customers(
             "calibration_end": judged.calibration_end.isoformat() if judged.calibration_end else None,
             "horizon_months": settings.horizon_months,
             "discount_rate": settings.discount_rate,
-            "gross_margin": historic_margin(frame, gross_margin=settings.gross_margin)[1],
+            "gross_margin": margin,
             "interval": settings.interval,
             "calibration": describe_fits(judged.fits, judged.summary),
             "final": describe_fits(fits, frame),
             "spend": describe_spend(spend_fit, trend, frame),
             "covariates": covariates,
             "posterior": uncertainty.account,
+            "totals": {}
+            if lean.factor is not None
+            else company_totals(
+                uncertainty, table, horizon=horizon, gross_margin=margin, level=settings.interval
+            ),
             "failed": failures,
         },
         deciles=judged.deciles,
@@ -185,10 +194,8 @@ def value_customers(
             table,
             fit=fit,
             spend_fit=spend_fit,
-            horizon=Horizon(
-                months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
-            ),
-            gross_margin=historic_margin(frame, gross_margin=settings.gross_margin)[1],
+            horizon=horizon,
+            gross_margin=margin,
             first_amounts=first_amounts(purchases, observation_end=observation_end),
         ),
         warnings=(
