@@ -92,6 +92,12 @@ def company_totals(
         The models at draws of their parameters; without any the interval is null.
     table
         frequency, recency, T, monetary_value, expected_purchases and customer_lifetime_value.
+    horizon
+        How far ahead and how discounted.
+    gross_margin
+        Share of revenue that is margin.
+    level
+        Probability inside the interval.
     """
     expected = {
         "expected_purchases": float(table["expected_purchases"].sum()),

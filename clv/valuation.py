@@ -18,6 +18,7 @@ from clv.describe import describe_fits, describe_spend, fit_covariates
 from clv.judgement import Judgement, judge_models
 from clv.newcomers import first_amounts, value_newcomers
 from clv.purchases.fits import PurchaseFit
+from clv.regularity import sum_log_intervals
 from clv.selection import columns_of, fit_models, fit_spend
 from clv.settings import ValueSettings
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
@@ -168,8 +169,14 @@ def value_customers(
             "discount_rate": settings.discount_rate,
             "gross_margin": margin,
             "interval": settings.interval,
-            "calibration": describe_fits(judged.fits, judged.summary),
-            "final": describe_fits(fits, frame),
+            "calibration": describe_fits(
+                judged.fits,
+                judged.summary,
+                log_intervals=_log_intervals(judged.fits, known_at, judged.calibration_end, time_unit),
+            ),
+            "final": describe_fits(
+                fits, frame, log_intervals=_log_intervals(fits, known_at, observation_end, time_unit)
+            ),
             "spend": describe_spend(spend_fit, trend, frame),
             "covariates": covariates,
             "posterior": uncertainty.account,
@@ -235,6 +242,18 @@ def _lean(
     others = [f.predict_purchases(horizon, x, t_x, T)[0] for f in fits.values()]
     forecast = boosted.predicted if choice.model == CHALLENGER else blend(others, boosted.predicted)
     return Lean(model=choice.model, factor=tilt(forecast, expected))
+
+
+def _log_intervals(
+    fits: Mapping[str, PurchaseFit],
+    purchases_at: Callable[[date], pl.LazyFrame],
+    end: date | None,
+    time_unit: str,
+) -> float:
+    """Logs of the times between purchases up to `end`, where a model for regular buyers needs them."""
+    if end is None or not any("cnbd" in model for model in fits):
+        return 0.0
+    return sum_log_intervals(purchases_at(end), observation_end=end, time_unit=time_unit)
 
 
 def _first_day(summary: pl.DataFrame) -> date:

@@ -156,13 +156,20 @@ def _return_tile(sources: ReportSources) -> Tile | None:
     row = headline_return(sources)
     if row is None:
         return None
-    chance = row["probability_positive"]
     return Tile(
         label=f"Return on investment, {row['scenario']}",
         text=percent(float(row["roi"] or 0.0), digits=0),
-        detail=f"chance that it is positive {percent(float(chance), digits=0)}" if chance is not None else "",
+        detail=_return_detail(row, sources),
         definition="(incremental margin + cost avoided - cost) / cost",
     )
+
+
+def _return_detail(row: dict[str, float | str | None], sources: ReportSources) -> str:
+    low, high, chance = (row[name] for name in ("roi_low", "roi_high", "probability_positive"))
+    if low is None or high is None or chance is None:
+        return "no interval"
+    ends = between(percent(float(low), digits=0), percent(float(high), digits=0))
+    return f"{ends}; chance that it is positive {percent(float(chance), digits=0)}"
 
 
 def _effect_tile(sources: ReportSources) -> Tile | None:

@@ -12,7 +12,7 @@ __all__ = ["total_value", "value_section"]
 
 
 def total_value(sources: ReportSources) -> dict[str, float] | None:
-    """The company's lifetime value with its interval from the validation table, in currency.
+    """The company's lifetime value with the interval of its expectation, in currency.
 
     Returns
     -------
@@ -22,14 +22,15 @@ def total_value(sources: ReportSources) -> dict[str, float] | None:
     customers = sources.table("customers")
     if customers.is_empty() or customers["customer_lifetime_value"].null_count() == customers.height:
         return None
-    low, high = float("nan"), float("nan")
-    validation = sources.table("validation")
-    if not validation.is_empty():
-        row = validation.filter(pl.col("metric") == "customer_lifetime_value_total")
-        if row.height and row["low"][0] is not None:
-            low, high = float(row["low"][0]), float(row["high"][0])
+    totals = sources.model.get("totals", {})
+    low, high = (totals.get(f"customer_lifetime_value_{end}") for end in ("low", "high"))
     value = float(customers["customer_lifetime_value"].sum())
-    return {"value": value, "low": low, "high": high, "customers": float(customers.height)}
+    return {
+        "value": value,
+        "low": float("nan") if low is None else low,
+        "high": float("nan") if high is None else high,
+        "customers": float(customers.height),
+    }
 
 
 def value_section(sources: ReportSources) -> Section | None:
