@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ def _page(schema: dict[str, Any], base: str) -> str:
     )
     return _TEMPLATE.format(
         title=html.escape(schema["info"]["title"]),
-        description=html.escape(schema["info"]["description"]).replace("`", ""),
+        description=_prose(schema["info"]["description"]),
         links=links,
         sections=sections,
         problems=problems,
@@ -82,7 +83,7 @@ def _anchor(method: str, path: str) -> str:
 
 
 def _section(schema: dict[str, Any], base: str, path: str, method: str, operation: dict[str, Any]) -> str:
-    text = html.escape(operation.get("description", "")).replace("\n\n", "</p><p>")
+    text = _prose(operation.get("description", ""))
     parameters = "".join(
         _row(f"{p['name']} ({p['in']})", p.get("schema", {}), p.get("description", ""), schema)
         for p in operation.get("parameters", ())
@@ -109,6 +110,12 @@ def _section(schema: dict[str, Any], base: str, path: str, method: str, operatio
     )
 
 
+def _prose(text: str) -> str:
+    """Text with `words of code` and paragraphs marked up."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return marked.replace("\n\n", "</p><p>")
+
+
 def _table(title: str, rows: str) -> str:
     return f"<h3>{title}</h3><table>{rows}</table>" if rows else ""
 
@@ -122,8 +129,11 @@ def _fields(shape: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def _row(name: str, shape: dict[str, Any], text: str, schema: dict[str, Any]) -> str:
-    text = text or shape.get("description", "")
-    cells = (f"<code>{html.escape(name)}</code>", html.escape(_kind(shape, schema)), html.escape(text))
+    options = (shape, *shape.get("anyOf", ()))
+    text = text or next((option["description"] for option in options if "description" in option), "")
+    if shape.get("default") is not None:
+        text = f"{text} Default: {shape['default']}.".strip()
+    cells = (f"<code>{html.escape(name)}</code>", html.escape(_kind(shape, schema)), _prose(text))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 

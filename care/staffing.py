@@ -294,7 +294,7 @@ class _OfferedWait:
     @property
     def peak(self) -> float:
         """Where the density is greatest, in seconds."""
-        return max(0.0, math.log(self.rate / self.capacity) / self.theta)
+        return math.log(self.rate / self.capacity) / self.theta if self.rate > self.capacity else 0.0
 
     def support(self) -> tuple[float, float]:
         """Waits outside of which less than exp(-40) of the peak is left, in seconds."""

@@ -140,7 +140,7 @@ class CustomerQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    decile: Annotated[int, Field(ge=1, le=10)] | None = None
+    decile: Annotated[int, Field(ge=1, le=10, description="1 is the tenth worth most.")] | None = None
     min_customer_lifetime_value: (
         Annotated[float, Field(allow_inf_nan=False, description="In currency.")] | None
     ) = None

@@ -81,6 +81,12 @@ def test_erlang_a_becomes_erlang_c_where_nobody_gives_up() -> None:
     assert patient.average_wait_seconds == pytest.approx(endless.average_wait_seconds, rel=1e-4)
 
 
+@pytest.mark.parametrize("patience", [None, 1.0])
+def test_next_to_no_work_needs_one_agent(patience: float | None) -> None:
+    plan = plan_staffing(Demand(contacts=5e-324, patience_seconds=patience))
+    assert (plan.agents, plan.service_level) == (1, 1.0)
+
+
 @given(
     contacts=st.floats(0.1, 3000),
     handling=st.floats(5, 2000),
