@@ -1,8 +1,9 @@
 """Interrupted series: what a change did to a metric over time, against the trend it interrupted.
 
-Level and slope change at the date (Wagner et al. 2002), errors robust to autocorrelation: Prais-Winsten
-transformation with the lag-one autocorrelation of the residuals, then Newey & West (1987) on what is left,
-and t quantiles. At least twelve points before, six after.
+Level and slope change at the date (Wagner et al. 2002) by generalised least squares with lag-one
+autocorrelation, estimated by restricted likelihood (Cheang & Reinsel 2000) because plain residuals
+understate it. Each error is the larger of the model's and of Newey & West's (1987) on what is left; alone
+the latter covers 90 % where 95 % are meant at 80 points. At least twelve points before, six after.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from attribution.effects.checks import Check, apply_checks, check_placebo
 from attribution.effects.design import EffectDesign
@@ -76,13 +77,19 @@ def fit_segmented(values: Vector, break_at: int, *, period: float | None = None)
         columns += [np.sin(2 * np.pi * t / period), np.cos(2 * np.pi * t / period)]
     design = np.column_stack(columns)
     rho = _autocorrelation(values, design)
-    coefficients, covariance = _newey_west(_quasi_difference(design, rho), _quasi_difference(values, rho))
+    quasi, target = _quasi_difference(design, rho), _quasi_difference(values, rho)
+    coefficients, classical, robust = _least_squares(quasi, target)
+
+    def variance(rows: Matrix) -> Vector:
+        both = [((rows @ covariance) * rows).sum(axis=1) for covariance in (classical, robust)]
+        return np.asarray(np.maximum(*both), dtype=np.float64)
+
     mean_row = np.zeros(design.shape[1])
     mean_row[2], mean_row[3] = 1.0, (after * (t - break_at)).sum() / max(after.sum(), 1)
-    rows = [mean_row, np.eye(design.shape[1])[2], np.eye(design.shape[1])[3]]
+    rows = np.vstack([mean_row, np.eye(design.shape[1])[2:4]])
+    errors = np.sqrt(variance(rows)).tolist()
     trend = design.copy()
     trend[:, 2:4] = 0.0
-    errors = [float(np.sqrt(row @ covariance @ row)) for row in rows]
     return SegmentedFit(
         level=float(coefficients[2]),
         slope=float(coefficients[3]),
@@ -90,7 +97,7 @@ def fit_segmented(values: Vector, break_at: int, *, period: float | None = None)
         errors=(errors[0], errors[1], errors[2]),
         dof=max(len(values) - design.shape[1], 1),
         counterfactual=trend @ coefficients,
-        band=np.sqrt(np.maximum(((trend @ covariance) * trend).sum(axis=1), 0.0)),
+        band=np.sqrt(variance(trend)),
     )
 
 
@@ -210,15 +217,17 @@ def _check_alone(name: str, day: date, changes: Sequence[tuple[str, date]], seri
 
 
 def _autocorrelation(values: Vector, design: Matrix) -> float:
-    """Lag-one autocorrelation of the least-squares residuals, corrected for the trend's bias, within +-.9.
+    """Lag-one autocorrelation of the errors within +-.95, by restricted likelihood."""
+    size, width = design.shape
 
-    Residuals of k coefficients understate it by about (k + 3 rho) / T (Marriott & Pope 1954, Kendall 1954).
-    """
-    residuals = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-    scale = float(residuals @ residuals)
-    rho = float(residuals[1:] @ residuals[:-1]) / scale if scale > 0 else 0.0
-    size = len(values)
-    return float(np.clip((rho + design.shape[1] / size) / max(1 - 3 / size, 0.1), -0.9, 0.9))
+    def loss(rho: float) -> float:
+        x, y = _quasi_difference(design, rho), _quasi_difference(values, rho)
+        rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+        _, log_det = np.linalg.slogdet(x.T @ x)
+        spread = max(float(rest @ rest), 1e-300)
+        return float((size - width) * np.log(spread) + log_det - np.log(1 - rho**2))
+
+    return float(optimize.minimize_scalar(loss, bounds=(-0.95, 0.95), method="bounded").x)
 
 
 def _quasi_difference(values: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
@@ -227,18 +236,20 @@ def _quasi_difference(values: NDArray[np.float64], rho: float) -> NDArray[np.flo
     return np.concatenate([first, values[1:] - rho * values[:-1]])
 
 
-def _newey_west(design: Matrix, values: Vector) -> tuple[Vector, Matrix]:
-    """Least squares and its covariance with Bartlett weights up to lag 4 (T / 100)^(2/9)."""
+def _least_squares(design: Matrix, values: Vector) -> tuple[Vector, Matrix, Matrix]:
+    """Coefficients, their classical covariance, and Newey-West's with lags up to 4 (T / 100)^(2/9)."""
     size, width = design.shape
     bread = np.linalg.pinv(design.T @ design, hermitian=True)
     coefficients = bread @ (design.T @ values)
-    scores = design * (values - design @ coefficients)[:, None]
+    rest = values - design @ coefficients
+    scores = design * rest[:, None]
     lags = int(4 * (size / 100) ** (2 / 9))
     meat = scores.T @ scores
     for lag in range(1, lags + 1):
         cross = scores[lag:].T @ scores[:-lag]
         meat += (1 - lag / (lags + 1)) * (cross + cross.T)
-    return coefficients, size / (size - width) * bread @ meat @ bread
+    freedom = max(size - width, 1)
+    return coefficients, rest @ rest / freedom * bread, size / freedom * bread @ meat @ bread
 
 
 def _picture(

@@ -42,7 +42,7 @@ def weekly(tmp_path: Path, values: np.ndarray, log: list[tuple[str, date]]) -> E
     return estimate_effects([design], tables=EffectTables(interventions=changes), base_dir=tmp_path)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.5])
+@pytest.mark.parametrize("rho", [0.0, 0.7])
 def test_intervals_cover_the_level_change_under_autocorrelation(rho):
     covered = ols = 0
     for seed in range(150):
@@ -56,7 +56,8 @@ def test_intervals_cover_the_level_change_under_autocorrelation(rho):
         beta, rest = np.linalg.lstsq(x, y, rcond=None)[:2]
         plain = np.sqrt(rest[0] / 76 * np.linalg.inv(x.T @ x)[2, 2])
         ols += abs(beta[2] - 6) < 1.99 * plain
-    assert covered >= 0.88 * 150
+    # binomial(150, .95) is above 134 in 99.5 % of cases
+    assert covered >= 135
     if rho:
         assert ols < 0.85 * 150
 
