@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from attribution.credits import CREDITS_SCHEMA
+from attribution.effects import Effect, effects_frame
+from care.tables import ROI_SCHEMA
 from reports import ReportContext, ReportSettings, ReportSources, build_context, render_report
 
 MANIFEST = {
@@ -126,3 +128,63 @@ def test_the_json_rendering_is_the_context_itself() -> None:
 def test_an_empty_table_leaves_its_section_out(name: str) -> None:
     context = report(**{name: pl.DataFrame()})
     assert [section.key for section in context.sections] == ["coverage"]
+
+
+def effect(**changes: object) -> Effect:
+    known = {
+        "name": "reply in an hour",
+        "treatment": "fast",
+        "control": "slow",
+        "outcome": "retention",
+        "design": "landmark",
+        "estimator": "aipw",
+        "estimand": "ATE",
+        "estimate": 0.04,
+        "std_error": 0.01,
+        "low": 0.02,
+        "high": 0.06,
+        "n_treated": 400,
+        "n_control": 600,
+    }
+    return Effect(**(known | changes))
+
+
+def test_the_headline_effect_is_a_tile_with_its_interval_and_sample() -> None:
+    sources = ReportSources(
+        tables={"effects": effects_frame([effect()])},
+        manifest=MANIFEST,
+        model={},
+        settings=ReportSettings(headline_effect="reply in an hour"),
+        gross_margin=0.5,
+    )
+    (tile,) = build_context(sources).tiles
+    assert tile.text == "+4.0 points"
+    assert "95 % interval 2.0 % to 6.0 %" in tile.detail
+    assert "n = 400 + 600" in tile.detail
+
+
+def test_a_refused_effect_is_listed_with_its_reason_and_makes_no_headline() -> None:
+    refused = effect().refused("placebo outcome before the index date is not zero", withhold=True)
+    context = report(effects=effects_frame([refused]))
+    evidence = context.sections[0]
+    assert "None of the 1 effects asked for is supported" in evidence.finding
+    assert any("placebo outcome" in note for note in evidence.notes)
+    assert "supported" in context.headline
+
+
+def test_a_return_says_how_likely_it_is_to_be_positive() -> None:
+    row = dict.fromkeys(ROI_SCHEMA) | {
+        "scenario": "social",
+        "period": "(all)",
+        "incremental_margin": 150.0,
+        "cost": 100.0,
+        "roi": 0.5,
+        "roi_low": -0.1,
+        "roi_high": 1.1,
+        "probability_positive": 0.95,
+    }
+    context = report(roi=pl.DataFrame([row], schema=ROI_SCHEMA))
+    (tile,) = context.tiles
+    assert (tile.label, tile.text) == ("Return on investment, social", "50 %")
+    assert "chance that it is positive 95 %" in tile.detail
+    assert context.sections[0].finding == "No return differs from zero beyond sampling error."
