@@ -256,7 +256,7 @@ import json, sys, time, warnings
 warnings.simplefilter("ignore")
 import pandas as pd
 from pymc_marketing.clv import BetaGeoModel
-data = pd.read_parquet(sys.argv[1])
+data = pd.read_csv(sys.argv[1])
 model = BetaGeoModel(data)
 start = time.perf_counter()
 model.fit(method="mcmc", draws=1000, tune=1000, chains=4, cores=1, random_seed=1, progressbar=False)
@@ -288,8 +288,8 @@ def posterior_row(python: str) -> Row:
     seconds = time.perf_counter() - start
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cdnow.parquet"
-        summary.with_row_index("customer_id").write_parquet(path)
+        path = Path(folder) / "cdnow.csv"
+        summary.with_row_index("customer_id").write_csv(path)
         answer = subprocess.run(
             [python, "-c", NUTS, str(path)], check=True, capture_output=True, text=True, env=environment
         )

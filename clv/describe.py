@@ -12,6 +12,7 @@ from clv.purchases.covariates import Covariates
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import Observations
 from clv.purchases.reference import check_agreement, check_spend_agreement
+from clv.regularity import full_log_likelihood
 from clv.settings import ValueSettings
 from clv.spend import Amounts, GammaGammaFit
 from histories.errors import TributaryError
@@ -19,8 +20,13 @@ from histories.errors import TributaryError
 __all__ = ["describe_fits", "describe_spend", "fit_covariates"]
 
 
-def describe_fits(fits: Mapping[str, PurchaseFit], summary: pl.DataFrame) -> dict[str, Any]:
+def describe_fits(
+    fits: Mapping[str, PurchaseFit], summary: pl.DataFrame, *, log_intervals: float = 0.0
+) -> dict[str, Any]:
     """Each fit, with lifetimes' own log-likelihood at the same parameters beside ours.
+
+    `log_intervals` completes the likelihood of models for regular buyers (see `clv.regularity`), so that all
+    models of one table can be compared.
 
     Raises
     ------
@@ -34,7 +40,7 @@ def describe_fits(fits: Mapping[str, PurchaseFit], summary: pl.DataFrame) -> dic
     for model, fit in fits.items():
         agreement = check_agreement(fit, data)
         entries[model] = fit.to_dict() | {
-            "log_likelihood": fit.report.log_likelihood,
+            "log_likelihood": full_log_likelihood(fit, log_intervals),
             "std_errors": fit.standard_errors(),
             "lifetimes_log_likelihood": agreement.lifetimes,
             "relative_difference": agreement.relative_difference,

@@ -20,8 +20,8 @@ __all__ = ["PurchaseFit"]
 class PurchaseFit(ABC):
     """A fitted purchase model: its parameters and predictions.
 
-    Arrays of one call have one shape; times are in the unit that was fitted. A model says what a customer does
-    who is alive at T, and how likely that is; the rest follows here.
+    Arrays of one call have one shape; times are in the unit that was fitted. A model says what a customer
+    does who is alive at T, and how likely that is; the rest follows here.
 
     Attributes
     ----------

@@ -237,3 +237,19 @@ def test_customers_of_text_ids_and_a_short_history_are_valued_without_a_holdout(
     assert values.customers.schema["customer_id"] == pl.String
     assert values.validation.is_empty()
     assert any("no holdout" in w for w in values.warnings)
+
+
+def test_company_totals_have_an_interval_that_holds_the_sum(cdnow: CustomerValues) -> None:
+    totals = cdnow.model["totals"]
+    for name in ("expected_purchases", "customer_lifetime_value"):
+        assert totals[name] == pytest.approx(cdnow.customers[name].sum())
+        assert totals[f"{name}_low"] < totals[name] < totals[f"{name}_high"]
+
+
+def test_models_of_all_kinds_are_compared_on_one_likelihood() -> None:
+    card = value_cdnow(
+        settings=ValueSettings(models=("bg_nbd", "bg_cnbd_2"), posterior_draws=0, challenger=False, origins=1)
+    ).model
+    plain, regular = (card["calibration"][m]["log_likelihood"] for m in ("bg_nbd", "bg_cnbd_2"))
+    assert plain == pytest.approx(-9582.429, abs=1e-3)
+    assert plain - 2000.0 < regular < plain  # buyers of music are not regular
