@@ -22,6 +22,12 @@ Vector = NDArray[np.float64]
 RECENT_DAYS = 90
 """Length of the window just before the index day, and of the placebo's window before that."""
 
+DERIVED = ("spend", "loyalty", "generation")
+"""Segments that are made when no table has a column of that name."""
+
+GENERATIONS = {"before 1946": 0, "boomer": 1946, "x": 1965, "millennial": 1981, "z": 1997, "alpha": 2013}
+"""First year of birth of each generation."""
+
 AT_OPENING = ("topic", "channel", "sentiment_first", "team")
 """Columns of a case that are known when it is opened; of all others the customer's previous case counts."""
 
@@ -65,7 +71,8 @@ def known_before(
     """The named columns of `customers` or `cases` as they were known before the day, one row per unit.
 
     A column of `cases` that is known when a case opens is taken from the index case; any other from the last
-    case of the customer that was resolved before the day, else missing.
+    case of the customer that was resolved before the day, else missing. `spend`, `loyalty` and `generation`
+    are made from the history when no table has them.
 
     Raises
     ------
@@ -81,8 +88,10 @@ def known_before(
             parts.append(opening[name])
         elif name in cases:
             parts.append(_last_case_value(name, history, tables, customers, day))
+        elif name in DERIVED:
+            parts.append(_derived(name, history, customers, day))
         else:
-            allowed = [*history.customers.columns, *cases]
+            allowed = [*history.customers.columns, *cases, *DERIVED]
             raise SchemaError(f'no column "{name}" in customers or cases; {nearest(name, allowed)}')
     return pl.DataFrame(parts)
 
@@ -119,6 +128,21 @@ def placebo_outcomes(
         outcome: np.where(seen, measure_before(outcome, history, customers, first, last), np.nan)
         for outcome in outcomes
     }
+
+
+def _derived(name: str, history: History, customers: Days, day: Days) -> pl.Series:
+    """A year's spend, the number of purchases before, or the generation by `customers.birth_year`."""
+    if name == "spend":
+        return pl.Series(name, history.purchases.between(customers, day - 365, day - 1, "amount"))
+    if name == "loyalty":
+        return pl.Series(name, history.purchases.between(customers, np.zeros_like(day), day - 1))
+    if "birth_year" not in history.customers.columns:
+        raise SchemaError('"generation" needs a column generation or birth_year in customers')
+    born = history.customers["birth_year"].gather(customers).cast(pl.Float64)
+    named = pl.lit(None, dtype=pl.String)
+    for label, first in GENERATIONS.items():
+        named = pl.when(pl.col("born") >= first).then(pl.lit(label)).otherwise(named)
+    return pl.DataFrame({"born": born}).select(named.alias(name)).to_series()
 
 
 def _case_columns(tables: EffectTables) -> list[str]:

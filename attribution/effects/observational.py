@@ -50,6 +50,7 @@ Flags = NDArray[np.bool_]
 NAIVE_REASON = "naive: customers were not alike before the treatment, and nothing here corrects for it"
 MIN_GROUP = 50
 """Fewest units in each group for adjustment."""
+MAX_SHUFFLED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ def _estimate_outcome(
     y, x = c.units.outcomes[outcome], c.units.covariates
     nuisances = fit_nuisances(y, c.treated, x, c.folds, propensity=c.propensity, learners=c.learners)
     placebo = _fit_placebo(c, outcome)
-    shuffled = check_shuffled(lambda labels: _lin(c, y, labels), c.treated, rng)
+    shuffled = _check_shuffled(c, y, rng)
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     chosen: tuple[Effect, Scores, list[Check]] | None = None
@@ -158,6 +159,16 @@ def _estimate_outcome(
         return effects, pairs, []
     by_segment, tests = _segments(c, *chosen)
     return [*effects, *by_segment], pairs, tests
+
+
+def _check_shuffled(c: _Comparison, y: Vector, rng: np.random.Generator) -> Check:
+    """Shuffled labels under Lin's regression, on at most twenty thousand units."""
+    some = rng.permutation(len(y))[:MAX_SHUFFLED]
+    x = c.units.covariates[some]
+    clusters = None if c.units.clusters is None else c.units.clusters[some]
+    return check_shuffled(
+        lambda labels: fit_lin(y[some], labels, x, clusters=clusters)[:2], c.treated[some], rng
+    )
 
 
 def _aipw_effect(c: _Comparison, outcome: str, estimand: Estimand, scores: Scores) -> Effect:

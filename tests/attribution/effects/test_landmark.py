@@ -236,6 +236,21 @@ def test_a_satisfaction_of_the_same_case_is_not_known_when_it_opens():
     assert units.covariates[:, flag].all()
 
 
+def test_segments_by_spend_loyalty_and_generation_are_made_from_the_history():
+    made = world(2500)
+    customers = made.tables.customers.with_columns(birth_year=1940 + pl.col("customer_id") % 80)
+    segments = ("spend", "loyalty", "generation")
+    result = estimate(fast_reply(segments=segments, outcomes=["spend"]), made, customers=customers)
+    by_column = {name: [] for name in segments}
+    for effect in result.effects:
+        if effect.segment != "(all)":
+            by_column[effect.segment.split("=")[0]].append(effect)
+    assert len(by_column["spend"]) == 4
+    assert {e.segment for e in by_column["generation"]} >= {"generation=boomer", "generation=millennial"}
+    for effects in by_column.values():
+        assert sum(e.n_treated for e in effects) == result.effects[0].n_treated
+
+
 def test_a_misspelt_covariate_names_the_nearest_column():
     with pytest.raises(SchemaError, match='did you mean "region"'):
         estimate(fast_reply(covariates=["regoin"]), world(500))
