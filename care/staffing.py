@@ -32,6 +32,8 @@ __all__ = [
 LARGEST_LOAD: Final = 100_000.0
 """Largest load that is planned, in erlangs."""
 
+_NEVER: Final = 1e-200  # a probability below which nothing happens, and above which no quotient overflows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
@@ -257,12 +259,20 @@ def _erlang_c(demand: Demand, n: int, blocking: float) -> QueueFigures:
 
 
 def _erlang_a(demand: Demand, n: int, blocking: float, patience: float) -> QueueFigures:
+    if blocking < _NEVER:
+        return QueueFigures(
+            service_level=1.0,
+            waiting_probability=0.0,
+            average_wait_seconds=0.0,
+            abandonment=0.0,
+            occupancy=demand.load / n,
+        )
     wait = _OfferedWait(rate=demand.arrivals, capacity=n / demand.handling_seconds, theta=1.0 / patience)
     start, end = wait.support()
     whole, _ = wait.integrals(start, end)  # J and all that follows is scaled by exp(-peak)
     # Weight of the states with a free server: 1 / B(n - 1), which is (load / n) (1 / B(n) - 1).
     scale = math.exp(-min(wait.exponent(wait.peak), 700.0))
-    free = scale * demand.load / n * (1.0 / max(blocking, 1e-300) - 1.0)
+    free = scale * demand.load / n * (1.0 / blocking - 1.0)
     everything = free + wait.rate * whole
     waits = wait.rate * whole / everything
     lost = (scale + (wait.rate - wait.capacity) * whole) / everything
