@@ -19,7 +19,7 @@ from scipy import stats
 from attribution.effects.checks import Check, apply_checks, check_placebo
 from attribution.effects.covariates import history_covariates, known_before
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval
+from attribution.effects.effect import Z_INTERVAL, Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import IndexDates, find_index_dates
@@ -123,9 +123,11 @@ def estimate_before_after(design: EffectDesign, setting: Setting, rng: np.random
         values, periods = _by_period(outcome, design, history, index)
         study = event_study(values, periods, index.treated, weights, index.customers)
         effect, checks = _effect(design, outcome, study, values, index, weights)
-        effects.append(_finish(apply_checks(effect, checks), index.refusal))
+        effects.append(with_refusal(apply_checks(effect, checks), index.refusal))
         pairs += [(effect, check) for check in checks]
-        effects.append(_finish(estimate_staggered(design, outcome, history, setting.tables), index.refusal))
+        effects.append(
+            with_refusal(estimate_staggered(design, outcome, history, setting.tables), index.refusal)
+        )
         studies.append(_picture(design, outcome, study, int(index.treated.sum())))
     return Findings(effects=tuple(effects), checks=tuple(pairs), pictures={"event_study": pl.concat(studies)})
 
@@ -221,10 +223,6 @@ def _effect(
         reason=f"the groups moved apart before the contact (p = {p_value:.1g}, chi-square {wald:.1f})",
     )
     return effect, [trend, check_placebo(effect)]
-
-
-def _finish(effect: Effect, refusal: str | None) -> Effect:
-    return effect if refusal is None else effect.refused(refusal)
 
 
 def _picture(design: EffectDesign, outcome: str, study: EventStudy, n: int) -> pl.DataFrame:

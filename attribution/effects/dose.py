@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from attribution.effects.checks import Check, apply_checks
 from attribution.effects.covariates import covariate_matrix
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval
+from attribution.effects.effect import Z_INTERVAL, Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import IndexDates, find_index_dates, matching_contacts
@@ -109,7 +109,7 @@ def estimate_dose(design: EffectDesign, setting: Setting, rng: np.random.Generat
         found += [_against_none(design, outcome, mean, means[0], y, index) for mean in means[1:]]
         for effect, mean in zip(found, [None, *means[1:]], strict=True):
             checks = [] if mean is None else [_check_support(mean)]
-            effects.append(_finish(apply_checks(effect, checks), index.refusal))
+            effects.append(with_refusal(apply_checks(effect, checks), index.refusal))
             pairs += [(effects[-1], check) for check in checks]
         pictures.append(_picture(design, outcome, means, index))
     return Findings(effects=tuple(effects), checks=tuple(pairs), pictures={"dose": pl.concat(pictures)})
@@ -202,10 +202,6 @@ def _check_support(mean: DoseMean) -> Check:
         passed=mean.beyond <= MAX_UNSUPPORTED,
         reason=f"{_label(mean)}: out of reach for {mean.beyond:.0%} of the customers",
     )
-
-
-def _finish(effect: Effect, refusal: str | None) -> Effect:
-    return effect if refusal is None else effect.refused(refusal)
 
 
 def _picture(design: EffectDesign, outcome: str, means: list[DoseMean], index: IndexDates) -> pl.DataFrame:

@@ -23,6 +23,8 @@ __all__ = [
     "effects_frame",
     "format_effects",
     "holm",
+    "with_interval",
+    "with_refusal",
 ]
 
 INTERVAL_LEVEL = 0.95
@@ -144,6 +146,11 @@ def with_interval(effect: Effect, *, estimate: float, std_error: float) -> Effec
         return effect.refused("the estimate is not a finite number", withhold=True)
     half = Z_INTERVAL * std_error
     return replace(effect, estimate=estimate, std_error=std_error, low=estimate - half, high=estimate + half)
+
+
+def with_refusal(effect: Effect, refusal: str | None) -> Effect:
+    """The effect, refused when its design was."""
+    return effect if refusal is None else effect.refused(refusal)
 
 
 def effects_frame(effects: Sequence[Effect]) -> pl.DataFrame:
