@@ -22,7 +22,7 @@ from attribution.effects.dgps import simulate_care_world, simulate_confounded_un
 from attribution.effects.history import build_history
 from attribution.effects.index_dates import find_index_dates
 from attribution.effects.landmark import build_landmark_units
-from attribution.effects.nuisance import LEARNERS, assign_folds, fit_nuisances, fit_propensity
+from attribution.effects.nuisance import LEARNERS, Learner, assign_folds, fit_nuisances, fit_propensity
 from attribution.effects.regression import fit_lin, mean_difference
 from attribution.effects.units import Units
 
@@ -40,12 +40,14 @@ REPLY = EffectDesign(
 )
 
 
-def estimate_all(units: Units, treated: np.ndarray, outcome: str, rng: np.random.Generator) -> Estimates:
+def estimate_all(
+    units: Units, treated: np.ndarray, outcome: str, rng: np.random.Generator, learners: Sequence[Learner]
+) -> Estimates:
     """Estimate and standard error of every estimator, by estimator and estimand."""
     y, x = units.outcomes[outcome], units.covariates
     folds = assign_folds(len(units), rng, units.clusters)
-    propensity = fit_propensity(treated, x, folds, LEARNERS)
-    nuisances = fit_nuisances(y, treated, x, folds, propensity=propensity)
+    propensity = fit_propensity(treated, x, folds, learners)
+    nuisances = fit_nuisances(y, treated, x, folds, propensity=propensity, learners=learners)
     found: Estimates = {
         ("aipw", e.name): estimate_ratio(e.scores(y, treated.astype(float), nuisances), units.clusters)
         for e in ESTIMANDS
@@ -86,7 +88,7 @@ def company_units(world: object) -> tuple[Units, np.ndarray]:
 
 
 def replicate(
-    worlds: Sequence[str], units: int, replications: int
+    worlds: Sequence[str], units: int, replications: int, learners: Sequence[Learner]
 ) -> Iterator[tuple[str, Estimates, dict[str, float]]]:
     """World, estimates and truth of every replication."""
     for binary, label in ((False, "number"), (True, "share")):
@@ -95,7 +97,11 @@ def replicate(
         truth = population_truth(binary=binary)
         for seed in range(replications):
             made = simulate_confounded_units(units, np.random.default_rng(seed), binary=binary)
-            yield label, estimate_all(made.units, made.treated, "y", np.random.default_rng(seed)), truth
+            yield (
+                label,
+                estimate_all(made.units, made.treated, "y", np.random.default_rng(seed), learners),
+                truth,
+            )
     for effect in (0.0, 0.2) if "company" in worlds else ():
         truths = company_truth(effect)
         for seed in range(replications):
@@ -103,16 +109,16 @@ def replicate(
             world = simulate_care_world(int(units / 0.57), np.random.default_rng(seed), effect=effect)
             rows, treated = company_units(world)
             for outcome in REPLY.outcomes:
-                found = estimate_all(rows, treated, outcome, np.random.default_rng(seed))
+                found = estimate_all(rows, treated, outcome, np.random.default_rng(seed), learners)
                 label = f"company, effect {effect:g}: {outcome}"
                 yield label, {k: v for k, v in found.items() if k[1] == "ATE"}, truths[outcome]
 
 
-def table(worlds: Sequence[str], units: int, replications: int) -> str:
+def table(worlds: Sequence[str], units: int, replications: int, learners: Sequence[Learner]) -> str:
     """One row per world and estimator."""
     errors: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     truths: dict[tuple[str, str, str], float] = {}
-    for world, estimates, truth in replicate(worlds, units, replications):
+    for world, estimates, truth in replicate(worlds, units, replications, learners):
         for (estimator, estimand), (estimate, error) in estimates.items():
             key = world, estimator, estimand
             truths[key] = truth[estimand]
@@ -136,5 +142,7 @@ if __name__ == "__main__":
     parser.add_argument("--replications", type=int, default=200)
     parser.add_argument("--units", type=int, default=5000)
     parser.add_argument("--worlds", nargs="+", default=["number", "share", "company"])
+    parser.add_argument("--learners", nargs="+", default=[learner.name for learner in LEARNERS])
     chosen = parser.parse_args()
-    print(table(chosen.worlds, chosen.units, chosen.replications))
+    candidates = [learner for learner in LEARNERS if learner.name in chosen.learners]
+    print(table(chosen.worlds, chosen.units, chosen.replications, candidates))
