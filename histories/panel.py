@@ -61,6 +61,9 @@ class Panel:
     """Ids in row order, or None for a simulated panel."""
     margin: Float | None = None
     """Margin in currency, shape (N, P); None when unknown."""
+    acquisition: Float | None = None
+    """Spend of the purchase that made the customer one, part of `spend` in the entry period, shape (N,); None
+    for none. It is in every total and no touch is credited with it."""
     answered: tuple[float | None, ...] | None = None
     """Share of the customers' care contacts that were answered, by channel; None for channels without any."""
     time_covariates: Float | None = None
@@ -130,6 +133,7 @@ class Panel:
             "proxies",
             "margin",
             "time_covariates",
+            "acquisition",
         )
         chosen = {name: getattr(self, name) for name in rows}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}

@@ -92,6 +92,7 @@ def build_panel(
         spend=bought["amount"],
         purchases=bought["purchases"],
         margin=bought.get("margin"),
+        acquisition=_first_spend(coded, purchases, customers),
         answered=_answered_shares(touchpoints, channels),
         entry=entry,
         exit=exit_,
@@ -262,6 +263,24 @@ def _purchase_arrays(coded: _Coder, purchases: pl.LazyFrame) -> dict[str, NDArra
     for name in money:
         arrays[name][where] = rows[name].to_numpy() / MINOR_UNITS
     return arrays
+
+
+def _first_spend(
+    coded: _Coder, purchases: pl.LazyFrame, customers: pl.LazyFrame | None
+) -> NDArray[np.float64]:
+    """Spend of each customer's first purchase where it falls into the period of arrival, shape (N,)."""
+    amount = (pl.col("amount").sort_by("timestamp").first() / MINOR_UNITS).alias("amount")
+    firsts = purchases.group_by("customer_id").agg(pl.col("timestamp").min(), amount)
+    rows = coded.place(firsts, keep=["amount"])
+    if customers is not None and "acquired_at" in customers.collect_schema().names():
+        t = (coded.index.of("acquired_at") - coded.start).alias("arrived")
+        arrivals = customers.select("customer_id", t)
+        rows = rows.join(arrivals, on="customer_id", how="left")
+        rows = rows.filter(pl.col("arrived").is_null() | (pl.col("arrived") == pl.col("t")))
+    found = rows.select("i", "amount").collect()
+    out = np.zeros(coded.shape[0])
+    out[found["i"].to_numpy()] = found["amount"].to_numpy()
+    return out
 
 
 def _within_rows(panel: Panel) -> Panel:

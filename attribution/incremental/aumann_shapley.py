@@ -154,17 +154,19 @@ def _sums_of(
 ) -> Float:
     """Sums over customers: a row per outcome; credit by staying, by spending, v(all), v(empty)."""
     spend = np.asarray(panel.spend, dtype=np.float64)
-    kept, staying, spending, empty = _parts(model, panel, stocks, prediction, spend)
+    creditable = _creditable(panel)
+    kept, staying, spending, empty = _parts(model, panel, stocks, prediction, spend * creditable)
+    given = (spend * (1.0 - creditable)).sum()
     survival = np.asarray(prediction.survival, dtype=np.float64)
     zeros = np.zeros(panel.n_channels)
     rows = [
         [*kept.sum(axis=0), *zeros, survival.sum(), empty[:, 0].sum()],
-        [*staying.sum(axis=0), *spending.sum(axis=0), spend.sum(), empty[:, 1].sum()],
+        [*staying.sum(axis=0), *spending.sum(axis=0), spend.sum(), given + empty[:, 1].sum()],
     ]
     earned = gross_margin * spend
     if panel.margin is not None:
         earned = np.asarray(panel.margin, dtype=np.float64)
-        _, staying, spending, margin_empty = _parts(model, panel, stocks, prediction, earned)
+        _, staying, spending, margin_empty = _parts(model, panel, stocks, prediction, earned * creditable)
         empty_margin = margin_empty[:, 1]
     else:
         staying, spending, empty_margin = (
@@ -174,10 +176,22 @@ def _sums_of(
         )
     by_staying = staying.sum(axis=0) + residual_value @ kept
     total = earned.sum() + residual_value @ survival
-    rows.append(
-        [*by_staying, *spending.sum(axis=0), total, empty_margin.sum() + residual_value @ empty[:, 0]]
-    )
+    nothing = (earned * (1.0 - creditable)).sum() + empty_margin.sum() + residual_value @ empty[:, 0]
+    rows.append([*by_staying, *spending.sum(axis=0), total, nothing])
     return np.array(rows)
+
+
+def _creditable(panel: Panel) -> Float:
+    """Share of each period's spend that touches may be credited with: all but the purchase of arrival."""
+    share = np.ones(panel.spend.shape)
+    if panel.acquisition is not None:
+        row = np.arange(panel.n_customers)
+        there = panel.spend[row, panel.entry]
+        part = np.divide(
+            panel.acquisition, there, out=np.zeros_like(there, dtype=np.float64), where=there > 0
+        )
+        share[row, panel.entry] = 1.0 - np.clip(part, 0.0, 1.0)
+    return share
 
 
 def _parts(

@@ -99,6 +99,15 @@ def test_spend_is_in_currency_and_rows_start_with_the_first_sign() -> None:
     assert panel.entry.tolist() == [0, 1]
     assert panel.at_risk.tolist() == [[True, True, True], [False, True, True]]
     assert panel.exit is None
+    assert panel.acquisition is not None
+    assert panel.acquisition.tolist() == [30, 5]
+
+
+def test_a_customer_who_came_earlier_has_no_purchase_of_arrival() -> None:
+    customers = pl.LazyFrame({"customer_id": [1, 2], "acquired_at": [date(2024, 5, 1), date(2026, 2, 10)]})
+    panel = made(customers=customers)
+    assert panel.acquisition is not None
+    assert panel.acquisition.tolist() == [0, 5]
 
 
 def test_contractual_customers_leave_in_the_period_of_their_end() -> None:

@@ -175,3 +175,24 @@ def test_a_channel_without_effect_earns_nothing_and_a_harmful_one_earns_less(
     )
     assert credit.retention.credit[0] == credit.spend.credit[0] == 0.0
     assert credit.retention.credit[1] < 0 > credit.spend.credit[1]
+
+
+def test_the_purchase_of_arrival_is_in_the_total_and_earns_nobody_anything(
+    panel: Panel, model: KnownModel
+) -> None:
+    stocks, residual = decayed_stocks(panel.touches), np.full(panel.n_customers, 5.0)
+    row = np.arange(panel.n_customers)
+    first = 0.6 * panel.spend[row, panel.entry]
+    with_first = replace(panel, acquisition=first)
+    less = panel.spend.copy()
+    less[row, panel.entry] -= first
+    found, without = (
+        panel_credit(model, p, stocks, rng=np.random.default_rng(0), residual_value=residual)
+        for p in (with_first, replace(panel, spend=less))
+    )
+    for outcome in ("spend", "lifetime_value"):
+        one, other = found.require(outcome), without.require(outcome)
+        np.testing.assert_allclose(one.credit, other.credit, rtol=1e-9)
+        assert one.total - other.total == pytest.approx(first.sum(), rel=1e-9)
+        assert one.empty == pytest.approx(one.baseline, rel=QUADRATURE)
+    assert first.sum() > 0
