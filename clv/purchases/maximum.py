@@ -33,9 +33,9 @@ SHORT_SEARCH, LONG_SEARCH = 12, 500
 #: A step that cannot be taken in double precision is forgiven when it promised less than this.
 FLAT_GAIN = 1e-4
 #: The Hessian is renewed when a step leaves more than this share of the slope ...
-QUICK = 0.3
+QUICK = 0.5
 #: ... or, for the standard errors, when the search has moved further than this, in log units.
-STALE, STALE_AFTER_SAMPLE = 1e-4, 1e-2
+STALE = 1e-4
 #: Width of the differences of the gradient, in log units.
 DIFFERENCE = 3e-5
 
@@ -107,8 +107,8 @@ def maximize(
     low, high = np.log(np.asarray(lower)), np.log(np.asarray(upper))
     scout = objective if sample_score is None else _Objective(sample_score, sample_customers, penalizer)
     theta = _search(scout, [np.clip(np.log(np.asarray(s)), low, high) for s in starts], low, high, subject)
-    stale = STALE if sample_score is None else STALE_AFTER_SAMPLE
-    theta, loss, hessian, free = _polish(objective, theta, low, high, subject, stale)
+    hint = None if scout is objective else _curvature(scout, theta, scout(theta)[1], low, high)
+    theta, loss, hessian, free = _polish(objective, theta, low, high, subject, hint)
     covariance = _covariance(hessian, free, customers)
     return Maximum(
         parameters=np.exp(theta),
@@ -192,20 +192,26 @@ def _search(
 
 
 def _polish(
-    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str, stale: float
+    objective: _Objective,
+    theta: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    subject: str,
+    hint: FloatArray | None,
 ) -> tuple[FloatArray, float, FloatArray, BoolArray]:
     """Newton steps inside the box until a further one promises nothing.
 
-    The Hessian is kept while steps with it still shrink the slope quickly, and is renewed at the end when the
-    search has moved since.
+    The Hessian, of a sample when `hint` gives it, learns from each step (BFGS); it is worked out anew when
+    steps stop shrinking the slope, and at the end when the search has moved since it was.
     """
     loss, slope = objective(theta)
-    hessian, anchor = _curvature(objective, theta, slope, low, high), theta
+    hessian = _curvature(objective, theta, slope, low, high) if hint is None else hint
+    anchor = theta if hint is None else np.full_like(theta, np.inf)  # where the Hessian is exact
     for _ in range(60):
         free = ~(((theta <= low) & (slope >= 0)) | ((theta >= high) & (slope <= 0)))
         step, gain = _newton_step(hessian, slope, free)
         if gain * objective.customers < GAIN_TOLERANCE:
-            if float(np.abs(theta - anchor).max()) > stale:
+            if not float(np.abs(theta - anchor).max()) <= STALE:
                 hessian = _curvature(objective, theta, slope, low, high)
             return theta, loss, hessian, free
         moved = _descend(objective, theta, loss, step, low, high)
@@ -213,14 +219,26 @@ def _polish(
             if gain * objective.customers < FLAT_GAIN:  # as far as double precision sees
                 return theta, loss, hessian, free
             break
-        theta, loss, new_slope = moved
+        new_theta, loss, new_slope = moved
         if np.linalg.norm(new_slope) > QUICK * np.linalg.norm(slope):
-            hessian, anchor = _curvature(objective, theta, new_slope, low, high), theta
-        slope = new_slope
+            hessian, anchor = _curvature(objective, new_theta, new_slope, low, high), new_theta
+        else:
+            hessian = _learn(hessian, new_theta - theta, new_slope - slope)
+        theta, slope = new_theta, new_slope
     raise ConvergenceError(
         f"{subject}: the search stopped short of a maximum (slope {np.abs(slope).max():.2g} per customer). "
         "Fit with a larger penalizer, e.g. 0.01, or with another purchase model."
     )
+
+
+def _learn(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+    """BFGS: the nearest Hessian that explains how the slope changed; none where curvature is not positive."""
+    seen, told = float(step @ change), hessian @ step
+    known = float(step @ told)
+    if seen <= 1e-12 or known <= 1e-12:
+        return hessian
+    update = np.outer(change, change) / seen - np.outer(told, told) / known
+    return np.asarray(hessian + update, dtype=np.float64)
 
 
 def _curvature(

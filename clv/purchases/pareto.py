@@ -33,8 +33,9 @@ __all__ = [
     "score",
 ]
 
-#: Nodes of the Gauss-Legendre rule over the time of dropout.
-NODES = 24
+#: Nodes of the Gauss-Legendre rule over the time of dropout, and of the one for integrands that fall by less
+#: than `GENTLE` log units over a stretch shorter than `SHORT`; both are right to about 1e-9 there.
+NODES, FEW_NODES, GENTLE, SHORT = 24, 12, 14.0, 5.0
 #: Nodes of the rule over the time of the m-th purchase.
 COUNT_NODES = 64
 #: Rows per block: NODES times as many numbers stay in the second-level cache.
@@ -44,9 +45,24 @@ REACH = 38.0
 #: Below this distance from 1, a power of s - 1 is replaced by its limit, a logarithm.
 NEAR_ONE = 1e-9
 
-_POINTS, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
-UNIT = 0.5 * (1.0 + _POINTS)
-MOMENTS = np.column_stack([np.ones(NODES), UNIT])
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A Gauss-Legendre rule: nodes on (0, 1), weights summing to 2, and both moments that the means need."""
+
+    unit: FloatArray
+    weights: FloatArray
+    moments: FloatArray
+
+    @classmethod
+    def of(cls, nodes: int) -> Rule:
+        """The rule with so many nodes."""
+        points, weights = np.polynomial.legendre.leggauss(nodes)
+        unit = 0.5 * (1.0 + points)
+        return cls(unit=unit, weights=weights, moments=np.column_stack([np.ones(nodes), unit]))
+
+
+RULE, SMALL_RULE = Rule.of(NODES), Rule.of(FEW_NODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +98,8 @@ def integrate(
     rest = np.where(alpha_first, 0.0, flat * (least + low) / (least + low + gap))
     decay = np.maximum(steep - 1.0 + rest, 1e-12)
     width = np.minimum(np.log((least + high) / (least + low)), REACH / decay)
-    z = np.multiply.outer(width, UNIT)
-    z += start[:, None]
-    near = np.exp(z)
-    far = near + _column(gap)
-    log_far = np.log(far)
+    total, mean_z, mean_far, inverse_near, inverse_far = _moments(start, width, gap, steep, flat)
     first = (1.0 - steep) * start - flat * np.log(least + low + gap)
-    z *= 1.0 - _column(steep)
-    z -= _column(flat) * log_far
-    z -= first[:, None]
-    mass = np.exp(z, out=z)
-    mass *= WEIGHTS
-    total, along = (mass @ MOMENTS).T  # of 1 and of the node's place in the stretch
-    total = np.maximum(total, 1e-300)
-    mean_z = start + width * along / total
-    mean_far = np.einsum("ij,ij->i", mass, log_far) / total
-    far = np.divide(mass, far, out=far)
-    inverse_far = far.sum(axis=1) / total
-    inverse_near = np.divide(mass, near, out=near).sum(axis=1) / total
     with np.errstate(divide="ignore"):
         log = first + np.log(total) + np.log(0.5 * width)
     return Integral(
@@ -111,9 +111,42 @@ def integrate(
     )
 
 
-def _column(values: FloatArray) -> FloatArray:
-    """One value per row as a column; a single number as it is."""
-    return values[:, None] if values.ndim else values
+def _moments(
+    start: FloatArray, width: FloatArray, gap: FloatArray, steep: FloatArray, flat: FloatArray
+) -> FloatArray:
+    """Sum and means of the normalised integrand, shape (5, n); few nodes where it is gentle."""
+    gap, steep, flat = (np.broadcast_to(v, start.shape) for v in (gap, steep, flat))
+    hard = (width * (steep + flat) > GENTLE) | (width > SHORT)
+    if hard.all():
+        return _apply(RULE, start, width, gap, steep, flat)
+    if not hard.any():
+        return _apply(SMALL_RULE, start, width, gap, steep, flat)
+    out = np.empty((5, start.size))
+    for rule, rows in ((RULE, np.flatnonzero(hard)), (SMALL_RULE, np.flatnonzero(~hard))):
+        out[:, rows] = _apply(rule, *(v[rows] for v in (start, width, gap, steep, flat)))
+    return out
+
+
+def _apply(
+    rule: Rule, start: FloatArray, width: FloatArray, gap: FloatArray, steep: FloatArray, flat: FloatArray
+) -> FloatArray:
+    """`_moments` by one rule: total, means of log near, log far, 1 / near and 1 / far, near = least + u."""
+    z = np.multiply.outer(width, rule.unit)
+    z += start[:, None]
+    near = np.exp(z)
+    far = near + gap[:, None]
+    log_far = np.log(far)
+    z *= 1.0 - steep[:, None]
+    z -= flat[:, None] * log_far
+    z -= ((1.0 - steep) * start - flat * np.log(np.exp(start) + gap))[:, None]
+    mass = np.exp(z, out=z)
+    mass *= rule.weights
+    total, along = (mass @ rule.moments).T  # of 1 and of the node's place in the stretch
+    total = np.maximum(total, 1e-300)
+    mean_far = np.einsum("ij,ij->i", mass, log_far) / total
+    inverse_far = np.divide(mass, far, out=far).sum(axis=1) / total
+    inverse_near = np.divide(mass, near, out=near).sum(axis=1) / total
+    return np.array([total, start + width * along / total, mean_far, inverse_near, inverse_far])
 
 
 def score(parameters: FloatArray, data: Observations, levels: Levels) -> tuple[float, FloatArray]:
