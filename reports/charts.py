@@ -19,6 +19,7 @@ PALETTE: Final = ("#0b6e75", "#c8553d", "#6c757d", "#e0a030", "#5b5ea6", "#8ab17
 FONT: Final = "Helvetica, Arial, sans-serif"
 WIDTH: Final = 560
 ROW: Final = 30
+_GRID_LINES: Final = 25  # rows of a heat map above which lines between cells would hide them
 
 
 def draw_svg(figure: Figure) -> str:
@@ -131,10 +132,12 @@ def _heatmap(figure: Figure) -> Any:
     import altair as alt
 
     columns, rows = _order(figure, "x"), _order(figure, "y")
+    if all(isinstance(column, int | float) for column in columns):
+        columns = sorted(columns)
     cells = (
         alt.Chart(_data(figure))
         .transform_filter("isValid(datum.value)")
-        .mark_rect(stroke="white", strokeWidth=1)
+        .mark_rect(stroke="white", strokeWidth=1 if len(rows) <= _GRID_LINES else 0)
         .encode(
             x=alt.X(
                 "x:O",
@@ -142,7 +145,7 @@ def _heatmap(figure: Figure) -> Any:
                 title=figure.x_title or None,
                 axis=alt.Axis(labelAngle=0, labelOverlap=True),
             ),
-            y=alt.Y("y:O", sort=rows, title=figure.y_title or None),
+            y=alt.Y("y:O", sort=rows, title=figure.y_title or None, axis=alt.Axis(labelOverlap=True)),
             color=alt.Color(
                 "value:Q",
                 title=None,

@@ -79,5 +79,5 @@ def test_package_files_list_names_and_do_no_work(path: Path) -> None:
         return
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        is_names = isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        is_names = isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.List)
         assert is_docstring or is_names or isinstance(node, ast.ImportFrom), ast.unparse(node)

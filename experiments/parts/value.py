@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
 
 import polars as pl
 
+from clv.pictures import alive_matrix, frequency_recency_matrix, tracking
+from clv.purchases.fits import fit_from_dict
+from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
@@ -13,12 +18,16 @@ from histories.money import to_currency
 
 __all__ = ["ValuePart", "value_part"]
 
+_LARGEST_FREQUENCY: Final = 15
+_LARGEST_AGE: Final = 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValuePart:
     """Customer values and why they are absent where they are."""
 
     values: CustomerValues | None = None
+    drawn: dict[str, pl.DataFrame] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -45,6 +54,7 @@ class ValuePart:
             "holdout_deciles": deciles,
             "cohorts": self.values.cohorts,
             "acquisition": self.values.acquisition,
+            **self.drawn,
         }
 
 
@@ -67,7 +77,30 @@ def value_part(config: RunConfig, histories: Histories) -> ValuePart:
         cost_to_serve=_cost_to_serve(histories),
         purchases_at=histories.purchases_at,
     )
-    return ValuePart(values=values)
+    return ValuePart(values=values, drawn=_model_pictures(config, histories.purchases.lazy(), values))
+
+
+def _model_pictures(
+    config: RunConfig, purchases: pl.LazyFrame, values: CustomerValues
+) -> dict[str, pl.DataFrame]:
+    """Tracking by the calibration fit, and the matrices of the final one at the oldest customer's age."""
+    name = values.model["purchase_model"]
+    final = fit_from_dict(values.model["final"][name])
+    oldest = max(int(values.customers["T"].max() or 1), 1)  # type: ignore[arg-type]
+    age, frequency = min(oldest, _LARGEST_AGE), _LARGEST_FREQUENCY
+    year = 365.25 / DAYS_PER_UNIT[config.time_unit]
+    drawn = {
+        "alive_matrix": alive_matrix(final, frequency=frequency, age=age),
+        "frequency_recency": frequency_recency_matrix(final, frequency=frequency, age=age, t=year),
+    }
+    if name in values.model["calibration"]:
+        drawn["tracking"] = tracking(
+            purchases,
+            fit_from_dict(values.model["calibration"][name]),
+            observation_end=date.fromisoformat(values.model["observation_end"]),
+            time_unit=config.time_unit,
+        )
+    return drawn
 
 
 def _cost_to_serve(histories: Histories) -> pl.DataFrame | None:

@@ -102,6 +102,15 @@ treatment = {{ experiment = "{EXPERIMENT}", control = "{WITHHELD}", channel = "n
 outcomes = ["spend", "retention"]
 follow_up_days = {_follow_up_days(company)}
 
+[[effects]]
+name = "reply within two hours"
+design = "landmark"
+treatment = {{ group = "social", kind = "care", first_response_minutes = 120 }}
+control = "slower"
+outcomes = ["retention", "spend", "issues"]
+covariates = ["region", "income", "csat"]
+segments = ["region"]
+
 [report]
 headline_effect = "{EXPERIMENT}"
 """

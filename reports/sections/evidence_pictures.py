@@ -78,7 +78,7 @@ def event_study(rows: pl.DataFrame) -> list[Figure]:
                 for row in part.sort("period").iter_rows(named=True)
                 if row["estimate"] is not None
             ),
-            x_title="difference from the control group, beyond that of the last period before",
+            x_title="difference from the control group, beyond the mean of the periods before",
             reference=0.0,
             caption="Periods before the start test whether both groups were on one course.",
         )

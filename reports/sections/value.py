@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from reports.context import Figure, Section, Table
+from reports.model_pictures import alive_matrix_figure, frequency_recency_figure, tracking_figure
 from reports.sources import ReportSources
 from reports.words import money, percent
 
@@ -42,8 +43,8 @@ def value_section(sources: ReportSources) -> Section | None:
     figures = [
         _decile_figure(deciles, sources),
         _calibration(sources),
-        _tracking(sources),
         _cohorts(sources),
+        *_model_figures(sources),
     ]
     return Section(
         key="value",
@@ -120,23 +121,18 @@ def _calibration(sources: ReportSources) -> Figure | None:
     )
 
 
-def _tracking(sources: ReportSources) -> Figure | None:
-    rows = sources.picture("tracking")
-    if rows.is_empty():
-        return None
-    data = [
-        {"x": row["date"].isoformat(), "series": series, "value": row[series]}
-        for series in ("observed", "predicted")
-        for row in rows.iter_rows(named=True)
-        if row[series] is not None
-    ]
-    return Figure(
-        form="lines",
-        title="Cumulative repeat purchases, observed and predicted",
-        rows=tuple(data),
-        y_title="repeat purchases",
-        caption="Predicted by the model fitted to the calibration period.",
-    )
+def _model_figures(sources: ReportSources) -> list[Figure]:
+    """Tracking and the two matrices, where a run drew them."""
+    unit = str(sources.model.get("time_unit", "week"))
+    drawn = {name: sources.picture(name) for name in ("tracking", "alive_matrix", "frequency_recency")}
+    figures = []
+    if not drawn["tracking"].is_empty():
+        figures.append(tracking_figure(drawn["tracking"]))
+    if not drawn["alive_matrix"].is_empty():
+        figures.append(alive_matrix_figure(drawn["alive_matrix"], time_unit=unit))
+    if not drawn["frequency_recency"].is_empty():
+        figures.append(frequency_recency_figure(drawn["frequency_recency"], time_unit=unit))
+    return figures
 
 
 def _cohorts(sources: ReportSources) -> Figure | None:
