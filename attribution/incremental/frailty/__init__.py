@@ -1,7 +1,14 @@
 """Satisfaction that nobody sees: one hidden state behind leaving, spend, touches and problems."""
 
 from attribution.incremental.frailty.fitted import SharedFrailtyFit
+from attribution.incremental.frailty.hidden_life import SatisfactionOnHiddenLife, SatisfactionOnHiddenLifeFit
 from attribution.incremental.frailty.model import SharedFrailty
 from attribution.incremental.frailty.parameters import Parameters
 
-__all__ = ["Parameters", "SharedFrailty", "SharedFrailtyFit"]
+__all__ = [
+    "Parameters",
+    "SatisfactionOnHiddenLife",
+    "SatisfactionOnHiddenLifeFit",
+    "SharedFrailty",
+    "SharedFrailtyFit",
+]

@@ -70,6 +70,7 @@ def frailty_data(
         stocks=np.ascontiguousarray(stocks, dtype=np.float64),
         proxies=design.measurements(panel),
         use=_usable(panel, present, leaving, columns[:, :, 0]),
+        compound=design.compound,
         proxy_last=design.proxy_last,
     )
     shape = Shape(

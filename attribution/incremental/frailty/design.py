@@ -16,6 +16,9 @@ __all__ = ["FrailtyDesign", "Standard", "learn_design"]
 Array = NDArray[np.float64]
 Float = NDArray[np.floating]
 
+ZERO_SHARE = 0.05
+"""Share of customer-periods without spend above which spend is compound."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:
@@ -81,6 +84,9 @@ class FrailtyDesign:
     """Of the covariates that change with time; None when there are none."""
     staggered: bool
     """Whether customers entered at different times."""
+    compound: bool
+    """Whether many periods are without spend: it is then a count times a value, and its variance goes with
+    its mean (a Gamma likelihood would reward a customer's level for falling without end)."""
     proxy_last: bool
     """Whether proxies measure a customer's last period instead of the first."""
 
@@ -110,6 +116,7 @@ class FrailtyDesign:
             "proxies": self.proxies.to_dict(),
             "over_time": None if self.over_time is None else self.over_time.to_dict(),
             "staggered": self.staggered,
+            "compound": self.compound,
             "proxy_last": self.proxy_last,
         }
 
@@ -122,12 +129,28 @@ class FrailtyDesign:
             proxies=Standard.from_dict(stored["proxies"]),
             over_time=None if over_time is None else Standard.from_dict(over_time),
             staggered=bool(stored["staggered"]),
+            compound=bool(stored["compound"]),
             proxy_last=bool(stored["proxy_last"]),
         )
 
 
-def learn_design(panel: Panel, *, use_proxies: bool, proxy_last: bool) -> FrailtyDesign:
-    """Learn means and scales from a panel; without `use_proxies` no proxy is a measurement."""
+def learn_design(
+    panel: Panel, *, use_proxies: bool, proxy_last: bool, alive: Float | None = None
+) -> FrailtyDesign:
+    """Learn means and scales from a panel.
+
+    Parameters
+    ----------
+    panel
+        Customers and periods.
+    use_proxies
+        Whether proxies are measurements.
+    proxy_last
+        Whether they measure a customer's last period.
+    alive
+        Probability of being a customer at the start of each period and after the last, shape (N, P + 1);
+        None for recorded exits.
+    """
     proxies = Standard.learn(panel.proxies)
     if not use_proxies:
         proxies = Standard(
@@ -144,5 +167,14 @@ def learn_design(panel: Panel, *, use_proxies: bool, proxy_last: bool) -> Frailt
         proxies=proxies,
         over_time=over_time,
         staggered=bool(panel.entry.min() != panel.entry.max()),
+        compound=_share_without_spend(panel, alive) > ZERO_SHARE,
         proxy_last=proxy_last,
     )
+
+
+def _share_without_spend(panel: Panel, alive: Float | None) -> float:
+    """Share of the customer-periods without spend."""
+    there = panel.at_risk.astype(np.float64)
+    if alive is not None:
+        there *= alive[:, :-1]
+    return float((there * (np.asarray(panel.spend) <= 0)).sum() / there.sum())

@@ -58,7 +58,7 @@ class SharedFrailty:
     proxy_last
         Whether proxies measure a customer's last period instead of the first.
     starts
-        1, or 2 to climb again from weaker loadings and compare.
+        2 to climb again from weaker loadings and compare, or 1.
     draws
         Posterior draws of the latents that predictions carry.
     max_iterations
@@ -72,7 +72,7 @@ class SharedFrailty:
     second_factor: bool | None = None
     use_proxies: bool = True
     proxy_last: bool = False
-    starts: int = 1
+    starts: int = 2
     draws: int = 3
     max_iterations: int = 40
     one_step: bool = True
@@ -122,7 +122,7 @@ class SharedFrailty:
         if start is not None and weights is not None and self.one_step and start.influence is not None:
             return start.reweighted(weights)
         design = (
-            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
+            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last, alive=alive)
             if start is None
             else start.design
         )

@@ -28,6 +28,7 @@ TOLERANCE = 0.05
 """Stop when a step gains less log-likelihood than this, and promises less than twice as much."""
 SHAPE_UPDATES = 6
 """Iterations in which the shape of spend still moves; it is then held so that bounds compare."""
+SHAPE_BOUNDS = (1e-6, 1e6)
 MAX_DAMPING = 1e3
 MAX_LENGTH = 2.5
 PATIENCE, HOPE = 2, 2.0
@@ -58,6 +59,7 @@ def maximise(
     hold_shape: bool = False,
     warm_up: int = 3,
     target: float = -np.inf,
+    enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
 ) -> Optimum:
     """Climb from `start` over the free parameters; `posterior` is improved in place.
@@ -80,6 +82,8 @@ def maximise(
         Newton steps of the posteriors before the first step of the parameters.
     target
         A climb that promises not to reach this bound is given up.
+    enough
+        A climb that has reached this bound stops, not converged.
     until
         Stops the climb, not converged, where it holds.
     """
@@ -93,6 +97,7 @@ def maximise(
             hold_shape=hold_shape,
             warm_up=warm_up,
             target=target,
+            enough=enough,
             until=until,
         )
 
@@ -106,6 +111,7 @@ def _ascend(
     hold_shape: bool,
     warm_up: int,
     target: float,
+    enough: float,
     until: Callable[[Parameters], bool] | None,
 ) -> Optimum:
     data, weights = climb.data, climb.weights
@@ -114,7 +120,7 @@ def _ascend(
     damping, length, converged, iteration = 1e-2, 1.0, False, 0
     for iteration in range(1, max_iterations + 1):
         if not hold_shape and iteration <= SHAPE_UPDATES:
-            moment = climb.shape_of_spend(posterior)
+            moment = float(np.clip(climb.shape_of_spend(posterior), 0.5 * nu, 2.0 * nu))
             value -= (moment - nu) * float(weights @ posterior.dispersion[:, 1])
             nu = moment
         slope, active, information = climb.local_model(vector, posterior)
@@ -132,7 +138,7 @@ def _ascend(
         gain, vector, value = reached - value, candidate, reached
         damping = max(damping / 5.0, 1e-5)
         length = _next_length(gain, promise, length)
-        if iteration >= PATIENCE and value + HOPE * promise < target:
+        if value >= enough or (iteration >= PATIENCE and value + HOPE * promise < target):
             break
         if until is not None and until(Parameters.from_vector(vector, data.shape, nu)):
             break
@@ -183,9 +189,10 @@ class _Climb:
         return float(self.weights @ posterior.bound - penalty)
 
     def shape_of_spend(self, posterior: Posterior) -> float:
-        """Moment estimate: 1 / mean (spend / mean - 1)^2."""
-        rows = self.weights @ self.data.rows.alive.sum(axis=1)
-        return float(rows / max(self.weights @ posterior.dispersion[:, 0], 1e-3 * rows))
+        """Moment estimate: 1 / mean Pearson residual squared."""
+        rows = float(self.weights @ self.data.rows.alive.sum(axis=1))
+        spread = float(self.weights @ posterior.dispersion[:, 0]) / rows
+        return float(np.clip(1.0 / max(spread, 1e-12), *SHAPE_BOUNDS))
 
     def local_model(self, vector: Array, posterior: Posterior) -> tuple[Array, NDArray[np.int64], Array]:
         """Slope, positions and information of the parameters that may still move."""

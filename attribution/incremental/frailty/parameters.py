@@ -112,7 +112,8 @@ class Parameters:
     proxies
         Shape (J, 3): intercept, loading and log residual variance of each proxy.
     shape_of_spend
-        nu: 1 / variance of spend relative to its mean; moved by moments, not by the optimiser.
+        nu: 1 / variance of spend relative to its mean, or mean / variance where spend is compound; moved by
+        moments, not by the optimiser.
     """
 
     covariates: Array

@@ -115,8 +115,15 @@ def _crude_rates(data: FrailtyData, weights: Array) -> Parameters:
         log_variances=np.full(shape.frailties, np.log(FRAILTY_VARIANCE)),
         persistence=float(np.arctanh(PERSISTENCE)),
         proxies=np.zeros((shape.proxies, 3)),
-        shape_of_spend=1.0,
+        shape_of_spend=_crude_shape(data, alive, float(np.exp(covariates[1, 0]))),
     )
+
+
+def _crude_shape(data: FrailtyData, alive: Array, mean: float) -> float:
+    """Moment estimate of the shape of spend around one mean."""
+    scale = mean if data.rows.compound else mean**2
+    spread = float((alive * (data.rows.spend - mean) ** 2).sum()) / (float(alive.sum()) * scale)
+    return 1.0 / max(spread, 1e-12)
 
 
 def _first_axis(variables: Array) -> Array:

@@ -18,6 +18,8 @@ __all__ = ["Solution", "free_of", "search", "second_start"]
 
 Array = NDArray[np.float64]
 
+SAME_OPTIMUM = 1.0
+"""Log-likelihood within which two climbs have found the same optimum."""
 WEAK_START = 0.4
 """Factor on the loadings in the second start."""
 
@@ -90,7 +92,8 @@ def second_start(
 ) -> tuple[Solution, float]:
     """Climb again from weaker loadings; return the better optimum and how far the two are apart.
 
-    The distance is the largest difference between stock effects, in standard errors.
+    The distance is the largest difference between stock effects, in standard errors, and 0 as soon as the
+    second climb comes within `SAME_OPTIMUM` of the first one's bound.
     """
     base = first.base or fit_without_factors(data, weights)
     start = start_with_factor(data, base, scale=WEAK_START)
@@ -108,7 +111,10 @@ def second_start(
         second=first.second_factor,
         max_iterations=max_iterations,
         shape_of_spend=first.optimum.parameters.shape_of_spend,
+        enough=first.optimum.bound - SAME_OPTIMUM,
     )
+    if not again.converged and again.bound >= first.optimum.bound - SAME_OPTIMUM:
+        return first, 0.0
     free = free_of(data, dynamic=first.dynamic, second_factor=first.second_factor)
     active, covariance = parameter_covariance(data, first.optimum, free, weights)
     errors = np.full(data.shape.size, np.inf)
@@ -140,6 +146,7 @@ def _climb(
     hold_shape: bool = False,
     shape_of_spend: float | None = None,
     target: float = -np.inf,
+    enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
 ) -> Optimum:
     if shape_of_spend is not None:
@@ -156,5 +163,6 @@ def _climb(
         hold_shape=hold_shape,
         warm_up=4 if posterior is None else 1,
         target=target,
+        enough=enough,
         until=until,
     )

@@ -1,7 +1,8 @@
 """Compiled expectations of what is measured, given the Gaussian posterior of one customer.
 
 Measurements are columns m of every (period, measurement) array:
-0 leaving (Bernoulli), 1 spend (Gamma quasi-likelihood), 2..C+1 touches (Poisson), C+2 problem (Bernoulli).
+0 leaving (Bernoulli), 1 spend (quasi-likelihood: Gamma, or Poisson where many periods are without), 2..C+1
+touches (Poisson), C+2 problem (Bernoulli).
 All expectations are under the Gaussian posterior; `residual` and `information` are the slope and minus the
 curvature of the expected log-likelihood in each linear predictor, from which every derivative follows
 (Stein's lemma): E[u f'(eta)] = E[u] residual - Cov(u, eta) information.
@@ -39,6 +40,7 @@ class Rows(NamedTuple):
     stocks: Array  # (N, T, C)
     proxies: Array  # (N, J), NaN where missing
     use: NDArray[np.bool_]  # (M,) measurements with any variation
+    compound: bool  # spend is a count times a value, with many zeros: variance in proportion to the mean
     proxy_last: bool  # proxies measure the last period, not the first
 
 
@@ -167,12 +169,20 @@ def expect(i: int, rows: Rows, theta: Theta, variance: Array, p: Predictors) -> 
             p.residual[t, 0] = rows.leaving[i, t] - a * first
             p.information[t, 0] = a * second
         if rows.use[1]:
-            ratio = rows.spend[i, t] * math.exp(min(0.5 * variance[t, 1] - p.mean[t, 1], _MAX_ETA))
-            deviance += a * (p.mean[t, 1] + ratio)
-            p.residual[t, 1] = a * nu * (ratio - 1.0)
-            p.information[t, 1] = a * nu * ratio
-            square = ratio * ratio * math.exp(min(variance[t, 1], _MAX_ETA))
-            dispersion += a * (square - 2.0 * ratio + 1.0)
+            y = rows.spend[i, t]
+            if rows.compound:
+                expected = math.exp(min(p.mean[t, 1] + 0.5 * variance[t, 1], _MAX_ETA))
+                deviance += a * (expected - y * p.mean[t, 1])
+                p.residual[t, 1] = a * nu * (y - expected)
+                p.information[t, 1] = a * nu * expected
+                dispersion += a * (y - expected) * (y - expected) / expected
+            else:
+                ratio = y * math.exp(min(0.5 * variance[t, 1] - p.mean[t, 1], _MAX_ETA))
+                deviance += a * (p.mean[t, 1] + ratio)
+                p.residual[t, 1] = a * nu * (ratio - 1.0)
+                p.information[t, 1] = a * nu * ratio
+                square = ratio * ratio * math.exp(min(variance[t, 1], _MAX_ETA))
+                dispersion += a * (square - 2.0 * ratio + 1.0)
         for m in range(2, last):
             if rows.use[m]:
                 rate = math.exp(min(p.mean[t, m] + 0.5 * variance[t, m], _MAX_ETA))

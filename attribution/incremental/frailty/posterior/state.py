@@ -33,7 +33,7 @@ class Posterior:
     bound: Array
     """Lower bound of each customer's log-likelihood up to a constant, shape (N,)."""
     dispersion: Array
-    """Sums over periods, alive, of E (spend / mean - 1)^2 and E (log mean + spend / mean), shape (N, 2)."""
+    """Squared Pearson residuals of spend, and minus its log-likelihood at shape 1, shape (N, 2)."""
     score: NDArray[np.float32]
     """Score of each customer's bound in the flat parameters, shape (N, p)."""
     slope: Array
