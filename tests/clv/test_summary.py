@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -111,6 +111,7 @@ days = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(rows=days, seed=st.integers(0, 100))
 def test_neither_row_order_nor_the_split_of_customers_matters(
     rows: list[tuple[int, int, int, int | None]], seed: int
