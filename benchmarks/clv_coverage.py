@@ -89,9 +89,9 @@ def study(company: Company, rng: np.random.Generator) -> dict[str, float]:
     drawn = [discounted_purchases(f, HORIZON, x, t_x, T) for f in fits]
     values = [float(d[1] @ spends[i % len(spends)].predict_spend(x, m)) for i, d in enumerate(drawn)]
     tails = [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]
-    e_low, e_high = np.quantile([d[0] for d in drawn], tails, axis=0)
-    n_low, n_high = np.quantile([d[0].sum() for d in drawn], tails)
-    v_low, v_high = np.quantile(values, tails)
+    e_low, e_high = np.quantile([d[0] for d in drawn], tails, axis=0, method="weibull")
+    n_low, n_high = np.quantile([d[0].sum() for d in drawn], tails, method="weibull")
+    v_low, v_high = np.quantile(values, tails, method="weibull")
     known = {"frequency": x, "recency": t_x, "T": T, "monetary_value": m, "gross_margin": 1.0, "level": LEVEL}
     p, q, v = company.spend
     true_value = float(discounted @ spend.with_vector(np.array([p, q, v])).predict_spend(x, m))
