@@ -9,7 +9,7 @@ and the reason is given.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,7 @@ def sample_posterior(
     draws: int,
     affordable: int,
     rng: np.random.Generator,
+    many: Callable[[FloatArray], FloatArray] | None = None,
 ) -> Posterior:
     """Draw from the posterior of the parameters.
 
@@ -107,12 +108,15 @@ def sample_posterior(
         Passes over the data that may be spent; the number of weighted draws is the smaller of the two.
     rng
         Of the proposal and the resampling.
+    many
+        Log-likelihoods at many parameter vectors at once; by default one call of `score` for each.
 
     Raises
     ------
     ConvergenceError
         When the posterior has no usable mode or the gate fails at every width; the message gives the figures.
     """
+    many = many or (lambda vectors: np.array([score(vector)[0] for vector in vectors]))
     mode, covariance = _mode(score, start, names, prior)
     factor = np.linalg.cholesky(covariance)
     weighted = min(draws, affordable)
@@ -124,7 +128,7 @@ def sample_posterior(
     verdicts = []
     for widened, width in enumerate(WIDENINGS):
         scale = np.asarray(width * factor, dtype=np.float64)
-        theta, log_weights = _weigh(score, prior, mode, scale, weighted, rng)
+        theta, log_weights = _weigh(many, prior, mode, scale, weighted, rng)
         weights = np.exp(log_weights - log_weights.max())
         effective = float(weights.sum() ** 2 / (weights @ weights))
         k_hat = pareto_k(log_weights)
@@ -177,7 +181,12 @@ def _mode(
 
 
 def _weigh(
-    score: Score, prior: LogPrior, mode: FloatArray, factor: FloatArray, draws: int, rng: np.random.Generator
+    many: Callable[[FloatArray], FloatArray],
+    prior: LogPrior,
+    mode: FloatArray,
+    factor: FloatArray,
+    draws: int,
+    rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
     """Draws of the logs from the t proposal, shape (draws, k), and their log weights, shape (draws,)."""
     k = mode.size
@@ -186,7 +195,7 @@ def _weigh(
     theta = mode + (stretch[:, None] * normal) @ factor.T
     distance = stretch**2 * (normal**2).sum(axis=1)
     log_proposal = -0.5 * (DEGREES + k) * np.log1p(distance / DEGREES)
-    log_target = np.array([score(np.exp(row))[0] + prior(row) for row in theta])
+    log_target = many(np.exp(theta)) + np.array([prior(row) for row in theta])
     return theta, np.where(np.isfinite(log_target), log_target - log_proposal, -np.inf)
 
 

@@ -163,6 +163,7 @@ def purchase_posterior(
         draws=draws,
         affordable=ROW_BUDGET // (data.size * fit.cost),
         rng=rng,
+        many=fit.many_scorer(data),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -51,6 +51,11 @@ class PurchaseFit(ABC):
     @abstractmethod
     def scorer(self, data: Observations) -> Score:
         """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
+
+    def many_scorer(self, data: Observations) -> Callable[[FloatArray], FloatArray]:
+        """Log-likelihoods at many parameter vectors, shape (draws, k) to (draws,)."""
+        score = self.scorer(data)
+        return lambda vectors: np.array([score(vector)[0] for vector in vectors])
 
     @abstractmethod
     def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ of the summary that was fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -88,6 +88,14 @@ class GeometricFit(PurchaseFit):
         """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
         levels, family = Levels.of(data), self.family
         return lambda vector: geometric.score(vector, data, levels, family)
+
+    def many_scorer(self, data: Observations) -> Callable[[FloatArray], FloatArray]:
+        """Log-likelihoods at many parameter vectors, shape (draws, 4) to (draws,)."""
+        levels, family = Levels.of(data), self.family
+        if self.k > 1:
+            score = self.scorer(data)
+            return lambda vectors: np.array([score(vector)[0] for vector in vectors])
+        return lambda vectors: geometric.log_likelihoods(vectors, data, levels, family)
 
     def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
         """P(alive at T); 1 at frequency 0 when nobody leaves before a repeat purchase. Shape (n,)."""

@@ -33,6 +33,7 @@ from clv.purchases.observations import FloatArray, Observations
 __all__ = [
     "GeometricFamily",
     "count_tail_alive",
+    "log_likelihoods",
     "median_next_purchase",
     "probability_alive",
     "purchases_alive",
@@ -120,6 +121,42 @@ def score(
         gradient[2] += float(w_gone.sum()) / a
         gradient[3] -= float(w_gone @ inverse_b[index])
     return value, gradient
+
+
+def log_likelihoods(
+    vectors: FloatArray, data: Observations, levels: Levels, family: GeometricFamily
+) -> FloatArray:
+    """Log-likelihood at many parameter vectors at once, shape (len(vectors),), for k = 1.
+
+    Logs of alpha + T and alpha + t_x are taken once for each distinct time.
+    """
+    ages, age_index = np.unique(data.T, return_inverse=True)
+    lasts, last_index = np.unique(data.recency, return_inverse=True)
+    possible = levels.values + family.birth > 0
+    out = np.empty(len(vectors))
+    step = max(1, 8 * BLOCK // data.size)
+    for start in range(0, len(vectors), step):
+        r, alpha, a, b = (column[:, None] for column in vectors[start : start + step].T)
+        n = r + data.frequency
+        log_age, log_last = np.log(alpha + ages)[:, age_index], np.log(alpha + lasts)[:, last_index]
+        shift = np.maximum(b + levels.values + (family.birth - 1.0), 1e-300)
+        dropout = np.where(possible, np.log(a) - np.log(shift), -np.inf)[:, levels.index]
+        odds = dropout + n * (log_age - log_last)
+        rows = np.maximum(odds, 0.0) + np.log1p(np.exp(-np.abs(odds))) - n * log_age
+        counts = _log_of_counts(r, alpha, a, b, levels, family)
+        out[start : start + step] = rows @ data.weights + counts @ levels.weights
+    return out
+
+
+def _log_of_counts(
+    r: FloatArray, alpha: FloatArray, a: FloatArray, b: FloatArray, levels: Levels, family: GeometricFamily
+) -> FloatArray:
+    """The part that depends on frequency alone, by distinct frequency; shape (draws, m)."""
+    loggamma = scipy.special.gammaln
+    stay = b + levels.values + family.birth
+    value = loggamma(r + levels.values) + loggamma(stay) - loggamma(a + stay)
+    value += r * np.log(alpha) - loggamma(r) - loggamma(b) + loggamma(a + b)
+    return np.asarray(value, dtype=np.float64)
 
 
 def _score_of_counts(

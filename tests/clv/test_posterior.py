@@ -7,7 +7,7 @@ from scipy import stats
 from clv.intervals import predict_intervals, predict_totals
 from clv.posterior import pareto_k, sample_posterior
 from clv.priors import PRIORS, log_prior
-from clv.purchases import BgNbd, Observations
+from clv.purchases import BgNbd, MbgNbd, Observations
 from clv.purchases.observations import FloatArray
 from clv.simulate import simulate_geometric
 from clv.uncertainty import purchase_posterior
@@ -56,6 +56,15 @@ def test_cdnow_under_the_priors_of_pymc_marketing() -> None:
         mean, deviation = PYMC[name]
         assert draws.mean() == pytest.approx(mean, abs=0.1 * deviation)
         assert draws.std() == pytest.approx(deviation, rel=0.1)
+
+
+@pytest.mark.parametrize("model", [BgNbd, MbgNbd])
+def test_many_likelihoods_at_once_are_those_of_one_by_one(model: type[BgNbd]) -> None:
+    data = Observations.from_summary(cdnow_summary())
+    fit = model().fit(data)
+    vectors = fit.vector() * np.exp(0.3 * np.random.default_rng(1).standard_normal((25, 4)))
+    one_by_one = [fit.scorer(data)(vector)[0] for vector in vectors]
+    assert fit.many_scorer(data)(vectors) == pytest.approx(one_by_one, rel=1e-12)
 
 
 def test_a_posterior_without_a_usable_shape_is_refused_with_figures() -> None:
