@@ -112,6 +112,15 @@ class Served:
         """The fitted model, for customers who are not stored; None when the run has none."""
         return read_predictor(self.bundle)
 
+    @property
+    def has_predictor(self) -> bool:
+        """Whether the model was read already."""
+        return "predictor" in self.__dict__
+
+    def load_predictor(self) -> Predictor | None:
+        """Read the model; the first time in a process this imports the models, about a second."""
+        return self.predictor
+
     def score(self, customer_id: str, row: int) -> bytes:
         """One customer's answer as JSON."""
         return orjson.dumps({"customer_id": customer_id, **self.store.score(row), **self.context})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -124,11 +123,10 @@ def find_rows(key: Array, customer_ids: Sequence[str]) -> Array:
 def _integers(texts: Sequence[str]) -> tuple[Array, Array]:
     """Canonical decimals as int64, and which of the texts are such."""
     joined = f",{','.join(texts)}"
-    if (
-        joined.isascii() and joined.replace(",", "").isdigit() and ",0" not in joined
-    ):  # all plain: the usual case
-        with contextlib.suppress(ValueError, OverflowError):
-            return np.array(list(map(int, texts)), dtype=np.int64), np.ones(len(texts), dtype=bool)
+    if joined.isascii() and joined.replace(",", "").isdigit() and ",0" not in joined:  # the usual case
+        numbers = pl.Series(texts, dtype=pl.String).cast(pl.Int64, strict=False)
+        if not numbers.null_count():
+            return numbers.to_numpy(), np.ones(len(texts), dtype=bool)
     found = [_integer(text) for text in texts]
     valid = np.array([number is not None for number in found])
     return np.array([number or 0 for number in found], dtype=np.int64), valid

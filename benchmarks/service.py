@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
 ARROW = "application/vnd.apache.arrow.stream"
 GATED = """
 import sys
@@ -147,40 +147,57 @@ class Connection:
         return int(head.split(b" ", 2)[1]), size
 
 
-def processor_seconds(pid: int) -> float:
-    """User and system time of a process and its children."""
-    total = 0.0
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(entry.name) == pid or int(fields[1]) == pid:
-            total += (int(fields[11]) + int(fields[12])) / TICKS
-    return total
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found = [pid]
+    for member in found:
+        found += children.get(member, [])
+    return found
 
 
-def resident_megabytes(pid: int) -> float:
-    """Memory of a process: its own, without what is mapped from files and shared."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+def processor_seconds(pids: list[int]) -> float:
+    """Time that all threads of processes spent on a processor, to the nanosecond."""
+    total = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def private_megabytes(pids: list[int]) -> float:
+    """Memory of processes of their own, without what is mapped from files and shared."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Anonymous:"):
+                total += int(line.split()[1])
+    return total / 1024
 
 
 @contextmanager
-def serving(command: list[str], port: int, probe: str) -> Iterator[int]:
+def serving(command: list[str], port: int, probe: str) -> Iterator[list[int]]:
     """Start a server, wait until it answers, end it afterwards."""
     environment = {
         **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
         "POLARS_MAX_THREADS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + 180
@@ -192,13 +209,13 @@ def serving(command: list[str], port: int, probe: str) -> Iterator[int]:
                 if time.monotonic() > deadline or process.poll() is not None:
                     raise RuntimeError(f"{command[1:3]} did not start") from None
                 time.sleep(0.1)
-        yield process.pid
+        yield family(process.pid)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # the server's own group: it may have started others
         process.wait(timeout=30)
 
 
-def measure(case: Case, port: int, pid: int, requests: int) -> dict[str, float]:
+def measure(case: Case, port: int, pids: list[int], requests: int) -> dict[str, float]:
     """One round: CPU per request, latency, requests per second."""
     connection, request = Connection(port), case.request()
     status, size = connection.ask(request)
@@ -206,12 +223,12 @@ def measure(case: Case, port: int, pid: int, requests: int) -> dict[str, float]:
         raise RuntimeError(f"{case.name}: {status}")
     n = max(5, requests // case.scale)
     latencies = np.empty(n)
-    before, start = processor_seconds(pid), time.perf_counter()
+    before, start = processor_seconds(pids), time.perf_counter()
     for i in range(n):
         began = time.perf_counter()
         connection.ask(request)
         latencies[i] = time.perf_counter() - began
-    elapsed, used = time.perf_counter() - start, processor_seconds(pid) - before
+    elapsed, used = time.perf_counter() - start, processor_seconds(pids) - before
     p50, p99 = np.quantile(latencies, [0.5, 0.99])
     return {
         "cpu_us": 1e6 * used / n,
@@ -308,7 +325,7 @@ def cases(ids: list[str]) -> list[Case]:
             path="/v1/customers/values",
             body=body,
             accept=accept,
-            scale=max(1, n // 25),
+            scale=max(1, n // 100),
         )
 
     return [
@@ -424,14 +441,14 @@ def main() -> None:
             command += ["--env-manager", "local", "-p", str(ports["mlflow"]), "-w", "1"]
             commands["mlflow"] = (command, "/ping")
             asked += mlflow_cases(10_000)
-        pids = {s: stack.enter_context(serving(c, ports[s], probe)) for s, (c, probe) in commands.items()}
+        running = {s: stack.enter_context(serving(c, ports[s], probe)) for s, (c, probe) in commands.items()}
         rounds: dict[str, list[dict[str, float]]] = {case.name: [] for case in asked}
         for _ in range(options.rounds):
             for case in asked:
                 rounds[case.name].append(
-                    measure(case, ports[case.server], pids[case.server], options.requests)
+                    measure(case, ports[case.server], running[case.server], options.requests)
                 )
-        memory = {server: resident_megabytes(pid) for server, pid in pids.items()}
+        memory = {server: private_megabytes(pids) for server, pids in running.items()}
     report(asked, rounds, memory, options.out)
 
 

@@ -20,6 +20,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["values"])
 
+_FEW = 50  # up to here a prediction takes less time than handing it to a thread
+
 
 @router.post(
     "/values/predict",
@@ -37,12 +39,15 @@ async def predict(request: Request, served: ServedDep) -> Response:
     """
     body = await decode_body(request, PredictBody)
     _check_lengths(body)
-    predictor = await asyncio.to_thread(getattr, served, "predictor")  # the first one imports the models
+    predictor = served.predictor if served.has_predictor else await asyncio.to_thread(served.load_predictor)
     if predictor is None:
         raise Problem(
             name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
         )
-    columns, invalid = await asyncio.to_thread(predictor.predict, body)
+    if len(body.frequency) <= _FEW:
+        columns, invalid = predictor.predict(body)
+    else:
+        columns, invalid = await asyncio.to_thread(predictor.predict, body)
     answer: dict[str, Any] = {
         "model_version": served.context["model_version"],
         "model": predictor.model,
