@@ -158,8 +158,8 @@ def _order() -> dict[str, int]:
 def markdown(summary: pl.DataFrame) -> str:
     """The table as it stands in the documentation."""
     lines = [
-        "| scenario | outcome | method | seeds | error | level | signs | covered | range: one / all | s |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| scenario | outcome | method | customers | seeds | error | level | signs | covered | range | s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in summary.iter_rows(named=True):
         level = f"{_figure(row['level'])} [{_figure(row['lowest'])}, {_figure(row['highest'])}]"
@@ -170,6 +170,7 @@ def markdown(summary: pl.DataFrame) -> str:
             row["scenario"],
             row["outcome"],
             row["method"],
+            f"{row['customers']:,}",
             str(row["seeds"]),
             _figure(row["error"], 3),
             level,

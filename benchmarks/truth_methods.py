@@ -56,12 +56,19 @@ def ours(company: SimulatedPanel) -> Mapping[str, Found]:
 
 
 def oracle(company: SimulatedPanel) -> Mapping[str, Found]:
-    """Regressions that see satisfaction or the month of leaving: the floor of sampling error."""
-    panel = company.panel
-    if not panel.contractual:
-        panel = _with_exits(company)
-    if np.any(company.latent["u"]):
-        panel = replace(panel, time_covariates=company.latent["u"][:, :, None], time_covariate_names=("u",))
+    """Regressions that see what is hidden: the floor of sampling error."""
+    panel, latent = company.panel, company.latent
+    n, periods = panel.spend.shape
+    seen = {
+        "u": latent["u"],
+        "v": np.broadcast_to(latent.get("v", np.zeros(n))[:, None], (n, periods)),
+        "buying": np.broadcast_to(np.log(latent.get("buying", np.ones(n)) + 1e-3)[:, None], (n, periods)),
+    }
+    shown = [name for name, values in seen.items() if np.ptp(values) > 0]
+    panel = panel if panel.contractual else _with_exits(company)
+    if shown:
+        values = np.stack([seen[name] for name in shown], axis=2)
+        panel = replace(panel, time_covariates=values, time_covariate_names=tuple(shown))
     return _estimated(panel, Plan(default=STATIC), replicates=REPLICATES)
 
 
