@@ -35,7 +35,12 @@ class FrailtyData:
 
 
 def frailty_data(
-    panel: Panel, stocks: Float, design: FrailtyDesign, *, alive: Float | None = None
+    panel: Panel,
+    stocks: Float,
+    design: FrailtyDesign,
+    *,
+    alive: Float | None = None,
+    use: NDArray[np.bool_] | None = None,
 ) -> FrailtyData:
     """Arrange a panel for the shared-frailty model.
 
@@ -50,6 +55,8 @@ def frailty_data(
     alive
         Probability of still being a customer at the start of each period and after the last, shape
         (N, P + 1), for companies without contracts; None reads the recorded exits.
+    use
+        Measurements of the model, shape (M,); None takes those with any variation here.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def frailty_data(
         period_covariates=columns,
         stocks=np.ascontiguousarray(stocks, dtype=np.float64),
         proxies=design.measurements(panel),
-        use=_usable(panel, present, leaving, columns[:, :, 0]),
+        use=_usable(panel, present, leaving, columns[:, :, 0]) if use is None else use,
         compound=design.compound,
         proxy_last=design.proxy_last,
     )

@@ -163,7 +163,8 @@ class SharedFrailtyFit:
         alive
             As in `SharedFrailty.fit`.
         """
-        data = frailty_data(panel, stocks, self.design, alive=alive)
+        use = np.any(self.parameters.covariates != 0.0, axis=1)
+        data = frailty_data(panel, stocks, self.design, alive=alive, use=use)
         posterior = self._posterior(data)
         leaving, spending = draw_predictors(
             data, self.parameters, posterior, dynamic=self.dynamic, draws=self.draws, rng=rng
@@ -172,11 +173,14 @@ class SharedFrailtyFit:
         alive_rows = data.rows.alive
         spend = (np.exp(spending + by_stock[:, :, 1]) * alive_rows).sum() / self.draws
         hazard = 1.0 / (1.0 + np.exp(-leaving - by_stock[:, :, 0]))
+        survivors = (
+            data.n_customers - (hazard * alive_rows).sum() / self.draws if use[0] else data.survival.sum()
+        )
         return PanelPrediction(
-            hazard_offset=leaving,
+            hazard_offset=leaving if use[0] else None,
             survival=data.survival,
             expected_spend=float(spend),
-            expected_survivors=float(data.n_customers - (hazard * alive_rows).sum() / self.draws),
+            expected_survivors=float(survivors),
         )
 
     def _posterior(self, data: FrailtyData) -> Posterior:

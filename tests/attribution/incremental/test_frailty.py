@@ -31,7 +31,7 @@ from histories.simulate import SimulatedPanel, simulate_panel
 
 CUSTOMERS = 3_000
 SEED = 5
-DEFAULT = SharedFrailty()
+DEFAULT = SharedFrailty(starts=1)
 ONE_STEP = 0.8
 """Standard errors by which one step may miss a refit in its worst effect, at 3,000 customers."""
 
@@ -119,7 +119,7 @@ def test_constant_satisfaction_is_recognised() -> None:
 
 
 def test_constant_satisfaction_is_the_wrong_assumption_when_it_drifts() -> None:
-    still = SharedFrailty(dynamic=False, second_factor=False)
+    still = SharedFrailty(dynamic=False, second_factor=False, starts=1)
     assert level(credited("drift", still), oracle("drift"), "spend") > 1.4
 
 
@@ -131,7 +131,7 @@ def test_loadings_of_leaving_and_spend_are_recovered() -> None:
 
 
 def test_channels_alone_identify_satisfaction_when_no_proxy_was_measured() -> None:
-    unproxied = SharedFrailty(use_proxies=False)
+    unproxied = SharedFrailty(use_proxies=False, starts=1)
     for outcome in ("retention", "spend"):
         assert distance(credited("r7", unproxied), credited("r7"), outcome) < 0.12
 
@@ -170,7 +170,7 @@ def test_without_frailties_overdispersed_touches_ruin_the_credit() -> None:
         free,
         dynamic=fit.dynamic,
         weights=np.ones(CUSTOMERS),
-        max_iterations=40,
+        max_iterations=12,
     )
     bare = replace(fit, parameters=climbed.parameters, cache=None)
     found = panel_credit(bare, panel, stocks_of(panel), rng=np.random.default_rng(0))
@@ -183,7 +183,7 @@ def test_satisfaction_on_hidden_life_reads_the_lives_it_is_given() -> None:
     panel = simulate_panel("hidden_both", n=800, seed=1).panel
     choices = SatisfactionOnHiddenLife(
         life=LatentDropout(emission="poisson"),
-        satisfaction=SharedFrailty(dynamic=False, second_factor=False),
+        satisfaction=SharedFrailty(dynamic=False, second_factor=False, starts=1),
     )
     fit = choices.fit(panel, stocks_of(panel), rng=np.random.default_rng(0))
     prediction = fit.predict(panel, stocks_of(panel), rng=np.random.default_rng(0))
@@ -202,7 +202,7 @@ def test_known_exits_as_probabilities_give_the_same_fit() -> None:
     panel = company("r7").panel
     alive = np.arange(panel.n_periods + 1) <= panel.exit[:, None]
     alive[:, -1] = panel.exit == panel.n_periods
-    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=3)
+    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=3, starts=1)
     small = panel.take(slice(0, 600))
     one = few.fit(small, stocks_of(small))
     two = few.fit(replace(small, exit=None), stocks_of(small), alive=alive[:600].astype(float))
@@ -220,11 +220,9 @@ def test_weights_count_customers() -> None:
     panel = company("r7").panel.take(slice(0, 600))
     twice = panel.take(np.concatenate([np.arange(600), np.arange(200)]))
     weights = np.where(np.arange(600) < 200, 2.0, 1.0)
-    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=40, use_proxies=False)
-    few_design = few.fit(panel, stocks_of(panel))
+    few = SharedFrailty(dynamic=False, second_factor=False, starts=1, use_proxies=False)
     one = few.fit(panel, stocks_of(panel), weights=weights)
     two = few.fit(twice, stocks_of(twice))
-    assert few_design.n_customers == one.n_customers == 600
     errors = one.beta_error
     assert np.abs((one.beta - two.beta) / errors).max() < 0.1
 
@@ -252,6 +250,34 @@ def test_a_stored_fit_predicts_the_same() -> None:
     np.testing.assert_array_equal(*predictions)
 
 
+def test_no_touch_in_a_channel_says_the_same_of_a_customer_in_any_company() -> None:
+    """Two antithetic draws average to the posterior mean, whoever else is predicted."""
+    fit = replace(fitted("r7"), draws=2, cache=None)
+    panel = company("r7").panel
+    few = np.flatnonzero(panel.touches[:, :, panel.channels.index("referral")].sum(axis=1) == 0)[:40]
+    rng = np.random.default_rng(0)
+    alone = fit.predict(panel.take(few), stocks_of(panel)[few], rng=rng).hazard_offset.mean(axis=0)
+    among = fit.predict(panel, stocks_of(panel), rng=rng).hazard_offset.mean(axis=0)[few]
+    np.testing.assert_allclose(alone, among, atol=1e-5)
+
+
+def test_where_nobody_leaves_spend_alone_is_modelled() -> None:
+    panel = company("r7").panel
+    stayers = panel.take(np.flatnonzero(panel.exit == panel.n_periods)[:400])
+    fit = SharedFrailty(dynamic=False, second_factor=False, starts=1).fit(stayers, stocks_of(stayers))
+    prediction = fit.predict(stayers, stocks_of(stayers), rng=np.random.default_rng(0))
+    assert prediction.hazard_offset is None
+    assert prediction.expected_survivors == 400
+    assert not fit.beta.any()
+
+
+def test_two_starts_reach_the_same_optimum() -> None:
+    panel = company("r7").panel.take(slice(0, 1_500))
+    fit = SharedFrailty(dynamic=False, second_factor=False).fit(panel, stocks_of(panel))
+    assert fit.start_disagreement == 0.0
+    assert not fit.problems
+
+
 def test_kept_posteriors_only_spare_work() -> None:
     fit = fitted("drift")
     panel = company("drift").panel
@@ -271,7 +297,7 @@ def test_missing_and_several_proxies_are_measurements() -> None:
     panel = replace(
         seen.panel, proxies=np.column_stack([first, second, np.zeros(CUSTOMERS)]), proxy_names=("a", "b", "c")
     )
-    fit = SharedFrailty(dynamic=False, second_factor=False).fit(panel, stocks_of(panel))
+    fit = SharedFrailty(dynamic=False, second_factor=False, starts=1).fit(panel, stocks_of(panel))
     found = panel_credit(fit, panel, stocks_of(panel), rng=rng)
     assert fit.shape.proxies == 2
     assert distance(found, oracle("r7"), "retention") < 0.35
@@ -289,7 +315,7 @@ def test_staggered_entry_is_handled() -> None:
         spend=np.where(before, 0.0, panel.spend),
         problems=np.where(before, 0.0, panel.problems),
     )
-    fit = SharedFrailty(dynamic=True, second_factor=False).fit(cut, stocks_of(cut))
+    fit = SharedFrailty(dynamic=True, second_factor=False, starts=1).fit(cut, stocks_of(cut))
     assert not fit.problems
     assert fit.rho == pytest.approx(0.9, abs=0.04)
     assert fit.parameters.loadings[1, 0] == pytest.approx(0.35, abs=0.05)
