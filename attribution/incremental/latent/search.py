@@ -31,8 +31,8 @@ LEVEL_GUESS = {
 
 SHAPE_SD = 2.0
 """Prior standard deviation of the log shapes."""
-SPREAD_GUESS, SPREAD_SD = float(np.log(0.4)), 0.7
-"""Prior mean and standard deviation of the log standard deviation of the frailty: from .1 to 1.6."""
+SPREAD_GUESS, SPREAD_SD = float(np.log(0.2)), 1.0
+"""Prior mean and standard deviation of the log standard deviation of the frailty: small unless the data say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
