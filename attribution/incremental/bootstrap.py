@@ -23,7 +23,7 @@ __all__ = ["OUTCOMES", "CreditDraws", "bootstrap_credits"]
 Float = NDArray[np.float64]
 
 OUTCOMES = ("retention", "spend", "lifetime_value")
-EVALUATED = 4_000
+EVALUATED = 2_000
 """Customers on whom replicates are credited; the spread is scaled up to all."""
 
 
