@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/tributary demo
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q
 
 check: setup
 	$(BIN)/ruff format --check .
