@@ -32,7 +32,7 @@ LEVEL_GUESS = {
 SHAPE_SD = 2.0
 """Prior standard deviation of the log shapes."""
 SPREAD_GUESS, SPREAD_SD = float(np.log(0.2)), 1.0
-"""Prior mean and standard deviation of the log standard deviation of the frailty: small unless the data say so."""
+"""Prior mean and standard deviation of the log sd of the frailty: small unless the data say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

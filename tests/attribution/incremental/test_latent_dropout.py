@@ -16,7 +16,7 @@ from histories.errors import ConfigError, DataError, ModelError
 from histories.simulation.panels import simulate_panel
 
 PERIODS = 20
-CUSTOMERS = 2_500
+CUSTOMERS = 4_000
 SIGMAS = 3.5
 """Standard errors within which every effect has to be found: 12 effects of one seed."""
 
@@ -230,7 +230,7 @@ def test_a_panel_that_cannot_be_fitted_is_refused_in_words(hidden, change, error
 
 
 def test_weights_of_other_customers_are_refused(hidden):
-    with pytest.raises(ModelError, match="3 weights for the influence of 2500 customers"):
+    with pytest.raises(ModelError, match="3 weights for the influence of 4000 customers"):
         hidden.fit.reweighted(np.ones(3))
 
 
