@@ -178,8 +178,8 @@ def fit_rows(rng: np.random.Generator, scale: float, repeat: int) -> list[Row]:
     x, t_x = few.frequency.astype(np.int64), few.recency
     a, b, mine, other = interleaved(
         lambda: ParetoNbd().fit(Observations.from_arrays(x, t_x, T)),
-        lambda: ParetoNBDFitter().fit(x, t_x, T),
-        1,
+        lambda: ParetoNBDFitter().fit(x, t_x, T),  # from a random start, so its time varies
+        max(repeat, 3),
     )
     rows.append(
         Row(

@@ -29,15 +29,17 @@ GAIN_TOLERANCE = 1e-8
 #: Largest Newton step, in log units of one parameter.
 LONGEST_STEP = 1.5
 #: Quasi-Newton steps that each start gets, and that the best of them then gets.
-SHORT_SEARCH, LONG_SEARCH = 12, 500
+SHORT_SEARCH, LONG_SEARCH = 8, 500
 #: A step that cannot be taken in double precision is forgiven when it promised less than this.
 FLAT_GAIN = 1e-4
+#: Rounds in a flat valley, and the gain in log-likelihood below which a round has not moved.
+SETTLE_ROUNDS, VALLEY = 20, 1e-3
 #: The Hessian is renewed when a step leaves more than this share of the slope ...
-QUICK = 0.5
+QUICK = 0.3
 #: ... or, for the standard errors, when the search has moved further than this, in log units.
 STALE = 1e-4
 #: Width of the differences of the gradient, in log units.
-DIFFERENCE = 3e-5
+DIFFERENCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,8 @@ def maximize(
     objective = _Objective(score, customers, penalizer)
     low, high = np.log(np.asarray(lower)), np.log(np.asarray(upper))
     scout = objective if sample_score is None else _Objective(sample_score, sample_customers, penalizer)
-    theta = _search(scout, [np.clip(np.log(np.asarray(s)), low, high) for s in starts], low, high, subject)
+    begin = [np.clip(np.log(np.asarray(s)), low, high) for s in starts]
+    theta = _search(scout, begin, low, high, subject, tight=scout is objective)
     hint = None if scout is objective else _curvature(scout, theta, scout(theta)[1], low, high)
     theta, loss, hessian, free = _polish(objective, theta, low, high, subject, hint)
     covariance = _covariance(hessian, free, customers)
@@ -164,13 +167,19 @@ def information(score: Score, parameters: FloatArray) -> FloatArray | None:
 
 
 def _search(
-    objective: _Objective, starts: Sequence[FloatArray], low: FloatArray, high: FloatArray, subject: str
+    objective: _Objective,
+    starts: Sequence[FloatArray],
+    low: FloatArray,
+    high: FloatArray,
+    subject: str,
+    *,
+    tight: bool,
 ) -> FloatArray:
-    """Bounded quasi-Newton from every start; the best end."""
+    """Bounded quasi-Newton from every start; the best end, loosely where only a sample is searched."""
     from scipy.optimize import Bounds, minimize
 
     box = Bounds(low, high)
-    options = {"ftol": 1e-10, "gtol": 1e-5}  # Newton steps finish the work
+    options = {"ftol": 1e-13, "gtol": 1e-7} if tight else {"ftol": 1e-10, "gtol": 1e-5}
 
     def run(start: FloatArray, steps: int) -> Any:
         return minimize(
@@ -205,28 +214,61 @@ def _polish(
     steps stop shrinking the slope, and at the end when the search has moved since it was.
     """
     loss, slope = objective(theta)
-    hessian = _curvature(objective, theta, slope, low, high) if hint is None else hint
+    sampled = hint is not None
+
+    def exact(at: FloatArray, slope_there: FloatArray) -> FloatArray:
+        return _curvature(objective, at, slope_there if sampled else None, low, high)
+
+    hessian = exact(theta, slope) if hint is None else hint
     anchor = theta if hint is None else np.full_like(theta, np.inf)  # where the Hessian is exact
     for _ in range(60):
         free = ~(((theta <= low) & (slope >= 0)) | ((theta >= high) & (slope <= 0)))
         step, gain = _newton_step(hessian, slope, free)
         if gain * objective.customers < GAIN_TOLERANCE:
             if not float(np.abs(theta - anchor).max()) <= STALE:
-                hessian = _curvature(objective, theta, slope, low, high)
+                hessian = exact(theta, slope)
             return theta, loss, hessian, free
         moved = _descend(objective, theta, loss, step, low, high)
+        if moved is None and not np.array_equal(anchor, theta):
+            hessian, anchor = exact(theta, slope), theta  # a second opinion before giving up
+            continue
         if moved is None:
             if gain * objective.customers < FLAT_GAIN:  # as far as double precision sees
                 return theta, loss, hessian, free
             break
         new_theta, loss, new_slope = moved
         if np.linalg.norm(new_slope) > QUICK * np.linalg.norm(slope):
-            hessian, anchor = _curvature(objective, new_theta, new_slope, low, high), new_theta
-        else:
+            hessian, anchor = exact(new_theta, new_slope), new_theta
+        elif sampled:
             hessian = _learn(hessian, new_theta - theta, new_slope - slope)
         theta, slope = new_theta, new_slope
+    return _settle(objective, theta, low, high, subject)
+
+
+def _settle(
+    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str
+) -> tuple[FloatArray, float, FloatArray, BoolArray]:
+    """Follow a flat, curved valley, where Newton steps are noise, until the likelihood no longer moves.
+
+    Such valleys lead to limiting cases (customers who are all alike): the end is as high as any other point
+    of the valley to within `VALLEY` log-likelihood units, whatever its slope.
+    """
+    from scipy.optimize import Bounds, minimize
+
+    loss = objective(theta)[0]
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": LONG_SEARCH, "maxcor": 30}
+    for _ in range(SETTLE_ROUNDS):
+        end = minimize(
+            objective, theta, jac=True, method="L-BFGS-B", bounds=Bounds(low, high), options=options
+        )
+        gained = (loss - float(end.fun)) * objective.customers
+        theta, loss = np.asarray(end.x, dtype=np.float64), float(end.fun)
+        if gained < VALLEY:
+            slope = objective(theta)[1]
+            free = ~(((theta <= low) & (slope >= 0)) | ((theta >= high) & (slope <= 0)))
+            return theta, loss, _curvature(objective, theta, None, low, high), free
     raise ConvergenceError(
-        f"{subject}: the search stopped short of a maximum (slope {np.abs(slope).max():.2g} per customer). "
+        f"{subject}: the search stopped short of a maximum. "
         "Fit with a larger penalizer, e.g. 0.01, or with another purchase model."
     )
 
@@ -242,10 +284,10 @@ def _learn(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatAr
 
 
 def _curvature(
-    objective: _Objective, theta: FloatArray, slope: FloatArray, low: FloatArray, high: FloatArray
+    objective: _Objective, theta: FloatArray, slope: FloatArray | None, low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """The Hessian at a point, by differences that stay in the box."""
-    inside = np.clip(theta, low, high - 2.0 * DIFFERENCE)
+    """The Hessian by differences that stay in the box: forward where `slope` is given, else central."""
+    inside = np.clip(theta, low + 2.0 * DIFFERENCE, high - 2.0 * DIFFERENCE)
     return objective.hessian(inside, slope if np.array_equal(inside, theta) else None)
 
 

@@ -33,13 +33,15 @@ __all__ = [
     "score",
 ]
 
-#: Nodes of the Gauss-Legendre rule over the time of dropout, and of the one for integrands that fall by less
-#: than `GENTLE` log units over a stretch shorter than `SHORT`; both are right to about 1e-9 there.
-NODES, FEW_NODES, GENTLE, SHORT = 24, 12, 14.0, 5.0
+#: Nodes of the Gauss-Legendre rule over the time of dropout.
+NODES = 24
+#: Fewer nodes do where the integrand falls by less than `GENTLE` log units over stretches shorter than
+#: `SHORT`; they are right to about 1e-9 there.
+FEW_NODES, GENTLE, SHORT = (8, 12), (5.0, 14.0), 3.0
 #: Nodes of the rule over the time of the m-th purchase.
 COUNT_NODES = 64
 #: Rows per block: NODES times as many numbers stay in the second-level cache.
-BLOCK = 1024
+BLOCK = 2048
 #: The integrand is followed until it has fallen by this many log units.
 REACH = 38.0
 #: Below this distance from 1, a power of s - 1 is replaced by its limit, a logarithm.
@@ -62,7 +64,7 @@ class Rule:
         return cls(unit=unit, weights=weights, moments=np.column_stack([np.ones(nodes), unit]))
 
 
-RULE, SMALL_RULE = Rule.of(NODES), Rule.of(FEW_NODES)
+RULES = tuple(Rule.of(nodes) for nodes in (*FEW_NODES, NODES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +118,14 @@ def _moments(
 ) -> FloatArray:
     """Sum and means of the normalised integrand, shape (5, n); few nodes where it is gentle."""
     gap, steep, flat = (np.broadcast_to(v, start.shape) for v in (gap, steep, flat))
-    hard = (width * (steep + flat) > GENTLE) | (width > SHORT)
-    if hard.all():
-        return _apply(RULE, start, width, gap, steep, flat)
-    if not hard.any():
-        return _apply(SMALL_RULE, start, width, gap, steep, flat)
+    tier = np.where(width <= SHORT, np.digitize(width * (steep + flat), GENTLE), len(GENTLE))
     out = np.empty((5, start.size))
-    for rule, rows in ((RULE, np.flatnonzero(hard)), (SMALL_RULE, np.flatnonzero(~hard))):
-        out[:, rows] = _apply(rule, *(v[rows] for v in (start, width, gap, steep, flat)))
+    for number, rule in enumerate(RULES):
+        rows = np.flatnonzero(tier == number)
+        if rows.size == start.size:
+            return _apply(rule, start, width, gap, steep, flat)
+        if rows.size:
+            out[:, rows] = _apply(rule, *(v[rows] for v in (start, width, gap, steep, flat)))
     return out
 
 
