@@ -147,7 +147,7 @@ def table(frame: pl.DataFrame) -> pl.DataFrame:
     return (
         frame.group_by("scenario", "method", "outcome", "customers", maintain_order=True)
         .agg(pl.len().alias("seeds"), *measured, *spread, *ranges, pl.col("supported").mean())
-        .sort("scenario", "outcome", pl.col("method").replace_strict(_order(), default=99))
+        .sort("scenario", "customers", pl.col("method").replace_strict(_order(), default=99), "outcome")
     )
 
 
@@ -155,29 +155,43 @@ def _order() -> dict[str, int]:
     return {name: k for k, name in enumerate(METHODS)}
 
 
+HEAD = (
+    "scenario",
+    "method",
+    "seeds",
+    "error",
+    "level, retention",
+    "level, spend",
+    "signs",
+    "covered",
+    "range, each",
+    "range, sum",
+)
+
+
 def markdown(summary: pl.DataFrame) -> str:
-    """The table as it stands in the documentation."""
-    lines = [
-        "| scenario | outcome | method | customers | seeds | error | level | signs | covered | range | s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in summary.iter_rows(named=True):
-        level = f"{_figure(row['level'])} [{_figure(row['lowest'])}, {_figure(row['highest'])}]"
-        if row["level"] is None:
-            level = f"{row['excess']:+.1%} of the outcome" if row["excess"] is not None else "–"
-        ranges = f"{_figure(row['range_channels'])} / {_figure(row['range_total'])}"
-        cells = [
-            row["scenario"],
-            row["outcome"],
-            row["method"],
-            f"{row['customers']:,}",
-            str(row["seeds"]),
-            _figure(row["error"], 3),
-            level,
-        ]
-        cells += [_figure(row["signs"]), _figure(row["covered"]), ranges, _figure(row["seconds"], 1)]
+    """The table as it stands in the documentation: retention / spend in one row."""
+    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    keys = ["scenario", "customers", "method"]
+    for (scenario, customers, method), rows in summary.group_by(keys, maintain_order=True):
+        by_outcome = {row["outcome"]: row for row in rows.iter_rows(named=True)}
+        pair = [by_outcome.get(outcome, {}) for outcome in ("retention", "spend")]
+        cells = [f"{scenario}, {customers:,}", str(method), str(max(row.get("seeds", 0) for row in pair))]
+        cells += [_pair(pair, "error", 3), _level(pair[0]), _level(pair[1])]
+        cells += [_pair(pair, name) for name in ("signs", "covered", "range_channels", "range_total")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _pair(rows: Sequence[dict[str, Any]], name: str, digits: int = 2) -> str:
+    return " / ".join(_figure(row.get(name), digits) for row in rows)
+
+
+def _level(row: dict[str, Any]) -> str:
+    """Mean, smallest and largest level; where nothing has an effect, the excess as a share of the outcome."""
+    if row.get("level") is not None:
+        return f"{_figure(row['level'])} [{_figure(row['lowest'])}, {_figure(row['highest'])}]"
+    return f"{row['excess']:+.1%}" if row.get("excess") is not None else "–"
 
 
 def _figure(value: float | None, digits: int = 2) -> str:
