@@ -54,6 +54,7 @@ class ValuePart:
             "holdout_deciles": deciles,
             "cohorts": self.values.cohorts,
             "acquisition": self.values.acquisition,
+            "newcomers": self.values.newcomers,
             **self.drawn,
         }
 

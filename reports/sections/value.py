@@ -6,6 +6,7 @@ import polars as pl
 
 from reports.context import Figure, Section, Table
 from reports.model_pictures import alive_matrix_figure, frequency_recency_figure, tracking_figure
+from reports.sections.acquisition import acquisition_tables
 from reports.sources import ReportSources
 from reports.words import money, percent
 
@@ -51,7 +52,10 @@ def value_section(sources: ReportSources) -> Section | None:
         title="Lifetime value",
         finding=_finding(total, deciles, sources),
         figures=tuple(figure for figure in figures if figure is not None),
-        tables=(_models(sources),) if not sources.table("validation").is_empty() else (),
+        tables=(
+            *([_models(sources)] if not sources.table("validation").is_empty() else []),
+            *acquisition_tables(sources),
+        ),
         notes=tuple(str(note) for note in sources.model.get("warnings", ())),
     )
 
