@@ -119,6 +119,7 @@ def _matrix(features: pl.DataFrame) -> FloatArray:
 def _boost(features: FloatArray, counts: FloatArray, asked: FloatArray) -> FloatArray:
     """Train and predict, the same at every call."""
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if len(counts) > MOST_CUSTOMERS:
         rows = np.random.default_rng(0).choice(len(counts), MOST_CUSTOMERS, replace=False)
@@ -135,4 +136,5 @@ def _boost(features: FloatArray, counts: FloatArray, asked: FloatArray) -> Float
         early_stopping=False,
         random_state=0,
     )
-    return np.asarray(regressor.fit(features, counts).predict(asked), dtype=np.float64)
+    with threadpool_limits(1):  # on a busy machine its threads spin for each other, fifty times slower
+        return np.asarray(regressor.fit(features, counts).predict(asked), dtype=np.float64)
