@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -32,20 +32,8 @@ Method = Literal[
     "incremental",
 ]
 
-OUTCOMES: tuple[Outcome, ...] = ("conversion", "repeat_purchase", "retention", "spend", "lifetime_value")
-DESCRIPTIVE_METHODS: tuple[Method, ...] = (
-    "first",
-    "last",
-    "last_non_direct",
-    "linear",
-    "time_decay",
-    "position",
-    "markov",
-    "markov_2",
-    "markov_3",
-    "shapley",
-    "shapley_rate",
-)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+DESCRIPTIVE_METHODS: tuple[Method, ...] = tuple(name for name in get_args(Method) if name != "incremental")
 MAX_RATE_GAME_CHANNELS = 20
 
 PositiveDays = Annotated[float, Field(gt=0, allow_inf_nan=False)]

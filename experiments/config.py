@@ -89,6 +89,11 @@ class RunConfig:
             raise ValueError(f"calibration_end ({cut}) must lie before observation_end ({end})")
         return self
 
+    @property
+    def channel_groups(self) -> dict[str, str]:
+        """Group of each channel that was given one; the others are their own."""
+        return {name: channel.group for name, channel in self.channels.items() if channel.group}
+
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain JSON values, without the machine's paths above `base_dir`."""
         return dict(_ADAPTER.dump_python(self, mode="json"))

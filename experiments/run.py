@@ -18,7 +18,7 @@ import polars as pl
 from experiments.bundle import write_bundle
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
-from experiments.parts.costs import returns_part
+from experiments.parts.costs import channel_costs, returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
@@ -134,8 +134,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     step("Estimating effects")
     effects = evidence_part(config, histories)
     step("Crediting channels")
-    credit = credit_part(config, histories, value.residual_value, effects)
-    roi, without_return = returns_part(config, histories, credit.tables.get("credits"))
+    costs = channel_costs(histories)
+    credit = credit_part(config, histories, value.residual_value, costs, effects)
+    roi, without_return = returns_part(config, costs, credit.tables.get("credits"))
     pictures = value.pictures() | dict(effects.pictures if effects else {})
     warnings = value.values.warnings if value.values else ()
     tables = _tables(histories, value, credit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from care.returns import returns_of_credit
@@ -25,10 +27,9 @@ def channel_costs(histories: Histories) -> dict[str, float]:
 
 
 def returns_part(
-    config: RunConfig, histories: Histories, credits: pl.DataFrame | None
+    config: RunConfig, costs: Mapping[str, float], credits: pl.DataFrame | None
 ) -> tuple[pl.DataFrame | None, dict[str, str]]:
     """The return of each channel group, or why there is none."""
-    costs = channel_costs(histories)
     margin = config.value.gross_margin
     if credits is None or credits.filter(pl.col("kind") == "incremental").is_empty():
         return None, {"return on investment": "needs incremental credit of spend"}
@@ -36,8 +37,7 @@ def returns_part(
         return None, {"return on investment": "no costs were given"}
     if margin is None:
         return None, {"return on investment": "[value] gross_margin is not set"}
-    groups = {name: channel.group for name, channel in config.channels.items() if channel.group}
-    table = returns_of_credit(credits, gross_margin=margin, costs=costs, groups=groups)
+    table = returns_of_credit(credits, gross_margin=margin, costs=costs, groups=config.channel_groups)
     if table.is_empty():
         return None, {"return on investment": "no incremental credit with a cost is supported"}
     return table, {}

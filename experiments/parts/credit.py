@@ -15,7 +15,6 @@ from attribution.outcomes import repeat_purchase_journeys
 from attribution.rules import touch_credits
 from attribution.sessions import merge_sessions
 from experiments.config import RunConfig
-from experiments.parts.costs import channel_costs
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import incremental_part
 from histories.errors import ConfigError, DataError, nearest
@@ -70,18 +69,19 @@ def credit_part(
     config: RunConfig,
     histories: Histories,
     residual_value: pl.DataFrame | None,
+    costs: Mapping[str, float],
     effects: EffectsResult | None = None,
 ) -> CreditPart:
     """Credit from whatever holds journeys: touchpoints, counted paths or transitions.
 
     `residual_value` holds customer_id and the margin expected of a customer who is still there (currency),
-    for lifetime value; it is None where customers were not valued. `effects` may hold experiments on
-    channels, which test the incremental credit.
+    for lifetime value; it is None where customers were not valued. `costs` are by channel, in currency.
+    `effects` may hold experiments on channels, which test the incremental credit.
     """
     if histories.touchpoints is not None and histories.purchases is not None:
-        return _from_journeys(config, histories, residual_value, effects)
+        return _from_journeys(config, histories, residual_value, costs or None, effects)
     paths, transitions = histories.table("paths"), histories.table("transitions")
-    about: dict[str, Any] = {"groups": _groups(config), "settings": config.attribution}
+    about: dict[str, Any] = {"groups": config.channel_groups, "settings": config.attribution}
     if paths is not None:
         counted = paths_from_table(paths).collect()
         outcomes = [outcome for outcome in config.attribution.outcomes if outcome in PER_PURCHASE]
@@ -99,14 +99,11 @@ def credit_part(
     return CreditPart(tables=_stack(made), left_out=left_out)
 
 
-def _groups(config: RunConfig) -> dict[str, str]:
-    return {name: channel.group for name, channel in config.channels.items() if channel.group}
-
-
 def _from_journeys(
     config: RunConfig,
     histories: Histories,
     residual_value: pl.DataFrame | None,
+    costs: Mapping[str, float] | None,
     effects: EffectsResult | None,
 ) -> CreditPart:
     assert histories.touchpoints is not None
@@ -133,7 +130,6 @@ def _from_journeys(
         "repeat_purchase": lambda: _repeat_purchases(config, frames, window),
         "retention": lambda: _retention(config, histories, touchpoints, window),
     }
-    costs = channel_costs(histories) or None
     made, left_out = [], {}
     for outcome in settings.outcomes:
         if outcome not in walks:
@@ -147,9 +143,9 @@ def _from_journeys(
         made += _by_segment(config, histories, outcome, walked)
     added = incremental_part(config, histories, residual_value, costs, effects)
     tables = _stack(made)
-    tables["credits"] = pl.concat(
-        [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
-    )
+    credits = [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
+    if credits:
+        tables["credits"] = pl.concat(credits)
     return CreditPart(
         tables=tables,
         touch_credit=touch_credits(touches, rule="linear"),
@@ -199,7 +195,7 @@ def _descriptive(
         segment=segment,
         methods=config.attribution.methods,
         outcome=outcome,
-        groups=_groups(config),
+        groups=config.channel_groups,
         costs=costs,
         settings=config.attribution,
     )

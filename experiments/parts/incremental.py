@@ -104,7 +104,7 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         observation_end=histories.inputs.observation_end,
         channels=channels,
         origins=_origins(config, histories.touchpoints),
-        groups={name: channel.group for name, channel in config.channels.items() if channel.group},
+        groups=config.channel_groups,
         confounders=config.attribution.confounders,
         contractual=histories.contractual,
         cases=histories.table("cases"),

@@ -26,7 +26,7 @@ def coverage_section(sources: ReportSources) -> Section:
         title="Coverage and limits",
         finding=finding,
         tables=(_rows_table(inputs), *_left_out(sources), *_assumptions(sources)),
-        notes=tuple(str(note) for entry in inputs.values() for note in entry.get("warnings", ())),
+        notes=tuple(str(note) for note in sources.manifest.get("notes", ())),
     )
 
 

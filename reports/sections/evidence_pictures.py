@@ -5,12 +5,17 @@ Each takes the frame that an effect's findings hold under the same name, and giv
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import polars as pl
 
-from reports.context import Figure, Table
+from reports.context import Cell, Figure, Table
 from reports.words import number
 
 __all__ = ["balance", "checks", "dose", "event_study", "overlap", "segment_margins", "series"]
+
+Row = dict[str, Any]
 
 
 def balance(rows: pl.DataFrame) -> list[Figure]:
@@ -67,16 +72,10 @@ def event_study(rows: pl.DataFrame) -> list[Figure]:
         Figure(
             form="ranges",
             title=f"{name}: {outcome.replace('_', ' ')} by period since the start",
-            rows=tuple(
-                {
-                    "label": f"{row['period']:+d}",
-                    "series": "before" if row["period"] < 0 else "after",
-                    "value": row["estimate"],
-                    "low": row["low"],
-                    "high": row["high"],
-                }
-                for row in part.sort("period").iter_rows(named=True)
-                if row["estimate"] is not None
+            rows=_estimates(
+                part.sort("period"),
+                label=lambda row: f"{row['period']:+d}",
+                series=lambda row: "before" if row["period"] < 0 else "after",
             ),
             x_title="difference from the control group, beyond the mean of the periods before",
             reference=0.0,
@@ -110,22 +109,33 @@ def dose(rows: pl.DataFrame) -> list[Figure]:
         Figure(
             form="ranges",
             title=f"{name}: {outcome.replace('_', ' ')} by number of contacts",
-            rows=tuple(
-                {
-                    "label": f"{row['dose']} (n = {row['n']:,})",
-                    "series": "supported" if row["supported"] else "too few customers",
-                    "value": row["estimate"],
-                    "low": row["low"],
-                    "high": row["high"],
-                }
-                for row in part.sort("position").iter_rows(named=True)
-                if row["estimate"] is not None
+            rows=_estimates(
+                part.sort("position"),
+                label=lambda row: f"{row['dose']} (n = {row['n']:,})",
+                series=lambda row: "supported" if row["supported"] else "too few customers",
             ),
             reference=0.0,
             caption="Against no contact; n is the number of customers at each dose.",
         )
         for (name, outcome), part in rows.group_by("name", "outcome", maintain_order=True)
     ]
+
+
+def _estimates(
+    frame: pl.DataFrame, *, label: Callable[[Row], str], series: Callable[[Row], str]
+) -> tuple[dict[str, Cell], ...]:
+    """Rows of a chart of ranges: each estimate with its interval; rows without a figure are left out."""
+    return tuple(
+        {
+            "label": label(row),
+            "series": series(row),
+            "value": row["estimate"],
+            "low": row["low"],
+            "high": row["high"],
+        }
+        for row in frame.iter_rows(named=True)
+        if row["estimate"] is not None
+    )
 
 
 def segment_margins(rows: pl.DataFrame, *, currency: str) -> Table | None:

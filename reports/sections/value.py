@@ -56,7 +56,6 @@ def value_section(sources: ReportSources) -> Section | None:
             *([_models(sources)] if not sources.table("validation").is_empty() else []),
             *acquisition_tables(sources),
         ),
-        notes=tuple(str(note) for note in sources.model.get("warnings", ())),
     )
 
 
