@@ -86,20 +86,14 @@ def _finding(whole: pl.DataFrame, refused: pl.DataFrame) -> str:
 
 
 def _forest(rows: pl.DataFrame, outcome: str) -> Figure:
-    data = tuple(
-        {
-            "label": f"{row['name']}: {row['treatment']}",
-            "series": row["estimator"].replace("_", " "),
-            "value": row["estimate"],
-            "low": row["low"],
-            "high": row["high"],
-        }
-        for row in rows.filter(pl.col("estimate").is_not_null()).iter_rows(named=True)
-    )
     return Figure(
         form="ranges",
         title=f"Effects on {outcome.replace('_', ' ')}",
-        rows=data,
+        rows=pictures.estimates(
+            rows,
+            label=lambda row: f"{row['name']}: {row['treatment']}",
+            series=lambda row: row["estimator"].replace("_", " "),
+        ),
         x_title="treated minus control",
         reference=0.0,
         caption="Points: estimates; bars: 95 % intervals; the dashed line is no effect.",

@@ -13,7 +13,7 @@ import polars as pl
 from reports.context import Cell, Figure, Table
 from reports.words import number
 
-__all__ = ["balance", "checks", "dose", "event_study", "overlap", "segment_margins", "series"]
+__all__ = ["balance", "checks", "dose", "estimates", "event_study", "overlap", "segment_margins", "series"]
 
 Row = dict[str, Any]
 
@@ -72,7 +72,7 @@ def event_study(rows: pl.DataFrame) -> list[Figure]:
         Figure(
             form="ranges",
             title=f"{name}: {outcome.replace('_', ' ')} by period since the start",
-            rows=_estimates(
+            rows=estimates(
                 part.sort("period"),
                 label=lambda row: f"{row['period']:+d}",
                 series=lambda row: "before" if row["period"] < 0 else "after",
@@ -109,7 +109,7 @@ def dose(rows: pl.DataFrame) -> list[Figure]:
         Figure(
             form="ranges",
             title=f"{name}: {outcome.replace('_', ' ')} by number of contacts",
-            rows=_estimates(
+            rows=estimates(
                 part.sort("position"),
                 label=lambda row: f"{row['dose']} (n = {row['n']:,})",
                 series=lambda row: "supported" if row["supported"] else "too few customers",
@@ -121,7 +121,7 @@ def dose(rows: pl.DataFrame) -> list[Figure]:
     ]
 
 
-def _estimates(
+def estimates(
     frame: pl.DataFrame, *, label: Callable[[Row], str], series: Callable[[Row], str]
 ) -> tuple[dict[str, Cell], ...]:
     """Rows of a chart of ranges: each estimate with its interval; rows without a figure are left out."""

@@ -104,6 +104,22 @@ def test_retention_is_refused_where_nobody_says_who_acts(tmp_path: Path, mlruns:
         run_experiment(config, runs=tmp_path / "runs", mlruns=mlruns)
 
 
+def test_an_outcome_that_no_chosen_method_can_credit_leaves_the_table_empty(
+    tmp_path: Path, mlruns: Path
+) -> None:
+    (tmp_path / "orders.csv").write_text("customer_id,timestamp,amount\n1,2026-01-01,10\n1,2026-03-01,10\n")
+    (tmp_path / "touches.csv").write_text("customer_id,timestamp,channel\n1,2026-02-01 10:00,forum\n")
+    tree = {
+        "inputs": {"transactions": "orders.csv", "touchpoints": "touches.csv"},
+        "value": {"models": []},
+        "attribution": {"outcomes": ["lifetime_value"], "methods": ["last"]},
+    }
+    config = parse_config(tree, base_dir=tmp_path)
+    made = load_bundle(run_experiment(config, runs=tmp_path / "runs", mlruns=mlruns).bundle)
+    assert made.table("credits").is_empty()
+    assert made.table("touchpoints").height == 1
+
+
 def test_a_segment_that_no_customer_has_is_refused_with_the_nearest(
     config: RunConfig, tmp_path: Path, mlruns: Path
 ) -> None:
