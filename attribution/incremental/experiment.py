@@ -123,9 +123,11 @@ def channel_contrast(
         push, less = stocks @ model.beta, fewer @ model.beta
         stays = (1.0 + np.exp(found.hazard_offset + push)) / (1.0 + np.exp(found.hazard_offset + less))
         ratio = np.cumprod(np.where(panel.at_risk, stays, 1.0), axis=2)
-    before = np.concatenate([np.ones_like(ratio[:, :, :1]), ratio[:, :, :-1]], axis=2).mean(axis=0)
+    share, staying = found.layer_weights
+    before = np.concatenate([np.ones_like(ratio[:, :, :1]), ratio[:, :, :-1]], axis=2)
+    before = np.einsum("qi,qit->it", share, before)
     spend = panel.spend * (1.0 - before * lost)
-    kept = found.survival * (1.0 - ratio[:, :, -1].mean(axis=0))
+    kept = (staying * (1.0 - ratio[:, :, -1])).sum(axis=0)
     n = panel.n_customers
     return {"retention": float(kept.sum() / n), "spend": float(spend[:, first_period:].sum() / n)}
 

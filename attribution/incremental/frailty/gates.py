@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attribution.incremental.frailty.optimise import Optimum
+from attribution.incremental.frailty.optimise import Optimum, Workspace
 
 __all__ = ["frailty_problems"]
 
@@ -16,7 +16,7 @@ MAX_DISAGREEMENT = 0.5
 
 
 def frailty_problems(
-    optimum: Optimum, channels: tuple[str, ...], *, disagreement: float | None
+    optimum: Optimum[Workspace], channels: tuple[str, ...], *, disagreement: float | None
 ) -> tuple[str, ...]:
     """Reasons why credits from this optimum are not supported; empty when there are none."""
     found: list[str] = []

@@ -95,7 +95,6 @@ class SharedFrailty:
         *,
         weights: Array | None = None,
         start: SharedFrailtyFit | None = None,
-        alive: Float | None = None,
         rng: np.random.Generator | None = None,
     ) -> SharedFrailtyFit:
         """Estimate the model.
@@ -108,26 +107,23 @@ class SharedFrailty:
             Weight of each customer in the likelihood, shape (N,); None for ones.
         start
             A fit to start from.
-        alive
-            Probability of being a customer at the start of each period and after the last, shape (N, P + 1),
-            for companies without contracts.
         rng
             Not used: the climb is deterministic.
 
         Raises
         ------
         ModelError
-            If nobody knows who left and `alive` is not given.
+            If nobody knows who left.
         """
         if start is not None and weights is not None and self.one_step and start.influence is not None:
             return start.reweighted(weights)
         design = (
-            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last, alive=alive)
+            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
             if start is None
             else start.design
         )
-        data = frailty_data(panel, stocks, design, alive=alive)
-        w = np.ones(data.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
+        data = frailty_data(panel, stocks, design)
+        w = np.ones(data.n_lives) if weights is None else np.asarray(weights, dtype=np.float64)
         if start is not None:
             return self._assemble(panel, data, design, self._climb_on(data, start, w), w, disagreement=None)
         solution = search(
@@ -171,7 +167,7 @@ class SharedFrailty:
         optimum = solution.optimum
         free = free_of(data, dynamic=solution.dynamic, second_factor=solution.second_factor)
         active, covariance = parameter_covariance(data, optimum, free, weights)
-        influence = np.zeros((data.n_customers, data.shape.size), dtype=np.float32)
+        influence = np.zeros((data.n_lives, data.shape.size), dtype=np.float32)
         influence[:, active] = optimum.posterior.score[:, active] @ covariance
         full = np.zeros(data.shape.size)
         full[active] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
@@ -186,7 +182,7 @@ class SharedFrailty:
             second_factor=solution.second_factor,
             bound=optimum.bound,
             iterations=optimum.iterations,
-            n_customers=data.n_customers,
+            n_customers=data.n_lives,
             start_disagreement=disagreement,
             problems=frailty_problems(optimum, panel.channels, disagreement=disagreement),
             influence=influence,

@@ -108,6 +108,10 @@ class LatentDesign:
             frailty=frailty,
         )
 
+    def season(self, periods: int) -> FloatArray:
+        """Harmonics of the year, shape (periods, 2 harmonics)."""
+        return season_columns(periods, self.harmonics)
+
     @property
     def n_drivers(self) -> int:
         """Number of driver columns M."""
@@ -154,7 +158,7 @@ class LatentDesign:
         seen = np.where(signs.any(axis=1), panel.n_periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
         return LatentInputs(
             static=self.static.apply(_static_columns(panel)),
-            season=season_columns(panel.n_periods, self.harmonics),
+            season=self.season(panel.n_periods),
             drivers=drivers,
             first=first if self.staggered else first[:, :, :0],
             habits=self._habits(acts, purchases, np.asarray(stocks), first),

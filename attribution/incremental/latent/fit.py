@@ -14,7 +14,7 @@ from attribution.incremental.latent.emissions import EmissionComparison
 from attribution.incremental.latent.layout import LEVELS, Emission, Layout, predictors
 from attribution.incremental.latent.likelihood import Lives
 from attribution.incremental.latent.nodes import frailty_nodes
-from attribution.incremental.latent.search import find_lives, search_on_nodes, search_poisson
+from attribution.incremental.latent.search import find_lives, log_likelihood, search_on_nodes, search_poisson
 from attribution.incremental.setfunction import PanelPrediction
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -180,6 +180,12 @@ class LatentDropoutFit:
             parts.append(self._lives(inputs))
         names = Lives.__dataclass_fields__
         return Lives(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def log_likelihood(self, panel: Panel, stocks: Stocks) -> FloatArray:
+        """Log-likelihood of each of these customers, without terms that no parameter enters, shape (N,)."""
+        return log_likelihood(
+            self.design.inputs(panel, stocks), emission=self.emission, theta=self.theta, poisson=self.poisson
+        )
 
     def predict(self, panel: Panel, stocks: Stocks, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, and the probability that each customer is there still.

@@ -14,7 +14,6 @@ import pytest
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.frailty import (
     Parameters,
-    SatisfactionOnHiddenLife,
     SharedFrailty,
     SharedFrailtyFit,
 )
@@ -22,7 +21,6 @@ from attribution.incremental.frailty.data import frailty_data
 from attribution.incremental.frailty.optimise import maximise
 from attribution.incremental.frailty.parameters import free_parameters
 from attribution.incremental.frailty.posterior.state import Posterior
-from attribution.incremental.latent import LatentDropout
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ModelError
@@ -179,39 +177,15 @@ def test_without_frailties_overdispersed_touches_ruin_the_credit() -> None:
         assert distance(found, oracle("od"), outcome) > 2.0 * distance(credited("od"), oracle("od"), outcome)
 
 
-def test_satisfaction_on_hidden_life_reads_the_lives_it_is_given() -> None:
-    panel = simulate_panel("hidden_both", n=800, seed=1).panel
-    choices = SatisfactionOnHiddenLife(
-        life=LatentDropout(emission="poisson"),
-        satisfaction=SharedFrailty(dynamic=False, second_factor=False, starts=1),
-    )
-    fit = choices.fit(panel, stocks_of(panel), rng=np.random.default_rng(0))
-    prediction = fit.predict(panel, stocks_of(panel), rng=np.random.default_rng(0))
-    lives = fit.life.lives(panel, stocks_of(panel))
-    np.testing.assert_allclose(prediction.survival, lives.survival, atol=1e-9)
-    assert prediction.expected_spend == pytest.approx(panel.spend.sum(), rel=0.05)
-
-
 def test_expected_totals_agree_with_the_observed() -> None:
     found = credited("drift")
     assert found.expected_spend == pytest.approx(found.spend.total, rel=0.02)
     assert found.expected_survivors == pytest.approx(found.retention.total, rel=0.02)
 
 
-def test_known_exits_as_probabilities_give_the_same_fit() -> None:
-    panel = company("r7").panel
-    alive = np.arange(panel.n_periods + 1) <= panel.exit[:, None]
-    alive[:, -1] = panel.exit == panel.n_periods
-    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=3, starts=1)
-    small = panel.take(slice(0, 600))
-    one = few.fit(small, stocks_of(small))
-    two = few.fit(replace(small, exit=None), stocks_of(small), alive=alive[:600].astype(float))
-    np.testing.assert_allclose(two.beta, one.beta, atol=1e-8)
-
-
-def test_a_company_without_contracts_is_refused_without_probabilities_of_life() -> None:
+def test_a_company_without_contracts_is_refused() -> None:
     panel = replace(company("r7").panel, exit=None)
-    with pytest.raises(ModelError, match="latent dropout"):
+    with pytest.raises(ModelError, match="joint model of satisfaction and dropout"):
         SharedFrailty().fit(panel, stocks_of(panel))
 
 
