@@ -54,7 +54,7 @@ class CreditEstimate:
     readings: tuple[ExperimentReading, ...]
     """What experiments say; those that agree are combined into credit and draws already."""
     notes: tuple[str, ...]
-    """What went wrong with companions."""
+    """Why this estimator, and what went wrong with companions."""
 
 
 def estimate_credit(
@@ -73,12 +73,14 @@ def estimate_credit(
     stocks = decayed_stocks(panel.touches)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
     sample, sample_stocks = panel.take(rows), stocks[rows]
-    fit = chosen.default.fit(sample, sample_stocks, rng=rng)
+    found = chosen.fit(sample, sample_stocks, rng)
+    fit = found.fit
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
     checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
     models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
+    models = {**found.beside, **models}
     companions = {
         name: panel_credit(
             model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
@@ -86,7 +88,7 @@ def estimate_credit(
         for name, model in models.items()
     }
     draws = bootstrap_credits(
-        chosen.default,
+        found.estimator,
         fit,
         sample,
         sample_stocks,
@@ -121,13 +123,13 @@ def estimate_credit(
         draws=draws,
         readings=readings,
         fit=fit,
-        estimator=chosen.default.name,
+        estimator=found.estimator.name,
         observed_leaving=panel.contractual,
         hazard=bool(np.any(fit.beta)),
-        limits=chosen.default.limits,
+        limits=found.estimator.limits,
         problems=problems,
         against_channels=checked.by_channel,
-        notes=notes,
+        notes=(*found.notes, *notes),
     )
 
 

@@ -17,7 +17,8 @@ t still spends in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from histories.panel import Panel
 
-__all__ = ["FittedPanelModel", "PanelEstimator", "PanelPrediction"]
+__all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelPrediction"]
 
 Float = NDArray[np.floating]
 
@@ -124,3 +125,15 @@ class PanelEstimator(Protocol):
         ConvergenceError
             If no optimum was found.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The estimator that credits a company, fitted, and what was fitted on the way to it."""
+
+    estimator: PanelEstimator
+    fit: FittedPanelModel
+    beside: Mapping[str, FittedPanelModel] = field(default_factory=dict)
+    """Fits of rivals by name: they belong in the range."""
+    notes: tuple[str, ...] = ()
+    """Why this estimator."""

@@ -8,27 +8,26 @@ customers between channels. Each is far ahead where the company is as it says (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.joint import JointDropout, JointDropoutFit
+from attribution.incremental.joint import JointDropout
 from attribution.incremental.joint.data import other_acts
 from attribution.incremental.joint.mix import mix_log_likelihood
 from attribution.incremental.joint.model import Pilot
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
-from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
+from attribution.incremental.setfunction import Chosen
 from histories.panel import Panel
 
-__all__ = ["SilentComparison", "SilentLeaving", "SilentLeavingFit"]
+__all__ = ["LifeOrSatisfaction", "choose_silent", "compare"]
 
-Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SilentComparison:
+class LifeOrSatisfaction:
     """Log-likelihoods less Schwarz's charge on the same customers."""
 
     n: int
@@ -43,87 +42,42 @@ class SilentComparison:
         """Whether satisfaction is called for."""
         return self.joint > self.life
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilentLeaving:
-    """Choices for customers without recorded leaving."""
-
-    life: LatentDropout = field(default_factory=LatentDropout)
-    """The model of life alone."""
-    joint: JointDropout = field(default_factory=JointDropout)
-    """The model of life and satisfaction."""
-
     @property
-    def name(self) -> str:
-        """The estimator's name, as in tables."""
-        return "silent leaving"
-
-    @property
-    def limits(self) -> str:
-        """What the estimator assumes."""
-        return "leaving is inferred from silence; who has left does not come back"
-
-    def fit(
-        self,
-        panel: Panel,
-        stocks: Single,
-        *,
-        weights: Array | None = None,
-        start: FittedPanelModel | None = None,
-        rng: np.random.Generator,
-    ) -> SilentLeavingFit:
-        """Fit the model of life, compare, and fit the joint model where it is called for.
-
-        See `PanelEstimator.fit`; a start settles the choice.
-        """
-        if isinstance(start, SilentLeavingFit):
-            again: FittedPanelModel
-            if isinstance(start.chosen, JointDropoutFit):
-                again = self.joint.fit(panel, stocks, weights=weights, start=start.chosen, rng=rng)
-            else:
-                again = self.life.fit(panel, stocks, weights=weights, start=start.chosen, rng=rng)
-            return SilentLeavingFit(chosen=again, life=start.life, comparison=start.comparison)
-        life = self.life.fit(panel, stocks, weights=weights, rng=rng)
-        pilot = self.joint.pilot(panel, stocks, life=life, weights=weights, rng=rng)
-        comparison = compare(life, pilot)
-        chosen: FittedPanelModel = life
-        if comparison.satisfaction:
-            chosen = self.joint.fit(panel, stocks, weights=weights, life=life, pilot=pilot, rng=rng)
-        return SilentLeavingFit(chosen=chosen, life=life, comparison=comparison)
+    def words(self) -> str:
+        """The comparison in a sentence."""
+        ahead, behind = ("with", "without") if self.satisfaction else ("without", "with")
+        return (
+            f"a model {ahead} hidden satisfaction is ahead of one {behind} it by "
+            f"{abs(self.joint - self.life):,.0f} in log-likelihood on {self.n:,} customers"
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilentLeavingFit:
-    """The model that was chosen, and the one that was not."""
+def choose_silent(panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
+    """Fit the model of life, compare it with the joint model, and fit that one where it is called for.
 
-    chosen: FittedPanelModel
-    """What credits: a `JointDropoutFit` or the fit of life alone."""
-    life: LatentDropoutFit
-    """The fit of life alone."""
-    comparison: SilentComparison
-    """Why."""
+    Parameters
+    ----------
+    panel, stocks
+        Customers without recorded leaving; decayed stocks of shape (N, P, C).
+    rng
+        Draws the few customers.
 
-    @property
-    def beta(self) -> Array:
-        """Change of the log-odds of leaving per unit of stock, shape (C,)."""
-        return self.chosen.beta
-
-    @property
-    def gamma(self) -> Array:
-        """Change of the log rate of purchases per unit of stock, shape (C,)."""
-        return self.chosen.gamma
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What speaks against the chosen fit."""
-        return self.chosen.problems
-
-    def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
-        """What the chosen model says of these customers when no channel acts."""
-        return self.chosen.predict(panel, stocks, rng=rng)
+    Raises
+    ------
+    ConvergenceError
+        If no optimum was found.
+    """
+    alone, joint = LatentDropout(), JointDropout()
+    life = alone.fit(panel, stocks, rng=rng)
+    pilot = joint.pilot(panel, stocks, life=life, rng=rng)
+    comparison = compare(life, pilot)
+    if not comparison.satisfaction:
+        return Chosen(estimator=alone, fit=life, notes=(comparison.words,))
+    fit = joint.fit(panel, stocks, life=life, pilot=pilot, rng=rng)
+    return Chosen(estimator=joint, fit=fit, beside={alone.name: life}, notes=(comparison.words,))
 
 
-def compare(life: LatentDropoutFit, pilot: Pilot) -> SilentComparison:
+def compare(life: LatentDropoutFit, pilot: Pilot) -> LifeOrSatisfaction:
     """Life alone against life and satisfaction, on the customers of the pilot."""
     panel, weights = pilot.panel, pilot.problem.weights
     own = np.asarray(panel.touches, dtype=np.float64)[:, :, np.array(life.design.own)]
@@ -131,7 +85,7 @@ def compare(life: LatentDropoutFit, pilot: Pilot) -> SilentComparison:
     mix, of_mix = mix_log_likelihood(acts)
     alone = float(weights @ life.log_likelihood(panel, pilot.stocks)) + mix
     price = 0.5 * np.log(panel.n_customers)
-    return SilentComparison(
+    return LifeOrSatisfaction(
         n=panel.n_customers,
         life=alone - price * (life.theta.size + of_mix),
         joint=pilot.loglik - price * pilot.n_parameters,

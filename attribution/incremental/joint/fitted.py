@@ -23,7 +23,7 @@ __all__ = ["JointDropoutFit", "posterior_of"]
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
-COLD_STEPS = 6
+COLD_STEPS = 4
 """Newton steps that take the posteriors of new customers from the prior to their mode."""
 CHUNK = 4_000
 """Customers whose possible lives are looked at together: bounds memory."""
@@ -47,9 +47,9 @@ class JointDropoutFit:
     """Sizes of the parameter blocks."""
     parameters: Parameters
     """The optimum."""
-    beta_error: Array
+    beta_sd: Array
     """Standard error of beta, shape (C,)."""
-    gamma_error: Array
+    gamma_sd: Array
     """Standard error of gamma, shape (C,)."""
     dynamic: bool
     """Whether satisfaction drifts."""

@@ -12,8 +12,8 @@ __all__ = ["LEAST_CHANCE", "PossibleLives", "possible_lives"]
 Array = NDArray[np.float64]
 Integer = NDArray[np.int64]
 
-LEAST_CHANCE = 1e-3
-"""Months less likely than this, by the model of life alone, are left out: together some .3 % of all lives."""
+LEAST_CHANCE = 3e-3
+"""Months less likely than this, by the model of life alone, are left out: together less than 1 % of all lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,11 @@ class LatentDropoutFit:
         return result
 
     @property
+    def life(self) -> LatentDropoutFit:
+        """The fit itself; the joint model holds one as its model of life."""
+        return self
+
+    @property
     def frailty_sd(self) -> float:
         """Standard deviation of the log-odds of leaving between customers alike in all that is seen."""
         return float(np.exp(self.theta[self.layout.spread][0])) if self.design.frailty else 0.0
@@ -142,13 +147,16 @@ class LatentDropoutFit:
         )
 
     @property
+    def too_short(self) -> tuple[str, ...]:
+        """Why the panel is too short to tell who left; empty when it is not."""
+        if self.n_periods >= WINDOWS * self.window:
+            return ()
+        return (f"too few periods: {self.n_periods}, needed are two lapse windows of {self.window} periods",)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why no credit from this fit is supported; empty when nothing speaks against it."""
-        found: list[str] = []
-        if self.n_periods < WINDOWS * self.window:
-            found.append(
-                f"too few periods: {self.n_periods}, needed are two lapse windows of {self.window} periods"
-            )
+        found = list(self.too_short)
         if self.start_gap > START_TOLERANCE:
             found.append(f"two starts of the search differ by {self.start_gap:.1f} in log-likelihood")
         totals = self.totals
