@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,13 @@ class CreditEstimate:
     """What experiments say; those that agree are combined into credit and draws already."""
     notes: tuple[str, ...]
     """What went wrong with companions."""
+    plan: Plan
+    fitted: NDArray[np.int64]
+    """Positions of the customers fitted to."""
+    companion_fits: Mapping[str, FittedPanelModel]
+    """Fits of the companions, by name."""
+    crediting: np.random.Generator
+    """The generator in the state in which `credit` drew latents: a copy of it divides the same credit."""
 
 
 def estimate_credit(
@@ -74,6 +82,7 @@ def estimate_credit(
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
     sample, sample_stocks = panel.take(rows), stocks[rows]
     fit = chosen.default.fit(sample, sample_stocks, rng=rng)
+    crediting = deepcopy(rng)
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
@@ -128,6 +137,10 @@ def estimate_credit(
         problems=problems,
         against_channels=checked.by_channel,
         notes=notes,
+        plan=chosen,
+        fitted=rows,
+        companion_fits=models,
+        crediting=crediting,
     )
 
 

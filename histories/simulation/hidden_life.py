@@ -105,9 +105,7 @@ def simulate_hidden_life(
     )
 
 
-def _truth(
-    scenario: HiddenLifeScenario, traits: _Traits, life: _Life, rows: NDArray[np.bool_]
-) -> Truth:
+def _truth(scenario: HiddenLifeScenario, traits: _Traits, life: _Life, rows: NDArray[np.bool_]) -> Truth:
     """Truth of some of the customers."""
     stocks = stocks_of(life.touches[rows]) * _factors(scenario, traits)[rows, None, None].astype(np.float32)
     values = coalition_values(
