@@ -121,10 +121,10 @@ class _Company:
 
 
 def _decisions(company: _Company, rng: np.random.Generator) -> dict[str, Decision]:
-    """Compare the segments of every column; not where no credit of the company is supported anyway."""
+    """Compare the segments of every column; not where no credit of such a company is ever supported."""
     estimate, fitted = company.estimate, company.estimate.fitted
-    if estimate.problems:
-        why = "not compared, as the credit of all customers is not supported"
+    if estimate.plan.problems:
+        why = "segments are not compared where no credit is supported"
         nothing = np.zeros(0, dtype=np.int64)
         return decide(
             {
@@ -206,7 +206,7 @@ def _credited_alone(
         gross_margin=company.value["gross_margin"],
     )
     checked = plan.check(target.own.fit, sample, stocks, rng) if plan.check else Checked()
-    against = (*plan.problems, *checked.problems, *total_problems(own))
+    against = (*company.estimate.problems, *checked.problems, *total_problems(own))
     common = part.estimate
     chosen: dict[str, Any] = {
         name: (own if decision.owns(part.label, name) else common.credit).outcome(name) for name in OUTCOMES
