@@ -154,7 +154,7 @@ def _mean(part: pl.DataFrame, name: str) -> float:
 
 
 def size(*, scenarios: Sequence[str], seeds: Iterable[int], customers: int) -> None:
-    """Print how often the test rejects at 5 %, and the mean of its statistic over its degrees of freedom."""
+    """Print how often the test rejects at 5 %, and the mean of its statistic F."""
     for scenario in scenarios:
         ratios: dict[str, list[float]] = {family: [] for family in FAMILIES}
         rejected = dict.fromkeys(FAMILIES, 0)
@@ -166,13 +166,13 @@ def size(*, scenarios: Sequence[str], seeds: Iterable[int], customers: int) -> N
             panel, stocks = company.panel, decayed_stocks(company.panel.touches)
             found = compare_segments(plan_for(panel).default, panel, stocks, labels, rng=rng, smallest=1)
             for family, test in found.tests.items():
-                ratios[family].append(test.statistic / test.freedom)
+                ratios[family].append(test.statistic / test.freedom / test.scale)
                 rejected[family] += test.p_value < LEVEL
         for family in FAMILIES:
             count = len(ratios[family])
             print(
                 f"{scenario}, {customers:,}, {family}: rejected {rejected[family]} of {count}, "
-                f"Q / df {np.mean(ratios[family]):.2f}",
+                f"F {np.mean(ratios[family]):.2f}",
                 flush=True,
             )
 

@@ -212,7 +212,9 @@ def _credited_alone(
         name: (own if decision.owns(part.label, name) else common.credit).outcome(name) for name in OUTCOMES
     }
     deviations = {
-        name: (own_draws if decision.owns(part.label, name) else common.draws).deviations[name]
+        name: decision.widening(name) * own_draws.deviations[name]
+        if decision.owns(part.label, name)
+        else common.draws.deviations[name]
         for name in own_draws.deviations
     }
     estimate = replace(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from attribution.effects.effect import holm
 from attribution.incremental.segments.own import FAMILIES, Comparison
 from attribution.incremental.table import Standing
@@ -41,6 +43,12 @@ class Decision:
         """Whether a segment's credit of an outcome comes from effects of its own."""
         return label in self.comparison.own and not self.differ.isdisjoint(RESTS_ON[outcome])
 
+    def widening(self, outcome: str) -> float:
+        """Factor on the sampling error of an outcome's credit where covariances were found too small."""
+        tests = self.comparison.tests
+        scales = [tests[family].scale for family in RESTS_ON[outcome] if family in tests]
+        return float(np.sqrt(max(1.0, *scales)))
+
 
 def decide(comparisons: Mapping[str, Comparison]) -> dict[str, Decision]:
     """Holm's correction over the columns within each family, and what follows."""
@@ -75,7 +83,7 @@ def _standing(decision: Decision, label: str, outcome: str) -> Standing:
         )
         return Standing(against=(f"{against} ones: {why}",))
     if not families:
-        return Standing(note="common effects: no channel has enough touches in every segment to compare")
+        return Standing(note="common effects: segments could not be compared")
     parts = [
         f"own effects on {family} ({_p(decision, family)})"
         if family in differ

@@ -5,9 +5,14 @@ effects
 
     Q = sum_g (theta_g - m)' V_g^-1 (theta_g - m) ~ chi2,   m = (sum_g V_g^-1)^-1 sum_g V_g^-1 theta_g
 
-with (segments - 1) x effects degrees of freedom (Cochran's Q of vectors). Where they differ, theta_g is
-shrunk towards m as in empirical Bayes: true effects are N(m, tau^2 I), and tau^2 solves Q(tau^2) = degrees
-of freedom (Paule & Mandel 1982),
+with (segments - 1) x effects degrees of freedom (Cochran's Q of vectors). That holds when the covariances
+do; V_g rests on a likelihood that is only nearly right. So the same customers are divided at random into
+groups of the segments' sizes, B times, and fitted alike: Q then comes from chance alone, and
+
+    F = Q / mean(Q by chance) ~ F(df, B df)
+
+whatever scalar the covariances are off by. Where effects differ, theta_g is shrunk towards m as in empirical
+Bayes: true effects are N(m, tau^2 I), and tau^2 solves Q(tau^2) = degrees of freedom (Paule & Mandel 1982),
 
     shrunk_g = m + tau^2 (tau^2 I + V_g)^-1 (theta_g - m)
 """
@@ -15,13 +20,13 @@ of freedom (Paule & Mandel 1982),
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-__all__ = ["WaldTest", "shrink", "wald_test"]
+__all__ = ["WaldTest", "against_chance", "shrink", "wald_test"]
 
 Float = NDArray[np.float64]
 
@@ -36,6 +41,8 @@ class WaldTest:
     p_value: float
     mean: Float
     """m, the mean weighted by inverse covariance, shape (k,)."""
+    scale: float = 1.0
+    """Factor by which variances were found to be larger than the covariances say."""
 
 
 def wald_test(estimates: Sequence[Float], covariances: Sequence[Float]) -> WaldTest:
@@ -58,6 +65,23 @@ def wald_test(estimates: Sequence[Float], covariances: Sequence[Float]) -> WaldT
     freedom = (len(estimates) - 1) * len(mean)
     p_value = float(stats.chi2.sf(statistic, freedom)) if freedom else 1.0
     return WaldTest(statistic=statistic, freedom=freedom, p_value=p_value, mean=mean)
+
+
+def against_chance(test: WaldTest, by_chance: Sequence[WaldTest]) -> WaldTest:
+    """The test with its p-value from at least one division by chance.
+
+    Examples
+    --------
+    >>> test = WaldTest(statistic=20.0, freedom=8, p_value=0.01, mean=np.zeros(8))
+    >>> chance = WaldTest(statistic=16.0, freedom=8, p_value=0.04, mean=np.zeros(8))
+    >>> known = against_chance(test, [chance, chance, chance])
+    >>> known.scale, round(known.p_value, 2)
+    (2.0, 0.31)
+    """
+    ratios = [chance.statistic / chance.freedom for chance in by_chance]
+    scale = float(np.mean(ratios))
+    p = stats.f.sf(test.statistic / test.freedom / scale, test.freedom, len(ratios) * test.freedom)
+    return replace(test, p_value=float(p), scale=scale)
 
 
 def shrink(estimates: Sequence[Float], covariances: Sequence[Float]) -> list[Float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.gates import MIN_TOUCHES
 from attribution.incremental.segments.effects import Effects, effects_of
-from attribution.incremental.segments.heterogeneity import WaldTest, shrink, wald_test
+from attribution.incremental.segments.heterogeneity import WaldTest, against_chance, shrink, wald_test
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
 from histories.errors import DataError, ModelError
 from histories.panel import Panel
@@ -24,6 +24,9 @@ Labels = NDArray[np.str_]
 MIN_CUSTOMERS: Final = 1_000
 """Customers below which a segment is not fitted alone: its structure would be chosen, and its covariance
 measured, on too few."""
+CHANCE_FREEDOM: Final = 24
+"""Degrees of freedom of divisions by chance, at least: so many of one family's effects are compared."""
+FEWEST_DIVISIONS: Final = 2
 FAMILIES: Final = ("leaving", "spending")
 """Effects on the log-odds of leaving (beta), and on log spend (gamma)."""
 
@@ -56,6 +59,10 @@ class Comparison:
         channels = len(next(iter(self.own.values())).effects.values) // 2
         return self.compared + FAMILIES.index(family) * channels
 
+    def spreads(self, places: NDArray[np.int64]) -> list[Float]:
+        """Covariances of these effects, by segment compared."""
+        return [own.effects.covariance[np.ix_(places, places)] for own in self.own.values()]
+
     def targets(self, common: Float, families: frozenset[str], *, shrunk: bool = True) -> dict[str, Float]:
         """Effects of each segment compared: its own in these families, the common ones elsewhere.
 
@@ -73,8 +80,8 @@ class Comparison:
             places = self.places(family)
             values = [own.effects.values[places] for own in self.own.values()]
             if shrunk:
-                spreads = [own.effects.covariance[np.ix_(places, places)] for own in self.own.values()]
-                values = shrink(values, spreads)
+                scale = self.tests[family].scale
+                values = shrink(values, [scale * spread for spread in self.spreads(places)])
             for label, mine in zip(self.own, values, strict=True):
                 found[label][places] = mine
         return found
@@ -134,17 +141,48 @@ def compare_segments(
     result = Comparison(own=own, left_out=left_out, compared=compared)
     if not len(compared):
         return result
-    tests = {family: _test(result, family) for family in (FAMILIES if hazard else FAMILIES[1:])}
-    return Comparison(own=own, left_out=left_out, compared=compared, tests=tests)
+    families = FAMILIES if hazard else FAMILIES[1:]
+    chance = _by_chance(estimator, panel, stocks, result, rng)
+    if not chance:
+        return result
+    tests = {
+        family: against_chance(_test(result, family), [_test(divided, family) for divided in chance])
+        for family in families
+    }
+    return replace(result, tests=tests)
 
 
 def _test(comparison: Comparison, family: str) -> WaldTest:
     places = comparison.places(family)
-    effects = [own.effects for own in comparison.own.values()]
-    return wald_test(
-        [part.values[places] for part in effects],
-        [part.covariance[np.ix_(places, places)] for part in effects],
-    )
+    values = [own.effects.values[places] for own in comparison.own.values()]
+    return wald_test(values, comparison.spreads(places))
+
+
+def _by_chance(
+    estimator: PanelEstimator,
+    panel: Panel,
+    stocks: NDArray[np.float32],
+    comparison: Comparison,
+    rng: np.random.Generator,
+) -> list[Comparison]:
+    """The customers compared, divided at random into groups of the segments' sizes and fitted alike.
+
+    A fit with problems counts here: it makes the scale larger, if anything, and the test more careful.
+    """
+    everybody = np.concatenate([own.customers for own in comparison.own.values()])
+    ends = np.cumsum([len(own.customers) for own in comparison.own.values()])[:-1]
+    freedom = (len(comparison.own) - 1) * len(comparison.compared)
+    divided = []
+    for _ in range(max(FEWEST_DIVISIONS, -(-CHANCE_FREEDOM // freedom))):
+        groups = [np.sort(group) for group in np.split(rng.permutation(everybody), ends)]
+        fits = {
+            str(k): _fit_alone(estimator, panel, stocks, group, rng, strict=False)
+            for k, group in enumerate(groups)
+        }
+        found = {label: fit for label, fit in fits.items() if isinstance(fit, OwnFit)}
+        if len(found) == len(groups):
+            divided.append(Comparison(own=found, compared=comparison.compared))
+    return divided
 
 
 def _fit_alone(
@@ -153,13 +191,15 @@ def _fit_alone(
     stocks: NDArray[np.float32],
     customers: NDArray[np.int64],
     rng: np.random.Generator,
+    *,
+    strict: bool = True,
 ) -> OwnFit | str:
     """The fit to these customers, or why there is none."""
     try:
         fit = estimator.fit(panel.take(customers), stocks[customers], rng=rng)
     except (DataError, ModelError) as error:
         return f"its own fit failed: {error}"
-    if fit.problems:
+    if strict and fit.problems:
         return f"its own fit: {fit.problems[0]}"
     effects = effects_of(fit)
     if effects is None or len(effects.influence) != len(customers):
