@@ -35,7 +35,7 @@ def segment_section(sources: ReportSources) -> Section | None:
     return Section(
         key="segments",
         title="Segments",
-        finding=finding or described[0] or "What channels added is not supported in two segments or more.",
+        finding=finding or described[0] or "Fewer than two segments have a supported credit.",
         tables=(*incremental_tables(added, sources), *described[1]),
         notes=(*incremental_notes(added, sources), *described[2]),
     )
