@@ -25,7 +25,7 @@ ByLabel = dict[tuple[str, str], PanelCredit]
 
 EVALUATED = 2_000
 """Customers on whom replicates are credited, for each column of segments."""
-FEWEST = 100
+FEWEST = 50
 """Of each segment, where it has so many."""
 
 
