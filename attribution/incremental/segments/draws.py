@@ -51,6 +51,9 @@ class OwnTarget:
     ) -> FittedPanelModel:
         """The segment's fit with these effects, everything else following; of reweighted customers.
 
+        In a replicate other parameters move only as far as the effects take them along: the rest of their
+        error may lie where the data say next to nothing, and one step there can go anywhere.
+
         Parameters
         ----------
         estimator, panel, stocks
@@ -62,12 +65,10 @@ class OwnTarget:
         common_shift
             How far the common effects moved in the replicate, shape (2C,).
         """
-        weights = np.ones(panel.n_customers) if weights is None else weights
         mine = self.own.effects
-        shift = np.where(self.free, (weights - 1.0) @ mine.influence, 0.0)
-        if common_shift is not None:
-            shift = np.where(self.free, shift, common_shift)
-        towards = mine.weights_towards(self.effects + shift, weights=weights)
+        own_shift = 0.0 if weights is None else (weights - 1.0) @ mine.influence
+        shift = np.where(self.free, own_shift, 0.0 if common_shift is None else common_shift)
+        towards = mine.weights_towards(self.effects + shift)
         return estimator.fit(panel, stocks, weights=towards, start=self.own.fit, rng=rng)
 
 

@@ -45,19 +45,17 @@ class Effects:
         result: Float = self.correction * (self.influence.T @ self.influence)
         return result
 
-    def weights_towards(self, target: Float, *, weights: Float) -> Float:
+    def weights_towards(self, target: Float) -> Float:
         """Customers' weights at which one step of the influence gives these effects, shape (n,).
 
         Parameters
         ----------
         target
             Effects wanted, shape (2C,).
-        weights
-            Weights from which to depart, shape (n,): ones, or those of a bootstrap replicate.
         """
-        missing = target - self.values - (weights - 1.0) @ self.influence
         square = self.influence.T @ self.influence
-        result: Float = weights + self.influence @ (np.linalg.pinv(square, hermitian=True) @ missing)
+        missing = np.linalg.pinv(square, hermitian=True) @ (target - self.values)
+        result: Float = 1.0 + self.influence @ missing
         return result
 
 

@@ -151,7 +151,7 @@ def test_moved_effects_take_the_level_with_them_as_a_fit_with_them_held_would() 
     rng = np.random.default_rng(4)
     influence = rng.normal(size=(500, 3)) @ np.array([[1.0, 0.6, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 1.0]])
     effects = Effects(values=np.zeros(2), influence=influence[:, :2])
-    weights = effects.weights_towards(np.array([0.5, -0.2]), weights=np.ones(500))
+    weights = effects.weights_towards(np.array([0.5, -0.2]))
     shift = (weights - 1.0) @ influence
     covariance = influence.T @ influence
     conditional = covariance[2, :2] @ np.linalg.inv(covariance[:2, :2]) @ np.array([0.5, -0.2])
