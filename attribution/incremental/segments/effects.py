@@ -1,7 +1,7 @@
 """A fit's effects with their covariance, and the same fit with its effects moved.
 
 Every default estimator keeps each customer's influence: the change of its parameters per unit of the
-customer's weight (Hampel 1974). The sum of its squares is the sandwich covariance, and weights chosen along
+customer's weight (Hampel 1974). The sum of its squares is their covariance, and weights chosen along
 it move the effects to any target while all other parameters follow as they do in the likelihood,
 
     w = 1 + F V^-1 d,   F the influence on the effects, V = F'F,   theta + Cov(theta, effects) V^-1 d
@@ -41,7 +41,7 @@ class Effects:
 
     @property
     def covariance(self) -> Float:
-        """Sandwich covariance of the values, shape (2C, 2C); zero for effects that are not modelled."""
+        """Covariance of the values, shape (2C, 2C); zero for effects that are not modelled."""
         result: Float = self.correction * (self.influence.T @ self.influence)
         return result
 
