@@ -203,7 +203,7 @@ def test_segments_whose_effects_differ_are_credited_with_their_own(
     assert differing.segment is not None
     assert differing.segment_truth is not None
     table = table_of(differing, estimate, half=differing.segment)
-    per_customer = {}
+    per_customer: dict[str, float] = {}
     for label in ("high", "low"):
         rows = of(table, f"half: {label}", "spend")
         assert rows["reason"].str.contains(r"own effects on spending \(p ").all()
