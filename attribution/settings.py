@@ -47,8 +47,9 @@ class AttributionSettings:
     `lookback_days` is the longest time before an outcome in which a touch may earn credit. `period` is the
     step of the customer-period panel and of retention journeys. `session_minutes` above 0 joins touches of
     one channel that follow each other within so many minutes. `views` counts touches that were seen and not
-    acted on; `segments` names columns of the customers table whose values get descriptive credit of their
-    own; `exclude_channels` leaves channels out of every journey. `unique_channels` keeps the first
+    acted on; `segments` names columns of the customers table whose values get credit of their own,
+    descriptive and incremental; `exclude_channels` leaves channels out of every journey.
+    `unique_channels` keeps the first
     touch of each channel in a journey only. `markov_order` is the order of the method "markov"; "holdout"
     chooses it by prediction of held-out journeys. `repeat_window_days` is the time within which a further
     purchase counts as the outcome "repeat_purchase". `interval` is the level of every interval,

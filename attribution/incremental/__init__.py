@@ -5,6 +5,7 @@ from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading, read_experiment
 from attribution.incremental.panel import Panel, build_panel
 from attribution.incremental.plan import Plan, plan_for
+from attribution.incremental.segments import segment_table
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
 from attribution.incremental.stocks import decayed_stocks
 from attribution.incremental.table import credit_table, incremental_credit
@@ -28,4 +29,5 @@ __all__ = [
     "panel_credit",
     "plan_for",
     "read_experiment",
+    "segment_table",
 ]

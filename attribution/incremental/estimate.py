@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,14 @@ class CreditEstimate:
     """What experiments say; those that agree are combined into credit and draws already."""
     notes: tuple[str, ...]
     """Why this estimator, and what went wrong with companions."""
+    plan: Plan
+    """With the estimator that was chosen as its default."""
+    fitted: NDArray[np.int64]
+    """Positions of the customers fitted to."""
+    companion_fits: Mapping[str, FittedPanelModel]
+    """Fits of the companions, by name."""
+    crediting: np.random.Generator
+    """The generator in the state in which `credit` drew latents: a copy of it divides the same credit."""
 
 
 def estimate_credit(
@@ -75,6 +84,7 @@ def estimate_credit(
     sample, sample_stocks = panel.take(rows), stocks[rows]
     found = chosen.fit(sample, sample_stocks, rng)
     fit = found.fit
+    crediting = deepcopy(rng)
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
@@ -130,6 +140,10 @@ def estimate_credit(
         problems=problems,
         against_channels=checked.by_channel,
         notes=(*found.notes, *notes),
+        plan=replace(chosen, default=found.estimator, choose=None),
+        fitted=rows,
+        companion_fits=models,
+        crediting=crediting,
     )
 
 

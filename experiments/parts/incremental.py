@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects import EffectsResult
-from attribution.incremental import Panel, build_panel, incremental_credit
+from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.errors import ConfigError, DataError, ModelError
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
@@ -55,16 +56,21 @@ def incremental_part(
         require_origins(config.channels, used, directed=directed)
     try:
         panel = _panel(config, histories, used)
-        credits = incremental_credit(
-            panel,
-            settings=config.attribution,
-            outcomes=outcomes,
-            residual_value=_aligned(residual_value, panel),
-            gross_margin=config.value.gross_margin or 1.0,
-            costs=costs,
-            experiments=_experiments(config, histories, panel, effects),
-            seed=config.seed,
+        about: dict[str, Any] = {
+            "settings": config.attribution,
+            "residual_value": _aligned(residual_value, panel),
+            "gross_margin": config.value.gross_margin or 1.0,
+            "seed": config.seed,
+        }
+        estimate = estimate_credit(
+            panel, experiments=_experiments(config, histories, panel, effects), **about
         )
+        whole = credit_table(
+            panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
+        )
+        columns = _segments(config, histories, panel)
+        by_segment = segment_table(panel, estimate, columns, outcomes=outcomes, **about)
+        credits = pl.concat([whole, by_segment])
     except (DataError, ModelError) as error:
         return IncrementalPart(left_out={"incremental credit": str(error)})
     return IncrementalPart(credits=credits)
@@ -109,6 +115,19 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         contractual=histories.contractual,
         cases=histories.table("cases"),
     )
+
+
+def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:
+    """Label of each customer of the panel, by segment column, as for descriptive credit."""
+    found = {}
+    for column in config.attribution.segments:
+        labels = segment_labels(histories.customers, column)
+        if panel.customer_ids is None:
+            raise ConfigError("segments: the panel does not know its customers' ids.")
+        ids = panel.customer_ids.to_frame("customer_id")
+        joined = ids.join(labels, on="customer_id", how="left", maintain_order="left")
+        found[column] = joined["label"].fill_null(UNKNOWN).to_numpy().astype(np.str_)
+    return found
 
 
 def _origins(config: RunConfig, touchpoints: pl.DataFrame) -> dict[str, str | None]:

@@ -20,6 +20,8 @@ __all__ = [
     "column",
     "effect_parameters",
     "logistic",
+    "segment_factors",
+    "segment_labels",
     "stocks_of",
 ]
 
@@ -65,6 +67,10 @@ class SimulatedPanel:
     """Channel of the experiment."""
     contrast: Mapping[str, float] | None = None
     """True difference per customer between the channel open and withheld, by outcome."""
+    segment: NDArray[np.str_] | None = None
+    """Segment of each customer, shape (N,), where the scenario has segments."""
+    segment_truth: Mapping[str, Truth] | None = None
+    """Truth of each segment; its credits add up to those of `truth`."""
 
 
 def channel_table(names: Sequence[str], *rows: Sequence[str | float]) -> tuple[ChannelTraits, ...]:
@@ -94,6 +100,16 @@ def stocks_of(touches: NDArray[Any], *, steps: int = 1) -> NDArray[np.float32]:
     for t in range(1, stocks.shape[1]):
         stocks[:, t] += decay * stocks[:, t - 1]
     return stocks
+
+
+def segment_labels(x: Float) -> NDArray[np.str_]:
+    """The segment of customers with covariate x, shape (N,): "high" above 0, else "low"."""
+    return np.where(x > 0.0, "high", "low")
+
+
+def segment_factors(x: Float, factors: tuple[float, float]) -> Float:
+    """Factor on the effects of each customer, of "high" and of "low" segment, shape (N,)."""
+    return np.where(x > 0.0, *factors)
 
 
 def logistic(x: NDArray[np.floating]) -> Float:

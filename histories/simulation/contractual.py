@@ -29,6 +29,8 @@ from histories.simulation.arrays import (
     column,
     effect_parameters,
     logistic,
+    segment_factors,
+    segment_labels,
     stocks_of,
 )
 from histories.simulation.scenarios import ContractualScenario
@@ -80,14 +82,14 @@ class _Outcome:
     hazard_effect: Single
     spend_effect: Single
 
-    def values(self) -> Float:
-        entry = np.zeros(len(self.odds), dtype=np.int64)
+    def values(self, rows: slice | NDArray[np.bool_] = slice(None)) -> Float:
+        odds = self.odds[rows]
         return coalition_values(
-            odds=self.odds,
-            mean=self.mean,
-            hazard_effect=self.hazard_effect,
-            spend_effect=self.spend_effect,
-            entry=entry,
+            odds=odds,
+            mean=self.mean[rows],
+            hazard_effect=self.hazard_effect[rows],
+            spend_effect=self.spend_effect[rows],
+            entry=np.zeros(len(odds), dtype=np.int64),
         )
 
 
@@ -101,21 +103,31 @@ def simulate_contractual(
     touches = potential if open_to is None else _withhold(potential, scenario.experiment, ~open_to)
     off = _without_channels(scenario, traits, rng=rng)
     scale = rng.gamma(2.0, 0.5, n) if scenario.heterogeneity else np.ones(n)
+    segment = None
+    if scenario.segment_effects is not None:
+        segment = segment_labels(traits.x)
+        scale = scale * segment_factors(traits.x, scenario.segment_effects)
     outcome = _Outcome(**off, **_effects(scenario, touches, scale))
-    values = outcome.values()
     exit_step, spend = _live(outcome, scenario.substeps, rng)
-    truth = Truth(
-        channels=tuple(channel.name for channel in CHANNELS),
-        outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
-        parameters=_parameters(scenario),
-    )
+
+    def truth(values: Float) -> Truth:
+        return Truth(
+            channels=tuple(channel.name for channel in CHANNELS),
+            outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
+            parameters=_parameters(scenario),
+        )
+
     return SimulatedPanel(
         panel=_panel(scenario, traits, touches=touches, spend=spend, exit_step=exit_step, rng=rng),
-        truth=truth,
+        truth=truth(outcome.values()),
         latent={"u": traits.u, "v": traits.v, "exit": (exit_step // scenario.substeps).astype(np.float64)},
         assignment=open_to,
         experiment=scenario.experiment,
         contrast=None if open_to is None else _contrast(scenario, off, potential, scale),
+        segment=segment,
+        segment_truth=None
+        if segment is None
+        else {str(name): truth(outcome.values(segment == name)) for name in np.unique(segment)},
     )
 
 

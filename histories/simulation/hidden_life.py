@@ -28,6 +28,8 @@ from histories.simulation.arrays import (
     column,
     effect_parameters,
     logistic,
+    segment_factors,
+    segment_labels,
     stocks_of,
 )
 from histories.simulation.scenarios import HiddenLifeScenario
@@ -90,22 +92,41 @@ def simulate_hidden_life(
     """Customers, their panel and their truth, under the equations above."""
     traits = _draw_traits(scenario, n=n, periods=periods, rng=rng)
     life = _live(scenario, traits, rng)
-    stocks = stocks_of(life.touches)
-    switch = float(scenario.effects)
-    values = coalition_values(
-        odds=np.exp(_log_odds(scenario, traits)),
-        mean=PRICE * _buying(scenario, traits),
-        hazard_effect=stocks * column(CHANNELS, "beta", switch=switch).astype(np.float32),
-        spend_effect=stocks * column(CHANNELS, "gamma", switch=switch).astype(np.float32),
-        entry=np.zeros(n, dtype=np.int64),
+    latent = {"u": traits.u, "exit": life.exit.astype(np.float64), "buying": traits.buying}
+    segment = None if scenario.segment_effects is None else segment_labels(traits.x)
+    return SimulatedPanel(
+        panel=_panel(traits, life),
+        truth=_truth(scenario, traits, life, np.ones(n, dtype=np.bool_)),
+        latent=latent,
+        segment=segment,
+        segment_truth=None
+        if segment is None
+        else {str(name): _truth(scenario, traits, life, segment == name) for name in np.unique(segment)},
     )
-    truth = Truth(
+
+
+def _truth(scenario: HiddenLifeScenario, traits: _Traits, life: _Life, rows: NDArray[np.bool_]) -> Truth:
+    """Truth of some of the customers."""
+    stocks = stocks_of(life.touches[rows]) * _factors(scenario, traits)[rows, None, None].astype(np.float32)
+    values = coalition_values(
+        odds=np.exp(_log_odds(scenario, traits))[rows],
+        mean=PRICE * _buying(scenario, traits)[rows],
+        hazard_effect=stocks * column(CHANNELS, "beta").astype(np.float32),
+        spend_effect=stocks * column(CHANNELS, "gamma").astype(np.float32),
+        entry=np.zeros(len(stocks), dtype=np.int64),
+    )
+    return Truth(
         channels=tuple(channel.name for channel in CHANNELS),
         outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
         parameters=_parameters(scenario),
     )
-    latent = {"u": traits.u, "exit": life.exit.astype(np.float64), "buying": traits.buying}
-    return SimulatedPanel(panel=_panel(traits, life), truth=truth, latent=latent)
+
+
+def _factors(scenario: HiddenLifeScenario, traits: _Traits) -> Float:
+    """Factor on the effects of each customer, shape (N,)."""
+    if scenario.segment_effects is None:
+        return np.full(len(traits.x), float(scenario.effects))
+    return float(scenario.effects) * segment_factors(traits.x, scenario.segment_effects)
 
 
 def _draw_traits(scenario: HiddenLifeScenario, *, n: int, periods: int, rng: np.random.Generator) -> _Traits:
@@ -164,8 +185,8 @@ def _buying(scenario: HiddenLifeScenario, traits: _Traits) -> Float:
 def _live(scenario: HiddenLifeScenario, traits: _Traits, rng: np.random.Generator) -> _Life:
     """Month after month: touches, purchases, leaving."""
     n, periods = traits.u.shape
-    beta = column(CHANNELS, "beta", switch=float(scenario.effects))
-    gamma = column(CHANNELS, "gamma", switch=float(scenario.effects))
+    beta, gamma = column(CHANNELS, "beta"), column(CHANNELS, "gamma")
+    factor = _factors(scenario, traits)
     log_odds, buying = _log_odds(scenario, traits), _buying(scenario, traits)
     touches, purchases = np.zeros((n, periods, len(CHANNELS))), np.zeros((n, periods))
     exit_ = np.full(n, periods, dtype=np.int64)
@@ -177,9 +198,9 @@ def _live(scenario: HiddenLifeScenario, traits: _Traits, rng: np.random.Generato
         )
         touches[:, t] = rng.poisson(rate)
         stock = DECAY * stock + np.log1p(touches[:, t])
-        purchases[:, t] = rng.poisson(buying[:, t] * np.exp(stock @ gamma))
+        purchases[:, t] = rng.poisson(buying[:, t] * np.exp(factor * (stock @ gamma)))
         silent = np.where((purchases[:, t] > 0) & (exit_ >= t), 0, silent + 1)
-        leaves = rng.random(n) < logistic(log_odds[:, t] + stock @ beta)
+        leaves = rng.random(n) < logistic(log_odds[:, t] + factor * (stock @ beta))
         exit_ = np.where(leaves & (exit_ == periods), t, exit_)
     return _Life(touches=touches, purchases=purchases, exit=exit_)
 

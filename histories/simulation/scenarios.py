@@ -46,6 +46,8 @@ class ContractualScenario:
     """Steps within a month in which touches act and customers leave; many approach continuous time."""
     experiment: str | None = None
     """Channel withheld from a random half of the customers."""
+    segment_effects: tuple[float, float] | None = None
+    """Factors on all effects of customers whose x is above 0, and of the others; None: no segments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class HiddenLifeScenario:
     """Monthly change of log touch rates."""
     satisfaction: bool = False
     """Drifting hidden satisfaction on touches, purchases and leaving as well: both problems at once."""
+    segment_effects: tuple[float, float] | None = None
+    """Factors on all effects of customers whose x is above 0, and of the others; None: no segments."""
 
 
 _R7 = ContractualScenario(name="r7")
@@ -100,6 +104,8 @@ CONTRACTUAL = {
         ContractualScenario(name="continuous", substeps=8),
         replace(_R7, name="misspecified", saturation=True, heterogeneity=True, substeps=8),
         replace(_R7, name="experiment", experiment="community"),
+        replace(_R7, name="segments", segment_effects=(2.0, 0.5)),
+        replace(_R7, name="segments_alike", segment_effects=(1.0, 1.0)),
     )
 }
 """Contractual scenarios by name."""
@@ -121,6 +127,8 @@ HIDDEN_LIFE = {
         HiddenLifeScenario(name="follow", follow=True),
         HiddenLifeScenario(name="trend", trend=-0.04),
         HiddenLifeScenario(name="hidden_both", satisfaction=True),
+        HiddenLifeScenario(name="hidden_segments", segment_effects=(2.0, 0.5)),
+        HiddenLifeScenario(name="hidden_segments_alike", segment_effects=(1.0, 1.0)),
     )
 }
 """Scenarios of hidden life by name."""

@@ -79,6 +79,23 @@ def test_segments_are_parts_of_the_whole(bundle: Bundle) -> None:
     assert rows.filter(pl.col("segment").str.starts_with("region: "))["credit"].sum() == pytest.approx(whole)
 
 
+def test_incremental_credit_of_segments_with_common_effects_adds_up_to_that_of_everybody(
+    bundle: Bundle,
+) -> None:
+    rows = bundle.table("credits").filter(pl.col("method") == "incremental")
+    keys = ["outcome", "level", "channel"]
+    whole = rows.filter(pl.col("segment") == "(all)").select(*keys, whole="credit")
+    parts = rows.filter(pl.col("segment").str.starts_with("region: "))
+    assert set(parts["segment"]) == {f"region: {name}" for name in ("north", "south", "east", "west")}
+    sums = parts.group_by(keys).agg(pl.col("credit").sum(), pl.col("customers").sum()).join(whole, on=keys)
+    assert sums.height == whole.height
+    assert set(sums["outcome"]) == {"spend", "retention", "lifetime_value"}
+    assert (sums["credit"] - sums["whole"]).abs().max() < 1e-6  # type: ignore[operator]
+    assert (sums.filter(pl.col("level") == "total")["customers"] == 900).all()
+    supported = parts.filter(pl.col("supported"))
+    assert supported["reason"].str.contains(r"customers fitted, below 1,000").all()
+
+
 def test_experiments_and_landmarks_are_listed_whatever_became_of_them(bundle: Bundle) -> None:
     assert set(bundle.table("effects")["name"]) == {"newsletter test", "reply within two hours"}
 

@@ -75,7 +75,9 @@ def test_no_effect_means_no_credit(scenario: str) -> None:
         assert np.abs(outcome.credit).max() < 1e-6 * outcome.total
 
 
-@pytest.mark.parametrize("scenario", ["r7", "continuous", "hidden30", "episodes"])
+@pytest.mark.parametrize(
+    "scenario", ["r7", "continuous", "segments", "hidden30", "episodes", "hidden_segments"]
+)
 def test_what_happens_is_what_the_truth_expects(scenario: str) -> None:
     company = simulate_panel(scenario, n=4_000, periods=12, seed=5)
     stayed = (company.latent["exit"] >= 12).sum()
@@ -173,6 +175,21 @@ def test_a_written_company_brings_its_truth_and_a_configuration(tmp_path: Path) 
     assert {row["outcome"] for row in truth["credits"]} == {"retention", "spend", "lifetime_value"}
     written = pl.read_csv(tmp_path / "transactions.csv")
     assert written.height == company.books.transactions.height
+
+
+def test_credit_of_regions_that_respond_differently_adds_up_and_is_written(tmp_path: Path) -> None:
+    company = simulate_company(customers=400, months=8, seed=2, scenario="segments")
+    assert company.region_truth is not None
+    share = {}
+    for outcome, whole in company.truth.outcomes.items():
+        parts = {name: truth.outcomes[outcome] for name, truth in company.region_truth.items()}
+        assert sum(part.credit for part in parts.values()) == pytest.approx(whole.credit, rel=1e-9)
+        share[outcome] = {name: part.credit.sum() / part.total for name, part in parts.items()}
+    assert share["spend"]["north"] > 2 * share["spend"]["west"] > 0
+    config = write_company(company, tmp_path).read_text(encoding="utf-8")
+    assert 'segments = ["region"]\n\n[[effects]]' in config
+    written = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))["segments"]
+    assert {row["segment"] for row in written} == {f"region: {name}" for name in share["spend"]}
 
 
 def test_a_misspelt_scenario_names_the_nearest() -> None:
