@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 Integer = NDArray[np.int64]
 
 LEAST_CHANCE = 3e-3
-"""Months less likely than this, by the model of life alone, are left out: together less than 1 % of all lives."""
+"""Months less likely than this, by the model of life alone, are left out: less than 1 % of all lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
