@@ -31,6 +31,14 @@ class FrailtyData:
         """Number of lives L: customers, where leaving is recorded."""
         return int(self.rows.who.shape[0])
 
+    def take(self, lives: NDArray[np.int64]) -> FrailtyData:
+        """Some lives, by position; the rows of all customers stay."""
+        rows = self.rows
+        chosen = rows._replace(
+            who=rows.who[lives], first=rows.first[lives], stop=rows.stop[lives], left=rows.left[lives]
+        )
+        return FrailtyData(rows=chosen, shape=self.shape)
+
     @property
     def survival(self) -> Array:
         """1 for lives that go on after the last period, else 0, shape (L,)."""

@@ -109,6 +109,8 @@ class SharedFrailtyFit:
     """Covariates and proxies, as learned from the fitted customers."""
     influence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """Change of the flat parameters per unit of a customer's weight, shape (N, p); not stored."""
+    robust: bool = False
+    """Whether influence and errors rest on the measured curvature, not on the outer product of scores."""
     cache: PosteriorCache | None = field(default=None, repr=False, compare=False)
     """Posteriors of the fitted customers; not stored, and without them predictions only take longer."""
 

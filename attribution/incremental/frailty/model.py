@@ -27,8 +27,8 @@ from attribution.incremental.frailty.data import FrailtyData, frailty_data
 from attribution.incremental.frailty.design import FrailtyDesign, learn_design
 from attribution.incremental.frailty.fitted import PosteriorCache, SharedFrailtyFit
 from attribution.incremental.frailty.gates import frailty_problems
-from attribution.incremental.frailty.optimise import maximise, parameter_covariance
-from attribution.incremental.frailty.parameters import Parameters
+from attribution.incremental.frailty.influence import Influence, outer_product, sandwich
+from attribution.incremental.frailty.optimise import maximise
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of, search, second_start
 from histories.panel import Panel
@@ -38,6 +38,8 @@ __all__ = ["SharedFrailty"]
 Float = NDArray[np.floating]
 Array = NDArray[np.float64]
 
+CURVATURE_CUSTOMERS = 3_000
+"""Customers on whom curvature is measured, evenly spread."""
 WARM_ITERATIONS = 6
 """Iterations of a fit to reweighted customers that starts from the fit to all of them."""
 
@@ -165,19 +167,13 @@ class SharedFrailty:
         disagreement: float | None,
     ) -> SharedFrailtyFit:
         optimum = solution.optimum
-        free = free_of(data, dynamic=solution.dynamic, second_factor=solution.second_factor)
-        active, covariance = parameter_covariance(data, optimum, free, weights)
-        influence = np.zeros((data.n_lives, data.shape.size), dtype=np.float32)
-        influence[:, active] = optimum.posterior.score[:, active] @ covariance
-        full = np.zeros(data.shape.size)
-        full[active] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        errors = Parameters.from_vector(full, data.shape, 0.0)
+        found = self._influence(data, solution, weights)
         return SharedFrailtyFit(
             channels=panel.channels,
             shape=data.shape,
             parameters=optimum.parameters,
-            beta_error=errors.stocks[0],
-            gamma_error=errors.stocks[1],
+            beta_error=found.errors.stocks[0],
+            gamma_error=found.errors.stocks[1],
             dynamic=solution.dynamic,
             second_factor=solution.second_factor,
             bound=optimum.bound,
@@ -185,8 +181,31 @@ class SharedFrailty:
             n_customers=data.n_lives,
             start_disagreement=disagreement,
             problems=frailty_problems(optimum, panel.channels, disagreement=disagreement),
-            influence=influence,
+            influence=found.values,
+            robust=found.robust,
             cache=PosteriorCache.of(data, optimum.posterior),
             draws=self.draws,
             design=design,
         )
+
+    def _influence(self, data: FrailtyData, solution: Solution, weights: Array) -> Influence:
+        """Where spend is a quasi-likelihood, scores do not measure information: curvature is measured."""
+        free = free_of(data, dynamic=solution.dynamic, second_factor=solution.second_factor)
+        if not data.rows.compound:
+            return outer_product(data, solution.optimum, free, weights)
+        few = np.linspace(0, data.n_lives - 1, min(CURVATURE_CUSTOMERS, data.n_lives)).astype(np.int64)
+        sample = _Sample(
+            data=data.take(few),
+            workspace=solution.optimum.posterior.take(few),
+            share=float(len(few) / weights.sum()),
+        )
+        return sandwich(data, solution.optimum, free, weights, sample, dynamic=solution.dynamic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    """Customers on whom the curvature is measured."""
+
+    data: FrailtyData
+    workspace: Posterior
+    share: float

@@ -243,8 +243,9 @@ class _Climb:
         precision, centre = prior_precision(self.data.shape)
         slope = posterior.slope - precision * (vector - centre)
         stuck = ((vector <= low) & (slope < 0)) | ((vector >= high) & (slope > 0))
-        active = np.flatnonzero(self.free & ~stuck)
         score = posterior.score
+        felt = np.abs(score).max(axis=0) > 0.0  # a column that is zero everywhere moves nobody
+        active = np.flatnonzero(self.free & ~stuck & felt)
         if not np.all(self.weights == 1.0):
             score = score * np.sqrt(self.weights).astype(np.float32)[:, None]
         products = ssyrk(1.0, score.T, trans=0, lower=1).astype(np.float64)

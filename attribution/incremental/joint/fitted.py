@@ -185,18 +185,12 @@ def _draw_lives(
     rng: np.random.Generator,
 ) -> tuple[Single, Array]:
     """Log-odds of leaving without stocks, and purchase rates, by draw and chosen life, each (Q, n, P)."""
-    rows = data.rows
-    few = replace(
-        data,
-        rows=rows._replace(
-            who=rows.who[chosen], first=rows.first[chosen], stop=rows.stop[chosen], left=rows.left[chosen]
-        ),
-    )
+    few = data.take(chosen)
     leaving, buying = draw_predictors(
         few, fit.parameters, inner.take(chosen), dynamic=fit.dynamic, draws=PAIRS, rng=rng
     )
     at_risk = few.at_risk
-    push = rows.stocks[few.rows.who] @ fit.parameters.stocks[1]
+    push = data.rows.stocks[few.rows.who] @ fit.parameters.stocks[1]
     rates = np.where(at_risk, np.exp(np.where(at_risk, buying + push, 0.0)), 0.0)
     return np.where(at_risk, leaving, np.float32(NEVER)), rates
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.design import learn_design
 from attribution.incremental.frailty.gates import frailty_problems
-from attribution.incremental.frailty.optimise import parameter_covariance
+from attribution.incremental.frailty.influence import outer_product
 from attribution.incremental.frailty.parameters import Parameters
 from attribution.incremental.joint.data import JointDesign, joint_data, measurements_in_use
 from attribution.incremental.joint.fitted import JointDropoutFit
@@ -206,13 +206,7 @@ class JointDropout:
         disagreement: float | None,
     ) -> JointDropoutFit:
         optimum, shape = solution.optimum, problem.data.shape
-        free = problem.free(dynamic=solution.dynamic)
-        active, covariance = parameter_covariance(problem.data, optimum, free, problem.weights)
-        influence = np.zeros((panel.n_customers, shape.size), dtype=np.float32)
-        influence[:, active] = optimum.posterior.score[:, active] @ covariance
-        full = np.zeros(shape.size)
-        full[active] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        errors = Parameters.from_vector(full, shape, 1.0)
+        found = outer_product(problem.data, optimum, problem.free(dynamic=solution.dynamic), problem.weights)
         names = (*panel.channels, "other acts")
         return JointDropoutFit(
             channels=panel.channels,
@@ -220,13 +214,13 @@ class JointDropout:
             design=problem.design,
             shape=shape,
             parameters=optimum.parameters,
-            beta_sd=errors.stocks[0, :-1],
-            gamma_sd=errors.stocks[1, :-1],
+            beta_sd=found.errors.stocks[0, :-1],
+            gamma_sd=found.errors.stocks[1, :-1],
             dynamic=solution.dynamic,
             bound=optimum.bound,
             iterations=optimum.iterations,
             n_customers=panel.n_customers,
             start_disagreement=disagreement,
             problems=(*life.too_short, *frailty_problems(optimum, names, disagreement=disagreement)),
-            influence=influence,
+            influence=found.values,
         )

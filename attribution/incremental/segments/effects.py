@@ -66,7 +66,7 @@ def effects_of(fit: FittedPanelModel) -> Effects | None:
     if influence is None:
         return None
     correction = 1.0
-    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None:
+    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None and not fit.robust:
         n, free = len(fit.influence), int(fit.influence.any(axis=0).sum())
         correction = max(n - free - 1, 1) / n
     return Effects(values=np.concatenate([fit.beta, fit.gamma]), influence=influence, correction=correction)
