@@ -53,7 +53,8 @@ class AttributionSettings:
     chooses it by prediction of held-out journeys. `repeat_window_days` is the time within which a further
     purchase counts as the outcome "repeat_purchase". `interval` is the level of every interval,
     `replicates` the number of bootstrap fits behind those of incremental credit, and `fit_customers` the
-    largest number of customers on which incremental models are fitted (all of them are credited).
+    largest number of customers on which incremental models are fitted (all of them are credited). `decay`
+    is the share of what a touch has built up that is left one period later, or "estimate".
 
     >>> AttributionSettings(half_life_days=14).half_life_days
     14.0
@@ -76,3 +77,4 @@ class AttributionSettings:
     interval: Share = 0.95
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
     fit_customers: Annotated[int, Field(ge=100)] = 20_000
+    decay: Share | Literal["estimate"] = 0.6

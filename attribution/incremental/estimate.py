@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.decay import Decay, choose_decay
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -46,7 +47,9 @@ class CreditEstimate:
     hazard: bool
     """Whether leaving was modelled; without it there is no credit of retention or lifetime value."""
     limits: str
-    """What the default assumes, in a clause."""
+    """What the default assumes, and the decay of stocks, in a clause."""
+    decay: Decay
+    """Of all stocks."""
     problems: tuple[str, ...]
     """Why no credit is supported; empty when nothing speaks against it."""
     against_channels: Mapping[str, str]
@@ -70,9 +73,12 @@ def estimate_credit(
     """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error."""
     chosen = plan or plan_for(panel)
     rng = np.random.default_rng(seed)
-    stocks = decayed_stocks(panel.touches)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
-    sample, sample_stocks = panel.take(rows), stocks[rows]
+    sample = panel.take(rows)
+    decay = choose_decay(settings.decay, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
+    chosen = chosen.at_decay(decay.value)
+    stocks = decayed_stocks(panel.touches, decay=decay.value)
+    sample_stocks = stocks[rows]
     fit = chosen.default.fit(sample, sample_stocks, rng=rng)
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
@@ -109,6 +115,7 @@ def estimate_credit(
             fit,
             panel,
             relative_error=_relative_error(credit, draws, experiment),
+            decay=decay.value,
             rng=rng,
         )
         for experiment in experiments
@@ -124,7 +131,8 @@ def estimate_credit(
         estimator=chosen.default.name,
         observed_leaving=panel.contractual,
         hazard=bool(np.any(fit.beta)),
-        limits=chosen.default.limits,
+        limits=f"{chosen.default.limits}; {decay.words}",
+        decay=decay,
         problems=problems,
         against_channels=checked.by_channel,
         notes=notes,

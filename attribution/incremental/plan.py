@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,14 @@ class Plan:
     check: Check | None = None
     """Checks of the default's fit beyond its own `problems`."""
 
+    def at_decay(self, decay: float) -> Plan:
+        """The same plan, whose estimators make stocks of their own with this decay."""
+        return replace(
+            self,
+            default=_at_decay(self.default, decay),
+            companions=tuple(_at_decay(companion, decay) for companion in self.companions),
+        )
+
 
 def plan_for(panel: Panel) -> Plan:
     """Shared frailty where leaving is recorded, the latent dropout month where it is not.
@@ -69,12 +77,16 @@ def plan_for(panel: Panel) -> Plan:
     return Plan(default=LatentDropout(), companions=(plain,), problems=short, check=_check_latent)
 
 
+def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
+    return replace(estimator, decay=decay) if isinstance(estimator, LatentDropout) else estimator
+
+
 def _check_latent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
     """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own."""
     assert isinstance(fit, LatentDropoutFit)
-    checks = run_checks(LatentDropout(), fit, panel, stocks, rng=rng)
+    checks = run_checks(LatentDropout(decay=fit.design.decay), fit, panel, stocks, rng=rng)
     refitted = (check for check in (checks.placebo, checks.holdout) if check is not None)
     lapse = checks.lapse
     contrary = {}

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects import EffectsResult
-from attribution.incremental import Panel, build_panel, incremental_credit
+from attribution.incremental import Panel, build_panel, credit_table, estimate_credit
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
@@ -29,6 +29,7 @@ class IncrementalPart:
     """Incremental rows of the credits table; None where the method was not asked for or cannot be tried."""
 
     credits: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,19 +56,27 @@ def incremental_part(
         require_origins(config.channels, used, directed=directed)
     try:
         panel = _panel(config, histories, used)
-        credits = incremental_credit(
+        estimate = estimate_credit(
             panel,
             settings=config.attribution,
-            outcomes=outcomes,
             residual_value=_aligned(residual_value, panel),
             gross_margin=config.value.gross_margin or 1.0,
-            costs=costs,
             experiments=_experiments(config, histories, panel, effects),
             seed=config.seed,
         )
     except (DataError, ModelError) as error:
         return IncrementalPart(left_out={"incremental credit": str(error)})
-    return IncrementalPart(credits=credits)
+    credits = credit_table(
+        panel,
+        estimate,
+        outcomes=[outcome for outcome in OUTCOMES if outcome in outcomes],
+        interval=config.attribution.interval,
+        costs=costs,
+    )
+    return IncrementalPart(
+        credits=credits,
+        notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
+    )
 
 
 def _experiments(
