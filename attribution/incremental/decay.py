@@ -5,15 +5,18 @@ For every decay d the model that credits the company is maximised over everythin
     l(d) = max over theta of log L(theta; stocks S_t = d S_(t-1) + log(1 + touches_t)),
 
 by a short climb from its optimum at another d. The estimate maximises l; its interval holds every d with
-2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley 1974, 9.3). A
-profile that rejects too little is flat: the customary .6 is kept, and the credit says so.
+2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley 1974, 9.3).
+
+Where no channel does anything every decay fits alike, and the best of them only follows noise (Davies 1977).
+So the customary .6 is kept, and the credit says so, unless the best decay beats a model without effects
+beyond doubt and the interval is short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -25,9 +28,6 @@ from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["Decay", "Profile", "choose_decay", "maximise_profile"]
-
-Profile = Callable[[float], float]
-"""Maximised log-likelihood at a decay, up to a constant."""
 
 CUSTOMERS = 4_000
 """Customers on whom a decay is estimated at most."""
@@ -41,6 +41,18 @@ LEVEL = 0.95
 """Of the interval."""
 FLAT = 0.5
 """Length of an interval from which on the data cannot tell."""
+NO_EFFECT = 0.999
+"""Point of chi-squared, two degrees of freedom a channel, that effects as a whole have to pass."""
+
+
+class Profile(Protocol):
+    """The maximised log-likelihood of a model, up to a constant."""
+
+    def __call__(self, decay: float) -> float:
+        """At this decay."""
+
+    def without_effects(self) -> float:
+        """With the effects of all channels on leaving and on spend at zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +114,19 @@ def choose_decay(
     try:
         profile: Profile = make(few, rng=rng)
         best, low, high = maximise_profile(profile)
+        gain = 2.0 * (profile(best) - profile.without_effects())
     except ModelError as error:
         return Decay(value=DECAY, source="kept", why=f"it could not be estimated: {error}")
-    if high - low > FLAT:
-        why = f"the data cannot tell: {low:.2f} to {high:.2f} fit alike"
+    unclear = gain < chi2.ppf(NO_EFFECT, 2 * panel.n_channels)
+    if unclear or high - low > FLAT:
+        why = "the data cannot tell: " + (
+            "effects are too small" if unclear else f"{low:.2f} to {high:.2f} fit alike"
+        )
         return Decay(value=DECAY, source="kept", low=low, high=high, n_customers=few.n_customers, why=why)
     return Decay(value=best, source="estimated", low=low, high=high, n_customers=few.n_customers)
 
 
-def maximise_profile(profile: Profile) -> tuple[float, float, float]:
+def maximise_profile(profile: Callable[[float], float]) -> tuple[float, float, float]:
     """The decay with the highest likelihood, and the ends of its likelihood-ratio interval.
 
     The root of the deviance is nearly a straight line in the decay on either side, so each end is read off

@@ -44,8 +44,14 @@ class FrailtyProfile:
 
     def __call__(self, decay: float) -> float:
         """The maximised bound at this decay, up to a constant of the data."""
+        return self._at(decayed_stocks(self._data.rows.touches, decay=decay).astype(np.float64))
+
+    def without_effects(self) -> float:
+        """The maximised bound of a model in which no channel does anything."""
+        return self._at(np.zeros_like(self._data.rows.stocks))
+
+    def _at(self, stocks: NDArray[np.float64]) -> float:
         before, rows = self._optimum, self._data.rows
-        stocks = decayed_stocks(rows.touches, decay=decay).astype(np.float64)
         effects = before.parameters.stocks * mean_ratio(rows.stocks, stocks)
         self._data = replace(self._data, rows=rows._replace(stocks=stocks))
         self._optimum = maximise(

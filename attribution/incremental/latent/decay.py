@@ -50,9 +50,17 @@ class LatentProfile:
 
     def __call__(self, decay: float) -> float:
         """The maximised log-likelihood at this decay, up to a constant of the data."""
-        fit = self._fit
         stocks = decayed_stocks(self._panel.touches, decay=decay)
-        drivers = replace(fit.design, decay=decay).inputs(self._panel, stocks).drivers
+        return self._at(replace(self._fit.design, decay=decay).inputs(self._panel, stocks).drivers)
+
+    def without_effects(self) -> float:
+        """The maximised log-likelihood of a model in which no channel does anything."""
+        drivers = self._inputs.drivers.copy()
+        drivers[:, :, : self._panel.n_channels] = 0.0
+        return self._at(drivers)
+
+    def _at(self, drivers: FloatArray) -> float:
+        fit = self._fit
         self._theta = self._rescaled(drivers)
         self._inputs = replace(self._inputs, drivers=drivers)
         weights = np.ones(self._inputs.n_customers)

@@ -89,11 +89,18 @@ class Told:
     """An estimator whose profile is given."""
 
     curvature: float
+    gain: float = 100.0
     name: str = "told"
 
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Any:
         del panel, rng
-        return lambda decay: -self.curvature * (decay - 0.4) ** 2
+        return self
+
+    def __call__(self, decay: float) -> float:
+        return -self.curvature * (decay - 0.4) ** 2
+
+    def without_effects(self) -> float:
+        return -self.gain
 
 
 def test_a_flat_profile_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
@@ -105,6 +112,18 @@ def test_a_flat_profile_keeps_the_customary_decay_and_says_so(contractual: Panel
     steep = choose_decay("estimate", Told(curvature=200.0), contractual, rng=rng())  # type: ignore[arg-type]
     assert steep.value == pytest.approx(0.4, abs=0.01)
     assert "estimated" in steep.words
+
+
+def test_where_no_channel_does_anything_the_best_decay_is_noise_and_is_not_used(contractual: Panel) -> None:
+    noise = Told(curvature=200.0, gain=0.5 * 2 * contractual.n_channels)  # what chance gives on average
+    found = choose_decay("estimate", noise, contractual, rng=rng())  # type: ignore[arg-type]
+    assert (found.value, found.source) == (DECAY, "kept")
+    assert "effects are too small" in found.words
+
+
+def test_a_company_without_effects_keeps_the_customary_decay() -> None:
+    idle = simulate_panel("hidden_null", n=600, periods=12, seed=1).panel
+    assert choose_decay("estimate", QUICK_LATENT, idle, rng=rng()).source == "kept"
 
 
 def test_an_estimator_without_a_likelihood_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
