@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 __all__ = [
@@ -38,6 +38,16 @@ MAX_RATE_GAME_CHANNELS = 20
 
 PositiveDays = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _share_or_estimate(value: object) -> object:
+    """A decay as it may be given."""
+    if value == "estimate" or (isinstance(value, (int, float)) and 0 < value < 1):
+        return value
+    raise ValueError('allowed: a number between 0 and 1, or "estimate"')
+
+
+Decay = Annotated[float | Literal["estimate"], BeforeValidator(_share_or_estimate)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -77,4 +87,4 @@ class AttributionSettings:
     interval: Share = 0.95
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
     fit_customers: Annotated[int, Field(ge=100)] = 20_000
-    decay: Share | Literal["estimate"] = 0.6
+    decay: Decay = 0.6

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
 from attribution.incremental.decay import HIGHEST, LOWEST, choose_decay, maximise_profile
@@ -18,7 +17,8 @@ from attribution.incremental.plan import Checked
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import DECAY, mean_ratio
 from attribution.settings import AttributionSettings
-from histories.errors import ModelError
+from experiments.config import parse_config
+from histories.errors import ConfigError, ModelError
 from histories.simulate import simulate_panel
 
 QUICK_FRAILTY = SharedFrailty(dynamic=False, second_factor=False, starts=1)
@@ -215,5 +215,12 @@ def test_effects_that_carry_over_push_as_far_as_before() -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, 1.5, "guess"])
 def test_a_decay_outside_its_range_is_refused(decay: Any) -> None:
-    with pytest.raises(ValidationError, match="decay"):
-        AttributionSettings(decay=decay)
+    with pytest.raises(
+        ConfigError, match=r'"attribution.decay" is .*a number between 0 and 1, or "estimate"'
+    ):
+        parse_config({"attribution": {"decay": decay}})
+
+
+@pytest.mark.parametrize("decay", [0.3, "estimate"])
+def test_a_decay_is_a_share_or_to_be_estimated(decay: Any) -> None:
+    assert parse_config({"attribution": {"decay": decay}}).attribution.decay == decay
