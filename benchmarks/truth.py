@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.truth_methods import CONTRACTUAL_ONLY, METHODS, Found
+from benchmarks.truth_methods import CONTRACTUAL_ONLY, METHODS, ON_REQUEST, Found
 from histories.errors import TributaryError
 from histories.simulate import OutcomeTruth, SimulatedPanel, simulate_panel
 
@@ -205,7 +205,7 @@ def main() -> None:
     )
     parser.add_argument("action", choices=["run", "table"])
     parser.add_argument("--scenarios", default="none,r9,r7,r4,r0,drift,two,idle,hidden30")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(name for name in METHODS if name not in ON_REQUEST))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--customers", type=int, default=12_000)

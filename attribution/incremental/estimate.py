@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.decay import Decay, choose_decay
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -47,7 +48,9 @@ class CreditEstimate:
     hazard: bool
     """Whether leaving was modelled; without it there is no credit of retention or lifetime value."""
     limits: str
-    """What the default assumes, in a clause."""
+    """What the default assumes, and the decay of stocks, in a clause."""
+    decay: Decay
+    """Of all stocks."""
     problems: tuple[str, ...]
     """Why no credit is supported; empty when nothing speaks against it."""
     against_channels: Mapping[str, str]
@@ -79,9 +82,12 @@ def estimate_credit(
     """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error."""
     chosen = plan or plan_for(panel)
     rng = np.random.default_rng(seed)
-    stocks = decayed_stocks(panel.touches)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
-    sample, sample_stocks = panel.take(rows), stocks[rows]
+    sample = panel.take(rows)
+    decay = choose_decay(settings.decay, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
+    chosen = chosen.at_decay(decay.value)
+    stocks = decayed_stocks(panel.touches, decay=decay.value)
+    sample_stocks = stocks[rows]
     found = chosen.fit(sample, sample_stocks, rng)
     fit = found.fit
     crediting = deepcopy(rng)
@@ -121,6 +127,7 @@ def estimate_credit(
             fit,
             panel,
             relative_error=_relative_error(credit, draws, experiment),
+            decay=decay.value,
             rng=rng,
         )
         for experiment in experiments
@@ -136,7 +143,8 @@ def estimate_credit(
         estimator=found.estimator.name,
         observed_leaving=panel.contractual,
         hazard=bool(np.any(fit.beta)),
-        limits=found.estimator.limits,
+        limits=f"{found.estimator.limits}; {decay.words}",
+        decay=decay,
         problems=problems,
         against_channels=checked.by_channel,
         notes=(*found.notes, *notes),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import DECAY, decayed_stocks
+from attribution.incremental.stocks import decayed_stocks
 from histories.panel import Panel
 
 __all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
@@ -94,8 +94,8 @@ def channel_contrast(
     *,
     channel: str,
     first_period: int,
+    decay: float,
     rng: np.random.Generator,
-    decay: float = DECAY,
 ) -> dict[str, float]:
     """Mean difference per customer between the channel as it was and withheld from a period on, by outcome.
 
@@ -107,10 +107,10 @@ def channel_contrast(
         Customers to whom the channel was open.
     channel, first_period
         What is withheld, and since when.
+    decay
+        Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
-    decay
-        Of the stocks.
     """
     k = panel.channels.index(channel)
     withheld = panel.touches.copy()
@@ -138,6 +138,7 @@ def read_experiment(
     panel: Panel,
     *,
     relative_error: float,
+    decay: float,
     rng: np.random.Generator,
 ) -> ExperimentReading:
     """Compare an experiment with what the model predicts for the customers who had the channel.
@@ -150,12 +151,19 @@ def read_experiment(
         The fit to test, and all its customers.
     relative_error
         Standard error of the channel's credit over the credit: the model's contrast is as uncertain.
+    decay
+        Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
     """
     treated = panel.take(np.flatnonzero(experiment.treated))
     contrast = channel_contrast(
-        model, treated, channel=experiment.channel, first_period=experiment.first_period, rng=rng
+        model,
+        treated,
+        channel=experiment.channel,
+        first_period=experiment.first_period,
+        decay=decay,
+        rng=rng,
     )
     predicted = contrast[experiment.outcome]
     spread = abs(predicted) * relative_error

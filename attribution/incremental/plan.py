@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Checked:
     """Against single channels."""
 
 
-Choose = Callable[[Panel, NDArray[np.float32], np.random.Generator], Chosen]
+Choose = Callable[[PanelEstimator, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
 
 
@@ -50,7 +50,7 @@ class Plan:
     default: PanelEstimator
     """What credits, unless `choose` finds another."""
     choose: Choose | None = None
-    """Fits and compares several estimators; None: the default it is."""
+    """Fits the default and compares it with others; None: the default it is."""
     companions: tuple[PanelEstimator, ...] = ()
     """Estimators that fail differently from the default."""
     problems: tuple[str, ...] = ()
@@ -61,8 +61,16 @@ class Plan:
     def fit(self, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator) -> Chosen:
         """Fit what credits the company."""
         if self.choose is not None:
-            return self.choose(panel, stocks, rng)
+            return self.choose(self.default, panel, stocks, rng)
         return Chosen(estimator=self.default, fit=self.default.fit(panel, stocks, rng=rng))
+
+    def at_decay(self, decay: float) -> Plan:
+        """The same plan, whose estimators make stocks of their own with this decay."""
+        return replace(
+            self,
+            default=_at_decay(self.default, decay),
+            companions=tuple(_at_decay(companion, decay) for companion in self.companions),
+        )
 
 
 def plan_for(panel: Panel) -> Plan:
@@ -94,6 +102,10 @@ def plan_for(panel: Panel) -> Plan:
     )
 
 
+def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
+    return replace(estimator, decay=decay) if isinstance(estimator, LatentDropout) else estimator
+
+
 def _check_silent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
@@ -104,7 +116,7 @@ def _check_silent(
         refitted = (run_joint_placebo(fit, panel, stocks, rng=rng),)
     else:
         assert isinstance(fit, LatentDropoutFit)
-        checks = run_checks(LatentDropout(), fit, panel, stocks, rng=rng)
+        checks = run_checks(LatentDropout(decay=fit.design.decay), fit, panel, stocks, rng=rng)
         lapse, refitted = checks.lapse, (checks.placebo, checks.holdout)
     contrary = {}
     if lapse is not None:

@@ -18,7 +18,7 @@ from attribution.incremental.joint.data import other_acts
 from attribution.incremental.joint.mix import mix_log_likelihood
 from attribution.incremental.joint.model import Pilot
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
-from attribution.incremental.setfunction import Chosen
+from attribution.incremental.setfunction import Chosen, PanelEstimator
 from histories.panel import Panel
 
 __all__ = ["LifeOrSatisfaction", "choose_silent", "compare"]
@@ -52,11 +52,13 @@ class LifeOrSatisfaction:
         )
 
 
-def choose_silent(panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
+def choose_silent(alone: PanelEstimator, panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
     """Fit the model of life, compare it with the joint model, and fit that one where it is called for.
 
     Parameters
     ----------
+    alone
+        The model of life, a `LatentDropout`.
     panel, stocks
         Customers without recorded leaving; decayed stocks of shape (N, P, C).
     rng
@@ -67,7 +69,8 @@ def choose_silent(panel: Panel, stocks: Single, rng: np.random.Generator) -> Cho
     ConvergenceError
         If no optimum was found.
     """
-    alone, joint = LatentDropout(), JointDropout()
+    assert isinstance(alone, LatentDropout)
+    joint = JointDropout()
     life = alone.fit(panel, stocks, rng=rng)
     pilot = joint.pilot(panel, stocks, life=life, rng=rng)
     comparison = compare(life, pilot)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DECAY", "decayed_stocks"]
+__all__ = ["DECAY", "decayed_stocks", "mean_ratio"]
 
 DECAY = 0.6
-"""Share of a stock that is left one period later."""
+"""Share of a stock that is left one period later, unless it is given or estimated."""
 
 
 def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float32]:
@@ -30,3 +30,16 @@ def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> ND
     for t in range(1, stocks.shape[1]):
         stocks[:, t] += np.float32(decay) * stocks[:, t - 1]
     return stocks
+
+
+def mean_ratio(old: NDArray[np.floating], new: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean of old stocks over mean of new ones by channel, shape (C,), 1 without any: effects carry over so.
+
+    Parameters
+    ----------
+    old, new
+        Stocks of the same touches under two decays, shape (N, P, C).
+    """
+    before, after = old.mean(axis=(0, 1), dtype=np.float64), new.mean(axis=(0, 1), dtype=np.float64)
+    ratio: NDArray[np.float64] = np.divide(before, after, out=np.ones_like(after), where=after > 0)
+    return ratio

@@ -155,6 +155,7 @@ def _from_journeys(
             f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
             f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
             f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
+            *added.notes,
         ),
         left_out=left_out | added.left_out,
     )

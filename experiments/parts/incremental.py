@@ -30,6 +30,7 @@ class IncrementalPart:
     """Incremental rows of the credits table; None where the method was not asked for or cannot be tried."""
 
     credits: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,7 +48,7 @@ def incremental_part(
     ConfigError
         When retention is asked for and nobody says who acts in a channel.
     """
-    outcomes = [outcome for outcome in config.attribution.outcomes if outcome in OUTCOMES]
+    outcomes = [outcome for outcome in OUTCOMES if outcome in config.attribution.outcomes]
     if "incremental" not in config.attribution.methods or not outcomes:
         return IncrementalPart()
     assert histories.touchpoints is not None
@@ -73,7 +74,10 @@ def incremental_part(
         credits = pl.concat([whole, by_segment])
     except (DataError, ModelError) as error:
         return IncrementalPart(left_out={"incremental credit": str(error)})
-    return IncrementalPart(credits=credits)
+    return IncrementalPart(
+        credits=credits,
+        notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
+    )
 
 
 def _experiments(

@@ -14,6 +14,7 @@ from histories.simulate import simulate_company, write_company
 
 QUICK = [
     "attribution.replicates=3",
+    "attribution.decay=0.55",
     'value.models=["bg_nbd"]',
     "value.challenger=false",
     "value.origins=1",
@@ -45,6 +46,17 @@ def test_every_credit_adds_up_to_its_total(bundle: Bundle) -> None:
     )
     assert parts.height >= 20
     assert (parts["parts"] - parts["total"]).abs().max() < 1e-6  # type: ignore[operator]
+
+
+def test_the_run_says_which_decay_its_credit_rests_on(bundle: Bundle) -> None:
+    words = "stocks keep 0.55 from period to period (given)"
+    assert f"Incremental credit: {words}." in bundle.manifest["notes"]
+    observed = (pl.col("level_source") == "observational") & (pl.col("level") == "channel")
+    credits = bundle.table("credits").filter(
+        (pl.col("kind") == "incremental") & pl.col("supported") & observed
+    )
+    assert credits.height > 0
+    assert credits["reason"].str.contains(words, literal=True).all()
 
 
 def test_spend_is_what_the_purchases_hold(bundle: Bundle) -> None:

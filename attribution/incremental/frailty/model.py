@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData, frailty_data
+from attribution.incremental.frailty.decay import FrailtyProfile
 from attribution.incremental.frailty.design import FrailtyDesign, learn_design
 from attribution.incremental.frailty.fitted import PosteriorCache, SharedFrailtyFit
 from attribution.incremental.frailty.gates import frailty_problems
@@ -31,6 +32,7 @@ from attribution.incremental.frailty.influence import Influence, outer_product, 
 from attribution.incremental.frailty.optimise import maximise
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of, search, second_start
+from attribution.incremental.stocks import DECAY, decayed_stocks
 from histories.panel import Panel
 
 __all__ = ["SharedFrailty"]
@@ -139,6 +141,27 @@ class SharedFrailty:
         if self.starts > 1:
             solution, disagreement = second_start(data, w, solution, max_iterations=self.max_iterations)
         return self._assemble(panel, data, design, solution, w, disagreement=disagreement)
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator | None = None) -> FrailtyProfile:
+        """The maximised bound as a function of the decay of stocks, from a fit with one start.
+
+        Parameters
+        ----------
+        panel
+            Customers to fit to.
+        rng
+            Not used, as in `fit`.
+        """
+        design = learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
+        data = frailty_data(panel, decayed_stocks(panel.touches, decay=DECAY), design)
+        solution = search(
+            data,
+            np.ones(data.n_lives),
+            dynamic=self.dynamic,
+            second_factor=self.second_factor,
+            max_iterations=self.max_iterations,
+        )
+        return FrailtyProfile(data, solution)
 
     def _climb_on(self, data: FrailtyData, start: SharedFrailtyFit, weights: Array) -> Solution:
         known = start.cache is not None and start.cache.fits(data)

@@ -115,7 +115,12 @@ class LatentDesign:
     @property
     def n_drivers(self) -> int:
         """Number of driver columns M."""
-        return len(self.own) + int(self.with_problems) + len(self.changing.names)
+        return self.n_fading + len(self.changing.names)
+
+    @property
+    def n_fading(self) -> int:
+        """Number of the first driver columns that are stocks: channels, then problems if any."""
+        return len(self.own) + int(self.with_problems)
 
     @property
     def habit_names(self) -> tuple[str, ...]:

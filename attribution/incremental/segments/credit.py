@@ -61,7 +61,7 @@ def segment_credits(
         return []
     company = _Company(
         panel=panel,
-        stocks=decayed_stocks(panel.touches),
+        stocks=decayed_stocks(panel.touches, decay=estimate.decay.value),
         estimate=estimate,
         columns={column: np.asarray(labels, dtype=np.str_) for column, labels in columns.items()},
         value={"residual_value": residual_value, "gross_margin": gross_margin},
