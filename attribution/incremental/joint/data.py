@@ -13,6 +13,7 @@ from attribution.incremental.frailty.measurements._kernels import Rows
 from attribution.incremental.frailty.parameters import Shape, free_parameters
 from attribution.incremental.joint.lives import PossibleLives
 from attribution.incremental.latent.design import LatentDesign
+from attribution.incremental.stocks import decayed_stocks
 from histories.panel import Panel
 
 __all__ = ["JointDesign", "free_of", "joint_data", "measurements_in_use", "other_acts", "with_levels"]
@@ -34,12 +35,14 @@ class JointDesign:
     columns: FrailtyDesign
     """Covariates and proxies."""
     use: tuple[bool, ...]
-    """Measurements of the model: leaving, purchases, touches of each channel, other acts, problems."""
+    """Measurements of the model: leaving, purchases, touches of each channel, other acts, and not problems:
+    the contacts that they make are acts already."""
 
     def period_columns(self, panel: Panel) -> Array:
-        """Problem flag, changing covariates, season, first period, then the `FOLLOWED`, shape (N, P, R)."""
+        """Stock of problems, changing covariates, season, first period, the `FOLLOWED`, shape (N, P, R)."""
         n, periods = panel.spend.shape
-        blocks = [(np.asarray(panel.problems) > 0).astype(np.float64)[:, :, None]]
+        problems = np.asarray(panel.problems)[:, :, None]
+        blocks = [decayed_stocks(problems, decay=self.life.decay).astype(np.float64)]
         if self.columns.over_time is not None and panel.time_covariates is not None:
             blocks.append(self.columns.over_time.filled(panel.time_covariates))
         season = self.life.season(periods)
@@ -105,12 +108,11 @@ def other_acts(panel: Panel, life: LatentDesign) -> Array:
 
 
 def measurements_in_use(panel: Panel, life: LatentDesign) -> tuple[bool, ...]:
-    """Measurements with any variation: leaving, purchases, own touches, other acts, problems."""
+    """Measurements with any variation: leaving, purchases, own touches, other acts; never problems."""
     touched = np.asarray(panel.touches).sum(axis=(0, 1)) > 0
-    flagged = (np.asarray(panel.problems) > 0).any()
     own = np.array(life.own) & touched
     other = other_acts(panel, life).sum() > 0
-    return (True, bool(panel.purchases.any()), *own.tolist(), bool(other), bool(flagged))
+    return (True, bool(panel.purchases.any()), *own.tolist(), bool(other), False)
 
 
 def free_of(data: FrailtyData, design: JointDesign, *, satisfaction: bool, dynamic: bool) -> Mask:
@@ -118,6 +120,7 @@ def free_of(data: FrailtyData, design: JointDesign, *, satisfaction: bool, dynam
 
     Every own act rises and falls with the customer's one level (loading 1); what customers have in common
     over time are season and trend, not an effect per period, which silence could not tell from leaving.
+    Problems move leaving and purchases; the contacts that they make are acts themselves.
     """
     shape, use = data.shape, data.rows.use
     free = free_parameters(
@@ -129,7 +132,8 @@ def free_of(data: FrailtyData, design: JointDesign, *, satisfaction: bool, dynam
     blocks["loadings"][2:-1, 1] = False
     blocks["stocks"][:, -1] = False
     columns = blocks["period_covariates"]
-    columns[[0, 1, -1], -FOLLOWED:] = False
+    columns[[0, 1], -FOLLOWED:] = False
+    columns[2:, 0] = False
     if design.life.staggered:
         columns[0, -FOLLOWED - 1] = False
     return free

@@ -35,7 +35,7 @@ NEVER = -30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointDropoutFit:
-    """Fitted joint model. Channels C; measurements: leaving, purchases, own touches, other acts, problems."""
+    """Fitted joint model. Channels C; measurements: leaving, purchases, own touches, other acts."""
 
     channels: tuple[str, ...]
     """Names of the C channels."""

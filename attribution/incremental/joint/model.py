@@ -70,16 +70,15 @@ class Pilot:
         return int(self.problem.free(dynamic=self.solution.dynamic).sum())
 
     def start_of(self, problem: JointProblem) -> Parameters:
-        """Parameters to start everybody from: rates of problems, and proxies by their correlation with u."""
+        """Parameters to start everybody from, proxies by their correlation with first satisfaction."""
         found, posterior = self.solution.optimum.parameters, self.solution.optimum.posterior
-        covariates, lines = found.covariates.copy(), found.proxies.copy()
-        covariates[-1] = problem.crude().covariates[-1]
+        lines = found.proxies.copy()
         first = posterior.mean(posterior.inner.satisfaction)[:, 0]
         proxies = np.nan_to_num(problem.design.columns.measurements(self.panel))
         slopes = (proxies * (first - first.mean())[:, None]).mean(axis=0) / max(float(first.std()), 1e-9)
         lines[:, 1] = np.clip(slopes, -MOST_CORRELATED, MOST_CORRELATED)
         lines[:, 2] = np.log(1.0 - lines[:, 1] ** 2)
-        return replace(found, covariates=covariates, proxies=lines)
+        return replace(found, proxies=lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,14 +160,13 @@ class JointDropout:
         weights: Array | None = None,
         rng: np.random.Generator,
     ) -> Pilot:
-        """The search from scratch on a few customers, without problems and proxies.
+        """The search from scratch on a few customers, without proxies.
 
         What is left is what the model of life alone reads too, so that the likelihoods of both compare.
         """
         few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
         some, some_stocks = panel.take(few), stocks[few]
         design = self.design(some, life)
-        design = replace(design, use=(*design.use[:-1], False))
         blank = replace(some, proxies=np.full(np.shape(some.proxies), np.nan))
         w = np.ones(len(few)) if weights is None else weights[few]
         problem = self.problem(blank, some_stocks, design, life, w)

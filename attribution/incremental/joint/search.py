@@ -105,7 +105,7 @@ class JointProblem:
         even = self.lives.chances(np.zeros(len(self.lives.who)))[0]
         rates = crude_rates(self.data, even * self.weights[self.lives.who])
         loadings = np.full_like(rates.loadings, 0.0)
-        loadings[[1, -1], 1] = LEVEL_LOADING
+        loadings[1, 1] = LEVEL_LOADING
         return replace(
             rates,
             loadings=with_levels(self.data.shape, self.data.rows.use, loadings) * self.data.rows.use[:, None],
