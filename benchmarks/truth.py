@@ -199,7 +199,7 @@ def _figure(value: float | None, digits: int = 2) -> str:
 
 
 def main() -> None:
-    """Run, or print the table."""
+    """Run, or print the table of companies of one size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     if given.action == "table":
-        print(markdown(table(read(given.results))))
+        print(markdown(table(read(given.results).filter(pl.col("customers") == given.customers))))
         return
     run(
         scenarios=given.scenarios.split(","),
