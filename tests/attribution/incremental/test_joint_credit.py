@@ -2,7 +2,8 @@
 
 Of `hidden_both` a thousand customers are enough: at that size the choice was right by 78 or more in
 log-likelihood, persistence was within .02, and both credits were nearer to the truth, with each of the seeds
-1 to 4. Where satisfaction does nothing, eight hundred leave the joint model 138 or more behind.
+1 to 4. Where satisfaction does nothing the joint model is left behind with each of these seeds too: by 138 or
+more with eight hundred customers of `hidden30`, by 737 or more with five hundred of `episodes`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from attribution.incremental import decayed_stocks, estimate_credit, plan_for
-from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
+from attribution.incremental import decayed_stocks, estimate_credit, plan, plan_for
+from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.joint import JointDropout, JointDropoutFit, fitted, run_joint_placebo
 from attribution.incremental.joint.fitted import NEVER, posterior_of
 from attribution.incremental.joint.placebo import without_effects
-from attribution.incremental.latent import LatentDropout, LatentDropoutFit
+from attribution.incremental.latent import LatentDropout, LatentDropoutFit, PlaceboCheck
 from attribution.incremental.setfunction import PanelPrediction
 from attribution.incremental.silent import LifeOrSatisfaction, choose_silent, compare
 from attribution.incremental.table import credit_table
@@ -60,8 +61,8 @@ class Case:
 @cache
 def both() -> Case:
     company = simulate_panel("hidden_both", n=CUSTOMERS, seed=SEED)
-    plan = replace(plan_for(company.panel), companions=(), check=None)
-    estimate = estimate_credit(company.panel, settings=AttributionSettings(replicates=4), plan=plan)
+    quick = replace(plan_for(company.panel), companions=(), check=None)
+    estimate = estimate_credit(company.panel, settings=AttributionSettings(replicates=4), plan=quick)
     return Case(company=company, stocks=decayed_stocks(company.panel.touches), estimate=estimate)
 
 
@@ -139,13 +140,13 @@ def test_life_alone_is_chosen_where_satisfaction_does_nothing() -> None:
 
 
 def test_acts_in_spells_are_not_taken_for_satisfaction() -> None:
-    panel = simulate_panel("episodes", n=800, seed=SEED).panel
+    panel = simulate_panel("episodes", n=500, periods=12, seed=SEED).panel
     stocks, rng = decayed_stocks(panel.touches), np.random.default_rng(0)
     life = LatentDropout().fit(panel, stocks, rng=rng)
     found = compare(life, JointDropout(starts=1).pilot(panel, stocks, life=life, rng=rng))
     assert life.emission == "episodes"
     assert not found.satisfaction
-    assert found.life - found.joint > 1_000.0  # thousands: this is no close call
+    assert found.life - found.joint > 400.0  # this is no close call
 
 
 def test_the_comparison_says_by_how_much_and_a_draw_goes_to_life_alone() -> None:
@@ -199,7 +200,6 @@ def test_four_steps_weigh_the_lives_of_new_customers() -> None:
     case = both()
     _, cold = posterior_of(case.fit, case.panel, case.stocks)
     _, settled = posterior_of(case.fit, case.panel, case.stocks, steps=40)
-    print(np.abs(cold.chance - settled.chance).max(), np.abs(cold.bound - settled.bound).max())
     np.testing.assert_allclose(cold.chance, settled.chance, atol=0.01)
 
 
@@ -278,6 +278,33 @@ def test_the_placebo_credits_nothing_beyond_noise() -> None:
     assert check.problems == ()
     true = case.estimate.credit.spend
     assert check.spend.sum() < 0.5 * true.credit.sum() / true.total
+
+
+def test_the_checks_of_a_silent_company_read_the_joint_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = both()
+    nothing = np.zeros(6)
+    failing = PlaceboCheck(
+        channels=case.panel.channels,
+        retention=np.array([0.2, *nothing[1:]]),
+        spend=nothing,
+        retention_sd=np.full(6, 0.01),
+        spend_sd=np.full(6, 0.01),
+        companies=1,
+        n=CUSTOMERS,
+    )
+    asked: list[object] = []
+
+    def placebo(fit: JointDropoutFit, *_: object, **__: object) -> PlaceboCheck:
+        asked.append(fit)
+        return failing
+
+    monkeypatch.setattr(plan, "run_joint_placebo", placebo)
+    check = plan_for(case.panel).check
+    assert check is not None
+    found = check(case.fit, case.panel, case.stocks, np.random.default_rng(0))
+    assert asked == [case.fit]
+    assert found.problems == failing.problems
+    assert "care is credited with 20.0% of retention" in found.problems[0]
 
 
 @pytest.mark.parametrize(
