@@ -23,6 +23,7 @@ from attribution.incremental.frailty.posterior._kernels import (
     covariances,
     draw,
     eliminate,
+    keep_levels,
     new_blocks,
     newton_step,
     start_from_prior,
@@ -97,8 +98,7 @@ def improve_posteriors(
             logdet = _factorise(i, n, rows, theta, u, w, var_w[i], variance[i], p, b)
             moved = newton_step(n, cap, u, w, b)
             covariances(n, b)
-            for s in range(S):
-                var_w[i, s] = b.corner[s, s]
+            keep_levels(theta.gamma_levels, w, var_w[i], b)
             spread(i, rows, theta, variance[i], p, b)
         largest = max(largest, moved)
         predict(i, rows, theta, u, w, p)

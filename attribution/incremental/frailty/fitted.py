@@ -203,6 +203,7 @@ class SharedFrailtyFit:
                 "n_customers",
                 "start_disagreement",
                 "draws",
+                "robust",
             )
         }
         return {

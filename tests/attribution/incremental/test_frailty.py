@@ -18,9 +18,11 @@ from attribution.incremental.frailty import (
     SharedFrailtyFit,
 )
 from attribution.incremental.frailty.data import frailty_data
-from attribution.incremental.frailty.optimise import maximise
+from attribution.incremental.frailty.influence import outer_product
+from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import free_parameters
 from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.structure import free_of
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ModelError
@@ -212,6 +214,69 @@ def test_one_step_of_influence_approximates_a_refit() -> None:
         guess = (getattr(near, name) - getattr(fit, name)) / error
         assert np.abs(shift - guess).max() < ONE_STEP
         assert np.corrcoef(shift, guess)[0, 1] > 0.9
+
+
+@cache
+def lumpy() -> Panel:
+    """Spend in a few months of large orders, with heavy tails: far more dispersed than any count."""
+    made = simulate_panel("r7", n=1_600, periods=10, seed=1).panel
+    rng = np.random.default_rng(1)
+    orders = rng.poisson(0.25 * made.spend / made.spend[made.at_risk].mean())
+    spend = np.zeros(orders.shape)
+    some = np.nonzero(orders)
+    spend[some] = [rng.lognormal(4.0, 1.2, count).sum() for count in orders[some]]
+    return replace(made, spend=spend, purchases=orders.astype(np.float64))
+
+
+PLAIN = SharedFrailty(dynamic=False, second_factor=False, starts=1, use_proxies=False)
+
+
+def test_where_spend_is_lumpy_errors_are_as_wide_as_the_spread_between_random_halves() -> None:
+    """The scores of a quasi-likelihood are no information: the outer product promises far too much."""
+    panel = lumpy()
+    fit = PLAIN.fit(panel, stocks_of(panel))
+    assert fit.robust
+    rng, halves = np.random.default_rng(0), []
+    for _ in range(3):
+        order = rng.permutation(panel.n_customers)
+        pair = [panel.take(np.sort(rows)) for rows in np.split(order, 2)]
+        first, second = (PLAIN.fit(half, stocks_of(half)).gamma for half in pair)
+        halves.append(0.5 * (first - second))
+    promised = outer_errors(fit, panel)
+    assert (fit.gamma_error > 1.3 * promised).all()
+    off, off_by_scores = (np.sqrt(np.mean((np.array(halves) / e) ** 2)) for e in (fit.gamma_error, promised))
+    assert off == pytest.approx(1.0, abs=0.3)
+    assert off_by_scores > 1.4
+
+
+def outer_errors(fit: SharedFrailtyFit, panel: Panel) -> np.ndarray:
+    """Standard errors of gamma with the outer product of scores as information."""
+    data = frailty_data(panel, stocks_of(panel), fit.design)
+    assert fit.cache is not None
+    posterior = fit.cache.resume(data.shape.size)
+    posterior.improve(data, fit.parameters, dynamic=fit.dynamic, steps=2)
+    optimum = Optimum(
+        parameters=fit.parameters,
+        posterior=posterior,
+        bound=fit.bound,
+        iterations=fit.iterations,
+        converged=True,
+    )
+    free = free_of(data, dynamic=fit.dynamic, second_factor=fit.second_factor)
+    found = outer_product(data, optimum, free, np.ones(data.n_lives))
+    assert not found.robust
+    return found.errors.stocks[1]
+
+
+def test_where_spend_is_seen_every_month_scores_are_information_enough() -> None:
+    fit, panel = fitted("r7"), company("r7").panel
+    assert not fit.robust
+    np.testing.assert_allclose(fit.gamma_error, outer_errors(fit, panel), rtol=0.01)
+
+
+def test_a_fit_remembers_whether_its_errors_are_robust_when_stored() -> None:
+    fit = replace(fitted("r7"), robust=True)
+    assert SharedFrailtyFit.from_dict(json.loads(json.dumps(fit.to_dict()))).robust
 
 
 def test_a_stored_fit_predicts_the_same() -> None:

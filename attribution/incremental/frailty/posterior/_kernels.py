@@ -230,6 +230,20 @@ def covariances(n: int, b: Blocks) -> None:
 
 
 @njit(cache=True)
+def keep_levels(gamma_levels: bool, mean_w: Array, var_w: Array, b: Blocks) -> None:
+    """Take over the variances of w; expected gamma levels exp(mean + var / 2) stay where the step put them.
+
+    A step moves the mean at the old variance. A level that rests on few counts has a wide posterior, and
+    one that took the new variance at the old mean would swing to and fro for ever (below one count).
+    """
+    S = mean_w.shape[0]
+    for s in range(S):
+        if gamma_levels and is_level(s, S):
+            mean_w[s] -= 0.5 * (b.corner[s, s] - var_w[s])
+        var_w[s] = b.corner[s, s]
+
+
+@njit(cache=True)
 def draw(
     n: int,
     noise_u: Array,
