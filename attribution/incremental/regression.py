@@ -1,7 +1,9 @@
 """Panel regressions without latents: a logit of leaving and a Poisson regression of spend on decayed stocks.
 
     logit h_it = Z_it a + beta . S_it          (contractual customers only)
-    log m_it   = Z_it c + gamma . S_it         Poisson pseudo-maximum likelihood (Gourieroux et al. 1984)
+    log m_it   = Z_it c + gamma . S_it + log e_it    Poisson pseudo-maximum likelihood (Gourieroux et al. 1984)
+
+e_it is the share of the period in which the customer was there: 1 but for who leaves in the middle of one.
 
 Simple, quick, and right when Z holds everything that moves customers both into channels and towards staying
 or spending. Their place is as first credit of spend, as one end of the range, and in the truth benchmark.
@@ -62,8 +64,9 @@ class PanelRegression:
             leaving = found.coefficients
             influence.append(found.influence(X, left, LOGIT, customers, n))
         spend = np.maximum(panel.spend[rows], 0.0).astype(np.float64)
-        found = fit_glm(X, spend, POISSON, weights=w)
-        influence.append(found.influence(X, spend, POISSON, customers, n))
+        offset = 0.0 if panel.exit_share is None else np.log(panel.exposure[rows])
+        found = fit_glm(X, spend, POISSON, weights=w, offset=offset)
+        influence.append(found.influence(X, spend, POISSON, customers, n, offset=offset))
         return PanelRegressionFit(
             design=design,
             leaving=leaving,
@@ -120,7 +123,7 @@ class PanelRegressionFit:
         return PanelPrediction(
             hazard_offset=offset,
             survival=there,
-            expected_spend=float(mean[panel.at_risk].sum()),
+            expected_spend=float((mean * panel.exposure)[panel.at_risk].sum()),
             expected_survivors=float("nan"),
         )
 

@@ -35,7 +35,11 @@ class FrailtyData:
         """Some lives, by position; the rows of all customers stay."""
         rows = self.rows
         chosen = rows._replace(
-            who=rows.who[lives], first=rows.first[lives], stop=rows.stop[lives], left=rows.left[lives]
+            who=rows.who[lives],
+            first=rows.first[lives],
+            stop=rows.stop[lives],
+            left=rows.left[lives],
+            log_share=rows.log_share[lives],
         )
         return FrailtyData(rows=chosen, shape=self.shape)
 
@@ -61,7 +65,7 @@ def frailty_data(
     panel
         Customers and their periods.
     stocks
-        Decayed stocks, shape (N, P, C).
+        Stocks of the panel's touches, shape (N, P, C).
     design
         Covariates and proxies.
     use
@@ -83,6 +87,9 @@ def frailty_data(
         first=panel.entry.astype(np.int64),
         stop=panel.last.astype(np.int64) + 1,
         left=panel.exit < panel.n_periods,
+        log_share=np.zeros(panel.n_customers)
+        if panel.exit_share is None
+        else np.log(np.asarray(panel.exit_share, dtype=np.float64)),
         spend=np.maximum(np.ascontiguousarray(panel.spend, dtype=np.float64), 0.0),
         touches=np.ascontiguousarray(panel.touches, dtype=np.float64),
         covariates=design.static_columns(panel),
