@@ -36,8 +36,8 @@ class DesignChoices:
     history: bool = False
     """Past purchases, past spend, and the time since the last purchase, all before the period."""
     own_means: bool = False
-    """Each customer's mean log(1 + touches) of a period lived, by channel (Mundlak 1978). Not of the stock, which
-    starts at zero and so would tell early leavers from others."""
+    """Each customer's mean log(1 + touches) of a period lived, by channel (Mundlak 1978). Not of the stock,
+    which starts at zero and so would tell early leavers from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

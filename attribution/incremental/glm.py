@@ -100,6 +100,7 @@ def fit_glm(
     weights: Float | None = None,
     start: Float | None = None,
     offset: Float | float = 0.0,
+    precision: Float | None = None,
 ) -> GlmFit:
     """Maximum likelihood of y given X (first column ones), by damped Newton steps.
 
@@ -115,6 +116,8 @@ def fit_glm(
         Coefficients to start from; None: the constant alone.
     offset
         Known part of the linear predictor, such as the log of an exposure, shape (rows,).
+    precision
+        Half of it times the squared coefficient is taken off the log-likelihood, shape (K,); None: nothing.
 
     Raises
     ------
@@ -130,15 +133,23 @@ def fit_glm(
     if start is None:
         start = np.zeros(X.shape[1])
         start[0] = family.link(mean)
-    return _newton(X, y, family, w, start, offset)
+    return _newton(X, y, family, w, start, offset, precision)
 
 
 def _newton(
-    X: NDArray[np.floating], y: Float, family: Family, w: Float, start: Float, offset: Float | float
+    X: NDArray[np.floating],
+    y: Float,
+    family: Family,
+    w: Float,
+    start: Float,
+    offset: Float | float,
+    precision: Float | None,
 ) -> GlmFit:
     ridge = RIDGE * (w @ family.curvature(np.full(len(y), np.average(y, weights=w)))) / len(y)
     penalty = np.full(X.shape[1], ridge)
     penalty[0] = 0.0
+    if precision is not None:
+        penalty += precision
     beta = start.copy()
 
     def objective(coefficients: Float, eta: Float) -> float:

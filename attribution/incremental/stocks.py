@@ -10,7 +10,7 @@ that was lived through, F its distribution among those who left, and N touches o
     S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)               in any other
 
 because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
-at the end of a period (f = 1) both are C_t.
+at the end of a period (f = 1) both are C_t. `moment_precision` makes up for what a mean over moments hides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy import stats
 
 from histories.panel import Panel
 
-__all__ = ["DECAY", "decayed_stocks", "mean_ratio", "panel_stocks", "thinned_log"]
+__all__ = ["DECAY", "decayed_stocks", "mean_ratio", "moment_precision", "panel_stocks", "thinned_log"]
 
 DECAY = 0.6
 """Share of a stock that is left one period later, unless it is given or estimated."""
@@ -88,6 +88,44 @@ def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]
         many = np.arange(len(exact), most + 1)
         found[len(exact) :] += np.log1p(many * f) - 0.5 * many * f * (1.0 - f) / (1.0 + many * f) ** 2
     return found / len(moments)
+
+
+def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
+    """Precision D of each channel's effect on leaving for the moments that are not seen, shape (C,).
+
+    None where all leave at the end of a period. Of those who stay a mean over moments is known, and
+
+        E_F exp(beta S(f)) = exp(beta S) (1 + beta^2 Var_F S(f) / 2 + ...),
+
+    so that with hazards h the log-likelihood is that of S less beta^2 D / 2, D = sum h Var_F S(f) over the rows
+    of those who stay. Without it effects are as much too large as the mean varies less than what it is the
+    mean of. The hazard is that of the period; decay within the period is left out of the variance.
+
+    Parameters
+    ----------
+    panel
+        Customers, and when within a period they left.
+    """
+    moments = _moments_of_leaving(panel)
+    if moments is None:
+        return None
+    at_risk, leaves = panel.at_risk, panel.leaves
+    hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
+    variance = _thinned_variance(int(np.rint(panel.touches.max(initial=0))), moments)
+    precision = np.zeros(panel.n_channels)
+    for t in range(panel.n_periods):
+        counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
+        precision += hazard[t] * variance[counts].sum(axis=0)
+    return precision
+
+
+def _thinned_variance(most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of log(1 + B) over moments and B, for N = 0..most; above `EXACT` it stays what it is there."""
+    exact = np.arange(min(most, EXACT) + 1)
+    chance = np.mean([stats.binom.pmf(exact[None, :], exact[:, None], f) for f in moments], axis=0)
+    log = np.log1p(exact)
+    variance: NDArray[np.float64] = chance @ log**2 - (chance @ log) ** 2
+    return variance[np.minimum(np.arange(most + 1), len(exact) - 1)]
 
 
 def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:

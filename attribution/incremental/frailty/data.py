@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.measurements._kernels import Rows
-from attribution.incremental.frailty.parameters import Shape
+from attribution.incremental.frailty.parameters import Shape, prior_precision
+from attribution.incremental.stocks import moment_precision
 from histories.errors import ModelError
 from histories.panel import Panel
 
@@ -25,6 +26,8 @@ class FrailtyData:
 
     rows: Rows
     shape: Shape
+    moments: Array | None = None
+    """What unseen moments of leaving add to the precision of effects on leaving, in all lives, shape (C,)."""
 
     @property
     def n_lives(self) -> int:
@@ -41,7 +44,16 @@ class FrailtyData:
             left=rows.left[lives],
             log_share=rows.log_share[lives],
         )
-        return FrailtyData(rows=chosen, shape=self.shape)
+        return replace(self, rows=chosen)
+
+    @property
+    def precision(self) -> tuple[Array, Array]:
+        """Precision and centre of the penalty on the flat parameters."""
+        precision, centre = prior_precision(self.shape)
+        if self.moments is not None:
+            start = self.shape.slices()["stocks"].start
+            precision[start : start + self.shape.channels] += self.moments
+        return precision, centre
 
     @property
     def survival(self) -> Array:
@@ -100,7 +112,7 @@ def frailty_data(
         compound=design.compound,
         proxy_last=design.proxy_last,
     )
-    return FrailtyData(rows=rows, shape=shape_of(rows))
+    return FrailtyData(rows=rows, shape=shape_of(rows), moments=moment_precision(panel))
 
 
 def shape_of(rows: Rows) -> Shape:

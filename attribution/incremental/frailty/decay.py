@@ -57,7 +57,7 @@ class FrailtyProfile:
 
     def _at(self, stocks: NDArray[np.float64]) -> float:
         before, rows = self._optimum, self._data.rows
-        effects = before.parameters.stocks * mean_ratio(rows.stocks, stocks)
+        effects = before.parameters.stocks * (mean_ratio(rows.stocks, stocks) if stocks.any() else 0.0)
         self._data = replace(self._data, rows=rows._replace(stocks=stocks))
         self._optimum = maximise(
             self._data,
