@@ -71,8 +71,8 @@ class Panel:
     time_covariate_names: tuple[str, ...] = ()
     """Names of the L changing covariates."""
     exit_share: Float | None = None
-    """Share of the period of leaving that the customer lived through, in (0, 1], 1 for those still there, shape
-    (N,); None: all who leave do so at the end of a period."""
+    """Share of the period of leaving that the customer lived through, in (0, 1], 1 for those still there,
+    shape (N,); None: all who leave do so at the end of a period."""
 
     @property
     def n_customers(self) -> int:

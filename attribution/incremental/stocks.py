@@ -5,9 +5,9 @@ period and the rows of those who stay hold a whole one, so that touches would se
 time: Suissa 2008). `panel_stocks` compares both at the same moment. With f the share of the period of leaving
 that was lived through, F its distribution among those who left, and N touches of the period,
 
-    C_t = decay C_(t-1) + log(1 + N_t)                                                 what is carried on
-    S_t = decay^f C_(t-1) + log(1 + N_t)                                               in the period of leaving
-    S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)               in any other
+    C_t = decay C_(t-1) + log(1 + N_t)                                          what is carried on
+    S_t = decay^f C_(t-1) + log(1 + N_t)                                        in the period of leaving
+    S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)        in any other
 
 because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
 at the end of a period (f = 1) both are C_t. `moment_precision` makes up for what a mean over moments hides.
@@ -28,7 +28,7 @@ DECAY = 0.6
 MOMENTS = 16
 """Quantiles that stand for the distribution of the moments of leaving."""
 EXACT = 200
-"""Touches of one channel in one period up to which the binomial is summed; beyond, two terms of a series do."""
+"""Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
 
 
 def panel_stocks(
@@ -97,9 +97,9 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
 
         E_F exp(beta S(f)) = exp(beta S) (1 + beta^2 Var_F S(f) / 2 + ...),
 
-    so that with hazards h the log-likelihood is that of S less beta^2 D / 2, D = sum h Var_F S(f) over the rows
-    of those who stay. Without it effects are as much too large as the mean varies less than what it is the
-    mean of. The hazard is that of the period; decay within the period is left out of the variance.
+    so that with hazards h the log-likelihood is that of S less beta^2 D / 2, D = sum h Var_F S(f) over the
+    rows of those who stay. Without it effects are as much too large as the mean varies less than what it is
+    the mean of. The hazard is that of the period; decay within the period is left out of the variance.
 
     Parameters
     ----------
