@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.incremental import Plan, decayed_stocks, estimate_credit, panel_credit, plan_for
+from attribution.incremental import Plan, estimate_credit, panel_credit, panel_stocks, plan_for
 from attribution.incremental.segments.decision import LEVEL, decide
 from attribution.incremental.segments.draws import OwnTarget, Replicates, SegmentDraws, segment_draws
 from attribution.incremental.segments.own import FAMILIES, compare_segments
@@ -41,7 +41,7 @@ def answers(company: SimulatedPanel, *, seed: int) -> Iterator[dict[str, Any]]:
     """Rows by effects ("common", "own", "own, shrunk", "rule"), segment and outcome."""
     assert company.segment is not None
     assert company.segment_truth is not None
-    panel, stocks = company.panel, decayed_stocks(company.panel.touches)
+    panel, stocks = company.panel, panel_stocks(company.panel)
     default = plan_for(panel).default
     estimate = estimate_credit(panel, settings=AttributionSettings(replicates=0), plan=Plan(default=default))
     rng = np.random.default_rng([seed, 1])
@@ -163,7 +163,7 @@ def size(*, scenarios: Sequence[str], seeds: Iterable[int], customers: int) -> N
             rng = np.random.default_rng(seed)
             halves = np.where(rng.random(customers) < 0.5, "a", "b")
             labels = halves if company.segment is None else company.segment
-            panel, stocks = company.panel, decayed_stocks(company.panel.touches)
+            panel, stocks = company.panel, panel_stocks(company.panel)
             found = compare_segments(plan_for(panel).default, panel, stocks, labels, rng=rng, smallest=1)
             for family, test in found.tests.items():
                 ratios[family].append(test.statistic / test.freedom / test.scale)

@@ -7,7 +7,7 @@ from attribution.incremental.panel import Panel, build_panel
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.segments import segment_table
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import decayed_stocks, panel_stocks
 from attribution.incremental.table import credit_table, incremental_credit
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "estimate_credit",
     "incremental_credit",
     "panel_credit",
+    "panel_stocks",
     "plan_for",
     "read_experiment",
     "segment_table",

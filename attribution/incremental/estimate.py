@@ -21,7 +21,7 @@ from attribution.incremental.experiment import (
 from attribution.incremental.gates import failed_replicates, total_problems
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -86,7 +86,7 @@ def estimate_credit(
     sample = panel.take(rows)
     decay = choose_decay(settings.decay, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
     chosen = chosen.at_decay(decay.value)
-    stocks = decayed_stocks(panel.touches, decay=decay.value)
+    stocks = panel_stocks(panel, decay=decay.value)
     sample_stocks = stocks[rows]
     found = chosen.fit(sample, sample_stocks, rng)
     fit = found.fit

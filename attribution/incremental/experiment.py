@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
 __all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
@@ -96,6 +96,7 @@ def channel_contrast(
     first_period: int,
     decay: float,
     rng: np.random.Generator,
+    customers: NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """Mean difference per customer between the channel as it was and withheld from a period on, by outcome.
 
@@ -104,18 +105,22 @@ def channel_contrast(
     model
         The fit to test.
     panel
-        Customers to whom the channel was open.
+        The company, or the customers to whom the channel was open alone.
     channel, first_period
         What is withheld, and since when.
     decay
         Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
+    customers
+        Positions of the customers to whom the channel was open; None: all of the panel.
     """
     k = panel.channels.index(channel)
     withheld = panel.touches.copy()
     withheld[:, first_period:, k] = 0
-    stocks, fewer = decayed_stocks(panel.touches, decay=decay), decayed_stocks(withheld, decay=decay)
+    stocks, fewer = panel_stocks(panel, decay=decay), panel_stocks(panel, decay=decay, touches=withheld)
+    if customers is not None:
+        panel, stocks, fewer = panel.take(customers), stocks[customers], fewer[customers]
     found = model.predict(panel, stocks, rng=rng)
     lost = np.exp((fewer - stocks) @ model.gamma)
     ratio = np.ones((1, *panel.spend.shape))
@@ -156,14 +161,14 @@ def read_experiment(
     rng
         Draws latents where the model has any.
     """
-    treated = panel.take(np.flatnonzero(experiment.treated))
     contrast = channel_contrast(
         model,
-        treated,
+        panel,
         channel=experiment.channel,
         first_period=experiment.first_period,
         decay=decay,
         rng=rng,
+        customers=np.flatnonzero(experiment.treated),
     )
     predicted = contrast[experiment.outcome]
     spread = abs(predicted) * relative_error

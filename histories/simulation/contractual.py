@@ -274,6 +274,7 @@ def _panel(
         covariate_names=("x",),
         proxies=proxy,
         proxy_names=() if r is None else ("z",),
+        exit_share=None if steps == 1 else np.where(exit_ < periods, (exit_step % steps + 1) / steps, 1.0),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.measurements._kernels import Rows
-from attribution.incremental.frailty.parameters import Shape
+from attribution.incremental.frailty.parameters import Shape, prior_precision
+from attribution.incremental.stocks import moment_precision
 from histories.errors import ModelError
 from histories.panel import Panel
 
@@ -25,6 +26,8 @@ class FrailtyData:
 
     rows: Rows
     shape: Shape
+    moments: Array | None = None
+    """What unseen moments of leaving add to the precision of effects on leaving, in all lives, shape (C,)."""
 
     @property
     def n_lives(self) -> int:
@@ -35,9 +38,22 @@ class FrailtyData:
         """Some lives, by position; the rows of all customers stay."""
         rows = self.rows
         chosen = rows._replace(
-            who=rows.who[lives], first=rows.first[lives], stop=rows.stop[lives], left=rows.left[lives]
+            who=rows.who[lives],
+            first=rows.first[lives],
+            stop=rows.stop[lives],
+            left=rows.left[lives],
+            log_share=rows.log_share[lives],
         )
-        return FrailtyData(rows=chosen, shape=self.shape)
+        return replace(self, rows=chosen)
+
+    @property
+    def precision(self) -> tuple[Array, Array]:
+        """Precision and centre of the penalty on the flat parameters."""
+        precision, centre = prior_precision(self.shape)
+        if self.moments is not None:
+            start = self.shape.slices()["stocks"].start
+            precision[start : start + self.shape.channels] += self.moments
+        return precision, centre
 
     @property
     def survival(self) -> Array:
@@ -61,7 +77,7 @@ def frailty_data(
     panel
         Customers and their periods.
     stocks
-        Decayed stocks, shape (N, P, C).
+        Stocks of the panel's touches, shape (N, P, C).
     design
         Covariates and proxies.
     use
@@ -83,6 +99,9 @@ def frailty_data(
         first=panel.entry.astype(np.int64),
         stop=panel.last.astype(np.int64) + 1,
         left=panel.exit < panel.n_periods,
+        log_share=np.zeros(panel.n_customers)
+        if panel.exit_share is None
+        else np.log(np.asarray(panel.exit_share, dtype=np.float64)),
         spend=np.maximum(np.ascontiguousarray(panel.spend, dtype=np.float64), 0.0),
         touches=np.ascontiguousarray(panel.touches, dtype=np.float64),
         covariates=design.static_columns(panel),
@@ -93,7 +112,7 @@ def frailty_data(
         compound=design.compound,
         proxy_last=design.proxy_last,
     )
-    return FrailtyData(rows=rows, shape=shape_of(rows))
+    return FrailtyData(rows=rows, shape=shape_of(rows), moments=moment_precision(panel))
 
 
 def shape_of(rows: Rows) -> Shape:

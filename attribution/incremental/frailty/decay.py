@@ -11,7 +11,8 @@ from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of
-from attribution.incremental.stocks import decayed_stocks, mean_ratio
+from attribution.incremental.stocks import mean_ratio, panel_stocks
+from histories.panel import Panel
 
 __all__ = ["FrailtyProfile"]
 
@@ -26,16 +27,19 @@ class FrailtyProfile:
     compare.
     """
 
-    def __init__(self, data: FrailtyData, first: Solution) -> None:
+    def __init__(self, panel: Panel, data: FrailtyData, first: Solution) -> None:
         """Start from a fit.
 
         Parameters
         ----------
+        panel
+            Customers fitted to.
         data
-            Customers fitted to; their stocks give the decay that effects start from.
+            Their arrays; their stocks give the decay that effects start from.
         first
             The fit to them.
         """
+        self._panel = panel
         self._data = data
         self._optimum: Optimum[Posterior] = first.optimum
         self._dynamic = first.dynamic
@@ -45,7 +49,7 @@ class FrailtyProfile:
 
     def __call__(self, decay: float) -> float:
         """The maximised bound at this decay, up to a constant of the data."""
-        return self._at(decayed_stocks(self._data.rows.touches, decay=decay).astype(np.float64))
+        return self._at(panel_stocks(self._panel, decay=decay).astype(np.float64))
 
     def without_effects(self) -> float:
         """The maximised bound of a model in which no channel does anything."""
@@ -53,7 +57,7 @@ class FrailtyProfile:
 
     def _at(self, stocks: NDArray[np.float64]) -> float:
         before, rows = self._optimum, self._data.rows
-        effects = before.parameters.stocks * mean_ratio(rows.stocks, stocks)
+        effects = before.parameters.stocks * (mean_ratio(rows.stocks, stocks) if stocks.any() else 0.0)
         self._data = replace(self._data, rows=rows._replace(stocks=stocks))
         self._optimum = maximise(
             self._data,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.optimise import Optimum, Workspace, parameter_covariance
-from attribution.incremental.frailty.parameters import Parameters, prior_precision
+from attribution.incremental.frailty.parameters import Parameters
 
 __all__ = ["Influence", "Sample", "outer_product", "sandwich"]
 
@@ -127,7 +127,7 @@ def _inverse_curvature(sample: Sample, at: Parameters, active: Integer, *, dynam
         moved[k] += STEP
         rows.append((here - slope(moved, FOLLOW)) / STEP)
     curvature = np.array(rows) / sample.share
-    precision, _ = prior_precision(data.shape)
+    precision, _ = data.precision
     curvature = 0.5 * (curvature + curvature.T) + np.diag(precision[active])
     values, vectors = np.linalg.eigh(curvature)
     inverse: Array = (vectors / np.maximum(values, FLOOR * values.max())) @ vectors.T

@@ -32,7 +32,7 @@ from attribution.incremental.frailty.influence import Influence, outer_product, 
 from attribution.incremental.frailty.optimise import maximise
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of, search, second_start
-from attribution.incremental.stocks import DECAY, decayed_stocks
+from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.panel import Panel
 
 __all__ = ["SharedFrailty"]
@@ -153,7 +153,7 @@ class SharedFrailty:
             Not used, as in `fit`.
         """
         design = learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
-        data = frailty_data(panel, decayed_stocks(panel.touches, decay=DECAY), design)
+        data = frailty_data(panel, panel_stocks(panel, decay=DECAY), design)
         solution = search(
             data,
             np.ones(data.n_lives),
@@ -161,7 +161,7 @@ class SharedFrailty:
             second_factor=self.second_factor,
             max_iterations=self.max_iterations,
         )
-        return FrailtyProfile(data, solution)
+        return FrailtyProfile(panel, data, solution)
 
     def _climb_on(self, data: FrailtyData, start: SharedFrailtyFit, weights: Array) -> Solution:
         known = start.cache is not None and start.cache.fits(data)

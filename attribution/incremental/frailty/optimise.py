@@ -18,7 +18,7 @@ from scipy.linalg.blas import ssyrk
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.parameters import Parameters, bounds, prior_precision
+from attribution.incremental.frailty.parameters import Parameters, bounds
 
 __all__ = ["Optimum", "Workspace", "maximise", "parameter_covariance"]
 
@@ -227,7 +227,7 @@ class _Climb:
         """Penalised bound after the posteriors have followed the parameters."""
         parameters = self.parameters(vector, shape_of_spend)
         posterior.improve(self.data, parameters, dynamic=self.dynamic, steps=steps, weights=self.weights)
-        precision, centre = prior_precision(self.data.shape)
+        precision, centre = self.data.precision
         penalty = 0.5 * (precision * (vector - centre) ** 2)[self.free].sum()
         return float(self.weights @ posterior.bound - penalty)
 
@@ -240,7 +240,7 @@ class _Climb:
     def local_model(self, vector: Array, posterior: Workspace) -> tuple[Array, NDArray[np.int64], Array]:
         """Slope, positions and information of the parameters that may still move."""
         low, high, _ = bounds(self.data.shape, gamma_levels=self.gamma_levels)
-        precision, centre = prior_precision(self.data.shape)
+        precision, centre = self.data.precision
         slope = posterior.slope - precision * (vector - centre)
         stuck = ((vector <= low) & (slope < 0)) | ((vector >= high) & (slope > 0))
         score = posterior.score

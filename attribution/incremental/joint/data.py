@@ -87,6 +87,7 @@ def joint_data(
         first=np.asarray(panel.entry, dtype=np.int64)[lives.who],
         stop=stop,
         left=lives.month < periods,
+        log_share=np.zeros(len(lives.who)),
         spend=purchases,
         touches=np.ascontiguousarray(touches, dtype=np.float64),
         covariates=design.columns.static_columns(panel),

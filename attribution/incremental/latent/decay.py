@@ -9,7 +9,7 @@ import numpy as np
 from attribution.incremental.latent.arrays import FloatArray
 from attribution.incremental.latent.fit import EFFECT_SD, WARM_TOLERANCE, LatentDropoutFit
 from attribution.incremental.latent.search import search_on_nodes, search_poisson
-from attribution.incremental.stocks import decayed_stocks, mean_ratio
+from attribution.incremental.stocks import mean_ratio, panel_stocks
 from histories.panel import Panel
 
 __all__ = ["LatentProfile"]
@@ -37,7 +37,7 @@ class LatentProfile:
         fit
             The fit to them.
         """
-        stocks = decayed_stocks(panel.touches, decay=fit.design.decay)
+        stocks = panel_stocks(panel, decay=fit.design.decay)
         self._panel, self._fit = panel, fit
         self._inputs = fit.design.inputs(panel, stocks)
         self._lives = fit.lives(panel, stocks)
@@ -50,7 +50,7 @@ class LatentProfile:
 
     def __call__(self, decay: float) -> float:
         """The maximised log-likelihood at this decay, up to a constant of the data."""
-        stocks = decayed_stocks(self._panel.touches, decay=decay)
+        stocks = panel_stocks(self._panel, decay=decay)
         return self._at(replace(self._fit.design, decay=decay).inputs(self._panel, stocks).drivers)
 
     def without_effects(self) -> float:

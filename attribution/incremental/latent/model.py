@@ -24,7 +24,7 @@ from attribution.incremental.latent.layout import Emission
 from attribution.incremental.latent.search import search_on_nodes, search_poisson
 from attribution.incremental.latent.windows import lapse_window
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import DECAY, decayed_stocks
+from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
 
@@ -130,7 +130,7 @@ class LatentDropout:
         rng
             As in `fit`.
         """
-        fit = self.fit(panel, decayed_stocks(panel.touches, decay=self.decay), rng=rng)
+        fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)
         return LatentProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
     def _fit_cold(

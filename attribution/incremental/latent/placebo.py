@@ -17,7 +17,7 @@ from attribution.incremental.latent.arrays import FloatArray, Stocks
 from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.latent.replica import without_effects
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
 __all__ = ["PLACEBO_LIMIT", "Imitation", "PlaceboCheck", "placebo_of", "run_placebo"]
@@ -151,7 +151,7 @@ def _one_company(
 ) -> tuple[FloatArray, FloatArray]:
     """Shares of retention and spend by channel, and their sampling variances, each of shape (2, C)."""
     company = imitation.without_effects(panel, stocks, rng)
-    new = decayed_stocks(company.touches, decay=imitation.decay)
+    new = panel_stocks(company, decay=imitation.decay)
     again = imitation.again(company, new)
     credit = panel_credit(again, company, new, rng=rng)
     share = np.stack(

@@ -21,7 +21,7 @@ from attribution.incremental.segments.draws import OwnTarget, Replicates, segmen
 from attribution.incremental.segments.own import Comparison, compare_segments
 from attribution.incremental.segments.sums import credit_by_label
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import Standing
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
@@ -61,7 +61,7 @@ def segment_credits(
         return []
     company = _Company(
         panel=panel,
-        stocks=decayed_stocks(panel.touches, decay=estimate.decay.value),
+        stocks=panel_stocks(panel, decay=estimate.decay.value),
         estimate=estimate,
         columns={column: np.asarray(labels, dtype=np.str_) for column, labels in columns.items()},
         value={"residual_value": residual_value, "gross_margin": gross_margin},

@@ -36,7 +36,8 @@ class Rows(NamedTuple):
     who: NDArray[np.int64]  # (L,) the customer of each life
     first: NDArray[np.int64]  # (L,) first period
     stop: NDArray[np.int64]  # (L,) one past the last period
-    left: NDArray[np.bool_]  # (L,) whether it ends with leaving, at the end of its last period
+    left: NDArray[np.bool_]  # (L,) whether it ends with leaving
+    log_share: Array  # (L,) log of the share of its last period that was lived through, 0 for all of it
     spend: Array  # (N, T) currency
     touches: Array  # (N, T, C) counts
     covariates: Array  # (N, K), the first 1
@@ -139,6 +140,8 @@ def predict_fixed(i: int, rows: Rows, theta: Theta, out: Array) -> None:
             value = base + theta.months[m, t]
             for r in range(1 if m == M - 1 else 0, rows.period_covariates.shape[2]):
                 value += theta.period_covariates[m, r] * rows.period_covariates[j, t, r]
+            if m > 0 and t == rows.stop[i] - 1:
+                value += rows.log_share[i]
             if m < 2:
                 for c in range(rows.stocks.shape[2]):
                     value += theta.stocks[m, c] * rows.stocks[j, t, c]
