@@ -151,8 +151,9 @@ def test_acts_that_were_no_treatment_are_a_measurement_of_their_own(small: Compa
     np.testing.assert_array_equal(small.data.rows.touches[:, :, -1], rest)
     fewer = replace(panel, own_acts=np.zeros_like(panel.own_acts))
     assert not other_acts(fewer, life).any()
+    assert panel.problems.any()
     use = measurements_in_use(panel, life)
-    assert use == (True, True, *life.own, True, True)
+    assert use == (True, True, *life.own, True, False)  # problems are acts already
     assert measurements_in_use(fewer, life)[-2] is False
 
 
