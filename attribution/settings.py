@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 __all__ = [
@@ -40,6 +40,16 @@ PositiveDays = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+def _share_or_estimate(value: object) -> object:
+    """A decay as it may be given."""
+    if value == "estimate" or (isinstance(value, (int, float)) and 0 < value < 1):
+        return value
+    raise ValueError('allowed: a number between 0 and 1, or "estimate"')
+
+
+Decay = Annotated[float | Literal["estimate"], BeforeValidator(_share_or_estimate)]
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class AttributionSettings:
     """Choices for journeys, descriptive rules and incremental credit.
@@ -47,13 +57,15 @@ class AttributionSettings:
     `lookback_days` is the longest time before an outcome in which a touch may earn credit. `period` is the
     step of the customer-period panel and of retention journeys. `session_minutes` above 0 joins touches of
     one channel that follow each other within so many minutes. `views` counts touches that were seen and not
-    acted on; `segments` names columns of the customers table whose values get descriptive credit of their
-    own; `exclude_channels` leaves channels out of every journey. `unique_channels` keeps the first
+    acted on; `segments` names columns of the customers table whose values get credit of their own,
+    descriptive and incremental; `exclude_channels` leaves channels out of every journey.
+    `unique_channels` keeps the first
     touch of each channel in a journey only. `markov_order` is the order of the method "markov"; "holdout"
     chooses it by prediction of held-out journeys. `repeat_window_days` is the time within which a further
     purchase counts as the outcome "repeat_purchase". `interval` is the level of every interval,
     `replicates` the number of bootstrap fits behind those of incremental credit, and `fit_customers` the
-    largest number of customers on which incremental models are fitted (all of them are credited).
+    largest number of customers on which incremental models are fitted (all of them are credited). `decay`
+    is the share of what a touch has built up that is left one period later, or "estimate".
 
     >>> AttributionSettings(half_life_days=14).half_life_days
     14.0
@@ -76,3 +88,4 @@ class AttributionSettings:
     interval: Share = 0.95
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
     fit_customers: Annotated[int, Field(ge=100)] = 20_000
+    decay: Decay = 0.6

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -55,8 +56,18 @@ def ours(company: SimulatedPanel) -> Mapping[str, Found]:
     return _estimated(company.panel, plan_for(company.panel), replicates=REPLICATES)
 
 
+def with_decay(decay: float | Literal["estimate"]) -> Method:
+    """The default's estimator alone, with a given or an estimated decay of stocks."""
+
+    def method(company: SimulatedPanel) -> Mapping[str, Found]:
+        plan = Plan(default=plan_for(company.panel).default)
+        return _estimated(company.panel, plan, replicates=REPLICATES, decay=decay)
+
+    return method
+
+
 def oracle(company: SimulatedPanel) -> Mapping[str, Found]:
-    """Regressions that see what is hidden: the floor of sampling error."""
+    """Regressions that see what is hidden, and know the decay: the floor of sampling error."""
     panel, latent = company.panel, company.latent
     n, periods = panel.spend.shape
     seen = {
@@ -69,7 +80,8 @@ def oracle(company: SimulatedPanel) -> Mapping[str, Found]:
     if shown:
         values = np.stack([seen[name] for name in shown], axis=2)
         panel = replace(panel, time_covariates=values, time_covariate_names=tuple(shown))
-    return _estimated(panel, Plan(default=STATIC), replicates=REPLICATES)
+    decay = float(str(company.truth.parameters["decay"]))
+    return _estimated(panel, Plan(default=STATIC), replicates=REPLICATES, decay=decay)
 
 
 def _with_exits(company: SimulatedPanel) -> Panel:
@@ -130,8 +142,12 @@ def _still_there(panel: Panel) -> Float:
     return (panel.purchases[:, -STILL_BUYING:].sum(axis=1) > 0).astype(np.float64)
 
 
-def _estimated(panel: Panel, plan: Plan, *, replicates: int) -> Mapping[str, Found]:
+def _estimated(
+    panel: Panel, plan: Plan, *, replicates: int, decay: float | Literal["estimate"] | None = None
+) -> Mapping[str, Found]:
     settings = AttributionSettings(replicates=replicates, fit_customers=1_000_000)
+    if decay is not None:
+        settings = replace(settings, decay=decay)
     estimate = estimate_credit(panel, settings=settings, plan=plan)
     outcomes = ["spend", "retention"] if estimate.hazard else ["spend"]
     return {outcome: _found(estimate, outcome, settings.interval) for outcome in outcomes}
@@ -204,6 +220,8 @@ def _touch_rows(panel: Panel) -> pl.DataFrame:
 METHODS: dict[str, Method] = {
     "oracle": oracle,
     "tributary": ours,
+    "decay .6": with_decay(0.6),
+    "decay estimated": with_decay("estimate"),
     "static frailty": static_frailty,
     "own means": regression(OWN_MEANS),
     "proxy regression": regression(STATIC),
@@ -215,3 +233,6 @@ METHODS: dict[str, Method] = {
 
 CONTRACTUAL_ONLY = ("static frailty", "own means", "proxy regression")
 """Methods that need recorded leaving."""
+
+ON_REQUEST = ("decay .6", "decay estimated")
+"""Methods that are judged only when they are asked for."""

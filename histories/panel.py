@@ -70,6 +70,9 @@ class Panel:
     """Confounders that change, as known before the period starts, NaN where missing, shape (N, P, L)."""
     time_covariate_names: tuple[str, ...] = ()
     """Names of the L changing covariates."""
+    exit_share: Float | None = None
+    """Share of the period of leaving that the customer lived through, in (0, 1], 1 for those still there,
+    shape (N,); None: all who leave do so at the end of a period."""
 
     @property
     def n_customers(self) -> int:
@@ -96,6 +99,15 @@ class Panel:
         """Last period with a row, inclusive, shape (N,)."""
         end = self.n_periods - 1
         return np.full(self.n_customers, end) if self.exit is None else np.minimum(self.exit, end)
+
+    @property
+    def exposure(self) -> Float:
+        """Share of the period in which the customer was there, 0 without a row, shape (N, P)."""
+        share = self.at_risk.astype(np.float64)
+        if self.exit is not None and self.exit_share is not None:
+            left = np.flatnonzero(self.exit < self.n_periods)
+            share[left, self.exit[left]] *= self.exit_share[left]
+        return share
 
     @property
     def at_risk(self) -> NDArray[np.bool_]:
@@ -134,6 +146,7 @@ class Panel:
             "margin",
             "time_covariates",
             "acquisition",
+            "exit_share",
         )
         chosen = {name: getattr(self, name) for name in rows}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}

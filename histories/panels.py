@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError, nearest
+from histories.exits import exit_shares
 from histories.panel import Panel
 
 __all__ = ["build_panel", "period_of"]
@@ -96,6 +97,7 @@ def build_panel(
         answered=_answered_shares(touchpoints, channels),
         entry=entry,
         exit=exit_,
+        exit_share=_exit_share(coded, exit_, customers),
         covariates=covariates.values,
         covariate_names=covariates.names,
         proxies=proxies.values,
@@ -201,6 +203,21 @@ def _spans(
         rows = _periods_of(coded, customers, "ended_at")
         exit_[rows["i"].to_numpy()] = np.minimum(rows["t"].to_numpy(), p)
     return entry, exit_ if contractual else None
+
+
+def _exit_share(
+    coded: _Coder, exit_: NDArray[np.int64] | None, customers: pl.LazyFrame | None
+) -> NDArray[np.float64] | None:
+    """Share of the period of leaving that was lived through, shape (N,); None where all left at its end."""
+    if exit_ is None or customers is None:
+        return None
+    ended = customers.filter(pl.col("ended_at").is_not_null()).join(coded.ids.lazy(), on="customer_id")
+    rows = ended.select("i", "ended_at").collect()
+    lived = exit_shares(rows["ended_at"], period=coded.index.period, observation_end=coded.index.end)
+    share = np.ones(coded.shape[0])
+    share[rows["i"].to_numpy()] = lived.to_numpy()
+    share[exit_ >= coded.shape[1]] = 1.0
+    return share if share.min() < 1.0 else None
 
 
 def _periods_of(coded: _Coder, customers: pl.LazyFrame, column: str) -> pl.DataFrame:

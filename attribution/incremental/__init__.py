@@ -5,8 +5,9 @@ from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading, read_experiment
 from attribution.incremental.panel import Panel, build_panel
 from attribution.incremental.plan import Plan, plan_for
+from attribution.incremental.segments import segment_table
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import decayed_stocks, panel_stocks
 from attribution.incremental.table import credit_table, incremental_credit
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "estimate_credit",
     "incremental_credit",
     "panel_credit",
+    "panel_stocks",
     "plan_for",
     "read_experiment",
+    "segment_table",
 ]

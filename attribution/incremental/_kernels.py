@@ -20,7 +20,8 @@ def customer_parts(
     last: Integer,
     offset: Single,
     amount: Float,
-    survival: Float,
+    share: Float,
+    staying_share: Float,
     beta: Float,
     gamma: Float,
     nodes: Float,
@@ -33,8 +34,9 @@ def customer_parts(
         d v / d c         = - beta_c sum_t S_tc h_t v
         d spend / d c     = - beta_c sum_t S_tc h_t sum_{s>t} w_s  +  gamma_c sum_t S_tc w_t
 
-    integrated over tau by the quadrature (nodes, weights) and averaged over posterior draws. Each row needs
-    its exponentials once per node and draw, whatever the number of channels.
+    integrated over tau by the quadrature (nodes, weights) and averaged over layers of the latents' posterior
+    with weights `share` for spend and `staying_share` for retention, each (max(Q, 1), N). Each row needs its
+    exponentials once per node and layer, whatever the number of channels.
 
     Returns
     -------
@@ -64,12 +66,15 @@ def customer_parts(
                 tau = nodes[k] if k < len(nodes) else 0.0
                 factor[k, t] = amount[i, t] * np.exp((tau - 1.0) * lift[t]) if amount[i, t] != 0.0 else 0.0
         for q in range(layers):
+            spends, stays = share[q, i], staying_share[q, i]
+            if spends == 0.0 and stays == 0.0:
+                continue
             if draws > 0:
                 for t in range(a, b):
                     keep[t] = 1.0 + np.exp(offset[q, i, t] + push[t])
             for k in range(len(nodes) + 1):
                 tau = nodes[k] if k < len(nodes) else 0.0
-                weight = weights[k] / layers if k < len(nodes) else 0.0
+                weight = weights[k] if k < len(nodes) else 0.0
                 ratio = 1.0
                 spent = 0.0
                 for t in range(a, b):
@@ -81,14 +86,14 @@ def customer_parts(
                         hazard[t] = odds / (1.0 + odds)
                         ratio *= keep[t] / (1.0 + odds)
                 if k == len(nodes):
-                    empty[i, 0] += survival[i] * ratio / layers
-                    empty[i, 1] += spent / layers
+                    empty[i, 0] += stays * ratio
+                    empty[i, 1] += spends * spent
                     continue
                 later = 0.0
                 for t in range(b - 1, a - 1, -1):
-                    by_retention[t] += weight * hazard[t] * survival[i] * ratio
-                    by_staying[t] += weight * hazard[t] * later
-                    by_spending[t] += weight * flow[t]
+                    by_retention[t] += weight * hazard[t] * stays * ratio
+                    by_staying[t] += weight * hazard[t] * spends * later
+                    by_spending[t] += weight * spends * flow[t]
                     later += flow[t]
         for t in range(a, b):
             for c in range(channels):

@@ -205,13 +205,15 @@ def _parts(
     if offset is None:
         offset = np.zeros((0, *amount.shape), dtype=np.float32)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    share, staying = prediction.layer_weights
     found: tuple[Float, Float, Float, Float] = customer_parts(
         np.ascontiguousarray(stocks, dtype=np.float32),
         np.ascontiguousarray(panel.entry, dtype=np.int64),
         np.ascontiguousarray(panel.last, dtype=np.int64),
         np.ascontiguousarray(offset, dtype=np.float32),
         np.ascontiguousarray(amount),
-        np.ascontiguousarray(prediction.survival, dtype=np.float64),
+        np.ascontiguousarray(share, dtype=np.float64),
+        np.ascontiguousarray(staying, dtype=np.float64),
         np.ascontiguousarray(model.beta, dtype=np.float64),
         np.ascontiguousarray(model.gamma, dtype=np.float64),
         0.5 * (nodes + 1.0),

@@ -36,8 +36,8 @@ class DesignChoices:
     history: bool = False
     """Past purchases, past spend, and the time since the last purchase, all before the period."""
     own_means: bool = False
-    """Each customer's mean log(1 + touches) of a period, by channel (Mundlak 1978). Not of the stock, which
-    starts at zero and so would tell early leavers from others."""
+    """Each customer's mean log(1 + touches) of a period lived, by channel (Mundlak 1978). Not of the stock,
+    which starts at zero and so would tell early leavers from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,8 @@ def _raw_columns(panel: Panel, choices: DesignChoices) -> tuple[Float, list[str]
         blocks.append(_history(panel))
         names += [*HISTORY]
     if choices.own_means:
-        at_risk = panel.at_risk[:, :, None]
-        own = (np.log1p(panel.touches) * at_risk).sum(axis=1) / np.maximum(at_risk.sum(axis=1), 1)
+        at_risk, lived = panel.at_risk[:, :, None], panel.exposure.sum(axis=1)[:, None]
+        own = (np.log1p(panel.touches) * at_risk).sum(axis=1) / np.maximum(lived, 1)
         blocks.append(np.broadcast_to(own[:, None, :], (n, p, own.shape[1])))
         names += [f"own mean of {name}" for name in panel.channels]
     return np.concatenate(blocks, axis=2, dtype=np.float64), names

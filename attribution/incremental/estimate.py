@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.decay import Decay, choose_decay
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -19,7 +21,7 @@ from attribution.incremental.experiment import (
 from attribution.incremental.gates import failed_replicates, total_problems
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -46,7 +48,9 @@ class CreditEstimate:
     hazard: bool
     """Whether leaving was modelled; without it there is no credit of retention or lifetime value."""
     limits: str
-    """What the default assumes, in a clause."""
+    """What the default assumes, and the decay of stocks, in a clause."""
+    decay: Decay
+    """Of all stocks."""
     problems: tuple[str, ...]
     """Why no credit is supported; empty when nothing speaks against it."""
     against_channels: Mapping[str, str]
@@ -54,7 +58,15 @@ class CreditEstimate:
     readings: tuple[ExperimentReading, ...]
     """What experiments say; those that agree are combined into credit and draws already."""
     notes: tuple[str, ...]
-    """What went wrong with companions."""
+    """Why this estimator, and what went wrong with companions."""
+    plan: Plan
+    """With the estimator that was chosen as its default."""
+    fitted: NDArray[np.int64]
+    """Positions of the customers fitted to."""
+    companion_fits: Mapping[str, FittedPanelModel]
+    """Fits of the companions, by name."""
+    crediting: np.random.Generator
+    """The generator in the state in which `credit` drew latents: a copy of it divides the same credit."""
 
 
 def estimate_credit(
@@ -70,15 +82,21 @@ def estimate_credit(
     """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error."""
     chosen = plan or plan_for(panel)
     rng = np.random.default_rng(seed)
-    stocks = decayed_stocks(panel.touches)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
-    sample, sample_stocks = panel.take(rows), stocks[rows]
-    fit = chosen.default.fit(sample, sample_stocks, rng=rng)
+    sample = panel.take(rows)
+    decay = choose_decay(settings.decay, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
+    chosen = chosen.at_decay(decay.value)
+    stocks = panel_stocks(panel, decay=decay.value)
+    sample_stocks = stocks[rows]
+    found = chosen.fit(sample, sample_stocks, rng)
+    fit = found.fit
+    crediting = deepcopy(rng)
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
     checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
     models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
+    models = {**found.beside, **models}
     companions = {
         name: panel_credit(
             model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
@@ -86,7 +104,7 @@ def estimate_credit(
         for name, model in models.items()
     }
     draws = bootstrap_credits(
-        chosen.default,
+        found.estimator,
         fit,
         sample,
         sample_stocks,
@@ -109,6 +127,7 @@ def estimate_credit(
             fit,
             panel,
             relative_error=_relative_error(credit, draws, experiment),
+            decay=decay.value,
             rng=rng,
         )
         for experiment in experiments
@@ -121,13 +140,18 @@ def estimate_credit(
         draws=draws,
         readings=readings,
         fit=fit,
-        estimator=chosen.default.name,
+        estimator=found.estimator.name,
         observed_leaving=panel.contractual,
         hazard=bool(np.any(fit.beta)),
-        limits=chosen.default.limits,
+        limits=f"{found.estimator.limits}; {decay.words}",
+        decay=decay,
         problems=problems,
         against_channels=checked.by_channel,
-        notes=notes,
+        notes=(*found.notes, *notes),
+        plan=replace(chosen, default=found.estimator, choose=None),
+        fitted=rows,
+        companion_fits=models,
+        crediting=crediting,
     )
 
 

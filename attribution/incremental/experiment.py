@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import DECAY, decayed_stocks
+from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
 __all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
@@ -94,8 +94,9 @@ def channel_contrast(
     *,
     channel: str,
     first_period: int,
+    decay: float,
     rng: np.random.Generator,
-    decay: float = DECAY,
+    customers: NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """Mean difference per customer between the channel as it was and withheld from a period on, by outcome.
 
@@ -104,18 +105,22 @@ def channel_contrast(
     model
         The fit to test.
     panel
-        Customers to whom the channel was open.
+        The company, or the customers to whom the channel was open alone.
     channel, first_period
         What is withheld, and since when.
+    decay
+        Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
-    decay
-        Of the stocks.
+    customers
+        Positions of the customers to whom the channel was open; None: all of the panel.
     """
     k = panel.channels.index(channel)
     withheld = panel.touches.copy()
     withheld[:, first_period:, k] = 0
-    stocks, fewer = decayed_stocks(panel.touches, decay=decay), decayed_stocks(withheld, decay=decay)
+    stocks, fewer = panel_stocks(panel, decay=decay), panel_stocks(panel, decay=decay, touches=withheld)
+    if customers is not None:
+        panel, stocks, fewer = panel.take(customers), stocks[customers], fewer[customers]
     found = model.predict(panel, stocks, rng=rng)
     lost = np.exp((fewer - stocks) @ model.gamma)
     ratio = np.ones((1, *panel.spend.shape))
@@ -123,9 +128,11 @@ def channel_contrast(
         push, less = stocks @ model.beta, fewer @ model.beta
         stays = (1.0 + np.exp(found.hazard_offset + push)) / (1.0 + np.exp(found.hazard_offset + less))
         ratio = np.cumprod(np.where(panel.at_risk, stays, 1.0), axis=2)
-    before = np.concatenate([np.ones_like(ratio[:, :, :1]), ratio[:, :, :-1]], axis=2).mean(axis=0)
+    share, staying = found.layer_weights
+    before = np.concatenate([np.ones_like(ratio[:, :, :1]), ratio[:, :, :-1]], axis=2)
+    before = np.einsum("qi,qit->it", share, before)
     spend = panel.spend * (1.0 - before * lost)
-    kept = found.survival * (1.0 - ratio[:, :, -1].mean(axis=0))
+    kept = (staying * (1.0 - ratio[:, :, -1])).sum(axis=0)
     n = panel.n_customers
     return {"retention": float(kept.sum() / n), "spend": float(spend[:, first_period:].sum() / n)}
 
@@ -136,6 +143,7 @@ def read_experiment(
     panel: Panel,
     *,
     relative_error: float,
+    decay: float,
     rng: np.random.Generator,
 ) -> ExperimentReading:
     """Compare an experiment with what the model predicts for the customers who had the channel.
@@ -148,12 +156,19 @@ def read_experiment(
         The fit to test, and all its customers.
     relative_error
         Standard error of the channel's credit over the credit: the model's contrast is as uncertain.
+    decay
+        Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
     """
-    treated = panel.take(np.flatnonzero(experiment.treated))
     contrast = channel_contrast(
-        model, treated, channel=experiment.channel, first_period=experiment.first_period, rng=rng
+        model,
+        panel,
+        channel=experiment.channel,
+        first_period=experiment.first_period,
+        decay=decay,
+        rng=rng,
+        customers=np.flatnonzero(experiment.treated),
     )
     predicted = contrast[experiment.outcome]
     spread = abs(predicted) * relative_error

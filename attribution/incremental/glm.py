@@ -71,14 +71,21 @@ class GlmFit:
     """Inverse information, shape (K, K)."""
 
     def influence(
-        self, X: NDArray[np.floating], y: Float, family: Family, clusters: NDArray[np.int64], n: int
+        self,
+        X: NDArray[np.floating],
+        y: Float,
+        family: Family,
+        clusters: NDArray[np.int64],
+        n: int,
+        *,
+        offset: Float | float = 0.0,
     ) -> NDArray[np.float32]:
         """How much each of n clusters of rows moved the coefficients, shape (n, K).
 
         Adding sum_i (w_i - 1) influence_i to the coefficients is one Newton step towards those of data whose
-        clusters weigh w_i (Efron & Tibshirani 1993, chapter 22).
+        clusters weigh w_i (Efron & Tibshirani 1993, chapter 22). `offset` is that of the fit.
         """
-        residual = y - family.mean(X @ self.coefficients)
+        residual = y - family.mean(X @ self.coefficients + offset)
         scores = np.zeros((n, X.shape[1]))
         for k in range(X.shape[1]):
             scores[:, k] = np.bincount(clusters, weights=residual * X[:, k], minlength=n)
@@ -92,6 +99,8 @@ def fit_glm(
     *,
     weights: Float | None = None,
     start: Float | None = None,
+    offset: Float | float = 0.0,
+    precision: Float | None = None,
 ) -> GlmFit:
     """Maximum likelihood of y given X (first column ones), by damped Newton steps.
 
@@ -105,6 +114,10 @@ def fit_glm(
         Weight of each row, shape (rows,); None for ones.
     start
         Coefficients to start from; None: the constant alone.
+    offset
+        Known part of the linear predictor, such as the log of an exposure, shape (rows,).
+    precision
+        Half of it times the squared coefficient is taken off the log-likelihood, shape (K,); None: nothing.
 
     Raises
     ------
@@ -120,19 +133,29 @@ def fit_glm(
     if start is None:
         start = np.zeros(X.shape[1])
         start[0] = family.link(mean)
-    return _newton(X, y, family, w, start)
+    return _newton(X, y, family, w, start, offset, precision)
 
 
-def _newton(X: NDArray[np.floating], y: Float, family: Family, w: Float, start: Float) -> GlmFit:
+def _newton(
+    X: NDArray[np.floating],
+    y: Float,
+    family: Family,
+    w: Float,
+    start: Float,
+    offset: Float | float,
+    precision: Float | None,
+) -> GlmFit:
     ridge = RIDGE * (w @ family.curvature(np.full(len(y), np.average(y, weights=w)))) / len(y)
     penalty = np.full(X.shape[1], ridge)
     penalty[0] = 0.0
+    if precision is not None:
+        penalty += precision
     beta = start.copy()
 
     def objective(coefficients: Float, eta: Float) -> float:
         return float(w @ family.log_likelihood(y, eta) - 0.5 * penalty @ coefficients**2)
 
-    eta = X @ beta
+    eta = X @ beta + offset
     value = objective(beta, eta)
     for _ in range(MAX_STEPS):
         mu = family.mean(eta)
@@ -142,7 +165,7 @@ def _newton(X: NDArray[np.floating], y: Float, family: Family, w: Float, start: 
         size = 1.0
         while True:
             trial = beta + size * step
-            trial_eta = X @ trial
+            trial_eta = X @ trial + offset
             trial_value = objective(trial, trial_eta)
             if trial_value >= value - 1e-12 * abs(value) or size < 1e-6:
                 break

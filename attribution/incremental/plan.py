@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.latent import LatentDropout, LatentDropoutFit, run_checks
+from attribution.incremental.joint import JointDropoutFit, run_joint_placebo
+from attribution.incremental.latent import (
+    HoldoutCheck,
+    LatentDropout,
+    LatentDropoutFit,
+    PlaceboCheck,
+    run_checks,
+)
+from attribution.incremental.latent.checks import lapse_or_none
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
-from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
+from attribution.incremental.silent import choose_silent
 from histories.panel import Panel
 
 __all__ = ["Checked", "Plan", "plan_for"]
@@ -30,6 +39,7 @@ class Checked:
     """Against single channels."""
 
 
+Choose = Callable[[PanelEstimator, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
 
 
@@ -38,16 +48,33 @@ class Plan:
     """Estimators for one panel."""
 
     default: PanelEstimator
+    """What credits, unless `choose` finds another."""
+    choose: Choose | None = None
+    """Fits the default and compares it with others; None: the default it is."""
     companions: tuple[PanelEstimator, ...] = ()
     """Estimators that fail differently from the default."""
     problems: tuple[str, ...] = ()
     """Why no credit of this panel is supported whatever the fit; empty when nothing speaks against it."""
     check: Check | None = None
-    """Checks of the default's fit beyond its own `problems`."""
+    """Checks of the chosen fit beyond its own `problems`."""
+
+    def fit(self, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator) -> Chosen:
+        """Fit what credits the company."""
+        if self.choose is not None:
+            return self.choose(self.default, panel, stocks, rng)
+        return Chosen(estimator=self.default, fit=self.default.fit(panel, stocks, rng=rng))
+
+    def at_decay(self, decay: float) -> Plan:
+        """The same plan, whose estimators make stocks of their own with this decay."""
+        return replace(
+            self,
+            default=_at_decay(self.default, decay),
+            companions=tuple(_at_decay(companion, decay) for companion in self.companions),
+        )
 
 
 def plan_for(panel: Panel) -> Plan:
-    """Shared frailty where leaving is recorded, the latent dropout month where it is not.
+    """Shared frailty where leaving is recorded, else the latent dropout month or the joint model.
 
     Without the origin of every channel nothing can be said of leaving; then spend alone is credited by a
     Poisson regression, and not as supported.
@@ -66,21 +93,35 @@ def plan_for(panel: Panel) -> Plan:
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
     plain = LatentDropout(emission="poisson")
-    return Plan(default=LatentDropout(), companions=(plain,), problems=short, check=_check_latent)
+    return Plan(
+        default=LatentDropout(),
+        choose=choose_silent,
+        companions=(plain,),
+        problems=short,
+        check=_check_silent,
+    )
 
 
-def _check_latent(
+def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
+    return replace(estimator, decay=decay) if isinstance(estimator, LatentDropout) else estimator
+
+
+def _check_silent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
     """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own."""
-    assert isinstance(fit, LatentDropoutFit)
-    checks = run_checks(LatentDropout(), fit, panel, stocks, rng=rng)
-    refitted = (check for check in (checks.placebo, checks.holdout) if check is not None)
-    lapse = checks.lapse
+    refitted: tuple[PlaceboCheck | HoldoutCheck | None, ...]
+    if isinstance(fit, JointDropoutFit):
+        lapse = lapse_or_none(fit, panel, stocks)
+        refitted = (run_joint_placebo(fit, panel, stocks, rng=rng),)
+    else:
+        assert isinstance(fit, LatentDropoutFit)
+        checks = run_checks(LatentDropout(decay=fit.design.decay), fit, panel, stocks, rng=rng)
+        lapse, refitted = checks.lapse, (checks.placebo, checks.holdout)
     contrary = {}
     if lapse is not None:
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
-    problems = tuple(problem for check in refitted for problem in check.problems)
+    problems = tuple(problem for check in refitted if check is not None for problem in check.problems)
     return Checked(problems=problems, by_channel=contrary)

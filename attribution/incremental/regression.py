@@ -1,7 +1,9 @@
 """Panel regressions without latents: a logit of leaving and a Poisson regression of spend on decayed stocks.
 
     logit h_it = Z_it a + beta . S_it          (contractual customers only)
-    log m_it   = Z_it c + gamma . S_it         Poisson pseudo-maximum likelihood (Gourieroux et al. 1984)
+    log m_it   = Z_it c + gamma . S_it + log e_it   Poisson pseudo-maximum likelihood (Gourieroux et al. 1984)
+
+e_it is the share of the period in which the customer was there: 1 but for who leaves in the middle of one.
 
 Simple, quick, and right when Z holds everything that moves customers both into channels and towards staying
 or spending. Their place is as first credit of spend, as one end of the range, and in the truth benchmark.
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from attribution.incremental.designs import Design, DesignChoices, build_design
 from attribution.incremental.glm import LOGIT, POISSON, fit_glm
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
+from attribution.incremental.stocks import moment_precision
 from histories.panel import Panel
 
 __all__ = ["OWN_MEANS", "POISSON_SPEND", "STATIC", "PanelRegression", "PanelRegressionFit"]
@@ -58,12 +61,15 @@ class PanelRegression:
         n, influence, leaving = panel.n_customers, [], None
         if self.hazard and panel.contractual:
             left = panel.leaves[rows].astype(np.float64)
-            found = fit_glm(X, left, LOGIT, weights=w)
+            unseen = moment_precision(panel)
+            precision = None if unseen is None else np.pad(unseen, (X.shape[1] - len(unseen), 0))
+            found = fit_glm(X, left, LOGIT, weights=w, precision=precision)
             leaving = found.coefficients
             influence.append(found.influence(X, left, LOGIT, customers, n))
         spend = np.maximum(panel.spend[rows], 0.0).astype(np.float64)
-        found = fit_glm(X, spend, POISSON, weights=w)
-        influence.append(found.influence(X, spend, POISSON, customers, n))
+        offset = 0.0 if panel.exit_share is None else np.log(panel.exposure[rows])
+        found = fit_glm(X, spend, POISSON, weights=w, offset=offset)
+        influence.append(found.influence(X, spend, POISSON, customers, n, offset=offset))
         return PanelRegressionFit(
             design=design,
             leaving=leaving,
@@ -120,7 +126,7 @@ class PanelRegressionFit:
         return PanelPrediction(
             hazard_offset=offset,
             survival=there,
-            expected_spend=float(mean[panel.at_risk].sum()),
+            expected_spend=float((mean * panel.exposure)[panel.at_risk].sum()),
             expected_survivors=float("nan"),
         )
 

@@ -4,7 +4,7 @@ With S the channels that stay on and S_itc the decayed stock of channel c,
 
     v_retention(S) = sum_i q_i W_i,T(S)
     v_spend(S)     = sum_it W_it(S) y_it exp(gamma . (mask * S_it) - gamma . S_it)
-    W_it(S)        = E_draws prod_{s<t} (1 - h_is(S)) / (1 - h_is(all))
+    W_it(S)        = E_layers prod_{s<t} (1 - h_is(S)) / (1 - h_is(all))
     logit h_it(S)  = o_it + beta . (mask * S_it)
 
 y is the observed spend and q_i the probability of being there at the end, so that v(all) is the observed
@@ -17,7 +17,8 @@ t still spends in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from histories.panel import Panel
 
-__all__ = ["FittedPanelModel", "PanelEstimator", "PanelPrediction"]
+__all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelPrediction"]
 
 Float = NDArray[np.floating]
 
@@ -46,6 +47,20 @@ class PanelPrediction:
     expected_survivors: float
     """The model's own expectation of the customers still there, NaN without a hazard; of contractual
     customers it is computed from the hazards instead."""
+    share: Float | None = None
+    """Weight of each layer for a customer's spend, adding up to 1 over layers, shape (Q, N); None: even."""
+    staying: Float | None = None
+    """Weight of each layer for a customer's survival, adding up to q_i over layers, shape (Q, N); None: even.
+    A layer of a life that ended has weight 0."""
+
+    @property
+    def layer_weights(self) -> tuple[Float, Float]:
+        """Weights of the layers for spend and for survival, each (Q, N); one layer without a hazard."""
+        layers = 1 if self.hazard_offset is None else len(self.hazard_offset)
+        n = len(self.survival)
+        even = np.full((layers, n), 1.0 / layers)
+        share = even if self.share is None else self.share
+        return share, even * self.survival if self.staying is None else self.staying
 
 
 class FittedPanelModel(Protocol):
@@ -110,3 +125,15 @@ class PanelEstimator(Protocol):
         ConvergenceError
             If no optimum was found.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The estimator that credits a company, fitted, and what was fitted on the way to it."""
+
+    estimator: PanelEstimator
+    fit: FittedPanelModel
+    beside: Mapping[str, FittedPanelModel] = field(default_factory=dict)
+    """Fits of rivals by name: they belong in the range."""
+    notes: tuple[str, ...] = ()
+    """Why this estimator."""

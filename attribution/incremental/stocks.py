@@ -1,14 +1,142 @@
-"""Decayed channel stocks: what a customer still carries of past touches."""
+"""Decayed channel stocks: what a customer still carries of past touches.
+
+Where customers leave in the middle of a period, the row of the one who leaves holds touches of a part of the
+period and the rows of those who stay hold a whole one, so that touches would seem to keep customers (immortal
+time: Suissa 2008). `panel_stocks` compares both at the same moment. With f the share of the period of leaving
+that was lived through, F its distribution among those who left, and N touches of the period,
+
+    C_t = decay C_(t-1) + log(1 + N_t)                                          what is carried on
+    S_t = decay^f C_(t-1) + log(1 + N_t)                                        in the period of leaving
+    S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)        in any other
+
+because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
+at the end of a period (f = 1) both are C_t. `moment_precision` makes up for what a mean over moments hides.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-__all__ = ["DECAY", "decayed_stocks"]
+from histories.panel import Panel
+
+__all__ = ["DECAY", "decayed_stocks", "mean_ratio", "moment_precision", "panel_stocks", "thinned_log"]
 
 DECAY = 0.6
-"""Share of a stock that is left one period later."""
+"""Share of a stock that is left one period later, unless it is given or estimated."""
+MOMENTS = 16
+"""Quantiles that stand for the distribution of the moments of leaving."""
+EXACT = 200
+"""Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
+
+
+def panel_stocks(
+    panel: Panel, *, decay: float = DECAY, touches: NDArray[np.floating] | None = None
+) -> NDArray[np.float32]:
+    """Stocks of a panel's touches at the moments at which customers leave, shape (N, P, C).
+
+    Take them from the whole panel and slice them afterwards: the moments are those of all who left.
+
+    Parameters
+    ----------
+    panel
+        Customers, and when within a period they left.
+    decay
+        Share that is left after one period, in [0, 1).
+    touches
+        Counts in the place of the panel's own, such as with a channel withheld, shape (N, P, C).
+    """
+    counts = panel.touches if touches is None else touches
+    moments = _moments_of_leaving(panel)
+    if moments is None or panel.exit is None or panel.exit_share is None:
+        return decayed_stocks(counts, decay=decay)
+    stayed = thinned_log(int(np.rint(counts.max(initial=0))), moments).astype(np.float32)
+    kept = np.float32(np.mean(decay**moments))
+    stocks = np.empty(counts.shape, dtype=np.float32)
+    carried = np.zeros_like(stocks[:, 0])
+    for t in range(counts.shape[1]):
+        new = np.log1p(counts[:, t], dtype=np.float32)
+        stocks[:, t] = kept * carried + stayed[np.rint(counts[:, t]).astype(np.int64)]
+        left = panel.exit == t
+        own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
+        stocks[left, t] = own[:, None] * carried[left] + new[left]
+        carried = np.float32(decay) * carried + new
+    return stocks
+
+
+def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]:
+    """E log(1 + B), B ~ Binomial(N, f), mean over the moments f, for N = 0..most, shape (most + 1,).
+
+    Parameters
+    ----------
+    most
+        Highest count N.
+    moments
+        Shares f of the period, in (0, 1], shape (F,).
+
+    Examples
+    --------
+    >>> thinned_log(1, np.array([0.5])).round(3).tolist()
+    [0.0, 0.347]
+    """
+    exact = np.arange(min(most, EXACT) + 1)
+    found = np.zeros(most + 1)
+    for f in moments:
+        chance = stats.binom.pmf(exact[None, :], exact[:, None], f)
+        found[: len(exact)] += chance @ np.log1p(exact)
+        many = np.arange(len(exact), most + 1)
+        found[len(exact) :] += np.log1p(many * f) - 0.5 * many * f * (1.0 - f) / (1.0 + many * f) ** 2
+    return found / len(moments)
+
+
+def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
+    """Precision D of each channel's effect on leaving for the moments that are not seen, shape (C,).
+
+    None where all leave at the end of a period. Of those who stay a mean over moments is known, and
+
+        E_F exp(beta S(f)) = exp(beta S) (1 + beta^2 Var_F S(f) / 2 + ...),
+
+    so that with hazards h the log-likelihood is that of S less beta^2 D / 2, D = sum h Var_F S(f) over the
+    rows of those who stay. Without it effects are as much too large as the mean varies less than what it is
+    the mean of. The hazard is that of the period; decay within the period is left out of the variance.
+
+    Parameters
+    ----------
+    panel
+        Customers, and when within a period they left.
+    """
+    moments = _moments_of_leaving(panel)
+    if moments is None:
+        return None
+    at_risk, leaves = panel.at_risk, panel.leaves
+    hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
+    variance = _thinned_variance(int(np.rint(panel.touches.max(initial=0))), moments)
+    precision = np.zeros(panel.n_channels)
+    for t in range(panel.n_periods):
+        counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
+        precision += hazard[t] * variance[counts].sum(axis=0)
+    return precision
+
+
+def _thinned_variance(most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of log(1 + B) over moments and B, for N = 0..most; above `EXACT` it stays what it is there."""
+    exact = np.arange(min(most, EXACT) + 1)
+    chance = np.mean([stats.binom.pmf(exact[None, :], exact[:, None], f) for f in moments], axis=0)
+    log = np.log1p(exact)
+    variance: NDArray[np.float64] = chance @ log**2 - (chance @ log) ** 2
+    return variance[np.minimum(np.arange(most + 1), len(exact) - 1)]
+
+
+def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:
+    """Quantiles of the share of the period of leaving that was lived through; None where all of it was."""
+    if panel.exit is None or panel.exit_share is None:
+        return None
+    shares = np.asarray(panel.exit_share[panel.exit < panel.n_periods], dtype=np.float64)
+    if not len(shares) or shares.min() >= 1.0:
+        return None
+    moments: NDArray[np.float64] = np.quantile(shares, (np.arange(MOMENTS) + 0.5) / MOMENTS)
+    return moments
 
 
 def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float32]:
@@ -30,3 +158,16 @@ def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> ND
     for t in range(1, stocks.shape[1]):
         stocks[:, t] += np.float32(decay) * stocks[:, t - 1]
     return stocks
+
+
+def mean_ratio(old: NDArray[np.floating], new: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean of old stocks over mean of new ones by channel, shape (C,), 1 without any: effects carry over so.
+
+    Parameters
+    ----------
+    old, new
+        Stocks of the same touches under two decays, shape (N, P, C).
+    """
+    before, after = old.mean(axis=(0, 1), dtype=np.float64), new.mean(axis=(0, 1), dtype=np.float64)
+    ratio: NDArray[np.float64] = np.divide(before, after, out=np.ones_like(after), where=after > 0)
+    return ratio

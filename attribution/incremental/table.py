@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.credits import concat_credits, incremental_credits, unavailable_credits
+from attribution.credits import ALL, concat_credits, incremental_credits, unavailable_credits
 from attribution.incremental.bootstrap import OUTCOMES
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.evidence import (
@@ -24,11 +25,21 @@ from attribution.incremental.plan import Plan
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
 
-__all__ = ["credit_table", "incremental_credit"]
+__all__ = ["Standing", "credit_table", "incremental_credit"]
 
 Float = NDArray[np.float64]
 
 METHOD = "incremental"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a segment's credits of one outcome rest on beyond what the whole company's do."""
+
+    note: str = ""
+    """In a clause, for the `reason` column."""
+    against: tuple[str, ...] = ()
+    """Why they are not supported; empty when nothing speaks against them."""
 
 
 def incremental_credit(
@@ -93,12 +104,19 @@ def credit_table(
     outcomes: Sequence[str],
     interval: float,
     costs: Mapping[str, float] | None = None,
+    segment: str = ALL,
+    standing: Mapping[str, Standing] | None = None,
 ) -> pl.DataFrame:
-    """The table of credits, one block per outcome: channels, groups, baseline, total."""
+    """The table of credits, one block per outcome: channels, groups, baseline, total.
+
+    For a segment, `panel` and `estimate` hold its customers only, and `standing` says by outcome what its
+    credits rest on.
+    """
     groups = dict(zip(panel.channels, panel.groups, strict=True))
     counts = channel_counts(panel), group_counts(panel)
     parts = []
     for outcome in outcomes:
+        own = (standing or {}).get(outcome, Standing())
         missing = _why_missing(estimate, outcome)
         if missing is not None:
             nothing = unavailable_credits(
@@ -108,12 +126,14 @@ def credit_table(
                 kind="incremental",
                 groups=groups,
                 reason=missing,
+                segment=segment,
             )
             parts.append(nothing)
             continue
         found = estimate.credit.require(outcome)
         refuted = tuple(r.words for r in estimate.readings if r.refuted and r.bears_on(outcome))
-        against = objections(panel, (*estimate.problems, *refuted), estimate.against_channels)
+        problems = (*own.against, *estimate.problems, *refuted)
+        against = objections(panel, problems, estimate.against_channels)
         tested = {r.experiment.channel: r for r in estimate.readings if r.replaces(outcome)}
         around: dict[str, Any] = {
             "credit": estimate.credit,
@@ -129,6 +149,7 @@ def credit_table(
             baseline=found.baseline,
             total=found.total,
             groups=groups,
+            segment=segment,
             bounds=channel_bounds(**around),
             group_bounds=group_bounds(panel, **around),
             interval_level=interval,
@@ -138,7 +159,7 @@ def credit_table(
             level_source=dict.fromkeys(tested, "experiment"),
             supported={name: not reasons for name, reasons in against.items()},
             reason={
-                name: _reason(estimate, outcome, reasons, tested.get(name))
+                name: _reason(estimate, outcome, reasons, tested.get(name), own.note)
                 for name, reasons in against.items()
             },
         )
@@ -158,13 +179,18 @@ def _why_missing(estimate: CreditEstimate, outcome: str) -> str | None:
 
 
 def _reason(
-    estimate: CreditEstimate, outcome: str, against: Sequence[str], tested: ExperimentReading | None
+    estimate: CreditEstimate,
+    outcome: str,
+    against: Sequence[str],
+    tested: ExperimentReading | None,
+    note: str,
 ) -> str:
     """What speaks against the figure, else what it rests on."""
     if against:
         return "; ".join(against)
     if tested is not None:
-        return tested.words
+        return f"{note}; {tested.words}" if note else tested.words
+    noted = f"{note}; " if note else ""
     expected = "expected survivors; " if outcome == "retention" and not estimate.observed_leaving else ""
     modelled = "observed + modelled; " if outcome == "lifetime_value" else ""
-    return f"{expected}{modelled}{estimate.limits}; interval: sampling error only"
+    return f"{noted}{expected}{modelled}{estimate.limits}; interval: sampling error only"

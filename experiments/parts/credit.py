@@ -17,7 +17,8 @@ from attribution.sessions import merge_sessions
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import incremental_part
-from histories.errors import ConfigError, DataError, nearest
+from experiments.parts.segments import segment_labels
+from histories.errors import DataError
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
 from histories.retention import (
     build_contract_periods,
@@ -154,6 +155,7 @@ def _from_journeys(
             f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
             f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
             f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
+            *added.notes,
         ),
         left_out=left_out | added.left_out,
     )
@@ -163,14 +165,7 @@ def _by_segment(config: RunConfig, histories: Histories, outcome: str, walks: _W
     """Descriptive credit of each value of each segment column; customers without a value are one segment."""
     made = []
     for column in config.attribution.segments:
-        if histories.customers is None or column not in histories.customers.columns:
-            known = histories.customers.columns if histories.customers is not None else []
-            raise ConfigError(
-                f'attribution.segments: customers have no column "{column}"; {nearest(column, known)}'
-            )
-        labels = histories.customers.select(
-            "customer_id", label=pl.col(column).cast(pl.String).fill_null("unknown")
-        )
+        labels = segment_labels(histories.customers, column)
         for label in labels["label"].unique().sort():
             chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
             journeys = walks.journeys.join(chosen, on="customer_id", how="semi")

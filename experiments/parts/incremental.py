@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects import EffectsResult
-from attribution.incremental import Panel, build_panel, incremental_credit
+from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.errors import ConfigError, DataError, ModelError
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
@@ -29,6 +30,7 @@ class IncrementalPart:
     """Incremental rows of the credits table; None where the method was not asked for or cannot be tried."""
 
     credits: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -46,7 +48,7 @@ def incremental_part(
     ConfigError
         When retention is asked for and nobody says who acts in a channel.
     """
-    outcomes = [outcome for outcome in config.attribution.outcomes if outcome in OUTCOMES]
+    outcomes = [outcome for outcome in OUTCOMES if outcome in config.attribution.outcomes]
     if "incremental" not in config.attribution.methods or not outcomes:
         return IncrementalPart()
     assert histories.touchpoints is not None
@@ -55,19 +57,27 @@ def incremental_part(
         require_origins(config.channels, used, directed=directed)
     try:
         panel = _panel(config, histories, used)
-        credits = incremental_credit(
-            panel,
-            settings=config.attribution,
-            outcomes=outcomes,
-            residual_value=_aligned(residual_value, panel),
-            gross_margin=config.value.gross_margin or 1.0,
-            costs=costs,
-            experiments=_experiments(config, histories, panel, effects),
-            seed=config.seed,
+        about: dict[str, Any] = {
+            "settings": config.attribution,
+            "residual_value": _aligned(residual_value, panel),
+            "gross_margin": config.value.gross_margin or 1.0,
+            "seed": config.seed,
+        }
+        estimate = estimate_credit(
+            panel, experiments=_experiments(config, histories, panel, effects), **about
         )
+        whole = credit_table(
+            panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
+        )
+        columns = _segments(config, histories, panel)
+        by_segment = segment_table(panel, estimate, columns, outcomes=outcomes, **about)
+        credits = pl.concat([whole, by_segment])
     except (DataError, ModelError) as error:
         return IncrementalPart(left_out={"incremental credit": str(error)})
-    return IncrementalPart(credits=credits)
+    return IncrementalPart(
+        credits=credits,
+        notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
+    )
 
 
 def _experiments(
@@ -109,6 +119,19 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         contractual=histories.contractual,
         cases=histories.table("cases"),
     )
+
+
+def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:
+    """Label of each customer of the panel, by segment column, as for descriptive credit."""
+    found = {}
+    for column in config.attribution.segments:
+        labels = segment_labels(histories.customers, column)
+        if panel.customer_ids is None:
+            raise ConfigError("segments: the panel does not know its customers' ids.")
+        ids = panel.customer_ids.to_frame("customer_id")
+        joined = ids.join(labels, on="customer_id", how="left", maintain_order="left")
+        found[column] = joined["label"].fill_null(UNKNOWN).to_numpy().astype(np.str_)
+    return found
 
 
 def _origins(config: RunConfig, touchpoints: pl.DataFrame) -> dict[str, str | None]:

@@ -14,19 +14,30 @@ from histories.simulation.truth import Truth
 
 __all__ = [
     "DECAY",
+    "YEAR",
     "ChannelTraits",
     "SimulatedPanel",
+    "arrivals",
     "channel_table",
     "column",
     "effect_parameters",
     "logistic",
+    "season",
+    "segment_factors",
+    "segment_labels",
     "stocks_of",
 ]
 
 Float = NDArray[np.float64]
 
 DECAY = 0.6
-"""Share of a stock that is left a month later."""
+"""Share of a stock that is left a month later, unless a scenario says otherwise."""
+YEAR = 12
+"""Months after which a season returns."""
+SHARPNESS = 2.0
+"""How narrow the peak of the season is."""
+AT_START = 0.5
+"""Share of the customers who are there from the first month where arrivals are staggered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +76,10 @@ class SimulatedPanel:
     """Channel of the experiment."""
     contrast: Mapping[str, float] | None = None
     """True difference per customer between the channel open and withheld, by outcome."""
+    segment: NDArray[np.str_] | None = None
+    """Segment of each customer, shape (N,), where the scenario has segments."""
+    segment_truth: Mapping[str, Truth] | None = None
+    """Truth of each segment; its credits add up to those of `truth`."""
 
 
 def channel_table(names: Sequence[str], *rows: Sequence[str | float]) -> tuple[ChannelTraits, ...]:
@@ -73,10 +88,12 @@ def channel_table(names: Sequence[str], *rows: Sequence[str | float]) -> tuple[C
     return tuple(ChannelTraits(**traits) for traits in table)
 
 
-def effect_parameters(channels: Sequence[ChannelTraits], *, switch: float) -> dict[str, object]:
+def effect_parameters(
+    channels: Sequence[ChannelTraits], *, switch: float, decay: float = DECAY
+) -> dict[str, object]:
     """Decay and the true effects by channel, times `switch`, as truth files state them."""
     return {
-        "decay": DECAY,
+        "decay": decay,
         "beta": {channel.name: switch * channel.beta for channel in channels},
         "gamma": {channel.name: switch * channel.gamma for channel in channels},
     }
@@ -87,15 +104,44 @@ def column(channels: Sequence[ChannelTraits], name: str, *, switch: float = 1.0)
     return switch * np.array([getattr(channel, name) for channel in channels], dtype=np.float64)
 
 
-def stocks_of(touches: NDArray[Any], *, steps: int = 1) -> NDArray[np.float32]:
-    """S_t = d S_(t-1) + log(1 + touches_t), d = .6 per month of `steps` steps, shape (N, P * steps, C)."""
-    decay = np.float32(DECAY ** (1.0 / steps))
+def stocks_of(touches: NDArray[Any], *, steps: int = 1, decay: float = DECAY) -> NDArray[np.float32]:
+    """S_t = d S_(t-1) + log(1 + touches_t), d per month of `steps` steps, shape (N, P * steps, C)."""
+    kept = np.float32(decay ** (1.0 / steps))
     stocks: NDArray[np.float32] = np.log1p(touches, dtype=np.float32)
     for t in range(1, stocks.shape[1]):
-        stocks[:, t] += decay * stocks[:, t - 1]
+        stocks[:, t] += kept * stocks[:, t - 1]
     return stocks
+
+
+def segment_labels(x: Float) -> NDArray[np.str_]:
+    """The segment of customers with covariate x, shape (N,): "high" above 0, else "low"."""
+    return np.where(x > 0.0, "high", "low")
+
+
+def segment_factors(x: Float, factors: tuple[float, float]) -> Float:
+    """Factor on the effects of each customer, of "high" and of "low" segment, shape (N,)."""
+    return np.where(x > 0.0, *factors)
 
 
 def logistic(x: NDArray[np.floating]) -> Float:
     """1 / (1 + exp(-x))."""
     return np.asarray(1.0 / (1.0 + np.exp(-x)), dtype=np.float64)
+
+
+def season(periods: int) -> Float:
+    """Log season of each month, shape (periods,): one narrow peak, in the last month of the year, mean 0.
+
+    A single sine and cosine does not describe it.
+
+    >>> season(12).argmax(), bool(np.isclose(season(24).mean(), 0.0))
+    (np.int64(11), True)
+    """
+    angle = 2.0 * np.pi * (np.arange(periods) + 1) / YEAR
+    year = np.exp(SHARPNESS * (np.cos(2.0 * np.pi * np.arange(YEAR) / YEAR) - 1.0))
+    return np.asarray(np.exp(SHARPNESS * (np.cos(angle) - 1.0)) - year.mean(), dtype=np.float64)
+
+
+def arrivals(n: int, periods: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """First month of each customer, shape (n,): half from the start, the others within the first third."""
+    month = rng.integers(1, periods // 3 + 1, n)
+    return np.where(rng.random(n) < AT_START, 0, month).astype(np.int64)

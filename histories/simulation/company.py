@@ -36,6 +36,8 @@ class SimulatedCompany:
 
     books: Books
     truth: Truth
+    region_truth: dict[str, Truth] | None
+    """By region, where effects differ between regions."""
     experiment: dict[str, float]
     """True effect of the newsletter per assigned customer over the experiment: "retention", "spend"."""
     scenario: CompanyScenario
@@ -87,6 +89,7 @@ def simulate_company(
     return SimulatedCompany(
         books=books,
         truth=process.truth,
+        region_truth=process.region_truth,
         experiment=process.experiment,
         scenario=chosen,
         calendar=calendar,

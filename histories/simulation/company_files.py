@@ -40,6 +40,11 @@ def write_company(
 
 def _truth(company: SimulatedCompany) -> dict[str, object]:
     books = company.books
+    by_region = [
+        {"segment": f"region: {name}", **row}
+        for name, truth in (company.region_truth or {}).items()
+        for row in truth_frame(truth).to_dicts()
+    ]
     return {
         "scenario": company.scenario.name,
         "summary": company.scenario.summary,
@@ -48,6 +53,7 @@ def _truth(company: SimulatedCompany) -> dict[str, object]:
         "observation_end": company.calendar.last_day.isoformat(),
         "definition": "Shapley value of the expected outcome over all coalitions of channels",
         "credits": truth_frame(company.truth).to_dicts(),
+        **({"segments": by_region} if by_region else {}),
         "experiment": {"name": EXPERIMENT, **company.experiment},
         "parameters": dict(company.truth.parameters),
     }
@@ -60,6 +66,7 @@ def _config(company: SimulatedCompany, inputs: Mapping[str, str]) -> str:
     confounders = ["region", "income"]
     if company.scenario.proxy_correlation is not None:
         confounders.append("satisfaction")
+    segments = "" if company.scenario.region_effects is None else '\nsegments = ["region"]'
     tables = "\n".join(f'{name} = "{path}"' for name, path in inputs.items())
     channels = "\n".join(
         f'{channel.name} = {{ group = "{channel.group}", origin = "{channel.origin}" }}'
@@ -93,7 +100,7 @@ lookback_days = 30
 period = "month"
 outcomes = {outcomes}
 methods = ["last", "linear", "markov", "shapley", "incremental"]
-confounders = [{quoted}]
+confounders = [{quoted}]{segments}
 
 [[effects]]
 name = "{EXPERIMENT}"

@@ -38,7 +38,7 @@ from histories.simulation.company_traits import (
     draw_traits,
     leaving_log_odds,
 )
-from histories.simulation.company_truth import company_truth, experiment_truth
+from histories.simulation.company_truth import company_truth, experiment_truth, region_truths
 from histories.simulation.truth import Truth
 
 __all__ = ["CompanyProcess", "simulate_process"]
@@ -76,6 +76,8 @@ class CompanyProcess:
     test_start: int
     """First month of the experiment."""
     truth: Truth
+    region_truth: dict[str, Truth] | None
+    """By region, where effects differ between regions."""
     experiment: dict[str, float]
     """True effect of the newsletter per assigned customer over the experiment, by outcome."""
 
@@ -87,6 +89,9 @@ def simulate_process(
     traits = draw_traits(scenario, n=n, months=months, rng=rng)
     contacts, replies, orders, exit_ = _live(scenario, traits, months, rng)
     truth = company_truth(scenario, traits, contacts, replies)
+    by_region = None
+    if scenario.region_effects is not None:
+        by_region = region_truths(scenario, traits, contacts, replies)
     experiment = experiment_truth(scenario, traits, contacts, replies)
     observed_contacts, observed_replies = _observed(traits, contacts, replies, exit_)
     alive = np.arange(months) <= exit_[:, None]
@@ -104,6 +109,7 @@ def simulate_process(
         withheld=traits.withheld,
         test_start=traits.test_start,
         truth=truth,
+        region_truth=by_region,
         experiment=experiment,
     )
 

@@ -34,6 +34,8 @@ class CompanyScenario:
     """Effects level off with the stock."""
     heterogeneity: bool = False
     """Effects differ between customers (gamma, shape 2)."""
+    region_effects: tuple[float, float, float, float] | None = None
+    """Factors on all effects by region (north, south, east, west); None: the same everywhere."""
 
 
 _SATISFIED: dict[str, Any] = {"contractual": True, "satisfaction": 1.0}
@@ -73,6 +75,12 @@ COMPANY_SCENARIOS = {
         ),
         CompanyScenario(
             name="misspecified", summary="effects saturate and differ", saturation=True, heterogeneity=True
+        ),
+        CompanyScenario(
+            name="segments",
+            summary="dropout recorded; effects double in north and south, halved in east and west",
+            contractual=True,
+            region_effects=(2.0, 2.0, 0.5, 0.5),
         ),
         CompanyScenario(
             name="both",

@@ -5,7 +5,7 @@ Equations: `histories.simulation.company_process`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,11 @@ class Traits:
     withheld: NDArray[np.bool_]
     test_start: int
 
+    def take(self, customers: NDArray[np.bool_]) -> Traits:
+        """The traits of some of the customers."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "test_start"}
+        return replace(self, **{name: values[customers] for name, values in arrays.items()})
+
 
 def draw_traits(scenario: CompanyScenario, *, n: int, months: int, rng: np.random.Generator) -> Traits:
     """Draw arrival, region, income, satisfaction, levels and the arms of the experiment."""
@@ -119,11 +124,20 @@ def draw_traits(scenario: CompanyScenario, *, n: int, months: int, rng: np.rando
         buying=BUYING["rate"] * rng.gamma(shapes["buying"], 1.0 / shapes["buying"], n),
         touching=rng.gamma(shapes["touching"], 1.0 / shapes["touching"], n),
         order_mean=ORDER_VALUE["p"] / nu,
-        scale=rng.gamma(2.0, 0.5, n) if scenario.heterogeneity else np.ones(n),
+        scale=_effect_scales(scenario, region, rng),
         in_test=in_test,
         withheld=in_test & (rng.random(n) < 0.5),
         test_start=start,
     )
+
+
+def _effect_scales(scenario: CompanyScenario, region: Integer, rng: np.random.Generator) -> Float:
+    """Factor on all effects of each customer, shape (N,)."""
+    n = len(region)
+    scale = rng.gamma(2.0, 0.5, n) if scenario.heterogeneity else np.ones(n)
+    if scenario.region_effects is not None:
+        scale = scale * np.array(scenario.region_effects)[region]
+    return scale
 
 
 def contact_rates(scenario: CompanyScenario, traits: Traits, t: int, silent: Float) -> Float:

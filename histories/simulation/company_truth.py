@@ -20,6 +20,7 @@ from histories.simulation.company_traits import (
     NEWSLETTER,
     ORDER_VALUE,
     REFUNDED,
+    REGIONS,
     Traits,
     acting_stocks,
     buying_rates,
@@ -27,7 +28,7 @@ from histories.simulation.company_traits import (
 )
 from histories.simulation.truth import OutcomeTruth, Truth, coalition_values, truth_of
 
-__all__ = ["company_truth", "experiment_truth"]
+__all__ = ["company_truth", "experiment_truth", "region_truths"]
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -74,6 +75,18 @@ def company_truth(scenario: CompanyScenario, traits: Traits, contacts: Integer, 
         "discount_rate": DISCOUNT_RATE,
     }
     return Truth(channels=tuple(c.name for c in CHANNELS), outcomes=outcomes, parameters=parameters)
+
+
+def region_truths(
+    scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer
+) -> dict[str, Truth]:
+    """The same by region; the regions' credits add up to the company's."""
+    found = {}
+    for code, name in enumerate(REGIONS):
+        rows = traits.region == code
+        if rows.any():
+            found[name] = company_truth(scenario, traits.take(rows), contacts[rows], replies[rows])
+    return found
 
 
 def _residual_value(traits: Traits) -> Float:

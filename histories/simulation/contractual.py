@@ -11,7 +11,8 @@ S_itc = .6 S_i,t-1,c + log(1 + touches):
     z_i = r u_i1 + sqrt(1 - r^2) e_i                                    a proxy, such as a survey answer
 
 `CHANNELS` holds rate, d (problem), b (u), beta and gamma. A scenario adds a second factor v (also -.3 on
-leaving and .25 on spend), gamma frailties, saturation, effects that differ, or steps within the month.
+leaving and .25 on spend), gamma frailties, saturation, effects that differ, steps within the month,
+another decay than .6, a season w_t (+.5 on log touches, +.6 on log m, -.5 on logit h), or staggered arrivals.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ from numpy.typing import NDArray
 from histories.panel import Panel
 from histories.simulation.arrays import (
     SimulatedPanel,
+    arrivals,
     channel_table,
     column,
     effect_parameters,
     logistic,
+    season,
+    segment_factors,
+    segment_labels,
     stocks_of,
 )
 from histories.simulation.scenarios import ContractualScenario
@@ -53,9 +58,9 @@ CHANNELS = channel_table(
 """Two groups of interest: three social channels, one harmful one (phone)."""
 
 PROBLEM = {"constant": -2.0, "x": 0.2, "u": -0.6}
-TOUCH_X = 0.2
-LEAVING = {"constant": -2.9, "x": -0.2, "problem": 0.5, "u": -0.8, "v": -0.3}
-SPEND = {"constant": float(np.log(40.0)), "x": 0.1, "problem": -0.1, "u": 0.35, "v": 0.25}
+TOUCH_X, TOUCH_SEASON = 0.2, 0.5
+LEAVING = {"constant": -2.9, "x": -0.2, "problem": 0.5, "u": -0.8, "v": -0.3, "season": -0.5}
+SPEND = {"constant": float(np.log(40.0)), "x": 0.1, "problem": -0.1, "u": 0.35, "v": 0.25, "season": 0.6}
 SPEND_SHAPE = 1.5
 SATURATION = 0.8
 """Where effects saturate: f(S) = .8 (1 - exp(-S / .8)) has slope 1 at zero and stays below .8."""
@@ -63,31 +68,38 @@ SATURATION = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Traits:
-    """Hidden and seen traits of customers: u and problem of shape (N, P), v and x of shape (N,)."""
+    """Hidden and seen traits: u and problem of shape (N, P), v, x and entry (N,), season (P,)."""
 
     u: Float
     v: Float
     x: Float
     problem: Float
+    entry: NDArray[np.int64]
+    season: Float
+
+    @property
+    def entered(self) -> Float:
+        """1 from the month of arrival on, shape (N, P)."""
+        return np.asarray(np.arange(self.u.shape[1]) >= self.entry[:, None], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """Odds of leaving and mean spend with channels off, shape (N, F); what channels add, (N, F, C)."""
+    """Odds of leaving, mean spend with channels off (N, F); what channels add (N, F, C); first step (N,)."""
 
     odds: Float
     mean: Float
     hazard_effect: Single
     spend_effect: Single
+    entry: NDArray[np.int64]
 
-    def values(self) -> Float:
-        entry = np.zeros(len(self.odds), dtype=np.int64)
+    def values(self, rows: slice | NDArray[np.bool_] = slice(None)) -> Float:
         return coalition_values(
-            odds=self.odds,
-            mean=self.mean,
-            hazard_effect=self.hazard_effect,
-            spend_effect=self.spend_effect,
-            entry=entry,
+            odds=self.odds[rows],
+            mean=self.mean[rows],
+            hazard_effect=self.hazard_effect[rows],
+            spend_effect=self.spend_effect[rows],
+            entry=self.entry[rows],
         )
 
 
@@ -101,21 +113,31 @@ def simulate_contractual(
     touches = potential if open_to is None else _withhold(potential, scenario.experiment, ~open_to)
     off = _without_channels(scenario, traits, rng=rng)
     scale = rng.gamma(2.0, 0.5, n) if scenario.heterogeneity else np.ones(n)
+    segment = None
+    if scenario.segment_effects is not None:
+        segment = segment_labels(traits.x)
+        scale = scale * segment_factors(traits.x, scenario.segment_effects)
     outcome = _Outcome(**off, **_effects(scenario, touches, scale))
-    values = outcome.values()
     exit_step, spend = _live(outcome, scenario.substeps, rng)
-    truth = Truth(
-        channels=tuple(channel.name for channel in CHANNELS),
-        outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
-        parameters=_parameters(scenario),
-    )
+
+    def truth(values: Float) -> Truth:
+        return Truth(
+            channels=tuple(channel.name for channel in CHANNELS),
+            outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
+            parameters=_parameters(scenario),
+        )
+
     return SimulatedPanel(
         panel=_panel(scenario, traits, touches=touches, spend=spend, exit_step=exit_step, rng=rng),
-        truth=truth,
+        truth=truth(outcome.values()),
         latent={"u": traits.u, "v": traits.v, "exit": (exit_step // scenario.substeps).astype(np.float64)},
         assignment=open_to,
         experiment=scenario.experiment,
         contrast=None if open_to is None else _contrast(scenario, off, potential, scale),
+        segment=segment,
+        segment_truth=None
+        if segment is None
+        else {str(name): truth(outcome.values(segment == name)) for name in np.unique(segment)},
     )
 
 
@@ -132,7 +154,14 @@ def _draw_traits(scenario: ContractualScenario, *, n: int, periods: int, rng: np
     chance = logistic(PROBLEM["constant"] + PROBLEM["x"] * x[:, None] + loading * u)
     problem = (rng.random((n, periods)) < chance).astype(np.float64)
     v = rng.standard_normal(n) if scenario.second_factor else np.zeros(n)
-    return _Traits(u=u, v=v, x=x, problem=problem)
+    return _Traits(
+        u=u,
+        v=v,
+        x=x,
+        problem=problem,
+        entry=arrivals(n, periods, rng) if scenario.staggered else np.zeros(n, dtype=np.int64),
+        season=season(periods) if scenario.season else np.zeros(periods),
+    )
 
 
 def _first_satisfaction(scenario: ContractualScenario, n: int, rng: np.random.Generator) -> Float:
@@ -150,7 +179,8 @@ def _draw_touches(scenario: ContractualScenario, traits: _Traits, *, rng: np.ran
     log_rate = np.log(column(CHANNELS, "rate")) + TOUCH_X * traits.x[:, None, None]
     log_rate = log_rate + column(CHANNELS, "problem") * traits.problem[:, :, None]
     log_rate += loading * traits.u[:, :, None] + column(CHANNELS, "v") * traits.v[:, None, None]
-    rate = np.exp(log_rate - 0.5 * loading**2)
+    log_rate += TOUCH_SEASON * traits.season[:, None]
+    rate = np.exp(log_rate - 0.5 * loading**2) * traits.entered[:, :, None]
     if scenario.touch_frailty:
         shape = 1.0 / scenario.touch_frailty
         rate *= rng.gamma(shape, 1.0 / shape, (len(rate), 1, len(CHANNELS)))
@@ -171,18 +201,21 @@ def _without_channels(
     x, v, steps = traits.x[:, None], traits.v[:, None], scenario.substeps
     log_odds = LEAVING["constant"] + LEAVING["x"] * x + LEAVING["problem"] * traits.problem
     log_odds = log_odds + LEAVING["u"] * traits.u + LEAVING["v"] * v - np.log(steps)
+    log_odds = log_odds + LEAVING["season"] * traits.season
     log_mean = SPEND["constant"] + SPEND["x"] * x + SPEND["problem"] * traits.problem
     log_mean = log_mean + SPEND["u"] * traits.u + SPEND["v"] * v - np.log(steps)
+    log_mean = log_mean + SPEND["season"] * traits.season
     if scenario.spend_frailty:
         log_mean = log_mean + rng.normal(0.0, scenario.spend_frailty, (len(x), 1))
     return {
         "odds": np.repeat(np.exp(log_odds), steps, axis=1),
         "mean": np.repeat(np.exp(log_mean), steps, axis=1),
+        "entry": traits.entry * steps,
     }
 
 
 def _effects(scenario: ContractualScenario, touches: Float, scale: Float) -> dict[str, Any]:
-    stocks = stocks_of(touches, steps=scenario.substeps)
+    stocks = stocks_of(touches, steps=scenario.substeps, decay=scenario.decay)
     if scenario.saturation:
         level = np.float32(SATURATION)
         stocks = -level * np.expm1(-stocks / level)
@@ -197,12 +230,13 @@ def _live(outcome: _Outcome, steps: int, rng: np.random.Generator) -> tuple[NDAr
     """The step in which each customer leaves (the number of steps: stays), and spend by month."""
     n, fine = outcome.odds.shape
     odds = outcome.odds * np.exp(outcome.hazard_effect.sum(axis=2))
-    left = rng.random((n, fine)) < odds / (1.0 + odds)
+    before = np.arange(fine) < outcome.entry[:, None]
+    left = (rng.random((n, fine)) < odds / (1.0 + odds)) & ~before
     exit_step = np.where(left.any(axis=1), left.argmax(axis=1), fine)
     mean = outcome.mean * np.exp(outcome.spend_effect.sum(axis=2))
     shape = SPEND_SHAPE / steps
     spend = rng.gamma(shape, mean / shape)
-    spend[np.arange(fine) > exit_step[:, None]] = 0.0
+    spend[before | (np.arange(fine) > exit_step[:, None])] = 0.0
     return exit_step, spend.reshape(n, -1, steps).sum(axis=2)
 
 
@@ -220,14 +254,11 @@ def _panel(
     kept = touches * (np.arange(periods * steps) <= exit_step[:, None])[:, :, None]
     monthly = kept.reshape(n, periods, steps, -1).sum(axis=2)
     exit_ = exit_step // steps
-    problems = traits.problem * (np.arange(periods) <= exit_[:, None])
+    problems = traits.problem * traits.entered * (np.arange(periods) <= exit_[:, None])
     own = [k for k, channel in enumerate(CHANNELS) if channel.origin == "customer"]
     r = scenario.proxy_correlation
-    proxy = (
-        np.zeros((n, 0))
-        if r is None
-        else r * traits.u[:, :1] + np.sqrt(1 - r**2) * rng.standard_normal((n, 1))
-    )
+    first = traits.u[np.arange(n), traits.entry][:, None]
+    proxy = np.zeros((n, 0)) if r is None else r * first + np.sqrt(1 - r**2) * rng.standard_normal((n, 1))
     return Panel(
         channels=tuple(channel.name for channel in CHANNELS),
         groups=tuple(channel.group for channel in CHANNELS),
@@ -237,12 +268,13 @@ def _panel(
         problems=problems,
         spend=spend,
         purchases=(spend > 0).astype(np.float64),
-        entry=np.zeros(n, dtype=np.int64),
+        entry=traits.entry,
         exit=exit_,
         covariates=traits.x[:, None],
         covariate_names=("x",),
         proxies=proxy,
         proxy_names=() if r is None else ("z",),
+        exit_share=None if steps == 1 else np.where(exit_ < periods, (exit_step % steps + 1) / steps, 1.0),
     )
 
 
@@ -258,7 +290,7 @@ def _contrast(
 
 def _parameters(scenario: ContractualScenario) -> dict[str, object]:
     return {
-        **effect_parameters(CHANNELS, switch=float(scenario.effects)),
+        **effect_parameters(CHANNELS, switch=float(scenario.effects), decay=scenario.decay),
         "leaving": LEAVING,
         "spend": SPEND,
         "persistence": scenario.persistence,

@@ -8,6 +8,9 @@ For customer i and month t, with covariate x and the stock S_itc = .6 S_i,t-1,c 
     purchases_it ~ Poisson(lambda_i exp(.2 x_i + gamma . S_it))  at 20 each
     logit h_it = -2.75 - .3 x_i + beta . S_it                  leaving at the end of the month, never recorded
 
+A scenario may change the decay, add a season w_t (+.5 on log touches, +.6 on log purchases, -.5 on logit h),
+or let customers arrive one after another, each with a purchase that no touch has caused.
+
 Spend is in currency. A third are still customers after 20 months. What a method makes of the silence
 decides everything: "still buying" regressed on touches credits the customer's own channels with all of
 retention although they do nothing, and finds the harmful channel (phone) helpful.
@@ -22,12 +25,15 @@ from numpy.typing import NDArray
 
 from histories.panel import Panel
 from histories.simulation.arrays import (
-    DECAY,
     SimulatedPanel,
+    arrivals,
     channel_table,
     column,
     effect_parameters,
     logistic,
+    season,
+    segment_factors,
+    segment_labels,
     stocks_of,
 )
 from histories.simulation.scenarios import HiddenLifeScenario
@@ -49,8 +55,8 @@ CHANNELS = channel_table(
 """Care, community and chat keep customers, phone drives them away, post and email only move spend."""
 
 EMAIL = len(CHANNELS) - 1
-LEAVING = {"constant": -2.75, "x": -0.3, "u": -0.6}
-BUYING_X, BUYING_U = 0.2, 0.3
+LEAVING = {"constant": -2.75, "x": -0.3, "u": -0.6, "season": -0.5}
+BUYING_X, BUYING_U, BUYING_SEASON, TOUCH_SEASON = 0.2, 0.3, 0.6, 0.5
 RATE_SHAPE, TOUCH_SHAPE = 1.2, 1.5
 SHARED_SHAPE = 0.6
 """Shape of the gamma component that purchase and touch levels share where heavy buyers touch more."""
@@ -64,7 +70,7 @@ PRICE = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Traits:
-    """Levels of customers; monthly arrays have shape (N, P), the others (N,), `touching` (N, C)."""
+    """Levels of customers, shape (N,); `touching` (N, C), monthly arrays (N, P), `season` (P,)."""
 
     x: Float
     u: Float
@@ -73,6 +79,8 @@ class _Traits:
     hazard: Float
     spells: Float
     clumps: Float
+    entry: NDArray[np.int64]
+    season: Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +98,44 @@ def simulate_hidden_life(
     """Customers, their panel and their truth, under the equations above."""
     traits = _draw_traits(scenario, n=n, periods=periods, rng=rng)
     life = _live(scenario, traits, rng)
-    stocks = stocks_of(life.touches)
-    switch = float(scenario.effects)
-    values = coalition_values(
-        odds=np.exp(_log_odds(scenario, traits)),
-        mean=PRICE * _buying(scenario, traits),
-        hazard_effect=stocks * column(CHANNELS, "beta", switch=switch).astype(np.float32),
-        spend_effect=stocks * column(CHANNELS, "gamma", switch=switch).astype(np.float32),
-        entry=np.zeros(n, dtype=np.int64),
+    latent = {"u": traits.u, "exit": life.exit.astype(np.float64), "buying": traits.buying}
+    segment = None if scenario.segment_effects is None else segment_labels(traits.x)
+    return SimulatedPanel(
+        panel=_panel(scenario, traits, life),
+        truth=_truth(scenario, traits, life, np.ones(n, dtype=np.bool_)),
+        latent=latent,
+        segment=segment,
+        segment_truth=None
+        if segment is None
+        else {str(name): _truth(scenario, traits, life, segment == name) for name in np.unique(segment)},
     )
-    truth = Truth(
+
+
+def _truth(scenario: HiddenLifeScenario, traits: _Traits, life: _Life, rows: NDArray[np.bool_]) -> Truth:
+    """Truth of some of the customers."""
+    stocks = stocks_of(life.touches[rows], decay=scenario.decay) * _factors(scenario, traits)[
+        rows, None, None
+    ].astype(np.float32)
+    values = coalition_values(
+        odds=np.exp(_log_odds(scenario, traits))[rows],
+        mean=PRICE * _buying(scenario, traits)[rows],
+        hazard_effect=stocks * column(CHANNELS, "beta").astype(np.float32),
+        spend_effect=stocks * column(CHANNELS, "gamma").astype(np.float32),
+        entry=traits.entry[rows],
+    )
+    values[1] += PRICE * float(scenario.staggered) * len(stocks)
+    return Truth(
         channels=tuple(channel.name for channel in CHANNELS),
         outcomes={"retention": truth_of(values[0]), "spend": truth_of(values[1])},
         parameters=_parameters(scenario),
     )
-    latent = {"u": traits.u, "exit": life.exit.astype(np.float64), "buying": traits.buying}
-    return SimulatedPanel(panel=_panel(traits, life), truth=truth, latent=latent)
+
+
+def _factors(scenario: HiddenLifeScenario, traits: _Traits) -> Float:
+    """Factor on the effects of each customer, shape (N,)."""
+    if scenario.segment_effects is None:
+        return np.full(len(traits.x), float(scenario.effects))
+    return float(scenario.effects) * segment_factors(traits.x, scenario.segment_effects)
 
 
 def _draw_traits(scenario: HiddenLifeScenario, *, n: int, periods: int, rng: np.random.Generator) -> _Traits:
@@ -129,6 +159,8 @@ def _draw_traits(scenario: HiddenLifeScenario, *, n: int, periods: int, rng: np.
         hazard=rng.normal(0.0, scenario.hazard_frailty, n),
         spells=_spells(n, periods, rng) if scenario.episodes else np.ones((n, periods)),
         clumps=clumps,
+        entry=arrivals(n, periods, rng) if scenario.staggered else np.zeros(n, dtype=np.int64),
+        season=season(periods) if scenario.season else np.zeros(periods),
     )
 
 
@@ -152,20 +184,21 @@ def _spells(n: int, periods: int, rng: np.random.Generator) -> Float:
 def _log_odds(scenario: HiddenLifeScenario, traits: _Traits) -> Float:
     """Log-odds of leaving with every channel off, shape (N, P)."""
     fixed = LEAVING["constant"] + LEAVING["x"] * traits.x + traits.hazard
-    return np.asarray(fixed[:, None] + LEAVING["u"] * traits.u)
+    return np.asarray(fixed[:, None] + LEAVING["u"] * traits.u + LEAVING["season"] * traits.season)
 
 
 def _buying(scenario: HiddenLifeScenario, traits: _Traits) -> Float:
     """Purchases expected a month with every channel off, shape (N, P)."""
     level = traits.buying * np.exp(BUYING_X * traits.x)
-    return np.asarray(level[:, None] * traits.clumps * np.exp(BUYING_U * traits.u))
+    moved = BUYING_U * traits.u + BUYING_SEASON * traits.season
+    return np.asarray(level[:, None] * traits.clumps * np.exp(moved))
 
 
 def _live(scenario: HiddenLifeScenario, traits: _Traits, rng: np.random.Generator) -> _Life:
     """Month after month: touches, purchases, leaving."""
     n, periods = traits.u.shape
-    beta = column(CHANNELS, "beta", switch=float(scenario.effects))
-    gamma = column(CHANNELS, "gamma", switch=float(scenario.effects))
+    beta, gamma = column(CHANNELS, "beta"), column(CHANNELS, "gamma")
+    factor = _factors(scenario, traits)
     log_odds, buying = _log_odds(scenario, traits), _buying(scenario, traits)
     touches, purchases = np.zeros((n, periods, len(CHANNELS))), np.zeros((n, periods))
     exit_ = np.full(n, periods, dtype=np.int64)
@@ -175,11 +208,14 @@ def _live(scenario: HiddenLifeScenario, traits: _Traits, rng: np.random.Generato
         rate = _touch_rates(
             scenario, traits, t, previous=purchases[:, t - 1] if t else np.zeros(n), silent=silent
         )
-        touches[:, t] = rng.poisson(rate)
-        stock = DECAY * stock + np.log1p(touches[:, t])
-        purchases[:, t] = rng.poisson(buying[:, t] * np.exp(stock @ gamma))
+        there = t >= traits.entry
+        touches[:, t] = rng.poisson(rate * there[:, None])
+        stock = scenario.decay * stock + np.log1p(touches[:, t])
+        purchases[:, t] = rng.poisson(buying[:, t] * np.exp(factor * (stock @ gamma)) * there)
+        if scenario.staggered:
+            purchases[traits.entry == t, t] += 1.0
         silent = np.where((purchases[:, t] > 0) & (exit_ >= t), 0, silent + 1)
-        leaves = rng.random(n) < logistic(log_odds[:, t] + stock @ beta)
+        leaves = (rng.random(n) < logistic(log_odds[:, t] + factor * (stock @ beta))) & there
         exit_ = np.where(leaves & (exit_ == periods), t, exit_)
     return _Life(touches=touches, purchases=purchases, exit=exit_)
 
@@ -195,10 +231,10 @@ def _touch_rates(
     if scenario.touches_to_idle:
         email = email * np.where(silent >= IDLE_MONTHS, IDLE_FACTOR, 1.0)
     rate[:, EMAIL] = email
-    return rate
+    return np.asarray(rate * np.exp(TOUCH_SEASON * traits.season[t]))
 
 
-def _panel(traits: _Traits, life: _Life) -> Panel:
+def _panel(scenario: HiddenLifeScenario, traits: _Traits, life: _Life) -> Panel:
     n, periods = life.purchases.shape
     alive = np.arange(periods) <= life.exit[:, None]
     touches = life.touches.copy()
@@ -213,8 +249,9 @@ def _panel(traits: _Traits, life: _Life) -> Panel:
         problems=np.zeros((n, periods)),
         spend=PRICE * purchases,
         purchases=purchases,
-        entry=np.zeros(n, dtype=np.int64),
+        entry=traits.entry,
         exit=None,
+        acquisition=np.full(n, PRICE) if scenario.staggered else None,
         covariates=traits.x[:, None],
         covariate_names=("x",),
         proxies=np.zeros((n, 0)),
@@ -223,5 +260,5 @@ def _panel(traits: _Traits, life: _Life) -> Panel:
 
 
 def _parameters(scenario: HiddenLifeScenario) -> dict[str, object]:
-    effects = effect_parameters(CHANNELS, switch=float(scenario.effects))
+    effects = effect_parameters(CHANNELS, switch=float(scenario.effects), decay=scenario.decay)
     return {**effects, "leaving": LEAVING, "rate": scenario.rate}

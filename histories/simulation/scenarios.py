@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from histories.errors import ConfigError, nearest
+from histories.simulation.arrays import DECAY
 
 __all__ = [
     "CONTRACTUAL",
@@ -46,6 +47,14 @@ class ContractualScenario:
     """Steps within a month in which touches act and customers leave; many approach continuous time."""
     experiment: str | None = None
     """Channel withheld from a random half of the customers."""
+    segment_effects: tuple[float, float] | None = None
+    """Factors on all effects of customers whose x is above 0, and of the others; None: no segments."""
+    decay: float = DECAY
+    """Share of a stock that is left a month later."""
+    season: bool = False
+    """A yearly peak in spend and touches, at which fewer leave."""
+    staggered: bool = False
+    """Half of the customers arrive within the first third of the months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,14 @@ class HiddenLifeScenario:
     """Monthly change of log touch rates."""
     satisfaction: bool = False
     """Drifting hidden satisfaction on touches, purchases and leaving as well: both problems at once."""
+    segment_effects: tuple[float, float] | None = None
+    """Factors on all effects of customers whose x is above 0, and of the others; None: no segments."""
+    decay: float = DECAY
+    """Share of a stock that is left a month later."""
+    season: bool = False
+    """A yearly peak in purchases and touches, at which fewer leave."""
+    staggered: bool = False
+    """Half of the customers arrive within the first third of the months, each with a purchase."""
 
 
 _R7 = ContractualScenario(name="r7")
@@ -100,6 +117,12 @@ CONTRACTUAL = {
         ContractualScenario(name="continuous", substeps=8),
         replace(_R7, name="misspecified", saturation=True, heterogeneity=True, substeps=8),
         replace(_R7, name="experiment", experiment="community"),
+        replace(_R7, name="segments", segment_effects=(2.0, 0.5)),
+        replace(_R7, name="segments_alike", segment_effects=(1.0, 1.0)),
+        replace(_R7, name="fast_decay", decay=0.3),
+        replace(_R7, name="slow_decay", decay=0.85),
+        replace(_R7, name="season", season=True),
+        replace(_R7, name="staggered", staggered=True),
     )
 }
 """Contractual scenarios by name."""
@@ -121,6 +144,12 @@ HIDDEN_LIFE = {
         HiddenLifeScenario(name="follow", follow=True),
         HiddenLifeScenario(name="trend", trend=-0.04),
         HiddenLifeScenario(name="hidden_both", satisfaction=True),
+        HiddenLifeScenario(name="hidden_segments", segment_effects=(2.0, 0.5)),
+        HiddenLifeScenario(name="hidden_segments_alike", segment_effects=(1.0, 1.0)),
+        HiddenLifeScenario(name="hidden_fast_decay", decay=0.3),
+        HiddenLifeScenario(name="hidden_slow_decay", decay=0.85),
+        HiddenLifeScenario(name="hidden_season", season=True),
+        HiddenLifeScenario(name="hidden_staggered", staggered=True),
     )
 }
 """Scenarios of hidden life by name."""

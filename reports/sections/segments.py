@@ -1,4 +1,4 @@
-"""Segments: descriptive credit by segment of customers, small cells left out."""
+"""Segments: what channels touched and what they added, by segment of customers, small cells left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import polars as pl
 
 from reports.context import Cell, Section, Table
 from reports.sections.credit import METHOD_NAMES, OUTCOME_NAMES
+from reports.sections.segment_credit import (
+    incremental_finding,
+    incremental_notes,
+    incremental_rows,
+    incremental_tables,
+)
 from reports.sources import ReportSources
 from reports.suppression import cells_to_suppress
 from reports.words import percent
@@ -16,10 +22,27 @@ _PREFERRED = ("linear", "shapley", "markov", "last", "first")
 
 
 def segment_section(sources: ReportSources) -> Section | None:
-    """One table per segment column: the share of the outcome that each channel touched, by segment."""
+    """Tables per segment column: what each channel added, and the share of the outcome that it touched."""
     credits = sources.table("credits")
     if credits.is_empty():
         return None
+    added = incremental_rows(credits)
+    touched = _touched_section(credits, sources)
+    if added.is_empty():
+        return touched
+    finding = incremental_finding(added, sources)
+    described = ("", (), ()) if touched is None else (touched.finding, touched.tables, touched.notes)
+    return Section(
+        key="segments",
+        title="Segments",
+        finding=finding or described[0] or "Fewer than two segments have a supported credit.",
+        tables=(*incremental_tables(added, sources), *described[1]),
+        notes=(*incremental_notes(added, sources), *described[2]),
+    )
+
+
+def _touched_section(credits: pl.DataFrame, sources: ReportSources) -> Section | None:
+    """One table per segment column: the share of the outcome that each channel touched, by segment."""
     rows = credits.filter(
         (pl.col("segment") != "(all)") & (pl.col("kind") == "descriptive") & pl.col("credit").is_not_null()
     )
@@ -41,7 +64,7 @@ def segment_section(sources: ReportSources) -> Section | None:
         tables=tuple(
             _table(parts.filter(pl.col("column") == name), name, about, sources) for name in columns
         ),
-        notes=("Differences between segments are descriptive: who was there, not what it did.",),
+        notes=("Shares touched are descriptive: who was there, not what it did.",),
     )
 
 

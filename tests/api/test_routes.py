@@ -12,7 +12,8 @@ import pytest
 
 from api import responses
 from experiments.bundle import load_bundle
-from tests.sample_bundle import sample_customers
+from tests.running import running
+from tests.sample_bundle import sample_customers, sample_tables, write_sample
 
 PAGES = [
     ("/v1/customers/7/value", responses.CustomerScore),
@@ -143,6 +144,17 @@ def test_filters_narrow_the_small_tables(service: httpx.Client) -> None:
     rows = service.get("/v1/attribution?outcome=spend&method=incremental").json()["rows"]
     assert [row["channel"] for row in rows] == ["chat", "(baseline)", "(total)"]
     assert service.get("/v1/attribution?outcome=retention").json()["rows"] == []
+
+
+def test_credit_of_one_segment_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    tables = sample_tables()
+    chat = tables["credits"].filter((pl.col("channel") == "chat") & (pl.col("method") == "incremental"))
+    north = chat.with_columns(segment=pl.lit("region: north"), low=pl.lit(1.0), high=pl.lit(2.0))
+    tables["credits"] = pl.concat([tables["credits"], north])
+    with running(bundle=write_sample(tmp_path / "segments", tables=tables)) as client:
+        rows = client.get("/v1/attribution", params={"segment": "region: north"}).json()["rows"]
+    found = [(row["channel"], row["segment"], row["low"], row["high"]) for row in rows]
+    assert found == [("chat", "region: north", 1.0, 2.0)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from histories.simulate import simulate_company, write_company
 
 QUICK = [
     "attribution.replicates=3",
+    "attribution.decay=0.55",
     'value.models=["bg_nbd"]',
     "value.challenger=false",
     "value.origins=1",
@@ -47,6 +48,17 @@ def test_every_credit_adds_up_to_its_total(bundle: Bundle) -> None:
     assert (parts["parts"] - parts["total"]).abs().max() < 1e-6  # type: ignore[operator]
 
 
+def test_the_run_says_which_decay_its_credit_rests_on(bundle: Bundle) -> None:
+    words = "stocks keep 0.55 from period to period (given)"
+    assert f"Incremental credit: {words}." in bundle.manifest["notes"]
+    observed = (pl.col("level_source") == "observational") & (pl.col("level") == "channel")
+    credits = bundle.table("credits").filter(
+        (pl.col("kind") == "incremental") & pl.col("supported") & observed
+    )
+    assert credits.height > 0
+    assert credits["reason"].str.contains(words, literal=True).all()
+
+
 def test_spend_is_what_the_purchases_hold(bundle: Bundle) -> None:
     spend = bundle.table("purchases")["amount"].sum()
     rows = bundle.table("credits").filter(
@@ -77,6 +89,23 @@ def test_segments_are_parts_of_the_whole(bundle: Bundle) -> None:
     )
     whole = rows.filter(pl.col("segment") == "(all)")["credit"].item()
     assert rows.filter(pl.col("segment").str.starts_with("region: "))["credit"].sum() == pytest.approx(whole)
+
+
+def test_incremental_credit_of_segments_with_common_effects_adds_up_to_that_of_everybody(
+    bundle: Bundle,
+) -> None:
+    rows = bundle.table("credits").filter(pl.col("method") == "incremental")
+    keys = ["outcome", "level", "channel"]
+    whole = rows.filter(pl.col("segment") == "(all)").select(*keys, whole="credit")
+    parts = rows.filter(pl.col("segment").str.starts_with("region: "))
+    assert set(parts["segment"]) == {f"region: {name}" for name in ("north", "south", "east", "west")}
+    sums = parts.group_by(keys).agg(pl.col("credit").sum(), pl.col("customers").sum()).join(whole, on=keys)
+    assert sums.height == whole.height
+    assert set(sums["outcome"]) == {"spend", "retention", "lifetime_value"}
+    assert (sums["credit"] - sums["whole"]).abs().max() < 1e-6  # type: ignore[operator]
+    assert (sums.filter(pl.col("level") == "total")["customers"] == 900).all()
+    supported = parts.filter(pl.col("supported"))
+    assert supported["reason"].str.contains(r"customers fitted, below 1,000").all()
 
 
 def test_experiments_and_landmarks_are_listed_whatever_became_of_them(bundle: Bundle) -> None:

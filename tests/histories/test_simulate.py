@@ -75,13 +75,57 @@ def test_no_effect_means_no_credit(scenario: str) -> None:
         assert np.abs(outcome.credit).max() < 1e-6 * outcome.total
 
 
-@pytest.mark.parametrize("scenario", ["r7", "continuous", "hidden30", "episodes"])
+EXPECTED = ("r7", "continuous", "segments", "slow_decay", "season", "staggered", "hidden30", "episodes")
+EXPECTED_SILENT = ("hidden_segments", "hidden_slow_decay", "hidden_season", "hidden_staggered")
+
+
+@pytest.mark.parametrize("scenario", [*EXPECTED, *EXPECTED_SILENT])
 def test_what_happens_is_what_the_truth_expects(scenario: str) -> None:
     company = simulate_panel(scenario, n=4_000, periods=12, seed=5)
     stayed = (company.latent["exit"] >= 12).sum()
     spent = company.panel.spend.sum()
     assert stayed == pytest.approx(company.truth.outcomes["retention"].total, rel=0.05)  # 4 sd of 4,000 coins
     assert spent == pytest.approx(company.truth.outcomes["spend"].total, rel=0.06)
+
+
+@pytest.mark.parametrize("scenario", ["staggered", "hidden_staggered"])
+def test_nothing_happens_in_a_panel_before_a_customer_arrives(scenario: str) -> None:
+    panel = simulate_panel(scenario, n=SMALL, periods=12, seed=4).panel
+    before = np.arange(12) < panel.entry[:, None]
+    assert 0.35 < (panel.entry == 0).mean() < 0.65
+    assert panel.entry.max() == 4
+    assert panel.last.min() >= 0
+    assert (panel.last >= panel.entry).all()
+    for values in (panel.touches.sum(axis=2), panel.own_acts, panel.problems, panel.spend, panel.purchases):
+        assert not values[before].any()
+
+
+def test_a_silent_customer_arrives_with_a_purchase_that_is_nobodys_credit() -> None:
+    company = simulate_panel("hidden_staggered", n=SMALL, periods=12, seed=4)
+    panel, spend = company.panel, company.truth.outcomes["spend"]
+    assert panel.acquisition is not None
+    assert (panel.purchases[np.arange(SMALL), panel.entry] >= 1).all()
+    assert spend.baseline > panel.acquisition.sum() > 0
+
+
+@pytest.mark.parametrize(("scenario", "plain"), [("season", "r7"), ("hidden_season", "hidden30")])
+def test_a_season_lifts_touches_and_spend_in_the_last_month_of_the_year(scenario: str, plain: str) -> None:
+    lifted, level = (simulate_panel(name, n=2_000, periods=12, seed=1).panel for name in (scenario, plain))
+    for values in ("touches", "spend"):
+        rises = [
+            getattr(panel, values)[:, 11].sum() / getattr(panel, values)[:, 5].sum()
+            for panel in (lifted, level)
+        ]
+        assert rises[0] > 1.3 * rises[1]
+
+
+@pytest.mark.parametrize(("scenario", "decay"), [("slow_decay", 0.85), ("hidden_fast_decay", 0.3)])
+def test_stocks_keep_what_the_scenario_says(scenario: str, decay: float) -> None:
+    found = simulate_panel(scenario, n=SMALL, periods=12, seed=1).truth
+    customary = simulate_panel("r7" if decay > 0.6 else "hidden30", n=SMALL, periods=12, seed=1).truth
+    assert found.parameters["decay"] == decay
+    credit = [np.abs(truth.outcomes["spend"].credit).sum() for truth in (found, customary)]
+    assert (credit[0] > credit[1]) == (decay > 0.6)
 
 
 def test_an_experiment_withholds_its_channel_from_the_other_half() -> None:
@@ -173,6 +217,21 @@ def test_a_written_company_brings_its_truth_and_a_configuration(tmp_path: Path) 
     assert {row["outcome"] for row in truth["credits"]} == {"retention", "spend", "lifetime_value"}
     written = pl.read_csv(tmp_path / "transactions.csv")
     assert written.height == company.books.transactions.height
+
+
+def test_credit_of_regions_that_respond_differently_adds_up_and_is_written(tmp_path: Path) -> None:
+    company = simulate_company(customers=400, months=8, seed=2, scenario="segments")
+    assert company.region_truth is not None
+    share = {}
+    for outcome, whole in company.truth.outcomes.items():
+        parts = {name: truth.outcomes[outcome] for name, truth in company.region_truth.items()}
+        assert sum(part.credit for part in parts.values()) == pytest.approx(whole.credit, rel=1e-9)
+        share[outcome] = {name: part.credit.sum() / part.total for name, part in parts.items()}
+    assert share["spend"]["north"] > 2 * share["spend"]["west"] > 0
+    config = write_company(company, tmp_path).read_text(encoding="utf-8")
+    assert 'segments = ["region"]\n\n[[effects]]' in config
+    written = json.loads((tmp_path / "truth.json").read_text(encoding="utf-8"))["segments"]
+    assert {row["segment"] for row in written} == {f"region: {name}" for name in share["spend"]}
 
 
 def test_a_misspelt_scenario_names_the_nearest() -> None:

@@ -23,6 +23,7 @@ from attribution.incremental.frailty.posterior._kernels import (
     covariances,
     draw,
     eliminate,
+    keep_levels,
     new_blocks,
     newton_step,
     start_from_prior,
@@ -40,14 +41,15 @@ def _factorise(
     theta: Theta,
     mean_u: Array,
     mean_w: Array,
+    var_w: Array,
     variance: Array,
     p: Predictors,
     b: Blocks,
 ) -> float:
-    """Precision and gradient of the posterior of customer i at its present mean, eliminated."""
+    """Precision and gradient of the posterior of life i at its present mean, eliminated."""
     predict(i, rows, theta, mean_u, mean_w, p)
     expect(i, rows, theta, variance, p)
-    start_from_prior(n, theta.rho, theta.latent_variances, mean_u, mean_w, b)
+    start_from_prior(n, theta.rho, theta.latent_variances, theta.gamma_levels, mean_u, mean_w, var_w, b)
     add_rows(i, rows, theta, p, b)
     add_proxies(i, n, rows, theta, mean_u, b)
     logdet: float = eliminate(n, b)
@@ -63,19 +65,21 @@ def improve_posteriors(
     cap: float,
     mean_u: Array,
     mean_w: Array,
+    var_w: Array,
     variance: Array,
     bound: Array,
     dispersion: Array,
     score: NDArray[np.float32],
     slope: Array,
 ) -> float:
-    """Improve every customer's posterior by Newton steps, then evaluate bound and score there.
+    """Improve every life's posterior by Newton steps, then evaluate bound and score there.
 
-    mean_u (N, T), counted from the customer's first period, mean_w (N, S) and variance (N, T, M) are updated
-    in place; bound (N,), dispersion (N, 2), score (N, p) and its weighted sum slope (p,)
+    mean_u (N, T), counted from the life's first period, mean_w and var_w (N, S) and variance (N, T, M)
+    are updated in place; bound (N,), dispersion (N, 2), score (N, p) and its weighted sum slope (p,)
     are written. Returns the largest last Newton step.
     """
-    N, T = rows.alive.shape
+    N = rows.who.shape[0]
+    T = rows.spend.shape[1]
     M = theta.loadings.shape[0]
     S = mean_w.shape[1]
     p = new_predictors(T, M)
@@ -91,9 +95,10 @@ def improve_posteriors(
         logdet = 0.0
         moved = 0.0
         for _ in range(steps):
-            logdet = _factorise(i, n, rows, theta, u, w, variance[i], p, b)
+            logdet = _factorise(i, n, rows, theta, u, w, var_w[i], variance[i], p, b)
             moved = newton_step(n, cap, u, w, b)
             covariances(n, b)
+            keep_levels(theta.gamma_levels, w, var_w[i], b)
             spread(i, rows, theta, variance[i], p, b)
         largest = max(largest, moved)
         predict(i, rows, theta, u, w, p)
@@ -101,7 +106,7 @@ def improve_posteriors(
         own[:] = 0.0
         at = score_rows(i, rows, theta, u, w, p, own)
         value += score_priors(n, at, theta, u, w, b, own)
-        value += score_proxies(i, n, at + S, rows, theta, u, b, own)
+        value += score_proxies(i, n, at + S + 1, rows, theta, u, b, own)
         for k in range(own.shape[0]):
             slope[k] += weights[i] * own[k]
             score[i, k] = own[k]
@@ -115,6 +120,7 @@ def draw_offsets(
     theta: Theta,
     mean_u: Array,
     mean_w: Array,
+    var_w: Array,
     variance: Array,
     noise: Array,
     leaving: NDArray[np.float32],
@@ -125,7 +131,8 @@ def draw_offsets(
     noise (Q, N, T + S) is standard normal. leaving and spending (Q, N, T) receive the linear predictors
     without stocks: log-odds of leaving and log mean spend.
     """
-    N, T = rows.alive.shape
+    N = rows.who.shape[0]
+    T = rows.spend.shape[1]
     M = theta.loadings.shape[0]
     S = mean_w.shape[1]
     p = new_predictors(T, M)
@@ -136,7 +143,7 @@ def draw_offsets(
         start = rows.first[i]
         n = rows.stop[i] - start if theta.dynamic else 1
         predict_fixed(i, rows, theta, p.fixed)
-        _factorise(i, n, rows, theta, mean_u[i], mean_w[i], variance[i], p, b)
+        _factorise(i, n, rows, theta, mean_u[i], mean_w[i], var_w[i], variance[i], p, b)
         for q in range(noise.shape[0]):
             draw(n, noise[q, i, :T], noise[q, i, T:], mean_u[i], mean_w[i], u, w, b)
             for t in range(start, rows.stop[i]):
@@ -144,8 +151,8 @@ def draw_offsets(
                 by_stock_0 = 0.0
                 by_stock_1 = 0.0
                 for c in range(rows.stocks.shape[2]):
-                    by_stock_0 += theta.stocks[0, c] * rows.stocks[i, t, c]
-                    by_stock_1 += theta.stocks[1, c] * rows.stocks[i, t, c]
+                    by_stock_0 += theta.stocks[0, c] * rows.stocks[rows.who[i], t, c]
+                    by_stock_1 += theta.stocks[1, c] * rows.stocks[rows.who[i], t, c]
                 leaving[q, i, t] = (
                     p.fixed[t, 0] - by_stock_0 + theta.loadings[0, 0] * at + theta.loadings[0, 1] * w[0]
                 )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.measurements._kernels import Rows
-from attribution.incremental.frailty.parameters import Shape
+from attribution.incremental.frailty.parameters import Shape, prior_precision
+from attribution.incremental.stocks import moment_precision
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["FrailtyData", "frailty_data"]
+__all__ = ["FrailtyData", "frailty_data", "shape_of"]
 
 Float = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -25,97 +26,113 @@ class FrailtyData:
 
     rows: Rows
     shape: Shape
-    survival: Array
-    """Probability of being a customer after the last period, shape (N,)."""
+    moments: Array | None = None
+    """What unseen moments of leaving add to the precision of effects on leaving, in all lives, shape (C,)."""
 
     @property
-    def n_customers(self) -> int:
-        """Number of customers N."""
-        return int(self.rows.alive.shape[0])
+    def n_lives(self) -> int:
+        """Number of lives L: customers, where leaving is recorded."""
+        return int(self.rows.who.shape[0])
+
+    def take(self, lives: NDArray[np.int64]) -> FrailtyData:
+        """Some lives, by position; the rows of all customers stay."""
+        rows = self.rows
+        chosen = rows._replace(
+            who=rows.who[lives],
+            first=rows.first[lives],
+            stop=rows.stop[lives],
+            left=rows.left[lives],
+            log_share=rows.log_share[lives],
+        )
+        return replace(self, rows=chosen)
+
+    @property
+    def precision(self) -> tuple[Array, Array]:
+        """Precision and centre of the penalty on the flat parameters."""
+        precision, centre = prior_precision(self.shape)
+        if self.moments is not None:
+            start = self.shape.slices()["stocks"].start
+            precision[start : start + self.shape.channels] += self.moments
+        return precision, centre
+
+    @property
+    def survival(self) -> Array:
+        """1 for lives that go on after the last period, else 0, shape (L,)."""
+        return 1.0 - self.rows.left.astype(np.float64)
+
+    @property
+    def at_risk(self) -> NDArray[np.bool_]:
+        """Whether a life has a row in a period, shape (L, T)."""
+        t = np.arange(self.shape.periods)
+        return (t >= self.rows.first[:, None]) & (t < self.rows.stop[:, None])
 
 
 def frailty_data(
-    panel: Panel,
-    stocks: Float,
-    design: FrailtyDesign,
-    *,
-    alive: Float | None = None,
-    use: NDArray[np.bool_] | None = None,
+    panel: Panel, stocks: Float, design: FrailtyDesign, *, use: NDArray[np.bool_] | None = None
 ) -> FrailtyData:
-    """Arrange a panel for the shared-frailty model.
+    """Arrange a panel with recorded leaving for the shared-frailty model.
 
     Parameters
     ----------
     panel
         Customers and their periods.
     stocks
-        Decayed stocks, shape (N, P, C).
+        Stocks of the panel's touches, shape (N, P, C).
     design
         Covariates and proxies.
-    alive
-        Probability of still being a customer at the start of each period and after the last, shape
-        (N, P + 1), for companies without contracts; None reads the recorded exits.
     use
         Measurements of the model, shape (M,); None takes those with any variation here.
 
     Raises
     ------
     ModelError
-        If nobody knows who left and no probabilities are given.
+        If nobody knows who left.
     """
-    present, leaving, survival = _presence(panel, alive)
+    if panel.exit is None:
+        raise ModelError(
+            f"{panel.n_customers} customers have no recorded exit, so the shared-frailty model cannot "
+            "see who left. Give `ended_at`, or use the joint model of satisfaction and dropout."
+        )
     columns = design.period_columns(panel)
     rows = Rows(
+        who=np.arange(panel.n_customers),
         first=panel.entry.astype(np.int64),
         stop=panel.last.astype(np.int64) + 1,
-        alive=present,
-        leaving=leaving,
+        left=panel.exit < panel.n_periods,
+        log_share=np.zeros(panel.n_customers)
+        if panel.exit_share is None
+        else np.log(np.asarray(panel.exit_share, dtype=np.float64)),
         spend=np.maximum(np.ascontiguousarray(panel.spend, dtype=np.float64), 0.0),
         touches=np.ascontiguousarray(panel.touches, dtype=np.float64),
         covariates=design.static_columns(panel),
         period_covariates=columns,
         stocks=np.ascontiguousarray(stocks, dtype=np.float64),
         proxies=design.measurements(panel),
-        use=_usable(panel, present, leaving, columns[:, :, 0]) if use is None else use,
+        use=_usable(panel, columns[:, :, 0]) if use is None else use,
         compound=design.compound,
         proxy_last=design.proxy_last,
     )
-    shape = Shape(
+    return FrailtyData(rows=rows, shape=shape_of(rows), moments=moment_precision(panel))
+
+
+def shape_of(rows: Rows) -> Shape:
+    """Sizes of the model that these rows call for."""
+    _, periods, channels = rows.touches.shape
+    return Shape(
         covariates=rows.covariates.shape[1],
-        period_covariates=columns.shape[2],
-        periods=panel.n_periods,
-        channels=panel.n_channels,
+        period_covariates=rows.period_covariates.shape[2],
+        periods=periods,
+        channels=channels,
         proxies=rows.proxies.shape[1],
     )
-    return FrailtyData(rows=rows, shape=shape, survival=survival)
 
 
-def _presence(panel: Panel, alive: Float | None) -> tuple[Array, Array, Array]:
-    """Probability of being there, of leaving at the end of the period (N, P), of staying to the end (N,)."""
-    if alive is None:
-        if not panel.contractual:
-            raise ModelError(
-                f"{panel.n_customers} customers have no recorded exit, so the shared-frailty model cannot "
-                "see who left. Give `alive`, the probabilities of the latent dropout model, or `ended_at`."
-            )
-        left = panel.leaves
-        stays = 1.0 - left.any(axis=1).astype(np.float64)
-        return panel.at_risk.astype(np.float64), left.astype(np.float64), np.asarray(stays)
-    expected = (panel.n_customers, panel.n_periods + 1)
-    if alive.shape != expected:
-        raise ModelError(
-            f"`alive` has shape {alive.shape}; expected {expected}, one column more than periods."
-        )
-    chance = np.asarray(alive, dtype=np.float64)
-    there = panel.at_risk
-    return chance[:, :-1] * there, (chance[:, :-1] - chance[:, 1:]) * there, chance[:, -1].copy()
-
-
-def _usable(panel: Panel, alive: Array, leaving: Array, problem: Array) -> NDArray[np.bool_]:
+def _usable(panel: Panel, problem: Array) -> NDArray[np.bool_]:
     """Measurements with any variation, shape (M,)."""
-    share = (problem * alive).sum() / alive.sum()
-    touched = (np.asarray(panel.touches) * alive[:, :, None]).sum(axis=(0, 1)) > 0
+    there = panel.at_risk
+    share = problem[there].mean()
+    touched = (np.asarray(panel.touches) * there[:, :, None]).sum(axis=(0, 1)) > 0
     use: NDArray[np.bool_] = np.concatenate(
-        [[leaving.sum() > 0, (np.asarray(panel.spend) * alive).sum() > 0], touched, [0 < share < 1]]
+        [[panel.leaves.any(), np.asarray(panel.spend)[there].sum() > 0], touched, [0 < share < 1]]
     )
     return use

@@ -134,9 +134,7 @@ class FrailtyDesign:
         )
 
 
-def learn_design(
-    panel: Panel, *, use_proxies: bool, proxy_last: bool, alive: Float | None = None
-) -> FrailtyDesign:
+def learn_design(panel: Panel, *, use_proxies: bool, proxy_last: bool) -> FrailtyDesign:
     """Learn means and scales from a panel.
 
     Parameters
@@ -147,9 +145,6 @@ def learn_design(
         Whether proxies are measurements.
     proxy_last
         Whether they measure a customer's last period.
-    alive
-        Probability of being a customer at the start of each period and after the last, shape (N, P + 1);
-        None for recorded exits.
     """
     proxies = Standard.learn(panel.proxies)
     if not use_proxies:
@@ -167,14 +162,11 @@ def learn_design(
         proxies=proxies,
         over_time=over_time,
         staggered=bool(panel.entry.min() != panel.entry.max()),
-        compound=_share_without_spend(panel, alive) > ZERO_SHARE,
+        compound=_share_without_spend(panel) > ZERO_SHARE,
         proxy_last=proxy_last,
     )
 
 
-def _share_without_spend(panel: Panel, alive: Float | None) -> float:
+def _share_without_spend(panel: Panel) -> float:
     """Share of the customer-periods without spend."""
-    there = panel.at_risk.astype(np.float64)
-    if alive is not None:
-        there *= alive[:, :-1]
-    return float((there * (np.asarray(panel.spend) <= 0)).sum() / there.sum())
+    return float((np.asarray(panel.spend)[panel.at_risk] <= 0).mean())

@@ -31,6 +31,7 @@ class PosteriorCache:
 
     satisfaction: NDArray[np.float32]
     constant: NDArray[np.float32]
+    spread: NDArray[np.float32]
     variance: NDArray[np.float32]
     fingerprint: tuple[float, ...]
 
@@ -40,6 +41,7 @@ class PosteriorCache:
         return PosteriorCache(
             satisfaction=posterior.satisfaction.astype(np.float32),
             constant=posterior.constant.astype(np.float32),
+            spread=posterior.spread.astype(np.float32),
             variance=posterior.variance.astype(np.float32),
             fingerprint=_fingerprint(data),
         )
@@ -53,6 +55,7 @@ class PosteriorCache:
         return Posterior(
             satisfaction=self.satisfaction.astype(np.float64),
             constant=self.constant.astype(np.float64),
+            spread=self.spread.astype(np.float64),
             variance=self.variance.astype(np.float64),
             bound=np.zeros(len(self.constant)),
             dispersion=np.zeros((len(self.constant), 2)),
@@ -63,12 +66,12 @@ class PosteriorCache:
 
 def _fingerprint(data: FrailtyData) -> tuple[float, ...]:
     rows = data.rows
-    weight = np.arange(1, data.n_customers + 1, dtype=np.float64)
+    weight = np.arange(1, data.n_lives + 1, dtype=np.float64)
     return (
-        float(data.n_customers),
+        float(data.n_lives),
         float(weight @ rows.spend.sum(axis=1)),
         float(weight @ rows.touches.sum(axis=(1, 2))),
-        float(weight @ rows.alive.sum(axis=1)),
+        float(weight @ (rows.stop - rows.first)),
     )
 
 
@@ -106,6 +109,8 @@ class SharedFrailtyFit:
     """Covariates and proxies, as learned from the fitted customers."""
     influence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """Change of the flat parameters per unit of a customer's weight, shape (N, p); not stored."""
+    robust: bool = False
+    """Whether influence and errors rest on the measured curvature, not on the outer product of scores."""
     cache: PosteriorCache | None = field(default=None, repr=False, compare=False)
     """Posteriors of the fitted customers; not stored, and without them predictions only take longer."""
 
@@ -150,7 +155,6 @@ class SharedFrailtyFit:
         stocks: Float,
         *,
         rng: np.random.Generator,
-        alive: Float | None = None,
     ) -> PanelPrediction:
         """What the model says of these customers when no channel acts.
 
@@ -160,22 +164,18 @@ class SharedFrailtyFit:
             Customers with the covariates, channels and periods of the fit.
         rng
             Draws the latents.
-        alive
-            As in `SharedFrailty.fit`.
         """
         use = np.any(self.parameters.covariates != 0.0, axis=1)
-        data = frailty_data(panel, stocks, self.design, alive=alive, use=use)
+        data = frailty_data(panel, stocks, self.design, use=use)
         posterior = self._posterior(data)
         leaving, spending = draw_predictors(
             data, self.parameters, posterior, dynamic=self.dynamic, draws=self.draws, rng=rng
         )
         by_stock = data.rows.stocks @ self.parameters.stocks.T
-        alive_rows = data.rows.alive
-        spend = (np.exp(spending + by_stock[:, :, 1]) * alive_rows).sum() / self.draws
+        at_risk = data.at_risk
+        spend = (np.exp(spending + by_stock[:, :, 1]) * at_risk).sum() / self.draws
         hazard = 1.0 / (1.0 + np.exp(-leaving - by_stock[:, :, 0]))
-        survivors = (
-            data.n_customers - (hazard * alive_rows).sum() / self.draws if use[0] else data.survival.sum()
-        )
+        survivors = data.n_lives - (hazard * at_risk).sum() / self.draws if use[0] else data.survival.sum()
         return PanelPrediction(
             hazard_offset=leaving if use[0] else None,
             survival=data.survival,
@@ -203,6 +203,7 @@ class SharedFrailtyFit:
                 "n_customers",
                 "start_disagreement",
                 "draws",
+                "robust",
             )
         }
         return {

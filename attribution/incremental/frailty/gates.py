@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from attribution.incremental.frailty.optimise import Optimum
+from attribution.incremental.frailty.optimise import Optimum, Workspace
 
 __all__ = ["frailty_problems"]
 
@@ -16,7 +16,7 @@ MAX_DISAGREEMENT = 0.5
 
 
 def frailty_problems(
-    optimum: Optimum, channels: tuple[str, ...], *, disagreement: float | None
+    optimum: Optimum[Workspace], channels: tuple[str, ...], *, disagreement: float | None
 ) -> tuple[str, ...]:
     """Reasons why credits from this optimum are not supported; empty when there are none."""
     found: list[str] = []
@@ -31,9 +31,11 @@ def frailty_problems(
         if size > MAX_LOADING
     ]
     variances = np.exp(parameters.log_variances)
+    if parameters.gamma_levels:  # levels of purchases are as far apart as they are
+        variances = variances[:-1]
     found += [
         f"the frailty variance of {name} is {variance:.2f}, above {MAX_FRAILTY:g}"
-        for name, variance in zip((*channels, "spend"), variances, strict=True)
+        for name, variance in zip((*channels, "spend"), variances, strict=False)
         if variance > MAX_FRAILTY
     ]
     if disagreement is not None and disagreement > MAX_DISAGREEMENT:

@@ -24,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData, frailty_data
+from attribution.incremental.frailty.decay import FrailtyProfile
 from attribution.incremental.frailty.design import FrailtyDesign, learn_design
 from attribution.incremental.frailty.fitted import PosteriorCache, SharedFrailtyFit
 from attribution.incremental.frailty.gates import frailty_problems
-from attribution.incremental.frailty.optimise import maximise, parameter_covariance
-from attribution.incremental.frailty.parameters import Parameters
+from attribution.incremental.frailty.influence import Influence, outer_product, sandwich
+from attribution.incremental.frailty.optimise import maximise
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of, search, second_start
+from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.panel import Panel
 
 __all__ = ["SharedFrailty"]
@@ -38,6 +40,8 @@ __all__ = ["SharedFrailty"]
 Float = NDArray[np.floating]
 Array = NDArray[np.float64]
 
+CURVATURE_CUSTOMERS = 3_000
+"""Customers on whom curvature is measured, evenly spread."""
 WARM_ITERATIONS = 6
 """Iterations of a fit to reweighted customers that starts from the fit to all of them."""
 
@@ -95,7 +99,6 @@ class SharedFrailty:
         *,
         weights: Array | None = None,
         start: SharedFrailtyFit | None = None,
-        alive: Float | None = None,
         rng: np.random.Generator | None = None,
     ) -> SharedFrailtyFit:
         """Estimate the model.
@@ -108,26 +111,23 @@ class SharedFrailty:
             Weight of each customer in the likelihood, shape (N,); None for ones.
         start
             A fit to start from.
-        alive
-            Probability of being a customer at the start of each period and after the last, shape (N, P + 1),
-            for companies without contracts.
         rng
             Not used: the climb is deterministic.
 
         Raises
         ------
         ModelError
-            If nobody knows who left and `alive` is not given.
+            If nobody knows who left.
         """
         if start is not None and weights is not None and self.one_step and start.influence is not None:
             return start.reweighted(weights)
         design = (
-            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last, alive=alive)
+            learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
             if start is None
             else start.design
         )
-        data = frailty_data(panel, stocks, design, alive=alive)
-        w = np.ones(data.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
+        data = frailty_data(panel, stocks, design)
+        w = np.ones(data.n_lives) if weights is None else np.asarray(weights, dtype=np.float64)
         if start is not None:
             return self._assemble(panel, data, design, self._climb_on(data, start, w), w, disagreement=None)
         solution = search(
@@ -141,6 +141,27 @@ class SharedFrailty:
         if self.starts > 1:
             solution, disagreement = second_start(data, w, solution, max_iterations=self.max_iterations)
         return self._assemble(panel, data, design, solution, w, disagreement=disagreement)
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator | None = None) -> FrailtyProfile:
+        """The maximised bound as a function of the decay of stocks, from a fit with one start.
+
+        Parameters
+        ----------
+        panel
+            Customers to fit to.
+        rng
+            Not used, as in `fit`.
+        """
+        design = learn_design(panel, use_proxies=self.use_proxies, proxy_last=self.proxy_last)
+        data = frailty_data(panel, panel_stocks(panel, decay=DECAY), design)
+        solution = search(
+            data,
+            np.ones(data.n_lives),
+            dynamic=self.dynamic,
+            second_factor=self.second_factor,
+            max_iterations=self.max_iterations,
+        )
+        return FrailtyProfile(panel, data, solution)
 
     def _climb_on(self, data: FrailtyData, start: SharedFrailtyFit, weights: Array) -> Solution:
         known = start.cache is not None and start.cache.fits(data)
@@ -169,28 +190,45 @@ class SharedFrailty:
         disagreement: float | None,
     ) -> SharedFrailtyFit:
         optimum = solution.optimum
-        free = free_of(data, dynamic=solution.dynamic, second_factor=solution.second_factor)
-        active, covariance = parameter_covariance(data, optimum, free, weights)
-        influence = np.zeros((data.n_customers, data.shape.size), dtype=np.float32)
-        influence[:, active] = optimum.posterior.score[:, active] @ covariance
-        full = np.zeros(data.shape.size)
-        full[active] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-        errors = Parameters.from_vector(full, data.shape, 0.0)
+        found = self._influence(data, solution, weights)
         return SharedFrailtyFit(
             channels=panel.channels,
             shape=data.shape,
             parameters=optimum.parameters,
-            beta_error=errors.stocks[0],
-            gamma_error=errors.stocks[1],
+            beta_error=found.errors.stocks[0],
+            gamma_error=found.errors.stocks[1],
             dynamic=solution.dynamic,
             second_factor=solution.second_factor,
             bound=optimum.bound,
             iterations=optimum.iterations,
-            n_customers=data.n_customers,
+            n_customers=data.n_lives,
             start_disagreement=disagreement,
             problems=frailty_problems(optimum, panel.channels, disagreement=disagreement),
-            influence=influence,
+            influence=found.values,
+            robust=found.robust,
             cache=PosteriorCache.of(data, optimum.posterior),
             draws=self.draws,
             design=design,
         )
+
+    def _influence(self, data: FrailtyData, solution: Solution, weights: Array) -> Influence:
+        """Where spend is a quasi-likelihood, scores do not measure information: curvature is measured."""
+        free = free_of(data, dynamic=solution.dynamic, second_factor=solution.second_factor)
+        if not data.rows.compound:
+            return outer_product(data, solution.optimum, free, weights)
+        few = np.linspace(0, data.n_lives - 1, min(CURVATURE_CUSTOMERS, data.n_lives)).astype(np.int64)
+        sample = _Sample(
+            data=data.take(few),
+            workspace=solution.optimum.posterior.take(few),
+            share=float(len(few) / weights.sum()),
+        )
+        return sandwich(data, solution.optimum, free, weights, sample, dynamic=solution.dynamic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    """Customers on whom the curvature is measured."""
+
+    data: FrailtyData
+    workspace: Posterior
+    share: float

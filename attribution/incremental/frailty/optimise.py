@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from scipy.linalg.blas import ssyrk
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.parameters import Parameters, bounds, prior_precision
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.parameters import Parameters, bounds
 
-__all__ = ["Optimum", "maximise", "parameter_covariance"]
+__all__ = ["Optimum", "Workspace", "maximise", "parameter_covariance"]
 
 Array = NDArray[np.float64]
 
@@ -35,12 +35,51 @@ PATIENCE, HOPE = 2, 2.0
 """A climb with a target goes on while this many times the next step's promise would reach it."""
 
 
+class Workspace(Protocol):
+    """The posteriors of N customers and what the last pass found there; improved in place."""
+
+    @property
+    def constant(self) -> Array:
+        """Mean of (v, eta_1..eta_C, xi), shape (N, C + 2)."""
+
+    @property
+    def bound(self) -> Array:
+        """Lower bound of each customer's log-likelihood, shape (N,)."""
+
+    @property
+    def dispersion(self) -> Array:
+        """Squared Pearson residuals of spend, and minus its log-likelihood at shape 1, shape (N, 2)."""
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """Score of each customer's bound in the flat parameters, shape (N, p)."""
+
+    @property
+    def slope(self) -> Array:
+        """Weighted sum of the scores, shape (p,)."""
+
+    def improve(
+        self,
+        data: FrailtyData,
+        parameters: Parameters,
+        *,
+        dynamic: bool,
+        steps: int = 1,
+        weights: Array | None = None,
+    ) -> float:
+        """Take Newton steps towards the posteriors at these parameters; return the largest last one."""
+
+
+W = TypeVar("W", bound=Workspace)
+W_co = TypeVar("W_co", bound=Workspace, covariant=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Optimum:
+class Optimum(Generic[W_co]):
     """Where a maximisation ended."""
 
     parameters: Parameters
-    posterior: Posterior
+    posterior: W_co
     bound: float
     """Penalised lower bound of the log-likelihood, up to a constant of the data."""
     iterations: int
@@ -50,7 +89,7 @@ class Optimum:
 def maximise(
     data: FrailtyData,
     start: Parameters,
-    posterior: Posterior,
+    posterior: W,
     free: NDArray[np.bool_],
     *,
     dynamic: bool,
@@ -61,7 +100,7 @@ def maximise(
     target: float = -np.inf,
     enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
-) -> Optimum:
+) -> Optimum[W]:
     """Climb from `start` over the free parameters; `posterior` is improved in place.
 
     Parameters
@@ -87,7 +126,7 @@ def maximise(
     until
         Stops the climb, not converged, where it holds.
     """
-    climb = _Climb(data=data, free=free, dynamic=dynamic, weights=weights)
+    climb = _Climb(data=data, free=free, dynamic=dynamic, weights=weights, gamma_levels=start.gamma_levels)
     with threadpool_limits(1):  # a few hundred parameters: threads would only wait for each other
         return _ascend(
             climb,
@@ -105,7 +144,7 @@ def maximise(
 def _ascend(
     climb: _Climb,
     start: Parameters,
-    posterior: Posterior,
+    posterior: W,
     *,
     max_iterations: int,
     hold_shape: bool,
@@ -113,8 +152,8 @@ def _ascend(
     target: float,
     enough: float,
     until: Callable[[Parameters], bool] | None,
-) -> Optimum:
-    data, weights = climb.data, climb.weights
+) -> Optimum[W]:
+    weights = climb.weights
     vector, nu = climb.clip(start.to_vector()), start.shape_of_spend
     value = climb.evaluate(vector, nu, posterior, steps=warm_up)
     damping, length, converged, iteration = 1e-2, 1.0, False, 0
@@ -140,13 +179,13 @@ def _ascend(
         length = _next_length(gain, promise, length)
         if value >= enough or (iteration >= PATIENCE and value + HOPE * promise < target):
             break
-        if until is not None and until(Parameters.from_vector(vector, data.shape, nu)):
+        if until is not None and until(climb.parameters(vector, nu)):
             break
         converged = gain < TOLERANCE and promise < 2.0 * TOLERANCE
         if converged:
             break
     return Optimum(
-        parameters=Parameters.from_vector(vector, data.shape, nu),
+        parameters=climb.parameters(vector, nu),
         posterior=posterior,
         bound=value,
         iterations=iteration,
@@ -173,35 +212,40 @@ class _Climb:
     free: NDArray[np.bool_]
     dynamic: bool
     weights: Array
+    gamma_levels: bool
+
+    def parameters(self, vector: Array, shape_of_spend: float) -> Parameters:
+        return Parameters.from_vector(vector, self.data.shape, shape_of_spend, gamma_levels=self.gamma_levels)
 
     def clip(self, vector: Array) -> Array:
-        low, high, _ = bounds(self.data.shape)
+        low, high, _ = bounds(self.data.shape, gamma_levels=self.gamma_levels)
         return np.clip(vector, low, high)
 
     def evaluate(
-        self, vector: Array, shape_of_spend: float, posterior: Posterior, *, steps: int = 1
+        self, vector: Array, shape_of_spend: float, posterior: Workspace, *, steps: int = 1
     ) -> float:
         """Penalised bound after the posteriors have followed the parameters."""
-        parameters = Parameters.from_vector(vector, self.data.shape, shape_of_spend)
+        parameters = self.parameters(vector, shape_of_spend)
         posterior.improve(self.data, parameters, dynamic=self.dynamic, steps=steps, weights=self.weights)
-        precision, centre = prior_precision(self.data.shape)
+        precision, centre = self.data.precision
         penalty = 0.5 * (precision * (vector - centre) ** 2)[self.free].sum()
         return float(self.weights @ posterior.bound - penalty)
 
-    def shape_of_spend(self, posterior: Posterior) -> float:
+    def shape_of_spend(self, posterior: Workspace) -> float:
         """Moment estimate: 1 / mean Pearson residual squared."""
-        rows = float(self.weights @ self.data.rows.alive.sum(axis=1))
+        rows = float(self.weights @ (self.data.rows.stop - self.data.rows.first))
         spread = float(self.weights @ posterior.dispersion[:, 0]) / rows
         return float(np.clip(1.0 / max(spread, 1e-12), *SHAPE_BOUNDS))
 
-    def local_model(self, vector: Array, posterior: Posterior) -> tuple[Array, NDArray[np.int64], Array]:
+    def local_model(self, vector: Array, posterior: Workspace) -> tuple[Array, NDArray[np.int64], Array]:
         """Slope, positions and information of the parameters that may still move."""
-        low, high, _ = bounds(self.data.shape)
-        precision, centre = prior_precision(self.data.shape)
+        low, high, _ = bounds(self.data.shape, gamma_levels=self.gamma_levels)
+        precision, centre = self.data.precision
         slope = posterior.slope - precision * (vector - centre)
         stuck = ((vector <= low) & (slope < 0)) | ((vector >= high) & (slope > 0))
-        active = np.flatnonzero(self.free & ~stuck)
         score = posterior.score
+        felt = np.abs(score).max(axis=0) > 0.0  # a column that is zero everywhere moves nobody
+        active = np.flatnonzero(self.free & ~stuck & felt)
         if not np.all(self.weights == 1.0):
             score = score * np.sqrt(self.weights).astype(np.float32)[:, None]
         products = ssyrk(1.0, score.T, trans=0, lower=1).astype(np.float64)
@@ -220,7 +264,7 @@ class _Climb:
         length: float,
     ) -> tuple[Array, float]:
         """The damped step of some length, clipped to what is sensible, and the gain a full one promises."""
-        low, high, cap = bounds(self.data.shape)
+        low, high, cap = bounds(self.data.shape, gamma_levels=self.gamma_levels)
         damped = information + damping * np.diag(np.diag(information))
         step = np.linalg.solve(damped, slope)
         candidate = vector.copy()
@@ -229,10 +273,12 @@ class _Climb:
 
 
 def parameter_covariance(
-    data: FrailtyData, optimum: Optimum, free: NDArray[np.bool_], weights: Array
+    data: FrailtyData, optimum: Optimum[Workspace], free: NDArray[np.bool_], weights: Array
 ) -> tuple[NDArray[np.int64], Array]:
     """Positions of the parameters that could move at the optimum, and their covariance."""
-    climb = _Climb(data=data, free=free, dynamic=False, weights=weights)
+    climb = _Climb(
+        data=data, free=free, dynamic=False, weights=weights, gamma_levels=optimum.parameters.gamma_levels
+    )
     _, active, information = climb.local_model(optimum.parameters.to_vector(), optimum.posterior)
     covariance: Array = np.linalg.inv(information).astype(np.float64)
     return active, covariance

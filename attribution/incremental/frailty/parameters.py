@@ -16,6 +16,8 @@ MAX_PERSISTENCE = 0.998
 MIN_PERSISTENCE = 0.2
 LOG_VARIANCE_BOUNDS = (float(np.log(2e-3)), float(np.log(4.0)))
 """Variances of frailties outside these are none at all, or a Heywood case."""
+MAX_LOG_LEVEL_VARIANCE = float(np.log(40.0))
+"""Of gamma levels: purchase rates with shape 1/40 are as far apart as any."""
 
 LOADING_PRECISION = 1.0
 """One pseudo-observation that says a loading is zero; keeps idle factors from wandering."""
@@ -66,6 +68,7 @@ class Shape:
             "months": (m, self.periods),
             "stocks": (2, self.channels),
             "loadings": (m, 2),
+            "factor_variance": (1,),
             "log_variances": (self.frailties,),
             "persistence": (1,),
             "proxies": (self.proxies, 3),
@@ -105,6 +108,8 @@ class Parameters:
         Shape (2, C): effect of each channel's stock on log-odds of leaving (beta), on log spend (gamma).
     loadings
         Shape (M, 2): loading on satisfaction u_t and on the second factor v.
+    factor_variance
+        Log variance of the second factor: 0, and only with gamma levels anything else.
     log_variances
         Shape (C + 1,): log variance of each channel's frailty, then of spend's.
     persistence
@@ -114,6 +119,9 @@ class Parameters:
     shape_of_spend
         nu: 1 / variance of spend relative to its mean, or mean / variance where spend is compound; moved by
         moments, not by the optimiser.
+    gamma_levels
+        Whether exp(v) and exp(xi), levels of touches and of spend, are gamma with mean 1 and the variances
+        above, instead of log-normal.
     """
 
     covariates: Array
@@ -121,10 +129,12 @@ class Parameters:
     months: Array
     stocks: Array
     loadings: Array
+    factor_variance: float
     log_variances: Array
     persistence: float
     proxies: Array
     shape_of_spend: float
+    gamma_levels: bool = False
 
     @property
     def rho(self) -> float:
@@ -134,7 +144,8 @@ class Parameters:
     @property
     def latent_variances(self) -> Array:
         """Prior variances of (v, eta_1..eta_C, xi), shape (C + 2,)."""
-        return np.concatenate([[1.0], np.exp(self.log_variances)])
+        variances: Array = np.exp(np.concatenate([[self.factor_variance], self.log_variances]))
+        return variances
 
     def to_vector(self) -> Array:
         """All but the shape of spend, flat."""
@@ -145,6 +156,7 @@ class Parameters:
                 self.months.ravel(),
                 self.stocks.ravel(),
                 self.loadings.ravel(),
+                [self.factor_variance],
                 self.log_variances,
                 [self.persistence],
                 self.proxies.ravel(),
@@ -152,13 +164,21 @@ class Parameters:
         )
 
     @staticmethod
-    def from_vector(vector: Array, shape: Shape, shape_of_spend: float) -> Parameters:
+    def from_vector(
+        vector: Array, shape: Shape, shape_of_spend: float, *, gamma_levels: bool = False
+    ) -> Parameters:
         """The inverse of `to_vector`."""
         parts = {
             name: vector[place].reshape(shape.blocks()[name]).copy() for name, place in shape.slices().items()
         }
-        persistence = float(parts.pop("persistence")[0])
-        return Parameters(persistence=persistence, shape_of_spend=shape_of_spend, **parts)
+        persistence, factor = (float(parts.pop(name)[0]) for name in ("persistence", "factor_variance"))
+        return Parameters(
+            persistence=persistence,
+            factor_variance=factor,
+            shape_of_spend=shape_of_spend,
+            gamma_levels=gamma_levels,
+            **parts,
+        )
 
 
 def prior_precision(shape: Shape) -> tuple[Array, Array]:
@@ -168,22 +188,27 @@ def prior_precision(shape: Shape) -> tuple[Array, Array]:
     centre = np.zeros(shape.size)
     precision[places["months"]] = MONTH_PRECISION
     precision[places["loadings"]] = LOADING_PRECISION
-    precision[places["log_variances"]] = LOG_VARIANCE_PRECISION
+    for name in ("factor_variance", "log_variances"):
+        precision[places[name]] = LOG_VARIANCE_PRECISION
     centre[places["log_variances"]] = LOG_VARIANCE_CENTRE
     return precision, centre
 
 
-def bounds(shape: Shape) -> tuple[Array, Array, Array]:
+def bounds(shape: Shape, *, gamma_levels: bool = False) -> tuple[Array, Array, Array]:
     """Lowest value, highest value and largest single step of every parameter, flat."""
     places = shape.slices()
     low, high = np.full(shape.size, -np.inf), np.full(shape.size, np.inf)
     step = np.full(shape.size, 0.5)
-    low[places["log_variances"]], high[places["log_variances"]] = LOG_VARIANCE_BOUNDS
+    for name in ("factor_variance", "log_variances"):
+        low[places[name]], high[places[name]] = LOG_VARIANCE_BOUNDS
+        step[places[name]] = 1.5
+    if gamma_levels:
+        high[places["factor_variance"]] = MAX_LOG_LEVEL_VARIANCE
+        high[places["log_variances"].stop - 1] = MAX_LOG_LEVEL_VARIANCE
     noise = np.arange(places["proxies"].start + 2, places["proxies"].stop, 3)
     low[noise], high[noise] = PROXY_NOISE_BOUNDS
     low[places["persistence"]] = np.arctanh(MIN_PERSISTENCE)
     high[places["persistence"]] = np.arctanh(MAX_PERSISTENCE)
-    step[places["log_variances"]] = 1.5
     step[places["months"]] = 1.0
     return low, high, step
 
@@ -196,6 +221,7 @@ def free_parameters(
     second_factor: bool,
     first_factor: bool = True,
     frailties: bool = True,
+    gamma_levels: bool = False,
 ) -> npt.NDArray[np.bool_]:
     """Which entries of the flat vector the optimiser may move."""
     free = {name: np.ones(block, dtype=bool) for name, block in shape.blocks().items()}
@@ -206,6 +232,7 @@ def free_parameters(
     free["stocks"][~use[:2]] = False
     free["loadings"][:, 0] &= first_factor
     free["loadings"][:, 1] &= second_factor
+    free["factor_variance"][:] = second_factor and gamma_levels
     free["log_variances"][:-1] = use[2:-1] & frailties
     free["log_variances"][-1] = use[1] & frailties
     free["persistence"][:] = dynamic and first_factor

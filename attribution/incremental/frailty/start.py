@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.optimise import Optimum, maximise
+from attribution.incremental.frailty.optimise import Optimum, Workspace, maximise
 from attribution.incremental.frailty.parameters import Parameters, free_parameters
 from attribution.incremental.frailty.posterior.state import Posterior
 
-__all__ = ["add_second_factor", "fit_without_factors", "start_with_factor"]
+__all__ = ["add_second_factor", "crude_rates", "fit_without_factors", "start_with_factor"]
 
 Array = NDArray[np.float64]
 
@@ -24,12 +24,12 @@ LEAST_COMMUNALITY = 0.05
 ITERATIONS = 5
 
 
-def fit_without_factors(data: FrailtyData, weights: Array) -> Optimum:
+def fit_without_factors(data: FrailtyData, weights: Array) -> Optimum[Posterior]:
     """Rates, effects and independent frailties: what everyone shares is still inside the frailties."""
     free = free_parameters(data.shape, data.rows.use, dynamic=False, second_factor=False, first_factor=False)
     return maximise(
         data,
-        _crude_rates(data, weights),
+        crude_rates(data, weights),
         Posterior.blank(data),
         free,
         dynamic=False,
@@ -38,7 +38,7 @@ def fit_without_factors(data: FrailtyData, weights: Array) -> Optimum:
     )
 
 
-def start_with_factor(data: FrailtyData, base: Optimum, *, scale: float = 1.0) -> Parameters:
+def start_with_factor(data: FrailtyData, base: Optimum[Workspace], *, scale: float = 1.0) -> Parameters:
     """Loadings on satisfaction from the first principal axis of the frailties and proxies.
 
     Parameters
@@ -57,7 +57,7 @@ def start_with_factor(data: FrailtyData, base: Optimum, *, scale: float = 1.0) -
     sign = np.sign(axis[-1] if proxies.shape[1] else axis[channels]) or 1.0
     axis = sign * axis
     spread = np.exp(0.5 * base.parameters.log_variances)
-    loadings = np.zeros((data.shape.measures, 2))
+    loadings = base.parameters.loadings.copy()
     loadings[2:-1, 0] = scale * axis[:channels] * spread[:-1]
     loadings[1, 0] = scale * axis[channels] * spread[-1]
     loadings[0, 0] = LEAVING_LOADING
@@ -74,7 +74,7 @@ def start_with_factor(data: FrailtyData, base: Optimum, *, scale: float = 1.0) -
     )
 
 
-def add_second_factor(data: FrailtyData, one: Optimum) -> Parameters:
+def add_second_factor(data: FrailtyData, one: Optimum[Workspace]) -> Parameters:
     """Loadings on v from the first principal axis of what the frailties still share."""
     channels = data.shape.channels
     axis = _first_axis(one.posterior.constant[:, 1:])
@@ -90,39 +90,41 @@ def add_second_factor(data: FrailtyData, one: Optimum) -> Parameters:
     )
 
 
-def _crude_rates(data: FrailtyData, weights: Array) -> Parameters:
-    """Overall rates, no effects, no loadings."""
+def crude_rates(data: FrailtyData, weights: Array) -> Parameters:
+    """Overall rates of lives weighted by `weights`, shape (L,); no effects, no loadings."""
     rows, shape = data.rows, data.shape
-    alive = weights[:, None] * rows.alive
-    total = alive.sum()
+    there = np.zeros(rows.spend.shape)
+    np.add.at(there, rows.who, weights[:, None] * data.at_risk)
+    total = there.sum()
 
     def log_odds(events: float) -> float:
         share = np.clip(events / total, 1e-4, 1.0 - 1e-4)
         return float(np.log(share / (1.0 - share)))
 
     covariates = np.zeros((shape.measures, shape.covariates))
-    covariates[0, 0] = log_odds(float((weights[:, None] * rows.leaving).sum()))
-    covariates[1, 0] = np.log(max(float((alive * rows.spend).sum()) / total, 1e-6))
-    touches = np.einsum("it,itc->c", alive, rows.touches) / total
+    covariates[0, 0] = log_odds(float(weights @ rows.left))
+    covariates[1, 0] = np.log(max(float((there * rows.spend).sum()) / total, 1e-6))
+    touches = np.einsum("it,itc->c", there, rows.touches) / total
     covariates[2:-1, 0] = np.log(np.maximum(touches, 1e-6))
-    covariates[-1, 0] = log_odds(float((alive * rows.period_covariates[:, :, 0]).sum()))
+    covariates[-1, 0] = log_odds(float((there * rows.period_covariates[:, :, 0]).sum()))
     return Parameters(
         covariates=covariates * rows.use[:, None],
         period_covariates=np.zeros((shape.measures, shape.period_covariates)),
         months=np.zeros((shape.measures, shape.periods)),
         stocks=np.zeros((2, shape.channels)),
         loadings=np.zeros((shape.measures, 2)),
+        factor_variance=0.0,
         log_variances=np.full(shape.frailties, np.log(FRAILTY_VARIANCE)),
         persistence=float(np.arctanh(PERSISTENCE)),
         proxies=np.zeros((shape.proxies, 3)),
-        shape_of_spend=_crude_shape(data, alive, float(np.exp(covariates[1, 0]))),
+        shape_of_spend=_crude_shape(data, there, float(np.exp(covariates[1, 0]))),
     )
 
 
-def _crude_shape(data: FrailtyData, alive: Array, mean: float) -> float:
+def _crude_shape(data: FrailtyData, there: Array, mean: float) -> float:
     """Moment estimate of the shape of spend around one mean."""
     scale = mean if data.rows.compound else mean**2
-    spread = float((alive * (data.rows.spend - mean) ** 2).sum()) / (float(alive.sum()) * scale)
+    spread = float((there * (data.rows.spend - mean) ** 2).sum()) / (float(there.sum()) * scale)
     return 1.0 / max(spread, 1e-12)
 
 

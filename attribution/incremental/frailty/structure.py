@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ WEAK_START = 0.4
 class Solution:
     """An optimum and the structure that it belongs to."""
 
-    optimum: Optimum
-    base: Optimum | None
+    optimum: Optimum[Posterior]
+    base: Optimum[Posterior] | None
     """The fit without factors from which the climb started."""
     dynamic: bool
     second_factor: bool
@@ -67,7 +67,7 @@ def search(
     solution = Solution(optimum=one, base=base, dynamic=drifting, second_factor=False)
     if second_factor is False:
         return solution
-    price = 0.5 * data.rows.use.sum() * np.log(data.n_customers)
+    price = 0.5 * data.rows.use.sum() * np.log(data.n_lives)
     two = _climb(
         data,
         add_second_factor(data, one),
@@ -148,10 +148,9 @@ def _climb(
     target: float = -np.inf,
     enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
-) -> Optimum:
+) -> Optimum[Posterior]:
     if shape_of_spend is not None:
-        vector = start.to_vector()
-        start, hold_shape = Parameters.from_vector(vector, data.shape, shape_of_spend), True
+        start, hold_shape = replace(start, shape_of_spend=shape_of_spend), True
     return maximise(
         data,
         start,

@@ -12,13 +12,13 @@ import polars as pl
 from attribution.incremental.latent.arrays import FloatArray, Stocks
 from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.latent.holdout import HoldoutCheck, run_holdout
-from attribution.incremental.latent.lapse import LapseCheck, check_lapse
+from attribution.incremental.latent.lapse import LapseCheck, SignedFit, check_lapse
 from attribution.incremental.latent.model import LatentDropout
 from attribution.incremental.latent.placebo import PlaceboCheck, run_placebo
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["LatentChecks", "run_checks"]
+__all__ = ["LatentChecks", "lapse_or_none", "run_checks"]
 
 Check = TypeVar("Check")
 Row: TypeAlias = tuple[str, str | None, float, float | None, float | None]
@@ -136,13 +136,18 @@ def run_checks(
     low, high = UNDECIDED
     return LatentChecks(
         fit=fit,
-        lapse=_or_none(lambda: check_lapse(fit, panel, stocks)),
+        lapse=lapse_or_none(fit, panel, stocks),
         placebo=run_placebo(fit, panel, stocks, rng=rng) if placebo else None,
         holdout=_or_none(lambda: run_holdout(model, panel, stocks, rng=rng)) if holdout else None,
         survivors=float(survival.sum()),
         undecided=int(((survival > low) & (survival < high)).sum()),
         n=panel.n_customers,
     )
+
+
+def lapse_or_none(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck | None:
+    """The lapse check, or None where the panel is too short for it."""
+    return _or_none(lambda: check_lapse(fit, panel, stocks))
 
 
 def _or_none(check: Callable[[], Check]) -> Check | None:

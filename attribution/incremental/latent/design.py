@@ -108,10 +108,19 @@ class LatentDesign:
             frailty=frailty,
         )
 
+    def season(self, periods: int) -> FloatArray:
+        """Harmonics of the year, shape (periods, 2 harmonics)."""
+        return season_columns(periods, self.harmonics)
+
     @property
     def n_drivers(self) -> int:
         """Number of driver columns M."""
-        return len(self.own) + int(self.with_problems) + len(self.changing.names)
+        return self.n_fading + len(self.changing.names)
+
+    @property
+    def n_fading(self) -> int:
+        """Number of the first driver columns that are stocks: channels, then problems if any."""
+        return len(self.own) + int(self.with_problems)
 
     @property
     def habit_names(self) -> tuple[str, ...]:
@@ -154,7 +163,7 @@ class LatentDesign:
         seen = np.where(signs.any(axis=1), panel.n_periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
         return LatentInputs(
             static=self.static.apply(_static_columns(panel)),
-            season=season_columns(panel.n_periods, self.harmonics),
+            season=self.season(panel.n_periods),
             drivers=drivers,
             first=first if self.staggered else first[:, :, :0],
             habits=self._habits(acts, purchases, np.asarray(stocks), first),

@@ -14,7 +14,7 @@ from attribution.incremental.latent.emissions import EmissionComparison
 from attribution.incremental.latent.layout import LEVELS, Emission, Layout, predictors
 from attribution.incremental.latent.likelihood import Lives
 from attribution.incremental.latent.nodes import frailty_nodes
-from attribution.incremental.latent.search import find_lives, search_on_nodes, search_poisson
+from attribution.incremental.latent.search import find_lives, log_likelihood, search_on_nodes, search_poisson
 from attribution.incremental.setfunction import PanelPrediction
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -117,6 +117,11 @@ class LatentDropoutFit:
         return result
 
     @property
+    def life(self) -> LatentDropoutFit:
+        """The fit itself; the joint model holds one as its model of life."""
+        return self
+
+    @property
     def frailty_sd(self) -> float:
         """Standard deviation of the log-odds of leaving between customers alike in all that is seen."""
         return float(np.exp(self.theta[self.layout.spread][0])) if self.design.frailty else 0.0
@@ -142,13 +147,16 @@ class LatentDropoutFit:
         )
 
     @property
+    def too_short(self) -> tuple[str, ...]:
+        """Why the panel is too short to tell who left; empty when it is not."""
+        if self.n_periods >= WINDOWS * self.window:
+            return ()
+        return (f"too few periods: {self.n_periods}, needed are two lapse windows of {self.window} periods",)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why no credit from this fit is supported; empty when nothing speaks against it."""
-        found: list[str] = []
-        if self.n_periods < WINDOWS * self.window:
-            found.append(
-                f"too few periods: {self.n_periods}, needed are two lapse windows of {self.window} periods"
-            )
+        found = list(self.too_short)
         if self.start_gap > START_TOLERANCE:
             found.append(f"two starts of the search differ by {self.start_gap:.1f} in log-likelihood")
         totals = self.totals
@@ -180,6 +188,12 @@ class LatentDropoutFit:
             parts.append(self._lives(inputs))
         names = Lives.__dataclass_fields__
         return Lives(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def log_likelihood(self, panel: Panel, stocks: Stocks) -> FloatArray:
+        """Log-likelihood of each of these customers, without terms that no parameter enters, shape (N,)."""
+        return log_likelihood(
+            self.design.inputs(panel, stocks), emission=self.emission, theta=self.theta, poisson=self.poisson
+        )
 
     def predict(self, panel: Panel, stocks: Stocks, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, and the probability that each customer is there still.

@@ -10,7 +10,7 @@ touches with proof of life; dated at the last purchase the check keeps the signs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -21,7 +21,24 @@ from attribution.incremental.latent.fit import LatentDropoutFit
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["LapseCheck", "check_lapse"]
+__all__ = ["LapseCheck", "SignedFit", "check_lapse"]
+
+
+class SignedFit(Protocol):
+    """A fit whose signs can be compared. Channels C."""
+
+    @property
+    def beta(self) -> FloatArray:
+        """Change of the log-odds of leaving per unit of stock, shape (C,)."""
+
+    @property
+    def beta_sd(self) -> FloatArray:
+        """Standard errors of it, shape (C,)."""
+
+    @property
+    def life(self) -> LatentDropoutFit:
+        """The model of life: its columns, and its lapse window."""
+
 
 Verdict = Literal["agrees", "undecided", "differs"]
 CLEAR = 1.96
@@ -59,13 +76,13 @@ class LapseCheck:
         return (f"the lapse check (window {self.window} periods) gives the opposite sign for {names}",)
 
 
-def check_lapse(fit: LatentDropoutFit, panel: Panel, stocks: Stocks) -> LapseCheck:
-    """Compare the signs of a latent dropout fit with the lapse window's.
+def check_lapse(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck:
+    """Compare the signs of a fit with the lapse window's.
 
     Parameters
     ----------
     fit
-        The latent model.
+        The latent model, or the joint one.
     panel, stocks
         Customers and their decayed stocks, shape (N, P, C).
 
@@ -74,7 +91,7 @@ def check_lapse(fit: LatentDropoutFit, panel: Panel, stocks: Stocks) -> LapseChe
     ModelError
         If the panel is not longer than the lapse window.
     """
-    window = fit.window
+    window = fit.life.window
     horizon = panel.n_periods - window
     if horizon < 1:
         raise ModelError(
@@ -84,7 +101,7 @@ def check_lapse(fit: LatentDropoutFit, panel: Panel, stocks: Stocks) -> LapseChe
     bought = panel.purchases > 0
     final = panel.n_periods - 1 - bought[:, ::-1].argmax(axis=1)
     rows = bought.any(axis=1) & (panel.entry < horizon)
-    inputs = fit.design.inputs(panel, stocks).take(np.flatnonzero(rows))
+    inputs = fit.life.design.inputs(panel, stocks).take(np.flatnonzero(rows))
     beta, covariance = _lapse_hazard(inputs, final[rows], horizon)
     channels = len(panel.channels)
     position = beta.size - inputs.drivers.shape[2]

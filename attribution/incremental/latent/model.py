@@ -16,6 +16,7 @@ import numpy as np
 
 from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
 from attribution.incremental.latent.covariance import sandwich
+from attribution.incremental.latent.decay import LatentProfile
 from attribution.incremental.latent.design import LatentDesign
 from attribution.incremental.latent.emissions import compare_emissions
 from attribution.incremental.latent.fit import EFFECT_SD, LatentDropoutFit, expected_totals
@@ -23,7 +24,7 @@ from attribution.incremental.latent.layout import Emission
 from attribution.incremental.latent.search import search_on_nodes, search_poisson
 from attribution.incremental.latent.windows import lapse_window
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import DECAY
+from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
 
@@ -118,6 +119,19 @@ class LatentDropout:
         if isinstance(start, LatentDropoutFit):
             return start.refit(panel, stocks, weights=weights)
         return self._fit_cold(panel, stocks, weights, rows)
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> LatentProfile:
+        """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`.
+
+        Parameters
+        ----------
+        panel
+            Customers to fit to, as in `fit`.
+        rng
+            As in `fit`.
+        """
+        fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)
+        return LatentProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
     def _fit_cold(
         self, panel: Panel, stocks: Stocks, weights: FloatArray, rows: IntArray | None

@@ -72,7 +72,7 @@ def _expected_purchases(
     hazard, purchase = fit.theta[layout.hazard], fit.theta[layout.purchase]
     at = 1 + layout.static + layout.season
     season = season_columns(inputs.n_periods + months, design.harmonics)
-    fading = len(fit.channels) + int(design.with_problems)
+    fading = design.n_fading
     drivers = inputs.drivers[:, -1].copy()
     monthly = (1.0 + discount_rate) ** (1.0 / 12.0)
     there = nodes.copy()

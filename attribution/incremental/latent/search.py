@@ -13,7 +13,7 @@ from attribution.incremental.latent.likelihood import Lives, evaluate
 from attribution.incremental.latent.nodes import NodeGrid, lay_nodes
 from attribution.incremental.latent.optimise import MAX_EVALUATIONS, Optimum, maximise
 
-__all__ = ["Prior", "Solution", "find_lives", "search_on_nodes", "search_poisson"]
+__all__ = ["Prior", "Solution", "find_lives", "log_likelihood", "search_on_nodes", "search_poisson"]
 
 SUBSET = 3_000
 """Customers on which a search starts; the rest join once it is near its optimum."""
@@ -195,6 +195,18 @@ def find_lives(
     for _ in range(passes):
         _, lives = _posterior(inputs, layout, theta, lay_nodes(lives.log_level, lives.log_level_sd))
     return lives
+
+
+def log_likelihood(
+    inputs: LatentInputs, *, emission: Emission, theta: FloatArray, poisson: FloatArray
+) -> FloatArray:
+    """Log-likelihood of every customer at fixed parameters, without terms that no parameter enters, (N,)."""
+    grid = None
+    if emission != "poisson":
+        lives = find_lives(inputs, emission=emission, theta=theta, poisson=poisson)
+        grid = lay_nodes(lives.log_level, lives.log_level_sd)
+    loglik, _ = _posterior(inputs, Layout.of(inputs, emission=emission), theta, grid)
+    return loglik
 
 
 def _posterior(

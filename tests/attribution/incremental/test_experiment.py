@@ -11,6 +11,7 @@ import pytest
 from attribution.incremental import ChannelExperiment, Plan, decayed_stocks, incremental_credit
 from attribution.incremental.experiment import channel_contrast, read_experiment
 from attribution.incremental.regression import STATIC, PanelRegressionFit
+from attribution.incremental.stocks import DECAY
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
 from histories.simulate import SimulatedPanel, simulate_panel
@@ -61,24 +62,24 @@ def test_the_contrast_of_a_right_model_is_the_true_one(
     assert company.contrast is not None
     treated = seen.take(np.flatnonzero(company.assignment))
     found = channel_contrast(
-        fitted(seen), treated, channel="community", first_period=0, rng=np.random.default_rng(0)
+        fitted(seen), treated, channel="community", first_period=0, decay=DECAY, rng=np.random.default_rng(0)
     )
     assert found[outcome] == pytest.approx(company.contrast[outcome], rel=0.35)  # 2 sd of the fit
 
 
 def test_withholding_from_the_last_period_loses_only_its_own_touches(seen: Panel) -> None:
     fit, rng = fitted(seen), np.random.default_rng(0)
-    whole = channel_contrast(fit, seen, channel="community", first_period=0, rng=rng)
-    tail = channel_contrast(fit, seen, channel="community", first_period=17, rng=rng)
+    whole = channel_contrast(fit, seen, channel="community", first_period=0, decay=DECAY, rng=rng)
+    tail = channel_contrast(fit, seen, channel="community", first_period=17, decay=DECAY, rng=rng)
     assert 0 < tail["spend"] < 0.2 * whole["spend"]
     assert 0 < tail["retention"] < 0.2 * whole["retention"]
 
 
 def test_a_right_model_agrees_and_a_selected_one_is_refuted(company: SimulatedPanel, seen: Panel) -> None:
     experiment, rng = measured(company, "spend"), np.random.default_rng(0)
-    right = read_experiment(experiment, fitted(seen), seen, relative_error=0.1, rng=rng)
+    right = read_experiment(experiment, fitted(seen), seen, relative_error=0.1, decay=DECAY, rng=rng)
     unaware = replace(company.panel, proxies=np.zeros((N, 0)), proxy_names=())
-    wrong = read_experiment(experiment, fitted(unaware), unaware, relative_error=0.1, rng=rng)
+    wrong = read_experiment(experiment, fitted(unaware), unaware, relative_error=0.1, decay=DECAY, rng=rng)
     assert not right.refuted
     assert wrong.refuted
     assert wrong.model > 2 * experiment.estimate
@@ -121,7 +122,12 @@ def test_the_surer_of_the_two_prevails(
 ) -> None:
     experiment = measured(company, "spend")
     reading = read_experiment(
-        experiment, fitted(seen), seen, relative_error=relative_error, rng=np.random.default_rng(0)
+        experiment,
+        fitted(seen),
+        seen,
+        relative_error=relative_error,
+        decay=DECAY,
+        rng=np.random.default_rng(0),
     )
     surer = reading.model if expected == "model" else experiment.estimate
     assert reading.combined == pytest.approx(surer, rel=1e-6)
@@ -130,9 +136,9 @@ def test_the_surer_of_the_two_prevails(
 def test_equal_errors_meet_half_way(company: SimulatedPanel, seen: Panel) -> None:
     fit, rng = fitted(seen), np.random.default_rng(0)
     experiment = measured(company, "spend")
-    model = read_experiment(experiment, fit, seen, relative_error=0.0, rng=rng).model
+    model = read_experiment(experiment, fit, seen, relative_error=0.0, decay=DECAY, rng=rng).model
     alike = replace(experiment, estimate=1.2 * model, std_error=0.1 * abs(model))
-    reading = read_experiment(alike, fit, seen, relative_error=0.1, rng=rng)
+    reading = read_experiment(alike, fit, seen, relative_error=0.1, decay=DECAY, rng=rng)
     assert reading.combined == pytest.approx(1.1 * model, rel=1e-9)
     assert reading.z == pytest.approx(0.2 / np.sqrt(0.02), rel=1e-9)
     assert reading.combined_std == pytest.approx(0.1 * abs(model) / np.sqrt(2), rel=1e-9)

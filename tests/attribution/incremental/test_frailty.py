@@ -14,15 +14,15 @@ import pytest
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.frailty import (
     Parameters,
-    SatisfactionOnHiddenLife,
     SharedFrailty,
     SharedFrailtyFit,
 )
 from attribution.incremental.frailty.data import frailty_data
-from attribution.incremental.frailty.optimise import maximise
+from attribution.incremental.frailty.influence import outer_product
+from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import free_parameters
 from attribution.incremental.frailty.posterior.state import Posterior
-from attribution.incremental.latent import LatentDropout
+from attribution.incremental.frailty.structure import free_of
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ModelError
@@ -179,39 +179,15 @@ def test_without_frailties_overdispersed_touches_ruin_the_credit() -> None:
         assert distance(found, oracle("od"), outcome) > 2.0 * distance(credited("od"), oracle("od"), outcome)
 
 
-def test_satisfaction_on_hidden_life_reads_the_lives_it_is_given() -> None:
-    panel = simulate_panel("hidden_both", n=800, seed=1).panel
-    choices = SatisfactionOnHiddenLife(
-        life=LatentDropout(emission="poisson"),
-        satisfaction=SharedFrailty(dynamic=False, second_factor=False, starts=1),
-    )
-    fit = choices.fit(panel, stocks_of(panel), rng=np.random.default_rng(0))
-    prediction = fit.predict(panel, stocks_of(panel), rng=np.random.default_rng(0))
-    lives = fit.life.lives(panel, stocks_of(panel))
-    np.testing.assert_allclose(prediction.survival, lives.survival, atol=1e-9)
-    assert prediction.expected_spend == pytest.approx(panel.spend.sum(), rel=0.05)
-
-
 def test_expected_totals_agree_with_the_observed() -> None:
     found = credited("drift")
     assert found.expected_spend == pytest.approx(found.spend.total, rel=0.02)
     assert found.expected_survivors == pytest.approx(found.retention.total, rel=0.02)
 
 
-def test_known_exits_as_probabilities_give_the_same_fit() -> None:
-    panel = company("r7").panel
-    alive = np.arange(panel.n_periods + 1) <= panel.exit[:, None]
-    alive[:, -1] = panel.exit == panel.n_periods
-    few = SharedFrailty(dynamic=False, second_factor=False, max_iterations=3, starts=1)
-    small = panel.take(slice(0, 600))
-    one = few.fit(small, stocks_of(small))
-    two = few.fit(replace(small, exit=None), stocks_of(small), alive=alive[:600].astype(float))
-    np.testing.assert_allclose(two.beta, one.beta, atol=1e-8)
-
-
-def test_a_company_without_contracts_is_refused_without_probabilities_of_life() -> None:
+def test_a_company_without_contracts_is_refused() -> None:
     panel = replace(company("r7").panel, exit=None)
-    with pytest.raises(ModelError, match="latent dropout"):
+    with pytest.raises(ModelError, match="joint model of satisfaction and dropout"):
         SharedFrailty().fit(panel, stocks_of(panel))
 
 
@@ -238,6 +214,69 @@ def test_one_step_of_influence_approximates_a_refit() -> None:
         guess = (getattr(near, name) - getattr(fit, name)) / error
         assert np.abs(shift - guess).max() < ONE_STEP
         assert np.corrcoef(shift, guess)[0, 1] > 0.9
+
+
+@cache
+def lumpy() -> Panel:
+    """Spend in a few months of large orders, with heavy tails: far more dispersed than any count."""
+    made = simulate_panel("r7", n=1_600, periods=10, seed=1).panel
+    rng = np.random.default_rng(1)
+    orders = rng.poisson(0.25 * made.spend / made.spend[made.at_risk].mean())
+    spend = np.zeros(orders.shape)
+    some = np.nonzero(orders)
+    spend[some] = [rng.lognormal(4.0, 1.2, count).sum() for count in orders[some]]
+    return replace(made, spend=spend, purchases=orders.astype(np.float64))
+
+
+PLAIN = SharedFrailty(dynamic=False, second_factor=False, starts=1, use_proxies=False)
+
+
+def test_where_spend_is_lumpy_errors_are_as_wide_as_the_spread_between_random_halves() -> None:
+    """The scores of a quasi-likelihood are no information: the outer product promises far too much."""
+    panel = lumpy()
+    fit = PLAIN.fit(panel, stocks_of(panel))
+    assert fit.robust
+    rng, halves = np.random.default_rng(0), []
+    for _ in range(3):
+        order = rng.permutation(panel.n_customers)
+        pair = [panel.take(np.sort(rows)) for rows in np.split(order, 2)]
+        first, second = (PLAIN.fit(half, stocks_of(half)).gamma for half in pair)
+        halves.append(0.5 * (first - second))
+    promised = outer_errors(fit, panel)
+    assert (fit.gamma_error > 1.3 * promised).all()
+    off, off_by_scores = (np.sqrt(np.mean((np.array(halves) / e) ** 2)) for e in (fit.gamma_error, promised))
+    assert off == pytest.approx(1.0, abs=0.3)
+    assert off_by_scores > 1.4
+
+
+def outer_errors(fit: SharedFrailtyFit, panel: Panel) -> np.ndarray:
+    """Standard errors of gamma with the outer product of scores as information."""
+    data = frailty_data(panel, stocks_of(panel), fit.design)
+    assert fit.cache is not None
+    posterior = fit.cache.resume(data.shape.size)
+    posterior.improve(data, fit.parameters, dynamic=fit.dynamic, steps=2)
+    optimum = Optimum(
+        parameters=fit.parameters,
+        posterior=posterior,
+        bound=fit.bound,
+        iterations=fit.iterations,
+        converged=True,
+    )
+    free = free_of(data, dynamic=fit.dynamic, second_factor=fit.second_factor)
+    found = outer_product(data, optimum, free, np.ones(data.n_lives))
+    assert not found.robust
+    return found.errors.stocks[1]
+
+
+def test_where_spend_is_seen_every_month_scores_are_information_enough() -> None:
+    fit, panel = fitted("r7"), company("r7").panel
+    assert not fit.robust
+    np.testing.assert_allclose(fit.gamma_error, outer_errors(fit, panel), rtol=0.01)
+
+
+def test_a_fit_remembers_whether_its_errors_are_robust_when_stored() -> None:
+    fit = replace(fitted("r7"), robust=True)
+    assert SharedFrailtyFit.from_dict(json.loads(json.dumps(fit.to_dict()))).robust
 
 
 def test_a_stored_fit_predicts_the_same() -> None:

@@ -78,7 +78,7 @@ def test_posterior_is_a_fixed_point_of_the_dense_variational_equations(
     posterior = Posterior.blank(data)
     posterior.improve(data, parameters, dynamic=dynamic, steps=SETTLED)
     rows = data.rows
-    for i in range(data.n_customers):
+    for i in range(data.n_lives):
         first, stop = rows.first[i], rows.stop[i]
         n = stop - first if dynamic else 1
         design = dense_design(data, parameters, i, dynamic)
@@ -118,22 +118,23 @@ def slopes(
     """Expected slope and minus curvature by 40-node Gauss-Hermite quadrature."""
     rows = data.rows
     window = slice(rows.first[i], rows.stop[i])
-    alive = rows.alive[i, window, None]
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     weights = weights / weights.sum()
     at = eta[..., None] + np.sqrt(variance)[..., None] * nodes
     first, second = np.zeros((2, *eta.shape))
     sigma = 1.0 / (1.0 + np.exp(-at))
-    events = {0: rows.leaving[i, window], eta.shape[1] - 1: rows.period_covariates[i, window, 0]}
+    left = np.zeros(eta.shape[0])
+    left[-1] = rows.left[i]
+    events = {0: left, eta.shape[1] - 1: rows.period_covariates[i, window, 0]}
     for m, happened in events.items():
-        first[:, m] = happened - alive[:, 0] * (sigma[:, m] @ weights)
-        second[:, m] = alive[:, 0] * ((sigma * (1 - sigma))[:, m] @ weights)
+        first[:, m] = happened - (sigma[:, m] @ weights)
+        second[:, m] = (sigma * (1 - sigma))[:, m] @ weights
     ratio = rows.spend[i, window] * (np.exp(-at[:, 1]) @ weights)
     first[:, 1] = parameters.shape_of_spend * (ratio - 1.0)
     second[:, 1] = parameters.shape_of_spend * ratio
     rate = np.exp(at[:, 2:-1]) @ weights
-    first[:, 2:-1] = alive * (rows.touches[i, window] - rate)
-    second[:, 2:-1] = alive * rate
+    first[:, 2:-1] = rows.touches[i, window] - rate
+    second[:, 2:-1] = rate
     return first, second
 
 
@@ -171,7 +172,7 @@ def test_draws_have_the_mean_and_variance_of_the_posterior(data: FrailtyData) ->
         data, parameters, posterior, dynamic=True, draws=4_000, rng=np.random.default_rng(0)
     )
     rows = data.rows
-    for i in range(data.n_customers):
+    for i in range(data.n_lives):
         window = slice(rows.first[i], rows.stop[i])
         expected = posterior.variance[i, window, :2]
         np.testing.assert_allclose(leaving[:, i, window].var(axis=0), expected[:, 0], rtol=0.12)

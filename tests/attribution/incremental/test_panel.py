@@ -11,6 +11,7 @@ import pytest
 
 from attribution.incremental.panel import Panel, build_panel
 from histories.errors import ConfigError, DataError
+from histories.exits import exit_shares
 from histories.purchases import build_purchases
 from histories.simulate import simulate_company
 from histories.sources import Channel
@@ -124,6 +125,22 @@ def test_contractual_customers_leave_in_the_period_of_their_end() -> None:
     assert panel.entry.tolist() == [0, 1]
     assert panel.leaves.tolist() == [[False, True, False], [False, False, False]]
     assert panel.spend[0].tolist() == [30, 0, 0]  # nothing after the end of the relation
+
+
+@pytest.mark.parametrize(
+    ("ended", "share"), [(date(2026, 2, 14), [0.5, 1.0]), (date(2026, 2, 28), None), (date(2026, 4, 9), None)]
+)
+def test_the_share_of_the_last_period_comes_from_the_day(ended: date, share: list[float] | None) -> None:
+    customers = pl.LazyFrame({"customer_id": [1, 2], "ended_at": [ended, None]})
+    found = made(contractual=True, customers=customers).exit_share
+    assert (None if found is None else found.tolist()) == share
+
+
+def test_simulated_companies_leave_at_the_end_of_the_month() -> None:
+    company = simulate_company(scenario="contractual", customers=80, months=8, seed=3)
+    ended = company.books.customers["ended_at"]
+    found = exit_shares(ended, period="month", observation_end=company.calendar.last_day)
+    assert set(found.drop_nulls()) == {1.0}
 
 
 def test_text_becomes_indicators_and_satisfaction_becomes_a_proxy() -> None:

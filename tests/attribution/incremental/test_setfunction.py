@@ -27,6 +27,8 @@ class KnownModel:
     gamma: NDArray[np.float64]
     offset: NDArray[np.float32] | None
     problems: tuple[str, ...] = ()
+    share: NDArray[np.float64] | None = None
+    staying: NDArray[np.float64] | None = None
 
     def predict(
         self, panel: Panel, stocks: NDArray[np.float32], *, rng: np.random.Generator
@@ -37,6 +39,8 @@ class KnownModel:
             survival=np.asarray(there, dtype=np.float64),
             expected_spend=float(panel.spend.sum()),
             expected_survivors=float(there.sum()),
+            share=self.share,
+            staying=self.staying,
         )
 
 
@@ -100,6 +104,54 @@ def test_the_empty_coalition_follows_the_definition(panel: Panel, model: KnownMo
     kept, spent = value_of(model, panel, stocks, np.zeros(8))
     assert credit.retention.empty == pytest.approx(kept, rel=1e-6)
     assert credit.spend.empty == pytest.approx(spent, rel=1e-6)
+
+
+def stayed(panel: Panel) -> NDArray[np.float64]:
+    assert panel.exit is not None
+    return np.asarray(panel.exit >= panel.n_periods, dtype=np.float64)
+
+
+def parts_of(model: KnownModel, panel: Panel) -> NDArray[np.float64]:
+    stocks = decayed_stocks(panel.touches)
+    credit = panel_credit(model, panel, stocks, rng=np.random.default_rng(0), chunk=panel.n_customers)
+    found = credit.retention, credit.spend
+    return np.array([[*of.staying, *of.spending, of.total, of.empty] for of in found])
+
+
+def test_even_weights_of_layers_may_be_left_out(panel: Panel, model: KnownModel) -> None:
+    even = np.full((3, panel.n_customers), 1.0 / 3.0)
+    said = replace(model, share=even, staying=even * stayed(panel))
+    np.testing.assert_allclose(parts_of(said, panel), parts_of(model, panel), rtol=1e-12)
+
+
+def test_a_layer_with_all_the_weight_is_the_only_one(panel: Panel, model: KnownModel) -> None:
+    assert model.offset is not None
+    all_on = np.zeros((3, panel.n_customers))
+    all_on[1] = 1.0
+    second = replace(model, share=all_on, staying=all_on * stayed(panel))
+    alone = replace(model, offset=model.offset[1:2])
+    np.testing.assert_allclose(parts_of(second, panel), parts_of(alone, panel), rtol=1e-12)
+    assert not np.allclose(parts_of(second, panel), parts_of(model, panel), rtol=0.01)
+
+
+def test_spend_is_weighed_by_share_and_retention_by_staying(panel: Panel, model: KnownModel) -> None:
+    """Credit is linear in the weights; a layer of a life that ended earns spend and keeps nobody."""
+    assert model.offset is not None
+    rng = np.random.default_rng(2)
+    share = rng.dirichlet(np.ones(3), panel.n_customers).T
+    staying = share * np.array([[1.0], [1.0], [0.0]]) * stayed(panel)
+    found = parts_of(replace(model, share=share, staying=staying), panel)
+    expected = np.zeros_like(found)
+    for i in range(panel.n_customers):
+        one = panel.take(np.array([i]))
+        for layer, w, keeps in zip(model.offset, share[:, i], staying[:, i], strict=True):
+            only = replace(
+                model, offset=layer[None, i : i + 1], share=np.array([[w]]), staying=np.array([[keeps]])
+            )
+            expected += parts_of(only, one)
+    expected[0, -2], expected[1, -2] = found[0, -2], panel.spend.sum()  # v(all) is not a sum over layers
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert found[0, -1] < stayed(panel).sum()
 
 
 def test_credit_equals_the_shapley_value_over_256_coalitions() -> None:

@@ -27,12 +27,17 @@ _MAX_ETA = 25.0  # beyond this a rate is a wrong start, not a rate
 
 
 class Rows(NamedTuple):
-    """The data: N customers, T periods, C channels, K and R covariates, J proxies."""
+    """The data: L lives of N customers, T periods, C channels, K and R covariates, J proxies.
 
-    first: NDArray[np.int64]  # (N,) first period
-    stop: NDArray[np.int64]  # (N,) one past the last period
-    alive: Array  # (N, T) probability of being there; 0 outside [first, stop)
-    leaving: Array  # (N, T) probability of leaving at the end of the period
+    A life is a customer with a first and a last period. Where leaving is recorded every customer has one;
+    where it is not, one for each month in which it may have ended.
+    """
+
+    who: NDArray[np.int64]  # (L,) the customer of each life
+    first: NDArray[np.int64]  # (L,) first period
+    stop: NDArray[np.int64]  # (L,) one past the last period
+    left: NDArray[np.bool_]  # (L,) whether it ends with leaving
+    log_share: Array  # (L,) log of the share of its last period that was lived through, 0 for all of it
     spend: Array  # (N, T) currency
     touches: Array  # (N, T, C) counts
     covariates: Array  # (N, K), the first 1
@@ -53,6 +58,7 @@ class Theta(NamedTuple):
     stocks: Array
     loadings: Array
     latent_variances: Array
+    gamma_levels: bool  # exp(v) and exp(xi) are gamma with mean 1, not log-normal
     rho: float
     shape_of_spend: float
     proxies: Array
@@ -123,19 +129,22 @@ def frailty_of(m: int, S: int) -> int:
 
 @njit(cache=True)
 def predict_fixed(i: int, rows: Rows, theta: Theta, out: Array) -> None:
-    """The part of every linear predictor of customer i that holds no latent."""
+    """The part of every linear predictor of life i that holds no latent."""
     M = out.shape[1]
+    j = rows.who[i]
     for m in range(M):
         base = 0.0
         for k in range(rows.covariates.shape[1]):
-            base += theta.covariates[m, k] * rows.covariates[i, k]
+            base += theta.covariates[m, k] * rows.covariates[j, k]
         for t in range(rows.first[i], rows.stop[i]):
             value = base + theta.months[m, t]
             for r in range(1 if m == M - 1 else 0, rows.period_covariates.shape[2]):
-                value += theta.period_covariates[m, r] * rows.period_covariates[i, t, r]
+                value += theta.period_covariates[m, r] * rows.period_covariates[j, t, r]
+            if m > 0 and t == rows.stop[i] - 1:
+                value += rows.log_share[i]
             if m < 2:
                 for c in range(rows.stocks.shape[2]):
-                    value += theta.stocks[m, c] * rows.stocks[i, t, c]
+                    value += theta.stocks[m, c] * rows.stocks[j, t, c]
             out[t, m] = value
 
 
@@ -155,52 +164,53 @@ def predict(i: int, rows: Rows, theta: Theta, mean_u: Array, mean_w: Array, p: P
 
 @njit(cache=True)
 def expect(i: int, rows: Rows, theta: Theta, variance: Array, p: Predictors) -> tuple[float, float, float]:
-    """Expected log-likelihood of customer i's rows; sums over them of (y/m - 1)^2 and of log m + y/m."""
+    """Expected log-likelihood of life i's rows; sums over them of (y/m - 1)^2 and of log m + y/m."""
     last = p.mean.shape[1] - 1
+    j = rows.who[i]
     nu = theta.shape_of_spend
     value = 0.0
     dispersion = 0.0
     deviance = 0.0
     for t in range(rows.first[i], rows.stop[i]):
-        a = rows.alive[i, t]
         if rows.use[0]:
             bound, first, second = _bernoulli(p.mean[t, 0], variance[t, 0])
-            value += rows.leaving[i, t] * p.mean[t, 0] - a * bound
-            p.residual[t, 0] = rows.leaving[i, t] - a * first
-            p.information[t, 0] = a * second
+            leaves = 1.0 if rows.left[i] and t == rows.stop[i] - 1 else 0.0
+            value += leaves * p.mean[t, 0] - bound
+            p.residual[t, 0] = leaves - first
+            p.information[t, 0] = second
         if rows.use[1]:
-            y = rows.spend[i, t]
+            y = rows.spend[j, t]
             if rows.compound:
                 expected = math.exp(min(p.mean[t, 1] + 0.5 * variance[t, 1], _MAX_ETA))
-                deviance += a * (expected - y * p.mean[t, 1])
-                p.residual[t, 1] = a * nu * (y - expected)
-                p.information[t, 1] = a * nu * expected
-                dispersion += a * (y - expected) * (y - expected) / expected
+                deviance += expected - y * p.mean[t, 1]
+                p.residual[t, 1] = nu * (y - expected)
+                p.information[t, 1] = nu * expected
+                dispersion += (y - expected) * (y - expected) / expected
             else:
                 ratio = y * math.exp(min(0.5 * variance[t, 1] - p.mean[t, 1], _MAX_ETA))
-                deviance += a * (p.mean[t, 1] + ratio)
-                p.residual[t, 1] = a * nu * (ratio - 1.0)
-                p.information[t, 1] = a * nu * ratio
+                deviance += p.mean[t, 1] + ratio
+                p.residual[t, 1] = nu * (ratio - 1.0)
+                p.information[t, 1] = nu * ratio
                 square = ratio * ratio * math.exp(min(variance[t, 1], _MAX_ETA))
-                dispersion += a * (square - 2.0 * ratio + 1.0)
+                dispersion += square - 2.0 * ratio + 1.0
         for m in range(2, last):
             if rows.use[m]:
                 rate = math.exp(min(p.mean[t, m] + 0.5 * variance[t, m], _MAX_ETA))
-                count = rows.touches[i, t, m - 2]
-                value += a * (count * p.mean[t, m] - rate)
-                p.residual[t, m] = a * (count - rate)
-                p.information[t, m] = a * rate
+                count = rows.touches[j, t, m - 2]
+                value += count * p.mean[t, m] - rate
+                p.residual[t, m] = count - rate
+                p.information[t, m] = rate
         if rows.use[last]:
             bound, first, second = _bernoulli(p.mean[t, last], variance[t, last])
-            value += a * (rows.period_covariates[i, t, 0] * p.mean[t, last] - bound)
-            p.residual[t, last] = a * (rows.period_covariates[i, t, 0] - first)
-            p.information[t, last] = a * second
+            value += rows.period_covariates[j, t, 0] * p.mean[t, last] - bound
+            p.residual[t, last] = rows.period_covariates[j, t, 0] - first
+            p.information[t, last] = second
     return value - nu * deviance, dispersion, deviance
 
 
 @njit(cache=True)
 def add_rows(i: int, rows: Rows, theta: Theta, p: Predictors, b: Blocks) -> None:
-    """Add what the rows and proxies of customer i say to precision and gradient."""
+    """Add what the rows of life i say to precision and gradient."""
     M = p.mean.shape[1]
     S = b.corner.shape[0]
     start = rows.first[i]
@@ -228,12 +238,13 @@ def add_rows(i: int, rows: Rows, theta: Theta, p: Predictors, b: Blocks) -> None
 
 @njit(cache=True)
 def add_proxies(i: int, n: int, rows: Rows, theta: Theta, mean_u: Array, b: Blocks) -> None:
-    """Add what the proxies of customer i say to precision and gradient."""
+    """Add what the proxies of life i's customer say to precision and gradient."""
     j = n - 1 if rows.proxy_last else 0
+    measured = rows.proxies[rows.who[i]]
     for q in range(rows.proxies.shape[1]):
-        if not math.isnan(rows.proxies[i, q]):
+        if not math.isnan(measured[q]):
             slope = theta.proxies[q, 1] * math.exp(-theta.proxies[q, 2])
-            error = rows.proxies[i, q] - theta.proxies[q, 0] - theta.proxies[q, 1] * mean_u[j]
+            error = measured[q] - theta.proxies[q, 0] - theta.proxies[q, 1] * mean_u[j]
             b.diagonal[j] += slope * theta.proxies[q, 1]
             b.gradient_u[j] += slope * error
 

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+MAX_LOG_LEVEL = 25.0
+"""Bound on a log level on the way: beyond it is a wrong start, not a level."""
+
 
 class Blocks(NamedTuple):
     """Scratch space of one customer; T periods at most, S static latents."""
@@ -59,8 +62,27 @@ def new_blocks(T: int, S: int) -> Blocks:
 
 
 @njit(cache=True)
-def start_from_prior(n: int, rho: float, variances: Array, mean_u: Array, mean_w: Array, b: Blocks) -> None:
-    """Precision and gradient of the prior alone: AR(1) for u with variance 1, independent w."""
+def is_level(s: int, S: int) -> bool:
+    """Whether static latent s is a level when levels are gamma: v, on touches, and xi, on spend."""
+    return s in (0, S - 1)
+
+
+@njit(cache=True)
+def start_from_prior(
+    n: int,
+    rho: float,
+    variances: Array,
+    gamma_levels: bool,
+    mean_u: Array,
+    mean_w: Array,
+    var_w: Array,
+    b: Blocks,
+) -> None:
+    """Precision and gradient of the prior alone: AR(1) for u with variance 1, independent w.
+
+    A level exp(w) with a gamma distribution of mean 1 and variance 1 / k has the log-density
+    k (w - exp(w)): that of k events at rate k exp(w), so it enters like a row of counts.
+    """
     S = mean_w.shape[0]
     gap = 1.0 / (1.0 - rho * rho) if n > 1 else 1.0
     b.off[0] = -rho * gap if n > 1 else 0.0
@@ -76,8 +98,14 @@ def start_from_prior(n: int, rho: float, variances: Array, mean_u: Array, mean_w
         b.border[j, :] = 0.0
     b.corner[:, :] = 0.0
     for s in range(S):
-        b.corner[s, s] = 1.0 / variances[s]
-        b.gradient_w[s] = -mean_w[s] / variances[s]
+        shape = 1.0 / variances[s]
+        if gamma_levels and is_level(s, S):
+            rate = shape * math.exp(min(mean_w[s] + 0.5 * var_w[s], MAX_LOG_LEVEL))
+            b.corner[s, s] = rate
+            b.gradient_w[s] = shape - rate
+        else:
+            b.corner[s, s] = shape
+            b.gradient_w[s] = -mean_w[s] * shape
 
 
 @njit(cache=True)
@@ -199,6 +227,20 @@ def covariances(n: int, b: Blocks) -> None:
         if j > 0:
             for s in range(S):
                 b.lag_u[j - 1] -= b.cross[j, s] * b.solved[j - 1, s]
+
+
+@njit(cache=True)
+def keep_levels(gamma_levels: bool, mean_w: Array, var_w: Array, b: Blocks) -> None:
+    """Take over the variances of w; expected gamma levels exp(mean + var / 2) stay where the step put them.
+
+    A step moves the mean at the old variance. A level that rests on few counts has a wide posterior, and
+    one that took the new variance at the old mean would swing to and fro for ever (below one count).
+    """
+    S = mean_w.shape[0]
+    for s in range(S):
+        if gamma_levels and is_level(s, S):
+            mean_w[s] -= 0.5 * (b.corner[s, s] - var_w[s])
+        var_w[s] = b.corner[s, s]
 
 
 @njit(cache=True)

@@ -22,12 +22,14 @@ NEWTON_CAP = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posterior:
-    """Gaussian posteriors of the latents of N customers, and what the last pass found there."""
+    """Gaussian posteriors of the latents of N lives, and what the last pass found there."""
 
     satisfaction: Array
     """Mean of u, counted from each customer's first period, shape (N, T); one value when static."""
     constant: Array
     """Mean of (v, eta_1..eta_C, xi), shape (N, C + 2)."""
+    spread: Array
+    """Variance of the same, shape (N, C + 2)."""
     variance: Array
     """Variance of every linear predictor, shape (N, T, M)."""
     bound: Array
@@ -42,10 +44,11 @@ class Posterior:
     @staticmethod
     def blank(data: FrailtyData) -> Posterior:
         """Posteriors at the prior mean, without spread."""
-        n, shape = data.n_customers, data.shape
+        n, shape = data.n_lives, data.shape
         return Posterior(
             satisfaction=np.zeros((n, shape.periods)),
             constant=np.zeros((n, shape.frailties + 1)),
+            spread=np.zeros((n, shape.frailties + 1)),
             variance=np.zeros((n, shape.periods, shape.measures)),
             bound=np.zeros(n),
             dispersion=np.zeros((n, 2)),
@@ -58,10 +61,24 @@ class Posterior:
         return Posterior(
             satisfaction=self.satisfaction.copy(),
             constant=self.constant.copy(),
+            spread=self.spread.copy(),
             variance=self.variance.copy(),
             bound=self.bound.copy(),
             dispersion=self.dispersion.copy(),
             score=self.score.copy(),
+            slope=self.slope.copy(),
+        )
+
+    def take(self, lives: NDArray[np.int64]) -> Posterior:
+        """The posteriors of some lives, by position, in a workspace of their own."""
+        return Posterior(
+            satisfaction=self.satisfaction[lives],
+            constant=self.constant[lives],
+            spread=self.spread[lives],
+            variance=self.variance[lives],
+            bound=self.bound[lives],
+            dispersion=self.dispersion[lives],
+            score=self.score[lives],
             slope=self.slope.copy(),
         )
 
@@ -79,11 +96,12 @@ class Posterior:
         largest = improve_posteriors(
             data.rows,
             theta,
-            np.ones(data.n_customers) if weights is None else weights,
+            np.ones(data.n_lives) if weights is None else weights,
             steps,
             NEWTON_CAP,
             self.satisfaction,
             self.constant,
+            self.spread,
             self.variance,
             self.bound,
             self.dispersion,
@@ -102,6 +120,7 @@ def compiled_parameters(parameters: Parameters, *, dynamic: bool) -> Theta:
         stocks=parameters.stocks,
         loadings=parameters.loadings,
         latent_variances=parameters.latent_variances,
+        gamma_levels=parameters.gamma_levels,
         rho=parameters.rho,
         shape_of_spend=parameters.shape_of_spend,
         proxies=parameters.proxies,
@@ -122,7 +141,7 @@ def draw_predictors(
 
     Draws come in antithetic pairs, so that their mean is the posterior mean up to an odd last one.
     """
-    n, shape = data.n_customers, data.shape
+    n, shape = data.n_lives, data.shape
     half = rng.standard_normal(((draws + 1) // 2, n, shape.periods + shape.frailties + 1))
     noise = np.concatenate([half, -half])[:draws]
     leaving = np.zeros((draws, n, shape.periods), dtype=np.float32)
@@ -132,6 +151,7 @@ def draw_predictors(
         compiled_parameters(parameters, dynamic=dynamic),
         posterior.satisfaction,
         posterior.constant,
+        posterior.spread,
         posterior.variance,
         noise,
         leaving,

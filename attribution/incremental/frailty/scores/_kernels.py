@@ -9,9 +9,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.measurements._kernels import Predictors, Rows, Theta
-from attribution.incremental.frailty.posterior._kernels import Blocks
+from attribution.incremental.frailty.posterior._kernels import MAX_LOG_LEVEL, Blocks, is_level
 
 Array = NDArray[np.float64]
+
+_HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@njit(cache=True)
+def digamma(x: float) -> float:
+    """Derivative of log gamma, x > 0: recurrence to 6, then asymptotic (Abramowitz & Stegun, section 6.3)."""
+    value = 0.0
+    while x < 6.0:
+        value -= 1.0 / x
+        x += 1.0
+    inverse = 1.0 / (x * x)
+    series = inverse * (1.0 / 12.0 - inverse * (1.0 / 120.0 - inverse * (1.0 / 252.0 - inverse / 240.0)))
+    return value + math.log(x) - 0.5 / x - series
 
 
 @njit(cache=True)
@@ -24,6 +38,7 @@ def score_rows(
     T, R = rows.period_covariates.shape[1:]
     C = rows.stocks.shape[2]
     start = rows.first[i]
+    j = rows.who[i]
     at_z = M * K
     at_month = at_z + M * R
     at_stock = at_month + M * T
@@ -40,12 +55,12 @@ def score_rows(
             by_u += slope * mean_u[t - start if theta.dynamic else 0] - info * p.cov_u[t, m]
             by_v += slope * mean_w[0] - info * p.cov_v[t, m]
             for r in range(R):
-                score[at_z + m * R + r] += slope * rows.period_covariates[i, t, r]
+                score[at_z + m * R + r] += slope * rows.period_covariates[j, t, r]
             if m < 2:
                 for c in range(C):
-                    score[at_stock + m * C + c] += slope * rows.stocks[i, t, c]
+                    score[at_stock + m * C + c] += slope * rows.stocks[j, t, c]
         for k in range(K):
-            score[m * K + k] = total * rows.covariates[i, k]
+            score[m * K + k] = total * rows.covariates[j, k]
         score[at_load + 2 * m] = by_u
         score[at_load + 2 * m + 1] = by_v
     end: int = at_load + 2 * M
@@ -60,10 +75,16 @@ def score_priors(
     S = mean_w.shape[0]
     value: float = -0.5 * (mean_u[0] * mean_u[0] + b.var_u[0])
     for s in range(S):
-        square = (mean_w[s] * mean_w[s] + b.corner[s, s]) / theta.latent_variances[s]
-        value -= 0.5 * (math.log(theta.latent_variances[s]) + square)
-        if s > 0:
-            score[at + s - 1] = 0.5 * (square - 1.0)
+        variance = theta.latent_variances[s]
+        if theta.gamma_levels and is_level(s, S):
+            shape = 1.0 / variance
+            rate = math.exp(min(mean_w[s] + 0.5 * b.corner[s, s], MAX_LOG_LEVEL))
+            value += shape * (math.log(shape) + mean_w[s] - rate) - math.lgamma(shape) + _HALF_LOG_2_PI
+            score[at + s] = -shape * (math.log(shape) + 1.0 - digamma(shape) + mean_w[s] - rate)
+        else:
+            square = (mean_w[s] * mean_w[s] + b.corner[s, s]) / variance
+            value -= 0.5 * (math.log(variance) + square)
+            score[at + s] = 0.5 * (square - 1.0)
     if n > 1:
         rho = theta.rho
         s11 = 0.0
@@ -76,7 +97,7 @@ def score_priors(
         gap = 1.0 - rho * rho
         form = (s11 - 2.0 * rho * s10 + rho * rho * s00) / gap
         value -= 0.5 * ((n - 1) * math.log(gap) + form)
-        score[at + S - 1] = (n - 1) * rho + (s10 - rho * s00) - rho * form
+        score[at + S] = (n - 1) * rho + (s10 - rho * s00) - rho * form
     return value
 
 
@@ -84,14 +105,15 @@ def score_priors(
 def score_proxies(
     i: int, n: int, at: int, rows: Rows, theta: Theta, mean_u: Array, b: Blocks, score: Array
 ) -> float:
-    """Expected log-density of the proxies of customer i, and its score."""
+    """Expected log-density of the proxies of life i's customer, and its score."""
     value = 0.0
+    measured = rows.proxies[rows.who[i]]
     j = n - 1 if rows.proxy_last else 0
     for q in range(rows.proxies.shape[1]):
-        if not math.isnan(rows.proxies[i, q]):
+        if not math.isnan(measured[q]):
             precision = math.exp(-theta.proxies[q, 2])
             slope = theta.proxies[q, 1]
-            error = rows.proxies[i, q] - theta.proxies[q, 0] - slope * mean_u[j]
+            error = measured[q] - theta.proxies[q, 0] - slope * mean_u[j]
             square = error * error + slope * slope * b.var_u[j]
             value -= 0.5 * (theta.proxies[q, 2] + square * precision)
             score[at + 3 * q] = error * precision

@@ -1,0 +1,176 @@
+"""How long touches work: one decay for all channel stocks, given or estimated by profile likelihood.
+
+For every decay d the model that credits the company is maximised over everything else,
+
+    l(d) = max over theta of log L(theta; stocks S_t = d S_(t-1) + log(1 + touches_t)),
+
+by a short climb from its optimum at another d. The estimate maximises l; its interval holds every d with
+2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley 1974, 9.3).
+
+Where no channel does anything every decay fits alike, and the best of them only follows noise (Davies 1977).
+So the customary .6 is kept, and the credit says so, unless the best decay beats a model without effects
+beyond doubt and the interval is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import chi2
+
+from attribution.incremental.setfunction import PanelEstimator
+from attribution.incremental.stocks import DECAY
+from histories.errors import ModelError
+from histories.panel import Panel
+
+__all__ = ["Decay", "Profile", "choose_decay", "maximise_profile"]
+
+CUSTOMERS = 4_000
+"""Customers on whom a decay is estimated at most."""
+LOWEST, HIGHEST = 0.02, 0.97
+"""Decays that are searched: from nothing left of a touch after a period to a stock that lasts for years."""
+PRECISION = 0.015
+"""Distance between decays that does not matter."""
+TRIES = 3
+"""Decays tried at most for each end of the interval."""
+LEVEL = 0.95
+"""Of the interval."""
+FLAT = 0.5
+"""Length of an interval from which on the data cannot tell."""
+NO_EFFECT = 0.999
+"""Point of chi-squared, two degrees of freedom a channel, that effects as a whole have to pass."""
+
+
+class Profile(Protocol):
+    """The maximised log-likelihood of a model, up to a constant."""
+
+    def __call__(self, decay: float) -> float:
+        """At this decay."""
+
+    def without_effects(self) -> float:
+        """With the effects of all channels on leaving and on spend at zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decay:
+    """The decay that stocks are made with, and how it is known."""
+
+    value: float
+    """Share of a stock that is left one period later."""
+    source: Literal["given", "estimated", "kept"]
+    """"kept": the customary value, because the data or the estimator cannot tell."""
+    low: float | None = None
+    """Lower end of the 95 % interval; None without a profile."""
+    high: float | None = None
+    """Upper end."""
+    n_customers: int = 0
+    """Customers on whom it was estimated."""
+    why: str = ""
+    """Why it was kept; empty otherwise."""
+
+    @property
+    def words(self) -> str:
+        """The decay in one clause."""
+        left = f"stocks keep {self.value:.2g} from period to period"
+        if self.source == "given":
+            return f"{left} (given)"
+        if self.source == "kept":
+            return f"{left} ({self.why})"
+        return f"{left} (estimated: {self.low:.2f} to {self.high:.2f})"
+
+
+def choose_decay(
+    wanted: float | Literal["estimate"],
+    estimator: PanelEstimator,
+    panel: Panel,
+    *,
+    rng: np.random.Generator,
+) -> Decay:
+    """The decay as given, or estimated with the estimator's own likelihood on some customers.
+
+    Parameters
+    ----------
+    wanted
+        A number in (0, 1), or "estimate".
+    estimator
+        Who credits the company; it may offer `decay_profile(panel, rng=rng)`.
+    panel
+        Customers to estimate on.
+    rng
+        Draws at most `CUSTOMERS` of them.
+    """
+    if wanted != "estimate":
+        return Decay(value=wanted, source="given")
+    make = getattr(estimator, "decay_profile", None)
+    if make is None:
+        return Decay(
+            value=DECAY, source="kept", why=f"{estimator.name} has no likelihood to estimate it with"
+        )
+    few = panel.take(np.sort(rng.permutation(panel.n_customers)[:CUSTOMERS]))
+    try:
+        profile: Profile = make(few, rng=rng)
+        best, low, high = maximise_profile(profile)
+        gain = 2.0 * (profile(best) - profile.without_effects())
+    except ModelError as error:
+        return Decay(value=DECAY, source="kept", why=f"it could not be estimated: {error}")
+    unclear = gain < chi2.ppf(NO_EFFECT, 2 * panel.n_channels)
+    if unclear or high - low > FLAT:
+        why = "the data cannot tell: " + (
+            "effects are too small" if unclear else f"{low:.2f} to {high:.2f} fit alike"
+        )
+        return Decay(value=DECAY, source="kept", low=low, high=high, n_customers=few.n_customers, why=why)
+    return Decay(value=best, source="estimated", low=low, high=high, n_customers=few.n_customers)
+
+
+def maximise_profile(profile: Callable[[float], float]) -> tuple[float, float, float]:
+    """The decay with the highest likelihood, and the ends of its likelihood-ratio interval.
+
+    The root of the deviance is nearly a straight line in the decay on either side, so each end is read off
+    from the decays that the search has tried, tried itself, and read off again.
+
+    Examples
+    --------
+    >>> found = maximise_profile(lambda d: -800.0 * (d - 0.7) ** 2)
+    >>> [round(value, 2) for value in found]
+    [0.7, 0.65, 0.75]
+    """
+    tried: dict[float, float] = {}
+
+    def deviance(decay: float) -> float:
+        key = float(decay)
+        if key not in tried:
+            tried[key] = -2.0 * profile(key)
+        return tried[key]
+
+    minimize_scalar(deviance, bounds=(LOWEST, HIGHEST), method="bounded", options={"xatol": PRECISION})
+    for side in (-1.0, 1.0):
+        for _ in range(TRIES):
+            guess = _end(tried, side)
+            if min(abs(guess - decay) for decay in tried) < PRECISION:
+                break
+            deviance(guess)
+    return min(tried, key=lambda decay: tried[decay]), _end(tried, -1.0), _end(tried, 1.0)
+
+
+def _end(tried: dict[float, float], side: float) -> float:
+    """Where the root of the deviance above the best reaches its quantile, on one side of the best.
+
+    Read off between the decays tried, or beyond the last of them; never outside what is searched.
+    """
+    bound = LOWEST if side < 0 else HIGHEST
+    best = min(tried, key=lambda decay: tried[decay])
+    there = sorted((d for d in tried if side * (d - best) >= 0.0), key=lambda d: side * d)
+    roots = [float(np.sqrt(tried[d] - tried[best])) for d in there]
+    if len(there) == 1:
+        return float(0.5 * (best + bound))
+    limit = float(np.sqrt(chi2.ppf(LEVEL, 1)))
+    k = next((k for k, root in enumerate(roots) if root >= limit), len(roots) - 1)
+    rise = roots[k] - roots[k - 1]
+    if rise <= 0.0:
+        return bound
+    reach = there[k - 1] + (limit - roots[k - 1]) / rise * (there[k] - there[k - 1])
+    return float(np.clip(reach, LOWEST, HIGHEST))

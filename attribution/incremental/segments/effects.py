@@ -1,0 +1,94 @@
+"""A fit's effects with their covariance, and the same fit with its effects moved.
+
+Every default estimator keeps each customer's influence: the change of its parameters per unit of the
+customer's weight (Hampel 1974). The sum of its squares is their covariance, and weights chosen along
+it move the effects to any target while all other parameters follow as they do in the likelihood,
+
+    w = 1 + F V^-1 d,   F the influence on the effects, V = F'F,   theta + Cov(theta, effects) V^-1 d
+
+Shared frailty takes the outer product of n scores of p parameters for its information. The inverse of such a
+mean is too large by n / (n - p - 1) (Hartlap, Simon & Schneider 2007), a third in 1,000 customers; its
+covariance is corrected for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.frailty import SharedFrailtyFit
+from attribution.incremental.joint import JointDropoutFit
+from attribution.incremental.latent import LatentDropoutFit
+from attribution.incremental.regression import PanelRegressionFit
+from attribution.incremental.setfunction import FittedPanelModel
+
+__all__ = ["Effects", "effect_influence", "effects_of"]
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """Effects of C channels on log-odds of leaving and on log spend, in one vector, with their influence."""
+
+    values: Float
+    """beta, then gamma, shape (2C,)."""
+    influence: Float
+    """Change of the values per unit of a customer's weight, shape (n, 2C)."""
+    correction: float = 1.0
+    """Factor on the covariance."""
+
+    @property
+    def covariance(self) -> Float:
+        """Covariance of the values, shape (2C, 2C); zero for effects that are not modelled."""
+        result: Float = self.correction * (self.influence.T @ self.influence)
+        return result
+
+    def weights_towards(self, target: Float) -> Float:
+        """Customers' weights at which one step of the influence gives these effects, shape (n,).
+
+        Parameters
+        ----------
+        target
+            Effects wanted, shape (2C,).
+        """
+        square = self.influence.T @ self.influence
+        missing = np.linalg.pinv(square, hermitian=True) @ (target - self.values)
+        result: Float = 1.0 + self.influence @ missing
+        return result
+
+
+def effects_of(fit: FittedPanelModel) -> Effects | None:
+    """Effects of a fit with their influence; None where the estimator keeps none."""
+    influence = effect_influence(fit)
+    if influence is None:
+        return None
+    correction = 1.0
+    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None and not fit.robust:
+        n, free = len(fit.influence), int(fit.influence.any(axis=0).sum())
+        correction = max(n - free - 1, 1) / n
+    return Effects(values=np.concatenate([fit.beta, fit.gamma]), influence=influence, correction=correction)
+
+
+def effect_influence(fit: FittedPanelModel) -> Float | None:
+    """Each customer's influence on beta and gamma, shape (n, 2C); None where it was not kept."""
+    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None:
+        stocks = fit.influence[:, fit.shape.slices()["stocks"]]
+        return np.asarray(stocks, dtype=np.float64)
+    if isinstance(fit, JointDropoutFit) and fit.influence is not None:
+        places, channels = fit.shape.slices()["stocks"], len(fit.channels)
+        both = fit.influence[:, places].reshape(-1, 2, channels + 1)[:, :, :channels]
+        return both.reshape(-1, 2 * channels).astype(np.float64)
+    if isinstance(fit, LatentDropoutFit) and fit.influence is not None and fit.rows is None:
+        layout, channels = fit.layout, len(fit.channels)
+        leaving = fit.influence[:, layout.hazard_drivers(channels)]
+        spending = fit.influence[:, layout.purchase_drivers(channels)]
+        return np.concatenate([leaving, spending], axis=1, dtype=np.float64)
+    if isinstance(fit, PanelRegressionFit) and fit.influence is not None:
+        moved = [change[:, -fit.n_channels :] for change in fit.influence]
+        if fit.leaving is None:
+            moved.insert(0, np.zeros_like(moved[0]))
+        return np.concatenate(moved, axis=1, dtype=np.float64)
+    return None

@@ -1,0 +1,95 @@
+"""Which model credits a company whose customers leave in silence: life alone, or life and satisfaction.
+
+Both are fitted to the same few customers and their log-likelihoods compared, less Schwarz's charge of half a
+logarithm of the number of customers for each parameter (1978). The model of life alone has acts that come in
+spells, levels with a coupling and a frailty of leaving; the joint model has satisfaction that moves
+customers between channels. Each is far ahead where the company is as it says (`docs/hidden-customers.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.joint import JointDropout
+from attribution.incremental.joint.data import other_acts
+from attribution.incremental.joint.mix import mix_log_likelihood
+from attribution.incremental.joint.model import Pilot
+from attribution.incremental.latent import LatentDropout, LatentDropoutFit
+from attribution.incremental.setfunction import Chosen, PanelEstimator
+from histories.panel import Panel
+
+__all__ = ["LifeOrSatisfaction", "choose_silent", "compare"]
+
+Single = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifeOrSatisfaction:
+    """Log-likelihoods less Schwarz's charge on the same customers."""
+
+    n: int
+    """Customers compared."""
+    life: float
+    """Of the model of life alone, and of the mix of acts that goes with it."""
+    joint: float
+    """Of the joint model, a lower bound."""
+
+    @property
+    def satisfaction(self) -> bool:
+        """Whether satisfaction is called for."""
+        return self.joint > self.life
+
+    @property
+    def words(self) -> str:
+        """The comparison in a sentence."""
+        ahead, behind = ("with", "without") if self.satisfaction else ("without", "with")
+        return (
+            f"a model {ahead} hidden satisfaction is ahead of one {behind} it by "
+            f"{abs(self.joint - self.life):,.0f} in log-likelihood on {self.n:,} customers"
+        )
+
+
+def choose_silent(alone: PanelEstimator, panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
+    """Fit the model of life, compare it with the joint model, and fit that one where it is called for.
+
+    Parameters
+    ----------
+    alone
+        The model of life, a `LatentDropout`.
+    panel, stocks
+        Customers without recorded leaving; decayed stocks of shape (N, P, C).
+    rng
+        Draws the few customers.
+
+    Raises
+    ------
+    ConvergenceError
+        If no optimum was found.
+    """
+    assert isinstance(alone, LatentDropout)
+    joint = JointDropout()
+    life = alone.fit(panel, stocks, rng=rng)
+    pilot = joint.pilot(panel, stocks, life=life, rng=rng)
+    comparison = compare(life, pilot)
+    if not comparison.satisfaction:
+        return Chosen(estimator=alone, fit=life, notes=(comparison.words,))
+    fit = joint.fit(panel, stocks, life=life, pilot=pilot, rng=rng)
+    return Chosen(estimator=joint, fit=fit, beside={alone.name: life}, notes=(comparison.words,))
+
+
+def compare(life: LatentDropoutFit, pilot: Pilot) -> LifeOrSatisfaction:
+    """Life alone against life and satisfaction, on the customers of the pilot."""
+    panel, weights = pilot.panel, pilot.problem.weights
+    own = np.asarray(panel.touches, dtype=np.float64)[:, :, np.array(life.design.own)]
+    acts = np.concatenate([own, other_acts(panel, life.design)[:, :, None]], axis=2)
+    mix, of_mix = mix_log_likelihood(acts)
+    alone = float(weights @ life.log_likelihood(panel, pilot.stocks)) + mix
+    price = 0.5 * np.log(panel.n_customers)
+    return LifeOrSatisfaction(
+        n=panel.n_customers,
+        life=alone - price * (life.theta.size + of_mix),
+        joint=pilot.loglik - price * pilot.n_parameters,
+    )

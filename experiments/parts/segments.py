@@ -1,0 +1,30 @@
+"""Segments of customers: the values of the columns that the configuration names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from histories.errors import ConfigError, nearest
+
+__all__ = ["UNKNOWN", "segment_labels"]
+
+UNKNOWN: Final = "unknown"
+"""The segment of customers without a value."""
+
+
+def segment_labels(customers: pl.DataFrame | None, column: str) -> pl.DataFrame:
+    """customer_id and label, the customer's value of the column as text.
+
+    Raises
+    ------
+    ConfigError
+        If customers have no such column; the message names the nearest.
+    """
+    if customers is None or column not in customers.columns:
+        known = customers.columns if customers is not None else []
+        raise ConfigError(
+            f'attribution.segments: customers have no column "{column}"; {nearest(column, known)}'
+        )
+    return customers.select("customer_id", label=pl.col(column).cast(pl.String).fill_null(UNKNOWN))

@@ -1,0 +1,226 @@
+"""The decay of stocks: found where it shows, kept where it does not, and used wherever stocks are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
+from attribution.incremental.decay import HIGHEST, LOWEST, choose_decay, maximise_profile
+from attribution.incremental.experiment import ChannelExperiment, channel_contrast
+from attribution.incremental.frailty import SharedFrailty
+from attribution.incremental.latent import LatentDropout
+from attribution.incremental.plan import Checked
+from attribution.incremental.regression import STATIC
+from attribution.incremental.stocks import DECAY, mean_ratio
+from attribution.settings import AttributionSettings
+from experiments.config import parse_config
+from histories.errors import ConfigError, ModelError
+from histories.simulate import simulate_panel
+
+QUICK_FRAILTY = SharedFrailty(dynamic=False, second_factor=False, starts=1)
+QUICK_LATENT = LatentDropout(emission="poisson")
+UNUSUAL = 0.9
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def contractual() -> Panel:
+    return simulate_panel("r7", n=400, periods=10, seed=1).panel
+
+
+@pytest.fixture(scope="module")
+def silent() -> Panel:
+    return simulate_panel("hidden30", n=400, periods=12, seed=1).panel
+
+
+@pytest.mark.parametrize(
+    ("scenario", "estimator", "truth"),
+    [
+        ("slow_decay", QUICK_FRAILTY, 0.85),
+        ("hidden_slow_decay", QUICK_LATENT, 0.85),
+    ],
+)
+def test_a_decay_that_is_not_the_customary_one_is_found(scenario: str, estimator: Any, truth: float) -> None:
+    panel = simulate_panel(scenario, n=800, periods=14, seed=3).panel
+    found = choose_decay("estimate", estimator, panel, rng=rng())
+    assert found.source == "estimated"
+    assert found.low is not None
+    assert found.high is not None
+    assert found.value == pytest.approx(truth, abs=0.1)  # 3 sd of so few customers
+    assert not found.low < DECAY < found.high
+
+
+@pytest.mark.parametrize("estimator", [QUICK_FRAILTY, QUICK_LATENT])
+def test_a_profile_is_the_same_whatever_was_tried_before(
+    estimator: Any, contractual: Panel, silent: Panel
+) -> None:
+    panel = contractual if estimator is QUICK_FRAILTY else silent
+    profile = estimator.decay_profile(panel, rng=rng())
+    first = [profile(decay) for decay in (0.6, 0.8)]
+    again = [profile(decay) for decay in (0.3, 0.6, 0.8)][1:]
+    assert again == pytest.approx(first, abs=0.1)  # what two climbs may leave to gain
+
+
+@pytest.mark.parametrize("truth", [0.3, 0.62, 0.9])
+def test_the_interval_is_that_of_the_likelihood_ratio(truth: float) -> None:
+    best, low, high = maximise_profile(lambda decay: -400.0 * (decay - truth) ** 2)
+    half = np.sqrt(3.841 / 800.0)
+    assert [best, low, high] == pytest.approx([truth, truth - half, min(truth + half, HIGHEST)], abs=0.012)
+
+
+def test_a_crooked_profile_has_a_crooked_interval() -> None:
+    slopes = {True: 2_000.0, False: 200.0}
+    best, low, high = maximise_profile(lambda d: -slopes[d > 0.5] * (d - 0.5) ** 2)
+    assert [low, high] == pytest.approx(
+        [0.5 - np.sqrt(3.841 / 400.0), 0.5 + np.sqrt(3.841 / 4_000.0)], abs=0.012
+    )
+    assert best == pytest.approx(0.5, abs=0.01)
+
+
+@dataclass
+class Told:
+    """An estimator whose profile is given."""
+
+    curvature: float
+    gain: float = 100.0
+    name: str = "told"
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Any:
+        del panel, rng
+        return self
+
+    def __call__(self, decay: float) -> float:
+        return -self.curvature * (decay - 0.4) ** 2
+
+    def without_effects(self) -> float:
+        return -self.gain
+
+
+def test_a_flat_profile_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
+    flat = choose_decay("estimate", Told(curvature=1.0), contractual, rng=rng())  # type: ignore[arg-type]
+    assert (flat.value, flat.source) == (DECAY, "kept")
+    assert (flat.low, flat.high) == (LOWEST, HIGHEST)
+    assert "cannot tell" in flat.words
+    assert maximise_profile(lambda _: 0.0)[1:] == (LOWEST, HIGHEST)
+    steep = choose_decay("estimate", Told(curvature=200.0), contractual, rng=rng())  # type: ignore[arg-type]
+    assert steep.value == pytest.approx(0.4, abs=0.01)
+    assert "estimated" in steep.words
+
+
+def test_where_no_channel_does_anything_the_best_decay_is_noise_and_is_not_used(contractual: Panel) -> None:
+    noise = Told(curvature=200.0, gain=0.5 * 2 * contractual.n_channels)  # what chance gives on average
+    found = choose_decay("estimate", noise, contractual, rng=rng())  # type: ignore[arg-type]
+    assert (found.value, found.source) == (DECAY, "kept")
+    assert "effects are too small" in found.words
+
+
+def test_a_company_without_effects_keeps_the_customary_decay() -> None:
+    idle = simulate_panel("hidden_null", n=600, periods=12, seed=1).panel
+    assert choose_decay("estimate", QUICK_LATENT, idle, rng=rng()).source == "kept"
+
+
+def test_an_estimator_without_a_likelihood_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
+    found = choose_decay("estimate", STATIC, contractual, rng=rng())
+    assert found.value == DECAY
+    assert "no likelihood" in found.words
+
+
+@dataclass
+class Listening:
+    """An estimator that keeps the stocks it is given."""
+
+    heard: list[Any] = field(default_factory=list)
+    name: str = "listening"
+    limits: str = "hears"
+
+    def fit(self, panel: Panel, stocks: Any, **rest: Any) -> Any:
+        self.heard.append((panel, stocks))
+        return STATIC.fit(panel, stocks, **rest)
+
+
+def test_every_fit_check_and_companion_sees_the_decay_that_is_set(contractual: Panel) -> None:
+    default, companion, checked = Listening(), Listening(), Listening()
+    plan = Plan(
+        default=default,
+        companions=(companion,),
+        check=lambda fit, panel, stocks, rng: checked.heard.append((panel, stocks)) or Checked(),
+    )
+    settings = AttributionSettings(replicates=2, decay=UNUSUAL)
+    found = estimate_credit(contractual, settings=settings, plan=plan)
+    heard = [*default.heard, *companion.heard, *checked.heard]
+    assert len(heard) == 5
+    for panel, stocks in heard:
+        np.testing.assert_array_equal(stocks, decayed_stocks(panel.touches, decay=UNUSUAL))
+    assert found.decay.value == UNUSUAL
+    assert f"stocks keep {UNUSUAL} from period to period (given)" in found.limits
+
+
+def test_an_experiment_is_compared_under_the_same_decay(contractual: Panel) -> None:
+    test = ChannelExperiment(
+        name="t",
+        channel="community",
+        outcome="spend",
+        estimate=1.0,
+        std_error=1.0,
+        treated=np.ones(contractual.n_customers, dtype=bool),
+        first_period=2,
+    )
+    settings = AttributionSettings(replicates=0, decay=UNUSUAL)
+    found = estimate_credit(contractual, settings=settings, plan=Plan(default=STATIC), experiments=[test])
+    about: dict[str, Any] = {"channel": "community", "first_period": 2, "rng": rng()}
+    same, other = (
+        channel_contrast(found.fit, contractual, decay=decay, **about)["spend"] for decay in (UNUSUAL, DECAY)
+    )
+    assert found.readings[0].model == pytest.approx(same, rel=1e-9)
+    assert same != pytest.approx(other, rel=1e-3)
+
+
+def test_the_plan_hands_the_decay_to_models_with_stocks_of_their_own(silent: Panel) -> None:
+    plan = plan_for(silent).at_decay(UNUSUAL)
+    assert [getattr(model, "decay", None) for model in (plan.default, *plan.companions)] == [UNUSUAL] * 2
+
+
+def test_checks_refit_with_the_decay_of_the_fit(silent: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def holdout(model: LatentDropout, *_: Any, **__: Any) -> Any:
+        seen.append(model.decay)
+        raise ModelError("too short")
+
+    monkeypatch.setattr("attribution.incremental.latent.checks.run_holdout", holdout)
+    monkeypatch.setattr("attribution.incremental.latent.checks.run_placebo", lambda *_, **__: None)
+    plan = plan_for(silent)
+    stocks = decayed_stocks(silent.touches, decay=UNUSUAL)
+    fit = LatentDropout(emission="poisson", decay=UNUSUAL).fit(silent, stocks, rng=rng())
+    assert plan.check is not None
+    plan.check(fit, silent, stocks, rng())
+    assert seen == [UNUSUAL]
+
+
+def test_effects_that_carry_over_push_as_far_as_before() -> None:
+    touches = np.random.default_rng(1).poisson(0.5, (20, 6, 3)).astype(np.float32)
+    touches[:, :, 2] = 0
+    old, new = (decayed_stocks(touches, decay=decay) for decay in (0.3, 0.9))
+    ratio = mean_ratio(old, new)
+    np.testing.assert_allclose(ratio * new.mean(axis=(0, 1)), old.mean(axis=(0, 1)), rtol=1e-6)
+    assert ratio[2] == 1.0
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0, 1.5, "guess"])
+def test_a_decay_outside_its_range_is_refused(decay: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r'"attribution.decay" is .*a number between 0 and 1, or "estimate"'
+    ):
+        parse_config({"attribution": {"decay": decay}})
+
+
+@pytest.mark.parametrize("decay", [0.3, "estimate"])
+def test_a_decay_is_a_share_or_to_be_estimated(decay: Any) -> None:
+    assert parse_config({"attribution": {"decay": decay}}).attribution.decay == decay

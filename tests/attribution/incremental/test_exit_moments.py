@@ -1,0 +1,199 @@
+"""Who leaves in the middle of a period is compared with who stays at the same moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import gammaln
+
+from attribution.incremental import Panel, decayed_stocks, panel_credit, panel_stocks
+from attribution.incremental.designs import DesignChoices, build_design
+from attribution.incremental.experiment import channel_contrast
+from attribution.incremental.frailty import SharedFrailty
+from attribution.incremental.frailty.data import frailty_data
+from attribution.incremental.frailty.design import learn_design
+from attribution.incremental.frailty.measurements._kernels import predict_fixed
+from attribution.incremental.frailty.posterior.state import compiled_parameters
+from attribution.incremental.frailty.start import crude_rates
+from attribution.incremental.glm import POISSON, fit_glm
+from attribution.incremental.regression import STATIC, PanelRegressionFit
+from attribution.incremental.stocks import EXACT, moment_precision, thinned_log
+from histories.simulate import SimulatedPanel, simulate_panel
+from histories.simulation.contractual import simulate_contractual
+from histories.simulation.scenarios import scenario_named
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def seen(company: SimulatedPanel) -> Panel:
+    """With satisfaction in sight."""
+    u = company.latent["u"][:, :, None]
+    return replace(company.panel, time_covariates=u, time_covariate_names=("u",))
+
+
+@pytest.fixture(scope="module")
+def continuous() -> SimulatedPanel:
+    return simulate_panel("continuous", n=8_000, periods=18, seed=12)
+
+
+def fitted(panel: Panel, stocks: Any) -> PanelRegressionFit:
+    return STATIC.fit(panel, stocks, rng=rng())
+
+
+def levels(company: SimulatedPanel, panel: Panel, stocks: Any) -> list[float]:
+    credit = panel_credit(fitted(panel, stocks), panel, stocks, rng=rng())
+    truth = company.truth.outcomes
+    return [credit.require(name).credit.sum() / truth[name].credit.sum() for name in ("retention", "spend")]
+
+
+def two_customers() -> Panel:
+    """The first leaves half-way through the second of three periods, the second stays."""
+    whole = simulate_panel("r7", n=2, periods=3, seed=1).panel
+    touches = np.zeros((2, 3, 8), dtype=np.float32)
+    touches[:, :, 0] = [[1, 2, 0], [1, 2, 1]]
+    return replace(
+        whole, touches=touches, exit=np.array([1, 3]), exit_share=np.array([0.5, 1.0]), entry=np.zeros(2, int)
+    )
+
+
+def test_stocks_by_hand() -> None:
+    stocks = panel_stocks(two_customers(), decay=0.25)[:, :, 0]
+    one, two = np.log(2.0), np.log(3.0)
+    half = {1: 0.5 * one, 2: 0.5 * one + 0.25 * two}  # of one and of two touches, before the middle
+    np.testing.assert_allclose(stocks[0, :2], [half[1], 0.5 * one + two], rtol=1e-6)
+    carried = 0.25 * one + two
+    np.testing.assert_allclose(stocks[1], [half[1], 0.5 * one + half[2], 0.5 * carried + half[1]], rtol=1e-6)
+
+
+def test_nothing_changes_where_all_leave_at_the_end_of_a_period() -> None:
+    panel = simulate_panel("r7", n=200, periods=9, seed=1).panel
+    assert panel.exit_share is None
+    same = replace(panel, exit_share=np.ones(200))
+    np.testing.assert_array_equal(panel_stocks(same), decayed_stocks(panel.touches))
+    assert moment_precision(same) is None
+    stocks = panel_stocks(panel)
+    np.testing.assert_array_equal(fitted(panel, stocks).spending, fitted(same, stocks).spending)
+    np.testing.assert_array_equal(same.exposure, panel.at_risk)
+
+
+def test_silent_customers_have_the_plain_stocks() -> None:
+    panel = simulate_panel("hidden30", n=50, periods=9, seed=1).panel
+    np.testing.assert_array_equal(panel_stocks(panel), decayed_stocks(panel.touches))
+
+
+def test_moments_spread_evenly_have_a_closed_form() -> None:
+    counts = np.arange(40)
+    even = (np.arange(400) + 0.5) / 400
+    np.testing.assert_allclose(
+        thinned_log(39, even), gammaln(counts + 2) / (counts + 1), atol=2e-5
+    )  # B is uniform on 0..N
+    few = (np.arange(16) + 0.5) / 16
+    np.testing.assert_allclose(thinned_log(39, few), gammaln(counts + 2) / (counts + 1), atol=0.02)
+
+
+def test_many_touches_follow_the_series() -> None:
+    most, f = EXACT + 100, 0.3
+    exact = stats.binom.pmf(np.arange(most + 1), most, f) @ np.log1p(np.arange(most + 1))
+    assert thinned_log(most, np.array([f]))[-1] == pytest.approx(exact, abs=1e-4)
+
+
+def test_a_slice_of_customers_keeps_its_shares() -> None:
+    panel = two_customers().take(np.array([1, 0]))
+    assert panel.exit_share is not None
+    assert panel.exit_share.tolist() == [1.0, 0.5]
+    assert panel.exposure.tolist() == [[1, 1, 1], [1, 0.5, 0]]
+
+
+def test_an_offset_stands_for_exposure() -> None:
+    draws = rng()
+    X = np.column_stack([np.ones(4_000), draws.standard_normal(4_000)])
+    share = draws.uniform(0.2, 1.0, 4_000)
+    y = draws.poisson(share * np.exp(X @ [1.0, 0.5])).astype(float)
+    found = fit_glm(X, y, POISSON, offset=np.log(share))
+    np.testing.assert_allclose(found.coefficients, [1.0, 0.5], atol=0.05)
+    clusters = np.arange(4_000)
+    moved = found.influence(X, y, POISSON, clusters, 4_000, offset=np.log(share)).sum(axis=0)
+    np.testing.assert_allclose(moved, 0.0, atol=1e-4)
+
+
+def test_own_means_are_per_period_lived() -> None:
+    choices = DesignChoices(own_means=True, proxies=False)
+    part, whole = (
+        build_design(panel, choices) for panel in (two_customers(), replace(two_customers(), exit_share=None))
+    )
+    spread = [float(design.scale[design.kept][-1]) for design in (part, whole)]
+    touched = np.log([2.0 * 3.0, 2.0 * 3.0 * 2.0])  # by the first customer, by the second
+    for found, lived in zip(spread, (1.5, 2.0), strict=True):
+        first, second = touched / [lived, 3.0]
+        assert found == pytest.approx(np.std([first, first, second, second, second]), rel=1e-6)
+
+
+def test_touches_within_the_month_no_longer_seem_to_keep_customers(continuous: SimulatedPanel) -> None:
+    panel = seen(continuous)
+    matched = levels(continuous, panel, panel_stocks(panel))
+    np.testing.assert_allclose(matched, 1.0, atol=0.3)
+    blind = replace(panel, exit_share=None)
+    naive = levels(continuous, blind, panel_stocks(blind))
+    assert naive[0] > 4.0
+    assert naive[1] > 2.5
+
+
+def test_the_spread_of_moments_lowers_effects_on_leaving(continuous: SimulatedPanel) -> None:
+    panel = seen(continuous)
+    stocks = panel_stocks(panel)
+    with_spread = fitted(panel, stocks).beta
+    ends = replace(panel, exit_share=None)  # the same stocks, nothing unseen
+    without = fitted(ends, stocks).beta
+    strong = np.abs(without) > 0.1
+    assert (np.abs(with_spread) < np.abs(without))[strong].all()
+
+
+def test_channels_that_do_nothing_get_nothing() -> None:
+    scenario = replace(scenario_named("continuous"), effects=False)
+    panel = seen(simulate_contractual(scenario, n=6_000, periods=18, rng=np.random.default_rng(11)))
+    credit = panel_credit(fitted(panel, panel_stocks(panel)), panel, panel_stocks(panel), rng=rng())
+    assert abs(credit.retention.credit.sum()) < 0.08 * credit.retention.total
+    assert abs(credit.spend.credit.sum()) < 0.06 * credit.spend.total
+
+
+def test_shared_frailty_expects_less_of_a_part_of_a_period(continuous: SimulatedPanel) -> None:
+    panel = continuous.panel.take(slice(0, 40))
+    data = frailty_data(panel, panel_stocks(panel), learn_design(panel, use_proxies=True, proxy_last=False))
+    rows = data.rows
+    theta = compiled_parameters(crude_rates(data, np.ones(40)), dynamic=True)
+    i = int(np.argmin(rows.log_share))
+    part, whole = np.zeros((18, 11)), np.zeros((18, 11))
+    predict_fixed(i, rows, theta, part)
+    predict_fixed(i, rows._replace(log_share=np.zeros(40)), theta, whole)
+    expected = np.zeros((18, 11))
+    expected[rows.stop[i] - 1, 1:] = np.log(panel.exit_share[i])
+    np.testing.assert_allclose(part - whole, expected, atol=1e-12)
+    assert data.moments is not None
+    added = data.precision[0] - replace(data, moments=None).precision[0]
+    np.testing.assert_array_equal(np.flatnonzero(added), np.arange(8) + data.shape.slices()["stocks"].start)
+
+
+def test_models_expect_the_spend_that_was_seen(continuous: SimulatedPanel) -> None:
+    panel = continuous.panel.take(slice(0, 400))
+    stocks = panel_stocks(panel)
+    frailty = SharedFrailty(dynamic=False, second_factor=False, starts=1).fit(panel, stocks)
+    for model in (fitted(panel, stocks), frailty):
+        prediction = model.predict(panel, stocks, rng=rng())
+        assert prediction.expected_spend == pytest.approx(panel.spend.sum(), rel=0.02)
+
+
+def test_an_experiment_takes_the_moments_of_the_whole_company(continuous: SimulatedPanel) -> None:
+    panel = continuous.panel
+    model = fitted(panel, panel_stocks(panel))
+    given: dict[str, Any] = {"channel": "community", "first_period": 0, "decay": 0.6}
+    customers = np.arange(50)
+    found = channel_contrast(model, panel, customers=customers, rng=rng(), **given)
+    alone = channel_contrast(model, panel.take(customers), rng=rng(), **given)
+    assert found["spend"] != alone["spend"]
+    assert found["spend"] == pytest.approx(alone["spend"], rel=0.2)
