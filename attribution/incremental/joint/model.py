@@ -160,13 +160,13 @@ class JointDropout:
         weights: Array | None = None,
         rng: np.random.Generator,
     ) -> Pilot:
-        """The search from scratch on a few customers, without proxies.
+        """The search from scratch on a few customers, without proxies; the columns are everybody's.
 
         What is left is what the model of life alone reads too, so that the likelihoods of both compare.
         """
         few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
         some, some_stocks = panel.take(few), stocks[few]
-        design = self.design(some, life)
+        design = self.design(panel, life)
         blank = replace(some, proxies=np.full(np.shape(some.proxies), np.nan))
         w = np.ones(len(few)) if weights is None else weights[few]
         problem = self.problem(blank, some_stocks, design, life, w)

@@ -318,3 +318,18 @@ def test_a_panel_that_cannot_be_fitted_is_refused_in_words(change, error, words)
     panel = replace(both().panel.take(slice(0, 50)), **change)
     with pytest.raises(error, match=words):
         JointDropout().fit(panel, both().stocks[:50], rng=np.random.default_rng(0))
+
+
+def test_a_column_that_hardly_varies_may_be_constant_among_the_few_on_whom_the_search_sets_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = both()
+    monkeypatch.setattr("attribution.incremental.joint.model.PILOT", 60)
+    rare = np.zeros((CUSTOMERS, 1))
+    rare[-1] = 1.0
+    panel = replace(case.panel, covariates=np.column_stack([case.panel.covariates, rare]))
+    panel = replace(panel, covariate_names=(*case.panel.covariate_names, "rare")).take(slice(-400, None))
+    few = case.stocks[-400:]
+    model = JointDropout(starts=1, max_iterations=2)
+    fit = model.fit(panel, few, life=case.fit.life, rng=np.random.default_rng(1))
+    assert fit.shape.covariates == 3
