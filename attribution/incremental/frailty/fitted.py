@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData, frailty_data
 from attribution.incremental.frailty.design import FrailtyDesign
-from attribution.incremental.frailty.parameters import Parameters, Shape, bounds
+from attribution.incremental.frailty.influence import reweighted
+from attribution.incremental.frailty.parameters import Parameters, Shape
 from attribution.incremental.frailty.posterior.state import Posterior, draw_predictors
 from attribution.incremental.setfunction import PanelPrediction
 from histories.panel import Panel
@@ -139,14 +140,7 @@ class SharedFrailtyFit:
         ValueError
             If the influence was not kept, or is of other customers.
         """
-        if self.influence is None or len(self.influence) != len(weights):
-            raise ValueError(
-                f"influence of {self.n_customers} customers is needed for {len(weights)} weights"
-            )
-        low, high, _ = bounds(self.shape)
-        shift = (np.asarray(weights, dtype=np.float32) - np.float32(1.0)) @ self.influence
-        vector = np.clip(self.parameters.to_vector() + shift, low, high)
-        moved = Parameters.from_vector(vector, self.shape, self.parameters.shape_of_spend)
+        moved = reweighted(self.parameters, self.shape, self.influence, weights, n_customers=self.n_customers)
         return replace(self, parameters=moved, influence=None)
 
     def predict(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.optimise import Optimum, Workspace, parameter_covariance
-from attribution.incremental.frailty.parameters import Parameters
+from attribution.incremental.frailty.parameters import Parameters, Shape, bounds
 
-__all__ = ["Influence", "Sample", "outer_product", "sandwich"]
+__all__ = ["Influence", "Sample", "effects_apart", "outer_product", "reweighted", "sandwich"]
 
 Array = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -56,6 +56,54 @@ class Sample(Protocol):
     @property
     def share(self) -> float:
         """Their weight as a share of everybody's."""
+
+
+def reweighted(
+    parameters: Parameters,
+    shape: Shape,
+    influence: NDArray[np.float32] | None,
+    weights: Array,
+    *,
+    n_customers: int,
+) -> Parameters:
+    """Parameters of reweighted customers, by one step of their influence.
+
+    Parameters
+    ----------
+    parameters, shape
+        The fit to all customers, each with weight 1.
+    influence
+        Change of the flat parameters per unit of a customer's weight, shape (n, p).
+    weights
+        New weights, shape (n,).
+    n_customers
+        Customers fitted to, n.
+
+    Raises
+    ------
+    ValueError
+        If the influence was not kept, or is of other customers.
+    """
+    if influence is None or len(influence) != len(weights):
+        raise ValueError(f"influence of {n_customers} customers is needed for {len(weights)} weights")
+    low, high, _ = bounds(shape, gamma_levels=parameters.gamma_levels)
+    shift = (np.asarray(weights, dtype=np.float32) - np.float32(1.0)) @ influence
+    vector = np.clip(parameters.to_vector() + shift, low, high)
+    return Parameters.from_vector(
+        vector, shape, parameters.shape_of_spend, gamma_levels=parameters.gamma_levels
+    )
+
+
+def effects_apart(
+    data: FrailtyData, optimum: Optimum[Workspace], again: Parameters, free: NDArray[np.bool_], weights: Array
+) -> float:
+    """Largest difference of stock effects between an optimum and another, in standard errors of the first."""
+    active, covariance = parameter_covariance(data, optimum, free, weights)
+    errors = np.full(data.shape.size, np.inf)
+    errors[active] = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+    effects = data.shape.slices()["stocks"]
+    moved = (again.to_vector() - optimum.parameters.to_vector())[effects]
+    return float(np.max(np.abs(moved) / errors[effects]))
 
 
 def outer_product(

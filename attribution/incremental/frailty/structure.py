@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.optimise import Optimum, maximise, parameter_covariance
+from attribution.incremental.frailty.influence import effects_apart
+from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import MAX_PERSISTENCE, Parameters, free_parameters
 from attribution.incremental.frailty.posterior.state import Posterior
 from attribution.incremental.frailty.start import add_second_factor, fit_without_factors, start_with_factor
 
-__all__ = ["Solution", "free_of", "search", "second_start"]
+__all__ = ["SAME_OPTIMUM", "WEAK_START", "Solution", "free_of", "search", "second_start"]
 
 Array = NDArray[np.float64]
 
@@ -116,13 +117,8 @@ def second_start(
     if not again.converged and again.bound >= first.optimum.bound - SAME_OPTIMUM:
         return first, 0.0
     free = free_of(data, dynamic=first.dynamic, second_factor=first.second_factor)
-    active, covariance = parameter_covariance(data, first.optimum, free, weights)
-    errors = np.full(data.shape.size, np.inf)
-    errors[active] = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
-    effects = data.shape.slices()["stocks"]
-    moved = (again.parameters.to_vector() - first.optimum.parameters.to_vector())[effects]
-    distance = float(np.max(np.abs(moved) / errors[effects]))
-    better = again.bound > first.optimum.bound + 1.0
+    distance = effects_apart(data, first.optimum, again.parameters, free, weights)
+    better = again.bound > first.optimum.bound + SAME_OPTIMUM
     best = again if better else first.optimum
     return Solution(
         optimum=best, base=base, dynamic=first.dynamic, second_factor=first.second_factor

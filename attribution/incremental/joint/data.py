@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from attribution.incremental.frailty.data import FrailtyData, shape_of
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.measurements._kernels import Rows
-from attribution.incremental.frailty.parameters import Shape, free_parameters
-from attribution.incremental.joint.lives import PossibleLives
+from attribution.incremental.frailty.parameters import free_parameters
+from attribution.incremental.joint.lives import PossibleLives, possible_lives
 from attribution.incremental.latent.design import LatentDesign
+from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.stocks import decayed_stocks
 from histories.panel import Panel
 
-__all__ = ["JointDesign", "free_of", "joint_data", "measurements_in_use", "other_acts", "with_levels"]
+__all__ = ["JointDesign", "free_of", "joint_data", "measurements_in_use", "other_acts", "rough_lives"]
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -56,9 +57,12 @@ class JointDesign:
         return np.ascontiguousarray(np.concatenate([*blocks, before], axis=2))
 
 
-def joint_data(
-    panel: Panel, stocks: Single, design: JointDesign, lives: PossibleLives, *, use: Mask | None = None
-) -> FrailtyData:
+def rough_lives(life: LatentDropoutFit, panel: Panel, stocks: Single) -> PossibleLives:
+    """The lives of these customers that the model of life alone does not rule out."""
+    return possible_lives(life.lives(panel, stocks).dropout, life.design.inputs(panel, stocks).last)
+
+
+def joint_data(panel: Panel, stocks: Single, design: JointDesign, lives: PossibleLives) -> FrailtyData:
     """Arrange a panel and the possible lives of its customers.
 
     Purchases stand where the model of recorded leaving has spend. Touches of the customer's own channels
@@ -73,8 +77,6 @@ def joint_data(
         Columns and measurements.
     lives
         Possible lives of these customers.
-    use
-        Measurements to read instead of the design's, shape (M,).
     """
     n, periods = panel.spend.shape
     stop = np.minimum(lives.month + 1, periods)
@@ -94,7 +96,7 @@ def joint_data(
         period_covariates=design.period_columns(panel),
         stocks=np.concatenate([stocks, np.zeros((n, periods, 1))], axis=2, dtype=np.float64),
         proxies=design.columns.measurements(panel),
-        use=np.array(design.use) if use is None else use,
+        use=np.array(design.use),
         compound=True,
         proxy_last=design.columns.proxy_last,
     )
@@ -138,10 +140,3 @@ def free_of(data: FrailtyData, design: JointDesign, *, satisfaction: bool, dynam
     if design.life.staggered:
         columns[0, -FOLLOWED - 1] = False
     return free
-
-
-def with_levels(shape: Shape, use: Mask, loadings: Array) -> Array:
-    """These loadings with the level of own acts on every channel in use."""
-    result = loadings.copy()
-    result[2 : shape.measures - 1, 1] = use[2:-1]
-    return result

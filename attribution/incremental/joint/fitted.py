@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.parameters import Parameters, Shape, bounds
+from attribution.incremental.frailty.influence import reweighted
+from attribution.incremental.frailty.parameters import Parameters, Shape
 from attribution.incremental.frailty.posterior.state import Posterior, draw_predictors
-from attribution.incremental.joint.data import JointDesign, joint_data
-from attribution.incremental.joint.lives import possible_lives
+from attribution.incremental.joint.data import JointDesign, joint_data, rough_lives
 from attribution.incremental.joint.posterior import LifePosterior
 from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.setfunction import PanelPrediction
@@ -91,14 +91,7 @@ class JointDropoutFit:
         ValueError
             If the influence was not kept, or is of other customers.
         """
-        if self.influence is None or len(self.influence) != len(weights):
-            raise ValueError(
-                f"influence of {self.n_customers} customers is needed for {len(weights)} weights"
-            )
-        low, high, _ = bounds(self.shape, gamma_levels=True)
-        shift = (np.asarray(weights, dtype=np.float32) - np.float32(1.0)) @ self.influence
-        vector = np.clip(self.parameters.to_vector() + shift, low, high)
-        moved = Parameters.from_vector(vector, self.shape, 1.0, gamma_levels=True)
+        moved = reweighted(self.parameters, self.shape, self.influence, weights, n_customers=self.n_customers)
         return replace(self, parameters=moved, influence=None)
 
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
@@ -159,7 +152,7 @@ def posterior_of(
     fit: JointDropoutFit, panel: Panel, stocks: Single, *, steps: int = COLD_STEPS
 ) -> tuple[FrailtyData, LifePosterior]:
     """Possible lives of these customers, and what the model says of each."""
-    lives = possible_lives(fit.life.lives(panel, stocks).dropout, fit.design.life.inputs(panel, stocks).last)
+    lives = rough_lives(fit.life, panel, stocks)
     data = joint_data(panel, stocks, fit.design, lives)
     posterior = LifePosterior.blank(data, lives)
     posterior.improve(data, fit.parameters, dynamic=fit.dynamic, steps=steps)

@@ -27,9 +27,8 @@ from attribution.incremental.frailty.design import learn_design
 from attribution.incremental.frailty.gates import frailty_problems
 from attribution.incremental.frailty.influence import outer_product
 from attribution.incremental.frailty.parameters import Parameters
-from attribution.incremental.joint.data import JointDesign, joint_data, measurements_in_use
+from attribution.incremental.joint.data import JointDesign, measurements_in_use
 from attribution.incremental.joint.fitted import JointDropoutFit
-from attribution.incremental.joint.lives import possible_lives
 from attribution.incremental.joint.search import JointProblem, JointSolution
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
 from attribution.incremental.setfunction import FittedPanelModel
@@ -186,13 +185,8 @@ class JointDropout:
         self, panel: Panel, stocks: Single, design: JointDesign, life: LatentDropoutFit, weights: Array
     ) -> JointProblem:
         """What is to be maximised on these customers."""
-        lives = possible_lives(life.lives(panel, stocks).dropout, design.life.inputs(panel, stocks).last)
-        return JointProblem(
-            data=joint_data(panel, stocks, design, lives),
-            lives=lives,
-            design=design,
-            weights=weights,
-            max_iterations=self.max_iterations,
+        return JointProblem.of(
+            panel, stocks, design, life, weights=weights, max_iterations=self.max_iterations
         )
 
     def _assemble(

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from attribution.incremental.joint.data import joint_data
 from attribution.incremental.joint.fitted import JointDropoutFit, posterior_of
-from attribution.incremental.joint.lives import possible_lives
 from attribution.incremental.joint.search import JointProblem
 from attribution.incremental.latent.placebo import Imitation, PlaceboCheck, placebo_of
 from histories.panel import Panel
@@ -95,13 +93,8 @@ def without_effects(fit: JointDropoutFit, panel: Panel, stocks: Single, *, rng: 
 
 def _again(fit: JointDropoutFit, panel: Panel, stocks: Single) -> JointDropoutFit:
     """The model fitted to an imitation, from where it stands but without effects."""
-    lives = possible_lives(fit.life.lives(panel, stocks).dropout, fit.design.life.inputs(panel, stocks).last)
-    problem = JointProblem(
-        data=joint_data(panel, stocks, fit.design, lives),
-        lives=lives,
-        design=fit.design,
-        weights=np.ones(panel.n_customers),
-        max_iterations=ITERATIONS,
+    problem = JointProblem.of(
+        panel, stocks, fit.design, fit.life, weights=np.ones(panel.n_customers), max_iterations=ITERATIONS
     )
     start = replace(fit.parameters, stocks=np.zeros_like(fit.parameters.stocks))
     found = problem.climb(start, None, dynamic=fit.dynamic)

@@ -8,25 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
-from attribution.incremental.frailty.optimise import Optimum, maximise, parameter_covariance
+from attribution.incremental.frailty.influence import effects_apart
+from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import MAX_PERSISTENCE, Parameters
 from attribution.incremental.frailty.start import crude_rates, start_with_factor
-from attribution.incremental.joint.data import JointDesign, free_of, with_levels
+from attribution.incremental.frailty.structure import SAME_OPTIMUM, WEAK_START
+from attribution.incremental.joint.data import JointDesign, free_of, joint_data, rough_lives
 from attribution.incremental.joint.lives import PossibleLives
 from attribution.incremental.joint.posterior import LifePosterior
+from attribution.incremental.latent.fit import LatentDropoutFit
+from histories.panel import Panel
 
 __all__ = ["JointProblem", "JointSolution"]
 
 Array = NDArray[np.float64]
+Single = NDArray[np.float32]
 
 LEVEL_ITERATIONS = 8
 """Steps of the climb without satisfaction: a start, not an optimum."""
 LEVEL_VARIANCE = 0.7
 LEVEL_LOADING = 0.1
-SAME_OPTIMUM = 1.0
-"""Log-likelihood within which two climbs have found the same optimum."""
-WEAK_START = 0.4
-"""Factor on the loadings in the second start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,26 @@ class JointProblem:
     weights: Array
     max_iterations: int
 
+    @staticmethod
+    def of(
+        panel: Panel,
+        stocks: Single,
+        design: JointDesign,
+        life: LatentDropoutFit,
+        *,
+        weights: Array,
+        max_iterations: int,
+    ) -> JointProblem:
+        """The problem of these customers, whose rough lives are those of the model of life alone."""
+        lives = rough_lives(life, panel, stocks)
+        return JointProblem(
+            data=joint_data(panel, stocks, design, lives),
+            lives=lives,
+            design=design,
+            weights=weights,
+            max_iterations=max_iterations,
+        )
+
     def search(self, *, starts: int) -> JointSolution:
         """The optimum from scratch; `starts` is 2 to climb again from weaker loadings and compare."""
         levels = self.climb(self.crude(), None, satisfaction=False, dynamic=False, steps=LEVEL_ITERATIONS)
@@ -59,15 +80,17 @@ class JointProblem:
         again = self.climb(weak, None, dynamic=found.dynamic, enough=found.optimum.bound - SAME_OPTIMUM)
         if again.bound >= found.optimum.bound - SAME_OPTIMUM and not again.converged:
             return replace(found, disagreement=0.0)
-        apart = self._apart(found, again)
+        apart = effects_apart(
+            self.data, found.optimum, again.parameters, self.free(dynamic=found.dynamic), self.weights
+        )
         better = again.bound > found.optimum.bound + SAME_OPTIMUM
         return JointSolution(
             optimum=again if better else found.optimum, dynamic=found.dynamic, disagreement=apart
         )
 
-    def settle(self, start: Parameters, posterior: LifePosterior | None = None) -> JointSolution:
+    def settle(self, start: Parameters) -> JointSolution:
         """Climb with satisfaction that drifts; hold it constant where the persistence reaches its bound."""
-        found = self.climb(start, posterior, dynamic=True)
+        found = self.climb(start, None, dynamic=True)
         if found.parameters.rho < MAX_PERSISTENCE - 1e-9:
             return JointSolution(optimum=found, dynamic=True)
         return JointSolution(optimum=self.climb(found.parameters, None, dynamic=False), dynamic=False)
@@ -104,23 +127,14 @@ class JointProblem:
         """Overall rates of the rough lives, and levels of own acts."""
         even = self.lives.chances(np.zeros(len(self.lives.who)))[0]
         rates = crude_rates(self.data, even * self.weights[self.lives.who])
-        loadings = np.full_like(rates.loadings, 0.0)
-        loadings[1, 1] = LEVEL_LOADING
+        use = self.data.rows.use
+        loadings = np.zeros_like(rates.loadings)
+        loadings[1, 1] = LEVEL_LOADING * use[1]
+        loadings[2:-1, 1] = use[2:-1]
         return replace(
             rates,
-            loadings=with_levels(self.data.shape, self.data.rows.use, loadings) * self.data.rows.use[:, None],
+            loadings=loadings,
             factor_variance=float(np.log(LEVEL_VARIANCE)),
             shape_of_spend=1.0,
             gamma_levels=True,
         )
-
-    def _apart(self, found: JointSolution, again: Optimum[LifePosterior]) -> float:
-        """Largest difference between stock effects of two optima, in standard errors."""
-        active, covariance = parameter_covariance(
-            self.data, found.optimum, self.free(dynamic=found.dynamic), self.weights
-        )
-        errors = np.full(self.data.shape.size, np.inf)
-        errors[active] = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
-        effects = self.data.shape.slices()["stocks"]
-        moved = (again.parameters.to_vector() - found.optimum.parameters.to_vector())[effects]
-        return float(np.max(np.abs(moved) / errors[effects]))
