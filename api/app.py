@@ -23,7 +23,7 @@ from api.problems import MEDIA_TYPE, Problem
 from api.replies import Reply
 from api.routes import admin, customers, health, reports, staffing, tables, values
 from api.settings import Settings
-from experiments.bundle_reading import Bundle
+from experiments.bundle.reading import Bundle
 from histories.errors import BundleError, ConfigError
 
 __all__ = ["create_app", "create_from_environment"]

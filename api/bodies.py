@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from api.settings import Settings
-from experiments.bundle_columns import LONGEST_ID
+from experiments.bundle.columns import LONGEST_ID
 
 __all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "schema_of"]
 

@@ -12,7 +12,7 @@ import orjson
 
 from api.problems import Problem
 from api.store import Store
-from experiments.bundle_columns import NULL_INT64, Array
+from experiments.bundle.columns import NULL_INT64, Array
 
 __all__ = ["CURSOR", "Bound", "Listing", "decode_cursor", "encode_cursor", "page_of"]
 

@@ -10,7 +10,7 @@ from api.gate import served_of
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
 from api.served import Served
-from experiments.bundle_columns import LONGEST_ID
+from experiments.bundle.columns import LONGEST_ID
 
 __all__ = ["CustomerId", "ServedDep", "refusals"]
 

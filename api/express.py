@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.gate import send_problem, served_of
 from api.problems import Problem
 from api.replies import cached_reply
-from experiments.bundle_columns import LONGEST_ID
+from experiments.bundle.columns import LONGEST_ID
 
 __all__ = ["Express", "answer_value"]
 

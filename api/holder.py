@@ -12,7 +12,7 @@ from typing import Any
 
 from api.served import Served
 from api.settings import Settings
-from experiments.bundle_reading import Bundle, load_bundle
+from experiments.bundle.reading import Bundle, load_bundle
 from experiments.champion import champion_signature
 from experiments.tombstones import FILE, Tombstones, load_tombstones
 from histories.errors import BundleError

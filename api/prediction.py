@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from api.bodies import PredictBody
-from experiments.bundle_columns import Array
-from experiments.bundle_reading import Bundle
+from experiments.bundle.columns import Array
+from experiments.bundle.reading import Bundle
 from histories.errors import BundleError
 
 if TYPE_CHECKING:

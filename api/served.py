@@ -12,8 +12,8 @@ import orjson
 
 from api.prediction import Predictor, read_predictor
 from api.store import Store
-from experiments.bundle_columns import Array
-from experiments.bundle_reading import Bundle
+from experiments.bundle.columns import Array
+from experiments.bundle.reading import Bundle
 from experiments.tombstones import Tombstones
 from histories.identity import pseudonym
 

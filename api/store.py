@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from experiments.bundle_columns import NULL_INT32, NULL_INT64, Array, Column
-from experiments.bundle_reading import Bundle
-from experiments.bundle_serving import open_serving
+from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column
+from experiments.bundle.reading import Bundle
+from experiments.bundle.serving import open_serving
 
 __all__ = ["Store", "find_row", "find_rows"]
 

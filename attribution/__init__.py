@@ -1,6 +1,6 @@
 """Journeys to credit: rules, Markov, Shapley, incremental credit, effects."""
 
-from attribution.credits import (
+from attribution.credits.table import (
     Bounds,
     Counts,
     Credits,
@@ -10,15 +10,15 @@ from attribution.credits import (
     incremental_credits,
     unavailable_credits,
 )
-from attribution.descriptive import Descriptive
-from attribution.markov import MarkovFit, fit_markov
-from attribution.markov_order import OrderChoice, choose_order
-from attribution.outcomes import JourneySet, repeat_purchase_journeys
-from attribution.paths import EncodedPaths, encode_paths, merge_paths
-from attribution.rules import touch_credits
-from attribution.sessions import merge_sessions
+from attribution.paths.descriptive import Descriptive
+from attribution.paths.encoded import EncodedPaths, encode_paths, merge_paths
+from attribution.paths.markov import MarkovFit, fit_markov
+from attribution.paths.markov_order import OrderChoice, choose_order
+from attribution.paths.repeat_purchases import JourneySet, repeat_purchase_journeys
+from attribution.paths.rules import touch_credits
+from attribution.paths.sessions import merge_sessions
+from attribution.paths.transitions import TransitionCounts, count_transitions, read_transitions
 from attribution.settings import AttributionSettings
-from attribution.transitions import TransitionCounts, count_transitions, read_transitions
 
 __all__ = [
     "AttributionSettings",

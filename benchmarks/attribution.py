@@ -61,8 +61,8 @@ def _ours(row: str, file: Path) -> tuple[Callable[[], object], Callable[[], obje
     import polars as pl
 
     from attribution import count_transitions, encode_paths, fit_markov
-    from attribution.rules import path_weights
-    from attribution.transitions import transition_table
+    from attribution.paths.rules import path_weights
+    from attribution.paths.transitions import transition_table
 
     frame = pl.read_parquet(file)
 

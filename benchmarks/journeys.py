@@ -117,7 +117,7 @@ def run_ours(folder: Path) -> dict[str, Any]:
     from clv.summary import summarize_purchases
     from histories import build_journeys, build_purchases, count_paths, partition_by_customer
     from histories.partitions import suggest_buckets
-    from histories.sources import memory_bytes
+    from histories.reading.sources import memory_bytes
 
     frames = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("transactions", "touches")}
     rows = sum(frame.select(pl.len()).collect().item() for frame in frames.values())

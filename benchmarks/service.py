@@ -36,7 +36,7 @@ from pathlib import Path
 import uvicorn
 from api import Settings, create_app
 from api.server import server_options
-from experiments.bundle_reading import load_bundle
+from experiments.bundle.reading import load_bundle
 from starlette.responses import Response
 
 settings = Settings(port=int(sys.argv[2]), access_log=False)

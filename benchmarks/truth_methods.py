@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.descriptive import descriptive
+from attribution.incremental.beside import channel_bounds
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
-from attribution.incremental.evidence import channel_bounds
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.range import WIDENING
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
 from attribution.incremental.setfunction import PanelEstimator
+from attribution.paths.descriptive import descriptive
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
 from histories.simulate import SimulatedPanel

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from experiments.bundle_reading import load_bundle
+from experiments.bundle.reading import load_bundle
 from experiments.tombstones import locked
 from histories.errors import BundleError
 

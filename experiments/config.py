@@ -20,7 +20,7 @@ from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
 from clv.settings import ValueSettings
 from histories.errors import ConfigError, nearest
-from histories.sources import Channel, Limits, TableSource
+from histories.reading.sources import Channel, Limits, TableSource
 from reports.settings import ReportSettings
 
 __all__ = ["RunConfig", "load_config", "parse_config"]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from experiments.bundle_reading import SEAL, Bundle, load_bundle
+from experiments.bundle.reading import SEAL, Bundle, load_bundle
 from experiments.tombstones import add_tombstone, load_tombstones
 
 __all__ = ["entomb", "find_bundles", "is_known", "write_audit"]

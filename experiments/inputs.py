@@ -12,8 +12,8 @@ import polars as pl
 from experiments.config import RunConfig
 from histories.errors import ConfigError
 from histories.identity import KEY_VARIABLE
-from histories.ingest import ingest
-from histories.inputs import Inputs
+from histories.reading.ingest import ingest
+from histories.reading.inputs import Inputs
 
 __all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from experiments.bundle_reading import load_bundle, read_manifest
-from experiments.bundle_writing import write_folder
+from experiments.bundle.reading import load_bundle, read_manifest
+from experiments.bundle.writing import write_folder
 from experiments.erasure import entomb, find_bundles, is_known, write_audit
 from experiments.tombstones import Tombstones, load_tombstones, locked
 from histories.errors import BundleError

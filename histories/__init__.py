@@ -10,8 +10,6 @@ from histories.errors import (
     TributaryError,
 )
 from histories.identity import pseudonym
-from histories.ingest import ingest
-from histories.inputs import Ingested, Inputs
 from histories.journeys import (
     JourneyCounts,
     build_journeys,
@@ -24,6 +22,10 @@ from histories.money import MONEY_SCALE, to_currency, to_minor
 from histories.partitions import by_partition, partition_by_customer
 from histories.periods import DAYS_PER_MONTH, Split, split_calibration_holdout
 from histories.purchases import PURCHASES_SCHEMA, UnmatchedRefunds, build_purchases, count_unmatched_refunds
+from histories.reading.ingest import ingest
+from histories.reading.inputs import Ingested, Inputs
+from histories.reading.schemas import TABLES
+from histories.reading.sources import Channel, Limits, TableSource, table_source
 from histories.retention import (
     build_contract_periods,
     build_repeat_periods,
@@ -33,8 +35,6 @@ from histories.retention import (
     retention_touches,
 )
 from histories.samples import cdnow_path
-from histories.schemas import TABLES
-from histories.sources import Channel, Limits, TableSource, table_source
 from histories.tables import number_touches, purchases_table, touchpoints_table
 from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
 

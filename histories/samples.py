@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from histories.files import package_file
+from histories.reading.files import package_file
 
 __all__ = ["cdnow_path"]
 

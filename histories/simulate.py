@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from histories.simulation.arrays import SimulatedPanel
 from histories.simulation.company import SimulatedCompany, simulate_company, truth_frame
-from histories.simulation.company_files import write_company
-from histories.simulation.company_scenarios import COMPANY_SCENARIOS, CompanyScenario
-from histories.simulation.panels import simulate_panel
+from histories.simulation.files import write_company
+from histories.simulation.kinds import COMPANY_SCENARIOS, CompanyScenario
+from histories.simulation.panel import simulate_panel
 from histories.simulation.scenarios import SCENARIOS
 from histories.simulation.truth import OutcomeTruth, Truth
 

@@ -103,18 +103,18 @@ def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequen
 
 def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
     """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
-    from histories import _kernels  # numba takes a second to import
+    from histories import timeline_walk  # numba takes a second to import
 
     line = _sort_line(events)
     at = line["at"].to_physical().to_numpy()
-    status, end_row = _kernels.walk_back(
+    status, end_row = timeline_walk.walk_back(
         line["customer"].to_numpy(),
         at,
         line["channel"].is_null().to_numpy(),
         round(window.lookback_days * DAY / INSTANT),
         _microseconds(window.observation_end + DAY),
     )
-    kept = np.flatnonzero(status != _kernels.TOUCHED)
+    kept = np.flatnonzero(status != timeline_walk.TOUCHED)
     row, end = line["row"].to_numpy()[kept], end_row[kept]
     gathered = events.drop("at", "channel", "amount")[row]
     return gathered.with_columns(

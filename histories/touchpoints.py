@@ -14,7 +14,7 @@ import polars as pl
 
 from histories.errors import ConfigError, nearest
 from histories.periods import end_of_day
-from histories.sources import Channel
+from histories.reading.sources import Channel
 
 __all__ = ["TOUCHPOINTS_SCHEMA", "build_touchpoints", "require_origins", "uncredited_channels"]
 

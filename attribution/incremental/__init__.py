@@ -3,12 +3,13 @@
 from attribution.incremental.aumann_shapley import OutcomeCredit, PanelCredit, panel_credit
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading, read_experiment
-from attribution.incremental.panel import Panel, build_panel
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.segments import segment_table
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
 from attribution.incremental.stocks import decayed_stocks, panel_stocks
 from attribution.incremental.table import credit_table, incremental_credit
+from histories.panel import Panel
+from histories.panel_building import build_panel
 
 __all__ = [
     "ChannelExperiment",

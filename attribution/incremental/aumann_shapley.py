@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from attribution.incremental._kernels import customer_parts
+from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
 from histories.panel import Panel
 

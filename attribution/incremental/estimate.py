@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.checks.gates import failed_replicates, total_problems
 from attribution.incremental.decay import Decay, choose_decay
 from attribution.incremental.experiment import (
     ChannelExperiment,
@@ -18,7 +19,6 @@ from attribution.incremental.experiment import (
     combine,
     read_experiment,
 )
-from attribution.incremental.gates import failed_replicates, total_problems
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.checks.latent import lapse_or_none
+from attribution.incremental.checks.life_or_satisfaction import choose_silent
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.joint import JointDropoutFit, run_joint_placebo
 from attribution.incremental.latent import (
@@ -17,10 +19,8 @@ from attribution.incremental.latent import (
     PlaceboCheck,
     run_checks,
 )
-from attribution.incremental.latent.checks import lapse_or_none
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
-from attribution.incremental.silent import choose_silent
 from histories.panel import Panel
 
 __all__ = ["Checked", "Plan", "plan_for"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from attribution.credits import Bounds
+from attribution.credits.table import Bounds
 
 __all__ = ["WIDENING", "bounds_around"]
 

@@ -10,16 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.credits import ALL, concat_credits, incremental_credits, unavailable_credits
-from attribution.incremental.bootstrap import OUTCOMES
-from attribution.incremental.estimate import CreditEstimate, estimate_credit
-from attribution.incremental.evidence import (
+from attribution.credits.table import ALL, concat_credits, incremental_credits, unavailable_credits
+from attribution.incremental.beside import (
     channel_bounds,
     channel_counts,
     group_bounds,
     group_counts,
     objections,
 )
+from attribution.incremental.bootstrap import OUTCOMES
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
 from attribution.settings import AttributionSettings

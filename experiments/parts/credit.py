@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from attribution.credits import ALL, concat_credits
-from attribution.descriptive import Descriptive, descriptive, descriptive_from_transitions
+from attribution.credits.table import ALL, concat_credits
 from attribution.effects import EffectsResult
-from attribution.outcomes import repeat_purchase_journeys
-from attribution.rules import touch_credits
-from attribution.sessions import merge_sessions
+from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
+from attribution.paths.repeat_purchases import repeat_purchase_journeys
+from attribution.paths.rules import touch_credits
+from attribution.paths.sessions import merge_sessions
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import incremental_part

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from experiments.config import RunConfig
-from histories.inputs import Inputs
 from histories.purchases import build_purchases, count_unmatched_refunds
+from histories.reading.inputs import Inputs
 from histories.tables import TOUCH
 from histories.touchpoints import build_touchpoints
 

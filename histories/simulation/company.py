@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from histories.errors import ConfigError
+from histories.simulation.books import Books, write_down
 from histories.simulation.calendar import Calendar, month_calendar
-from histories.simulation.company_process import simulate_process
-from histories.simulation.company_scenarios import CompanyScenario, company_scenario
-from histories.simulation.company_tables import Books, write_down
-from histories.simulation.company_traits import CHANNELS
+from histories.simulation.kinds import CompanyScenario, company_scenario
+from histories.simulation.process import simulate_process
+from histories.simulation.traits import CHANNELS
 from histories.simulation.truth import Truth
 
 __all__ = ["OBSERVATION_END", "SimulatedCompany", "simulate_company", "truth_frame"]

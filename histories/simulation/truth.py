@@ -13,7 +13,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.simulation._kernels import coalition_sums
+from histories.simulation.coalitions import coalition_sums
 
 __all__ = ["OutcomeTruth", "Truth", "coalition_values", "shapley_values", "truth_of"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.credits import (
+from attribution.credits.table import (
     CREDITS_SCHEMA,
     Bounds,
     Counts,

@@ -7,15 +7,15 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from attribution.credits import CREDITS_SCHEMA, compare_credits
-from attribution.descriptive import Descriptive, descriptive, descriptive_from_transitions
-from attribution.settings import DESCRIPTIVE_METHODS, AttributionSettings
-from attribution.tables import (
+from attribution.credits.schemas import (
     CUSTOMER_CREDITS_SCHEMA,
     PATHS_SCHEMA,
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
+from attribution.credits.table import CREDITS_SCHEMA, compare_credits
+from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
+from attribution.settings import DESCRIPTIVE_METHODS, AttributionSettings
 from histories.errors import ConfigError, ModelError
 from histories.journeys import build_journeys, count_paths, journey_touches
 

@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.outcomes import JourneySet, repeat_purchase_journeys
-from attribution.sessions import merge_sessions
+from attribution.paths.repeat_purchases import JourneySet, repeat_purchase_journeys
+from attribution.paths.sessions import merge_sessions
 from histories.journeys import count_paths
 
 TOUCHES = {

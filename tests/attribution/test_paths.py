@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.paths import (
+from attribution.paths.encoded import (
     EncodedPaths,
     encode_paths,
     exclude_channels,

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.descriptive import descriptive
-from attribution.markov import fit_markov
-from attribution.paths import encode_paths
-from attribution.transitions import count_transitions
+from attribution.paths.descriptive import descriptive
+from attribution.paths.encoded import encode_paths
+from attribution.paths.markov import fit_markov
+from attribution.paths.transitions import count_transitions
 
 pytestmark = pytest.mark.peer
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from scipy.stats import chi2_contingency
 
-from attribution.descriptive import descriptive, descriptive_from_transitions
-from attribution.markov import fit_markov
-from attribution.transitions import read_transitions
+from attribution.paths.descriptive import descriptive, descriptive_from_transitions
+from attribution.paths.markov import fit_markov
+from attribution.paths.transitions import read_transitions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 PUBLISHED = SHARED / "attribution_published"

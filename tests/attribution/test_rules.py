@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.paths import encode_paths
-from attribution.rules import (
+from attribution.paths.encoded import encode_paths
+from attribution.paths.rules import (
     RULES,
     RuleSettings,
     credit_by_rule,

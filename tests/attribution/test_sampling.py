@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.descriptive import descriptive
+from attribution.paths.descriptive import descriptive
 from attribution.settings import AttributionSettings
 
 PATHS = ["a", "a > b", "b > a > c", "c", "b > b", ""]

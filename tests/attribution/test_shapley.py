@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attribution.paths import EncodedPaths, encode_paths
-from attribution.shapley import rate_game, shapley_equal_split, shapley_rate, shapley_values
+from attribution.paths.encoded import EncodedPaths, encode_paths
+from attribution.paths.shapley import rate_game, shapley_equal_split, shapley_rate, shapley_values
 from histories.errors import ConfigError
 
 Rows = list[tuple[list[str], int, int]]

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from attribution.credit_rows import Bounds
-from attribution.credits import incremental_credits
+from attribution.credits.rows import Bounds
+from attribution.credits.table import incremental_credits
 from care.returns import chance_above, returns_of_credit
 
 GROUPS = {"forum": "social", "twitter": "social"}

@@ -93,7 +93,7 @@ def test_a_run_that_is_killed_leaves_no_bundle(tmp_path: Path, monkeypatch: pyte
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.bundle_writing.write_serving", killed)
+    monkeypatch.setattr("experiments.bundle.writing.write_serving", killed)
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path / "b")
     assert not (tmp_path / "b").exists()

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from experiments.bundle import load_bundle
-from experiments.bundle_drift import kolmogorov_smirnov, population_stability
+from experiments.bundle.drift import kolmogorov_smirnov, population_stability
 from experiments.champion import promote_bundle
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample

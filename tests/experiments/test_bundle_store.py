@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from api.store import Store
 from experiments.bundle import load_bundle
-from experiments.bundle_columns import open_column, write_column
+from experiments.bundle.columns import open_column, write_column
 from tests.sample_bundle import sample_customers, write_sample
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
@@ -67,7 +67,7 @@ def test_integer_ids_are_found_by_their_decimal_and_others_are_not(ids: set[int]
 def _store(ids: pl.Series) -> Any:
     """A store of ids alone."""
     with tempfile.TemporaryDirectory() as folder:
-        from experiments.bundle_columns import open_key, write_key
+        from experiments.bundle.columns import open_key, write_key
 
         write_key(Path(folder), ids)
         return open_key(Path(folder))
@@ -111,7 +111,7 @@ def test_a_worker_imports_neither_mlflow_nor_the_estimators(tmp_path: Path) -> N
 import sys
 from pathlib import Path
 from api import Settings, create_app
-from experiments.bundle_reading import load_bundle
+from experiments.bundle.reading import load_bundle
 create_app(Settings(), load_bundle(Path(sys.argv[1])))
 print([name for name in ("mlflow", "lifetimes", "sklearn", "pandas", "altair") if name in sys.modules])
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from histories import TABLES
-from histories.schemas import Table
+from histories.reading.schemas import Table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 

@@ -6,7 +6,7 @@ import orjson
 import polars as pl
 import pytest
 
-from attribution.credits import CREDITS_SCHEMA
+from attribution.credits.table import CREDITS_SCHEMA
 from attribution.effects import Effect, effects_frame
 from care.tables import ROI_SCHEMA
 from reports import ReportContext, ReportSettings, ReportSources, build_context, render_report

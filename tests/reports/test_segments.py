@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from attribution.credits import CREDITS_SCHEMA
+from attribution.credits.table import CREDITS_SCHEMA
 from reports.build import build_context
 from reports.context import Section
 from reports.settings import ReportSettings

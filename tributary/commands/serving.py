@@ -52,7 +52,7 @@ def serve(
     from api.keys import load_keys
     from api.server import run_server
     from api.settings import Settings
-    from experiments.bundle_reading import load_bundle
+    from experiments.bundle.reading import load_bundle
 
     settings = Settings(
         runs=runs if bundle is None else None,

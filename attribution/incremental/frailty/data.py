@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.frailty.design import FrailtyDesign
-from attribution.incremental.frailty.measurements._kernels import Rows
+from attribution.incremental.frailty.measurements import Rows
 from attribution.incremental.frailty.parameters import Shape, prior_precision
 from attribution.incremental.stocks import moment_precision
 from histories.errors import ModelError

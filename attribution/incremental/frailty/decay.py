@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.optimise import Optimum, maximise
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of
 from attribution.incremental.stocks import mean_ratio, panel_stocks
 from histories.panel import Panel

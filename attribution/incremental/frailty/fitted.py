@@ -13,7 +13,7 @@ from attribution.incremental.frailty.data import FrailtyData, frailty_data
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.influence import reweighted
 from attribution.incremental.frailty.parameters import Parameters, Shape
-from attribution.incremental.frailty.posterior.state import Posterior, draw_predictors
+from attribution.incremental.frailty.posterior import Posterior, draw_predictors
 from attribution.incremental.setfunction import PanelPrediction
 from histories.panel import Panel
 

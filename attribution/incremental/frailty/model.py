@@ -30,7 +30,7 @@ from attribution.incremental.frailty.fitted import PosteriorCache, SharedFrailty
 from attribution.incremental.frailty.gates import frailty_problems
 from attribution.incremental.frailty.influence import Influence, outer_product, sandwich
 from attribution.incremental.frailty.optimise import maximise
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 from attribution.incremental.frailty.structure import Solution, free_of, search, second_start
 from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.panel import Panel

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.optimise import Optimum, Workspace, maximise
 from attribution.incremental.frailty.parameters import Parameters, free_parameters
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 
 __all__ = ["add_second_factor", "crude_rates", "fit_without_factors", "start_with_factor"]
 

@@ -12,7 +12,7 @@ from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.influence import effects_apart
 from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import MAX_PERSISTENCE, Parameters, free_parameters
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 from attribution.incremental.frailty.start import add_second_factor, fit_without_factors, start_with_factor
 
 __all__ = ["SAME_OPTIMUM", "WEAK_START", "Solution", "free_of", "search", "second_start"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData, shape_of
 from attribution.incremental.frailty.design import FrailtyDesign
-from attribution.incremental.frailty.measurements._kernels import Rows
+from attribution.incremental.frailty.measurements import Rows
 from attribution.incremental.frailty.parameters import free_parameters
 from attribution.incremental.joint.lives import PossibleLives, possible_lives
 from attribution.incremental.latent.design import LatentDesign

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.influence import reweighted
 from attribution.incremental.frailty.parameters import Parameters, Shape
-from attribution.incremental.frailty.posterior.state import Posterior, draw_predictors
+from attribution.incremental.frailty.posterior import Posterior, draw_predictors
 from attribution.incremental.joint.data import JointDesign, joint_data, rough_lives
 from attribution.incremental.joint.posterior import LifePosterior
 from attribution.incremental.latent.fit import LatentDropoutFit

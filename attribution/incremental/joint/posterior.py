@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.parameters import Parameters
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 from attribution.incremental.joint.lives import PossibleLives
 
 __all__ = ["LifePosterior"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, gammaln, polygamma, psi
 
-from attribution.incremental.latent._kernels import closed_form_kernel, level_nodes_kernel
 from attribution.incremental.latent.arrays import FloatArray
 from attribution.incremental.latent.design import LatentInputs
+from attribution.incremental.latent.dropout_sums import closed_form_kernel, level_nodes_kernel
 from attribution.incremental.latent.layout import Layout, Predictors, cell_gradient, predictors, row_scores
 from attribution.incremental.latent.nodes import NodeGrid, frailty_nodes, log_level_prior, log_level_score
 
@@ -185,6 +185,8 @@ def _evaluate_on_nodes(
     episodes = layout.emission == "episodes"
     spells = theta[layout.levels][1:] if episodes else np.zeros(4)
     chance = expit(spells[:3])
+    stay_on, turn_on, start_on = chance.tolist()
+    deviation, share = frailty_nodes(theta[layout.spread])
     loglik, d_eta, d_log_e, d_log_m, scores, by_spread, nodes, frailty, dropout, exposure, ends = (
         level_nodes_kernel(
             linear.eta,
@@ -195,12 +197,15 @@ def _evaluate_on_nodes(
             inputs.entry,
             inputs.last,
             weights,
-            *frailty_nodes(theta[layout.spread]),
+            deviation,
+            share,
             grid.log_kappa,
             grid.log_base + log_level_prior(grid.log_kappa, s),
             r,
             coupling,
-            *(float(p) for p in chance),
+            stay_on,
+            turn_on,
+            start_on,
             float(spells[3]),
             episodes,
             want_lives,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import OUTCOMES, CreditDraws
+from attribution.incremental.checks.gates import total_problems
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.experiment import combine
-from attribution.incremental.gates import total_problems
 from attribution.incremental.plan import Checked
 from attribution.incremental.segments.decision import Decision, decide, standing_of
 from attribution.incremental.segments.draws import OwnTarget, Replicates, segment_draws

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.gates import MIN_TOUCHES
+from attribution.incremental.checks.gates import MIN_TOUCHES
 from attribution.incremental.segments.effects import Effects, effects_of
 from attribution.incremental.segments.heterogeneity import WaldTest, against_chance, shrink, wald_test
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from attribution.credits.schemas import CREDITS_SCHEMA
 from attribution.incremental.bootstrap import OUTCOMES
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.segments.credit import segment_credits
 from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings
-from attribution.tables import CREDITS_SCHEMA
 from histories.panel import Panel
 
 __all__ = ["segment_table"]

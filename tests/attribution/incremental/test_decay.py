@@ -194,8 +194,8 @@ def test_checks_refit_with_the_decay_of_the_fit(silent: Panel, monkeypatch: pyte
         seen.append(model.decay)
         raise ModelError("too short")
 
-    monkeypatch.setattr("attribution.incremental.latent.checks.run_holdout", holdout)
-    monkeypatch.setattr("attribution.incremental.latent.checks.run_placebo", lambda *_, **__: None)
+    monkeypatch.setattr("attribution.incremental.checks.latent.run_holdout", holdout)
+    monkeypatch.setattr("attribution.incremental.checks.latent.run_placebo", lambda *_, **__: None)
     plan = plan_for(silent)
     stocks = decayed_stocks(silent.touches, decay=UNUSUAL)
     fit = LatentDropout(emission="poisson", decay=UNUSUAL).fit(silent, stocks, rng=rng())

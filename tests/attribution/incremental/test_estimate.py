@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.credits import CREDITS_SCHEMA
+from attribution.credits.table import CREDITS_SCHEMA
 from attribution.incremental import Panel, Plan, incremental_credit, plan_for
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.latent import LatentDropout

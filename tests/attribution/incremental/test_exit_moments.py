@@ -16,8 +16,8 @@ from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.frailty.data import frailty_data
 from attribution.incremental.frailty.design import learn_design
-from attribution.incremental.frailty.measurements._kernels import predict_fixed
-from attribution.incremental.frailty.posterior.state import compiled_parameters
+from attribution.incremental.frailty.measurements import predict_fixed
+from attribution.incremental.frailty.posterior import compiled_parameters
 from attribution.incremental.frailty.start import crude_rates
 from attribution.incremental.glm import POISSON, fit_glm
 from attribution.incremental.regression import STATIC, PanelRegressionFit

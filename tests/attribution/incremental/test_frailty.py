@@ -21,7 +21,7 @@ from attribution.incremental.frailty.data import frailty_data
 from attribution.incremental.frailty.influence import outer_product
 from attribution.incremental.frailty.optimise import Optimum, maximise
 from attribution.incremental.frailty.parameters import free_parameters
-from attribution.incremental.frailty.posterior.state import Posterior
+from attribution.incremental.frailty.posterior import Posterior
 from attribution.incremental.frailty.structure import free_of
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import decayed_stocks

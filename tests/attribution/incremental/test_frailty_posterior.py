@@ -6,7 +6,7 @@ import pytest
 from attribution.incremental.frailty.data import FrailtyData, frailty_data
 from attribution.incremental.frailty.design import learn_design
 from attribution.incremental.frailty.parameters import Parameters
-from attribution.incremental.frailty.posterior.state import Posterior, draw_predictors
+from attribution.incremental.frailty.posterior import Posterior, draw_predictors
 from attribution.incremental.stocks import decayed_stocks
 from histories.simulate import simulate_panel
 

@@ -13,7 +13,7 @@ from scipy.special import expit, gammaln, logsumexp, psi
 from attribution.incremental.frailty.data import FrailtyData
 from attribution.incremental.frailty.design import learn_design
 from attribution.incremental.frailty.parameters import Parameters
-from attribution.incremental.frailty.scores._kernels import digamma
+from attribution.incremental.frailty.scores import digamma
 from attribution.incremental.joint.data import JointDesign, joint_data, measurements_in_use, other_acts
 from attribution.incremental.joint.lives import PossibleLives, possible_lives
 from attribution.incremental.joint.mix import mix_log_likelihood

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.incremental.checks.replica import without_effects
 from attribution.incremental.latent import (
     HoldoutCheck,
     LatentDropout,
@@ -18,11 +19,10 @@ from attribution.incremental.latent import (
     run_holdout,
     run_placebo,
 )
-from attribution.incremental.latent.replica import without_effects
 from attribution.incremental.latent.windows import lapse_window, purchase_gaps
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ModelError
-from histories.simulation.panels import simulate_panel
+from histories.simulation.panel import simulate_panel
 
 PERIODS = 20
 

@@ -13,7 +13,7 @@ from attribution.incremental.glm import LOGIT, fit_glm
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ConfigError, DataError, ModelError
-from histories.simulation.panels import simulate_panel
+from histories.simulation.panel import simulate_panel
 
 PERIODS = 20
 CUSTOMERS = 4_000

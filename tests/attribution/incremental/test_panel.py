@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.incremental.panel import Panel, build_panel
 from histories.errors import ConfigError, DataError
 from histories.exits import exit_shares
+from histories.panel import Panel
+from histories.panel_building import build_panel
 from histories.purchases import build_purchases
+from histories.reading.sources import Channel
 from histories.simulate import simulate_company
-from histories.sources import Channel
 from histories.touchpoints import build_touchpoints
 
 END = date(2026, 3, 31)

@@ -1,0 +1,1 @@
+"""Credit by channel as one table whose rows add up."""

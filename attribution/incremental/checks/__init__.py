@@ -1,0 +1,1 @@
+"""What speaks against an incremental credit: gates, placebos, holdout, lapse windows."""

@@ -1,0 +1,170 @@
+"""The zero-effect placebo: the same company simulated with no effect at all, fitted again, credited again.
+
+Whatever credit comes out is error: sampling noise, or a fault of the estimator on a company like this one.
+Shuffling touch histories instead would be no placebo, because it breaks the proof of life that touches carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from attribution.incremental.aumann_shapley import panel_credit
+from attribution.incremental.checks.replica import without_effects
+from attribution.incremental.latent.arrays import FloatArray, Stocks
+from attribution.incremental.latent.fit import LatentDropoutFit
+from attribution.incremental.setfunction import FittedPanelModel
+from attribution.incremental.stocks import panel_stocks
+from histories.panel import Panel
+
+__all__ = ["PLACEBO_LIMIT", "Imitation", "PlaceboCheck", "placebo_of", "run_placebo"]
+
+PLACEBO_LIMIT = 0.05
+"""Largest share of an outcome that a channel may be credited with when nothing has an effect."""
+CUSTOMERS = 40_000
+"""Customers simulated in all: small companies are simulated several times, to tell a fault from noise."""
+MOST = 5
+"""Most simulated companies."""
+CHANCE = 0.05
+"""Chance that noise alone fails any channel or outcome (Bonferroni), however small the company."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceboCheck:
+    """Credit where nothing has an effect, as shares of the outcome. Channels C."""
+
+    channels: tuple[str, ...]
+    """The C channels."""
+    retention: FloatArray
+    """Credit over expected survivors, mean of the simulated companies, shape (C,)."""
+    spend: FloatArray
+    """Credit over spend, shape (C,)."""
+    retention_sd: FloatArray
+    """Standard error of the mean, shape (C,)."""
+    spend_sd: FloatArray
+    """Standard error of the mean, shape (C,)."""
+    companies: int
+    """Simulated companies."""
+    n: int
+    """Customers in each."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Outcomes whose placebo fails, in words."""
+        found: list[str] = []
+        clear = float(stats.norm.ppf(1.0 - CHANCE / (4.0 * len(self.channels))))
+        for outcome, share, sd in (
+            ("retention", self.retention, self.retention_sd),
+            ("spend", self.spend, self.spend_sd),
+        ):
+            failing = (np.abs(share) > PLACEBO_LIMIT) & (np.abs(share) > clear * sd)
+            if failing.any():
+                worst = int(np.argmax(np.where(failing, np.abs(share), 0.0)))
+                found.append(
+                    f"zero-effect placebo: {self.channels[worst]} is credited with {share[worst]:.1%} of "
+                    f"{outcome} where nothing has an effect (at most {PLACEBO_LIMIT:.0%})"
+                )
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imitation:
+    """How a model imitates a company without effects and is fitted to the imitation. Channels C."""
+
+    without_effects: Callable[[Panel, Stocks, np.random.Generator], Panel]
+    """The same customers, simulated with every effect at zero."""
+    again: Callable[[Panel, Stocks], FittedPanelModel]
+    """The same model fitted to them, warm."""
+    beta_sd: FloatArray
+    """Standard errors of the effects on leaving, shape (C,)."""
+    gamma_sd: FloatArray
+    """Standard errors of the effects on spend, shape (C,)."""
+    n: int
+    """Customers that those errors are of."""
+    decay: float
+    """Share of a stock left after one period."""
+
+
+def run_placebo(
+    fit: LatentDropoutFit,
+    panel: Panel,
+    stocks: Stocks,
+    *,
+    rng: np.random.Generator,
+    customers: int = CUSTOMERS,
+) -> PlaceboCheck:
+    """Simulate from a latent dropout fit without effects, refit with its emission kept, credit.
+
+    See `placebo_of`.
+    """
+    imitation = Imitation(
+        without_effects=lambda few, few_stocks, rng: without_effects(fit, few, few_stocks, rng=rng),
+        again=lambda few, few_stocks: fit.refit(few, few_stocks, weights=np.ones(few.n_customers)),
+        beta_sd=fit.beta_sd,
+        gamma_sd=fit.gamma_sd,
+        n=fit.n,
+        decay=fit.design.decay,
+    )
+    return placebo_of(imitation, panel, stocks, rng=rng, customers=customers)
+
+
+def placebo_of(
+    imitation: Imitation, panel: Panel, stocks: Stocks, *, rng: np.random.Generator, customers: int
+) -> PlaceboCheck:
+    """Simulate without effects, refit, credit.
+
+    Parameters
+    ----------
+    imitation
+        The model.
+    panel, stocks
+        Customers to imitate, and their decayed stocks, shape (N, P, C).
+    rng
+        Draws the companies, and a sample of the customers when there are more than half of `customers`.
+    customers
+        Customers to simulate in all.
+    """
+    half = customers // 2
+    if panel.n_customers > half:
+        rows = np.sort(rng.choice(panel.n_customers, half, replace=False))
+        panel, stocks = panel.take(rows), stocks[rows]
+    companies = int(np.clip(round(customers / panel.n_customers), 1, MOST))
+    found = [_one_company(imitation, panel, stocks, rng) for _ in range(companies)]
+    shares = np.mean([share for share, _ in found], axis=0)
+    spread = np.sqrt(np.sum([variance for _, variance in found], axis=0)) / companies
+    return PlaceboCheck(
+        channels=panel.channels,
+        retention=shares[0],
+        spend=shares[1],
+        retention_sd=spread[0],
+        spend_sd=spread[1],
+        companies=companies,
+        n=panel.n_customers,
+    )
+
+
+def _one_company(
+    imitation: Imitation, panel: Panel, stocks: Stocks, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of retention and spend by channel, and their sampling variances, each of shape (2, C)."""
+    company = imitation.without_effects(panel, stocks, rng)
+    new = panel_stocks(company, decay=imitation.decay)
+    again = imitation.again(company, new)
+    credit = panel_credit(again, company, new, rng=rng)
+    share = np.stack(
+        [credit.retention.credit / credit.retention.total, credit.spend.credit / credit.spend.total]
+    )
+    by_beta = np.stack([credit.retention.staying, credit.spend.staying]) / _away(again.beta)
+    by_gamma = np.stack([np.zeros(panel.n_channels), credit.spend.spending]) / _away(again.gamma)
+    total = np.array([[credit.retention.total], [credit.spend.total]])
+    variance = ((by_beta * imitation.beta_sd) ** 2 + (by_gamma * imitation.gamma_sd) ** 2) / total**2
+    return share, variance * (imitation.n / company.n_customers)
+
+
+def _away(effect: FloatArray) -> FloatArray:
+    """The effect, kept away from zero so that credit per unit of effect is finite."""
+    result: FloatArray = np.where(np.abs(effect) < 1e-9, 1e-9, effect)
+    return result

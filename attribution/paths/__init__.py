@@ -1,0 +1,1 @@
+"""Journeys and counted paths to descriptive credit."""

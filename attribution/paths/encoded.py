@@ -1,0 +1,205 @@
+"""Counted paths: channel sequences, how often they converted, what that was worth, how often they did not.
+
+Counts are additive: the paths of all customers are the sum of the paths of their partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import sparse
+
+from attribution.credits.schemas import PATHS_SCHEMA
+from histories.errors import DataError, SchemaError
+
+__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "merge_paths", "path_table", "unique_channels"]
+
+SEPARATOR = ">"
+_SLOTS = 1 << 13
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedPaths:
+    """Counted paths as arrays. Path i is codes[offsets[i]:offsets[i + 1]], first touch first."""
+
+    channels: tuple[str, ...]
+    """Names of the C channels, sorted; a code is a position in this tuple."""
+    codes: NDArray[np.int32]
+    """Channel of each touch, shape (n_touches,)."""
+    offsets: NDArray[np.int64]
+    """Where each path starts, and where the last ends, shape (n_paths + 1,)."""
+    conversions: Float
+    """Outcomes that followed, counts, shape (n_paths,)."""
+    value: Float
+    """Worth of these outcomes together, in currency, shape (n_paths,)."""
+    nulls: Float
+    """Times that the path ended without the outcome, counts, shape (n_paths,)."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Touches of each path, shape (n_paths,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def journeys(self) -> Float:
+        """Times that each path was walked, with or without the outcome, shape (n_paths,)."""
+        return self.conversions + self.nulls
+
+    def membership(self) -> sparse.csr_array:
+        """How often each path touches each channel, shape (n_paths, C)."""
+        ones = np.ones(self.codes.size)
+        shape = (self.lengths.size, len(self.channels))
+        counts = sparse.csr_array((ones, self.codes.copy(), self.offsets.copy()), shape=shape)
+        counts.sum_duplicates()
+        return counts
+
+
+def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
+    """Paths as arrays of channel codes.
+
+    Parameters
+    ----------
+    paths
+        `path`, a list of channels or text "a > b"; `conversions`; optionally `value` in currency and
+        `nulls`. A path without a touch stays, with no codes.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing or has another type.
+    DataError
+        A path is null or has an empty channel, or a count is negative.
+    """
+    columns = _counts(paths)
+    path = paths["path"]
+    if path.null_count():
+        raise DataError(f"paths: {path.null_count()} of {path.len()} rows have no path. Leave them out.")
+    names, codes, offsets = _encode_text(path) if path.dtype == pl.String else _encode_lists(path)
+    if "" in names:
+        raise DataError('paths: a channel has no name. Write "a > b", a name on each side of every ">".')
+    order = np.argsort(np.array(names, dtype=object), kind="stable")
+    rank = np.empty(len(names), np.int32)
+    rank[order] = np.arange(len(names), dtype=np.int32)
+    return EncodedPaths(
+        channels=tuple(names[i] for i in order), codes=rank[codes], offsets=offsets, **columns
+    )
+
+
+def _counts(paths: pl.DataFrame) -> dict[str, Float]:
+    """conversions, value and nulls as floats; an absent optional column is 0."""
+    schema = paths.schema
+    if "path" not in schema or schema["path"] not in (pl.String, pl.List(pl.String)):
+        raise SchemaError('paths: needs a column "path", text "a > b" or a list of channel names.')
+    if "conversions" not in schema:
+        raise SchemaError(f'paths: needs a column "conversions". Found: {", ".join(schema)}.')
+    counts = {}
+    for name in ("conversions", "value", "nulls"):
+        if name not in schema:
+            counts[name] = np.zeros(paths.height)
+            continue
+        values = paths[name].cast(pl.Float64).fill_null(0.0).to_numpy()
+        if not (values.min(initial=0.0) >= 0 and np.isfinite(values).all()):
+            bad = int((~(np.isfinite(values) & (values >= 0))).sum())
+            raise DataError(f'paths: "{name}" is negative or not finite in {bad} of {paths.height} rows.')
+        counts[name] = values
+    return counts
+
+
+def _encode_text(path: pl.Series) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
+    """Names in order of appearance, codes and offsets of text paths."""
+    from attribution.paths.tokens import tokenize  # a service that reads credits need not load the compiler
+
+    array = path.rechunk().to_arrow()
+    _, bounds, data = array.buffers()
+    offsets = np.frombuffer(bounds, np.int64)[array.offset : array.offset + len(array) + 1]
+    content = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    slots, complete = _SLOTS, False
+    while not complete:
+        complete, codes, starts, firsts, lasts = tokenize(content, offsets, ord(SEPARATOR), slots)
+        slots *= 8
+    names = [bytes(content[a:b]).decode() for a, b in zip(firsts, lasts, strict=True)]
+    return names, codes, starts
+
+
+def _encode_lists(path: pl.Series) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
+    """Names, codes and offsets of paths that are lists of channels."""
+    touches = path.explode(empty_as_null=False)
+    if touches.null_count():
+        raise DataError(f"paths: {touches.null_count()} touches have no channel. Leave them out.")
+    names = touches.unique().sort().to_list()
+    codes = touches.cast(pl.Enum(names)).to_physical().cast(pl.Int32).to_numpy()
+    offsets = np.zeros(path.len() + 1, np.int64)
+    np.cumsum(path.list.len().to_numpy(), out=offsets[1:])
+    return names, codes, offsets
+
+
+def unique_channels(paths: EncodedPaths) -> EncodedPaths:
+    """The same paths with the first touch of each channel only."""
+    n_channels = max(len(paths.channels), 1)
+    path = np.repeat(np.arange(paths.lengths.size), paths.lengths)
+    _, first = np.unique(path * n_channels + paths.codes, return_index=True)
+    keep = np.zeros(paths.codes.size, bool)
+    keep[first] = True
+    return _keep_touches(paths, keep)
+
+
+def exclude_channels(paths: EncodedPaths, names: Collection[str]) -> EncodedPaths:
+    """The same paths without the touches of some channels; a path may be left without any touch."""
+    kept = tuple(name for name in paths.channels if name not in names)
+    position = {name: code for code, name in enumerate(kept)}
+    code = np.array([position.get(name, -1) for name in paths.channels], np.int32)[paths.codes]
+    shorter = _keep_touches(paths, code >= 0)
+    return replace(shorter, channels=kept, codes=code[code >= 0])
+
+
+def _keep_touches(paths: EncodedPaths, keep: NDArray[np.bool_]) -> EncodedPaths:
+    """The touches flagged in `keep`, shape (n_touches,), in the paths that they were in."""
+    before = np.zeros(keep.size + 1, np.int64)
+    np.cumsum(keep, out=before[1:])
+    return replace(paths, codes=paths.codes[keep], offsets=before[paths.offsets])
+
+
+def merge_paths(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Counted paths of several partitions of customers as one table, in order of the path."""
+    return (
+        pl.concat(list(parts))
+        .group_by("path")
+        .agg(pl.col("conversions", "value", "nulls").sum())
+        .sort("path")
+    )
+
+
+def path_table(paths: EncodedPaths, *, outcome: str, segment: str) -> pl.DataFrame:
+    """The paths in PATHS_SCHEMA: text "a > b", the most walked first."""
+    counted = pl.DataFrame(
+        {
+            "path": _texts(paths),
+            "length": paths.lengths,
+            "conversions": paths.conversions,
+            "value": paths.value,
+            "nulls": paths.nulls,
+        }
+    )
+    merged = (
+        counted.group_by("path", "length")
+        .agg(pl.col("conversions", "value", "nulls").sum())
+        .with_columns(outcome=pl.lit(outcome), segment=pl.lit(segment))
+    )
+    walked = pl.col("conversions") + pl.col("nulls")
+    return merged.sort(-walked, "path").select(
+        pl.col(name).cast(dtype) for name, dtype in PATHS_SCHEMA.items()
+    )
+
+
+def _texts(paths: EncodedPaths) -> pl.Series:
+    """Each path as text; nothing for a path without a touch."""
+    names = pl.Series(list(paths.channels), dtype=pl.String).gather(paths.codes).to_arrow()
+    lists = pa.LargeListArray.from_arrays(pa.array(paths.offsets, pa.int64()), names)
+    return pl.Series(lists).list.join(f" {SEPARATOR} ")

@@ -1,0 +1,161 @@
+"""The part of a bundle that answers requests: customers sorted by id, their touchpoints, sort orders.
+
+::
+
+    serving/layout.json               rows and column types
+    serving/customers/<column>.npy    sorted by customer_id
+    serving/customers/order.<column>.npy   row numbers in ascending order of a column, nulls last
+    serving/touchpoints/<column>.npy  sorted by customer_id and time
+    serving/touchpoints/customer_id.npy    who has touchpoints, sorted; shape (m,)
+    serving/touchpoints/first.npy     first row of each of them, and the end; shape (m + 1,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import polars as pl
+
+from experiments.bundle.columns import (
+    Array,
+    Column,
+    open_array,
+    open_column,
+    open_key,
+    write_column,
+    write_key,
+)
+from histories.errors import BundleError
+
+__all__ = ["SORTABLE", "Serving", "open_serving", "write_serving"]
+
+SORTABLE: Final = (
+    "customer_lifetime_value",
+    "total_value",
+    "net_lifetime_value",
+    "historic_value",
+    "expected_purchases",
+    "churn_probability",
+    "probability_alive",
+)
+"""Columns of `customers` that a list can be ordered by without sorting on request."""
+
+_TYPES: Final[dict[str, pl.DataType]] = {
+    "float64": pl.Float64(),
+    "int64": pl.Int64(),
+    "date": pl.Date(),
+    "datetime": pl.Datetime("us"),
+    "boolean": pl.Boolean(),
+    "string": pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """The open columns.
+
+    Attributes
+    ----------
+    key
+        Sorted ids, shape (n_customers,): int64, or UTF-8 bytes of fixed width.
+    customers, touchpoints
+        Columns by name, in the tables' order, without the id.
+    touched
+        Sorted ids of customers with touchpoints, scored or not; shape (m,).
+    first_touchpoint
+        Row of the first touchpoint of each of them, and the end; shape (m + 1,).
+    orders, known
+        By sortable column: rows in ascending order, nulls last; how many are not null.
+    """
+
+    key: Array
+    customers: Mapping[str, Column]
+    touchpoints: Mapping[str, Column]
+    touched: Array
+    first_touchpoint: Array
+    orders: Mapping[str, Array]
+    known: Mapping[str, int]
+
+
+def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write the columns of `customers` and `touchpoints`.
+
+    Raises
+    ------
+    BundleError
+        When an id repeats, is null or is too long.
+    """
+    customers = tables["customers"].sort("customer_id")
+    ids = customers["customer_id"]
+    if ids.null_count() or ids.n_unique() != ids.len():
+        raise BundleError(
+            f'Table "customers": {ids.null_count()} rows without an id, '
+            f"{ids.len() - ids.n_unique()} repeated ids. There must be one row per customer."
+        )
+    touchpoints = tables["touchpoints"].sort("customer_id", "timestamp", maintain_order=True)
+    layout: dict[str, Any] = {}
+    for name, frame in (("customers", customers), ("touchpoints", touchpoints)):
+        (folder / name).mkdir(parents=True)
+        columns = [series for series in frame if series.name != "customer_id"]
+        for series in columns:
+            write_column(folder / name, series)
+        layout[name] = {"rows": frame.height, "columns": {s.name: _type_name(s.dtype) for s in columns}}
+    write_key(folder / "customers", ids)
+    _write_touched(folder / "touchpoints", touchpoints["customer_id"])
+    layout["known"] = {name: _write_order(folder / "customers", customers[name]) for name in SORTABLE}
+    (folder / "layout.json").write_bytes(orjson.dumps(layout, option=orjson.OPT_INDENT_2))
+
+
+def _write_touched(folder: Path, ids: pl.Series) -> None:
+    """Store whose touchpoints start where; `ids` is sorted."""
+    starts = pl.DataFrame({"id": ids}).with_row_index("row").group_by("id", maintain_order=True).first()
+    write_key(folder, starts["id"])
+    np.save(folder / "first.npy", np.append(starts["row"].to_numpy(), ids.len()).astype(np.int64))
+
+
+def _write_order(folder: Path, column: pl.Series) -> int:
+    order = column.arg_sort(descending=False, nulls_last=True)
+    np.save(folder / f"order.{column.name}.npy", order.cast(pl.UInt32).to_numpy())
+    return column.len() - column.null_count()
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    for name, known in _TYPES.items():
+        if dtype == known:
+            return name
+    raise BundleError(f"A column has the type {dtype}, which the service cannot store.")
+
+
+def open_serving(folder: Path) -> Serving:
+    """Map the columns that `write_serving` wrote; nothing is read but their headers.
+
+    Raises
+    ------
+    BundleError
+        When a file is absent or is no column.
+    """
+    try:
+        layout = orjson.loads((folder / "layout.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise BundleError(f"{folder.name}/layout.json cannot be read. Write the bundle again.") from error
+    tables = {
+        name: {
+            column: open_column(folder / name, column, _TYPES[kind])
+            for column, kind in layout[name]["columns"].items()
+        }
+        for name in ("customers", "touchpoints")
+    }
+    return Serving(
+        key=open_key(folder / "customers"),
+        customers=tables["customers"],
+        touchpoints=tables["touchpoints"],
+        touched=open_key(folder / "touchpoints"),
+        first_touchpoint=open_array(folder / "touchpoints" / "first.npy"),
+        orders={name: open_array(folder / "customers" / f"order.{name}.npy") for name in layout["known"]},
+        known=layout["known"],
+    )

@@ -1,0 +1,123 @@
+"""Put a bundle's files on disk: whole or not at all, every byte under a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from experiments.bundle.reading import FORMAT_VERSION, MANIFEST, SEAL, file_checksum
+from experiments.bundle.serving import write_serving
+from experiments.tombstones import Tombstones, drop_erased
+from histories.errors import BundleError
+
+__all__ = ["seal_bundle", "write_folder"]
+
+
+def write_folder(
+    path: Path,
+    *,
+    tables: Mapping[str, pl.DataFrame],
+    manifest: Mapping[str, Any],
+    model: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    rejected: Mapping[str, pl.DataFrame],
+    tombstones: Tombstones,
+) -> dict[str, int]:
+    """Write a bundle from tables in their final form, without the rows of erased customers.
+
+    Returns
+    -------
+    dict
+        How many rows were left out for that reason, by table.
+
+    Raises
+    ------
+    BundleError
+        When the folder exists, an id repeats or is too long, or the disk does not take it.
+    """
+    frames, lost = drop_erased(tombstones, tables)
+    aside, _ = drop_erased(tombstones, rejected)
+    content = {
+        **manifest,
+        "format": FORMAT_VERSION,
+        "tables": {name: frame.height for name, frame in frames.items()},
+        "erasure": tombstones.state(),
+    }
+    with _appearing_whole(path) as folder:
+        for name, frame in frames.items():
+            frame.write_parquet(folder / f"{name}.parquet")
+        (folder / "rejected").mkdir()
+        for name, frame in aside.items():
+            frame.write_parquet(folder / "rejected" / f"{name}.parquet")
+        write_serving(folder / "serving", frames)
+        (folder / "model.json").write_bytes(_json(model))
+        for name, data in files.items():
+            (folder / Path(name).name).write_bytes(data)
+        seal_bundle(folder, content)
+    return lost
+
+
+@contextmanager
+def _appearing_whole(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that takes its name when everything inside is on disk."""
+    if path.exists():
+        raise BundleError(f"{path} exists already. A bundle is never written over: choose a new folder.")
+    folder: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        folder.chmod(0o755)
+        yield folder
+        folder.rename(path)
+    except OSError as error:
+        raise BundleError(
+            f"{path.name} could not be written ({error.strerror or error}). "
+            "Nothing was left behind; free space or check permissions and run again."
+        ) from error
+    finally:
+        if folder is not None and folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def seal_bundle(folder: Path, content: Mapping[str, Any]) -> str:
+    """Write the manifest with the checksum of every file in `folder`; return the manifest's own."""
+    names = sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name not in (MANIFEST, SEAL)
+    )
+    checksums = {}
+    for name in names:
+        checksums[name] = file_checksum(folder / name)
+        _flush(folder / name)
+    data = _json({**content, "checksums": checksums})
+    digest = hashlib.sha256(data).hexdigest()
+    (folder / MANIFEST).write_bytes(data)
+    (folder / SEAL).write_text(f"{digest}  {MANIFEST}\n", encoding="ascii")
+    for name in (MANIFEST, SEAL, "."):
+        _flush(folder / name)
+    return digest
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    options = (
+        orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    )
+    return orjson.dumps(content, option=options, default=str) + b"\n"

@@ -1,0 +1,1 @@
+"""Tables in: files to judged, typed rows."""

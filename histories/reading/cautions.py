@@ -1,0 +1,148 @@
+"""What to know of valid data: guests, refunds, equal rows, a cut history, very large customers."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from histories.money import to_currency
+from histories.periods import DAYS_PER_MONTH
+from histories.reading.links import count_equal_rows
+from histories.reading.staging import RULE, Staged
+
+__all__ = ["touchpoint_notes", "transaction_notes"]
+
+BUSINESS_MULTIPLE = 100
+"""A customer who spends this many times the median looks like a business."""
+
+TRUNCATION_MULTIPLE = 2.0
+"""New customers of the first month against a later one, from which a history seems cut at its start."""
+
+MONTHS_TO_COMPARE = 6
+
+_IS_VALID = pl.col(RULE).is_null()
+
+
+def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[str, ...]:
+    """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers."""
+    place = transactions.scanned.place
+    totals = _totals(transactions)
+    notes = []
+    if totals["guests"] and totals["revenue"]:
+        share = totals["guest_revenue"] / totals["revenue"]
+        notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
+    if totals["refunds"]:
+        amount = float(totals["refunded"]) / 10_000
+        notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
+    if "line_id" not in transactions.found:
+        equal = count_equal_rows(transactions)
+        if equal:
+            notes.append(
+                f"{place}: rows equal to an earlier one: {equal}. They are kept: only a repeated line_id "
+                "is a duplicate. Add line_id to have them checked."
+            )
+    notes += _history_notes(transactions, customers)
+    return tuple(notes)
+
+
+def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_customers: bool) -> tuple[str, ...]:
+    """Touches known by their date only, and those of people without a transaction.
+
+    The latter where no customers table says who is known.
+    """
+    notes = _date_notes(touches)
+    if transactions is None or has_customers:
+        return notes
+    buyers = transactions.frame.filter(_IS_VALID).select("customer_id").unique()
+    valid = touches.frame.filter(_IS_VALID)
+    unknown = valid.join(buyers, on="customer_id", how="anti").select(
+        pl.len(), pl.col("customer_id").n_unique().alias("people")
+    )
+    rows, people = unknown.collect().row(0)
+    if not rows:
+        return notes
+    return (
+        *notes,
+        f"{touches.scanned.place}: touches of people without any transaction: {rows} ({people} people). "
+        "They are kept as prospects'; name inputs.customers to have unknown customers rejected.",
+    )
+
+
+def _date_notes(touches: Staged) -> tuple[str, ...]:
+    dated = touches.frame.filter(_IS_VALID).select(pl.col("date_only").sum()).collect().item()
+    if not dated:
+        return ()
+    return (
+        f"{touches.scanned.place}: touches known by their date only: {dated}. They count from the end of "
+        "their day, so never for a purchase of the same day.",
+    )
+
+
+def _totals(transactions: Staged) -> dict[str, int]:
+    is_guest = pl.col(RULE) == "guest"
+    usable = _IS_VALID | is_guest
+    amount = pl.col("amount")
+    return (
+        transactions.frame.select(
+            is_guest.sum().alias("guests"),
+            amount.filter(is_guest).sum().alias("guest_revenue"),
+            amount.filter(usable).sum().alias("revenue"),
+            (_IS_VALID & (amount < 0)).sum().alias("refunds"),
+            amount.filter(_IS_VALID & (amount < 0)).sum().alias("refunded"),
+        )
+        .collect()
+        .row(0, named=True)
+    )
+
+
+def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
+    buyers = (
+        transactions.frame.filter(_IS_VALID)
+        .group_by("customer_id")
+        .agg(pl.col("timestamp").min().alias("first"), to_currency(pl.col("amount").sum()).alias("spent"))
+        .collect()
+    )
+    if buyers.is_empty():
+        return []
+    found = (_truncation(transactions, buyers, customers), _business_size(transactions, buyers))
+    return [note for note in found if note is not None]
+
+
+def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:
+    start = buyers.select(pl.col("first").min()).item()
+    ending = "Their frequency and age are understated: give a longer history, or leave them out of the fit."
+    if customers is not None and "acquired_at" in customers.found:
+        acquired = customers.frame.filter(_IS_VALID, pl.col("acquired_at") < pl.lit(start).dt.date())
+        before = int(acquired.select(pl.len()).collect().item())
+        if before:
+            return (
+                f"{transactions.scanned.place}: customers acquired before the history starts "
+                f"({start:%Y-%m-%d}): {before}. {ending}"
+            )
+        return None
+    month = ((pl.col("first") - pl.col("first").min()).dt.total_days() / DAYS_PER_MONTH).floor()
+    new = buyers.group_by(month.alias("month")).len().sort("month")["len"].to_list()
+    later = new[1:]
+    if len(later) < MONTHS_TO_COMPARE or new[0] < TRUNCATION_MULTIPLE * sum(later) / len(later):
+        return None
+    return (
+        f"{transactions.scanned.place}: new customers: {new[0]} in the first month, "
+        f"{sum(later) / len(later):.0f} in a later one on average, "
+        f"so the history seems to start after they were acquired. {ending}"
+    )
+
+
+def _business_size(transactions: Staged, buyers: pl.DataFrame) -> str | None:
+    spent = pl.col("spent")
+    is_large = spent > BUSINESS_MULTIPLE * spent.median()
+    count, share = (
+        buyers.filter(spent > 0)
+        .select(is_large.sum(), (spent.filter(is_large).sum() / spent.sum()).alias("share"))
+        .row(0)
+    )
+    if not count:
+        return None
+    return (
+        f"{transactions.scanned.place}: customers who spent more than {BUSINESS_MULTIPLE} times the "
+        f"median: {count}, with {share:.1%} of the revenue. They look like businesses: consider "
+        "a segment of their own."
+    )

@@ -1,0 +1,176 @@
+"""Find the files of a source, and look into them before any reader does."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars.exceptions as polars_errors
+
+from histories.errors import ConfigError, DataError, nearest
+from histories.reading.sources import TableSource
+
+__all__ = [
+    "PARQUET_SUFFIXES",
+    "TEXT_SUFFIXES",
+    "digest",
+    "find_files",
+    "first_line",
+    "package_file",
+    "reading",
+    "refuse_empty",
+    "suffix",
+]
+
+PACKAGE = "package:"
+TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Turn what Polars says of an unreadable file into a message with the file's name.
+
+    Raises
+    ------
+    DataError
+        In place of an error of Polars or of the file system.
+    """
+    try:
+        yield
+    except (polars_errors.PolarsError, OSError, UnicodeError) as error:
+        lines = str(error).strip().splitlines()
+        # Polars quotes the value that it stumbled over, which may be personal.
+        first = re.sub(r"`.*", "a value", lines[0]) if lines else type(error).__name__
+        raise DataError(
+            f"{place} cannot be read ({first}). "
+            "Check that it is complete and that its `format` and `separator` are right."
+        ) from error
+
+
+def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
+    """Files of a source in the order of their names, or the folder of a Delta table.
+
+    Raises
+    ------
+    DataError
+        When there is none, with the nearest name that is there.
+    """
+    if source.path.startswith(PACKAGE):
+        return [package_file(source.path.removeprefix(PACKAGE))]
+    path = base_dir / Path(source.path).expanduser()
+    if path.is_dir():
+        if (path / "_delta_log").is_dir():
+            return [path]
+        files = sorted(file for file in path.rglob("*") if _is_data(file, path))
+    elif any(letter in source.path for letter in "*?["):
+        pattern = path.relative_to(path.anchor) if path.is_absolute() else path
+        files = sorted(file for file in Path(path.anchor).glob(str(pattern)) if file.is_file())
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise DataError(_no_file(path, table, source.path))
+    return files
+
+
+def package_file(name: str) -> Path:
+    """A file that an installed package ships, from "package/folder/file"; the package is not imported.
+
+    Raises
+    ------
+    ConfigError
+        When the package is not installed.
+    DataError
+        When it has no such file.
+    """
+    package, _, inside = name.partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            f'"{PACKAGE}{name}": the package {package} is not installed. Install it (pip install {package}).'
+        )
+    file = Path(found.submodule_search_locations[0]) / inside
+    if not file.is_file():
+        raise DataError(f'"{PACKAGE}{name}": the package {package} ships no file "{inside}".')
+    return file
+
+
+def _is_data(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+    return file.is_file() and not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+
+
+def _no_file(path: Path, table: str, given: str) -> str:
+    folder = path.parent
+    beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    if not folder.is_dir():
+        hint = "its folder does not exist"
+    elif beside and not any(letter in path.name for letter in "*?["):
+        hint = nearest(path.name, beside) if len(beside) <= 20 else "it is not in its folder"
+    else:
+        hint = "nothing matches"
+    return (
+        f'inputs.{table}: no file "{given}" ({hint}). Paths are relative to the configuration file; '
+        f"correct inputs.{table}.path or leave the table out."
+    )
+
+
+def suffix(file: Path) -> str:
+    """What a file's name ends with, without a compression's ending.
+
+    >>> suffix(Path("orders.CSV.gz"))
+    '.csv'
+    """
+    name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
+    return Path(name).suffix
+
+
+def refuse_empty(files: list[Path], table: str, place: str) -> None:
+    """Refuse files without one byte.
+
+    Raises
+    ------
+    DataError
+        When every file is empty.
+    """
+    if all(file.stat().st_size == 0 for file in files):
+        raise DataError(
+            f"{place} is empty (0 bytes). Export it again, or leave inputs.{table} out of the configuration."
+        )
+
+
+def first_line(file: Path, place: str) -> str:
+    """First line of a text, compressed or not, that is not blank.
+
+    Raises
+    ------
+    DataError
+        When there is none, or the file cannot be read.
+    """
+    with reading(place), _open(file) as lines:
+        text = (line.decode("utf-8-sig", errors="replace").strip("\r\n") for line in lines)
+        first = next((line for line in text if line.strip()), None)
+    if first is None:
+        raise DataError(f"{place} holds only empty lines. Export it again.")
+    return first
+
+
+def _open(file: Path) -> BinaryIO:
+    with file.open("rb") as start:
+        is_gzip = start.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(file, "rb")) if is_gzip else file.open("rb")
+
+
+def digest(files: list[Path]) -> str:
+    """SHA-256 of one file, or of the digests of several in the order of their names."""
+    digests = []
+    for file in files:
+        with file.open("rb") as content:
+            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

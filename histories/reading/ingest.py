@@ -1,0 +1,148 @@
+"""All input tables, checked once, here; behind this point every table has our columns and types."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from shutil import rmtree
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from histories.errors import ConfigError, nearest
+from histories.identity import check_key
+from histories.reading.cautions import touchpoint_notes, transaction_notes
+from histories.reading.inputs import Ingested, Inputs
+from histories.reading.links import (
+    check_currency,
+    mark_dates,
+    reject_repeated,
+    reject_unknown_customers,
+    resolve_handles,
+    unify_customer_ids,
+)
+from histories.reading.schemas import TABLES
+from histories.reading.sources import Channel, Limits, TableSource
+from histories.reading.staging import Staged, stage_table
+from histories.reading.verdicts import conclude
+
+__all__ = ["ingest"]
+
+OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
+
+
+def ingest(
+    sources: Mapping[str, TableSource],
+    *,
+    base_dir: Path,
+    observation_end: date,
+    timezone: str = "UTC",
+    currency: str | None = None,
+    channels: Mapping[str, Channel] | None = None,
+    limits: Limits | None = None,
+    id_key: bytes | None = None,
+    work_dir: Path | None = None,
+) -> Inputs:
+    """Read and check the input tables.
+
+    Rows that break a rule are kept out and counted, never repaired; every row read is valid, rejected or set
+    aside.
+
+    Parameters
+    ----------
+    sources
+        Table name to its source.
+    base_dir
+        Folder that relative paths start from.
+    observation_end
+        Last day of the data; later rows are set aside.
+    timezone, currency
+        Zone of local times; instants with a zone are converted to it. Currency of the amounts,
+        checked where a table names it.
+    channels
+        What is known of channels; kept beside the tables.
+    limits
+        When to stop, and how large a table is held in memory.
+    id_key
+        With it, customer ids become pseudonyms.
+    work_dir
+        Folder for large tables in typed form; by default a temporary one that goes when the process ends.
+
+    Raises
+    ------
+    ConfigError
+        When a table, time zone or format is unknown.
+    DataError, SchemaError
+        When a table is missing, unreadable, empty, in two currencies, or has too many rejected rows.
+    """
+    limits = limits or Limits()
+    _check_settings(sources, timezone, id_key)
+    folder = work_dir or _temporary_folder()
+    staged = {
+        name: stage_table(
+            table,
+            sources[name],
+            base_dir=base_dir,
+            work_dir=folder,
+            observation_end=observation_end,
+            timezone=timezone,
+            memory=limits.bytes,
+        )
+        for name, table in TABLES.items()
+        if name in sources
+    }
+    linked = _link(unify_customer_ids(staged, id_key))
+    if "transactions" in linked:
+        currency = check_currency(linked["transactions"], currency)
+    tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}
+    return Inputs(
+        tables=tables,
+        observation_end=observation_end,
+        timezone=timezone,
+        currency=currency,
+        channels=dict(channels or {}),
+        notes=tuple(note for table in tables.values() for note in table.notes),
+    )
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tributary-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _check_settings(sources: Mapping[str, TableSource], timezone: str, id_key: bytes | None) -> None:
+    for name in sources:
+        if name not in TABLES:
+            raise ConfigError(f"inputs.{name}: there is no such table; {nearest(name, TABLES)}.")
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f'timezone = "{timezone}" is not known; use a name such as "Europe/London".'
+        ) from error
+    check_key(id_key)
+
+
+def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
+    """Apply the checks that look at several rows or tables, those of the customers first."""
+    linked = {name: reject_repeated(table) for name, table in staged.items()}
+    if "touchpoints" in linked:
+        linked["touchpoints"] = mark_dates(linked["touchpoints"])
+        if "handle" in linked["touchpoints"].found:
+            linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
+    if "customers" in linked:
+        for name in OF_KNOWN_CUSTOMERS:
+            if name in linked:
+                linked[name] = reject_unknown_customers(linked[name], linked["customers"])
+    return linked
+
+
+def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: bytes | None) -> Ingested:
+    notes: tuple[str, ...] = ()
+    if staged.table.name == "transactions":
+        notes = transaction_notes(staged, linked.get("customers"))
+    elif staged.table.name == "touchpoints":
+        notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
+    return conclude(staged, max_rejected_share=limits.max_rejected_share, key=key, notes=notes)

@@ -1,0 +1,170 @@
+"""Checks that need more than one row: repeated ids, currencies, handles, customers of another table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from histories.errors import DataError
+from histories.identity import customers_of_handles, pseudonyms
+from histories.reading.rules import Rule
+from histories.reading.scan import ROW
+from histories.reading.staging import RULE, Staged
+
+__all__ = [
+    "check_currency",
+    "count_equal_rows",
+    "mark_dates",
+    "reject_repeated",
+    "reject_unknown_customers",
+    "resolve_handles",
+    "unify_customer_ids",
+]
+
+CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
+"""A whole number in its one canonical decimal form; "007" is a text."""
+
+_IS_VALID = pl.col(RULE).is_null()
+
+
+def unify_customer_ids(tables: Mapping[str, Staged], key: bytes | None) -> dict[str, Staged]:
+    """Customer ids of one type in all tables: Int64 when all are whole numbers, else String.
+
+    With a key they are pseudonyms, which are text.
+    """
+    as_integers = key is None and all(_has_integer_ids(staged) for staged in tables.values())
+    dtype = pl.Int64 if as_integers else pl.String
+    unified = {}
+    for name, staged in tables.items():
+        columns = [column for column in staged.table.customers if column in staged.frame.collect_schema()]
+        frame = staged.frame.with_columns(pl.col(column).cast(dtype, strict=False) for column in columns)
+        if key is not None:
+            frame = frame.with_columns(pseudonyms(column, key) for column in columns)
+        unified[name] = staged.with_frame(frame)
+    return unified
+
+
+def _has_integer_ids(staged: Staged) -> bool:
+    schema = staged.frame.collect_schema()
+    texts = [name for name in staged.table.customers if schema.get(name) == pl.String]
+    if not texts:
+        return True
+    whole = (pl.col(name).str.contains(CANONICAL_INTEGER).all() for name in texts)
+    valid = staged.frame.filter(_IS_VALID)
+    return all(valid.select(check.alias(str(place)) for place, check in enumerate(whole)).collect().row(0))
+
+
+def reject_repeated(staged: Staged) -> Staged:
+    """Reject every row whose identifying columns stood in an earlier valid row.
+
+    Rows without the id are no repetition. Only hashes of the ids are held at once; the few rows whose hash
+    repeats are then compared in full.
+    """
+    schema = staged.frame.collect_schema()
+    keys = [name for name in staged.table.unique if name in schema]
+    if not keys or len(keys) < len(staged.table.unique):
+        return staged
+    identified = staged.frame.filter(_IS_VALID, *(pl.col(name).is_not_null() for name in keys))
+    hashed = identified.select(pl.struct(keys).hash().alias("hash"))
+    suspects = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash").collect()
+    named = " + ".join(keys)
+    rule = Rule(
+        name=f"repeated {named}",
+        broken=pl.lit(False),
+        says=f"repeat the {named} of an earlier row",
+        expected="The first row of each is kept.",
+    )
+    if suspects.is_empty():
+        return staged.with_frame(staged.frame, rule)
+    rows = (
+        identified.select(ROW, *keys)
+        .filter(pl.struct(keys).hash().is_in(suspects["hash"].implode()))
+        .collect()
+        .sort(ROW)
+        .filter(~pl.struct(keys).is_first_distinct())
+    )
+    repeated = _IS_VALID & pl.col(ROW).is_in(rows[ROW].implode())
+    judged = pl.when(repeated).then(pl.lit(rule.name)).otherwise(pl.col(RULE)).alias(RULE)
+    return staged.with_frame(staged.frame.with_columns(judged), rule)
+
+
+def count_equal_rows(staged: Staged) -> int:
+    """Valid rows that are equal in every column to an earlier one."""
+    names = [name for name in staged.frame.collect_schema() if name not in {ROW, RULE}]
+    hashed = staged.frame.filter(_IS_VALID).select(pl.struct(names).hash().alias("hash"))
+    counted = hashed.select(pl.len(), pl.col("hash").n_unique().alias("distinct")).collect().row(0)
+    return int(counted[0] - counted[1])
+
+
+def check_currency(staged: Staged, currency: str | None) -> str | None:
+    """The one currency of the table, else the configured one.
+
+    Raises
+    ------
+    DataError
+        When the table has two, or another than the configuration names.
+    """
+    if "currency" not in staged.frame.collect_schema():
+        return currency
+    counted = (
+        staged.frame.filter(_IS_VALID, pl.col("currency").is_not_null())
+        .group_by("currency")
+        .len()
+        .sort("len", "currency", descending=[True, False])
+        .collect()
+    )
+    if counted.height > 1:
+        listed = ", ".join(f"{name} ({count} rows)" for name, count in counted.head(5).iter_rows())
+        raise DataError(
+            f"{staged.scanned.place}: {staged.table.name} has {counted.height} currencies: {listed}. "
+            "Allowed: one. Convert the amounts to one currency, or run each on its own."
+        )
+    only = counted.item(0, "currency") if counted.height else currency
+    if currency is not None and only != currency:
+        raise DataError(
+            f'{staged.scanned.place}: {staged.table.name} is in "{only}", but the configuration says '
+            f'currency = "{currency}". Correct one of them.'
+        )
+    return str(only) if only is not None else None
+
+
+def mark_dates(touches: Staged) -> Staged:
+    """Take touches as known by their date only when every one of them is at midnight."""
+    at = pl.col("timestamp")
+    at_midnight = touches.frame.filter(_IS_VALID).select((at == at.dt.truncate("1d")).all()).collect().item()
+    if not at_midnight:
+        return touches
+    return touches.with_frame(touches.frame.with_columns(pl.lit(True).alias("date_only")))
+
+
+def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
+    """Give each touch the customer of its handle; set aside those whose handle nobody knows."""
+    rule = Rule(
+        name="unmatched handle",
+        broken=pl.col("customer_id").is_null(),
+        says="have a handle that is in no identity",
+        sets_aside=True,
+    )
+    frame = touches.frame
+    if identities is not None:
+        frame = customers_of_handles(frame, identities.frame.filter(_IS_VALID))
+    return touches.with_frame(frame).with_rule(rule)
+
+
+def reject_unknown_customers(staged: Staged, customers: Staged) -> Staged:
+    """Reject rows of a customer who is not in the customers table."""
+    known = (
+        customers.frame.filter(_IS_VALID)
+        .select("customer_id")
+        .unique()
+        .with_columns(pl.lit(True).alias("is_known"))
+    )
+    rule = Rule(
+        name="unknown customer",
+        broken=pl.col("is_known").is_null() & pl.col("customer_id").is_not_null(),
+        says="belong to customers who are not in the customers table",
+        expected="Add them to it, or leave inputs.customers out to keep their touches as those of prospects.",
+    )
+    judged = staged.with_frame(staged.frame.join(known, on="customer_id", how="left")).with_rule(rule)
+    return judged.with_frame(judged.frame.drop("is_known"))

@@ -1,0 +1,208 @@
+"""What is asked of a row, one rule after another; a row that breaks several is counted under the first.
+
+A broken rule *rejects* the row, which counts towards the limit of the run, or *sets it aside*, which does
+not: a guest's order is no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from histories.money import LARGEST_AMOUNT
+from histories.reading.casts import CastOptions, text_value
+from histories.reading.schemas import Column, Kind, Table
+
+__all__ = ["RAW", "Rule", "first_broken", "row_rules"]
+
+RAW = "found in "
+"""Prefix of a column as it was found, beside the same column after the cast."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of a table.
+
+    Attributes
+    ----------
+    name
+        As it stands in the rejected rows.
+    broken
+        True for a row that breaks the rule.
+    says
+        What such rows do, e.g. "have no readable timestamp".
+    expected
+        What is allowed and the next step, as sentences.
+    shows
+        Our column whose value may be shown; None when it is personal or there is none.
+    sets_aside
+        Whether the row is set aside and not rejected.
+    """
+
+    name: str
+    broken: pl.Expr
+    says: str
+    expected: str = ""
+    shows: str | None = None
+    sets_aside: bool = False
+
+
+def first_broken(rules: list[Rule]) -> pl.Expr:
+    """Name of the first rule that a row breaks; null for a valid row."""
+    if not rules:
+        return pl.lit(None, dtype=pl.String)
+    return pl.coalesce(*(pl.when(rule.broken).then(pl.lit(rule.name)) for rule in rules))
+
+
+def row_rules(
+    table: Table,
+    dtypes: Mapping[str, pl.DataType],
+    *,
+    options: CastOptions,
+    observation_end: date,
+    drops_zero: bool,
+) -> list[Rule]:
+    """Every rule that a single row can be judged by; `dtypes` are the source's, by our names."""
+    rules: list[Rule] = []
+    for name, column in table.columns.items():
+        if name in dtypes:
+            needed = column.required or name in _needed_for_amount(table, dtypes)
+            rules += _column_rules(table, name, column, dtypes[name], options, needed=needed)
+    if table.name == "transactions" and "amount" not in dtypes:
+        rules.append(_too_large("amount", pl.col("amount").is_null()))
+    for first, second in table.pairs:
+        if first in dtypes and second in dtypes:
+            rules.append(
+                Rule(
+                    name=f"{second} before {first}",
+                    broken=pl.col(second) < pl.col(first),
+                    says=f"have {second} before {first}",
+                    expected=f"Expected {first} first.",
+                )
+            )
+    rules += _set_aside(table, dtypes, observation_end, drops_zero)
+    return rules
+
+
+def _column_rules(
+    table: Table, name: str, column: Column, dtype: pl.DataType, options: CastOptions, *, needed: bool
+) -> Iterator[Rule]:
+    found, value = pl.col(RAW + name), pl.col(name)
+    is_missing = text_value(found, dtype).is_null() if dtype == pl.String else found.is_null()
+    shows = None if column.personal else name
+    if needed:
+        yield Rule(
+            name=f"missing {name}", broken=is_missing, says=f"have no {name}", expected="Expected a value."
+        )
+    if column.kind in {Kind.MONEY, Kind.NUMBER} and (dtype.is_float() or dtype == pl.String):
+        number = found if dtype.is_float() else text_value(found, dtype).cast(pl.Float64, strict=False)
+        yield Rule(
+            name=f"infinite {name}",
+            broken=number.is_infinite(),
+            says=f"have an infinite {name}",
+            expected="Expected a finite number; look for a division by zero where the table is made.",
+            shows=shows,
+        )
+    if column.kind is Kind.MONEY:
+        number = found.cast(pl.Float64, strict=False)
+        yield _too_large(name, number.abs() >= LARGEST_AMOUNT)
+    yield Rule(
+        name=f"unreadable {name}",
+        broken=value.is_null() & ~is_missing,
+        says=f"have no readable {name}",
+        expected=_expected(table, name, column, options),
+        shows=shows,
+    )
+    yield from _range_rules(name, column, shows)
+
+
+def _range_rules(name: str, column: Column, shows: str | None) -> Iterator[Rule]:
+    value = pl.col(name)
+    if column.low is not None:
+        outside = value < column.low
+        if column.high is not None:
+            outside = outside | (value > column.high)
+        says = f"have {name} outside {column.range}" if column.high is not None else f"have a negative {name}"
+        yield Rule(
+            name=says.removeprefix("have ").removeprefix("a "),
+            broken=outside,
+            says=says,
+            expected=f"Allowed: {column.range}.",
+            shows=shows,
+        )
+    if column.allowed:
+        yield Rule(
+            name=f"{name} not allowed",
+            broken=~value.is_in(list(column.allowed)),
+            says=f"have an unknown {name}",
+            expected=f"Allowed: {', '.join(column.allowed)}.",
+            shows=shows,
+        )
+
+
+def _needed_for_amount(table: Table, dtypes: Mapping[str, pl.DataType]) -> tuple[str, ...]:
+    """The amount, or both of what it is computed from."""
+    if table.name != "transactions":
+        return ()
+    return ("amount",) if "amount" in dtypes else ("quantity", "unit_price")
+
+
+def _too_large(name: str, broken: pl.Expr) -> Rule:
+    return Rule(
+        name=f"{name} too large",
+        broken=broken,
+        says=f"have {name} beyond what can be added exactly",
+        expected=f"Allowed: below {LARGEST_AMOUNT:.0e} in the currency.",
+        shows=name,
+    )
+
+
+def _expected(table: Table, name: str, column: Column, options: CastOptions) -> str:
+    if column.kind in {Kind.TIMESTAMP, Kind.DATE}:
+        key = f"inputs.{table.name}.timestamp_format"
+        if options.timestamp_format is not None:
+            return f'Expected {key} = "{options.timestamp_format}"; correct it or the rows.'
+        return f"Expected ISO dates; set {key} otherwise."
+    words = {
+        Kind.MONEY: "a number with a decimal point and without thousands separators",
+        Kind.NUMBER: "a number with a decimal point",
+        Kind.INTEGER: "a whole number",
+        Kind.BOOLEAN: "true or false",
+    }
+    return f"Expected {words.get(column.kind, 'text')} in {name}."
+
+
+def _set_aside(
+    table: Table, dtypes: Mapping[str, pl.DataType], observation_end: date, drops_zero: bool
+) -> Iterator[Rule]:
+    if table.name == "transactions":
+        yield Rule(
+            name="guest",
+            broken=pl.col("customer_id").is_null(),
+            says="belong to guests (no customer_id)",
+            sets_aside=True,
+        )
+    if table.name == "touchpoints" and "handle" not in dtypes:
+        yield Rule(
+            name="no customer",
+            broken=pl.col("customer_id").is_null(),
+            says="have no customer_id",
+            sets_aside=True,
+        )
+    if table.dated is not None:
+        yield Rule(
+            name="after observation_end",
+            broken=pl.col(table.dated).dt.date() > observation_end,
+            says=f"are dated after observation_end ({observation_end})",
+            sets_aside=True,
+        )
+    if table.name == "transactions" and drops_zero:
+        yield Rule(
+            name="zero amount",
+            broken=pl.col("amount") == 0,
+            says="have the amount 0",
+            sets_aside=True,
+        )

@@ -1,0 +1,137 @@
+"""Count what the checks kept out, say it in words, and stop the run when it is too much."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from histories.errors import DataError, SchemaError
+from histories.identity import pseudonyms
+from histories.reading.inputs import Ingested
+from histories.reading.rules import Rule
+from histories.reading.scan import FILE, ROW
+from histories.reading.schemas import Kind
+from histories.reading.staging import RULE, Staged, first_value
+
+__all__ = ["conclude"]
+
+OUTCOME = "what happens"
+NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}
+"""Columns of the rejected rows; inside, names with a blank stay clear of the source's own."""
+
+ROWS_SHOWN = 3
+
+
+def conclude(
+    staged: Staged, *, max_rejected_share: float, key: bytes | None, notes: tuple[str, ...] = ()
+) -> Ingested:
+    """The table after all checks.
+
+    Raises
+    ------
+    SchemaError
+        When not one row has a readable value in a required column.
+    DataError
+        When more rows are rejected than the limit allows, or a needed table has no valid row.
+    """
+    broken = staged.frame.filter(pl.col(RULE).is_not_null()).select(ROW, RULE).collect().sort(ROW)
+    rows_read = int(staged.frame.select(pl.len()).collect().item())
+    counts = dict(broken.group_by(RULE).len().iter_rows())
+    rejected = {rule.name: counts[rule.name] for rule in _counted(staged, counts) if not rule.sets_aside}
+    set_aside = {rule.name: counts[rule.name] for rule in _counted(staged, counts) if rule.sets_aside}
+    said = {rule.name: _sentence(staged, rule, broken, rows_read) for rule in _counted(staged, counts)}
+    _refuse_unreadable(staged, counts, rows_read, said)
+    _refuse_too_many(staged, rejected, rows_read, max_rejected_share, said)
+    rows_valid = rows_read - broken.height
+    _refuse_none_valid(staged, rows_read, rows_valid, said)
+    if rows_read == 0:
+        notes = (*notes, f"{staged.scanned.place}: {staged.table.name} has columns and no rows.")
+    return Ingested(
+        name=staged.table.name,
+        valid=staged.frame.filter(pl.col(RULE).is_null()).drop(ROW, RULE),
+        rejected=_rejected_rows(staged, broken, key),
+        rows_read=rows_read,
+        rows_valid=rows_valid,
+        rejected_by_rule=rejected,
+        set_aside_by_rule=set_aside,
+        notes=(*said.values(), *notes),
+        files=staged.scanned.files,
+        sha256=staged.scanned.sha256,
+    )
+
+
+def _counted(staged: Staged, counts: dict[str, int]) -> list[Rule]:
+    return [rule for rule in staged.rules if rule.name in counts]
+
+
+def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) -> str:
+    """Place, count, first rows, value found, what is allowed: all that is said of one rule."""
+    rows = broken.filter(pl.col(RULE) == rule.name)[ROW]
+    shown = ", ".join(str(row) for row in rows.head(ROWS_SHOWN)) + (", ..." if len(rows) > ROWS_SHOWN else "")
+    value = first_value(staged, rule.shows, int(rows[0])) if rule.shows else None
+    first = "" if value is None else f'; first: "{value}"'
+    plural = "row" if len(rows) == 1 else "rows"
+    count = f"{len(rows)} of {rows_read} rows"
+    outcome = " They are set aside." if rule.sets_aside else ""
+    sentence = f"{staged.scanned.place}: {count} {rule.says} ({plural} {shown}{first}).{outcome}"
+    return f"{sentence} {rule.expected}".strip()
+
+
+def _refuse_unreadable(staged: Staged, counts: dict[str, int], rows_read: int, said: dict[str, str]) -> None:
+    for name in staged.found:
+        rule = f"unreadable {name}"
+        if rows_read and counts.get(rule) == rows_read:
+            kind = staged.table.columns[name].kind
+            what = "Not one row can be read: " if kind in {Kind.TIMESTAMP, Kind.DATE} else "Wrong type: "
+            raise SchemaError(f"{what}{said[rule]}")
+
+
+def _refuse_too_many(
+    staged: Staged, rejected: dict[str, int], rows_read: int, limit: float, said: dict[str, str]
+) -> None:
+    total = sum(rejected.values())
+    if rows_read and total > limit * rows_read:
+        reasons = " ".join(said[name] for name in sorted(rejected, key=lambda name: -rejected[name]))
+        raise DataError(
+            f"{staged.scanned.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
+            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} "
+            "Mend the table, or raise limits.max_rejected_share."
+        )
+
+
+def _refuse_none_valid(staged: Staged, rows_read: int, rows_valid: int, said: dict[str, str]) -> None:
+    if rows_read == 0 and staged.table.name == "transactions":
+        raise DataError(
+            f"{staged.scanned.place}: transactions is empty: it has columns and no rows. Export it again."
+        )
+    if rows_read and rows_valid == 0:
+        raise DataError(
+            f"{staged.scanned.place}: none of {rows_read} rows of {staged.table.name} is usable. "
+            f"{' '.join(said.values())} Correct the table or the configuration."
+        )
+
+
+def _rejected_rows(staged: Staged, broken: pl.DataFrame, key: bytes | None) -> pl.DataFrame:
+    outcomes = {rule.name: "set aside" if rule.sets_aside else "rejected" for rule in staged.rules}
+    verdicts = broken.with_columns(
+        pl.col(RULE).replace_strict(outcomes, default="rejected", return_dtype=pl.String).alias(OUTCOME)
+    )
+    rows = staged.scanned.frame.join(verdicts.lazy(), on=ROW, how="inner").sort(ROW).collect()
+    rows = rows.select(*NAMES, pl.exclude(*NAMES))
+    rows = _rows_within_files(rows, staged)
+    if key is not None:
+        hidden = [staged.found[name] for name in staged.table.customers if name in staged.found]
+        rows = rows.with_columns(pseudonyms(name, key) for name in hidden)
+    taken = {name: f"{name} (found)" for name in rows.columns if name in NAMES.values()}
+    return rows.rename(taken).rename(NAMES)
+
+
+def _rows_within_files(rows: pl.DataFrame, staged: Staged) -> pl.DataFrame:
+    """Row numbers from the start of each file, where a table has several, and files by name only."""
+    if len(staged.scanned.files) > 1 and rows.height:
+        starts = staged.scanned.frame.group_by(FILE).agg(pl.col(ROW).min().alias("start")).collect()
+        rows = (
+            rows.join(starts, on=FILE, how="left", maintain_order="left")
+            .with_columns((pl.col(ROW) - pl.col("start") + 1).alias(ROW))
+            .drop("start")
+        )
+    return rows.with_columns(pl.col(FILE).str.split("/").list.last())
