@@ -8,17 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.checks.latent import lapse_or_none
+from attribution.incremental.checks.holdout import HoldoutCheck
+from attribution.incremental.checks.joint_placebo import run_joint_placebo
+from attribution.incremental.checks.latent import lapse_or_none, run_checks
 from attribution.incremental.checks.life_or_satisfaction import choose_silent
+from attribution.incremental.checks.placebo import PlaceboCheck
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.joint import JointDropoutFit, run_joint_placebo
-from attribution.incremental.latent import (
-    HoldoutCheck,
-    LatentDropout,
-    LatentDropoutFit,
-    PlaceboCheck,
-    run_checks,
-)
+from attribution.incremental.joint import JointDropoutFit
+from attribution.incremental.latent import LatentDropout, LatentDropoutFit
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
 from histories.panel import Panel

@@ -1,7 +1,6 @@
 """Hidden life and hidden satisfaction: dropout month and satisfaction in one likelihood."""
 
-from attribution.incremental.checks.joint_placebo import run_joint_placebo
 from attribution.incremental.joint.fitted import JointDropoutFit
 from attribution.incremental.joint.model import JointDropout
 
-__all__ = ["JointDropout", "JointDropoutFit", "run_joint_placebo"]
+__all__ = ["JointDropout", "JointDropoutFit"]

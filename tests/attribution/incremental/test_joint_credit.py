@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from attribution.incremental import decayed_stocks, estimate_credit, plan, plan_for
 from attribution.incremental.aumann_shapley import PanelCredit
-from attribution.incremental.checks.joint_placebo import without_effects
+from attribution.incremental.checks.joint_placebo import run_joint_placebo, without_effects
 from attribution.incremental.checks.life_or_satisfaction import LifeOrSatisfaction, choose_silent, compare
+from attribution.incremental.checks.placebo import PlaceboCheck
 from attribution.incremental.estimate import CreditEstimate
-from attribution.incremental.joint import JointDropout, JointDropoutFit, fitted, run_joint_placebo
+from attribution.incremental.joint import JointDropout, JointDropoutFit, fitted
 from attribution.incremental.joint.fitted import NEVER, posterior_of
-from attribution.incremental.latent import LatentDropout, LatentDropoutFit, PlaceboCheck
+from attribution.incremental.latent import LatentDropout, LatentDropoutFit
 from attribution.incremental.setfunction import PanelPrediction
 from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings

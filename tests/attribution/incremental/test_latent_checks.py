@@ -8,17 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.incremental.checks.holdout import HoldoutCheck, run_holdout
+from attribution.incremental.checks.lapse import check_lapse
+from attribution.incremental.checks.latent import run_checks
+from attribution.incremental.checks.placebo import PlaceboCheck, run_placebo
 from attribution.incremental.checks.replica import without_effects
-from attribution.incremental.latent import (
-    HoldoutCheck,
-    LatentDropout,
-    PlaceboCheck,
-    check_lapse,
-    residual_value,
-    run_checks,
-    run_holdout,
-    run_placebo,
-)
+from attribution.incremental.latent import LatentDropout, residual_value
 from attribution.incremental.latent.windows import lapse_window, purchase_gaps
 from attribution.incremental.stocks import decayed_stocks
 from histories.errors import ModelError
