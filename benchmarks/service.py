@@ -241,7 +241,7 @@ def measure(case: Case, port: int, pids: list[int], requests: int) -> dict[str, 
 
 def make_bundle(path: Path, customers: int) -> list[str]:
     """A bundle of scored customers; returns ids in no order."""
-    from experiments.bundle import write_bundle
+    from experiments.bundle.whole import write_bundle
     from tests.sample_bundle import sample_customers, sample_tables
 
     frame = sample_customers(customers)
@@ -263,7 +263,7 @@ def many_customers(n: int, *, text: bool) -> Any:
     """Scores of `n` customers with random ids, made column by column."""
     import polars as pl
 
-    from experiments.bundle import TABLES
+    from experiments.bundle.tables import TABLES
 
     rng = np.random.default_rng(1)
     ids = pl.Series(rng.permutation(np.arange(10**9, 10**9 + n)))
@@ -281,7 +281,8 @@ def many_customers(n: int, *, text: bool) -> Any:
 def measure_store(n: int, *, text: bool) -> None:
     """Write, check, open and search a bundle of `n` customers."""
     from api.store import Store
-    from experiments.bundle import load_bundle, write_bundle
+    from experiments.bundle.reading import load_bundle
+    from experiments.bundle.whole import write_bundle
 
     frame = many_customers(n, text=text)
     ids = [str(value) for value in frame["customer_id"].head(20_000)]

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from experiments.bundle import Bundle
+from experiments.bundle.reading import Bundle
 from histories.errors import BundleError, ConfigError, nearest
 from reports import ReportContext, render_html, render_json
 from reports.pdf import render_pdf

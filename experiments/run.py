@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from experiments.bundle import write_bundle
+from experiments.bundle.whole import write_bundle
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.parts.costs import channel_costs, returns_part

@@ -14,7 +14,7 @@ import uvicorn
 
 from api import Settings, create_app
 from api.server import server_options
-from experiments.bundle import load_bundle
+from experiments.bundle.reading import load_bundle
 
 
 @contextlib.contextmanager

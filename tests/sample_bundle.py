@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.bundle import TABLES, write_bundle
+from experiments.bundle.tables import TABLES
+from experiments.bundle.whole import write_bundle
 
 START = dt.date(2025, 1, 1)
 

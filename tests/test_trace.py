@@ -11,7 +11,7 @@ import pytest
 from scipy.special import hyp2f1
 
 from api.app import create_app
-from experiments.bundle import load_bundle
+from experiments.bundle.reading import load_bundle
 from experiments.config import load_config
 from experiments.run import run_experiment
 

@@ -2,7 +2,8 @@
 
 Three learners stand for choice: linear (or logit), curved (the same on linear splines) and boosted. Each
 target keeps the simplest one unless another predicts the held-out folds better by two standard errors:
-boosting was 13-21 % off on heavy-tailed spend where nothing asked for it.
+boosting was 13-21 % off on heavy-tailed spend where nothing asked for it. scikit-learn is imported when a
+learner runs: it costs a second.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.effects.regression import drop_collinear
@@ -168,20 +167,28 @@ def spline_basis(covariates: Matrix, knots: Sequence[float] = (0.1, 0.35, 0.65, 
 
 
 def _regress_linear(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    from sklearn.linear_model import LinearRegression
+
     return np.asarray(LinearRegression().fit(features, target).predict(ask), dtype=np.float64)
 
 
 def _classify_logit(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=1000.0, solver="newton-cholesky", max_iter=100).fit(features, target)
     return np.asarray(model.predict_proba(ask)[:, 1], dtype=np.float64)
 
 
 def _regress_boosted(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     model = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=8, min_samples_leaf=50, random_state=0)
     return np.asarray(model.fit(features, target).predict(ask), dtype=np.float64)
 
 
 def _classify_boosted(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, min_samples_leaf=50, random_state=0)
     return np.asarray(model.fit(features, target).predict_proba(ask)[:, 1], dtype=np.float64)
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from api import Settings
-from experiments.bundle import load_bundle
+from experiments.bundle.reading import load_bundle
 from experiments.champion import promote_bundle
 from experiments.tombstones import add_tombstone
 from tests.running import eventually, running

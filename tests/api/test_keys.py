@@ -119,7 +119,7 @@ def test_keys_are_managed_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_customer_is_forgotten_from_the_command_line(tmp_path: Path) -> None:
-    from experiments.bundle import load_bundle
+    from experiments.bundle.reading import load_bundle
     from tests.sample_bundle import write_sample
 
     write_sample(tmp_path / "runs" / "a")

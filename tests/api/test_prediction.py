@@ -13,7 +13,7 @@ import pytest
 from clv.settings import ValueSettings
 from clv.valuation import CustomerValues, value_customers
 from clv.value import predict_values
-from experiments.bundle import write_bundle
+from experiments.bundle.whole import write_bundle
 from tests.clv.data import cdnow_purchases
 from tests.running import running
 from tributary.client import Client

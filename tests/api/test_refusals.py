@@ -354,7 +354,7 @@ def test_other_machines_are_refused_without_keys() -> None:
 
 
 def test_a_damaged_bundle_is_never_served(tmp_path: Path) -> None:
-    from experiments.bundle import load_bundle
+    from experiments.bundle.reading import load_bundle
     from histories.errors import BundleError
 
     path = write_sample(tmp_path / "b")

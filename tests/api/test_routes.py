@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from api import responses
-from experiments.bundle import load_bundle
+from experiments.bundle.reading import load_bundle
 from tests.running import running
 from tests.sample_bundle import sample_customers, sample_tables, write_sample
 

@@ -88,7 +88,8 @@ def _damage(bundle: Path, damage: str) -> None:
     elif damage == "a file":
         (bundle / "model.json").unlink()
     else:
-        from experiments.bundle import read_manifest, seal_bundle
+        from experiments.bundle.reading import read_manifest
+        from experiments.bundle.writing import seal_bundle
 
         content = {k: v for k, v in read_manifest(bundle)[0].items() if k != "checksums"}
         seal_bundle(bundle, {**content, "format": 0})

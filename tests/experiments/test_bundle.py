@@ -12,7 +12,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from experiments.bundle import FORMAT_VERSION, TABLES, load_bundle, seal_bundle, write_bundle
+from experiments.bundle.reading import FORMAT_VERSION, load_bundle
+from experiments.bundle.tables import TABLES
+from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import seal_bundle
 from histories.errors import BundleError
 from tests.sample_bundle import sample_customers, sample_tables, write_sample
 

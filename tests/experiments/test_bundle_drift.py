@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from experiments.bundle import load_bundle
 from experiments.bundle.drift import kolmogorov_smirnov, population_stability
+from experiments.bundle.reading import load_bundle
 from experiments.champion import promote_bundle
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.store import Store
-from experiments.bundle import load_bundle
 from experiments.bundle.columns import open_column, write_column
+from experiments.bundle.reading import load_bundle
 from tests.sample_bundle import sample_customers, write_sample
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from experiments.bundle import Bundle, load_bundle
+from experiments.bundle.reading import Bundle, load_bundle
 from experiments.config import RunConfig, load_config, parse_config
 from experiments.run import run_experiment
 from histories.errors import ConfigError

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from experiments import erasure
-from experiments.bundle import Bundle, load_bundle
+from experiments.bundle.reading import Bundle, load_bundle
 from experiments.erasure import find_bundles
 from experiments.rewriting import forget_customer, rewrite_bundles
 from experiments.tombstones import FILE, add_tombstone, load_tombstones

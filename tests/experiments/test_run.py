@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from experiments.bundle import TABLES, load_bundle
+from experiments.bundle.reading import load_bundle
+from experiments.bundle.tables import TABLES
 from experiments.config import parse_config
 from experiments.registry import compare_runs, find_run, list_runs, runs_frame
 from experiments.run import RunResult, run_experiment

@@ -201,7 +201,7 @@ def rollback(folder: Path, mlruns: Path) -> None:
 )
 def report(bundle: Path, formats: str, deliver: Path | None) -> None:
     """Draw the report of BUNDLE again."""
-    from experiments.bundle import load_bundle
+    from experiments.bundle.reading import load_bundle
     from experiments.report import redraw_report
 
     for path in redraw_report(load_bundle(bundle), formats=formats.split(","), folder=deliver or Path()):
