@@ -6,6 +6,8 @@ import numpy as np
 
 from histories.simulation.arrays import SimulatedPanel
 from histories.simulation.contractual import simulate_contractual
+from histories.simulation.form_scenarios import FormScenario
+from histories.simulation.forms import simulate_form
 from histories.simulation.hidden_life import simulate_hidden_life
 from histories.simulation.scenarios import ContractualScenario, HiddenLifeScenario, scenario_named
 
@@ -13,7 +15,11 @@ __all__ = ["simulate_panel"]
 
 
 def simulate_panel(
-    scenario: str | ContractualScenario | HiddenLifeScenario, *, n: int = 12_000, periods: int = 18, seed: int
+    scenario: str | ContractualScenario | HiddenLifeScenario | FormScenario,
+    *,
+    n: int = 12_000,
+    periods: int = 18,
+    seed: int,
 ) -> SimulatedPanel:
     """Simulate a company of n customers over so many months, with its exact truth.
 
@@ -35,4 +41,6 @@ def simulate_panel(
     rng = np.random.default_rng(seed)
     if isinstance(chosen, ContractualScenario):
         return simulate_contractual(chosen, n=n, periods=periods, rng=rng)
+    if isinstance(chosen, FormScenario):
+        return simulate_form(chosen, n=n, periods=periods, rng=rng)
     return simulate_hidden_life(chosen, n=n, periods=periods, rng=rng)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from histories.errors import ConfigError, nearest
 from histories.simulation.arrays import DECAY
+from histories.simulation.form_scenarios import FORMS, FormScenario
 
 __all__ = [
     "CONTRACTUAL",
@@ -154,11 +155,11 @@ HIDDEN_LIFE = {
 }
 """Scenarios of hidden life by name."""
 
-SCENARIOS = (*CONTRACTUAL, *HIDDEN_LIFE)
+SCENARIOS = (*CONTRACTUAL, *HIDDEN_LIFE, *FORMS)
 """Names of all scenarios."""
 
 
-def scenario_named(name: str) -> ContractualScenario | HiddenLifeScenario:
+def scenario_named(name: str) -> ContractualScenario | HiddenLifeScenario | FormScenario:
     """The scenario of this name.
 
     Raises
@@ -170,4 +171,6 @@ def scenario_named(name: str) -> ContractualScenario | HiddenLifeScenario:
         return CONTRACTUAL[name]
     if name in HIDDEN_LIFE:
         return HIDDEN_LIFE[name]
+    if name in FORMS:
+        return FORMS[name]
     raise ConfigError(f'scenario "{name}" is unknown; {nearest(name, SCENARIOS)}')

@@ -15,6 +15,8 @@ from click.testing import CliRunner
 
 from histories.errors import ConfigError
 from histories.simulate import SCENARIOS, simulate_company, simulate_panel, truth_frame, write_company
+from histories.simulation.form_scenarios import FORMS
+from histories.simulation.forms import simulate_tables
 from histories.simulation.truth import coalition_values, shapley_values
 from tributary.commands.simulation import simulate
 
@@ -77,9 +79,10 @@ def test_no_effect_means_no_credit(scenario: str) -> None:
 
 EXPECTED = ("r7", "continuous", "segments", "slow_decay", "season", "staggered", "hidden30", "episodes")
 EXPECTED_SILENT = ("hidden_segments", "hidden_slow_decay", "hidden_season", "hidden_staggered")
+EXPECTED_FORMS = ("regular", "retargeting", "december_contract", "alike", "arrivals", "cut_off", "late_touches")
 
 
-@pytest.mark.parametrize("scenario", [*EXPECTED, *EXPECTED_SILENT])
+@pytest.mark.parametrize("scenario", [*EXPECTED, *EXPECTED_SILENT, *EXPECTED_FORMS])
 def test_what_happens_is_what_the_truth_expects(scenario: str) -> None:
     company = simulate_panel(scenario, n=4_000, periods=12, seed=5)
     stayed = (company.latent["exit"] >= 12).sum()
@@ -126,6 +129,31 @@ def test_stocks_keep_what_the_scenario_says(scenario: str, decay: float) -> None
     assert found.parameters["decay"] == decay
     credit = [np.abs(truth.outcomes["spend"].credit).sum() for truth in (found, customary)]
     assert (credit[0] > credit[1]) == (decay > 0.6)
+
+
+def test_regular_buyers_rarely_miss_a_month_while_they_stay() -> None:
+    regular, plain = (simulate_panel(name, n=SMALL, periods=12, seed=1) for name in ("regular", "plain"))
+    missed = []
+    for company in (regular, plain):
+        inside = np.arange(12) < company.latent["exit"][:, None]
+        missed.append(float((company.panel.purchases[inside] == 0).mean()))
+    assert missed[0] < 0.15 < missed[1]
+
+
+def test_a_form_keeps_its_problems_in_the_cases_and_its_last_month_short() -> None:
+    tables, _ = simulate_tables(FORMS["mixed"], n=SMALL, periods=12, seed=1)
+    assert tables.cases is not None
+    assert tables.cases.height > 0
+    assert "case_id" not in tables.touchpoints.columns
+    assert tables.observation_end.day < 30
+    assert tables.transactions["timestamp"].max().date() <= tables.observation_end  # type: ignore[union-attr]
+
+
+def test_late_touches_come_after_the_contract() -> None:
+    tables, _ = simulate_tables(FORMS["late_touches"], n=SMALL, periods=12, seed=1)
+    ended = tables.touchpoints.join(tables.customers, on="customer_id")
+    late = ended.filter(pl.col("timestamp").dt.date() > pl.col("ended_at"))
+    assert set(late["channel"]) == {"push"}
 
 
 def test_an_experiment_withholds_its_channel_from_the_other_half() -> None:
