@@ -1,5 +1,5 @@
-"""Service figures and returns."""
+"""Posts to cases, service figures, staffing, returns."""
 
-from care.tables import CARE_SCHEMA, ROI_SCHEMA
+from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
 
-__all__ = ["CARE_SCHEMA", "ROI_SCHEMA"]
+__all__ = ["CARE_SCHEMA", "CASES_SCHEMA", "ROI_SCHEMA"]

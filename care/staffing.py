@@ -11,7 +11,7 @@ with lambda arrivals, mu completions and theta losses of patience per second, an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -24,7 +24,6 @@ __all__ = [
     "Demand",
     "QueueFigures",
     "StaffingPlan",
-    "plan_backlog",
     "plan_staffing",
     "queue_figures",
 ]
@@ -326,27 +325,3 @@ class _OfferedWait:
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-
-
-def plan_backlog(
-    arrivals: Sequence[float], capacity: Iterable[float], *, opening: float = 0.0
-) -> list[float]:
-    """Deferrable work left at the end of each day.
-
-    Parameters
-    ----------
-    arrivals, capacity
-        Contacts that come, and that can be done, each day; the same length.
-    opening
-        Left from before.
-
-    Examples
-    --------
-    >>> plan_backlog([100, 80, 60], [90, 90, 90])
-    [10.0, 0.0, 0.0]
-    """
-    left, days = opening, []
-    for arrived, done in zip(arrivals, capacity, strict=True):
-        left = max(0.0, left + arrived - done)
-        days.append(left)
-    return days

@@ -19,7 +19,7 @@ from attribution.credits.table import (
     TRANSITIONS_SCHEMA,
 )
 from attribution.effects.effect import EFFECTS_SCHEMA
-from care.tables import CARE_SCHEMA, ROI_SCHEMA
+from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
 from clv.evaluate import VALIDATION_SCHEMA
 from clv.value import CUSTOMERS_SCHEMA
 from histories.errors import BundleError, nearest
@@ -35,6 +35,7 @@ TABLES: Final[dict[str, Schema]] = {
     "credits": CREDITS_SCHEMA,
     "effects": EFFECTS_SCHEMA,
     "care": CARE_SCHEMA,
+    "cases": CASES_SCHEMA,
     "roi": ROI_SCHEMA,
     "validation": VALIDATION_SCHEMA,
     "touchpoints": TOUCHPOINTS_SCHEMA,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care.staffing import Demand, plan_backlog, plan_staffing, queue_figures
+from care.staffing import Demand, plan_staffing, queue_figures
 from histories.errors import ConfigError
 
 
@@ -141,7 +141,3 @@ def test_figures_out_of_range_are_refused(change: dict[str, float], message: str
 def test_a_queue_that_only_grows_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot keep up with 10 erlangs"):
         queue_figures(Demand(contacts=100), 10)
-
-
-def test_work_that_can_wait_is_carried_over() -> None:
-    assert plan_backlog([50, 100, 0], [60, 60, 60], opening=20) == [10, 50, 0]

@@ -1,0 +1,80 @@
+"""Shares, waits, limits and funnels against figures computed elsewhere."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from care.charts import control_limits, funnel_limits, signals
+from care.intervals import design_effect, mean_interval, net_score, share_interval, wilson
+from care.waits import count_waits, kaplan_meier, merge_waits, quantile_of, share_by
+
+
+def test_wilson_at_a_share_and_at_none() -> None:
+    assert wilson(47 / 60, 60) == pytest.approx((0.6638, 0.8688), abs=5e-5)
+    assert wilson(0.0, 12) == pytest.approx((0.0, 0.2425), abs=5e-5)
+
+
+def test_customers_whose_cases_agree_count_once() -> None:
+    """Two cases of each customer, always the same outcome: the sample is half as large as it looks."""
+    hits = pl.Series([1, 1, 0, 0, 1, 1, 0, 0])
+    customers = pl.Series([1, 1, 2, 2, 3, 3, 4, 4])
+    assert design_effect(hits, customers) == pytest.approx(2.0)
+    assert share_interval(hits, customers).low == pytest.approx(wilson(0.5, 4)[0])
+    assert design_effect(hits, pl.Series([None] * 8, dtype=pl.Int64)) == 1.0
+
+
+def test_a_design_effect_never_makes_a_sample_larger() -> None:
+    assert design_effect(pl.Series([1, 0, 1, 0]), pl.Series([1, 1, 2, 2])) == 1.0
+
+
+def test_net_promoters() -> None:
+    assert net_score(30, 18, 80) == pytest.approx((0.15, 0.0850), abs=5e-5)
+
+
+def test_a_mean_of_one_case_has_no_interval() -> None:
+    found = mean_interval(pl.Series([3.0]), pl.Series(["a"]))
+    assert (found.value, found.low, found.n) == (3.0, None, 1)
+
+
+WAITS = pl.Series([5, 12, 20, 20, 45, 61, 90, 200])
+ENDED = pl.Series([True, True, True, False, True, True, False, False])
+
+
+def test_open_cases_are_censored_and_not_dropped() -> None:
+    curve = kaplan_meier(count_waits(WAITS, ENDED))
+    assert curve["survival"].to_list() == pytest.approx([0.875, 0.75, 0.625, 0.46875, 0.3125])
+    assert quantile_of(curve, 0.5).value == 45
+    assert quantile_of(curve, 0.9).value is None
+    assert WAITS.filter(ENDED).median() == 20
+    assert share_by(curve, 44) == pytest.approx(0.375)
+
+
+def test_the_interval_of_the_curve_is_log_log() -> None:
+    """By hand at 5: log S = -.1335, Greenwood 1 / (8 x 7), so .875 to the powers 7.11 and .1407."""
+    first = kaplan_meier(count_waits(WAITS, ENDED)).row(0, named=True)
+    assert (first["low"], first["high"]) == pytest.approx((0.3870, 0.9814), abs=5e-5)
+
+
+def test_counts_of_buckets_add_up() -> None:
+    parts = [count_waits(WAITS[a:b], ENDED[a:b]) for a, b in ((0, 3), (3, 8))]
+    assert merge_waits(*parts).equals(count_waits(WAITS, ENDED))
+
+
+def test_nothing_waits_when_there_is_no_case() -> None:
+    curve = kaplan_meier(count_waits(pl.Series([], dtype=pl.Int64), pl.Series([], dtype=pl.Boolean)))
+    assert curve.is_empty()
+    assert quantile_of(curve, 0.5).value is None
+
+
+def test_limits_from_moving_ranges() -> None:
+    found = control_limits([0.62, 0.65, 0.61, 0.66, 0.64, 0.63, 0.67, 0.62, 0.65])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.6389, 0.549, 0.729), abs=5e-4)
+    assert signals([0.55], found) == [None]
+    assert signals([0.65] * 8, found) == [None] * 7 + ["eight on one side"]
+    assert signals([0.65] * 7 + [0.60] + [0.65] * 7, found) == [None] * 15
+
+
+def test_the_funnel_at_forty() -> None:
+    assert funnel_limits(0.6, 40, 0.95) == pytest.approx((0.448, 0.752), abs=5e-4)
+    assert funnel_limits(0.6, 40, 0.998) == pytest.approx((0.361, 0.839), abs=5e-4)
