@@ -1,0 +1,570 @@
+"""The words of the front door: each a short function from frames to a `Result`.
+
+They call the parts of a run, so that a notebook and `tributary run` give the same figures for the same rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tributary.desk import UNITS, desk, to_polars
+from tributary.result import Picture, Result
+
+if TYPE_CHECKING:
+    from clv.purchases import PurchaseFit
+    from experiments.bundle.reading import Bundle
+    from experiments.config import RunConfig
+    from experiments.run import RunResult
+
+__all__ = [
+    "credit",
+    "credit_paths",
+    "effect",
+    "histories",
+    "load",
+    "plot",
+    "read",
+    "run",
+    "simulate",
+    "summarize",
+    "value",
+]
+
+Day = dt.date | str
+Origins = Mapping[str, str | Mapping[str, Any]]
+
+_MONEY = ("amount", "unit_price", "margin", "cost", "acquisition_cost")
+_VALUE_COLUMNS = (
+    "customer_id",
+    "frequency",
+    "recency",
+    "T",
+    "churn_probability",
+    "expected_purchases",
+    "customer_lifetime_value",
+)
+_CREDIT_COLUMNS = ("outcome", "channel", "credit", "low", "high", "range_low", "range_high", "supported")
+_EFFECT_COLUMNS = ("treatment", "outcome", "estimator", "estimate", "low", "high", "supported", "reason")
+
+
+def read(path: str | Path, table: str = "transactions", **options: Any) -> Result:
+    """One input table, checked as a run checks it; amounts in currency, times local.
+
+    Parameters
+    ----------
+    path
+        A file, folder, glob or database address.
+    table
+        Which input table it is: "transactions", "touchpoints", "customers", "cases", …
+    options
+        Of the table's entry under `[inputs]`: `columns`, `separator`, `timestamp_format`, …
+
+    Returns
+    -------
+    Result
+        The valid rows; `detail` holds the rejected ones with their rule, `notes` what was noticed.
+
+    Raises
+    ------
+    ConfigError, DataError, SchemaError
+        As `tributary check` refuses the table.
+    """
+    from experiments.config import parse_config
+    from experiments.inputs import read_inputs
+
+    place = str(path)
+    if not place.startswith(("package:", "postgresql:")):
+        place = str(Path(place).resolve())
+    config = parse_config({"inputs": {table: {"path": place, **options}}}, place="read")
+    found = read_inputs(config).tables[table]
+    frame = _in_currency(found.valid.collect())
+    kept_out = found.rows_read - found.rows_valid
+    notes = [f"{kept_out:,} of {found.rows_read:,} rows were kept out by a rule."] if kept_out else []
+    return Result(
+        title=f"{table}: {found.rows_valid:,} valid rows",
+        frame=frame,
+        notes=(*notes, *found.notes),
+        shown=frame.head(10),
+        detail=found,
+    )
+
+
+def histories(
+    transactions: Any = None,
+    touchpoints: Any = None,
+    *,
+    customers: Any = None,
+    cases: Any = None,
+    observation_end: Day | None = None,
+    channels: Origins | None = None,
+    **settings: Any,
+) -> Result:
+    """Purchases and touches of every customer as one line in time.
+
+    Parameters
+    ----------
+    transactions, touchpoints, customers, cases
+        Frames with the columns of the input tables; amounts in currency.
+    observation_end
+        Last day that counts; by default the last one in the data.
+    channels
+        Channel to who acts in it, "customer" or "firm", or to {"origin": …, "group": …}.
+    settings
+        Further keys of a run's configuration (`timezone`, `purchase_unit`, `limits`, …), and `zero_orders`.
+
+    Returns
+    -------
+    Result
+        customer_id, timestamp, event ("purchase" or "touch"), channel (null at purchases), amount (currency,
+        null at touches), by customer and time. `detail` has both tables with all their columns.
+    """
+    tables = _tables(transactions, touchpoints, customers, cases)
+    with desk(tables, observation_end=observation_end, channels=_channels(channels), **settings) as made:
+        found = made.histories
+    lines = []
+    if found.purchases is not None:
+        bought = found.purchases.with_columns(event=pl.lit("purchase"), channel=pl.lit(None, pl.String))
+        lines.append(_in_currency(bought))
+    if found.touchpoints is not None:
+        touched = found.touchpoints.with_columns(event=pl.lit("touch"), amount=pl.lit(None, pl.Float64))
+        lines.append(touched)
+    columns = ["customer_id", "timestamp", "event", "channel", "amount"]
+    frame = pl.concat([line.select(columns) for line in lines]).sort("customer_id", "timestamp", "event")
+    return Result(
+        title=f"Histories of {frame['customer_id'].n_unique():,} customers, {found.span}",
+        frame=frame,
+        notes=(*found.inputs.notes, *found.notes),
+        shown=frame.head(10),
+        detail=found,
+    )
+
+
+def summarize(
+    transactions: Any,
+    *,
+    observation_end: Day | None = None,
+    time_unit: str = "week",
+    purchase_unit: str = "day",
+    **settings: Any,
+) -> pl.DataFrame:
+    """Frequency, recency, T and monetary_value of each customer, ready for a purchase model's `fit`.
+
+    Parameters
+    ----------
+    transactions
+        Frame with customer_id, timestamp and amount (currency; negative: refund).
+    observation_end
+        Last day that counts, that day included; by default the last one in the data.
+    time_unit
+        Unit of recency and T: "day" or "week".
+    purchase_unit
+        Purchases of one customer within it are one purchase: "day" or "week".
+    settings
+        Further keys of a run's configuration, and `zero_orders`: "drop" (default) or "count" as purchases.
+
+    Returns
+    -------
+    DataFrame
+        One row per customer, by customer_id, as `clv.summarize_purchases` makes it.
+    """
+    from clv.summary import summarize_purchases
+
+    about: dict[str, Any] = {
+        "observation_end": observation_end,
+        "time_unit": time_unit,
+        "purchase_unit": purchase_unit,
+    }
+    with desk({"transactions": transactions}, **about, **settings) as made:
+        purchases = made.histories.purchases
+        end = made.histories.inputs.observation_end
+        assert purchases is not None
+        summary = summarize_purchases(purchases.lazy(), observation_end=end, time_unit=time_unit)
+        return summary.sort("customer_id").collect()
+
+
+def value(
+    transactions: Any,
+    *,
+    customers: Any = None,
+    touchpoints: Any = None,
+    observation_end: Day | None = None,
+    calibration_end: Day | None = None,
+    time_unit: str = "week",
+    gross_margin: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> Result:
+    """What every customer is worth, by models judged on past holdouts.
+
+    Parameters
+    ----------
+    transactions, customers, touchpoints
+        Frames with the columns of the input tables; amounts in currency.
+    observation_end, calibration_end
+        Last day that counts, and last day of the validation fit.
+    time_unit
+        Unit of recency and T: "day" or "week".
+    gross_margin
+        Margin per unit of spend, 0 to 1.
+    settings
+        Keys of `[value]`: `models`, `horizon_months`, `discount_rate`, `interval`, …
+    about
+        Further keys of a run's configuration (`currency`, `timezone`, `seed`, …), and `zero_orders`.
+
+    Returns
+    -------
+    Result
+        The customers table of a bundle, money in currency; `detail` is `clv.CustomerValues`.
+
+    Raises
+    ------
+    ModelError
+        When no purchase model could be fitted.
+    """
+    from experiments.parts.value import value_part
+    from histories.errors import ModelError
+
+    chosen = {**(settings or {}), **({} if gross_margin is None else {"gross_margin": gross_margin})}
+    cuts: dict[str, Any] = {
+        "observation_end": observation_end,
+        "calibration_end": calibration_end,
+        "time_unit": time_unit,
+    }
+    with desk(_tables(transactions, touchpoints, customers), value=chosen, **cuts, **about) as made:
+        part = value_part(made.config, made.histories)
+    if part.values is None:
+        raise ModelError("; ".join(part.left_out.values()))
+    frame = part.values.customers
+    months = made.config.value.horizon_months
+    return Result(
+        title=f"Value of {frame.height:,} customers over {months} months, by {part.values.model['chosen']}",
+        frame=frame,
+        notes=part.values.warnings,
+        shown=frame.select(_VALUE_COLUMNS).head(10),
+        detail=part.values,
+    )
+
+
+def credit_paths(
+    paths: Any,
+    *,
+    methods: Sequence[str] = ("first", "last", "linear", "markov", "shapley"),
+    outcome: str = "conversion",
+    groups: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Result:
+    """Descriptive credit of counted paths, methods side by side: who was there, not what it did.
+
+    Parameters
+    ----------
+    paths
+        path ("a > b" or a list), conversions, and where known value (currency) and nulls.
+    methods
+        Any of first, last, last_non_direct, linear, time_decay, position, markov, markov_2, markov_3,
+        shapley, shapley_rate.
+    outcome
+        "conversion" for counts, "spend" for value.
+    groups
+        Channel to channel group, for subtotals.
+    settings
+        Keys of `[attribution]`.
+
+    Returns
+    -------
+    Result
+        The credits table; printed, a row per channel and a column per method. `detail` is
+        `attribution.Descriptive`.
+    """
+    from attribution.credits.table import compare_credits
+    from attribution.paths.descriptive import descriptive
+    from attribution.settings import AttributionSettings
+
+    found = descriptive(
+        to_polars(paths, name="paths"),
+        methods=tuple(methods),
+        outcome=outcome,
+        groups=groups or {},
+        settings=AttributionSettings(**(settings or {})),
+    )
+    beside = compare_credits(found.credits).drop("outcome", "segment", "period", "channel_group")
+    return Result(
+        title=f"Descriptive credit of {outcome}, by method",
+        frame=found.credits.frame,
+        notes=("Path methods hand out the whole outcome: they say who was there, not what it did.",),
+        shown=beside,
+        detail=found,
+    )
+
+
+def credit(
+    transactions: Any,
+    touchpoints: Any,
+    customers: Any = None,
+    *,
+    channels: Origins,
+    cases: Any = None,
+    observation_end: Day | None = None,
+    outcomes: Sequence[str] = ("retention", "spend"),
+    settings: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> Result:
+    """Incremental credit by channel, above a baseline of what would have happened anyway.
+
+    Parameters
+    ----------
+    transactions, touchpoints, customers, cases
+        Frames with the columns of the input tables; amounts in currency. `customers.ended_at` says who left;
+        without it leaving is silent and modelled.
+    channels
+        Channel to who acts in it, "customer" or "firm", or to {"origin": …, "group": …}.
+    observation_end
+        Last day that counts; by default the last one in the data.
+    outcomes
+        Any of retention (customers), spend (currency), lifetime_value (currency).
+    settings
+        Keys of `[attribution]`: `confounders`, `segments`, `period`, `replicates`, …
+    about
+        Further keys of a run's configuration.
+
+    Returns
+    -------
+    Result
+        The incremental rows of the credits table: channels + (baseline) = (total).
+
+    Raises
+    ------
+    ModelError
+        When no credit can be estimated; the message says why.
+    """
+    from experiments.parts.incremental import incremental_part
+    from experiments.parts.value import value_part
+    from histories.errors import ModelError
+
+    chosen = {"methods": ["incremental"], "outcomes": list(outcomes), **(settings or {})}
+    tables = _tables(transactions, touchpoints, customers, cases)
+    cuts: dict[str, Any] = {"observation_end": observation_end, "channels": _channels(channels)}
+    with desk(tables, attribution=chosen, **cuts, **about) as made:
+        worth = value_part(made.config, made.histories) if "lifetime_value" in outcomes else None
+        residual = None if worth is None else worth.residual_value
+        part = incremental_part(made.config, made.histories, residual, None)
+    if part.credits is None:
+        raise ModelError("; ".join(part.left_out.values()))
+    return Result(
+        title="Incremental credit by channel: retention in customers, money in currency",
+        frame=part.credits,
+        notes=(*part.notes, *_reasons(part.credits)),
+        shown=part.credits.filter((pl.col("segment") == "(all)") & (pl.col("level") != "group")).select(
+            _CREDIT_COLUMNS
+        ),
+    )
+
+
+def effect(
+    table: Any = None,
+    *,
+    outcomes: Sequence[str],
+    arm: str | None = None,
+    control: str | None = None,
+    unit: str | None = None,
+    design: str = "randomised",
+    name: str = "effect",
+    treatment: Mapping[str, Any] | None = None,
+    tables: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
+    **choices: Any,
+) -> Result:
+    """The effect of a treatment, with the checks that say how far to believe it.
+
+    Parameters
+    ----------
+    table
+        One row per unit; None for a design on the histories of `tables`.
+    outcomes
+        Columns of the table, or outcomes of the histories ("spend", "retention").
+    arm, control
+        Column that holds the arm, and the name of the control arm; for a design on histories `control` is
+        "slower", "unanswered" or "no_contact".
+    unit
+        Column with the unit's id; None where each row is a unit.
+    design
+        As in `[[effects]]`.
+    name
+        What the effect is called.
+    treatment
+        Further keys of the treatment: `arms`, `shares`, or the filters of a design on histories.
+    tables
+        Frames by table name, for designs on histories.
+    about
+        Keys of a run's configuration, for designs on histories.
+    choices
+        Further keys of `[[effects]]`: `covariates`, `segments`, `landmark_days`, …
+
+    Returns
+    -------
+    Result
+        One row per outcome and estimator; `detail` is `attribution.effects.EffectsResult`.
+    """
+    from experiments.parts.evidence import evidence_part
+
+    treatment = dict(treatment or {})
+    entry: dict[str, Any] = {"name": name, "design": design, "outcomes": list(outcomes), **choices}
+    if table is not None:
+        columns = {} if unit is None else {"unit": unit}
+        entry["table"] = {"path": UNITS, "columns": columns}
+        treatment |= {key: given for key, given in (("column", arm), ("control", control)) if given}
+    elif control is not None:
+        entry["control"] = control
+    entry["treatment"] = treatment
+    with desk(tables or {}, units=table, effects=[entry], **(about or {})) as made:
+        found = evidence_part(made.config, made.histories)
+    assert found is not None
+    shown = found.frame.filter(pl.col("segment") == "(all)").select(_EFFECT_COLUMNS)
+    return Result(title=f"{name}: {design}", frame=found.frame, shown=shown, detail=found)
+
+
+def simulate(
+    customers: int = 5_000, months: int = 18, *, seed: int = 1, scenario: str = "default"
+) -> Mapping[str, pl.DataFrame]:
+    """A company whose truth is known: input tables by name, amounts in currency, and `truth`.
+
+    Parameters
+    ----------
+    customers, months
+        Size; at least 10 customers and 6 months.
+    seed
+        Of all randomness; the same arguments give the same company.
+    scenario
+        A name from `histories.simulate.COMPANY_SCENARIOS`.
+
+    Returns
+    -------
+    Mapping
+        "transactions", "touchpoints", "customers", …, and "truth": credit, baseline and total of each outcome
+        by channel.
+    """
+    from dataclasses import fields
+
+    from histories.simulate import simulate_company, truth_frame
+
+    company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
+    books = {field.name: getattr(company.books, field.name) for field in fields(company.books)}
+    return {**books, "truth": truth_frame(company.truth)}
+
+
+def run(
+    config: str | Path | Mapping[str, Any], *, out: str | Path | None = None, **folders: Any
+) -> RunResult:
+    """The whole story of a configuration, from tables to a bundle; as `tributary run`.
+
+    Parameters
+    ----------
+    config
+        A TOML file, or the same tree of keys as a mapping; its paths then start at the working folder.
+    out
+        The bundle's folder; by default a new one under `runs/`.
+    folders
+        `runs` and `mlruns`, by default folders of the working folder.
+
+    Returns
+    -------
+    RunResult
+        Where the bundle is, the headline, a summary, and what was left out with the reason.
+    """
+    from experiments.config import load_config, parse_config
+    from experiments.run import run_experiment
+
+    chosen: RunConfig
+    if isinstance(config, Mapping):
+        chosen = parse_config(config, base_dir=Path.cwd(), place="arguments")
+    else:
+        chosen = load_config(Path(config))
+    return run_experiment(
+        chosen,
+        runs=Path(folders.pop("runs", "runs")),
+        mlruns=Path(folders.pop("mlruns", "mlruns")),
+        out=None if out is None else Path(out),
+        **folders,
+    )
+
+
+def load(bundle: str | Path = "runs/champion") -> Bundle:
+    """A run's bundle, every byte checked: `table(name)`, `manifest`, `model`.
+
+    Parameters
+    ----------
+    bundle
+        Its folder, or a link to it.
+
+    Raises
+    ------
+    BundleError
+        When it is missing, damaged, or of another format.
+    """
+    from experiments.bundle.reading import load_bundle
+
+    return load_bundle(Path(bundle))
+
+
+def plot(
+    made: Result | PurchaseFit, *, frequency: int = 15, age: int = 40, time_unit: str = "week"
+) -> Picture:
+    """The picture of a result; of a fitted purchase model the matrix of frequency and recency.
+
+    Parameters
+    ----------
+    made
+        What a word of this module, or a purchase model's `fit`, gave.
+    frequency, age
+        Of a purchase model: the largest frequency drawn, and the customers' age in `time_unit`.
+    time_unit
+        The unit that was fitted, "day" or "week".
+    """
+    if isinstance(made, Result):
+        return made.plot()
+    from clv.pictures import frequency_recency_matrix
+    from clv.summary import DAYS_PER_UNIT
+    from reports import draw_svg
+    from reports.model_pictures import frequency_recency_figure
+
+    year = 365.25 / DAYS_PER_UNIT[time_unit]
+    frame = frequency_recency_matrix(made, frequency=frequency, age=age, t=year)
+    return Picture(draw_svg(frequency_recency_figure(frame, time_unit=time_unit)))
+
+
+def _tables(
+    transactions: Any = None, touchpoints: Any = None, customers: Any = None, cases: Any = None
+) -> dict[str, Any]:
+    return {
+        "transactions": transactions,
+        "touchpoints": touchpoints,
+        "customers": customers,
+        "cases": cases,
+    }
+
+
+def _channels(origins: Origins | None) -> dict[str, Any] | None:
+    """Entries of `[channels]`; a bare word is the origin."""
+    if origins is None:
+        return None
+    return {name: {"origin": o} if isinstance(o, str) else dict(o) for name, o in origins.items()}
+
+
+def _in_currency(frame: pl.DataFrame) -> pl.DataFrame:
+    from histories.money import to_currency
+
+    minor = [name for name in _MONEY if frame.schema.get(name) == pl.Int64()]
+    return frame.with_columns(to_currency(pl.col(name)).alias(name) for name in minor)
+
+
+def _reasons(credits: pl.DataFrame) -> tuple[str, ...]:
+    """Why channels are not supported, each reason once."""
+    against = credits.filter(~pl.col("supported") & (pl.col("level") == "channel"))
+    grouped = against.group_by("reason", maintain_order=True).agg(
+        pl.col("channel").unique(maintain_order=True)
+    )
+    return tuple(f"Not supported ({', '.join(names)}): {why}" for why, names in grouped.iter_rows())
