@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test check format clean bench
+.PHONY: setup demo test check format coverage hooks dist clean
 
 setup: $(READY)
 
@@ -17,7 +18,7 @@ demo: setup
 	$(BIN)/tributary demo
 
 test: setup
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -29,5 +30,15 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+coverage: setup
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q --cov --cov-report=term:skip-covered
+
+hooks:
+	printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit
+	chmod +x .git/hooks/pre-commit
+
+dist: setup
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist

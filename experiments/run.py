@@ -9,7 +9,6 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from experiments.parts.histories import Histories, build_histories
 from experiments.parts.value import ValuePart, value_part
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
+from histories.house import version
 from histories.tables import purchases_table, touchpoints_table
 from reports import ReportSources, build_context, render_report
 
@@ -87,9 +87,7 @@ def run_experiment(
     TributaryError
         When the configuration, the data or every model is refused; MLflow keeps the run as failed.
     """
-    with open_run(
-        config.name, mlruns=mlruns, tags={"tributary.version": metadata.version("tributary")}
-    ) as record:
+    with open_run(config.name, mlruns=mlruns, tags={"tributary.version": version()}) as record:
         step("Checking the tables")
         inputs = read_inputs(config)
         step("Building histories")
@@ -198,7 +196,7 @@ def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:
 
 def _code_version() -> str:
     """The package's version, with the commit where the code lies in a checkout."""
-    version = metadata.version("tributary")
+    installed = version()
     try:
         commit = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"],
@@ -209,8 +207,8 @@ def _code_version() -> str:
             check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return version
-    return f"{version}+{commit}"
+        return installed
+    return f"{installed}+{commit}"
 
 
 def _folder_name(name: str, run_id: str) -> str:

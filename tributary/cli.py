@@ -6,12 +6,13 @@ Exit status: 0 done; 2 wrong use or configuration; 3 data refused; 4 no model co
 from __future__ import annotations
 
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from histories.errors import TributaryError
+from histories.house import refuse_foreign_packages, version
 
 __all__ = ["cli", "main"]
 
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(metadata.version("tributary"), message="%(prog)s %(version)s")
+@click.version_option(version(), message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run a command; a refusal is one message on standard error and an exit status, never a traceback."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
+        refuse_foreign_packages()
         status = cli.main(given, prog_name="tributary", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except TributaryError as error:
