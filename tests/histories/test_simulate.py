@@ -79,7 +79,15 @@ def test_no_effect_means_no_credit(scenario: str) -> None:
 
 EXPECTED = ("r7", "continuous", "segments", "slow_decay", "season", "staggered", "hidden30", "episodes")
 EXPECTED_SILENT = ("hidden_segments", "hidden_slow_decay", "hidden_season", "hidden_staggered")
-EXPECTED_FORMS = ("regular", "retargeting", "december_contract", "alike", "arrivals", "cut_off", "late_touches")
+EXPECTED_FORMS = (
+    "regular",
+    "retargeting",
+    "december_contract",
+    "alike",
+    "arrivals",
+    "cut_off",
+    "late_touches",
+)
 
 
 @pytest.mark.parametrize("scenario", [*EXPECTED, *EXPECTED_SILENT, *EXPECTED_FORMS])
