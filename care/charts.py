@@ -1,7 +1,7 @@
 """What is chance and what is not: limits of a series, and a funnel of shares.
 
-Limits of individual values: mean +- 2.66 x mean moving range (Wheeler & Chambers 1992, ch. 3). Funnel: Spiegelhalter
-(2005), limits of a share around what was expected at each size; there is no ranking.
+Limits of individual values: mean +- 2.66 x mean moving range (Wheeler & Chambers 1992, ch. 3). Funnel:
+Spiegelhalter (2005), limits of a share around what was expected at each size; there is no ranking.
 """
 
 from __future__ import annotations
