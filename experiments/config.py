@@ -33,6 +33,7 @@ Table = Literal[
     "posts",
     "cases",
     "costs",
+    "hours",
     "assignments",
     "interventions",
     "assumptions",
@@ -42,9 +43,12 @@ Table = Literal[
 ]
 
 
-def _source(value: Any) -> Any:
-    """A bare path stands for a table source with nothing else to say."""
-    return {"path": value} if isinstance(value, str) else value
+def _sources(value: Any) -> Any:
+    """A bare path stands for a source with nothing else to say, and one source for a list of one."""
+    listed = value if isinstance(value, list) else [value]
+    if not listed:
+        raise ValueError("an empty list. Name at least one source, or leave the table out")
+    return tuple({"path": source} if isinstance(source, str) else source for source in listed)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -64,7 +68,9 @@ class RunConfig:
     timezone: str = "UTC"
     currency: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    inputs: dict[Table, Annotated[TableSource, BeforeValidator(_source)]] = Field(default_factory=dict)
+    inputs: dict[Table, Annotated[tuple[TableSource, ...], BeforeValidator(_sources)]] = Field(
+        default_factory=dict
+    )
     channels: dict[str, Channel] = Field(default_factory=dict)
     value: ValueSettings = Field(default_factory=ValueSettings)
     attribution: AttributionSettings = Field(default_factory=AttributionSettings)
@@ -172,7 +178,9 @@ def _override(tree: dict[str, Any], text: str) -> None:
 def _explain(problem: Any) -> str:
     """One sentence for one pydantic error: the key, what was found, what is allowed."""
     location: tuple[str | int, ...] = problem["loc"]
-    key = ".".join(str(part) for part in location if not str(part).startswith(("function-", "[key]")))
+    is_input = location[:1] == ("inputs",)
+    named = [part for part in location if not (is_input and part == 0)]  # one source is a list of one
+    key = ".".join(str(part) for part in named if not str(part).startswith(("function-", "[key]")))
     if problem["type"] == "unexpected_keyword_argument":
         return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
     if problem["type"] == "missing":

@@ -223,7 +223,7 @@ def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findin
     record.log_parameters(parameters)
     record.log_metrics(_metrics(histories, found))
     for name, table in histories.inputs.tables.items():
-        source = config.inputs[name].path  # type: ignore[index]
+        source = ", ".join(source.path for source in config.inputs[name])  # type: ignore[index]
         record.log_dataset(name, source=source, digest=table.sha256, rows=table.rows_valid, context="input")
     record.log_bundle(bundle)
 

@@ -64,7 +64,7 @@ def build_histories(config: RunConfig, inputs: Inputs) -> Histories:
     notes: tuple[str, ...] = ()
     if "transactions" in tables:
         transactions = tables["transactions"].valid
-        zero_orders = config.inputs["transactions"].zero_orders
+        zero_orders = config.inputs["transactions"][0].zero_orders
 
         def purchases_at(day: dt.date) -> pl.LazyFrame:
             known = transactions.filter(pl.col("timestamp").dt.date() <= day)

@@ -15,6 +15,12 @@ from histories.reading.schemas import Kind
 
 __all__ = ["CastOptions", "cast_column", "has_time", "is_castable", "text_value"]
 
+EPOCHS = {"epoch_s": 1_000_000, "%s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+"""Microseconds in a unit of each count since 1970-01-01T00:00Z."""
+EXCEL = "excel"
+EXCEL_DAY = 86_400 * 1_000_000
+EXCEL_START = -25_569
+"""Day of Excel's day 0, 1899-12-30, counted from 1970-01-01."""
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y%m%d")
 ISO_ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
 TIME_OF_DAY = re.compile(r"%[-_0.]*(?:[HIMSTRXcsrpfk+l]|\.?\d*f)")
@@ -34,7 +40,13 @@ class CastOptions:
     @property
     def dated_only(self) -> bool:
         """Whether the format has a date and no time of day."""
-        return self.timestamp_format is not None and not has_time(self.timestamp_format)
+        form = self.timestamp_format
+        return form is not None and form not in EPOCHS and form != EXCEL and not has_time(form)
+
+    @property
+    def counts(self) -> bool:
+        """Whether times are numbers: seconds, milliseconds or microseconds, or Excel's days."""
+        return self.timestamp_format in EPOCHS or self.timestamp_format == EXCEL
 
 
 def has_time(timestamp_format: str) -> bool:
@@ -56,6 +68,8 @@ def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
         return dtype.is_numeric()
     if kind is Kind.BOOLEAN:
         return dtype == pl.Boolean or dtype.is_integer()
+    if options.counts and dtype.is_numeric():
+        return True
     if dtype.is_integer():
         return options.timestamp_format is not None
     return dtype == pl.Date or isinstance(dtype, pl.Datetime)
@@ -114,9 +128,22 @@ def _moment(column: pl.Expr, dtype: pl.DataType, options: CastOptions) -> pl.Exp
         return local.cast(pl.Datetime("us"))
     if dtype == pl.Date:
         return column.cast(pl.Datetime("us"))
+    if options.counts:
+        number = column if dtype.is_numeric() else text_value(column, dtype)
+        return _counted(number.cast(pl.Float64, strict=False), options)
     return text_value(column, dtype).map_batches(
         lambda text: parse_times(text, options), return_dtype=pl.Datetime("us"), is_elementwise=True
     )
+
+
+def _counted(number: pl.Expr, options: CastOptions) -> pl.Expr:
+    """Local times of numbers; Excel's are local already, and exact to a millisecond."""
+    if options.timestamp_format == EXCEL:
+        milliseconds = ((number + EXCEL_START) * (EXCEL_DAY // 1000)).round()
+        return (milliseconds * 1000).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    since = (number * EPOCHS[str(options.timestamp_format)]).round().cast(pl.Int64, strict=False)
+    instants = since.cast(pl.Datetime("us", "UTC"))
+    return instants.dt.convert_time_zone(options.timezone).dt.replace_time_zone(None)
 
 
 def parse_times(text: pl.Series, options: CastOptions) -> pl.Series:

@@ -24,7 +24,7 @@ _IS_VALID = pl.col(RULE).is_null()
 
 def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[str, ...]:
     """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers."""
-    place = transactions.scanned.place
+    place = transactions.place
     totals = _totals(transactions)
     notes = []
     if totals["guests"] and totals["revenue"]:
@@ -33,7 +33,7 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000
         notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
-    if "line_id" not in transactions.found:
+    if "line_id" not in transactions.columns:
         equal = count_equal_rows(transactions)
         if equal:
             notes.append(
@@ -62,7 +62,7 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
         return notes
     return (
         *notes,
-        f"{touches.scanned.place}: touches of people without any transaction: {rows} ({people} people). "
+        f"{touches.place}: touches of people without any transaction: {rows} ({people} people). "
         "They are kept as prospects'; name inputs.customers to have unknown customers rejected.",
     )
 
@@ -72,7 +72,7 @@ def _date_notes(touches: Staged) -> tuple[str, ...]:
     if not dated:
         return ()
     return (
-        f"{touches.scanned.place}: touches known by their date only: {dated}. They count from the end of "
+        f"{touches.place}: touches known by their date only: {dated}. They count from the end of "
         "their day, so never for a purchase of the same day.",
     )
 
@@ -110,12 +110,12 @@ def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
 def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:
     start = buyers.select(pl.col("first").min()).item()
     ending = "Their frequency and age are understated: give a longer history, or leave them out of the fit."
-    if customers is not None and "acquired_at" in customers.found:
+    if customers is not None and "acquired_at" in customers.columns:
         acquired = customers.frame.filter(_IS_VALID, pl.col("acquired_at") < pl.lit(start).dt.date())
         before = int(acquired.select(pl.len()).collect().item())
         if before:
             return (
-                f"{transactions.scanned.place}: customers acquired before the history starts "
+                f"{transactions.place}: customers acquired before the history starts "
                 f"({start:%Y-%m-%d}): {before}. {ending}"
             )
         return None
@@ -125,7 +125,7 @@ def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | 
     if len(later) < MONTHS_TO_COMPARE or new[0] < TRUNCATION_MULTIPLE * sum(later) / len(later):
         return None
     return (
-        f"{transactions.scanned.place}: new customers: {new[0]} in the first month, "
+        f"{transactions.place}: new customers: {new[0]} in the first month, "
         f"{sum(later) / len(later):.0f} in a later one on average, "
         f"so the history seems to start after they were acquired. {ending}"
     )
@@ -142,7 +142,7 @@ def _business_size(transactions: Staged, buyers: pl.DataFrame) -> str | None:
     if not count:
         return None
     return (
-        f"{transactions.scanned.place}: customers who spent more than {BUSINESS_MULTIPLE} times the "
+        f"{transactions.place}: customers who spent more than {BUSINESS_MULTIPLE} times the "
         f"median: {count}, with {share:.1%} of the revenue. They look like businesses: consider "
         "a segment of their own."
     )

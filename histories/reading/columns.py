@@ -2,61 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from histories.errors import ConfigError, SchemaError, nearest
 from histories.reading.scan import Scanned
-from histories.reading.schemas import Table
+from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource
 
 __all__ = ["match_columns"]
 
+DURATIONS = ("first_response_minutes", "resolution_minutes")
+
 
 def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[str, str]:
-    """Our column names to the source's, for every column that is there.
+    """Our column names to the source's, for every column that is there; constants are not among them.
 
     Raises
     ------
     ConfigError
-        When `columns` names a column that the table does not have.
+        When `columns`, `constants`, `values` or `negate` name a column that the table does not have.
     SchemaError
         When a required column, or one that `columns` names, is not in the source.
     """
     wanted = source.columns or {}
-    _refuse_unknown(table, wanted)
+    for option in ("columns", "constants", "values", "negate"):
+        _refuse_unknown(table, option, getattr(source, option) or ())
+    _refuse_no_flags(table, source)
     found: dict[str, str] = {}
     for ours, theirs in wanted.items():
         name = str(theirs)
+        if ours in source.constants:
+            raise ConfigError(f"inputs.{table.name}: {ours} stands in columns and in constants. Keep one.")
         if name not in scanned.columns:
             raise SchemaError(_missing(table, scanned, ours, name, source))
         found[ours] = name
-    taken = set(found.values())
+    taken = {*found.values()}
     for name in scanned.columns:
         welcome = name in table.columns or table.keeps_others
-        if welcome and name not in found and name not in taken:
+        if welcome and name not in found and name not in taken and name not in source.constants:
             found[name] = name
-    _refuse_missing(table, source, scanned, found)
+    there = {*found, *source.constants}
+    _refuse_missing(table, source, scanned, there)
+    _refuse_clockless(table, there)
     return found
 
 
-def _refuse_unknown(table: Table, wanted: dict[str, str | int]) -> None:
+def _refuse_unknown(table: Table, option: str, named: Iterable[str]) -> None:
     if table.keeps_others:
         return
-    for ours in wanted:
+    for ours in named:
         if ours not in table.columns:
             raise ConfigError(
-                f'inputs.{table.name}.columns: the table has no column "{ours}"; '
+                f'inputs.{table.name}.{option}: the table has no column "{ours}"; '
                 f"{nearest(ours, table.columns)}."
             )
 
 
-def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, found: dict[str, str]) -> None:
+def _refuse_no_flags(table: Table, source: TableSource) -> None:
+    flags = [name for name, column in table.columns.items() if column.kind is Kind.BOOLEAN]
+    for ours in source.negate:
+        if ours not in flags:
+            raise ConfigError(f"inputs.{table.name}.negate: {ours} is no flag; {nearest(ours, flags)}.")
+
+
+def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, there: set[str]) -> None:
     for ours, column in table.columns.items():
-        if column.required and ours not in found:
+        if column.required and ours not in there:
             raise SchemaError(_missing(table, scanned, ours, ours, source))
     for choices in table.alternatives:
-        if not any(all(name in found for name in choice) for choice in choices):
+        if not any(there.issuperset(choice) for choice in choices):
             named = _missing(table, scanned, choices[0][0], choices[0][0], source)
             others = " or ".join(" + ".join(choice) for choice in choices)
             raise SchemaError(named if len(choices) == 1 else f"{named} Needed: {others}.")
+
+
+def _refuse_clockless(table: Table, there: set[str]) -> None:
+    """Minutes of which nobody knows whether nights count are no duration."""
+    durations = [name for name in DURATIONS if name in there]
+    if table.name == "cases" and durations and "clock" not in there:
+        raise ConfigError(
+            f"inputs.cases: {durations[0]} needs to say which clock it was measured by. Add the column "
+            'clock, or constants = { clock = "calendar" } (or "business").'
+        )
 
 
 def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: TableSource) -> str:

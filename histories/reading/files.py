@@ -17,11 +17,13 @@ from histories.errors import ConfigError, DataError, nearest
 from histories.reading.sources import TableSource
 
 __all__ = [
+    "JSON_SUFFIXES",
     "PARQUET_SUFFIXES",
     "TEXT_SUFFIXES",
     "digest",
     "find_files",
     "first_line",
+    "open_bytes",
     "package_file",
     "reading",
     "refuse_empty",
@@ -31,6 +33,7 @@ __all__ = [
 PACKAGE = "package:"
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 @contextmanager
@@ -103,7 +106,9 @@ def package_file(name: str) -> Path:
 
 def _is_data(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
-    return file.is_file() and not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+    return (
+        file.is_file() and not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
+    )
 
 
 def _no_file(path: Path, table: str, given: str) -> str:
@@ -153,7 +158,7 @@ def first_line(file: Path, place: str) -> str:
     DataError
         When there is none, or the file cannot be read.
     """
-    with reading(place), _open(file) as lines:
+    with reading(place), open_bytes(file) as lines:
         text = (line.decode("utf-8-sig", errors="replace").strip("\r\n") for line in lines)
         first = next((line for line in text if line.strip()), None)
     if first is None:
@@ -161,7 +166,8 @@ def first_line(file: Path, place: str) -> str:
     return first
 
 
-def _open(file: Path) -> BinaryIO:
+def open_bytes(file: Path) -> BinaryIO:
+    """A file, unpacked when it is a gzip."""
     with file.open("rb") as start:
         is_gzip = start.read(2) == b"\x1f\x8b"
     return cast(BinaryIO, gzip.open(file, "rb")) if is_gzip else file.open("rb")

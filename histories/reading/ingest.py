@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from shutil import rmtree
@@ -33,7 +33,7 @@ OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 
 
 def ingest(
-    sources: Mapping[str, TableSource],
+    sources: Mapping[str, TableSource | Sequence[TableSource]],
     *,
     base_dir: Path,
     observation_end: date,
@@ -52,7 +52,7 @@ def ingest(
     Parameters
     ----------
     sources
-        Table name to its source.
+        Table name to its source, or to several, each with its own columns.
     base_dir
         Folder that relative paths start from.
     observation_end
@@ -82,7 +82,7 @@ def ingest(
     staged = {
         name: stage_table(
             table,
-            sources[name],
+            _several(sources[name]),
             base_dir=base_dir,
             work_dir=folder,
             observation_end=observation_end,
@@ -106,13 +106,17 @@ def ingest(
     )
 
 
+def _several(source: TableSource | Sequence[TableSource]) -> Sequence[TableSource]:
+    return (source,) if isinstance(source, TableSource) else source
+
+
 def _temporary_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tributary-"))
     atexit.register(rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _check_settings(sources: Mapping[str, TableSource], timezone: str, id_key: bytes | None) -> None:
+def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None) -> None:
     for name in sources:
         if name not in TABLES:
             raise ConfigError(f"inputs.{name}: there is no such table; {nearest(name, TABLES)}.")
@@ -130,7 +134,7 @@ def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
     linked = {name: reject_repeated(table) for name, table in staged.items()}
     if "touchpoints" in linked:
         linked["touchpoints"] = mark_dates(linked["touchpoints"])
-        if "handle" in linked["touchpoints"].found:
+        if "handle" in linked["touchpoints"].columns:
             linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:
         for name in OF_KNOWN_CUSTOMERS:

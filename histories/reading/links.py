@@ -117,13 +117,13 @@ def check_currency(staged: Staged, currency: str | None) -> str | None:
     if counted.height > 1:
         listed = ", ".join(f"{name} ({count} rows)" for name, count in counted.head(5).iter_rows())
         raise DataError(
-            f"{staged.scanned.place}: {staged.table.name} has {counted.height} currencies: {listed}. "
+            f"{staged.place}: {staged.table.name} has {counted.height} currencies: {listed}. "
             "Allowed: one. Convert the amounts to one currency, or run each on its own."
         )
     only = counted.item(0, "currency") if counted.height else currency
     if currency is not None and only != currency:
         raise DataError(
-            f'{staged.scanned.place}: {staged.table.name} is in "{only}", but the configuration says '
+            f'{staged.place}: {staged.table.name} is in "{only}", but the configuration says '
             f'currency = "{currency}". Correct one of them.'
         )
     return str(only) if only is not None else None

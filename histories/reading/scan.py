@@ -14,7 +14,9 @@ from typing import Literal
 import polars as pl
 
 from histories.errors import ConfigError, DataError
+from histories.reading.documents import scan_documents
 from histories.reading.files import (
+    JSON_SUFFIXES,
     PARQUET_SUFFIXES,
     TEXT_SUFFIXES,
     digest,
@@ -26,22 +28,28 @@ from histories.reading.files import (
 )
 from histories.reading.sources import TableSource, without_password
 
-__all__ = ["FILE", "ROW", "Scanned", "scan_source"]
+__all__ = ["FILE_STEP", "ROW", "Scanned", "scan_source"]
 
 ROW = "source row"
-FILE = "source file"
+"""The row of each row in its file, from 1, plus `FILE_STEP` times the number of the file."""
+
+FILE_STEP = 2**32
 NOT_IN_TEXT = "\x01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A source, opened: its columns beside the row (from 1, through all files) and the file of each."""
+    """A source, opened: its columns beside the place (`ROW`) of each row.
+
+    `first_file` is the number of its first file among all files of the table.
+    """
 
     frame: pl.LazyFrame
     schema: pl.Schema
     place: str
     is_text: bool
     files: tuple[Path, ...]
+    first_file: int
     size: int
     is_packed: bool
     sha256: str
@@ -49,11 +57,18 @@ class Scanned:
     @property
     def columns(self) -> list[str]:
         """The source's own columns, in order."""
-        return [name for name in self.schema if name not in {ROW, FILE}]
+        return [name for name in self.schema if name != ROW]
+
+    @property
+    def file_names(self) -> list[str]:
+        """What the files are called in messages; a database is one."""
+        return [file.name for file in self.files] or [self.place]
 
 
-def scan_source(source: TableSource, *, table: str, base_dir: Path) -> Scanned:
-    """Open the source of one table.
+def scan_source(
+    source: TableSource, *, table: str, base_dir: Path, work_dir: Path, first_file: int = 0
+) -> Scanned:
+    """Open the source of one table, or one of its sources.
 
     Raises
     ------
@@ -63,28 +78,46 @@ def scan_source(source: TableSource, *, table: str, base_dir: Path) -> Scanned:
         When a format needs a package that is not installed.
     """
     if source.format == "postgresql" or source.path.startswith(("postgresql://", "postgres://")):
-        return _scan_database(source, table)
+        return _scan_database(source, table, first_file)
     files = find_files(source, table, base_dir)
     place = _place(source, files)
     kind = _format(source, files, place)
     if kind == "delta":
-        frame = _scan_delta(files[0], place)
+        data = sorted(files[0].rglob("*.parquet"))
+        frame = _scan_delta(files[0], place, first_file)
     else:
         refuse_empty(files, table, place)
-        frame = _scan_text(source, files, place) if kind == "csv" else _scan_parquet(files)
+        data = files
+        frames = []
+        for number, file in enumerate(files):
+            if kind == "csv":
+                opened = _scan_text(source, file, place)
+            elif kind == "json":
+                opened = scan_documents(file, work_dir)
+            else:
+                opened = pl.scan_parquet(file, glob=False)
+            frames.append(_numbered(opened, first_file + number))
+        with reading(place):
+            frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
     with reading(place):
         schema = frame.collect_schema()
-    data = [file for file in files if file.is_file()] or sorted(files[0].rglob("*.parquet"))
+    is_text = kind in {"csv", "json"}
     return Scanned(
         frame=frame,
         schema=schema,
         place=place,
-        is_text=kind == "csv",
+        is_text=is_text,
         files=tuple(data),
+        first_file=first_file,
         size=sum(file.stat().st_size for file in data),
-        is_packed=kind != "csv" or any(file.suffix.lower() in {".gz", ".zst"} for file in data),
+        is_packed=not is_text or any(file.suffix.lower() in {".gz", ".zst"} for file in data),
         sha256=digest(data),
     )
+
+
+def _numbered(frame: pl.LazyFrame, file: int) -> pl.LazyFrame:
+    number = pl.col(ROW).cast(pl.Int64) + file * FILE_STEP
+    return frame.with_row_index(ROW, offset=1).with_columns(number)
 
 
 def _format(source: TableSource, files: list[Path], place: str) -> str:
@@ -92,14 +125,13 @@ def _format(source: TableSource, files: list[Path], place: str) -> str:
         return source.format
     if files[0].is_dir():
         return "delta"
-    kinds = {"parquet" if suffix(file) in PARQUET_SUFFIXES else suffix(file) for file in files}
-    if kinds == {"parquet"}:
-        return "parquet"
-    if kinds <= set(TEXT_SUFFIXES):
-        return "csv"
+    kinds = {suffix(file) for file in files}
+    for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("json", JSON_SUFFIXES), ("csv", TEXT_SUFFIXES)):
+        if kinds <= set(suffixes):
+            return kind
     raise ConfigError(
         f"{place}: the format is not known by its name ({', '.join(sorted(kinds))}). "
-        "Set `format` to csv, parquet, delta or postgresql."
+        "Set `format` to csv, json, parquet, delta or postgresql."
     )
 
 
@@ -107,71 +139,53 @@ def _place(source: TableSource, files: list[Path]) -> str:
     return files[0].name if len(files) == 1 else source.path
 
 
-def _scan_parquet(files: list[Path]) -> pl.LazyFrame:
-    return pl.scan_parquet(
-        files,
-        row_index_name=ROW,
-        row_index_offset=1,
-        include_file_paths=FILE,
-        glob=False,
-        missing_columns="insert",
-        extra_columns="ignore",
-    )
-
-
-def _scan_text(source: TableSource, files: list[Path], place: str) -> pl.LazyFrame:
+def _scan_text(source: TableSource, file: Path, place: str) -> pl.LazyFrame:
     if source.separator == "whitespace":
-        return _scan_blank_separated(source, files, place)
-    width = None if source.has_header else first_line(files[0], place).count(source.separator) + 1
+        return _scan_blank_separated(source, file, place)
+    width = None if source.has_header else first_line(file, place).count(source.separator) + 1
     with reading(place):
         return pl.scan_csv(
-            files,
+            file,
             separator=source.separator,
             has_header=source.has_header,
             infer_schema=False,
             new_columns=None if width is None else _positions(width),
-            row_index_name=ROW,
-            row_index_offset=1,
-            include_file_paths=FILE,
             truncate_ragged_lines=True,
             encoding="utf8-lossy",
             glob=False,
         )
 
 
-def _scan_blank_separated(source: TableSource, files: list[Path], place: str) -> pl.LazyFrame:
-    first = first_line(files[0], place).split()
+def _scan_blank_separated(source: TableSource, file: Path, place: str) -> pl.LazyFrame:
+    first = first_line(file, place).split()
     names = first if source.has_header else _positions(len(first))
     lines = pl.scan_csv(
-        files,
+        file,
         separator=NOT_IN_TEXT,
         quote_char=None,
         has_header=False,
         skip_rows=int(source.has_header),
         infer_schema=False,
         new_columns=["line"],
-        row_index_name=ROW,
-        row_index_offset=1,
-        include_file_paths=FILE,
         encoding="utf8-lossy",
         glob=False,
     )
     fields = (
         pl.col("line").str.strip_chars().str.replace_all(r"\s+", "\t").str.split_exact("\t", len(names) - 1)
     )
-    return lines.select(ROW, FILE, fields.struct.rename_fields(names).alias("fields")).unnest("fields")
+    return lines.select(fields.struct.rename_fields(names).alias("fields")).unnest("fields")
 
 
 def _positions(width: int) -> list[str]:
     return [str(position) for position in range(1, width + 1)]
 
 
-def _scan_delta(folder: Path, place: str) -> pl.LazyFrame:
+def _scan_delta(folder: Path, place: str, first_file: int) -> pl.LazyFrame:
     _require("deltalake", place)
-    return pl.scan_delta(str(folder)).with_row_index(ROW, offset=1).with_columns(pl.lit(place).alias(FILE))
+    return _numbered(pl.scan_delta(str(folder)), first_file)
 
 
-def _scan_database(source: TableSource, table: str) -> Scanned:
+def _scan_database(source: TableSource, table: str, first_file: int) -> Scanned:
     place = f"inputs.{table} (database)"
     if not any(importlib.util.find_spec(name) for name in ("connectorx", "adbc_driver_postgresql")):
         _require("connectorx", place)
@@ -187,14 +201,15 @@ def _scan_database(source: TableSource, table: str) -> Scanned:
     # ADBC gives types that Arrow lacks, such as PostgreSQL's numeric, as text with a label.
     labelled = [name for name, dtype in rows.schema.items() if dtype.is_extension()]
     plain = rows.with_columns(pl.col(name).ext.storage() for name in labelled)
-    frame = plain.with_row_index(ROW, offset=1).with_columns(pl.lit(place).alias(FILE))
+    frame = _numbered(plain.lazy(), first_file)
     return Scanned(
-        frame=frame.lazy(),
-        schema=frame.schema,
+        frame=frame,
+        schema=frame.collect_schema(),
         place=place,
         is_text=False,
         files=(),
-        size=int(frame.estimated_size()),
+        first_file=first_file,
+        size=int(rows.estimated_size()),
         is_packed=False,
         sha256=hashlib.sha256(query.encode()).hexdigest(),
     )

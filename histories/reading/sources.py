@@ -5,15 +5,17 @@ These are the parts of the configuration that the histories need.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
-__all__ = ["Channel", "Limits", "TableSource", "table_source"]
+__all__ = ["Channel", "Limits", "TableSource", "Value", "as_text", "table_source"]
 
 STRICT = ConfigDict(extra="forbid")
+Value = bool | int | float | str | dt.date
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -26,16 +28,24 @@ class TableSource:
         A file, folder, glob, Delta table or database address (``postgresql://...``); relative to the
         configuration file. ``package:lifetimes/datasets/CDNOW_sample.txt`` is a file that a package ships.
     format
-        ``auto`` judges by the name: ``.csv``, ``.txt``, ``.tsv`` (also ``.gz``), ``.parquet``, a folder with
-        ``_delta_log``, ``postgresql://``.
+        ``auto`` judges by the name: ``.csv``, ``.txt``, ``.tsv`` (also ``.gz``), ``.json``, ``.jsonl``,
+        ``.ndjson`` (objects, one a line or in one list), ``.parquet``, a folder with ``_delta_log``,
+        ``postgresql://``.
     separator
         One character, or ``whitespace`` for any run of blanks and tabs.
     has_header
         Without a header, ``columns`` gives positions; 1 is the first.
     timestamp_format
-        Format of dates and times in text, in strftime's letters. ISO 8601 is read without it.
+        Format of dates and times: strftime's letters, or ``epoch_s``, ``epoch_ms``, ``epoch_us`` for a count
+        since 1970, ``excel`` for a count of days since 1899-12-30. ISO 8601 is read without it.
     columns
-        Our column names to theirs.
+        Our column names to theirs. A dotted name (``statistics.first_reply``) reaches into JSON.
+    constants
+        Our column names to the one value that every row has, e.g. ``{ platform = "twitter" }``.
+    values
+        For a column of ours, words of the source and what they mean: ``{ csat = { good = 5, bad = 1 } }``.
+    negate
+        Flags of ours that the source holds turned round.
     zero_orders
         ``drop``: a purchase of net 0 is none. ``count``: it is one.
     query
@@ -43,11 +53,14 @@ class TableSource:
     """
 
     path: str = Field(repr=False)
-    format: Literal["auto", "csv", "parquet", "delta", "postgresql"] = "auto"
+    format: Literal["auto", "csv", "json", "parquet", "delta", "postgresql"] = "auto"
     separator: str = ","
     has_header: bool = True
     timestamp_format: str | None = None
     columns: dict[str, str | int] | None = None
+    constants: dict[str, Value] = Field(default_factory=dict)
+    values: dict[str, dict[str, Value]] = Field(default_factory=dict)
+    negate: tuple[str, ...] = ()
     zero_orders: Literal["drop", "count"] = "drop"
     query: str | None = None
 
@@ -70,6 +83,15 @@ def without_password(path: str) -> str:
     'postgresql://...@host/shop'
     """
     return re.sub(r"//[^@\s]*@", "//...@", path)
+
+
+def as_text(value: Value) -> str:
+    """A value of the configuration as a text file would hold it.
+
+    >>> as_text(True), as_text(5), as_text(dt.date(2026, 7, 1))
+    ('true', '5', '2026-07-01')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def table_source(entry: str | dict[str, Any]) -> TableSource:

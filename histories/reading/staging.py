@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -10,15 +11,15 @@ import polars as pl
 
 from histories.errors import SchemaError
 from histories.money import to_minor
-from histories.reading.casts import CastOptions, cast_column, has_time, is_castable, text_value
+from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
 from histories.reading.columns import match_columns
 from histories.reading.files import reading
 from histories.reading.rules import RAW, Rule, first_broken, row_rules
-from histories.reading.scan import FILE, ROW, Scanned, scan_source
+from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Table
-from histories.reading.sources import TableSource
+from histories.reading.sources import TableSource, as_text
 
-__all__ = ["RULE", "Staged", "stage_table"]
+__all__ = ["RULE", "Part", "Staged", "stage_table"]
 
 RULE = "broken rule"
 DATE_ONLY = "date_only"
@@ -26,6 +27,30 @@ SHARE_OF_MEMORY = 8
 """A table is held in memory when it is smaller than this part of the memory allowed."""
 PACKED = 4
 """How much larger a compressed or columnar file is in memory."""
+ROWS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One source of a table, opened, and where it holds our columns."""
+
+    source: TableSource
+    scanned: Scanned
+    found: dict[str, str]
+
+    @property
+    def files(self) -> range:
+        """Numbers of its files among all files of the table."""
+        first = self.scanned.first_file
+        return range(first, first + len(self.scanned.file_names))
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """The source's types by our names."""
+        given = dict.fromkeys(self.source.constants, pl.String())
+        worded = dict.fromkeys(self.source.values, pl.String())
+        found = {ours: self.scanned.schema[theirs] for ours, theirs in self.found.items()}
+        return {**found, **{ours: worded[ours] for ours in found if ours in worded}, **given}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +58,19 @@ class Staged:
     """A table with typed columns and, for each row, the first rule it breaks (null: valid)."""
 
     table: Table
-    source: TableSource
-    scanned: Scanned
-    found: dict[str, str]
+    parts: tuple[Part, ...]
     rules: tuple[Rule, ...]
     frame: pl.LazyFrame
+
+    @property
+    def columns(self) -> set[str]:
+        """Our columns that some source holds."""
+        return {name for part in self.parts for name in part.dtypes}
+
+    @property
+    def place(self) -> str:
+        """The table's sources in messages."""
+        return ", ".join(dict.fromkeys(part.scanned.place for part in self.parts))
 
     def with_rule(self, rule: Rule) -> Staged:
         """The same rows, judged by one more rule where they broke none so far."""
@@ -48,10 +81,33 @@ class Staged:
         """The same table with another frame and further rules."""
         return replace(self, frame=frame, rules=(*self.rules, *rules))
 
+    def shown_rows(self, rows: pl.Series) -> str:
+        """The first of some rows in words, with their files where there are several."""
+        names = [name for part in self.parts for name in part.scanned.file_names]
+        if len(names) == 1:
+            plural = "row" if len(rows) == 1 else "rows"
+            shown = [str(row) for row in rows.head(ROWS_SHOWN)]
+            shown[0] = f"{plural} {shown[0]}"
+        else:
+            places = (divmod(row, FILE_STEP) for row in rows.head(ROWS_SHOWN))
+            shown = [f"{names[file]} row {row}" for file, row in places]
+        return ", ".join(shown) + (", ..." if len(rows) > ROWS_SHOWN else "")
+
+    def first_value(self, ours: str, row: int) -> str | None:
+        """A value as it was found, for a message."""
+        part = next(part for part in self.parts if row // FILE_STEP in part.files)
+        if ours in part.source.constants:
+            return as_text(part.source.constants[ours])
+        if ours not in part.found:
+            return None
+        found = part.scanned.frame.filter(pl.col(ROW) == row)
+        value = found.select(pl.col(part.found[ours]).cast(pl.String)).collect()
+        return None if value.is_empty() else value.item()
+
 
 def stage_table(
     table: Table,
-    source: TableSource,
+    sources: Sequence[TableSource],
     *,
     base_dir: Path,
     work_dir: Path,
@@ -59,76 +115,77 @@ def stage_table(
     timezone: str,
     memory: int,
 ) -> Staged:
-    """Scan, cast and judge one table.
+    """Scan, cast and judge one table, from one source or several.
 
-    A small source, and any text, is read once and held (in memory, or as Parquet in `work_dir`); a large
-    Parquet source stays lazy.
+    A small source is read once and held in memory; a large one is written once, typed, as Parquet in
+    `work_dir`.
 
     Raises
     ------
     DataError, SchemaError, ConfigError
-        When the source cannot be read, lacks a column, or has one of the wrong type.
+        When a source cannot be read, lacks a column, or has one of the wrong type.
     """
-    scanned = scan_source(source, table=table.name, base_dir=base_dir)
-    found = match_columns(table, source, scanned)
-    options = CastOptions(timezone=timezone, timestamp_format=source.timestamp_format)
-    dtypes = {ours: scanned.schema[theirs] for ours, theirs in found.items()}
-    _refuse_wrong_types(table, scanned, found, dtypes, options)
-    rules = row_rules(
-        table,
-        dtypes,
-        options=options,
-        observation_end=observation_end,
-        drops_zero=source.zero_orders == "drop",
-    )
-    frame = _judge(table, scanned, found, dtypes, options, rules)
-    kept = _hold(frame, table.name, scanned, work_dir, memory)
-    if table.keeps_others and scanned.is_text:
-        kept = _with_numbers(kept, [name for name in found if name not in table.columns])
-    return Staged(table=table, source=source, scanned=scanned, found=found, rules=tuple(rules), frame=kept)
+    parts: list[Part] = []
+    frames: list[pl.LazyFrame] = []
+    rules: dict[str, Rule] = {}
+    for source in sources:
+        first_file = parts[-1].files.stop if parts else 0
+        scanned = scan_source(
+            source, table=table.name, base_dir=base_dir, work_dir=work_dir, first_file=first_file
+        )
+        part = Part(source=source, scanned=scanned, found=match_columns(table, source, scanned))
+        options = CastOptions(timezone=timezone, timestamp_format=source.timestamp_format)
+        _refuse_wrong_types(table, part, options)
+        of_rows = row_rules(
+            table,
+            part.dtypes,
+            options=options,
+            observation_end=observation_end,
+            drops_zero=source.zero_orders == "drop",
+        )
+        frame = _judge(table, part, options, of_rows)
+        frames.append(_hold(frame, f"{table.name}-{len(parts)}", scanned, work_dir, memory))
+        if table.keeps_others and scanned.is_text:
+            others = [name for name in part.dtypes if name not in table.columns]
+            frames[-1] = _with_numbers(frames[-1], others)
+        parts.append(part)
+        rules |= {rule.name: rule for rule in of_rows}
+    frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+    return Staged(table=table, parts=tuple(parts), rules=tuple(rules.values()), frame=frame)
 
 
-def _refuse_wrong_types(
-    table: Table,
-    scanned: Scanned,
-    found: dict[str, str],
-    dtypes: dict[str, pl.DataType],
-    options: CastOptions,
-) -> None:
-    for ours, dtype in dtypes.items():
+def _refuse_wrong_types(table: Table, part: Part, options: CastOptions) -> None:
+    for ours, dtype in part.dtypes.items():
         column = table.columns.get(ours)
         if column is not None and not is_castable(dtype, column.kind, options):
             raise SchemaError(
-                f'{scanned.place}: column "{found[ours]}" has the type {dtype}, but {table.name}.{ours} is '
-                f"{column.kind.one}. Name another column in inputs.{table.name}.columns, or convert this one."
+                f'{part.scanned.place}: column "{part.found[ours]}" has the type {dtype}, but '
+                f"{table.name}.{ours} is {column.kind.one}. Name another column in "
+                f"inputs.{table.name}.columns, or convert this one."
             )
 
 
-def _judge(
-    table: Table,
-    scanned: Scanned,
-    found: dict[str, str],
-    dtypes: dict[str, pl.DataType],
-    options: CastOptions,
-    rules: list[Rule],
-) -> pl.LazyFrame:
-    raw = scanned.frame.select(
-        ROW, FILE, *(_found(theirs, dtypes[ours]).alias(RAW + ours) for ours, theirs in found.items())
-    )
+def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) -> pl.LazyFrame:
+    dtypes = part.dtypes
+    raw = part.scanned.frame.select(ROW, *(_raw(part, ours).alias(RAW + ours) for ours in dtypes))
     casts = [_cast(table, ours, dtype, options).alias(ours) for ours, dtype in dtypes.items()]
-    typed = raw.with_columns(casts)
-    if table.name == "transactions" and "amount" not in found:
-        typed = typed.with_columns(to_minor(pl.col("quantity") * pl.col("unit_price")).alias("amount"))
-    if table.name == "touchpoints":
-        typed = _with_customer(typed, found).with_columns(_date_only(dtypes["timestamp"], options))
-    extra = [name for name in ("amount", "customer_id", DATE_ONLY) if name in typed.collect_schema()]
-    ours = list(dict.fromkeys([*found, *extra]))
+    typed = raw.with_columns(casts).with_columns(~pl.col(ours) for ours in part.source.negate)
+    typed = typed.with_columns(_derived(table, dtypes, options))
+    ours = [name for name in typed.collect_schema() if not name.startswith(RAW) and name != ROW]
     return typed.with_columns(first_broken(rules).alias(RULE)).select(ROW, RULE, *ours)
 
 
-def _found(theirs: str, dtype: pl.DataType) -> pl.Expr:
-    """The source's column; a NaN in it is a missing value."""
-    return pl.col(theirs).fill_nan(None) if dtype.is_float() else pl.col(theirs)
+def _raw(part: Part, ours: str) -> pl.Expr:
+    """A column as it was found: a NaN is a missing value; words that `values` names become what they mean."""
+    if ours in part.source.constants:
+        return pl.lit(as_text(part.source.constants[ours]))
+    theirs = part.found[ours]
+    dtype = part.scanned.schema[theirs]
+    found = pl.col(theirs).fill_nan(None) if dtype.is_float() else pl.col(theirs)
+    if ours in part.source.values:
+        meanings = {word: as_text(value) for word, value in part.source.values[ours].items()}
+        return text_value(found, dtype).replace(meanings)
+    return found
 
 
 def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
@@ -141,18 +198,33 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
     return cast_column(found, dtype, column.kind, options)
 
 
-def _with_customer(typed: pl.LazyFrame, found: dict[str, str]) -> pl.LazyFrame:
-    if "customer_id" in found:
-        return typed
-    return typed.with_columns(pl.lit(None, dtype=pl.String).alias("customer_id"))
+def _derived(table: Table, dtypes: dict[str, pl.DataType], options: CastOptions) -> Iterable[pl.Expr]:
+    """What follows from the columns that are there."""
+    if table.name == "transactions" and "amount" not in dtypes:
+        yield to_minor(pl.col("quantity") * pl.col("unit_price")).alias("amount")
+    if table.name == "touchpoints":
+        yield _date_only(dtypes["timestamp"], options)
+        if "customer_id" not in dtypes:
+            yield pl.lit(None, dtype=pl.String).alias("customer_id")
+    if table.name == "posts" and "inbound" in dtypes and "is_brand" not in dtypes:
+        yield (~pl.col("inbound")).alias("is_brand")
+    if table.name == "cases":
+        for minutes, at in (
+            ("first_response_minutes", "first_response_at"),
+            ("resolution_minutes", "resolved_at"),
+        ):
+            if minutes in dtypes:
+                later = pl.col("opened_at") + pl.duration(microseconds=(pl.col(minutes) * 6e7).round())
+                is_elapsed = pl.when(pl.col("clock").str.to_lowercase() == "calendar").then(later)
+                yield (pl.coalesce(at, is_elapsed) if at in dtypes else is_elapsed).alias(at)
 
 
 def _date_only(dtype: pl.DataType, options: CastOptions) -> pl.Expr:
     """Whether a touch is known by its date only: by its type, its format, or the length of the text."""
     found = pl.col(RAW + "timestamp")
-    if dtype == pl.Date or options.dated_only or dtype.is_integer():
+    if dtype == pl.Date or options.dated_only:
         return pl.lit(True).alias(DATE_ONLY)
-    if dtype == pl.String and not (options.timestamp_format and has_time(options.timestamp_format)):
+    if dtype == pl.String and options.timestamp_format is None:
         return (
             (text_value(found, dtype).str.len_bytes() <= len("2026-01-31")).fill_null(False).alias(DATE_ONLY)
         )
@@ -164,11 +236,9 @@ def _hold(frame: pl.LazyFrame, name: str, scanned: Scanned, work_dir: Path, memo
         size = scanned.size * (PACKED if scanned.is_packed else 1)
         if size < memory // SHARE_OF_MEMORY:
             return frame.collect().lazy()
-        if scanned.is_text:
-            file = work_dir / f"{name}.parquet"
-            frame.sink_parquet(file, compression="lz4")
-            return pl.scan_parquet(file)
-    return frame
+        file = work_dir / f"{name}.parquet"
+        frame.sink_parquet(file, compression="lz4")
+        return pl.scan_parquet(file, glob=False)
 
 
 def _with_numbers(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
@@ -184,12 +254,3 @@ def _with_numbers(frame: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
 
     flags = frame.select(is_number(name).alias(name) for name in names).collect().row(0, named=True)
     return frame.with_columns(pl.col(name).cast(pl.Float64) for name, is_it in flags.items() if is_it)
-
-
-def first_value(staged: Staged, ours: str, row: int) -> str | None:
-    """A value as it was found, for a message."""
-    column = staged.found.get(ours)
-    if column is None:
-        return None
-    value = staged.scanned.frame.filter(pl.col(ROW) == row).select(pl.col(column).cast(pl.String)).collect()
-    return None if value.is_empty() else value.item()

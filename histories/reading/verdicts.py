@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import polars as pl
 
 from histories.errors import DataError, SchemaError
 from histories.identity import pseudonyms
 from histories.reading.inputs import Ingested
 from histories.reading.rules import Rule
-from histories.reading.scan import FILE, ROW
+from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.schemas import Kind
-from histories.reading.staging import RULE, Staged, first_value
+from histories.reading.staging import RULE, Part, Staged
 
 __all__ = ["conclude"]
 
 OUTCOME = "what happens"
+FILE = "file of the row"
 NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}
 """Columns of the rejected rows; inside, names with a blank stay clear of the source's own."""
-
-ROWS_SHOWN = 3
 
 
 def conclude(
@@ -44,7 +45,7 @@ def conclude(
     rows_valid = rows_read - broken.height
     _refuse_none_valid(staged, rows_read, rows_valid, said)
     if rows_read == 0:
-        notes = (*notes, f"{staged.scanned.place}: {staged.table.name} has columns and no rows.")
+        notes = (*notes, f"{staged.place}: {staged.table.name} has columns and no rows.")
     return Ingested(
         name=staged.table.name,
         valid=staged.frame.filter(pl.col(RULE).is_null()).drop(ROW, RULE),
@@ -54,8 +55,8 @@ def conclude(
         rejected_by_rule=rejected,
         set_aside_by_rule=set_aside,
         notes=(*said.values(), *notes),
-        files=staged.scanned.files,
-        sha256=staged.scanned.sha256,
+        files=tuple(file for part in staged.parts for file in part.scanned.files),
+        sha256=_sha256(staged),
     )
 
 
@@ -66,18 +67,16 @@ def _counted(staged: Staged, counts: dict[str, int]) -> list[Rule]:
 def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) -> str:
     """Place, count, first rows, value found, what is allowed: all that is said of one rule."""
     rows = broken.filter(pl.col(RULE) == rule.name)[ROW]
-    shown = ", ".join(str(row) for row in rows.head(ROWS_SHOWN)) + (", ..." if len(rows) > ROWS_SHOWN else "")
-    value = first_value(staged, rule.shows, int(rows[0])) if rule.shows else None
+    value = staged.first_value(rule.shows, int(rows[0])) if rule.shows else None
     first = "" if value is None else f'; first: "{value}"'
-    plural = "row" if len(rows) == 1 else "rows"
     count = f"{len(rows)} of {rows_read} rows"
     outcome = " They are set aside." if rule.sets_aside else ""
-    sentence = f"{staged.scanned.place}: {count} {rule.says} ({plural} {shown}{first}).{outcome}"
+    sentence = f"{staged.place}: {count} {rule.says} ({staged.shown_rows(rows)}{first}).{outcome}"
     return f"{sentence} {rule.expected}".strip()
 
 
 def _refuse_unreadable(staged: Staged, counts: dict[str, int], rows_read: int, said: dict[str, str]) -> None:
-    for name in staged.found:
+    for name in sorted(staged.columns & set(staged.table.columns)):
         rule = f"unreadable {name}"
         if rows_read and counts.get(rule) == rows_read:
             kind = staged.table.columns[name].kind
@@ -92,7 +91,7 @@ def _refuse_too_many(
     if rows_read and total > limit * rows_read:
         reasons = " ".join(said[name] for name in sorted(rejected, key=lambda name: -rejected[name]))
         raise DataError(
-            f"{staged.scanned.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
+            f"{staged.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
             f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} "
             "Mend the table, or raise limits.max_rejected_share."
         )
@@ -101,11 +100,11 @@ def _refuse_too_many(
 def _refuse_none_valid(staged: Staged, rows_read: int, rows_valid: int, said: dict[str, str]) -> None:
     if rows_read == 0 and staged.table.name == "transactions":
         raise DataError(
-            f"{staged.scanned.place}: transactions is empty: it has columns and no rows. Export it again."
+            f"{staged.place}: transactions is empty: it has columns and no rows. Export it again."
         )
     if rows_read and rows_valid == 0:
         raise DataError(
-            f"{staged.scanned.place}: none of {rows_read} rows of {staged.table.name} is usable. "
+            f"{staged.place}: none of {rows_read} rows of {staged.table.name} is usable. "
             f"{' '.join(said.values())} Correct the table or the configuration."
         )
 
@@ -115,23 +114,28 @@ def _rejected_rows(staged: Staged, broken: pl.DataFrame, key: bytes | None) -> p
     verdicts = broken.with_columns(
         pl.col(RULE).replace_strict(outcomes, default="rejected", return_dtype=pl.String).alias(OUTCOME)
     )
-    rows = staged.scanned.frame.join(verdicts.lazy(), on=ROW, how="inner").sort(ROW).collect()
-    rows = rows.select(*NAMES, pl.exclude(*NAMES))
-    rows = _rows_within_files(rows, staged)
-    if key is not None:
-        hidden = [staged.found[name] for name in staged.table.customers if name in staged.found]
-        rows = rows.with_columns(pseudonyms(name, key) for name in hidden)
+    rows = pl.concat((_rows_of(part, verdicts, key, staged) for part in staged.parts), how="diagonal_relaxed")
     taken = {name: f"{name} (found)" for name in rows.columns if name in NAMES.values()}
     return rows.rename(taken).rename(NAMES)
 
 
-def _rows_within_files(rows: pl.DataFrame, staged: Staged) -> pl.DataFrame:
-    """Row numbers from the start of each file, where a table has several, and files by name only."""
-    if len(staged.scanned.files) > 1 and rows.height:
-        starts = staged.scanned.frame.group_by(FILE).agg(pl.col(ROW).min().alias("start")).collect()
-        rows = (
-            rows.join(starts, on=FILE, how="left", maintain_order="left")
-            .with_columns((pl.col(ROW) - pl.col("start") + 1).alias(ROW))
-            .drop("start")
-        )
-    return rows.with_columns(pl.col(FILE).str.split("/").list.last())
+def _rows_of(part: Part, verdicts: pl.DataFrame, key: bytes | None, staged: Staged) -> pl.DataFrame:
+    """Rejected rows of one source as they were found, with the file and the row in it."""
+    names = dict(zip(part.files, part.scanned.file_names, strict=True))
+    mine = verdicts.filter((pl.col(ROW) // FILE_STEP).is_in(part.files))
+    found = part.scanned.frame if mine.height else part.scanned.frame.clear()
+    rows = found.join(mine.lazy(), on=ROW, how="inner").sort(ROW).collect()
+    rows = rows.with_columns(
+        (pl.col(ROW) // FILE_STEP).replace_strict(names, return_dtype=pl.String).alias(FILE),
+        pl.col(ROW) % FILE_STEP,
+    ).select(*NAMES, pl.exclude(*NAMES))
+    if key is None:
+        return rows
+    hidden = [part.found[name] for name in staged.table.customers if name in part.found]
+    return rows.with_columns(pseudonyms(name, key) for name in hidden)
+
+
+def _sha256(staged: Staged) -> str:
+    """That of the one source, or of the digests of several."""
+    digests = [part.scanned.sha256 for part in staged.parts]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

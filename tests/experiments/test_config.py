@@ -24,7 +24,7 @@ def test_an_empty_file_is_a_whole_configuration_named_after_it(tmp_path: Path) -
 
 def test_a_bare_path_is_a_table_source() -> None:
     config = parse_config({"inputs": {"transactions": "orders/*.parquet"}})
-    assert config.inputs["transactions"].path == "orders/*.parquet"
+    assert [source.path for source in config.inputs["transactions"]] == ["orders/*.parquet"]
 
 
 def test_dates_are_dates() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from histories import Channel, Inputs, Limits, TableSource, ingest, table_source
+from histories import Channel, Inputs, Limits, ingest, table_source
 
 
 @pytest.fixture
@@ -35,9 +35,12 @@ def read(tmp_path: Path) -> Callable[..., Inputs]:
         channels: dict[str, Channel] | None = None,
         max_rejected_share: float = 0.01,
         memory: str = "2GB",
-        **sources: str | dict[str, Any],
+        **sources: str | dict[str, Any] | list[dict[str, Any]],
     ) -> Inputs:
-        tables: dict[str, TableSource] = {name: table_source(source) for name, source in sources.items()}
+        tables = {
+            name: [table_source(one) for one in source] if isinstance(source, list) else table_source(source)
+            for name, source in sources.items()
+        }
         return ingest(
             tables,
             base_dir=tmp_path,
