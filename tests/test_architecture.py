@@ -21,8 +21,8 @@ ALLOWED = {
 # Heavy or fragile packages, and the only places that may import them.
 KEPT_IN = {
     "mlflow": ("experiments/tracking.py", "experiments/registry.py"),
-    "lifetimes": ("clv/purchases/", "clv/spend.py", "clv/engine"),
-    "pandas": ("clv/purchases/", "clv/spend.py", "clv/engine"),
+    "lifetimes": ("clv/purchases/", "clv/spend.py"),
+    "pandas": ("clv/purchases/", "clv/spend.py"),
     "fastapi": ("api/",),
     "starlette": ("api/",),
 }
@@ -32,6 +32,14 @@ API_MAY_READ_OF_EXPERIMENTS = (
     "experiments.erasure",
     "experiments.tombstones",
 )
+
+# Floors inside attribution: who may import whom of its four rooms.
+ROOMS = {
+    "credits": set(),
+    "paths": {"credits"},
+    "effects": set(),
+    "incremental": {"credits", "effects"},
+}
 
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
@@ -56,6 +64,28 @@ def test_imports_follow_the_direction_of_the_story(path: Path) -> None:
         top = module.split(".")[0]
         if top in OURS and top != package:
             assert top in ALLOWED[package], f"{place(path)} imports {module}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_rooms_of_attribution_stand_on_one_another_in_order(room: str) -> None:
+    files = sorted((ROOT / "attribution" / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for module in imported(path):
+            package, _, rest = module.partition(".")
+            other = rest.split(".")[0]
+            if package == "attribution" and other in ROOMS and other != room:
+                assert other in ROOMS[room], f"{place(path)} imports {module}"
+
+
+def test_nothing_loose_lies_beside_the_rooms_of_attribution() -> None:
+    loose = {path.name for path in (ROOT / "attribution").glob("*.py")}
+    assert loose == {"__init__.py", "settings.py"}
+
+
+@pytest.mark.parametrize("places", KEPT_IN.values(), ids=KEPT_IN)
+def test_the_places_that_may_import_heavy_packages_exist(places: tuple[str, ...]) -> None:
+    assert all((ROOT / name).exists() for name in places)
 
 
 @pytest.mark.parametrize("path", FILES, ids=place)

@@ -25,6 +25,7 @@ from attribution.effects.nuisance import (
 )
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.units import Units, units_from_frame
+from tests.honesty import claimed_over_seen
 
 HILLSTROM = Path("../shared/data/hillstrom")
 DESIGN = EffectDesign(
@@ -72,6 +73,7 @@ def test_the_effect_is_recovered_where_the_naive_difference_is_far_off(binary):
 def test_intervals_cover_in_nineteen_of_twenty_samples():
     """The mean effect of the population is 1; 80 samples of 800, so 76 +- 6 are covered."""
     covered = dict.fromkeys(["ATE", "ATO"], 0)
+    found = {name: ([], []) for name in covered}
     for seed in range(80):
         made = simulate_confounded_units(800, np.random.default_rng(seed))
         x, t, y = made.units.covariates, made.treated, made.units.outcomes["y"]
@@ -81,7 +83,10 @@ def test_intervals_cover_in_nineteen_of_twenty_samples():
             theta, error = estimate_ratio(estimand.scores(y, t.astype(float), nuisances))
             true = 1.0 if estimand.name == "ATE" else OVERLAP_EFFECT
             covered[estimand.name] += abs(theta - true) < 1.96 * error
+            found[estimand.name][0].append(theta)
+            found[estimand.name][1].append(error)
     assert all(70 <= count <= 80 for count in covered.values()), covered
+    assert all(0.9 < claimed_over_seen(*pair) < 1.1 for pair in found.values())
 
 
 def _overlap_effect() -> float:

@@ -13,6 +13,7 @@ from attribution.effects import EffectDesign, EffectsResult, estimate_effect, es
 from attribution.effects.before_after import event_study
 from attribution.effects.dgps import CareWorld, simulate_care_world
 from attribution.effects.staggered import NEVER, group_time_effects
+from tests.honesty import claimed_over_seen
 
 LETTER_EFFECT = 0.3
 
@@ -130,6 +131,7 @@ def test_group_time_recovers_an_effect_that_grows_where_two_way_effects_fail():
 
 def test_group_time_intervals_cover():
     covered = 0
+    estimates, errors = [], []
     for seed in range(100):
         rng = np.random.default_rng(seed)
         start = rng.choice([3, 5, NEVER], size=300)
@@ -137,7 +139,10 @@ def test_group_time_intervals_cover():
         y = rng.normal(size=(300, 1)) + (lag >= 0) + rng.normal(size=(300, 8))
         found = group_time_effects(y, start, first_lag=0, last_lag=2)
         covered += abs(found.estimate - 1) < 1.96 * found.std_error
+        estimates.append(found.estimate)
+        errors.append(found.std_error)
     assert 88 <= covered <= 100
+    assert 0.9 < claimed_over_seen(estimates, errors) < 1.1
 
 
 def test_a_dose_is_read_where_customers_have_it(random_letters):

@@ -11,6 +11,7 @@ import pytest
 
 from attribution.effects import EffectDesign, EffectsResult, EffectTables, estimate_effects
 from attribution.effects.interrupted import fit_segmented
+from tests.honesty import claimed_over_seen
 
 START = date(2024, 1, 1)
 
@@ -45,21 +46,25 @@ def weekly(tmp_path: Path, values: np.ndarray, log: list[tuple[str, date]]) -> E
 @pytest.mark.parametrize("rho", [0.0, 0.7])
 def test_intervals_cover_the_level_change_under_autocorrelation(rho):
     covered = ols = 0
-    for seed in range(150):
+    levels, errors = [], []
+    for seed in range(600):
         y = series(rho=rho, seed=seed)
         fit = fit_segmented(y, 40)
         half = 1.99 * fit.errors[1]
         covered += abs(fit.level - 6) < half
+        levels.append(fit.level)
+        errors.append(fit.errors[1])
         x = np.column_stack(
             [np.ones(80), np.arange(80), np.arange(80) >= 40, np.maximum(np.arange(80) - 40, 0)]
         )
         beta, rest = np.linalg.lstsq(x, y, rcond=None)[:2]
         plain = np.sqrt(rest[0] / 76 * np.linalg.inv(x.T @ x)[2, 2])
         ols += abs(beta[2] - 6) < 1.99 * plain
-    # binomial(150, .95) is above 134 in 99.5 % of cases
-    assert covered >= 135
+    # binomial(600, .95) is above 555 in 99.5 % of cases
+    assert covered >= 556
+    assert 0.9 < claimed_over_seen(levels, errors) < 1.1
     if rho:
-        assert ols < 0.85 * 150
+        assert ols < 0.85 * 600
 
 
 def test_a_change_is_read_with_level_slope_and_counterfactual(tmp_path):

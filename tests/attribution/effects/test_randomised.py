@@ -13,6 +13,7 @@ from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, ho
 from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
 from attribution.effects.units import units_from_frame
 from histories.errors import DataError, SchemaError
+from tests.honesty import claimed_over_seen
 
 HILLSTROM = Path("../shared/data/hillstrom")
 needs_hillstrom = pytest.mark.skipif(
@@ -98,11 +99,15 @@ def test_a_result_prints_each_effect_with_interval_and_sample_size():
 def test_intervals_cover_the_effect_in_nineteen_of_twenty_experiments():
     covered = {"difference_in_means": 0, "cuped": 0, "lin": 0}
     widths = dict.fromkeys(covered, 0.0)
-    for seed in range(100):
+    found = {name: ([], []) for name in covered}
+    for seed in range(300):
         for effect in estimate(experiment(400, seed=seed), covariates=["x"]):
             covered[effect.estimator] += effect.low <= 1.0 <= effect.high
             widths[effect.estimator] += effect.high - effect.low
-    assert all(88 <= count <= 100 for count in covered.values()), covered
+            found[effect.estimator][0].append(effect.estimate)
+            found[effect.estimator][1].append(effect.std_error)
+    assert all(275 <= count <= 295 for count in covered.values()), covered
+    assert all(0.9 < claimed_over_seen(*pair) < 1.1 for pair in found.values())
     # y's variance is 5, of which the metric before explains 4
     assert widths["cuped"] == pytest.approx(widths["difference_in_means"] / np.sqrt(5), rel=0.05)
     assert widths["lin"] == pytest.approx(widths["cuped"], rel=0.05)
