@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 __all__ = [
@@ -35,9 +35,29 @@ Method = Literal[
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 DESCRIPTIVE_METHODS: tuple[Method, ...] = tuple(name for name in get_args(Method) if name != "incremental")
 MAX_RATE_GAME_CHANNELS = 20
+LONGEST_DAYS = 36_525.0
+"""A hundred years: longer times cannot be counted in microseconds."""
 
-PositiveDays = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveDays = Annotated[float, Field(gt=0, le=LONGEST_DAYS, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names as they were given, each once."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f'"{repeated[0]}" stands there twice')
+    return names
+
+
+def _some(names: tuple[str, ...]) -> tuple[str, ...]:
+    """At least one name, each once."""
+    if not names:
+        raise ValueError("name at least one, or leave the key out")
+    return _once(names)
+
+
+_EACH_ONCE = AfterValidator(_some)
 
 
 def _share_or_estimate(value: object) -> object:
@@ -73,11 +93,22 @@ class AttributionSettings:
 
     lookback_days: PositiveDays = 30.0
     period: Literal["week", "month", "quarter"] = "month"
-    outcomes: tuple[Outcome, ...] = ("conversion", "retention", "spend", "lifetime_value")
-    methods: tuple[Method, ...] = ("last", "linear", "markov", "shapley", "incremental")
-    confounders: tuple[str, ...] = ()
-    segments: tuple[str, ...] = ()
-    session_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    outcomes: Annotated[tuple[Outcome, ...], _EACH_ONCE] = (
+        "conversion",
+        "retention",
+        "spend",
+        "lifetime_value",
+    )
+    methods: Annotated[tuple[Method, ...], _EACH_ONCE] = (
+        "last",
+        "linear",
+        "markov",
+        "shapley",
+        "incremental",
+    )
+    confounders: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
+    segments: Annotated[tuple[str, ...], AfterValidator(_once)] = ()
+    session_minutes: Annotated[float, Field(ge=0, le=LONGEST_DAYS * 1440, allow_inf_nan=False)] = 0.0
     views: bool = False
     exclude_channels: tuple[str, ...] = ()
     unique_channels: bool = False
@@ -87,5 +118,5 @@ class AttributionSettings:
     repeat_window_days: PositiveDays = 90.0
     interval: Share = 0.95
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
-    fit_customers: Annotated[int, Field(ge=100)] = 20_000
+    fit_customers: Annotated[int, Field(ge=100, le=10**9)] = 20_000
     decay: Decay = 0.6

@@ -95,7 +95,7 @@ def evaluate_forecast(forecast: Forecast, *, interval: float, rng: np.random.Gen
     drawn = [metrics_of(_resample(forecast, rows), total=n) for rows in _bootstrap(n, rng)]
     rows = []
     for metric, value in point.items():
-        low, high = _limits(value, np.array([sample[metric] for sample in drawn]), n, interval)
+        low, high = _limits(value, np.array([sample.get(metric, np.nan) for sample in drawn]), n, interval)
         rows.append((forecast.origin, forecast.model, metric, value, low, high, n))
     return validation_frame(rows)
 
@@ -107,9 +107,11 @@ def _bootstrap(n: int, rng: np.random.Generator) -> Iterator[RowIndex]:
 
 
 def _limits(value: float, drawn: FloatArray, n: int, interval: float) -> tuple[float, float]:
-    """Quantiles of bootstrapped figures, drawn closer where a sample was smaller than the company."""
-    drawn = drawn[np.isfinite(drawn)]
-    if drawn.size == 0 or not np.isfinite(value):
+    """Quantiles of bootstrapped figures, drawn closer where a sample was smaller than the company.
+
+    NaN where the figure exists in some samples only: what is left would be too narrow.
+    """
+    if not np.isfinite(value) or not np.isfinite(drawn).all():  # some samples have nobody to judge by
         return np.nan, np.nan
     tail = (1.0 - interval) / 2.0
     low, middle, high = np.quantile(drawn, [tail, 0.5, 1.0 - tail])

@@ -20,6 +20,8 @@ __all__ = ["Judgement", "judge_models"]
 HOLDOUT_SHARE, LONGEST_HOLDOUT = 1 / 3, 365
 #: Fewer customers than this cannot be told apart from noise on a holdout.
 FEWEST_CUSTOMERS = 20
+#: Fewer buyers than this in a holdout say little about any forecast.
+FEWEST_BUYERS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,12 @@ def judge_models(
         for w, r in zip(windows, rounds, strict=True)
         for m, why in r.failures.items()
     ]
+    buyers = int((latest.forecasts[0].actual > 0).sum())
+    if buyers < FEWEST_BUYERS:
+        notes.append(
+            f"only {buyers} of {latest.summary.height} customers bought after {end}: a forecast cannot be "
+            "judged on so few, and figures that some samples of customers do not have carry no interval"
+        )
     return Judgement(
         choice=choice,
         calibration_end=end,

@@ -127,8 +127,9 @@ def value_customers(
     )
     fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
     if not fits:
-        reasons = "; ".join(f"{model}: {reason}" for model, reason in failures.items())
-        raise ModelError(f"no purchase model could be fitted. {reasons or 'models = [] in [value]'}")
+        raise ModelError(
+            f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
+        )
     base = judged.choice.purchase_model() if judged.choice else next(iter(fits))
     fit = fits.get(base) or next(iter(fits.values()))
     lean = _lean(judged, known_at, fits, fit, frame, first, observation_end, time_unit)
@@ -242,6 +243,14 @@ def _lean(
     others = [f.predict_purchases(horizon, x, t_x, T)[0] for f in fits.values()]
     forecast = boosted.predicted if choice.model == CHALLENGER else blend(others, boosted.predicted)
     return Lean(model=choice.model, factor=tilt(forecast, expected))
+
+
+def _reasons(failures: Mapping[str, str]) -> str:
+    """Why models failed, each reason once."""
+    models: dict[str, list[str]] = {}
+    for model, reason in failures.items():
+        models.setdefault(reason.removeprefix(f"{model}: "), []).append(model)
+    return " ".join(f"{', '.join(names)}: {reason}" for reason, names in models.items())
 
 
 def _log_intervals(

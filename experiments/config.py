@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 import tomllib
 import types
 import typing
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pydantic
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
 from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
 from clv.settings import ValueSettings
 from histories.errors import ConfigError, nearest
-from histories.reading.sources import Channel, Limits, TableSource
+from histories.reading.sources import Channel, Limits, TableSource, without_password
 from reports.settings import ReportSettings
 
 __all__ = ["RunConfig", "load_config", "parse_config"]
@@ -43,6 +46,28 @@ Table = Literal[
 ]
 
 
+NOT_IN_NAMES = re.compile(r"""[/:'"\\\x00-\x1f\x7f]""")
+"""Letters that a name may not hold: it becomes a folder, a registered model and part of a query."""
+
+FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2100, 12, 31)
+
+
+def _usable_name(name: str) -> str:
+    if not name.strip() or len(name) > 100 or NOT_IN_NAMES.search(name):
+        raise ValueError("allowed: 1 to 100 letters on one line, without / : \\ and quotes")
+    return name
+
+
+def _possible_day(day: dt.date) -> dt.date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"allowed: {FIRST_DAY} to {LAST_DAY}")
+    return day
+
+
+Name = Annotated[str, AfterValidator(_usable_name)]
+Day = Annotated[dt.date, AfterValidator(_possible_day)]
+
+
 def _sources(value: Any) -> Any:
     """A bare path stands for a source with nothing else to say, and one source for a list of one."""
     listed = value if isinstance(value, list) else [value]
@@ -60,13 +85,13 @@ class RunConfig:
     folder of the configuration file.
     """
 
-    name: str = "tributary"
-    observation_end: dt.date | None = None
-    calibration_end: dt.date | None = None
+    name: Name = "tributary"
+    observation_end: Day | None = None
+    calibration_end: Day | None = None
     time_unit: Literal["day", "week"] = "week"
     purchase_unit: Literal["day", "week"] = "day"
     timezone: str = "UTC"
-    currency: str | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     inputs: dict[Table, Annotated[tuple[TableSource, ...], BeforeValidator(_sources)]] = Field(
         default_factory=dict
@@ -84,7 +109,8 @@ class RunConfig:
     def _timezone_is_known(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (KeyError, ValueError, OSError) as error:
+            pl.select(pl.lit(dt.datetime(2024, 1, 1)).dt.replace_time_zone(value))
+        except (KeyError, ValueError, OSError, pl.exceptions.PolarsError) as error:
             raise ValueError("not a time zone name such as Europe/London") from error
         return value
 
@@ -93,6 +119,25 @@ class RunConfig:
         if self.calibration_end and self.observation_end and self.calibration_end >= self.observation_end:
             cut, end = self.calibration_end, self.observation_end
             raise ValueError(f"calibration_end ({cut}) must lie before observation_end ({end})")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _effects_are_told_apart(self) -> RunConfig:
+        names = [effect.name for effect in self.effects]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f'two [[effects]] are called "{repeated[0]}"; give each a name of its own')
+        wanted = self.report.headline_effect
+        if wanted is not None and wanted not in names:
+            hint = nearest(wanted, names) if names else "there is no [[effects]]."
+            raise ValueError(f'report.headline_effect: no effect "{wanted}"; {hint}')
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _names_of_rows_are_reserved(self) -> RunConfig:
+        named = {*self.channels, *self.channel_groups.values()} & {ALL, BASELINE, TOTAL, UNTOUCHED}
+        if named:
+            raise ValueError(f'channels: "{min(named)}" is a row of every credits table; use another name')
         return self
 
     @property
@@ -124,16 +169,18 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
         When the file is missing, is no TOML, names an unknown key or holds a value that is not allowed.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file. Name a configuration file (TOML).") from error
-    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text. Name a configuration file (TOML).") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}. Mend the line and run again.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: sections lie too deep in each other. Mend it and run again.") from error
     for text in overrides:
         _override(tree, text)
-    tree.setdefault("name", path.stem)
+    tree.setdefault("name", NOT_IN_NAMES.sub("-", path.stem)[:100])
     return parse_config(tree, base_dir=path.resolve().parent, place=str(path))
 
 
@@ -164,7 +211,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
         )
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = raw.strip()
     *parents, last = key.strip().split(".")
     node = tree
@@ -199,7 +246,9 @@ def _explain(problem: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    text = without_password(repr(value))
+    if isinstance(value, (str, dt.date)):
+        text = f'"{without_password(value)}"' if isinstance(value, str) else value.isoformat()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

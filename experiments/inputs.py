@@ -14,6 +14,7 @@ from histories.errors import ConfigError
 from histories.identity import KEY_VARIABLE
 from histories.reading.ingest import ingest
 from histories.reading.inputs import Inputs
+from histories.reading.plausibility import plausibility_notes
 
 __all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
 
@@ -49,9 +50,9 @@ def read_inputs(config: RunConfig) -> Inputs:
         limits=config.limits,
         id_key=key.encode() if key else None,
     )
-    if config.observation_end is not None:
-        return inputs
-    return dataclasses.replace(inputs, observation_end=_last_day(inputs))
+    if config.observation_end is None:
+        inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))
+    return dataclasses.replace(inputs, notes=(*inputs.notes, *plausibility_notes(inputs)))
 
 
 def _last_day(inputs: Inputs) -> dt.date:

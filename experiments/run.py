@@ -15,12 +15,15 @@ from typing import Any
 import polars as pl
 
 from experiments.bundle.whole import write_bundle
+from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
+from experiments.parts.attempt import attempt
 from experiments.parts.costs import channel_costs, returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
+from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
@@ -90,27 +93,20 @@ def run_experiment(
     with open_run(config.name, mlruns=mlruns, tags={"tributary.version": version()}) as record:
         step("Checking the tables")
         inputs = read_inputs(config)
+        check_run(config, inputs)
         step("Building histories")
         histories = build_histories(config, inputs)
         found = find(config, histories, step=step)
         step("Writing the report and the bundle")
-        manifest = _manifest(config, histories, found, record.run_id)
-        context = build_context(
-            ReportSources(
-                tables=found.tables,
-                manifest=manifest,
-                model=found.model,
-                pictures=found.pictures,
-                settings=config.report,
-                gross_margin=config.value.gross_margin,
-            )
-        )
+        left_out = dict(found.left_out)
+        manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
+        headline, files = _report(config, found, manifest, left_out)
         bundle = write_bundle(
             out or runs / _folder_name(config.name, record.run_id),
             tables=found.tables,
             manifest=manifest,
             model=found.model,
-            files=render_report(context),
+            files=files,
             rejected={name: table.rejected for name, table in inputs.tables.items()},
         )
         step("Keeping the run")
@@ -119,47 +115,88 @@ def run_experiment(
         run_id=record.run_id,
         name=config.name,
         bundle=bundle,
-        headline=context.headline,
+        headline=headline,
         summary=summarize_run(found.tables, found.model),
-        left_out=found.left_out,
+        left_out=left_out,
     )
 
 
+def _report(
+    config: RunConfig, found: Findings, manifest: Mapping[str, Any], left_out: dict[str, str]
+) -> tuple[str, dict[str, bytes]]:
+    """The headline and the report's files; without them, why, in `left_out`."""
+    sources = ReportSources(
+        tables=found.tables,
+        manifest=manifest,
+        model=found.model,
+        pictures=found.pictures,
+        settings=config.report,
+        gross_margin=config.value.gross_margin,
+    )
+    context = attempt(left_out, "report", lambda: build_context(sources))
+    files = None if context is None else attempt(left_out, "report", lambda: render_report(context))
+    headline = context.headline if context is not None else "The report could not be made."
+    return headline, files or {}
+
+
 def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: None) -> Findings:
-    """Values, credits and effects from the histories."""
+    """Values, credits and effects from the histories, each as far as it can be made."""
+    left_out = dict(histories.left_out)
     step("Valuing customers")
-    value = value_part(config, histories)
+    value = attempt(left_out, "customer values", lambda: value_part(config, histories)) or ValuePart()
     step("Estimating effects")
-    effects = evidence_part(config, histories)
+    effects = attempt(left_out, "effects", lambda: evidence_part(config, histories))
     step("Crediting channels")
-    costs = channel_costs(histories)
-    credit = credit_part(config, histories, value.residual_value, costs, effects)
-    roi, without_return = returns_part(config, costs, credit.tables.get("credits"))
-    pictures = value.pictures() | dict(effects.pictures if effects else {})
-    warnings = value.values.warnings if value.values else ()
-    tables = _tables(histories, value, credit)
+    costs = attempt(left_out, "costs", lambda: channel_costs(histories)) or {}
+    credit = attempt(
+        left_out,
+        "credits",
+        lambda: credit_part(config, histories, value.residual_value, costs, effects),
+    )
+    credit = credit or CreditPart()
+    returns = attempt(
+        left_out,
+        "return on investment",
+        lambda: returns_part(config, costs, credit.tables.get("credits")),
+    )
+    roi, without_return = returns or (None, {})
+    tables = _tables(histories, value, credit, left_out)
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
         tables["roi"] = roi
+    left_out = value.left_out | credit.left_out | without_return | left_out
     return Findings(
         tables=tables,
         model=dict(value.values.model) if value.values else {},
-        pictures=pictures,
-        left_out=value.left_out | credit.left_out | without_return,
-        notes=(*histories.inputs.notes, *histories.notes, *warnings, *credit.notes),
+        pictures=value.pictures() | dict(effects.pictures if effects else {}),
+        left_out=left_out | unused_tables(config, histories, tables),
+        notes=(
+            *histories.inputs.notes,
+            *histories.notes,
+            *(value.values.warnings if value.values else ()),
+            *credit.notes,
+        ),
     )
 
 
-def _tables(histories: Histories, value: ValuePart, credit: CreditPart) -> dict[str, pl.DataFrame]:
-    tables = dict(credit.tables)
+def _tables(
+    histories: Histories, value: ValuePart, credit: CreditPart, left_out: dict[str, str]
+) -> dict[str, pl.DataFrame]:
+    """The bundle's tables of customers, their purchases and touches, and of credit."""
+    made: dict[str, pl.DataFrame | None] = dict(credit.tables)
     if value.values is not None:
-        tables |= {"customers": value.values.customers, "validation": value.values.validation}
-    if histories.purchases is not None:
-        tables["purchases"] = purchases_table(histories.purchases.lazy(), credit.journeys)
-    if histories.touchpoints is not None:
-        tables["touchpoints"] = touchpoints_table(histories.touchpoints.lazy(), credit.touch_credit)
-    return tables
+        made |= {"customers": value.values.customers, "validation": value.values.validation}
+    purchases, touches = histories.purchases, histories.touchpoints
+    if purchases is not None:
+        made["purchases"] = attempt(
+            left_out, "purchases", lambda: purchases_table(purchases.lazy(), credit.journeys)
+        )
+    if touches is not None:
+        made["touchpoints"] = attempt(
+            left_out, "touchpoints", lambda: touchpoints_table(touches.lazy(), credit.touch_credit)
+        )
+    return {name: table for name, table in made.items() if table is not None}
 
 
 def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: str) -> dict[str, Any]:

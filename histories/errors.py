@@ -15,7 +15,9 @@ It never holds a customer's id or words.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "BundleError",
@@ -26,6 +28,7 @@ __all__ = [
     "SchemaError",
     "TributaryError",
     "nearest",
+    "reason_of",
 ]
 
 
@@ -78,3 +81,26 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     words = sorted(allowed)
     close = difflib.get_close_matches(name, words, n=1)
     return f'did you mean "{close[0]}"?' if close else f"allowed: {', '.join(words)}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something could not be made, to stand where its result would be.
+
+    A refusal speaks for itself. Of anything else only the kind and the place are told, never the text, which
+    may quote a customer.
+
+    >>> reason_of(DataError("no purchases"))
+    'no purchases'
+    >>> reason_of(KeyError("Ann"))
+    'unexpected KeyError; run again with --debug before the command and report it'
+    """
+    if isinstance(error, TributaryError):
+        return str(error)
+    root = Path(__file__).parents[1]
+    own = [
+        f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent.is_relative_to(root)
+    ]
+    place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    return (
+        f"unexpected {type(error).__name__}{place}; run again with --debug before the command and report it"
+    )

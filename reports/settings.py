@@ -19,5 +19,5 @@ class ReportSettings:
     """
 
     headline_effect: str | None = None
-    title: str | None = None
-    minimum_cell: Annotated[int, Field(ge=2)] = 10
+    title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    minimum_cell: Annotated[int, Field(ge=2, le=10**9)] = 10

@@ -151,3 +151,56 @@ def test_from_run_to_rollback(tributary: Any) -> None:
     assert drawn.status == 0
     assert Path("again/report.html").read_bytes() == Path(first["bundle"], "report.html").read_bytes()
     assert tributary("report", first["bundle"], "--format", "doc").status == 2
+
+
+def test_check_prints_what_was_understood(tributary: Any) -> None:
+    write("orders.csv", ORDERS)
+    write(
+        "touches.csv",
+        "customer_id,timestamp,channel\n1,2026-01-02,chat\n1,2026-01-03,forum\n9,2026-01-04,chat\n",
+    )
+    write(
+        "cases.csv",
+        "case_id,opened_at,channel,first_response_at\na,2026-01-02,chat,2026-01-03\nb,2026-01-09,chat,\n",
+    )
+    tables = "\n".join(
+        f'{t} = "{f}.csv"'
+        for t, f in (("transactions", "orders"), ("touchpoints", "touches"), ("cases", "cases"))
+    )
+    write("acme.toml", f'currency = "EUR"\n[inputs]\n{tables}\n[attribution]\nmethods = ["last"]\n')
+    understood = tributary("check", "acme.toml", "--json").json["understood"]
+    assert understood == {
+        "customers": 2,
+        "transactions": 3,
+        "first_day": "2026-01-01",
+        "last_day": "2026-02-01",
+        "revenue": 35.0,
+        "currency": "EUR",
+        "touches": 3,
+        "touches_of_buyers": pytest.approx(2 / 3),
+        "channels": {"chat": 2, "forum": 1},
+        "cases": 2,
+        "cases_with_reply": 0.5,
+    }
+    lines = " ".join(tributary("check", "acme.toml").out.split())
+    assert "revenue 35.00 EUR" in lines
+    assert "first and last day 2026-01-01 to 2026-02-01" in lines
+    assert "touches whose customer bought 66.7%" in lines
+    assert "channels 2: chat (2), forum (1)" in lines
+    assert "cases with a reply 50.0%" in lines
+
+
+def test_check_says_what_a_run_will_leave_out(tributary: Any) -> None:
+    write("orders.csv", ORDERS)
+    write("touches.csv", "customer_id,timestamp,channel\n1,2026-01-02,chat\n")
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\ntouchpoints = "touches.csv"\n')
+    assert "A run will leave out incremental credit" in tributary("check", "acme.toml").out
+
+
+def test_a_run_without_customer_values_is_not_promoted(tributary: Any) -> None:
+    write("orders.csv", "customer_id,timestamp,amount\n1,2026-01-01,10\n2,2026-01-05,5\n")
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
+    outcome = tributary("run", "acme.toml", "--promote")
+    assert outcome.status == 4
+    assert "not promoted" in outcome.err
+    assert not Path("runs/champion").exists()

@@ -1,10 +1,12 @@
 """The command line: one command a line here, each a short function in `tributary.commands`.
 
-Exit status: 0 done; 2 wrong use or configuration; 3 data refused; 4 no model could be fitted.
+Exit status: 0 done; 2 wrong use or configuration; 3 data refused; 4 no model could be fitted. A run whose
+customers cannot be valued makes the rest and ends with 0, unless it was to be served.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -60,6 +62,9 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool) -> None:
     """What every customer conversation contributes to retention and spend."""
     ctx.obj = {"debug": debug}
+    if debug:
+        logging.basicConfig()
+        logging.getLogger("experiments").setLevel(logging.DEBUG)
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -77,12 +82,14 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         sys.exit(130)
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # one of Polars
+            raise
         text = f"unexpected {type(error).__name__}. Run again with --debug before the command and report it."
         _refuse(error, text, 1, debug="--debug" in given)
 
 
-def _refuse(error: Exception, text: str, status: int, *, debug: bool) -> None:
+def _refuse(error: BaseException, text: str, status: int, *, debug: bool) -> None:
     if debug:
         raise error
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)

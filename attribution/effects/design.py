@@ -55,7 +55,7 @@ class Treatment:
     direction: Literal["inbound", "outbound"] | None = None
     proactive: bool | None = None
     campaign: str | None = None
-    first_response_minutes: float | None = Field(default=None, gt=0)
+    first_response_minutes: float | None = Field(default=None, gt=0, le=1e7, allow_inf_nan=False)
     intervention: str | None = None
 
 
@@ -97,7 +97,7 @@ class EffectDesign:
         number of units.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
     design: Design
     treatment: Treatment = Field(default_factory=Treatment)
     control: Control | None = None
@@ -106,15 +106,15 @@ class EffectDesign:
     covariates: tuple[str, ...] = ()
     before: dict[str, str] = field(default_factory=dict)
     segments: tuple[str, ...] = ()
-    landmark_days: int = Field(default=30, ge=0)
-    follow_up_days: int = Field(default=180, ge=1)
-    washout_days: int = Field(default=90, ge=0)
-    at_risk_days: int = Field(default=365, ge=1)
-    controls_per_treated: int = Field(default=3, ge=1)
-    min_segment: int = Field(default=100, ge=10)
-    cost_per_treated: float | None = Field(default=None, ge=0)
+    landmark_days: int = Field(default=30, ge=0, le=36_525)
+    follow_up_days: int = Field(default=180, ge=1, le=36_525)
+    washout_days: int = Field(default=90, ge=0, le=36_525)
+    at_risk_days: int = Field(default=365, ge=1, le=36_525)
+    controls_per_treated: int = Field(default=3, ge=1, le=100)
+    min_segment: int = Field(default=100, ge=10, le=10**9)
+    cost_per_treated: float | None = Field(default=None, ge=0, le=1e12, allow_inf_nan=False)
     series: Literal["day", "week", "month"] = "week"
-    sequential: int | None = Field(default=None, ge=1)
+    sequential: int | None = Field(default=None, ge=1, le=10**12)
 
     @model_validator(mode="after")
     def _complete(self) -> EffectDesign:

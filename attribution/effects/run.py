@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from polars.exceptions import PanicException
 
 from attribution.effects.assigned import estimate_assigned
 from attribution.effects.before_after import estimate_before_after
@@ -24,7 +25,7 @@ from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.time_varying import estimate_time_varying
 from attribution.effects.tracked import estimate_tracked
 from attribution.effects.units import read_units
-from histories.errors import TributaryError
+from histories.errors import reason_of
 
 __all__ = ["estimate_effect", "estimate_effects"]
 
@@ -75,8 +76,8 @@ def _find(design: EffectDesign, setting: Setting, seed: int) -> Findings:
     """The findings of one design; its refusal when it cannot be estimated."""
     try:
         return _estimate(design, setting, seed)
-    except TributaryError as error:
-        return refused_findings(design, str(error))
+    except (Exception, PanicException) as error:  # one design never costs the others
+        return refused_findings(design, reason_of(error))
 
 
 def _estimate(design: EffectDesign, setting: Setting, seed: int) -> Findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -15,10 +16,10 @@ from attribution.paths.repeat_purchases import repeat_purchase_journeys
 from attribution.paths.rules import touch_credits
 from attribution.paths.sessions import merge_sessions
 from experiments.config import RunConfig
+from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
-from experiments.parts.incremental import incremental_part
+from experiments.parts.incremental import IncrementalPart, incremental_part
 from experiments.parts.segments import segment_labels
-from histories.errors import DataError
 from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
 from histories.retention import (
     build_contract_periods,
@@ -77,36 +78,71 @@ def credit_part(
 
     `residual_value` holds customer_id and the margin expected of a customer who is still there (currency),
     for lifetime value; it is None where customers were not valued. `costs` are by channel, in currency.
-    `effects` may hold experiments on channels, which test the incremental credit.
+    `effects` may hold experiments on channels, which test the incremental credit. An outcome, a segment or
+    a method that fails is left out with its reason, the others are made.
     """
-    if histories.touchpoints is not None and histories.purchases is not None:
-        return _from_journeys(config, histories, residual_value, costs or None, effects)
+    if histories.touchpoints is None or histories.purchases is None:
+        return _from_counts(config, histories)
+    left_out: dict[str, str] = {}
+    walked = attempt(left_out, "journeys", lambda: _walk(config, histories))
+    made = [] if walked is None else _of_outcomes(config, histories, walked, costs or None, left_out)
+    tables = attempt(left_out, "descriptive credit", lambda: _stack(made)) or {}
+    added = attempt(
+        left_out,
+        "incremental credit",
+        lambda: incremental_part(config, histories, residual_value, costs or None, effects),
+    )
+    added = added or IncrementalPart()
+    credits = [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
+    if credits:
+        tables["credits"] = pl.concat(credits)
+    return CreditPart(
+        tables=tables,
+        touch_credit=None if walked is None else touch_credits(walked.bought.touches, rule="linear"),
+        journeys=None if walked is None else walked.bought.journeys,
+        notes=(*(() if walked is None else (walked.note,)), *added.notes),
+        left_out=left_out | added.left_out,
+    )
+
+
+def _from_counts(config: RunConfig, histories: Histories) -> CreditPart:
+    """Credit of aggregated journeys."""
     paths, transitions = histories.table("paths"), histories.table("transitions")
     about: dict[str, Any] = {"groups": config.channel_groups, "settings": config.attribution}
-    if paths is not None:
-        counted = paths_from_table(paths).collect()
-        outcomes = [outcome for outcome in config.attribution.outcomes if outcome in PER_PURCHASE]
-        methods = config.attribution.methods
-        made = [descriptive(counted, methods=methods, outcome=outcome, **about) for outcome in outcomes]
-    elif transitions is not None:
-        made = [descriptive_from_transitions(transitions.collect(), outcome="conversion", **about)]
-    else:
+    if paths is None and transitions is None:
         return CreditPart(
             left_out={"credits": "needs touchpoints and transactions, or paths, or transitions"}
         )
-    left_out = {}
+    left_out: dict[str, str] = {}
+    outcomes = [outcome for outcome in config.attribution.outcomes if outcome in PER_PURCHASE]
+
+    def of(outcome: str) -> Descriptive:
+        if paths is None:
+            assert transitions is not None
+            return descriptive_from_transitions(transitions.collect(), outcome=outcome, **about)
+        counted = paths_from_table(paths).collect()
+        return descriptive(counted, methods=config.attribution.methods, outcome=outcome, **about)
+
+    made = [
+        attempt(left_out, f"{outcome}, descriptive", partial(of, outcome))
+        for outcome in (outcomes if paths is not None else ["conversion"])
+    ]
     if "incremental" in config.attribution.methods:
         left_out["incremental credit"] = "aggregated journeys hold no customers to compare"
-    return CreditPart(tables=_stack(made), left_out=left_out)
+    return CreditPart(tables=_stack([part for part in made if part is not None]), left_out=left_out)
 
 
-def _from_journeys(
-    config: RunConfig,
-    histories: Histories,
-    residual_value: pl.DataFrame | None,
-    costs: Mapping[str, float] | None,
-    effects: EffectsResult | None,
-) -> CreditPart:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walked:
+    """Touches as they are credited, their window, and the journeys towards purchases."""
+
+    touchpoints: pl.LazyFrame
+    window: Mapping[str, Any]
+    bought: _Walks
+    note: str
+
+
+def _walk(config: RunConfig, histories: Histories) -> _Walked:
     assert histories.touchpoints is not None
     assert histories.purchases is not None
     settings = config.attribution
@@ -124,55 +160,70 @@ def _from_journeys(
     window["unique_channels"] = settings.unique_channels
     journeys = build_journeys(*frames, **window).collect().lazy()
     touches = journey_touches(*frames, **window, keep=[TOUCH]).collect().lazy()
-    bought = _Walks(journeys=journeys, paths=count_paths(journeys).collect(), touches=touches)
-    walks: dict[str, Callable[[], _Walks]] = {
-        "conversion": lambda: bought,
-        "spend": lambda: bought,
-        "repeat_purchase": lambda: _repeat_purchases(config, frames, window),
-        "retention": lambda: _retention(config, histories, touchpoints, window),
-    }
-    made, left_out = [], {}
-    for outcome in settings.outcomes:
-        if outcome not in walks:
-            continue
-        try:
-            walked = walks[outcome]()
-        except DataError as error:
-            left_out[f"{outcome}, descriptive"] = str(error)
-            continue
-        made.append(_descriptive(config, outcome, walked, costs))
-        made += _by_segment(config, histories, outcome, walked)
-    added = incremental_part(config, histories, residual_value, costs, effects)
-    tables = _stack(made)
-    credits = [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
-    if credits:
-        tables["credits"] = pl.concat(credits)
-    return CreditPart(
-        tables=tables,
-        touch_credit=touch_credits(touches, rule="linear"),
-        journeys=journeys,
-        notes=(
-            f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
-            f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
-            f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
-            *added.notes,
-        ),
-        left_out=left_out | added.left_out,
+    return _Walked(
+        touchpoints=touchpoints,
+        window=window,
+        bought=_Walks(journeys=journeys, paths=count_paths(journeys).collect(), touches=touches),
+        note=f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
+        f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
+        f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
     )
 
 
-def _by_segment(config: RunConfig, histories: Histories, outcome: str, walks: _Walks) -> list[Descriptive]:
+def _of_outcomes(
+    config: RunConfig,
+    histories: Histories,
+    walked: _Walked,
+    costs: Mapping[str, float] | None,
+    left_out: dict[str, str],
+) -> list[Descriptive]:
+    """Descriptive credit of each outcome that has any, whole and by segment."""
+    assert histories.purchases is not None
+    frames = walked.touchpoints, histories.purchases.lazy()
+    walks: dict[str, Callable[[], _Walks]] = {
+        "conversion": lambda: walked.bought,
+        "spend": lambda: walked.bought,
+        "repeat_purchase": lambda: _repeat_purchases(config, frames, walked.window),
+        "retention": lambda: _retention(config, histories, walked.touchpoints, walked.window),
+    }
+    made: list[Descriptive] = []
+    for outcome in config.attribution.outcomes:
+        if outcome not in walks:
+            continue
+        part = f"{outcome}, descriptive"
+        towards = attempt(left_out, part, walks[outcome])
+        if towards is None:
+            continue
+        whole = attempt(left_out, part, partial(_descriptive, config, outcome, towards, costs))
+        if whole is not None:
+            made.append(whole)
+            made += _by_segment(config, histories, outcome, towards, left_out)
+    return made
+
+
+def _by_segment(
+    config: RunConfig, histories: Histories, outcome: str, walks: _Walks, left_out: dict[str, str]
+) -> list[Descriptive]:
     """Descriptive credit of each value of each segment column; customers without a value are one segment."""
-    made = []
+    made: list[Descriptive] = []
     for column in config.attribution.segments:
-        labels = segment_labels(histories.customers, column)
-        for label in labels["label"].unique().sort():
-            chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
-            journeys = walks.journeys.join(chosen, on="customer_id", how="semi")
-            touches = walks.touches.join(chosen, on="customer_id", how="semi")
-            part = _Walks(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
-            if not part.paths.is_empty():
-                made.append(_descriptive(config, outcome, part, None, segment=f"{column}: {label}"))
+        part = f"{outcome}, descriptive, by {column}"
+        made += attempt(left_out, part, partial(_of_column, config, histories, outcome, walks, column)) or []
+    return made
+
+
+def _of_column(
+    config: RunConfig, histories: Histories, outcome: str, walks: _Walks, column: str
+) -> list[Descriptive]:
+    made = []
+    labels = segment_labels(histories.customers, column)
+    for label in labels["label"].unique().sort():
+        chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
+        journeys = walks.journeys.join(chosen, on="customer_id", how="semi")
+        touches = walks.touches.join(chosen, on="customer_id", how="semi")
+        part = _Walks(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
+        if not part.paths.is_empty():
+            made.append(_descriptive(config, outcome, part, None, segment=f"{column}: {label}"))
     return made
 
 

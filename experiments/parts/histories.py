@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from experiments.config import RunConfig
+from experiments.parts.attempt import attempt
 from histories.purchases import build_purchases, count_unmatched_refunds
 from histories.reading.inputs import Inputs
 from histories.tables import TOUCH
@@ -35,6 +36,7 @@ class Histories:
     customers: pl.DataFrame | None
     purchases_at: Callable[[dt.date], pl.LazyFrame] | None
     notes: tuple[str, ...] = field(default=())
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, name: str) -> pl.LazyFrame | None:
         """The valid rows of an input table, or None."""
@@ -58,45 +60,59 @@ class Histories:
 
 
 def build_histories(config: RunConfig, inputs: Inputs) -> Histories:
-    """Net the orders, describe the touches, and keep what is known of each customer."""
+    """Net the orders, describe the touches, and keep what is known of each customer.
+
+    What cannot be made is None, with the reason in `left_out`.
+    """
     tables = inputs.tables
-    purchases, purchases_at = None, None
-    notes: tuple[str, ...] = ()
-    if "transactions" in tables:
-        transactions = tables["transactions"].valid
-        zero_orders = config.inputs["transactions"][0].zero_orders
-
-        def purchases_at(day: dt.date) -> pl.LazyFrame:
-            known = transactions.filter(pl.col("timestamp").dt.date() <= day)
-            return build_purchases(known, purchase_unit=config.purchase_unit, zero_orders=zero_orders)
-
-        purchases = purchases_at(inputs.observation_end).sort("customer_id", "timestamp").collect()
-        notes = _refund_notes(config, transactions, inputs.currency)
-    touchpoints = None
-    if "touchpoints" in tables:
-        cases = tables["cases"].valid if "cases" in tables else None
-        touchpoints = (
-            build_touchpoints(
-                tables["touchpoints"].valid,
-                channels=config.channels,
-                cases=cases,
-                known_at=inputs.observation_end,
-            )
-            .sort("customer_id", "timestamp")
-            .with_row_index(TOUCH)
-            .collect()
-        )
+    left_out: dict[str, str] = {}
+    purchases_at = _purchases_at(config, tables["transactions"].valid) if "transactions" in tables else None
+    purchases = attempt(left_out, "purchases", lambda: _purchases(purchases_at, inputs.observation_end))
+    notes = attempt(left_out, "count of refunds", lambda: _refund_notes(config, inputs))
+    touchpoints = attempt(left_out, "touchpoints", lambda: _touchpoints(config, inputs))
     return Histories(
         inputs=inputs,
         purchases=purchases,
         touchpoints=touchpoints,
         customers=tables["customers"].valid.collect() if "customers" in tables else None,
         purchases_at=purchases_at,
-        notes=notes,
+        notes=notes or (),
+        left_out=left_out,
     )
 
 
-def _refund_notes(config: RunConfig, transactions: pl.LazyFrame, currency: str | None) -> tuple[str, ...]:
+def _purchases_at(config: RunConfig, transactions: pl.LazyFrame) -> Callable[[dt.date], pl.LazyFrame]:
+    zero_orders = config.inputs["transactions"][0].zero_orders
+
+    def purchases_at(day: dt.date) -> pl.LazyFrame:
+        known = transactions.filter(pl.col("timestamp").dt.date() <= day)
+        return build_purchases(known, purchase_unit=config.purchase_unit, zero_orders=zero_orders)
+
+    return purchases_at
+
+
+def _purchases(
+    purchases_at: Callable[[dt.date], pl.LazyFrame] | None, observation_end: dt.date
+) -> pl.DataFrame | None:
+    if purchases_at is None:
+        return None
+    return purchases_at(observation_end).sort("customer_id", "timestamp").collect()
+
+
+def _touchpoints(config: RunConfig, inputs: Inputs) -> pl.DataFrame | None:
+    touches, cases = inputs.get("touchpoints"), inputs.get("cases")
+    if touches is None:
+        return None
+    described = build_touchpoints(
+        touches, channels=config.channels, cases=cases, known_at=inputs.observation_end
+    )
+    return described.sort("customer_id", "timestamp").with_row_index(TOUCH).collect()
+
+
+def _refund_notes(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
+    transactions, currency = inputs.get("transactions"), inputs.currency
+    if transactions is None:
+        return ()
     unmatched = count_unmatched_refunds(transactions, purchase_unit=config.purchase_unit)
     if not unmatched.count:
         return ()

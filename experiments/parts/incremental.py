@@ -15,9 +15,10 @@ from attribution.incremental import Panel, build_panel, credit_table, estimate_c
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
+from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
-from histories.errors import ConfigError, DataError, ModelError
+from histories.errors import ConfigError, DataError
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 __all__ = ["IncrementalPart", "incremental_part"]
@@ -47,6 +48,8 @@ def incremental_part(
     ------
     ConfigError
         When retention is asked for and nobody says who acts in a channel.
+    DataError, ModelError
+        When there is nothing to compare, or no model could be fitted.
     """
     outcomes = [outcome for outcome in OUTCOMES if outcome in config.attribution.outcomes]
     if "incremental" not in config.attribution.methods or not outcomes:
@@ -55,28 +58,32 @@ def incremental_part(
     used, directed = channels_in_use(histories.touchpoints.lazy())
     if "retention" in outcomes or "lifetime_value" in outcomes:
         require_origins(config.channels, used, directed=directed)
-    try:
-        panel = _panel(config, histories, used)
-        about: dict[str, Any] = {
-            "settings": config.attribution,
-            "residual_value": _aligned(residual_value, panel),
-            "gross_margin": config.value.gross_margin or 1.0,
-            "seed": config.seed,
-        }
-        estimate = estimate_credit(
-            panel, experiments=_experiments(config, histories, panel, effects), **about
-        )
-        whole = credit_table(
-            panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
-        )
-        columns = _segments(config, histories, panel)
-        by_segment = segment_table(panel, estimate, columns, outcomes=outcomes, **about)
-        credits = pl.concat([whole, by_segment])
-    except (DataError, ModelError) as error:
-        return IncrementalPart(left_out={"incremental credit": str(error)})
+    panel = _panel(config, histories, used)
+    about: dict[str, Any] = {
+        "settings": config.attribution,
+        "residual_value": _aligned(residual_value, panel),
+        "gross_margin": config.value.gross_margin or 1.0,
+        "seed": config.seed,
+    }
+    left_out: dict[str, str] = {}
+    experiments = attempt(
+        left_out, "experiments on channels", lambda: _experiments(config, histories, panel, effects)
+    )
+    estimate = estimate_credit(panel, experiments=experiments or (), **about)
+    credits = credit_table(
+        panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
+    )
+    by_segment = attempt(
+        left_out,
+        "incremental credit by segment",
+        lambda: segment_table(
+            panel, estimate, _segments(config, histories, panel), outcomes=outcomes, **about
+        ),
+    )
     return IncrementalPart(
-        credits=credits,
+        credits=credits if by_segment is None else pl.concat([credits, by_segment]),
         notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
+        left_out=left_out,
     )
 
 

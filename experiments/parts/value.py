@@ -13,6 +13,7 @@ from clv.purchases.fits import fit_from_dict
 from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
+from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from histories.money import to_currency
 
@@ -65,8 +66,19 @@ def value_part(config: RunConfig, histories: Histories) -> ValuePart:
         return ValuePart(left_out={"customer values": "[value] models = [] switches lifetime value off"})
     if histories.purchases is None:
         return ValuePart(left_out={"customer values": "no transactions were given"})
-    customers = histories.customers
-    values = value_customers(
+    left_out: dict[str, str] = {}
+    values = attempt(left_out, "customer values", lambda: _values(config, histories))
+    if values is None:
+        return ValuePart(left_out=left_out)
+    drawn = attempt(
+        left_out, "pictures of the purchase model", lambda: _model_pictures(config, histories, values)
+    )
+    return ValuePart(values=values, drawn=drawn or {}, left_out=left_out)
+
+
+def _values(config: RunConfig, histories: Histories) -> CustomerValues:
+    assert histories.purchases is not None
+    return value_customers(
         histories.purchases.lazy(),
         settings=config.value,
         observation_end=histories.inputs.observation_end,
@@ -74,15 +86,14 @@ def value_part(config: RunConfig, histories: Histories) -> ValuePart:
         time_unit=config.time_unit,
         currency=histories.inputs.currency or "",
         seed=config.seed,
-        customers=customers,
+        customers=histories.customers,
         cost_to_serve=_cost_to_serve(histories),
         purchases_at=histories.purchases_at,
     )
-    return ValuePart(values=values, drawn=_model_pictures(config, histories.purchases.lazy(), values))
 
 
 def _model_pictures(
-    config: RunConfig, purchases: pl.LazyFrame, values: CustomerValues
+    config: RunConfig, histories: Histories, values: CustomerValues
 ) -> dict[str, pl.DataFrame]:
     """Tracking by the calibration fit, and the matrices of the final one at the oldest customer's age."""
     name = values.model["purchase_model"]
@@ -94,9 +105,9 @@ def _model_pictures(
         "alive_matrix": alive_matrix(final, frequency=frequency, age=age),
         "frequency_recency": frequency_recency_matrix(final, frequency=frequency, age=age, t=year),
     }
-    if name in values.model["calibration"]:
+    if name in values.model["calibration"] and histories.purchases is not None:
         drawn["tracking"] = tracking(
-            purchases,
+            histories.purchases.lazy(),
             fit_from_dict(values.model["calibration"][name]),
             observation_end=date.fromisoformat(values.model["observation_end"]),
             time_unit=config.time_unit,

@@ -7,6 +7,7 @@ import polars as pl
 from histories.money import to_currency
 from histories.periods import DAYS_PER_MONTH
 from histories.reading.links import count_equal_rows
+from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
 
 __all__ = ["touchpoint_notes", "transaction_notes"]
@@ -18,6 +19,9 @@ TRUNCATION_MULTIPLE = 2.0
 """New customers of the first month against a later one, from which a history seems cut at its start."""
 
 MONTHS_TO_COMPARE = 6
+
+LINES_OF_A_DAY = 2
+"""A day with fewer lines in a file may be equal to another file's by chance."""
 
 _IS_VALID = pl.col(RULE).is_null()
 
@@ -34,7 +38,9 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
         amount = float(totals["refunded"]) / 10_000
         notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
     if "line_id" not in transactions.columns:
-        equal = count_equal_rows(transactions)
+        overlap = overlap_note(transactions)
+        equal = 0 if overlap else count_equal_rows(transactions)
+        notes += [overlap] if overlap else []
         if equal:
             notes.append(
                 f"{place}: rows equal to an earlier one: {equal}. They are kept: only a repeated line_id "
@@ -44,12 +50,52 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
     return tuple(notes)
 
 
+def overlap_note(staged: Staged) -> str | None:
+    """Whole days of one file that stand in another one too, as exports with an overlap leave them."""
+    names = [name for part in staged.parts for name in part.scanned.file_names]
+    if len(names) < 2 or staged.table.dated is None:
+        return None
+    typed = [name for name in staged.frame.collect_schema() if name not in {ROW, RULE}]
+    lines = (
+        staged.frame.filter(_IS_VALID)
+        .select(
+            (pl.col(ROW) // FILE_STEP).alias("file"),
+            pl.col(staged.table.dated).dt.date().alias("day"),
+            pl.struct(typed).hash().alias("line"),
+        )
+        .collect()
+    )
+    elsewhere = pl.col("file").n_unique().over("line") > 1
+    days = (
+        lines.with_columns(elsewhere.alias("shared"))
+        .group_by("file", "day")
+        .agg(pl.len(), pl.col("shared").sum())
+    )
+    whole = days.filter((pl.col("len") == pl.col("shared")) & (pl.col("len") >= LINES_OF_A_DAY))
+    shared = lines.join(whole, on=["file", "day"], how="semi").filter(elsewhere)
+    by_line = (
+        shared.group_by("line", "file").len().group_by("line").agg(pl.col("len").sum() - pl.col("len").max())
+    )
+    repeated = int(by_line["len"].sum())
+    if not repeated:
+        return None
+    first, last = shared.select(pl.col("day").min().alias("first"), pl.col("day").max().alias("last")).row(0)
+    files = [names[number] for number in sorted(set(shared["file"]))]
+    return (
+        f"{staged.place}: rows of whole days that stand in two files: {repeated} ({first} to {last}, in "
+        f"{', '.join(files[:3])}). The exports seem to overlap, and these rows count twice: cut one of them, "
+        "or give a line_id."
+    )
+
+
 def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_customers: bool) -> tuple[str, ...]:
     """Touches known by their date only, and those of people without a transaction.
 
     The latter where no customers table says who is known.
     """
     notes = _date_notes(touches)
+    overlap = None if "touchpoint_id" in touches.columns else overlap_note(touches)
+    notes = notes if overlap is None else (*notes, overlap)
     if transactions is None or has_customers:
         return notes
     buyers = transactions.frame.filter(_IS_VALID).select("customer_id").unique()

@@ -16,6 +16,7 @@ __all__ = ["Channel", "Limits", "TableSource", "Value", "as_text", "table_source
 
 STRICT = ConfigDict(extra="forbid")
 Value = bool | int | float | str | dt.date
+SECRETS = "passw|pwd|secret|token|credential|signature"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -76,13 +77,22 @@ class TableSource:
         return without_password(path)
 
 
-def without_password(path: str) -> str:
-    """A path to be shown: the user and password of a database address are masked.
+def without_password(text: str) -> str:
+    """A text to be shown: what may be a user or a password in an address is masked, wherever it stands.
 
-    >>> without_password("postgresql://ann:secret@host/shop")
-    'postgresql://...@host/shop'
+    Before the host everything up to the last @ goes, in the query every value, and so does what follows a
+    word such as password in a connection string.
+
+    >>> without_password("postgresql://ann:sec@ret@host/shop?sslmode=require&password=secret")
+    'postgresql://...@host/shop?sslmode=...&password=...'
+    >>> without_password("host=db password=secret")
+    'host=db password=...'
     """
-    return re.sub(r"//[^@\s]*@", "//...@", path)
+    hidden = re.sub(r"://[^\n]*@", "://...@", text)
+    hidden = re.sub(
+        r"(://[^\s?#]*)([?#]\S*)", lambda found: found[1] + re.sub(r"=[^&;\s]*", "=...", found[2]), hidden
+    )
+    return re.sub(rf"(?i)(\w*(?:{SECRETS})\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)", r"\1...", hidden)
 
 
 def as_text(value: Value) -> str:
@@ -163,7 +173,10 @@ def memory_bytes(memory: str) -> int:
     >>> memory_bytes("1.5 KB")
     1536
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])i?B\s*", memory, flags=re.IGNORECASE)
-    if match is None:
-        raise ValueError(f'memory is "{memory}"; allowed: a number with KB, MB, GB or TB, e.g. "2GB"')
-    return int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper())))
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([KMGT])i?B\s*", memory, flags=re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** (1 + "KMGT".index(match[2].upper()))) if match else 0
+    if size == 0:
+        raise ValueError(
+            f'memory is "{memory}"; allowed: a number with KB, MB, GB or TB, above 0, e.g. "2GB"'
+        )
+    return size

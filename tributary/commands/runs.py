@@ -39,18 +39,26 @@ mlruns_option = click.option(
 @set_option
 @json_option
 def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check the tables of CONFIG only: rows read, valid and set aside, by rule."""
+    """Check CONFIG and its tables only: rows by rule, what was understood, what looks wrong."""
+    from experiments.checks import check_run, foreseen
     from experiments.config import load_config
     from experiments.inputs import read_inputs, rows_by_rule
+    from experiments.understood import understand
 
-    inputs = read_inputs(load_config(config, overrides=overrides))
-    rows = rows_by_rule(inputs)
+    loaded = load_config(config, overrides=overrides)
+    inputs = read_inputs(loaded)
+    rows, understood = rows_by_rule(inputs), understand(inputs)
+    notes = [*inputs.notes, *foreseen(loaded, inputs)]
     if as_json:
-        echo_json({"tables": rows, "notes": list(inputs.notes)})
+        check_run(loaded, inputs)
+        echo_json({"tables": rows, "understood": understood.to_dict(), "notes": notes})
         return
     echo_table(rows)
-    for note in inputs.notes:
+    click.echo()
+    echo_table(understood.to_frame())
+    for note in notes:
         click.echo(f"Note: {note}")
+    check_run(loaded, inputs)
 
 
 @click.command()
@@ -83,16 +91,20 @@ def run(
     """The whole story of CONFIG: tables, histories, values, credits, effects, report, bundle."""
     from experiments.config import load_config
     from experiments.run import run_experiment
-    from histories.errors import ConfigError
+    from histories.errors import ConfigError, ModelError
 
     if engine == "spark":
         raise ConfigError(
             '--engine spark: this build computes on one machine only. Leave it out, or say "local".'
         )
     steps = Steps(quiet=as_json)
-    result = run_experiment(
-        load_config(config, overrides=overrides), runs=folder, mlruns=mlruns, out=out, step=steps
-    )
+    loaded = load_config(config, overrides=overrides)
+    result = run_experiment(loaded, runs=folder, mlruns=mlruns, out=out, step=steps)
+    if serve_it and "customer values" in result.left_out and loaded.value.models:
+        raise ModelError(
+            f"{result.bundle}: not promoted, since it holds no customer values: "
+            f"{result.left_out['customer values']} Promote it by hand if it is to be served all the same."
+        )
     if serve_it:
         _promote(result.run_id, result.name, result.bundle, folder, mlruns)
     steps.done()

@@ -1,0 +1,172 @@
+"""What a run would refuse, found beforehand: names that no table has, designs that lack their rows.
+
+`tributary check` and `tributary run` both ask here, so that what passes the one is not refused by the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import polars as pl
+
+from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
+from attribution.effects.covariates import DERIVED
+from attribution.effects.design import EffectDesign
+from attribution.effects.outcomes import OUTCOMES
+from attribution.effects.series import METRICS
+from attribution.effects.units import read_table, read_units
+from experiments.config import RunConfig
+from histories.errors import ConfigError, TributaryError, nearest
+from histories.reading.inputs import Inputs
+from histories.touchpoints import channels_in_use, require_origins
+
+__all__ = ["RESERVED_CHANNELS", "check_run", "foreseen"]
+
+RESERVED_CHANNELS: Final = (ALL, BASELINE, TOTAL, UNTOUCHED)
+"""Names of rows of the credits table, which no channel may have."""
+
+_OF_HISTORIES: Final = ("landmark", "matched_before_after", "dose", "time_varying", "tracked")
+
+
+def check_run(config: RunConfig, inputs: Inputs) -> None:
+    """Refuse a configuration whose names the checked tables do not hold.
+
+    Raises
+    ------
+    ConfigError
+        One line for each name, with the nearest that there is.
+    """
+    problems = [
+        *_channels(inputs),
+        *_columns(config, inputs),
+        *(problem for effect in config.effects for problem in _effect(effect, config, inputs)),
+    ]
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
+    """What a run will leave out, as far as the tables show it before anything is computed."""
+    found = []
+    outcomes = {"retention", "lifetime_value"} & {*config.attribution.outcomes}
+    if "touchpoints" in inputs and "incremental" in config.attribution.methods and outcomes:
+        try:
+            used, directed = channels_in_use(inputs["touchpoints"])
+            require_origins(config.channels, used, directed=directed)
+        except ConfigError as error:
+            found.append(f"A run will leave out incremental credit. {error}")
+    return tuple(found)
+
+
+def _values(inputs: Inputs, table: str, column: str) -> list[str] | None:
+    """Distinct values of a column; None where the table or the column is absent."""
+    if table not in inputs or column not in inputs.tables[table].columns:
+        return None
+    found = inputs[table].select(pl.col(column).cast(pl.String).drop_nulls().unique().sort()).collect()
+    return found[column].to_list()
+
+
+def _columns_of(inputs: Inputs, *tables: str) -> list[str]:
+    return [name for table in tables if table in inputs for name in inputs.tables[table].columns]
+
+
+def _channels(inputs: Inputs) -> Iterator[str]:
+    for table in ("touchpoints", "costs"):
+        for name in sorted({*(_values(inputs, table, "channel") or ())} & {*RESERVED_CHANNELS}):
+            yield (
+                f'{table}: a channel is called "{name}", which is a row of every credits table. '
+                "Rename it in the table."
+            )
+
+
+def _columns(config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    """Columns that the configuration names, in the tables that should have them."""
+    customers, cases = _columns_of(inputs, "customers"), _columns_of(inputs, "cases")
+    named = (
+        ("attribution.confounders", config.attribution.confounders, [*customers, *cases]),
+        ("attribution.segments", config.attribution.segments, customers),
+        ("value.covariates", config.value.covariates, customers),
+    )
+    for key, names, columns in named:
+        where = "customers or cases" if key == "attribution.confounders" else "customers"
+        yield from _absent(names, columns, f'{key}: no column "{{}}" in {where}')
+
+
+def _absent(names: Iterable[str], there: Iterable[str], sentence: str) -> Iterator[str]:
+    """A sentence, with the nearest name, for each name that is not there."""
+    known = list(there)
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) if known else "there is no such table, or it is empty."
+            yield f"{sentence.format(name)}; {hint}"
+
+
+def _effect(effect: EffectDesign, config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    place = f'effect "{effect.name}": '
+    if effect.table is not None:
+        yield from _own_table(effect, config)
+    elif effect.design == "randomised":
+        yield from _assignments(effect, inputs, place)
+    if effect.design in ("interrupted_series", "synthetic_control"):
+        yield from _change_log(effect, inputs, place)
+    if effect.design == "interrupted_series" and effect.table is None:
+        yield from _absent(effect.outcomes, METRICS, f'{place}no metric "{{}}" over time')
+    if effect.design in _OF_HISTORIES or (effect.design == "randomised" and effect.table is None):
+        yield from _absent(effect.outcomes, OUTCOMES, f'{place}no outcome "{{}}" of customers')
+        known = [*_columns_of(inputs, "customers", "cases"), *DERIVED]
+        named = (*effect.covariates, *effect.segments)
+        yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
+    if effect.design in _OF_HISTORIES:
+        yield from _contacts(effect, config, inputs, place)
+
+
+def _own_table(effect: EffectDesign, config: RunConfig) -> Iterator[str]:
+    read = read_units if effect.design == "randomised" else read_table
+    try:
+        read(effect, config.base_dir)
+    except TributaryError as error:
+        yield str(error)
+
+
+def _assignments(effect: EffectDesign, inputs: Inputs, place: str) -> Iterator[str]:
+    experiments = _values(inputs, "assignments", "experiment")
+    if experiments is None:
+        yield f"{place}needs inputs.assignments or a table = {{ path = … }}"
+        return
+    experiment = effect.treatment.experiment or effect.name
+    unknown = list(_absent([experiment], experiments, f'{place}no experiment "{{}}"'))
+    yield from unknown
+    if not unknown:
+        rows = inputs["assignments"].filter(pl.col("experiment") == experiment)
+        arms = rows.select(pl.col("arm").unique().sort()).collect()["arm"].to_list()
+        wanted = [effect.treatment.control, *(effect.treatment.arms or ())]
+        named = [arm for arm in wanted if arm is not None]
+        yield from _absent(named, arms, f'{place}no customer in arm "{{}}"')
+
+
+def _change_log(effect: EffectDesign, inputs: Inputs, place: str) -> Iterator[str]:
+    names = _values(inputs, "interventions", "name")
+    if names is None:
+        yield f"{place}needs inputs.interventions, the log of changes"
+    elif effect.treatment.intervention is not None:
+        yield from _absent([effect.treatment.intervention], names, f'{place}no intervention "{{}}"')
+
+
+def _contacts(effect: EffectDesign, config: RunConfig, inputs: Inputs, place: str) -> Iterator[str]:
+    """Words that select contacts, where the touchpoints have such a column."""
+    if "touchpoints" not in inputs:
+        if not (effect.design == "landmark" and "cases" in inputs):
+            yield f"{place}needs inputs.touchpoints"
+        return
+    channels = _values(inputs, "touchpoints", "channel") or []
+    groups = sorted({config.channel_groups.get(name, name) for name in channels})
+    wanted = effect.treatment
+    cases = _values(inputs, "cases", "channel") or []
+    for what, value, known in (
+        ("channel group", wanted.group, [*groups, *(config.channel_groups.get(n, n) for n in cases)]),
+        ("channel", wanted.channel, [*channels, *cases]),
+        ("campaign", wanted.campaign, _values(inputs, "touchpoints", "campaign") or []),
+    ):
+        if value is not None:
+            yield from _absent([value], known, f'{place}no touchpoint has the {what} "{{}}"')

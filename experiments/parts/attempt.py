@@ -1,0 +1,34 @@
+"""A part that fails costs no other: the reason takes its place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Final, TypeVar
+
+from polars.exceptions import PanicException
+
+from histories.errors import TributaryError, reason_of
+
+__all__ = ["FAULTS", "attempt"]
+
+T = TypeVar("T")
+
+FAULTS: Final = (Exception, PanicException)
+"""Whatever a part may end in; a panic of Polars is no `Exception`."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def attempt(left_out: MutableMapping[str, str], part: str, make: Callable[[], T]) -> T | None:
+    """What `make` makes; None, and the reason in `left_out`, when it fails.
+
+    A fault that is no refusal is logged with its traceback.
+    """
+    try:
+        return make()
+    except FAULTS as error:
+        left_out[part] = reason_of(error)
+        if not isinstance(error, TributaryError):
+            _LOG.debug("%s failed", part, exc_info=error)
+    return None

@@ -1,0 +1,131 @@
+"""What the checks understood of the tables, so that a wrong reading is seen before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from histories.money import to_currency
+from histories.reading.inputs import Inputs
+
+__all__ = ["Understood", "understand"]
+
+CHANNELS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A company as its valid rows show it; None where no table says so.
+
+    Attributes
+    ----------
+    customers
+        Distinct customers with a transaction; without transactions, with a touch.
+    first_day, last_day
+        Of transactions, touches and cases.
+    revenue
+        Sum of all amounts, refunds taken off, in `currency`.
+    touches_of_buyers
+        Share of touches whose customer has a transaction.
+    channels
+        Touches by channel, the most used first.
+    cases_with_reply
+        Share of cases with first_response_at.
+    """
+
+    customers: int | None = None
+    transactions: int | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    revenue: float | None = None
+    currency: str | None = None
+    touches: int | None = None
+    touches_of_buyers: float | None = None
+    channels: dict[str, int] = field(default_factory=dict)
+    cases: int | None = None
+    cases_with_reply: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        return asdict(self)
+
+    def to_frame(self) -> pl.DataFrame:
+        """Columns figure and value, both text: what is known, in the order of reading."""
+        lines = [
+            ("customers", _count(self.customers)),
+            ("transactions", _count(self.transactions)),
+            ("first and last day", f"{self.first_day} to {self.last_day}" if self.first_day else None),
+            (
+                "revenue",
+                None if self.revenue is None else f"{self.revenue:,.2f} {self.currency or ''}".strip(),
+            ),
+            ("touches", _count(self.touches)),
+            ("touches whose customer bought", _share(self.touches_of_buyers)),
+            ("channels", _channels(self.channels)),
+            ("cases", _count(self.cases)),
+            ("cases with a reply", _share(self.cases_with_reply)),
+        ]
+        known = [line for line in lines if line[1] is not None]
+        return pl.DataFrame(known, schema={"figure": pl.String, "value": pl.String}, orient="row")
+
+
+def understand(inputs: Inputs) -> Understood:
+    """Count what a reader can compare with what he knows of the company."""
+    transactions, touches, cases = (inputs.get(name) for name in ("transactions", "touchpoints", "cases"))
+    sums: dict[str, Any] = {}
+    if transactions is not None:
+        customer, amount = pl.col("customer_id"), pl.col("amount")
+        found = transactions.select(customer.n_unique(), to_currency(amount.sum()).alias("revenue"), pl.len())
+        customers, revenue, rows = found.collect().row(0)
+        sums |= {"customers": customers, "revenue": float(revenue), "transactions": rows}
+    if touches is not None:
+        sums |= _of_touches(touches, transactions)
+        sums.setdefault("customers", touches.select(pl.col("customer_id").n_unique()).collect().item())
+    if cases is not None:
+        answered = pl.col("first_response_at").is_not_null().mean()
+        replies = answered if "first_response_at" in inputs.tables["cases"].columns else pl.lit(0.0)
+        rows, share = cases.select(pl.len(), replies.alias("share")).collect().row(0)
+        sums |= {"cases": rows, "cases_with_reply": share if rows else None}
+    first, last = _span(inputs)
+    return Understood(first_day=first, last_day=last, currency=inputs.currency, **sums)
+
+
+def _of_touches(touches: pl.LazyFrame, transactions: pl.LazyFrame | None) -> dict[str, Any]:
+    counted = touches.group_by("channel").len().sort("len", "channel", descending=[True, False]).collect()
+    total = int(counted["len"].sum())
+    found: dict[str, Any] = {"touches": total, "channels": dict(counted.iter_rows())}
+    if transactions is not None and total:
+        buyers = transactions.select("customer_id").unique()
+        of_buyers = touches.join(buyers, on="customer_id", how="semi").select(pl.len()).collect().item()
+        found["touches_of_buyers"] = of_buyers / total
+    return found
+
+
+def _span(inputs: Inputs) -> tuple[date | None, date | None]:
+    """First and last day of all dated tables."""
+    days: list[date] = []
+    for name, column in (("transactions", "timestamp"), ("touchpoints", "timestamp"), ("cases", "opened_at")):
+        if name in inputs:
+            day = pl.col(column).dt.date()
+            ends = inputs[name].select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
+            days += [end for end in ends if end is not None]
+    return (min(days), max(days)) if days else (None, None)
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1%}"
+
+
+def _channels(channels: dict[str, int]) -> str | None:
+    if not channels:
+        return None
+    shown = ", ".join(f"{name} ({touches:,})" for name, touches in list(channels.items())[:CHANNELS_SHOWN])
+    more = len(channels) - CHANNELS_SHOWN
+    return f"{len(channels)}: {shown}{f' and {more} more' if more > 0 else ''}"

@@ -1,0 +1,158 @@
+"""What looks wrong although every row keeps the rules: between rows, between tables, against the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import date
+
+import polars as pl
+
+from histories.errors import nearest
+from histories.money import to_currency
+from histories.reading.inputs import Inputs
+
+__all__ = ["observed_from", "plausibility_notes"]
+
+PATH_SEPARATOR = " > "
+MAX_NAMED = 3
+SILENT_DAYS = 60
+"""So many days without one event before the end of observation make everybody look inactive."""
+
+
+def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
+    """Sentences on costs, channels, customers and the end of observation; each names count and next step."""
+    return (
+        *_channel_notes(inputs),
+        *_customer_notes(inputs),
+        *_cost_notes(inputs),
+        *_end_notes(inputs),
+    )
+
+
+def observed_from(inputs: Inputs) -> date | None:
+    """First day with a transaction, touch or case; None without any."""
+    days = [first for first, _ in _spans(inputs)]
+    return min(days, default=None)
+
+
+def _spans(inputs: Inputs) -> Iterator[tuple[date, date]]:
+    for name, column in (("transactions", "timestamp"), ("touchpoints", "timestamp"), ("cases", "opened_at")):
+        if name in inputs:
+            day = pl.col(column).dt.date()
+            first, last = (
+                inputs[name].select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
+            )
+            if first is not None:
+                yield first, last
+
+
+def _place(inputs: Inputs, name: str) -> str:
+    files = inputs.tables[name].files
+    return files[0].name if len(files) == 1 else name
+
+
+def _channels(inputs: Inputs, name: str) -> set[str]:
+    if name not in inputs:
+        return set()
+    return set(inputs[name].select(pl.col("channel").unique()).collect()["channel"])
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in sorted(names)[:MAX_NAMED])
+    return f"{shown}{', ...' if len(names) > MAX_NAMED else ''}"
+
+
+def _channel_notes(inputs: Inputs) -> Iterator[str]:
+    joined = {name for name in _channels(inputs, "touchpoints") if PATH_SEPARATOR in name}
+    if joined:
+        yield (
+            f'{_place(inputs, "touchpoints")}: channels whose name holds "{PATH_SEPARATOR}", which separates '
+            f"the channels of a path: {len(joined)} ({_some(joined)}). Rename them, or paths cannot be read."
+        )
+
+
+def _customer_notes(inputs: Inputs) -> Iterator[str]:
+    customers = inputs.get("customers")
+    if customers is None:
+        return
+    columns, place = inputs.tables["customers"].columns, _place(inputs, "customers")
+    if "referred_by" in columns:
+        own = customers.filter(pl.col("referred_by") == pl.col("customer_id"))
+        count = own.select(pl.len()).collect().item()
+        if count:
+            yield f"{place}: customers who referred themselves: {count}. Leave referred_by empty there."
+    transactions = inputs.get("transactions")
+    if "acquired_at" in columns and transactions is not None:
+        first = transactions.group_by("customer_id").agg(pl.col("timestamp").dt.date().min().alias("first"))
+        known = customers.select("customer_id", "acquired_at").join(first, on="customer_id")
+        count, of = known.select((pl.col("first") < pl.col("acquired_at")).sum(), pl.len()).collect().row(0)
+        if count:
+            yield (
+                f"{place}: customers who bought before their acquired_at: {count} of {of}. Is it the day of "
+                "the first contract or purchase, in the same time zone?"
+            )
+
+
+def _cost_notes(inputs: Inputs) -> Iterator[str]:
+    costs = inputs.get("costs")
+    if costs is None:
+        return
+    place, table = _place(inputs, "costs"), costs.collect()
+    twice = table.height - table.unique().height
+    if twice:
+        yield (
+            f"{place}: rows equal to an earlier one: {twice}. Their cost counts twice: delete them, or "
+            "tell them apart by item."
+        )
+    overlapping = _overlapping(table.unique())
+    if overlapping:
+        yield (
+            f"{place}: rows whose period overlaps an earlier one of the same channel and item: "
+            f"{overlapping}. Both count: let periods follow each other, or name the items."
+        )
+    negative = table.filter(pl.col("amount") < 0)
+    if negative.height:
+        amount = float(negative.select(to_currency(pl.col("amount").sum())).item())
+        yield f"{place}: negative costs: {negative.height} rows, {amount:,.2f} in total. They lower the cost."
+    yield from _outside_notes(inputs, table, place)
+    known = _channels(inputs, "touchpoints") | set(inputs.channels)
+    unknown = set(table["channel"]) - known
+    if unknown and known:
+        first = min(unknown)
+        yield (
+            f"{place}: channels of costs that no touchpoint has: {len(unknown)} ({_some(unknown)}). Their "
+            f"cost is held against nothing; {nearest(first, known)}"
+        )
+
+
+def _overlapping(costs: pl.DataFrame) -> int:
+    """Rows that begin before an earlier row of the same channel and item has ended."""
+    keys = [name for name in ("channel", "item") if name in costs.columns]
+    ordered = costs.sort(*keys, "period_start", "period_end")
+    latest = pl.col("period_end").cum_max().shift(1).over(keys)
+    return int(ordered.select((pl.col("period_start") <= latest).sum()).item())
+
+
+def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[str]:
+    first, last = observed_from(inputs), inputs.observation_end
+    if first is None:
+        return
+    outside = (pl.col("period_start") < first) | (pl.col("period_end") > last)
+    found = costs.filter(outside)
+    if found.height:
+        yield (
+            f"{place}: rows of costs that reach beyond the observation ({first} to {last}): {found.height} "
+            f"of {costs.height}. Only the share of their days within it counts."
+        )
+
+
+def _end_notes(inputs: Inputs) -> Iterator[str]:
+    days = [last for _, last in _spans(inputs)]
+    if not days:
+        return
+    silent = (inputs.observation_end - max(days)).days
+    if silent > SILENT_DAYS:
+        yield (
+            f"observation_end is {inputs.observation_end}, {silent} days after the last event ({max(days)}): "
+            "everybody looks inactive. Set it to the last day of the export."
+        )
