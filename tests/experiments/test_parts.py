@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import experiments.parts.value
-from experiments.bundle import load_bundle
+from experiments.bundle.reading import load_bundle
 from experiments.config import parse_config
 from experiments.run import Findings, run_experiment
 from reports import ReportSources, build_context
