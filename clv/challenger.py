@@ -1,33 +1,36 @@
 """A challenger without a story: Poisson gradient boosting on features of each customer's history.
 
-It is trained on one window further back than the one it forecasts: features at the earlier origin, purchases
-in the window behind it. Its forecast enters the comparison by itself and blended half and half with the mean
-of the purchase models.
+It is trained on the latest window that is over: features at an earlier origin, purchases between that and the
+day of the forecast. The window is as long as the one it forecasts, or half the history where that is shorter;
+then purchases per unit of time are carried over. It ranks customers well and knows no level, so it enters the
+levelled stack (`clv.stack`) with its shape alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
+from clv.clock import Clock
 from clv.purchases.observations import FloatArray
 from clv.summary import summarize_holdout, summarize_purchases
 from histories.errors import ModelError
 from histories.money import MONEY_SCALE
 
-__all__ = ["BLEND", "CHALLENGER", "blend", "forecast_by_boosting", "history_features", "tilt"]
+__all__ = ["CHALLENGER", "forecast_by_boosting", "history_features", "tilt"]
 
-CHALLENGER, BLEND = "gradient_boosting", "blend"
+CHALLENGER = "gradient_boosting"
 #: Days of the recent past that are counted one by one.
 RECENT_DAYS = (30, 90, 180, 365)
-#: A forecast moves a customer's value by this factor at most.
+#: A forecast moves a customer's value against the company's by this factor at most.
 LARGEST_TILT = 10.0
 #: Fewer customers than this teach a regression nothing; more than that are sampled.
 FEWEST_CUSTOMERS, MOST_CUSTOMERS = 500, 200_000
+#: A window shorter than this, in days, is no lesson.
+SHORTEST_WINDOW = 28
 
 
 def history_features(purchases: pl.LazyFrame, *, origin: date) -> pl.DataFrame:
@@ -63,29 +66,38 @@ def history_features(purchases: pl.LazyFrame, *, origin: date) -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoostedForecast:
-    """The challenger's forecast; `predicted` follows the order of `customer_id`."""
-
-    customer_id: pl.Series
-    predicted: FloatArray
-
-
 def forecast_by_boosting(
-    purchases_at: Callable[[date], pl.LazyFrame], *, first: date, origin: date, days: int
-) -> BoostedForecast:
-    """Forecast purchases in the `days` behind `origin` with a regression trained one window earlier.
+    purchases_at: Callable[[date], pl.LazyFrame], *, clock: Clock, origin: date, days: float
+) -> FloatArray:
+    """Forecast purchases in the `days` behind `origin` with a regression trained on a window before it.
+
+    Parameters
+    ----------
+    purchases_at
+        Purchases as they were known on a day.
+    clock
+        First day of the data, and how fast the window learned from and the one forecast run.
+    origin, days
+        The window.
+
+    Returns
+    -------
+    array
+        Shape (n,), in the order of customer_id.
 
     Raises
     ------
     ModelError
-        When there is no window further back, or too few customers in it.
+        When the history is too short, or has too few customers.
     """
-    earlier = origin - timedelta(days=days)
-    if (earlier - first).days < days // 2:
+    history = (origin - clock.first).days
+    length = min(int(days), history // 2)
+    if length < SHORTEST_WINDOW:
         raise ModelError(
-            f"{CHALLENGER} needs half a window of history before {earlier}; data start on {first}"
+            f"{CHALLENGER} learns on half the history, at least {SHORTEST_WINDOW} days of it; "
+            f"by {origin} there are {history} days in all"
         )
+    earlier = origin - timedelta(days=length)
     learned = history_features(purchases_at(earlier), origin=earlier)
     if learned.height < FEWEST_CUSTOMERS:
         raise ModelError(
@@ -95,20 +107,22 @@ def forecast_by_boosting(
     target = learned.select("customer_id").join(later, on="customer_id", how="left", maintain_order="left")
     counts = target["holdout_purchases"].fill_null(0).cast(pl.Float64).to_numpy()
     asked = history_features(purchases_at(origin), origin=origin)
-    return BoostedForecast(
-        customer_id=asked["customer_id"], predicted=_boost(_matrix(learned), counts, _matrix(asked))
-    )
-
-
-def blend(models: list[FloatArray], challenger: FloatArray) -> FloatArray:
-    """Half the challenger, half the mean of the purchase models, shape (n,)."""
-    return 0.5 * challenger + 0.5 * np.asarray(np.mean(models, axis=0), dtype=np.float64)
+    longer = clock.ahead(origin, days) / clock.between(earlier, origin)
+    return _boost(_matrix(learned), counts, _matrix(asked)) * longer
 
 
 def tilt(forecast: FloatArray, expected: FloatArray) -> FloatArray:
-    """The factor that moves a model's expectation to another forecast, within `LARGEST_TILT`."""
-    ratio = np.divide(forecast, expected, out=np.ones_like(forecast), where=expected > 0)
-    return np.asarray(np.clip(ratio, 1.0 / LARGEST_TILT, LARGEST_TILT), dtype=np.float64)
+    """The factor that moves a model's expectation to another forecast, shape (n,).
+
+    A customer moves by `LARGEST_TILT` at most against the company as a whole; the total is the forecast's.
+    """
+    whole = float(expected.sum())
+    if whole <= 0.0:
+        return np.ones_like(expected)
+    level = float(forecast.sum()) / whole
+    ratio = np.divide(forecast, expected * level, out=np.ones_like(forecast), where=expected * level > 0)
+    factor = np.clip(ratio, 1.0 / LARGEST_TILT, LARGEST_TILT)
+    return np.asarray(factor * (float(forecast.sum()) / float(factor @ expected)), dtype=np.float64)
 
 
 def _matrix(features: pl.DataFrame) -> FloatArray:

@@ -11,10 +11,10 @@ import polars as pl
 from clv.accounting import discounted_months, historic_margin, monthly_cost
 from clv.cohorts import cohort_of
 from clv.evaluate import decile_of
-from clv.intervals import predict_intervals
+from clv.intervals import churn_under, predict_intervals
+from clv.outlook import columns_of
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
-from clv.selection import columns_of
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
@@ -39,13 +39,10 @@ class Lean:
         Name of the model whose forecast counts.
     factor
         Multiplies each customer's expected purchases and value, shape (n,); None leaves them alone.
-    notes
-        Why a chosen forecast is not followed.
     """
 
     model: str
     factor: FloatArray | None = None
-    notes: tuple[str, ...] = ()
 
 
 def build_customers(
@@ -94,6 +91,9 @@ def build_customers(
     if lean.factor is not None:
         for name in ("expected_purchases", "customer_lifetime_value"):
             values[name] = values[name] * lean.factor
+        values["churn_probability"] = churn_under(
+            values["probability_alive"], values["churn_probability"], lean.factor
+        )
     table = summary.with_columns(
         earned,
         *(pl.Series(name, array).fill_nan(None) for name, array in values.items()),
@@ -154,10 +154,10 @@ def _intervals(
         monetary_value=m,
         gross_margin=margin,
         level=level,
+        factor=factor,
         rng=rng,
     )
-    stretch = 1.0 if factor is None else factor
-    return [pl.Series(name, getattr(limits, field) * stretch).fill_nan(None) for name, field in names.items()]
+    return [pl.Series(name, getattr(limits, field)).fill_nan(None) for name, field in names.items()]
 
 
 def _dates_after(observation_end: date, days: FloatArray) -> pl.Series:

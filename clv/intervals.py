@@ -6,7 +6,9 @@ of the parameters, and a customer's quantiles are read off after mixing with the
 
     P(N <= n) = 1 - A + A F(n | alive),   so the quantile at level p is that of F at (p - 1 + A) / A
 
-with A the posterior mean of the probability of being alive.
+with A the posterior mean of the probability of being alive. Where a customer's expectation follows another
+forecast by a factor f, counts shrink by f < 1; for f > 1 the probability of being alive rises first, up to 1,
+and counts grow by what is left of the factor.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.value import Horizon, discounted_purchases, distinct_pairs
 
-__all__ = ["Predictive", "Totals", "predict_intervals", "predict_totals"]
+__all__ = ["Predictive", "churn_under", "predict_intervals"]
 
 #: Parameter draws behind an interval, and simulations with each.
 PARAMETER_DRAWS, PER_DRAW = 50, 10
@@ -49,16 +51,6 @@ class Predictive:
     value_high: FloatArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """Interval of an expectation summed over customers, for purchases and for value (currency)."""
-
-    purchases_low: float
-    purchases_high: float
-    value_low: float
-    value_high: float
-
-
 def predict_intervals(
     fits: Sequence[PurchaseFit],
     spend_fits: Sequence[GammaGammaFit],
@@ -71,6 +63,7 @@ def predict_intervals(
     gross_margin: float,
     level: float,
     rng: np.random.Generator,
+    factor: FloatArray | None = None,
 ) -> Predictive:
     """Predictive interval of each customer at probability `level`.
 
@@ -88,11 +81,14 @@ def predict_intervals(
         Probability inside.
     rng
         Of the simulations.
+    factor
+        What each customer's expectation is multiplied by, shape (n,); None leaves the models alone.
     """
     x, n = frequency, frequency.size
     alive = np.mean(
         [f.predict_alive(x, recency, T) for f in fits[:: max(1, len(fits) // ALIVE_DRAWS)]], axis=0
     )
+    alive, stretch = _leaned(alive, factor)
     plain, discounted = discounted_purchases(fits[0], horizon, x, recency, T, alive=np.ones(n))
     tail = (1.0 - level) / 2.0
     levels = [np.clip((p - 1.0 + alive) / np.maximum(alive, 1e-12), 0.0, 1.0) for p in (tail, 1.0 - tail)]
@@ -105,14 +101,33 @@ def predict_intervals(
             counts[side, customers] = _read(count_table, position, levels[side][customers])
             if spend_fits:
                 sums[side, customers] = _read(sum_table, position, levels[side][customers])
-    factor = gross_margin * np.divide(discounted, plain, out=np.ones(n), where=plain > 0)
-    scale = spend_fits[0].scale(x, monetary_value) * factor if spend_fits else np.full(n, np.nan)
+    paid = gross_margin * stretch * np.divide(discounted, plain, out=np.ones(n), where=plain > 0)
+    scale = spend_fits[0].scale(x, monetary_value) * paid if spend_fits else np.full(n, np.nan)
     return Predictive(
-        purchases_low=counts[0],
-        purchases_high=counts[1],
+        purchases_low=np.floor(counts[0] * stretch),
+        purchases_high=np.ceil(counts[1] * stretch - 1e-9),
         value_low=sums[0] * scale,
         value_high=sums[1] * scale,
     )
+
+
+def _leaned(alive: FloatArray, factor: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Probability of being alive and stretch of the counts under a factor, both of shape (n,)."""
+    if factor is None:
+        return alive, np.ones_like(alive)
+    raised = np.where(factor > 1.0, np.minimum(alive * factor, 1.0), alive)
+    return raised, np.divide(alive * factor, raised, out=np.ones_like(alive), where=raised > 0)
+
+
+def churn_under(alive: FloatArray, churn: FloatArray, factor: FloatArray) -> FloatArray:
+    """P(no purchase) of customers whose expectation is multiplied by a factor, shape (n,).
+
+    With q the chance of a purchase given alive: 1 - A' + A' (1 - q)^stretch, in the terms of this module.
+    """
+    buys = np.divide(1.0 - churn, alive, out=np.zeros_like(alive), where=alive > 0)
+    raised, stretch = _leaned(alive, factor)
+    silent = np.power(np.clip(1.0 - buys, 0.0, 1.0), stretch)
+    return np.asarray(np.clip(1.0 - raised + raised * silent, 0.0, 1.0), dtype=np.float64)
 
 
 def _by_pair(
@@ -157,35 +172,3 @@ def _read(table: FloatArray, row: np.ndarray[tuple[int], np.dtype[np.intp]], lev
     draws = table.shape[1]
     column = np.clip(np.ceil(level * draws).astype(np.intp) - 1, 0, draws - 1)
     return np.where(level > 0.0, table[row, column], 0.0)
-
-
-def predict_totals(
-    fits: Sequence[PurchaseFit],
-    spend_fits: Sequence[GammaGammaFit],
-    horizon: Horizon,
-    *,
-    frequency: FloatArray,
-    recency: FloatArray,
-    T: FloatArray,
-    monetary_value: FloatArray,
-    gross_margin: float,
-    level: float,
-) -> Totals:
-    """Interval of the company's expected purchases and value over draws of the parameters."""
-    totals = []
-    for i, fit in enumerate(fits):
-        plain, discounted = discounted_purchases(fit, horizon, frequency, recency, T)
-        value = np.nan
-        if spend_fits:
-            spend = spend_fits[i % len(spend_fits)].predict_spend(frequency, monetary_value)
-            value = float(discounted @ spend) * gross_margin
-        totals.append((float(plain.sum()), value))
-    tail = (1.0 - level) / 2.0
-    # order statistics at k / (n + 1): with few draws, the rule whose coverage is right in expectation
-    low, high = np.quantile(np.array(totals), [tail, 1.0 - tail], axis=0, method="weibull")
-    return Totals(
-        purchases_low=float(low[0]),
-        purchases_high=float(high[0]),
-        value_low=float(low[1]),
-        value_high=float(high[1]),
-    )

@@ -1,8 +1,8 @@
-"""Models before the judge: forecasts on every origin, their metrics, and the choice."""
+"""Forecasts before the judge: every model and the stack at every origin, and the verdict on the headline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,9 +10,13 @@ import numpy as np
 import polars as pl
 
 from clv.evaluate import VALIDATION_SCHEMA, Forecast, decile_table, evaluate_forecast, validation_frame
+from clv.fitting import fit_models, fit_spend
+from clv.outlook import Company, Outlook, columns_of, look_ahead, spend_of, summarize_window
 from clv.purchases.fits import PurchaseFit
-from clv.selection import Choice, choose_model, forecast_window, rolling_windows
-from clv.settings import ValueSettings
+from clv.selection import Window, compare_models, rolling_windows
+from clv.stack import total_interval
+from clv.totals import sampling_variance
+from clv.verdict import Verdict, WindowScore, judge_headline
 
 __all__ = ["Judgement", "judge_models"]
 
@@ -30,12 +34,18 @@ class Judgement:
 
     Attributes
     ----------
-    choice
-        The chosen model; None when nothing could be judged.
+    chosen
+        Name of the forecast that counts at the latest origin; None when nothing could be judged.
+    differences
+        By model: mean deviance per customer above the lowest one, with its bootstrap interval.
+    scores
+        How the chosen forecast did at each origin, the latest first.
+    verdict
+        Whether the holdout bears the headline out.
     calibration_end
         Origin of the validation fit.
     fits
-        Models fitted up to `calibration_end`, by name.
+        Models fitted up to `calibration_end` on calendar time, by name.
     summary
         Purchase summary at `calibration_end`.
     validation
@@ -48,7 +58,10 @@ class Judgement:
         What could not be judged, and why.
     """
 
-    choice: Choice | None
+    chosen: str | None
+    differences: Mapping[str, Mapping[str, float]]
+    scores: tuple[WindowScore, ...]
+    verdict: Verdict
     calibration_end: date | None
     fits: Mapping[str, PurchaseFit]
     summary: pl.DataFrame
@@ -57,70 +70,164 @@ class Judgement:
     by_frequency: pl.DataFrame
     notes: tuple[str, ...]
 
+    def published_errors(self, *, by: date) -> tuple[float, ...]:
+        """log(actual / forecast) of the chosen forecast on windows that were over by then."""
+        return tuple(s.log_error for s in self.scores if s.until <= by and np.isfinite(s.log_error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """One origin: its fits, its forecasts and what the chosen one said of the total."""
+
+    summary: pl.DataFrame
+    fits: Mapping[str, PurchaseFit]
+    forecasts: tuple[Forecast, ...]
+    outlook: Outlook | None
+    score: WindowScore | None
+    notes: tuple[str, ...]
+
 
 def judge_models(
-    purchases_at: Callable[[date], pl.LazyFrame],
+    company: Company,
     *,
-    settings: ValueSettings,
-    first_purchase: date,
     observation_end: date,
     calibration_end: date | None,
-    time_unit: str,
     rng: np.random.Generator,
 ) -> Judgement:
-    """Forecast the window behind each rolling origin with every model, and choose one.
+    """Forecast the window behind each rolling origin with every model and the stack, and compare.
 
     Parameters
     ----------
-    purchases_at
-        Purchases as they were known on a day.
-    settings
-        Models, engine, number of origins, interval.
-    first_purchase, observation_end
-        Span of the data.
+    company
+        Where purchases come from, and the settings.
+    observation_end
+        Last day of the data.
     calibration_end
         Latest origin; None holds out the last third, at most a year.
-    time_unit
-        "day" or "week".
     rng
-        Of the bootstrap.
+        Of bootstrap and simulations.
     """
-    end = calibration_end or _default_calibration_end(first_purchase, observation_end)
-    if not first_purchase <= end < observation_end:
-        return _unjudged(f"no holdout: the data span {first_purchase} to {observation_end} only")
+    first, settings = company.first, company.settings
+    end = calibration_end or _default_calibration_end(first, observation_end)
+    if not first <= end < observation_end:
+        return _unjudged(f"no holdout: the data span {first} to {observation_end} only")
     windows = rolling_windows(
-        first=first_purchase, calibration_end=end, observation_end=observation_end, origins=settings.origins
+        first=first, calibration_end=end, observation_end=observation_end, origins=settings.origins
     )
-    rounds = [
-        forecast_window(purchases_at, window, first=first_purchase, settings=settings, time_unit=time_unit)
-        for window in windows
-    ]
+    rounds: list[_Round] = []
+    for window in reversed(windows):  # the oldest first: what it missed widens the next ones
+        rounds.insert(0, _forecast_window(company, window, [r.score for r in rounds if r.score], rng=rng))
     latest = rounds[0]
-    if latest.summary.height < FEWEST_CUSTOMERS or not latest.forecasts:
+    if latest.summary.height < FEWEST_CUSTOMERS or not latest.forecasts or latest.outlook is None:
         return _unjudged(f"{latest.summary.height} customers by {end} are too few to judge a forecast on")
     forecasts = [forecast for each in rounds for forecast in each.forecasts]
-    choice = choose_model(forecasts, interval=settings.interval, rng=rng)
+    differences, _ = compare_models(forecasts, interval=settings.interval, rng=rng)
     metrics = [evaluate_forecast(f, interval=settings.interval, rng=rng) for f in forecasts]
-    notes = [
-        f"origin {w.origin}: {m} failed, {why}"
-        for w, r in zip(windows, rounds, strict=True)
-        for m, why in r.failures.items()
-    ]
+    notes = [note for r in rounds for note in r.notes]
     buyers = int((latest.forecasts[0].actual > 0).sum())
     if buyers < FEWEST_BUYERS:
         notes.append(
             f"only {buyers} of {latest.summary.height} customers bought after {end}: a forecast cannot be "
             "judged on so few, and figures that some samples of customers do not have carry no interval"
         )
+    scores = tuple(r.score for r in rounds if r.score is not None)
+    chosen = latest.outlook.chosen
     return Judgement(
-        choice=choice,
+        chosen=chosen,
+        differences=differences,
+        scores=scores,
+        verdict=judge_headline(scores, latest.fits),
         calibration_end=end,
         fits=latest.fits,
         summary=latest.summary,
-        validation=pl.concat([*metrics, _choice_rows(choice, end, latest.summary.height)]),
+        validation=pl.concat(
+            [
+                *metrics,
+                _interval_rows(scores, {r.outlook.origin: r.summary.height for r in rounds if r.outlook}),
+                _choice_rows(chosen, differences, end, latest.summary.height),
+            ]
+        ),
         deciles=pl.concat([decile_table(f) for f in latest.forecasts]),
         by_frequency=pl.concat([_by_frequency(f, latest.summary) for f in latest.forecasts]),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _forecast_window(
+    company: Company, window: Window, earlier: list[WindowScore], *, rng: np.random.Generator
+) -> _Round:
+    """Fit every model up to the origin and forecast the window behind it."""
+    settings, origin = company.settings, window.origin
+    summary = summarize_window(company.purchases_at, origin, window.until, time_unit=company.time_unit)
+    if summary.is_empty():
+        return _Round(summary=summary, fits={}, forecasts=(), outlook=None, score=None, notes=())
+    fits, failures = fit_models(
+        settings.models, summary, penalizer=settings.penalizer, engine=settings.engine
+    )
+    notes = [f"origin {origin}: {model} failed, {why}" for model, why in failures.items()]
+    days = (window.until - origin).days
+    outlook = look_ahead(company, summary, fits, origin=origin, days=days) if fits else None
+    if outlook is None:
+        return _Round(summary=summary, fits=fits, forecasts=(), outlook=None, score=None, notes=tuple(notes))
+    spend_fit = fit_spend(summary, trend=settings.spend_trend)[0]
+    spend = spend_of(spend_fit, summary)
+    actual, revenue = columns_of(summary, "holdout_purchases", "holdout_revenue")
+    forecasts = tuple(
+        Forecast(
+            origin=origin,
+            until=window.until,
+            model=model,
+            predicted=expected,
+            actual=actual,
+            predicted_revenue=expected * spend,
+            actual_revenue=revenue,
+        )
+        for model, expected in (dict(outlook.predicted) | {outlook.chosen: outlook.expected}).items()
+    )
+    base = outlook.fits[outlook.base]
+    sampling = sampling_variance(
+        base,
+        spend_fit,
+        outlook.clock.retime(summary, origin=origin),
+        outlook.clock.ahead(origin, days),
+        rng=rng,
+    )
+    stack = outlook.stack
+    published = [s.log_error for s in earlier if s.until <= origin and np.isfinite(s.log_error)]
+
+    def limits(total: float, variance: float, errors: Sequence[float]) -> tuple[float, float]:
+        return total_interval(
+            total,
+            sampling=variance,
+            errors=errors,
+            published=published,
+            stretch=stack.stretch(days),
+            level=settings.interval,
+        )
+
+    predicted = float(outlook.expected.sum())
+    low, high = limits(predicted, sampling.purchases, stack.errors)
+    score = WindowScore(
+        origin=origin,
+        until=window.until,
+        model=outlook.chosen,
+        predicted=predicted,
+        low=low,
+        high=high,
+        actual=float(actual.sum()),
+        mae=float(np.abs(outlook.expected - actual).mean()),
+    )
+    if spend_fit is not None and revenue.sum() > 0.0:
+        total = float(outlook.expected @ spend)
+        low, high = limits(total, sampling.revenue, stack.revenue_errors)
+        score = score.with_revenue(total, low, high, float(revenue.sum()))
+    return _Round(
+        summary=summary,
+        fits=fits,
+        forecasts=forecasts,
+        outlook=outlook,
+        score=score,
+        notes=(*notes, *outlook.notes),
     )
 
 
@@ -134,7 +241,10 @@ def _unjudged(note: str) -> Judgement:
     """A judgement that there was nothing to judge."""
     empty = pl.DataFrame()
     return Judgement(
-        choice=None,
+        chosen=None,
+        differences={},
+        scores=(),
+        verdict=judge_headline((), {}),
         calibration_end=None,
         fits={},
         summary=empty,
@@ -145,16 +255,27 @@ def _unjudged(note: str) -> Judgement:
     )
 
 
-def _choice_rows(choice: Choice, origin: date, customers: int) -> pl.DataFrame:
+def _interval_rows(scores: tuple[WindowScore, ...], customers: Mapping[date, int]) -> pl.DataFrame:
+    """What the chosen forecast said of the company's totals before the window opened, with its interval."""
+    rows = []
+    for s in scores:
+        n = customers[s.origin]
+        rows.append((s.origin, s.model, "forecast_total", s.predicted, s.low, s.high, n))
+        if s.revenue_actual is not None and s.revenue_predicted is not None:
+            low, high = s.revenue_low or np.nan, s.revenue_high or np.nan
+            rows.append((s.origin, s.model, "forecast_revenue", s.revenue_predicted, low, high, n))
+    return validation_frame(rows)
+
+
+def _choice_rows(
+    chosen: str, differences: Mapping[str, Mapping[str, float]], origin: date, customers: int
+) -> pl.DataFrame:
     """The comparison as validation rows: excess deviance by model over all origins, 1 for the chosen one."""
     rows = [
         (origin, model, "excess_deviance", d["value"], d["low"], d["high"], customers)
-        for model, d in choice.differences.items()
+        for model, d in differences.items()
     ]
-    rows += [
-        (origin, model, "chosen", float(model == choice.model), np.nan, np.nan, customers)
-        for model in choice.differences
-    ]
+    rows += [(origin, m, "chosen", float(m == chosen), np.nan, np.nan, customers) for m in differences]
     return validation_frame(rows)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from histories.errors import nearest
 
-__all__ = ["PURCHASE_MODELS", "ValueSettings"]
+__all__ = ["PURCHASE_MODELS", "STACK", "ValueSettings"]
+
+#: The forecast that combines all models.
+STACK = "stack"
 
 #: Names of the purchase models; the number is the Erlang shape k of regular buyers.
 PURCHASE_MODELS = (
@@ -32,6 +35,11 @@ class ValueSettings:
     ----------
     models
         Purchase models to fit, from `PURCHASE_MODELS`; empty switches lifetime value off.
+    forecast
+        "stack" combines all models, levelled and weighted by past windows; or the name of the one model (of
+        `models`) whose forecast counts. A single model listed is the forecast.
+    season
+        Run purchases on a clock with season and level, from 360 days of history on.
     engine
         "fast" maximises with analytic gradients; "lifetimes" fits with the fitters of that package.
     horizon_months
@@ -49,16 +57,20 @@ class ValueSettings:
     posterior_draws
         Draws of the importance sampler; 0 switches intervals off.
     origins
-        Rolling origins on which models are compared; 1 uses the calibration end alone.
+        Rolling origins on which forecasts are judged; 1 uses the calibration end alone.
     challenger
-        Let a gradient-boosted regression and a blend take part in the comparison.
+        Let a gradient-boosted regression take part in the stack.
+    spend_trend
+        Correct expected spend for its dependence on frequency.
     covariates
         Columns of the customers table that may shift purchase rate and dropout.
     retention_cohorts
         Cohort length of the retention table.
     """
 
-    models: tuple[str, ...] = ("bg_nbd", "mbg_nbd", "pareto_nbd")
+    models: tuple[str, ...] = ("bg_nbd", "mbg_nbd", "pareto_nbd", "mbg_cnbd_2")
+    forecast: str = STACK
+    season: bool = True
     engine: Literal["fast", "lifetimes"] = "fast"
     horizon_months: int = Field(default=12, ge=1, le=240)
     discount_rate: float = Field(default=0.10, ge=0.0, le=10.0)
@@ -69,6 +81,7 @@ class ValueSettings:
     posterior_draws: int = Field(default=4000, ge=0, le=100_000)
     origins: int = Field(default=3, ge=1, le=12)
     challenger: bool = True
+    spend_trend: bool = False
     covariates: tuple[str, ...] = ()
     retention_cohorts: Literal["month", "quarter", "year"] = "quarter"
 
@@ -82,3 +95,14 @@ class ValueSettings:
         if len(set(models)) != len(models):
             raise ValueError("a purchase model is listed twice")
         return models
+
+    @model_validator(mode="after")
+    def _forecast_is_fitted(self) -> ValueSettings:
+        """Refuse a forecast by a model that is not fitted."""
+        allowed = (STACK, *self.models)
+        if self.models and self.forecast not in allowed:
+            raise ValueError(
+                f'forecast = "{self.forecast}" is none of the models of this run; '
+                f"{nearest(self.forecast, allowed)}"
+            )
+        return self

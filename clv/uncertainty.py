@@ -1,4 +1,4 @@
-"""Posteriors of the chosen models, and what they say about customers and totals."""
+"""Posteriors of the purchase and the spend model that customers are simulated from."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clv.intervals import PARAMETER_DRAWS, predict_totals
+from clv.intervals import PARAMETER_DRAWS
 from clv.posterior import Posterior, sample_posterior
 from clv.priors import log_prior
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import Observations
 from clv.settings import ValueSettings
 from clv.spend import Amounts, GammaGammaFit
-from clv.value import Horizon
 from histories.errors import ConfigError, ConvergenceError, DataError
 
-__all__ = ["Uncertainty", "company_totals", "estimate_uncertainty", "purchase_posterior", "spend_posterior"]
+__all__ = ["Uncertainty", "estimate_uncertainty", "purchase_posterior", "spend_posterior"]
 
 #: Rows (in units of a BG/NBD row) that one posterior may pass over.
 ROW_BUDGET = 40_000_000
@@ -74,58 +73,6 @@ def estimate_uncertainty(
     fits = tuple(fit.with_vector(vector) for vector in posterior.thin(PARAMETER_DRAWS))
     spend_fits, notes = _spend_draws(spend_fit, summary, settings, rng, account)
     return Uncertainty(fits=fits, spend_fits=spend_fits, account=account, notes=notes)
-
-
-def company_totals(
-    uncertainty: Uncertainty,
-    table: pl.DataFrame,
-    *,
-    horizon: Horizon,
-    gross_margin: float,
-    level: float,
-) -> dict[str, float | None]:
-    """Expected purchases and value of all customers, with the interval of that expectation.
-
-    Parameters
-    ----------
-    uncertainty
-        The models at draws of their parameters; without any the interval is null.
-    table
-        frequency, recency, T, monetary_value, expected_purchases and customer_lifetime_value.
-    horizon
-        How far ahead and how discounted.
-    gross_margin
-        Share of revenue that is margin.
-    level
-        Probability inside the interval.
-    """
-    expected = {
-        "expected_purchases": float(table["expected_purchases"].sum()),
-        "customer_lifetime_value": float(table["customer_lifetime_value"].sum()),
-    }
-    names = ("expected_purchases", "customer_lifetime_value")
-    if not uncertainty.fits:
-        return expected | {f"{name}_{end}": None for name in names for end in ("low", "high")}
-    columns = ("frequency", "recency", "T", "monetary_value")
-    x, t_x, T, m = (table[name].cast(pl.Float64).fill_null(0.0).to_numpy() for name in columns)
-    totals = predict_totals(
-        uncertainty.fits,
-        uncertainty.spend_fits,
-        horizon,
-        frequency=x,
-        recency=t_x,
-        T=T,
-        monetary_value=m,
-        gross_margin=gross_margin,
-        level=level,
-    )
-    ends = {
-        "expected_purchases_low": totals.purchases_low,
-        "expected_purchases_high": totals.purchases_high,
-        "customer_lifetime_value_low": totals.value_low,
-        "customer_lifetime_value_high": totals.value_high,
-    }
-    return expected | {name: end if np.isfinite(end) else None for name, end in ends.items()}
 
 
 def _spend_draws(

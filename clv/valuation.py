@@ -1,4 +1,4 @@
-"""From purchases to the customers table: fit, judge, choose, refit, value."""
+"""From purchases to the customers table: fit, judge, refit, combine, value."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ import numpy as np
 import polars as pl
 
 from clv.accounting import acquisition_table, historic_margin
-from clv.challenger import BLEND, CHALLENGER, blend, forecast_by_boosting, tilt
+from clv.challenger import tilt
 from clv.cohorts import retention_by_cohort
 from clv.customers import Lean, build_customers
 from clv.describe import describe_fits, describe_spend, fit_covariates
+from clv.fitting import fit_models, fit_spend
 from clv.judgement import Judgement, judge_models
 from clv.newcomers import first_amounts, value_newcomers
+from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
 from clv.purchases.fits import PurchaseFit
 from clv.regularity import sum_log_intervals
-from clv.selection import columns_of, fit_models, fit_spend
-from clv.settings import ValueSettings
-from clv.summary import DAYS_PER_UNIT, summarize_purchases
-from clv.uncertainty import company_totals, estimate_uncertainty
+from clv.settings import STACK, ValueSettings
+from clv.spend import GammaGammaFit
+from clv.stack import total_interval
+from clv.summary import summarize_purchases
+from clv.totals import sampling_variance
+from clv.uncertainty import estimate_uncertainty
 from clv.value import CUSTOMERS_SCHEMA, Horizon
-from histories.errors import DataError, ModelError, TributaryError
+from histories.errors import DataError, ModelError
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["CustomerValues", "value_customers"]
 
@@ -116,13 +121,11 @@ def value_customers(
         raise DataError(f"no purchases up to {observation_end}; check observation_end and the transactions")
     known_at = purchases_at or (lambda day: purchases)
     first = _first_day(frame)
+    company = Company.of(known_at, frame["customer_id"], settings=settings, first=first, time_unit=time_unit)
     judged = judge_models(
-        known_at,
-        settings=settings,
-        first_purchase=first,
+        company,
         observation_end=observation_end,
         calibration_end=calibration_end,
-        time_unit=time_unit,
         rng=np.random.default_rng(seed),
     )
     fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
@@ -130,15 +133,16 @@ def value_customers(
         raise ModelError(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
         )
-    base = judged.choice.purchase_model() if judged.choice else next(iter(fits))
-    fit = fits.get(base) or next(iter(fits.values()))
-    lean = _lean(judged, known_at, fits, fit, frame, first, observation_end, time_unit)
-    spend_fit, trend, spend_notes = fit_spend(frame)
-    covariates, covariate_notes = fit_covariates(frame, customers, settings, fits)
-    margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
+    spend_fit, trend, spend_notes = fit_spend(frame, trend=settings.spend_trend)
     horizon = Horizon(
         months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
     )
+    days = horizon.months * DAYS_PER_MONTH
+    outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
+    fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
+    lean = _lean(outlook, fit, frame, horizon)
+    covariates, covariate_notes = fit_covariates(frame, customers, settings, fits)
+    margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
     rng = np.random.default_rng([seed, 1])
     uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
     table, cost_notes = build_customers(
@@ -160,7 +164,8 @@ def value_customers(
         model={
             "chosen": lean.model,
             "purchase_model": fit.model,
-            "reason": judged.choice.reason if judged.choice else "; ".join(judged.notes),
+            "reason": _reason(outlook),
+            "forecast": _describe_forecast(outlook, judged),
             "time_unit": time_unit,
             "currency": currency,
             "first_purchase": first.isoformat(),
@@ -181,11 +186,7 @@ def value_customers(
             "spend": describe_spend(spend_fit, trend, frame),
             "covariates": covariates,
             "posterior": uncertainty.account,
-            "totals": {}
-            if lean.factor is not None
-            else company_totals(
-                uncertainty, table, horizon=horizon, gross_margin=margin, level=settings.interval
-            ),
+            "totals": _totals(table, outlook, judged, fit, spend_fit, settings, frame),
             "failed": failures,
         },
         deciles=judged.deciles,
@@ -207,42 +208,99 @@ def value_customers(
             first_amounts=first_amounts(purchases, observation_end=observation_end),
         ),
         warnings=(
+            *_verdict_notes(judged),
             *judged.notes,
             *(f"{model} was left out: {reason}" for model, reason in failures.items()),
             *spend_notes,
             *covariate_notes,
-            *lean.notes,
+            *(outlook.notes if outlook else ("no model has a forecast that is a number",)),
             *uncertainty.notes,
             *cost_notes,
         ),
     )
 
 
-def _lean(
-    judged: Judgement,
-    purchases_at: Callable[[date], pl.LazyFrame],
-    fits: Mapping[str, PurchaseFit],
-    fit: PurchaseFit,
-    summary: pl.DataFrame,
-    first: date,
-    observation_end: date,
-    time_unit: str,
-) -> Lean:
-    """Follow the challenger or the blend where it was chosen, over a window as long as the one it won on."""
-    choice, end = judged.choice, judged.calibration_end
-    if choice is None or end is None or choice.model not in (CHALLENGER, BLEND):
+def _lean(outlook: Outlook | None, fit: PurchaseFit, summary: pl.DataFrame, horizon: Horizon) -> Lean:
+    """How the customers of the calendar model follow the forecast that counts."""
+    if outlook is None:
         return Lean(model=fit.model)
-    days = (observation_end - end).days
-    try:
-        boosted = forecast_by_boosting(purchases_at, first=first, origin=observation_end, days=days)
-    except TributaryError as error:
-        return Lean(model=fit.model, notes=(f"{choice.model} was chosen but could not be refitted: {error}",))
+    if outlook.chosen == fit.model and outlook.clock.is_calendar:
+        return Lean(model=fit.model)
     x, t_x, T = columns_of(summary, "frequency", "recency", "T")
-    horizon = np.array([days / DAYS_PER_UNIT[time_unit]])
-    expected = fit.predict_purchases(horizon, x, t_x, T)[0]
-    others = [f.predict_purchases(horizon, x, t_x, T)[0] for f in fits.values()]
-    forecast = boosted.predicted if choice.model == CHALLENGER else blend(others, boosted.predicted)
-    return Lean(model=choice.model, factor=tilt(forecast, expected))
+    expected = fit.predict_purchases(np.array([horizon.length]), x, t_x, T)[0]
+    return Lean(model=outlook.chosen, factor=tilt(outlook.expected, expected))
+
+
+def _reason(outlook: Outlook | None) -> str:
+    """Why this forecast, in a sentence."""
+    if outlook is None:
+        return "no model has a forecast that is a number"
+    if outlook.chosen != STACK:
+        return f"{outlook.chosen} is the one forecast asked for"
+    mix = ", ".join(f"{model} {weight:.2f}" for model, weight in outlook.stack.weights.items())
+    windows = len(outlook.stack.past)
+    return f"levelled stack of {len(outlook.stack.weights)} models ({mix}), learned on {windows} past windows"
+
+
+def _describe_forecast(outlook: Outlook | None, judged: Judgement) -> dict[str, Any]:
+    """For the model card: how the forecast is made, how it did at every origin, whether to believe it."""
+    made = {} if outlook is None else outlook.stack.to_dict() | {"clock": outlook.clock.to_dict()}
+    return made | {
+        "origins": [score.to_dict() for score in judged.scores],
+        "status": judged.verdict.status,
+        "reason": judged.verdict.reason,
+    }
+
+
+def _verdict_notes(judged: Judgement) -> tuple[str, ...]:
+    """The verdict as a warning, where there is something to warn of."""
+    if judged.verdict.status in ("refuted", "doubtful") and judged.verdict.reason:
+        return (f"lifetime value is {judged.verdict.status}: {judged.verdict.reason}",)
+    return ()
+
+
+def _totals(
+    table: pl.DataFrame,
+    outlook: Outlook | None,
+    judged: Judgement,
+    fit: PurchaseFit,
+    spend_fit: GammaGammaFit | None,
+    settings: ValueSettings,
+    summary: pl.DataFrame,
+) -> dict[str, float | None]:
+    """Company totals with their intervals; null limits without draws or without a forecast."""
+    names = ("expected_purchases", "customer_lifetime_value")
+    totals: dict[str, float | None] = {
+        name: float(table[name].sum()) if table[name].null_count() < table.height else None for name in names
+    }
+    if outlook is None or settings.posterior_draws == 0:
+        return totals | {f"{name}_{end}": None for name in names for end in ("low", "high")}
+    base, clock, stack = outlook.fits.get(outlook.base, fit), outlook.clock, outlook.stack
+    sampling = sampling_variance(
+        base,
+        spend_fit,
+        clock.retime(summary, origin=outlook.origin),
+        clock.ahead(outlook.origin, outlook.days),
+        rng=np.random.default_rng(outlook.origin.toordinal()),
+    )
+    published = judged.published_errors(by=outlook.origin)
+    for name, variance, errors in (
+        ("expected_purchases", sampling.purchases, stack.errors),
+        ("customer_lifetime_value", sampling.revenue, stack.revenue_errors),
+    ):
+        center = totals[name]
+        low = high = None
+        if center is not None and np.isfinite(variance):
+            low, high = total_interval(
+                center,
+                sampling=variance,
+                errors=errors,
+                published=published,
+                stretch=stack.stretch(outlook.days),
+                level=settings.interval,
+            )
+        totals |= {f"{name}_low": low, f"{name}_high": high}
+    return totals
 
 
 def _reasons(failures: Mapping[str, str]) -> str:

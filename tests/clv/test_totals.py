@@ -27,8 +27,8 @@ def test_totals_are_the_sums_of_the_customers_with_an_interval_around_them(draws
     totals = made.model["totals"]
     assert totals["customer_lifetime_value"] == pytest.approx(made.customers["customer_lifetime_value"].sum())
     assert totals["expected_purchases"] == pytest.approx(made.customers["expected_purchases"].sum())
-    if draws == 0:
+    if draws == 0:  # intervals are switched off
         assert totals["customer_lifetime_value_low"] is None
     else:
         low, high = (totals[f"customer_lifetime_value_{end}"] for end in ("low", "high"))
-        assert 0.9 * totals["customer_lifetime_value"] < low < totals["customer_lifetime_value"] < high
+        assert 0.5 * totals["customer_lifetime_value"] < low < totals["customer_lifetime_value"] < high

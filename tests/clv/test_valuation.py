@@ -8,12 +8,14 @@ import pytest
 
 from clv.accounting import acquisition_table, historic_margin
 from clv.evaluate import VALIDATION_SCHEMA
+from clv.fitting import fit_models
 from clv.newcomers import NEWCOMERS_SCHEMA
+from clv.outlook import Company, look_ahead
 from clv.settings import ValueSettings
 from clv.valuation import CustomerValues, value_customers
 from clv.value import CUSTOMERS_SCHEMA
 from histories.errors import DataError, ModelError
-from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_purchases
+from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_purchases, cdnow_summary
 
 SETTINGS = ValueSettings(
     models=("bg_nbd", "mbg_nbd"), gross_margin=0.45, posterior_draws=300, challenger=False, origins=2
@@ -97,7 +99,8 @@ def test_the_model_card_keeps_both_fits_with_lifetimes_likelihood(cdnow: Custome
     assert card["final"]["bg_nbd"]["relative_difference"] < 1e-9
     assert card["final"]["bg_nbd"]["log_likelihood"] != card["calibration"]["bg_nbd"]["log_likelihood"]
     assert card["spend"]["relative_difference"] < 1e-9
-    assert card["chosen"] in ("bg_nbd", "mbg_nbd")
+    assert card["chosen"] == "stack"
+    assert card["purchase_model"] == "mbg_nbd"
     assert card["posterior"]["purchases"]["k_hat"] < 0.7
 
 
@@ -146,7 +149,7 @@ def test_a_model_that_fails_is_listed_while_another_succeeds() -> None:
     both = value_cdnow(
         settings=ValueSettings(models=("bg_bb", "bg_nbd"), posterior_draws=0, challenger=False, origins=1)
     )
-    assert both.model["chosen"] == "bg_nbd"
+    assert both.model["forecast"]["weights"] == {"bg_nbd": 1.0}
     assert "purchase opportunities" in both.model["failed"]["bg_bb"]
     assert any(w.startswith("bg_bb was left out") for w in both.warnings)
 
@@ -161,18 +164,23 @@ def test_no_purchases_are_refused() -> None:
         value_cdnow(observation_end=date(1990, 1, 1), calibration_end=None)
 
 
-def test_later_refunds_do_not_reach_the_calibration_fit() -> None:
+def test_a_forecast_asks_for_nothing_that_was_known_later_than_its_origin() -> None:
     asked: list[date] = []
 
     def known_at(day: date) -> pl.LazyFrame:
         asked.append(day)
         return cdnow_purchases().lazy()
 
-    value_cdnow(
-        settings=ValueSettings(models=("bg_nbd",), posterior_draws=0, challenger=False, origins=1),
-        purchases_at=known_at,
+    settings = ValueSettings(models=("bg_nbd", "mbg_nbd"))
+    summary = cdnow_summary()
+    company = Company.of(
+        known_at, summary["customer_id"], settings=settings, first=date(1997, 1, 1), time_unit="week"
     )
-    assert asked == [CALIBRATION_END, OBSERVATION_END]
+    fits, _ = fit_models(settings.models, summary, penalizer=0.0)
+    outlook = look_ahead(company, summary, fits, origin=CALIBRATION_END, days=273)
+    assert outlook is not None
+    assert len(outlook.stack.past) > 0
+    assert max(asked) == CALIBRATION_END
 
 
 def test_the_books_of_three_customers_by_hand() -> None:

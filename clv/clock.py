@@ -1,0 +1,125 @@
+"""The clock a company's purchases run on: calendar time, or time stretched by season and level.
+
+With an index m of each day, elapsed time becomes Lambda(d) = sum of m over the days up to d. A purchase
+model fitted on recency and T measured so is exact for (M)BG/NBD with purchase rate lambda m(t), where
+customers leave at purchases only; for Pareto/NBD and regular buyers it is an approximation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from clv.purchases.observations import FloatArray
+from clv.summary import DAYS_PER_UNIT
+
+__all__ = ["Clock", "DayArray", "month_of"]
+
+DayArray = npt.NDArray[np.datetime64]
+IntArray = npt.NDArray[np.int64]
+
+#: Days behind the end of history for which the index is carried on: the longest horizon and some.
+AHEAD_DAYS = 7_700
+#: The level is carried unchanged for so many months, then falls back to the mean by this factor a month.
+CARRIED_MONTHS, DAMPING = 6, 0.8
+
+
+def month_of(days: DayArray) -> IntArray:
+    """Calendar months since January 1970 of days, shape (n,)."""
+    return np.asarray(days.astype("datetime64[M]").astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How fast each day runs.
+
+    Attributes
+    ----------
+    first
+        Day 0.
+    end
+        Last day of history.
+    time_unit
+        "day" or "week".
+    level
+        Log level of each calendar month from `first` to `end`, shape (months,); empty on calendar time.
+    season
+        Log factor of each month of the year, January first, shape (12,); zero for months never seen.
+    """
+
+    first: date
+    end: date
+    time_unit: str
+    level: tuple[float, ...] = ()
+    season: tuple[float, ...] = (0.0,) * 12
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether every day runs at the same speed."""
+        return not self.level
+
+    def pace(self) -> FloatArray:
+        """Index of each day from `first` on, `AHEAD_DAYS` beyond `end`, shape (days,)."""
+        span = (self.end - self.first).days + 1
+        if self.is_calendar:
+            return np.ones(span + AHEAD_DAYS)
+        days = np.datetime64(self.first) + np.arange(span + AHEAD_DAYS)
+        month = month_of(days)
+        k = month - month[0]
+        last = len(self.level) - 1
+        beyond = np.maximum(k - last - CARRIED_MONTHS, 0)
+        level = np.asarray(self.level)[np.minimum(k, last)] * DAMPING**beyond
+        return np.asarray(np.exp(level + np.asarray(self.season)[month % 12]), dtype=np.float64)
+
+    def elapsed(self) -> FloatArray:
+        """Time from `first` to the end of each day from `first` on, in time units; 0 for `first` itself."""
+        pace = self.pace()
+        pace[0] = 0.0
+        return np.asarray(np.cumsum(pace) / DAYS_PER_UNIT[self.time_unit], dtype=np.float64)
+
+    def between(self, after: date, until: date) -> float:
+        """Time from the end of day `after` to the end of day `until`, in time units."""
+        elapsed = self.elapsed()
+        return float(elapsed[(until - self.first).days] - elapsed[(after - self.first).days])
+
+    def ahead(self, origin: date, days: float) -> float:
+        """Time that the `days` behind `origin` amount to, in time units; part of a day counts in part."""
+        whole = int(days)
+        full = self.between(origin, origin + timedelta(days=whole))
+        if whole == days:
+            return full
+        return full + (days - whole) * self.between(
+            origin + timedelta(days=whole), origin + timedelta(days=whole + 1)
+        )
+
+    def retime(self, summary: pl.DataFrame, *, origin: date) -> pl.DataFrame:
+        """The summary with recency and T, seen from `origin`, on this clock."""
+        if self.is_calendar:
+            return summary
+        elapsed = self.elapsed()
+        born, last = (self.days(summary[name]) for name in ("first_purchase", "last_purchase"))
+        T = elapsed[(origin - self.first).days] - elapsed[born]
+        recency = np.minimum(elapsed[last] - elapsed[born], T)
+        recency[summary["frequency"].to_numpy() == 0] = 0.0
+        return summary.with_columns(pl.Series("recency", recency), pl.Series("T", np.maximum(T, 0.0)))
+
+    def days(self, column: pl.Series) -> IntArray:
+        """Days since `first` of a column of dates, shape (n,)."""
+        since = column.to_numpy().astype("datetime64[D]") - np.datetime64(self.first)
+        return np.asarray(since.astype(np.int64))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the model card: factors of the months of the year, level month by month."""
+        if self.is_calendar:
+            return {"time": "calendar"}
+        return {
+            "time": "season and level",
+            "season": [float(np.exp(value)) for value in self.season],
+            "level": [float(np.exp(value)) for value in self.level],
+            "level_from": self.first.replace(day=1).isoformat(),
+        }

@@ -1,0 +1,362 @@
+"""A forecast as a run makes it: every model on the company's clock, combined by what past windows taught.
+
+The same steps make the forecast that values rest on and those that are judged on the holdout: at each origin
+nothing later is known, the clock included, and the window that is judged is scored before it is learned from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from clv.challenger import CHALLENGER, forecast_by_boosting
+from clv.clock import Clock
+from clv.fitting import fit_models, fit_spend
+from clv.purchases.fits import PurchaseFit
+from clv.purchases.observations import FloatArray
+from clv.season import estimate_clock
+from clv.settings import STACK, ValueSettings
+from clv.spend import GammaGammaFit
+from clv.stack import PastWindow, Stack, learn_stack, level_of
+from clv.summary import summarize_holdout, summarize_purchases
+from histories.errors import TributaryError
+
+__all__ = [
+    "Company",
+    "Outlook",
+    "base_of",
+    "columns_of",
+    "look_ahead",
+    "spend_of",
+    "summarize_window",
+]
+
+#: Customers whose past teaches clock, weights and bias, and on whom models are fitted on a clock of their own.
+LEARNING_CUSTOMERS = 20_000
+#: Past windows looked at, each a quarter further back.
+PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
+#: A past window needs so many days, and so much history before it.
+SHORTEST_PAST = 28
+#: Purchase models to build on where the stack forecasts, the likeliest to be right first.
+BASES = ("mbg_nbd", "bg_nbd", "pareto_nbd", "mbg_cnbd_2", "bg_cnbd_2", "mbg_cnbd_3", "bg_cnbd_3", "bg_bb")
+#: A model at the edge of its box that takes no part in the stack.
+BREAKS_AT_BOUND = "pareto_nbd"
+#: Purchase opportunities are whole: this model stays on calendar time.
+WHOLE_TIME = "bg_bb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """What every forecast of a run starts from.
+
+    Attributes
+    ----------
+    purchases_at
+        Purchases as they were known on a day.
+    settings
+        The `[value]` part of the configuration.
+    first
+        Day of the first purchase.
+    time_unit
+        "day" or "week".
+    part
+        customer_id of the customers that past windows are learned on; None for all.
+    """
+
+    purchases_at: Callable[[date], pl.LazyFrame]
+    settings: ValueSettings
+    first: date
+    time_unit: str
+    part: pl.DataFrame | None = None
+    _seen: dict[date, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        purchases_at: Callable[[date], pl.LazyFrame],
+        customer_id: pl.Series,
+        *,
+        settings: ValueSettings,
+        first: date,
+        time_unit: str,
+    ) -> Company:
+        """Draw the customers that past windows are learned on from all of them."""
+        part = None
+        if customer_id.len() > LEARNING_CUSTOMERS:
+            rows = np.random.default_rng(0).choice(customer_id.len(), LEARNING_CUSTOMERS, replace=False)
+            part = customer_id[np.sort(rows).tolist()].to_frame("customer_id")
+        return cls(purchases_at=purchases_at, settings=settings, first=first, time_unit=time_unit, part=part)
+
+    def learned_at(self, day: date) -> pl.LazyFrame:
+        """Purchases of the learning customers as they were known on a day, read once."""
+        if day not in self._seen:
+            if len(self._seen) > 16:
+                self._seen.pop(next(iter(self._seen)))
+            known = self.purchases_at(day)
+            if self.part is not None:
+                known = known.join(self.part.lazy(), on="customer_id", how="semi")
+            self._seen[day] = known.filter(pl.col("date") <= day).collect()
+        return self._seen[day].lazy()
+
+    def clock_at(self, origin: date) -> tuple[Clock, str | None]:
+        """The clock as known on `origin`, and why it is calendar time where it had to be."""
+        calendar = Clock(first=self.first, end=origin, time_unit=self.time_unit)
+        if not self.settings.season:
+            return calendar, None
+        try:
+            known = self.learned_at(origin)
+            clock = estimate_clock(known, first=self.first, end=origin, time_unit=self.time_unit)
+        except TributaryError as error:
+            return calendar, f"no season by {origin}: {error}"
+        return clock, None
+
+    @property
+    def chosen(self) -> str:
+        """Name of the forecast that counts: the stack, or the one model that was asked for."""
+        settings = self.settings
+        if settings.forecast == STACK and len(settings.models) == 1:
+            return settings.models[0]
+        return settings.forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Forecasts of one window.
+
+    Attributes
+    ----------
+    origin, days
+        The window, `days` long behind `origin`.
+    clock
+        As known on `origin`.
+    fits
+        Models on the clock, by name.
+    predicted
+        Purchases of each customer in the window by model, each of shape (n,).
+    stack
+        How they combine.
+    chosen
+        Name of the forecast that counts.
+    expected
+        That forecast, shape (n,).
+    notes
+        What did not work, in sentences.
+    """
+
+    origin: date
+    days: float
+    clock: Clock
+    fits: Mapping[str, PurchaseFit]
+    predicted: Mapping[str, FloatArray]
+    stack: Stack
+    chosen: str
+    expected: FloatArray
+    notes: tuple[str, ...]
+
+    @property
+    def base(self) -> str:
+        """The purchase model to build on: for P(alive), next purchases and simulated customers."""
+        return base_of(self.fits, self.chosen)
+
+
+def base_of(fits: Mapping[str, PurchaseFit], chosen: str) -> str:
+    """The chosen model, else the first of `BASES` that is not at the edge of its box, else the first."""
+    if chosen in fits:
+        return chosen
+    ranked = sorted(fits, key=lambda model: (bool(fits[model].report.at_bound), BASES.index(model)))
+    return ranked[0]
+
+
+def look_ahead(
+    company: Company, summary: pl.DataFrame, fits: Mapping[str, PurchaseFit], *, origin: date, days: float
+) -> Outlook | None:
+    """Forecast the `days` behind `origin`; None when no purchase model has a forecast.
+
+    Parameters
+    ----------
+    company
+        Where purchases come from.
+    summary
+        Purchase summary at `origin`, on calendar time, sorted by customer_id.
+    fits
+        Models fitted to it; fitted again where the clock is not the calendar.
+    origin, days
+        The window.
+    """
+    clock, note = company.clock_at(origin)
+    notes = [note] if note else []
+    timed = clock.retime(summary, origin=origin)
+    if not clock.is_calendar:
+        fits = _refit(company.settings, timed, fits)
+    predicted = predict(fits, timed, summary, clock, origin=origin, days=days)
+    if not predicted:
+        return None
+    if company.settings.challenger:
+        try:
+            predicted[CHALLENGER] = forecast_by_boosting(
+                company.purchases_at, clock=clock, origin=origin, days=days
+            )
+        except TributaryError as error:
+            notes.append(str(error))
+    levelling = [m for m in predicted if m in fits and not breaks(fits[m])] or [
+        m for m in predicted if m in fits
+    ]
+    for model in fits:
+        if breaks(fits[model]):
+            where = ", ".join(fits[model].report.at_bound)
+            notes.append(f"{model} ended at its bound ({where}) by {origin} and does not compete")
+    chosen, members = company.chosen, [m for m in predicted if m in levelling or m == CHALLENGER]
+    if chosen != STACK and chosen not in predicted:
+        notes.append(f"{chosen} has no forecast from {origin}; the stack takes its place")
+        chosen = STACK
+    if chosen != STACK:
+        members = levelling = [chosen]
+    past = past_windows(company, clock, members=members, levelling=levelling, origin=origin, days=days)
+    stack = learn_stack(past, members=members, levelling=levelling, origin=origin, biased=chosen == STACK)
+    return Outlook(
+        origin=origin,
+        days=days,
+        clock=clock,
+        fits=fits,
+        predicted=predicted,
+        stack=stack,
+        chosen=chosen,
+        expected=stack.forecast(predicted),
+        notes=tuple(notes),
+    )
+
+
+def breaks(fit: PurchaseFit) -> bool:
+    """Whether a fit at the edge of its box is worth nothing."""
+    return fit.model == BREAKS_AT_BOUND and bool(fit.report.at_bound)
+
+
+def _refit(
+    settings: ValueSettings, timed: pl.DataFrame, fits: Mapping[str, PurchaseFit]
+) -> dict[str, PurchaseFit]:
+    """The models on the clock, fitted on a part of a large company; discrete ones stay as they are."""
+    part = timed if timed.height <= LEARNING_CUSTOMERS else timed.sample(LEARNING_CUSTOMERS, seed=0)
+    models = [model for model in fits if model != WHOLE_TIME]
+    again = fit_models(models, part, penalizer=settings.penalizer, engine=settings.engine)[0]
+    return again | {model: fit for model, fit in fits.items() if model == WHOLE_TIME}
+
+
+def predict(
+    fits: Mapping[str, PurchaseFit],
+    timed: pl.DataFrame,
+    summary: pl.DataFrame,
+    clock: Clock,
+    *,
+    origin: date,
+    days: float,
+) -> dict[str, FloatArray]:
+    """Purchases of each customer in the window by every fit whose forecast is a number."""
+    calendar = Clock(first=clock.first, end=clock.end, time_unit=clock.time_unit)
+    forecasts = {}
+    for model, fit in fits.items():
+        frame, on = (summary, calendar) if model == WHOLE_TIME else (timed, clock)
+        x, t_x, T = columns_of(frame, "frequency", "recency", "T")
+        horizon = on.ahead(origin, days)
+        if model == WHOLE_TIME:
+            horizon = float(np.floor(horizon))
+        forecast = fit.predict_purchases(np.array([horizon]), x, t_x, T)[0]
+        if np.isfinite(forecast).all():
+            forecasts[model] = np.maximum(forecast, 0.0)
+    return forecasts
+
+
+def past_windows(
+    company: Company,
+    clock: Clock,
+    *,
+    members: list[str],
+    levelling: list[str],
+    origin: date,
+    days: float,
+) -> list[PastWindow]:
+    """Forecast windows that are over by `origin` on today's clock, the newest first.
+
+    They are as long as the window asked for, or half the history where that is shorter.
+    """
+    length = min(int(days), (origin - company.first).days // 2)
+    windows = []
+    for back in range(PAST_WINDOWS):
+        start = origin - timedelta(days=length + round(back * DAYS_PER_QUARTER))
+        if length < SHORTEST_PAST or (start - company.first).days < max(length // 2, 2 * SHORTEST_PAST):
+            break
+        window = _past_window(company, clock, members, levelling, start, length)
+        if window is not None:
+            windows.append(window)
+    return windows
+
+
+def _past_window(
+    company: Company, clock: Clock, members: list[str], levelling: list[str], origin: date, length: int
+) -> PastWindow | None:
+    """One of them; None where nothing could be fitted."""
+    until = origin + timedelta(days=length)
+    summary = summarize_window(company.learned_at, origin, until, time_unit=company.time_unit)
+    timed = clock.retime(summary, origin=origin)
+    models = [model for model in members if model in company.settings.models]
+    models += [model for model in levelling if model not in models]
+    settings = company.settings
+    whole = [model for model in models if model == WHOLE_TIME]
+    fits = fit_models(
+        [m for m in models if m not in whole], timed, penalizer=settings.penalizer, engine=settings.engine
+    )[0]
+    fits |= fit_models(whole, summary, penalizer=settings.penalizer, engine=settings.engine)[0]
+    fits = {model: fit for model, fit in fits.items() if not breaks(fit)}
+    predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
+    leading = [model for model in levelling if model in predicted]
+    if not leading:
+        return None
+    if CHALLENGER in members:
+        with contextlib.suppress(TributaryError):
+            predicted[CHALLENGER] = forecast_by_boosting(
+                company.learned_at, clock=clock, origin=origin, days=length
+            )
+    (actual,) = columns_of(summary, "holdout_purchases")
+    spend_fit = fit_spend(summary, trend=settings.spend_trend)[0]
+    level_revenue = actual_revenue = float("nan")
+    if spend_fit is not None:
+        spend = spend_of(spend_fit, summary)
+        level_revenue = float(np.mean([predicted[model] @ spend for model in leading]))
+        actual_revenue = float(summary["holdout_revenue"].sum())
+    return PastWindow(
+        origin=origin,
+        until=until,
+        predicted=predicted,
+        level=level_of(predicted, leading),
+        actual=actual,
+        level_revenue=level_revenue,
+        actual_revenue=actual_revenue,
+    )
+
+
+def summarize_window(
+    purchases_at: Callable[[date], pl.LazyFrame], origin: date, until: date, *, time_unit: str
+) -> pl.DataFrame:
+    """Purchase summary at `origin` with what followed up to `until`, sorted by customer_id.
+
+    Adds holdout_purchases and holdout_revenue, 0 for customers who bought nothing.
+    """
+    summary = summarize_purchases(purchases_at(origin), observation_end=origin, time_unit=time_unit)
+    later = summarize_holdout(purchases_at(until), after=origin, until=until)
+    frame = summary.join(later, on="customer_id", how="left").sort("customer_id").collect()
+    return frame.with_columns(pl.col("holdout_purchases", "holdout_revenue").fill_null(0))
+
+
+def spend_of(spend_fit: GammaGammaFit | None, summary: pl.DataFrame) -> FloatArray:
+    """Expected amount of a purchase of each customer, in currency; NaN without a spend model."""
+    x, m = columns_of(summary, "frequency", "monetary_value")
+    return np.full_like(x, np.nan) if spend_fit is None else spend_fit.predict_spend(x, m)
+
+
+def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
+    """Columns as float arrays, nulls as NaN."""
+    return [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
