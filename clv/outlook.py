@@ -36,7 +36,7 @@ __all__ = [
     "summarize_window",
 ]
 
-#: Customers whose past teaches clock, weights and bias, and on whom models are fitted on a clock of their own.
+#: Customers whose past teaches clock, weights and bias, and on whom models are fitted on the clock.
 LEARNING_CUSTOMERS = 20_000
 #: Past windows looked at, each a quarter further back.
 PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125

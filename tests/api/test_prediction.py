@@ -32,7 +32,7 @@ SAME = (
 @pytest.fixture(scope="module")
 def valued() -> CustomerValues:
     settings = ValueSettings(
-        models=("bg_nbd",), gross_margin=0.4, posterior_draws=0, origins=1, challenger=False
+        models=("bg_nbd",), gross_margin=0.4, posterior_draws=0, origins=1, challenger=False, season=False
     )
     return value_customers(
         cdnow_purchases().lazy(),
