@@ -89,11 +89,9 @@ def plan_for(panel: Panel) -> Plan:
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
-    plain = LatentDropout(emission="poisson")
     return Plan(
         default=LatentDropout(),
         choose=choose_silent,
-        companions=(plain,),
         problems=short,
         check=_check_silent,
     )

@@ -101,7 +101,7 @@ def run_holdout(
         rows = np.sort(rng.choice(rows, model.sample, replace=False))
     panel, stocks = panel.take(rows), stocks[rows]
     past = _until(panel, cut)
-    fit = model.fit(past, stocks[:, :cut], rng=rng)
+    fit = replace(model, errors=False).fit(past, stocks[:, :cut], rng=rng)
     purchases, heard = _onwards(fit, panel, past, stocks, rng)
     signs = (panel.purchases[:, cut:] > 0) | (panel.own_acts[:, cut:] > 0)
     return HoldoutCheck(

@@ -25,6 +25,9 @@ __all__ = ["LifeOrSatisfaction", "choose_silent", "compare"]
 
 Single = NDArray[np.float32]
 
+PLAIN = "latent_dropout with Poisson acts"
+"""The companion that the model of life finds on its way."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifeOrSatisfaction:
@@ -36,6 +39,8 @@ class LifeOrSatisfaction:
     """Of the model of life alone, and of the mix of acts that goes with it."""
     joint: float
     """Of the joint model, a lower bound."""
+    given_up: bool = False
+    """Whether the climb of the joint model was given up when it could not reach life alone any more."""
 
     @property
     def satisfaction(self) -> bool:
@@ -45,6 +50,11 @@ class LifeOrSatisfaction:
     @property
     def words(self) -> str:
         """The comparison in a sentence."""
+        if self.given_up:
+            return (
+                f"a model without hidden satisfaction is ahead of one with it, whose climb was given up "
+                f"{self.life - self.joint:,.0f} behind in log-likelihood on {self.n:,} customers"
+            )
         ahead, behind = ("with", "without") if self.satisfaction else ("without", "with")
         return (
             f"a model {ahead} hidden satisfaction is ahead of one {behind} it by "
@@ -72,24 +82,37 @@ def choose_silent(alone: PanelEstimator, panel: Panel, stocks: Single, rng: np.r
     assert isinstance(alone, LatentDropout)
     joint = JointDropout()
     life = alone.fit(panel, stocks, rng=rng)
-    pilot = joint.pilot(panel, stocks, life=life, rng=rng)
+    pilot = joint.pilot(
+        panel,
+        stocks,
+        life=life,
+        rival=lambda few, few_stocks, weights, size: (
+            _charged(life, few, few_stocks, weights) + 0.5 * np.log(few.n_customers) * size
+        ),
+        rng=rng,
+    )
     comparison = compare(life, pilot)
     if not comparison.satisfaction:
-        return Chosen(estimator=alone, fit=life, notes=(comparison.words,))
+        return Chosen(estimator=alone, fit=life, beside={PLAIN: life.plain}, notes=(comparison.words,))
     fit = joint.fit(panel, stocks, life=life, pilot=pilot, rng=rng)
     return Chosen(estimator=joint, fit=fit, beside={alone.name: life}, notes=(comparison.words,))
 
 
 def compare(life: LatentDropoutFit, pilot: Pilot) -> LifeOrSatisfaction:
     """Life alone against life and satisfaction, on the customers of the pilot."""
-    panel, weights = pilot.panel, pilot.problem.weights
+    panel = pilot.panel
+    return LifeOrSatisfaction(
+        n=panel.n_customers,
+        life=_charged(life, panel, pilot.stocks, pilot.problem.weights),
+        joint=pilot.loglik - 0.5 * np.log(panel.n_customers) * pilot.n_parameters,
+        given_up=pilot.solution.lost,
+    )
+
+
+def _charged(life: LatentDropoutFit, panel: Panel, stocks: Single, weights: NDArray[np.float64]) -> float:
+    """Log-likelihood of life alone and of the mix of acts that goes with it, less Schwarz's charge."""
     own = np.asarray(panel.touches, dtype=np.float64)[:, :, np.array(life.design.own)]
     acts = np.concatenate([own, other_acts(panel, life.design)[:, :, None]], axis=2)
     mix, of_mix = mix_log_likelihood(acts)
-    alone = float(weights @ life.log_likelihood(panel, pilot.stocks)) + mix
-    price = 0.5 * np.log(panel.n_customers)
-    return LifeOrSatisfaction(
-        n=panel.n_customers,
-        life=alone - price * (life.theta.size + of_mix),
-        joint=pilot.loglik - price * pilot.n_parameters,
-    )
+    alone = float(weights @ life.log_likelihood(panel, stocks)) + mix
+    return float(alone - 0.5 * np.log(panel.n_customers) * (life.theta.size + of_mix))

@@ -98,6 +98,7 @@ def maximise(
     hold_shape: bool = False,
     warm_up: int = 3,
     target: float = -np.inf,
+    rival: float = -np.inf,
     enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
 ) -> Optimum[W]:
@@ -121,6 +122,8 @@ def maximise(
         Newton steps of the posteriors before the first step of the parameters.
     target
         A climb that promises not to reach this bound is given up.
+    rival
+        The same for the bound without its penalty: the log-likelihood of another model.
     enough
         A climb that has reached this bound stops, not converged.
     until
@@ -136,6 +139,7 @@ def maximise(
             hold_shape=hold_shape,
             warm_up=warm_up,
             target=target,
+            rival=rival,
             enough=enough,
             until=until,
         )
@@ -150,6 +154,7 @@ def _ascend(
     hold_shape: bool,
     warm_up: int,
     target: float,
+    rival: float,
     enough: float,
     until: Callable[[Parameters], bool] | None,
 ) -> Optimum[W]:
@@ -178,6 +183,8 @@ def _ascend(
         damping = max(damping / 5.0, 1e-5)
         length = _next_length(gain, promise, length)
         if value >= enough or (iteration >= PATIENCE and value + HOPE * promise < target):
+            break
+        if iteration >= PATIENCE and float(weights @ posterior.bound) + HOPE * promise < rival:
             break
         if until is not None and until(climb.parameters(vector, nu)):
             break

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 __all__ = ["LEAST_CHANCE", "PossibleLives", "possible_lives"]
 
@@ -35,6 +36,15 @@ class PossibleLives:
     def total(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Sum over each customer's lives, shape (N, ...) for values of shape (L, ...)."""
         result: NDArray[np.floating] = np.add.reduceat(values, self.begin, axis=0)
+        return result
+
+    def weighted(self, chance: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Sum of chance times value over each customer's lives, shape (N, p) for values of shape (L, p)."""
+        ends = np.append(self.begin, len(self.who))
+        weights = sparse.csr_array(
+            (chance, np.arange(len(self.who)), ends), shape=(self.n_customers, len(self.who))
+        )
+        result: NDArray[np.floating] = weights @ values
         return result
 
     def chances(self, loglik: Array) -> tuple[Array, Array]:

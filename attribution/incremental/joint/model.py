@@ -18,6 +18,7 @@ shared latent path, Schmittlein, Morrison & Colombo (1987) for the hidden end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +39,8 @@ __all__ = ["JointDropout", "Pilot"]
 
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
+
+Rival = Callable[[Panel, Single, Array, int], float]
 
 PILOT = 2_000
 """Customers on whom the search sets out; all join once it is near its optimum."""
@@ -157,11 +160,20 @@ class JointDropout:
         *,
         life: LatentDropoutFit,
         weights: Array | None = None,
+        rival: Rival | None = None,
         rng: np.random.Generator,
     ) -> Pilot:
         """The search from scratch on a few customers, without proxies; the columns are everybody's.
 
         What is left is what the model of life alone reads too, so that the likelihoods of both compare.
+
+        Parameters
+        ----------
+        panel, stocks, life, weights, rng
+            As in `fit`.
+        rival
+            What the log-likelihood must reach, given the few, their stocks, and the number of parameters;
+            the search is given up where it cannot. None: it goes on to its end.
         """
         few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
         some, some_stocks = panel.take(few), stocks[few]
@@ -169,9 +181,10 @@ class JointDropout:
         blank = replace(some, proxies=np.full(np.shape(some.proxies), np.nan))
         w = np.ones(len(few)) if weights is None else weights[few]
         problem = self.problem(blank, some_stocks, design, life, w)
-        return Pilot(
-            panel=some, stocks=some_stocks, problem=problem, solution=problem.search(starts=self.starts)
-        )
+        fewest = int(problem.free(dynamic=False).sum())
+        bar = -np.inf if rival is None else rival(some, some_stocks, w, fewest)
+        solution = problem.search(starts=self.starts, rival=bar)
+        return Pilot(panel=some, stocks=some_stocks, problem=problem, solution=solution)
 
     def design(self, panel: Panel, life: LatentDropoutFit) -> JointDesign:
         """Columns and measurements of these customers."""

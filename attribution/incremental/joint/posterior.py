@@ -81,8 +81,7 @@ class LifePosterior:
         """Take Newton steps within every life, then weigh the lives; return the largest last step."""
         largest = self.inner.improve(data, parameters, dynamic=dynamic, steps=steps)
         self.chance[:], self.bound[:] = self.lives.chances(self.inner.bound)
-        share = self.chance.astype(np.float32)[:, None]
-        self.score[:] = self.lives.total(share * self.inner.score)
+        self.score[:] = self.lives.weighted(self.chance.astype(np.float32), self.inner.score)
         w = np.ones(len(self.bound)) if weights is None else weights
         self.slope[:] = w @ self.score.astype(np.float64)
         return largest

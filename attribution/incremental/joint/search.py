@@ -38,6 +38,8 @@ class JointSolution:
     dynamic: bool
     disagreement: float | None = None
     """Largest difference of stock effects between two starts, in standard errors; None with one start."""
+    lost: bool = False
+    """Whether the climb was given up because it could not reach its rival."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +72,19 @@ class JointProblem:
             max_iterations=max_iterations,
         )
 
-    def search(self, *, starts: int) -> JointSolution:
-        """The optimum from scratch; `starts` is 2 to climb again from weaker loadings and compare."""
+    def search(self, *, starts: int, rival: float = -np.inf) -> JointSolution:
+        """The optimum from scratch.
+
+        Parameters
+        ----------
+        starts
+            2 to climb again from weaker loadings and compare, or 1.
+        rival
+            Log-likelihood of another model: a search that cannot reach it is given up where that shows.
+        """
         levels = self.climb(self.crude(), None, satisfaction=False, dynamic=False, steps=LEVEL_ITERATIONS)
-        found = self.settle(start_with_factor(self.data, levels))
-        if starts < 2:
+        found = self.settle(start_with_factor(self.data, levels), rival=rival)
+        if starts < 2 or found.lost:
             return found
         weak = start_with_factor(self.data, levels, scale=WEAK_START)
         again = self.climb(weak, None, dynamic=found.dynamic, enough=found.optimum.bound - SAME_OPTIMUM)
@@ -88,9 +98,15 @@ class JointProblem:
             optimum=again if better else found.optimum, dynamic=found.dynamic, disagreement=apart
         )
 
-    def settle(self, start: Parameters) -> JointSolution:
-        """Climb with satisfaction that drifts; hold it constant where the persistence reaches its bound."""
-        found = self.climb(start, None, dynamic=True)
+    def settle(self, start: Parameters, *, rival: float = -np.inf) -> JointSolution:
+        """Climb with satisfaction that drifts; hold it constant where the persistence reaches its bound.
+
+        Constant satisfaction is a case of drifting satisfaction, so what the one cannot reach the other
+        cannot.
+        """
+        found = self.climb(start, None, dynamic=True, rival=rival)
+        if float(self.weights @ found.posterior.bound) < rival:
+            return JointSolution(optimum=found, dynamic=True, lost=True)
         if found.parameters.rho < MAX_PERSISTENCE - 1e-9:
             return JointSolution(optimum=found, dynamic=True)
         return JointSolution(optimum=self.climb(found.parameters, None, dynamic=False), dynamic=False)
@@ -103,6 +119,7 @@ class JointProblem:
         dynamic: bool,
         satisfaction: bool = True,
         steps: int | None = None,
+        rival: float = -np.inf,
         enough: float = np.inf,
     ) -> Optimum[LifePosterior]:
         """One climb; a blank posterior where none is given."""
@@ -116,6 +133,7 @@ class JointProblem:
             max_iterations=steps or self.max_iterations,
             hold_shape=True,
             warm_up=4 if posterior is None else 1,
+            rival=rival,
             enough=enough,
         )
 

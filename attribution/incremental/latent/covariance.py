@@ -26,8 +26,8 @@ class Spread:
 
     covariance: FloatArray
     """Sandwich covariance, shape (p, p)."""
-    influence: NDArray[np.float32]
-    """Change of the parameters per unit of a customer's weight, shape (N, p)."""
+    influence: NDArray[np.float32] | None
+    """Change of the parameters per unit of a customer's weight, shape (N, p); None when not measured."""
 
 
 def sandwich(inputs: LatentInputs, solution: Solution, weights: FloatArray, *, effect_sd: float) -> Spread:

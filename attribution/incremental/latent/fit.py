@@ -179,6 +179,14 @@ class LatentDropoutFit:
             f"{self.comparison.chosen!r} fits best and is used",
         )
 
+    @property
+    def plain(self) -> LatentDropoutFit:
+        """The fit with Poisson acts, on the way to this one; its sampling error was not measured."""
+        unknown = np.full((self.poisson.size, self.poisson.size), np.nan)
+        return replace(
+            self, emission="poisson", theta=self.poisson, covariance=unknown, influence=None, rows=None
+        )
+
     def lives(self, panel: Panel, stocks: Stocks) -> Lives:
         """Posterior of the dropout month and levels of these customers, in chunks."""
         parts = []

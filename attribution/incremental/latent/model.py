@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from attribution.incremental.latent.arrays import FloatArray, IntArray, Stocks
-from attribution.incremental.latent.covariance import sandwich
+from attribution.incremental.latent.covariance import Spread, sandwich
 from attribution.incremental.latent.decay import LatentProfile
 from attribution.incremental.latent.design import LatentDesign
 from attribution.incremental.latent.emissions import compare_emissions
@@ -56,6 +56,8 @@ class LatentDropout:
     """Share of a stock left after one period (of problems; channel stocks are given)."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
+    errors: bool = True
+    """Whether to measure the sampling error of the parameters; without it no refit takes one step."""
     one_step: bool = True
     """Whether a fit to reweighted customers takes one step of the customers' influence (Efron & Tibshirani
     1993, chapter 22) instead of climbing."""
@@ -154,7 +156,10 @@ class LatentDropout:
                 effect_sd=EFFECT_SD,
                 rounds=2,
             )
-        spread = sandwich(inputs, solution, weights, effect_sd=EFFECT_SD)
+        unknown = np.full((solution.layout.size, solution.layout.size), np.nan)
+        spread = Spread(covariance=unknown, influence=None)
+        if self.errors:
+            spread = sandwich(inputs, solution, weights, effect_sd=EFFECT_SD)
         return LatentDropoutFit(
             channels=panel.channels,
             design=design,
