@@ -1,4 +1,4 @@
-"""How much of the period of leaving a customer lived through."""
+"""How much of the period of arrival or leaving a customer was there for, and what came after leaving."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-__all__ = ["LEAST_SHARE", "NEARLY_ALL", "exit_shares"]
+__all__ = ["LEAST_SHARE", "NEARLY_ALL", "entry_shares", "exit_shares", "within_contracts"]
 
 NEARLY_ALL = 0.95
 """Share of a period from which on its end counts as reached, as on the last day but one of a month."""
@@ -36,11 +36,66 @@ def exit_shares(ended: pl.Series, *, period: str, observation_end: date) -> pl.S
     >>> exit_shares(ended, period="month", observation_end=date(2026, 6, 30)).to_list()
     [0.5, 1.0, None]
     """
-    frame = pl.DataFrame({"ended": ended}).select(ended=pl.col("ended").cast(pl.Datetime("us")))
-    day = pl.col("ended").cast(pl.Date)
-    if frame.select((pl.col("ended").dt.truncate("1d") == pl.col("ended")).all()).item():
-        frame = frame.with_columns(pl.col("ended") + pl.duration(days=1))
-        day = (pl.col("ended") - pl.duration(days=1)).cast(pl.Date)
+    whole = _all_midnight(ended)
+    left = ended.cast(pl.Datetime("us")) + timedelta(days=int(whole))
+    return _share(_elapsed(ended, left, period=period, observation_end=observation_end))
+
+
+def entry_shares(acquired: pl.Series, *, period: str, observation_end: date) -> pl.Series:
+    """Share of the period of arrival that was left from then on, in (0, 1], null where `acquired` is.
+
+    Parameters
+    ----------
+    acquired
+        Days or instants of arrival. A day counts from its start.
+    period, observation_end
+        As in `exit_shares`.
+
+    Examples
+    --------
+    >>> acquired = pl.Series([date(2026, 4, 16), date(2026, 4, 2), None])
+    >>> entry_shares(acquired, period="month", observation_end=date(2026, 6, 30)).to_list()
+    [0.5, 1.0, None]
+    """
+    at = acquired.cast(pl.Datetime("us"))
+    return _share(1.0 - _elapsed(acquired, at, period=period, observation_end=observation_end))
+
+
+def within_contracts(frame: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of a frame up to the `ended_at` of their customer, that day or instant included.
+
+    Parameters
+    ----------
+    frame
+        Rows of `customer_id` and `timestamp`.
+    customers
+        Customers with `ended_at`, null for those still there.
+    """
+    known = customers.filter(pl.col("ended_at").is_not_null()).select("customer_id", "ended_at").collect()
+    days = _all_midnight(known["ended_at"])
+    stops = known.select("customer_id", stop=pl.col("ended_at").cast(pl.Datetime("us")))
+    at = pl.col("timestamp").cast(pl.Datetime("us"))
+    inside = at.dt.truncate("1d") <= pl.col("stop") if days else at <= pl.col("stop")
+    joined = frame.join(stops.lazy(), on="customer_id", how="left")
+    return joined.filter(inside | pl.col("stop").is_null()).drop("stop")
+
+
+def _all_midnight(moments: pl.Series) -> bool:
+    """Whether these are days, or instants that are all at midnight."""
+    instants = moments.cast(pl.Datetime("us")).drop_nulls()
+    return bool((instants.dt.truncate("1d") == instants).all())
+
+
+def _share(share: pl.Series) -> pl.Series:
+    """A share of a period in (0, 1]; nearly all of it is all of it."""
+    bounded = share.clip(LEAST_SHARE, 1.0).alias("share").to_frame()
+    return bounded.select(share=pl.when(pl.col("share") >= NEARLY_ALL).then(1.0).otherwise("share"))["share"]
+
+
+def _elapsed(days: pl.Series, at: pl.Series, *, period: str, observation_end: date) -> pl.Series:
+    """Share of the period of each day that has elapsed at the instant beside it."""
+    frame = pl.DataFrame({"day": days.cast(pl.Date), "at": at})
+    day = pl.col("day")
     if period == "week":
         weeks = (day - pl.lit(observation_end)).dt.total_days() - 1
         start = pl.lit(observation_end) + pl.duration(days=7 * weeks.floordiv(7) + 1)
@@ -49,7 +104,5 @@ def exit_shares(ended: pl.Series, *, period: str, observation_end: date) -> pl.S
         start = day.dt.truncate(f"{MONTHS[period]}mo")
         stop = start.dt.offset_by(f"{MONTHS[period]}mo")
     stop = pl.min_horizontal(stop, pl.lit(observation_end + timedelta(days=1)))
-    elapsed = (pl.col("ended") - start.cast(pl.Datetime("us"))).dt.total_microseconds()
-    share = (elapsed / ((stop - start).dt.total_days() * DAY)).clip(LEAST_SHARE, 1.0)
-    reached = pl.when(share >= NEARLY_ALL).then(1.0).otherwise(share)
-    return frame.select(share=reached)["share"]
+    elapsed = (pl.col("at") - start.cast(pl.Datetime("us"))).dt.total_microseconds()
+    return frame.select(share=elapsed / ((stop - start).dt.total_days() * DAY))["share"]

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from histories.errors import DataError
+from histories.exits import LEAST_SHARE
 
 __all__ = ["Origin", "Panel"]
 
@@ -73,6 +74,11 @@ class Panel:
     exit_share: Float | None = None
     """Share of the period of leaving that the customer lived through, in (0, 1], 1 for those still there,
     shape (N,); None: all who leave do so at the end of a period."""
+    entry_share: Float | None = None
+    """Share of the first period that the customer was there for, in (0, 1], 1 for those who were there from
+    its start, shape (N,); None: all came at the start of a period."""
+    notes: tuple[str, ...] = ()
+    """What of the histories is not in the panel, and why."""
 
     @property
     def n_customers(self) -> int:
@@ -104,9 +110,12 @@ class Panel:
     def exposure(self) -> Float:
         """Share of the period in which the customer was there, 0 without a row, shape (N, P)."""
         share = self.at_risk.astype(np.float64)
+        if self.entry_share is not None:
+            share[np.arange(self.n_customers), self.entry] = self.entry_share
         if self.exit is not None and self.exit_share is not None:
             left = np.flatnonzero(self.exit < self.n_periods)
-            share[left, self.exit[left]] *= self.exit_share[left]
+            missed = 1.0 - self.exit_share[left]
+            share[left, self.exit[left]] = np.maximum(share[left, self.exit[left]] - missed, LEAST_SHARE)
         return share
 
     @property
@@ -147,6 +156,7 @@ class Panel:
             "time_covariates",
             "acquisition",
             "exit_share",
+            "entry_share",
         )
         chosen = {name: getattr(self, name) for name in rows}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}

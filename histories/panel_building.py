@@ -1,7 +1,8 @@
 """build_panel: histories to the panel of one row per customer and period.
 
-Months and quarters are calendar periods, weeks end with `observation_end`. A customer's rows start in the
-period of `acquired_at`, else of the first sign of the customer; touches before it are not counted.
+Months and quarters are calendar periods up to the last whole one, weeks end with `observation_end`. A
+customer's rows start in the period of `acquired_at`, else of the first sign of the customer; touches before
+it are not counted, nor is anything after `ended_at`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from histories.confounders import read_confounders
-from histories.errors import ConfigError, DataError, nearest
-from histories.exits import exit_shares
+from histories.errors import ConfigError, DataError
+from histories.exits import entry_shares, exit_shares, within_contracts
 from histories.panel import Panel
+from histories.period_index import PeriodIndex
 
-__all__ = ["build_panel", "period_of"]
+__all__ = ["build_panel"]
 
+EVENT = ("customer_id", "timestamp")
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""
-PERIODS = ("week", "month", "quarter")
 
 
 def build_panel(
@@ -51,14 +53,15 @@ def build_panel(
     period
         "week", "month" or "quarter".
     observation_end
-        Last day observed; the last period is the one that holds it.
+        Last day observed; a month or quarter that it cuts short is left out, with a note.
     channels
         Channels to be credited, in this order; touches of others are counted as own acts only.
     origins, groups
         Who acts in each channel, and the group it belongs to; a channel without a group is its own.
     confounders, cases
         Columns of `customers` or `cases`. Text becomes indicators. Satisfaction scales and numeric columns of
-        cases (mean over the customer's cases) become proxies.
+        cases (mean over the customer's cases) become proxies. Each case is a problem of its customer, once
+        with the contacts that belong to it.
     contractual
         Whether `ended_at` tells who left.
 
@@ -69,18 +72,23 @@ def build_panel(
     DataError
         If there is no customer or no period.
     """
-    if period not in PERIODS:
-        raise ConfigError(f'attribution.period = "{period}" is unknown; {nearest(period, PERIODS)}')
-    index = _PeriodIndex(period=period, end=observation_end)
+    index = PeriodIndex.of(period, observation_end)
     ids = _customer_ids(touchpoints, purchases, customers)
     start = _first_period(touchpoints, purchases, index)
     n, p = ids.height, -start
     if not n or p < 1:
         raise DataError(
-            "panel: no purchase and no touchpoint up to the observation end, so there is no period."
+            f"panel: no purchase and no touchpoint up to {index.end}, the end of the last whole {period}, so "
+            "there is no period."
         )
     coded = _Coder(ids=ids, index=index, start=start, shape=(n, p))
     entry, exit_ = _spans(coded, touchpoints, purchases, customers, contractual=contractual)
+    apart = _apart(touchpoints, cases)
+    late = ""
+    if exit_ is not None and customers is not None:
+        inside = [within_contracts(frame, customers) for frame in (touchpoints, purchases, apart)]
+        late = _late(touchpoints, inside[0], purchases, inside[1])
+        touchpoints, purchases, apart = inside
     covariates, proxies = read_confounders(ids, customers, cases, confounders)
     bought = _purchase_arrays(coded, purchases)
     panel = Panel(
@@ -88,8 +96,8 @@ def build_panel(
         groups=tuple(groups.get(name, name) for name in channels),
         origins=tuple(origins.get(name) for name in channels),
         touches=_touch_array(coded, touchpoints, channels),
-        own_acts=coded.counts(touchpoints.filter(_own_act())),
-        problems=coded.counts(_problems(touchpoints)),
+        own_acts=coded.counts(pl.concat([touchpoints.filter(_own_act()).select(*EVENT), apart])),
+        problems=coded.counts(pl.concat([_contacts(touchpoints), apart])),
         spend=bought["amount"],
         purchases=bought["purchases"],
         margin=bought.get("margin"),
@@ -98,39 +106,15 @@ def build_panel(
         entry=entry,
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
+        entry_share=_entry_share(coded, customers),
         covariates=covariates.values,
         covariate_names=covariates.names,
         proxies=proxies.values,
         proxy_names=proxies.names,
         customer_ids=ids["customer_id"],
+        notes=tuple(note for note in (index.words, late) if note),
     )
     return _within_rows(panel)
-
-
-def period_of(day: date, *, period: str, observation_end: date) -> int:
-    """Number of the period that holds a day, counted back from -1, the one of the observation end.
-
-    >>> period_of(date(2026, 5, 31), period="month", observation_end=date(2026, 6, 30))
-    -2
-    """
-    index = _PeriodIndex(period=period, end=observation_end)
-    return int(pl.select(pl.lit(day).alias("day")).select(index.of("day")).item())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PeriodIndex:
-    """Numbers the periods so that the one holding the observation end is -1."""
-
-    period: str
-    end: date
-
-    def of(self, column: str) -> pl.Expr:
-        day = pl.col(column).cast(pl.Date)
-        if self.period == "week":
-            return ((day - pl.lit(self.end)).dt.total_days() - 1).floordiv(7).cast(pl.Int64)
-        size = 3 if self.period == "quarter" else 1
-        months = day.dt.year().cast(pl.Int64) * 12 + day.dt.month().cast(pl.Int64) - 1
-        return months.floordiv(size) - (self.end.year * 12 + self.end.month - 1) // size - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +122,14 @@ class _Coder:
     """Turns rows of histories into positions (customer, period) of the panel's arrays."""
 
     ids: pl.DataFrame
-    index: _PeriodIndex
+    index: PeriodIndex
     start: int
     shape: tuple[int, int]
 
     def place(
         self, frame: pl.LazyFrame, *, time: str = "timestamp", keep: Sequence[str] = ()
     ) -> pl.LazyFrame:
-        t = (self.index.of(time) - self.start).alias("t")
+        t = (self.index.number(time) - self.start).alias("t")
         placed = frame.select("customer_id", t, *keep).filter(pl.col("t").is_between(0, self.shape[1] - 1))
         return placed.join(self.ids.lazy(), on="customer_id", how="inner")
 
@@ -171,8 +155,8 @@ def _customer_ids(
     )
 
 
-def _first_period(touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, index: _PeriodIndex) -> int:
-    firsts = [frame.select(index.of("timestamp").min().alias("t")) for frame in (touchpoints, purchases)]
+def _first_period(touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, index: PeriodIndex) -> int:
+    firsts = [frame.select(index.number("timestamp").min().alias("t")) for frame in (touchpoints, purchases)]
     first = pl.concat(firsts).select(pl.col("t").min()).collect().item()
     return 0 if first is None else int(first)
 
@@ -220,8 +204,20 @@ def _exit_share(
     return share if share.min() < 1.0 else None
 
 
+def _entry_share(coded: _Coder, customers: pl.LazyFrame | None) -> NDArray[np.float64] | None:
+    """Share of the first period that a customer was there for, shape (N,); None where it is 1 for all."""
+    if customers is None or "acquired_at" not in customers.collect_schema().names():
+        return None
+    known = customers.filter(pl.col("acquired_at").is_not_null())
+    arrived = coded.place(known, time="acquired_at", keep=["acquired_at"]).collect()
+    share = np.ones(coded.shape[0])
+    there = entry_shares(arrived["acquired_at"], period=coded.index.period, observation_end=coded.index.end)
+    share[arrived["i"].to_numpy()] = there.to_numpy()
+    return share if share.min() < 1.0 else None
+
+
 def _periods_of(coded: _Coder, customers: pl.LazyFrame, column: str) -> pl.DataFrame:
-    t = (coded.index.of(column) - coded.start).alias("t")
+    t = (coded.index.number(column) - coded.start).alias("t")
     known = customers.filter(pl.col(column).is_not_null()).select("customer_id", t)
     return known.join(coded.ids.lazy(), on="customer_id").select("i", "t").collect()
 
@@ -230,19 +226,44 @@ def _own_act() -> pl.Expr:
     return (pl.col("origin") == "customer").fill_null(value=False) & ~pl.col("view")
 
 
-def _problems(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
+def _contacts(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
     """The first contact of each care case; without case ids, each contact of the customer's own."""
     contacts = touchpoints.filter(_own_act() & (pl.col("kind") == "care"))
     if "case_id" not in touchpoints.collect_schema().names():
-        return contacts
+        return contacts.select(*EVENT)
+    first = contacts.group_by("customer_id", "case_id").agg(pl.col("timestamp").min())
     return pl.concat(
         [
-            contacts.filter(pl.col("case_id").is_null()).select("customer_id", "timestamp"),
-            contacts.filter(pl.col("case_id").is_not_null())
-            .group_by("customer_id", "case_id")
-            .agg(pl.col("timestamp").min())
-            .select("customer_id", "timestamp"),
+            contacts.filter(pl.col("case_id").is_null()).select(*EVENT),
+            first.filter(pl.col("case_id").is_not_null()).select(*EVENT),
         ]
+    )
+
+
+def _apart(touchpoints: pl.LazyFrame, cases: pl.LazyFrame | None) -> pl.LazyFrame:
+    """Cases that no contact of the customer's own stands for, by their id or else on the same day."""
+    contacts = touchpoints.filter(_own_act())
+    named = cases.collect_schema().names() if cases is not None else []
+    if cases is None or not {"case_id", "customer_id", "opened_at"} <= set(named):
+        return contacts.select(*EVENT).clear()
+    opened = cases.select("case_id", "customer_id", pl.col("opened_at").alias("timestamp")).drop_nulls()
+    day = pl.col("timestamp").cast(pl.Date).alias("day")
+    if "case_id" in touchpoints.collect_schema().names():
+        opened = opened.join(contacts.select("case_id"), on="case_id", how="anti")
+        contacts = contacts.filter(pl.col("case_id").is_null())
+    days = contacts.filter(pl.col("kind") == "care").select("customer_id", day)
+    apart = opened.with_columns(day).join(days, on=["customer_id", "day"], how="anti")
+    return apart.select("customer_id", pl.col("timestamp").cast(pl.Datetime("us")))
+
+
+def _late(*frames: pl.LazyFrame) -> str:
+    """How many touches and purchases came after the end of a contract, from both before and after cutting."""
+    touches, inside, purchases, paid = (frame.select(pl.len()).collect().item() for frame in frames)
+    if (touches, purchases) == (inside, paid):
+        return ""
+    return (
+        f"{touches - inside:,} touches and {purchases - paid:,} purchases after the end of their contract do "
+        "not count in incremental credit"
     )
 
 
@@ -290,7 +311,7 @@ def _first_spend(
     firsts = purchases.group_by("customer_id").agg(pl.col("timestamp").min(), amount)
     rows = coded.place(firsts, keep=["amount"])
     if customers is not None and "acquired_at" in customers.collect_schema().names():
-        t = (coded.index.of("acquired_at") - coded.start).alias("arrived")
+        t = (coded.index.number("acquired_at") - coded.start).alias("arrived")
         arrivals = customers.select("customer_id", t)
         rows = rows.join(arrivals, on="customer_id", how="left")
         rows = rows.filter(pl.col("arrived").is_null() | (pl.col("arrived") == pl.col("t")))

@@ -11,7 +11,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.effect import ALL
 from attribution.incremental.experiment import ChannelExperiment
 from histories.panel import Panel
-from histories.panel_building import period_of
+from histories.period_index import period_of
 
 __all__ = ["channel_experiments"]
 

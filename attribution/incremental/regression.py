@@ -67,7 +67,8 @@ class PanelRegression:
             leaving = found.coefficients
             influence.append(found.influence(X, left, LOGIT, customers, n))
         spend = np.maximum(panel.spend[rows], 0.0).astype(np.float64)
-        offset = 0.0 if panel.exit_share is None else np.log(panel.exposure[rows])
+        whole = panel.exit_share is None and panel.entry_share is None
+        offset = 0.0 if whole else np.log(panel.exposure[rows])
         found = fit_glm(X, spend, POISSON, weights=w, offset=offset)
         influence.append(found.influence(X, spend, POISSON, customers, n, offset=offset))
         return PanelRegressionFit(

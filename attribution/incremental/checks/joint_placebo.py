@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from attribution.incremental.checks.placebo import Imitation, PlaceboCheck, placebo_of
+from attribution.incremental.frailty.data import log_arrival
 from attribution.incremental.joint.fitted import JointDropoutFit, posterior_of
 from attribution.incremental.joint.search import JointProblem
 from histories.panel import Panel
@@ -108,6 +109,7 @@ def _fixed(fit: JointDropoutFit, panel: Panel, stocks: Single) -> Array:
     columns[:, :, -1] = 0.0
     fixed = columns @ p.period_covariates.T
     fixed += (fit.design.columns.static_columns(panel) @ p.covariates.T)[:, None, :]
+    fixed[np.arange(panel.n_customers), panel.entry] += log_arrival(panel)[:, None]
     data, posterior = posterior_of(fit, panel, stocks)
     there = posterior.mean(data.at_risk.astype(np.float64))
     pushes = np.asarray(stocks, dtype=np.float64) @ np.stack([fit.beta, fit.gamma], axis=1)

@@ -14,7 +14,7 @@ from attribution.incremental.stocks import moment_precision
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["FrailtyData", "frailty_data", "shape_of"]
+__all__ = ["FrailtyData", "frailty_data", "log_arrival", "shape_of"]
 
 Float = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -102,6 +102,7 @@ def frailty_data(
         log_share=np.zeros(panel.n_customers)
         if panel.exit_share is None
         else np.log(np.asarray(panel.exit_share, dtype=np.float64)),
+        log_arrival=log_arrival(panel),
         spend=np.maximum(np.ascontiguousarray(panel.spend, dtype=np.float64), 0.0),
         touches=np.ascontiguousarray(panel.touches, dtype=np.float64),
         covariates=design.static_columns(panel),
@@ -113,6 +114,13 @@ def frailty_data(
         proxy_last=design.proxy_last,
     )
     return FrailtyData(rows=rows, shape=shape_of(rows), moments=moment_precision(panel))
+
+
+def log_arrival(panel: Panel) -> Array:
+    """Log of the share of its first period that each customer was there for, shape (N,)."""
+    if panel.entry_share is None:
+        return np.zeros(panel.n_customers)
+    return np.log(np.asarray(panel.entry_share, dtype=np.float64))
 
 
 def shape_of(rows: Rows) -> Shape:

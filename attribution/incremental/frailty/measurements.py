@@ -38,6 +38,7 @@ class Rows(NamedTuple):
     stop: NDArray[np.int64]  # (L,) one past the last period
     left: NDArray[np.bool_]  # (L,) whether it ends with leaving
     log_share: Array  # (L,) log of the share of its last period that was lived through, 0 for all of it
+    log_arrival: Array  # (N,) log of the share of its first period that was lived through, 0 for all of it
     spend: Array  # (N, T) currency
     touches: Array  # (N, T, C) counts
     covariates: Array  # (N, K), the first 1
@@ -143,6 +144,8 @@ def predict_fixed(i: int, rows: Rows, theta: Theta, out: Array) -> None:
                 value += theta.period_covariates[m, r] * rows.period_covariates[j, t, r]
             if m > 0 and t == rows.stop[i] - 1:
                 value += rows.log_share[i]
+            if t == rows.first[i]:
+                value += rows.log_arrival[j]
             if m < 2:
                 for c in range(rows.stocks.shape[2]):
                     value += theta.stocks[m, c] * rows.stocks[j, t, c]

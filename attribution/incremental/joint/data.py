@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.frailty.data import FrailtyData, shape_of
+from attribution.incremental.frailty.data import FrailtyData, log_arrival, shape_of
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.measurements import Rows
 from attribution.incremental.frailty.parameters import free_parameters
@@ -90,6 +90,7 @@ def joint_data(panel: Panel, stocks: Single, design: JointDesign, lives: Possibl
         stop=stop,
         left=lives.month < periods,
         log_share=np.zeros(len(lives.who)),
+        log_arrival=log_arrival(panel),
         spend=purchases,
         touches=np.ascontiguousarray(touches, dtype=np.float64),
         covariates=design.columns.static_columns(panel),

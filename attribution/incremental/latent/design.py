@@ -52,6 +52,8 @@ class LatentInputs:
     """Last period with a purchase or an act of the customer's own, at least the entry, shape (N,)."""
     frailty: bool
     """Whether customers may differ in leaving beyond these columns."""
+    offset: FloatArray
+    """Log of the share of each period that a customer was there for, 0 for all of it, shape (N, P)."""
 
     @property
     def n_customers(self) -> int:
@@ -65,7 +67,7 @@ class LatentInputs:
 
     def take(self, customers: IntArray | slice) -> LatentInputs:
         """The same arrays for some customers, by position."""
-        rows = ("static", "drivers", "first", "habits", "purchases", "acts", "entry", "last")
+        rows = ("static", "drivers", "first", "habits", "purchases", "acts", "entry", "last", "offset")
         return replace(self, **{name: getattr(self, name)[customers] for name in rows})
 
 
@@ -172,6 +174,7 @@ class LatentDesign:
             entry=np.asarray(panel.entry, dtype=np.int64),
             last=np.maximum(seen, panel.entry).astype(np.int64),
             frailty=self.frailty,
+            offset=_log_share(panel),
         )
 
     def _habits(
@@ -192,6 +195,14 @@ class LatentDesign:
         if self.staggered:
             columns.append(first[:, :, 0])
         return np.stack(columns, axis=2).astype(np.float64)
+
+
+def _log_share(panel: Panel) -> FloatArray:
+    """Log of the share of its first period that a customer was there for, 0 in all others."""
+    offset = np.zeros((panel.n_customers, panel.n_periods))
+    if panel.entry_share is not None:
+        offset[np.arange(panel.n_customers), panel.entry] = np.log(panel.entry_share)
+    return offset
 
 
 def _static_columns(panel: Panel) -> FloatArray:

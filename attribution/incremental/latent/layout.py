@@ -180,7 +180,7 @@ def _predict(inputs: LatentInputs, cells: tuple[FloatArray, ...], theta: FloatAr
     static, season = inputs.static.shape[1], inputs.season.shape[1]
     at = 1 + static + season
     value = theta[0] + (inputs.static @ theta[1 : 1 + static])[:, None]
-    value = value + inputs.season @ theta[1 + static : at]
+    value = value + inputs.season @ theta[1 + static : at] + inputs.offset
     for block in cells:
         value = value + block @ theta[at : at + block.shape[2]]
         at += block.shape[2]

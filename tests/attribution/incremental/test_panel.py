@@ -13,6 +13,7 @@ from histories.errors import ConfigError, DataError
 from histories.exits import exit_shares
 from histories.panel import Panel
 from histories.panel_building import build_panel
+from histories.period_index import period_of
 from histories.purchases import build_purchases
 from histories.reading.sources import Channel
 from histories.simulate import simulate_company
@@ -217,3 +218,76 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert first.touches.sum() > 0
     bought = build_purchases(minor.lazy()).select(pl.col("amount").sum()).collect().item()
     assert first.spend.sum() == pytest.approx(bought / 10_000, rel=1e-9)
+
+
+def on(*days: str) -> pl.Series:
+    return pl.Series(days).str.to_datetime("%Y-%m-%d %H:%M", time_unit="us")
+
+
+def test_cases_are_problems_and_acts_of_those_whom_no_contact_shows() -> None:
+    alone = pl.LazyFrame(
+        {
+            "case_id": ["x", "y"],
+            "customer_id": [2, 2],
+            "opened_at": on("2026-02-01 08:00", "2026-03-09 08:00"),
+        }
+    )
+    panel = made(cases=pl.concat([CASES, alone], how="diagonal"))
+    assert panel.problems.tolist() == [[1, 1, 0], [0, 1, 1]]
+    assert panel.own_acts[1].tolist() == [0, 1, 1]
+
+
+def test_a_case_is_one_problem_however_it_is_linked_to_its_contact() -> None:
+    same_day = pl.LazyFrame({"case_id": ["z"], "customer_id": [1], "opened_at": on("2026-01-05 18:00")})
+    unnamed = touches((1, "2026-01-05 10:00", "chat", "care", None))
+    touchpoints = build_touchpoints(unnamed, channels=CHANNELS, cases=same_day)
+    panel = build_panel(
+        touchpoints,
+        PURCHASES,
+        observation_end=END,
+        channels=["chat"],
+        origins={"chat": "customer"},
+        groups={},
+        contractual=False,
+        cases=same_day,
+    )
+    assert panel.problems.sum() == 1
+    assert made().problems.tolist() == [[1, 1, 0], [0, 0, 0]]  # linked by id
+
+
+def test_nothing_counts_after_the_end_of_a_contract() -> None:
+    ended = pl.LazyFrame({"customer_id": [1, 2], "ended_at": [date(2026, 3, 1), date(2026, 3, 31)]})
+    panel = made(customers=ended, contractual=True)
+    assert panel.purchases[0].tolist() == [1, 0, 0]
+    assert panel.touches[1, 2].tolist() == [0, 2]  # on the last day, late in the evening
+    assert panel.notes == (
+        "0 touches and 1 purchases after the end of their contract do not count in incremental credit",
+    )
+
+
+def test_a_month_cut_short_is_left_out_with_a_note() -> None:
+    panel = made(observation_end=date(2026, 3, 3))
+    assert panel.n_periods == 2
+    assert panel.purchases.sum() == 2
+    assert panel.notes == (
+        "the month of 2026-03-03 is observed in part only: incremental credit is of the months up to 2026-02-28",
+    )
+    assert made(observation_end=date(2026, 3, 30)).n_periods == 3  # all but a day is a month
+    assert period_of(date(2026, 2, 1), period="month", observation_end=date(2026, 3, 3)) == -1
+
+
+def test_who_comes_within_a_month_is_exposed_to_the_rest_of_it() -> None:
+    arrived = pl.LazyFrame({"customer_id": [1, 2], "acquired_at": [date(2025, 12, 9), date(2026, 2, 15)]})
+    panel = made(customers=arrived)
+    assert panel.entry_share is not None
+    assert panel.entry_share.tolist() == [1.0, 0.5]
+    assert panel.exposure.tolist() == [[1, 1, 1], [0, 0.5, 1]]
+
+
+def test_who_comes_and_goes_within_a_month_is_exposed_to_the_days_between() -> None:
+    here = pl.LazyFrame(
+        {"customer_id": [2], "acquired_at": [date(2026, 2, 8)], "ended_at": [date(2026, 2, 21)]}
+    )
+    panel = made(customers=here, contractual=True)
+    row = list(panel.customer_ids).index(2)  # type: ignore[arg-type]
+    assert panel.exposure[row, 1] == pytest.approx(0.5)
