@@ -147,7 +147,7 @@ def estimate_credit(
         decay=decay,
         problems=problems,
         against_channels=checked.by_channel,
-        notes=(*found.notes, *notes),
+        notes=(*panel.notes, *found.notes, *notes),
         plan=replace(chosen, default=found.estimator, choose=None),
         fitted=rows,
         companion_fits=models,

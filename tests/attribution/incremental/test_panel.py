@@ -270,7 +270,8 @@ def test_a_month_cut_short_is_left_out_with_a_note() -> None:
     assert panel.n_periods == 2
     assert panel.purchases.sum() == 2
     assert panel.notes == (
-        "the month of 2026-03-03 is observed in part only: incremental credit is of the months up to 2026-02-28",
+        "the month of 2026-03-03 is observed in part only: incremental credit is of the months up to "
+        "2026-02-28",
     )
     assert made(observation_end=date(2026, 3, 30)).n_periods == 3  # all but a day is a month
     assert period_of(date(2026, 2, 1), period="month", observation_end=date(2026, 3, 3)) == -1
