@@ -1,0 +1,199 @@
+"""Climb to the maximum of a sum of customers' log-likelihoods whose scores are known.
+
+First the outer product of the scores stands for the curvature (Berndt, Hall, Hall & Hausman 1974), damped as
+by Levenberg and Marquardt; then its damped inverse starts a quasi-Newton climb (BFGS), because the
+outer product sees nothing of a parameter whose scores vanish, such as a loading of zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from attribution.incremental.chain.likelihood import Likelihood, Value, evaluate
+
+__all__ = ["Optimum", "climb"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+TOLERANCE = 0.01
+"""Gain in log-likelihood expected of one more Newton step at which a climb has arrived."""
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e3
+LONGEST_STEP = 1.0
+"""Largest change of one parameter in a step."""
+HALVINGS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimum:
+    """Where a climb ended."""
+
+    theta: Array
+    """Parameters, shape (p,)."""
+    value: Value
+    """The likelihood there."""
+    loglik: float
+    """Sum over customers, weighted, without the prior."""
+    bound: float
+    """The same with the prior."""
+    free: Mask
+    """Parameters that could move and were not held by a bound, shape (p,)."""
+    converged: bool
+    passes: int
+    """Evaluations of the likelihood."""
+
+
+class _Ascent:
+    """The penalised log-likelihood of the parameters that move, and where the climb is."""
+
+    def __init__(self, problem: Likelihood, theta: Array, free: Mask, weights: Array) -> None:
+        self.problem, self.weights, self.free = problem, weights, free
+        self.precision, self.centre = problem.layout.prior(problem.inputs)
+        self.low, self.high = problem.layout.bounds()
+        self.theta = np.clip(theta, self.low, self.high)
+        self.passes = 0
+        self.value, self.bound = self._at(self.theta)
+
+    def _at(self, theta: Array) -> tuple[Value, float]:
+        self.passes += 1
+        value = evaluate(self.problem, theta)
+        prior = 0.5 * float((self.precision * (theta - self.centre) ** 2)[self.free].sum())
+        return value, float(self.weights @ value.loglik) - prior
+
+    def slope(self) -> Array:
+        """Gradient of everything, shape (p,)."""
+        slope: Array = self.weights @ self.value.scores - self.precision * (self.theta - self.centre)
+        return slope
+
+    def moving(self, slope: Array) -> Mask:
+        """Free parameters that no bound holds back."""
+        held = ((self.theta <= self.low) & (slope < 0)) | ((self.theta >= self.high) & (slope > 0))
+        moving: Mask = self.free & ~held
+        return moving
+
+    def outer_product(self, moving: Mask) -> Array:
+        """Information of the moving parameters, with the prior's."""
+        scores = self.value.scores[:, moving]
+        return np.asarray((scores * self.weights[:, None]).T @ scores + np.diag(self.precision[moving]))
+
+    def step(self, moving: Mask, change: Array) -> bool:
+        """Go there if it is higher."""
+        target = self.theta.copy()
+        target[moving] += change * min(1.0, LONGEST_STEP / max(float(np.abs(change).max()), 1e-12))
+        target = np.clip(target, self.low, self.high)
+        value, bound = self._at(target)
+        if not np.isfinite(bound) or bound <= self.bound:
+            return False
+        self.theta, self.value, self.bound = target, value, bound
+        return True
+
+
+def climb(
+    problem: Likelihood,
+    start: Array,
+    free: Mask,
+    weights: Array,
+    *,
+    steps: int = 25,
+    more: int = 60,
+    tolerance: float = TOLERANCE,
+) -> Optimum:
+    """Climb from a start.
+
+    Parameters
+    ----------
+    problem
+        What is maximised.
+    start, free
+        Parameters and those that move, shape (p,).
+    weights
+        Of each customer, shape (N,).
+    steps, more
+        Most steps with the outer product, then of BFGS.
+    tolerance
+        Gain expected of one more step at which the climb has arrived.
+    """
+    ascent = _Ascent(problem, start, free, weights)
+    converged, damping = _by_scores(ascent, steps, tolerance)
+    if not converged and more:
+        converged = _by_curvature(ascent, more, tolerance, damping)
+    return Optimum(
+        theta=ascent.theta,
+        value=ascent.value,
+        loglik=float(weights @ ascent.value.loglik),
+        bound=ascent.bound,
+        free=ascent.moving(ascent.slope()),
+        converged=converged,
+        passes=ascent.passes,
+    )
+
+
+def _by_scores(ascent: _Ascent, steps: int, tolerance: float) -> tuple[bool, float]:
+    damping = FIRST_DAMPING
+    for _ in range(steps):
+        slope = ascent.slope()
+        moving = ascent.moving(slope)
+        information = ascent.outer_product(moving)
+        diagonal = np.diag(information).copy()
+        while True:
+            change = _solve(information + np.diag(damping * diagonal), slope[moving])
+            if 0.5 * float(change @ slope[moving]) < tolerance:
+                return damping <= FIRST_DAMPING, damping
+            if ascent.step(moving, change):
+                damping = max(damping / 5.0, LEAST_DAMPING)
+                break
+            damping *= 5.0
+            if damping > 1.0:
+                return False, damping
+    return False, damping
+
+
+def _by_curvature(ascent: _Ascent, steps: int, tolerance: float, damping: float) -> bool:
+    slope = ascent.slope()
+    moving = ascent.moving(slope)
+    information = ascent.outer_product(moving)
+    damped = information + np.diag(min(damping, 1.0) * np.diag(information))
+    inverse = _solve(damped, np.eye(len(information)))
+    for _ in range(steps):
+        change = inverse @ slope[moving]
+        if 0.5 * float(change @ slope[moving]) < tolerance:
+            return True
+        before = ascent.theta[moving].copy()
+        for _halving in range(HALVINGS):
+            if ascent.step(moving, change):
+                break
+            change = 0.25 * change
+        else:
+            return False
+        new = ascent.slope()
+        again = ascent.moving(new)
+        if not np.array_equal(again, moving):
+            information = ascent.outer_product(again)
+            slope, moving = new, again
+            inverse = _solve(information + np.diag(0.01 * np.diag(information)), np.eye(len(information)))
+            continue
+        moved, bent = ascent.theta[moving] - before, slope[moving] - new[moving]
+        if float(moved @ bent) > 1e-10:
+            inverse = _update(inverse, moved, bent)
+        slope = new
+    return False
+
+
+def _update(inverse: Array, moved: Array, bent: Array) -> Array:
+    """BFGS update of an inverse curvature (Nocedal & Wright 2006, 6.17)."""
+    size = float(moved @ bent)
+    turned = inverse @ bent
+    outer = np.outer(moved, turned)
+    factor = (1.0 + float(bent @ turned) / size) / size
+    return np.asarray(inverse + factor * np.outer(moved, moved) - (outer + outer.T) / size)
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    try:
+        return np.asarray(linalg.solve(matrix, right, assume_a="pos"))
+    except linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])

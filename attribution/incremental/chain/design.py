@@ -1,0 +1,287 @@
+"""What the chain reads of a panel: streams of events, what their rates follow, and which months are possible.
+
+Log-linear predictors of leaving and of each stream::
+
+    leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival
+    purchases, spend    the same
+    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, last purchase, firm
+    problems            a + x_i + calendar_t + changing covariates, arrival
+
+Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
+Leaving silent: purchases and the customer's own acts are streams, what the firm sends is exposure only, and
+the calendar is a season and a trend, because an effect per period can hardly be told from leaving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
+from attribution.incremental.frailty.design import Standard
+from attribution.incremental.stocks import decayed_stocks, moment_precision
+from histories.panel import Panel
+
+__all__ = ["ChainDesign", "ChainInputs", "Columns"]
+
+Array = NDArray[np.float64]
+Float = NDArray[np.floating]
+Integer = NDArray[np.int64]
+
+ZERO_SHARE = 0.05
+"""Share of customer-periods without spend above which spend is purchases at a mean value."""
+LOWEST_SPEND = 0.02
+"""Spend below this share of the mean counts as so much: the law of an amount has no zero."""
+SEASON_FROM = 18
+"""Periods from which a season can be told from a trend."""
+YEAR = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What one predictor is linear in."""
+
+    static: Array
+    """A constant, then covariates, shape (N, K)."""
+    calendar: Array
+    """Columns of the calendar, shape (P, G)."""
+    cells: Array
+    """Columns of customer and period, channel stocks first where there are any, shape (N, P, R)."""
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients."""
+        return self.static.shape[1] + self.calendar.shape[1] + self.cells.shape[2]
+
+    def predict(self, coefficients: Array) -> Array:
+        """The linear predictor, shape (N, P)."""
+        k, g = self.static.shape[1], self.calendar.shape[1]
+        value: Array = (self.static @ coefficients[:k])[:, None] + self.calendar @ coefficients[k : k + g]
+        return value + self.cells @ coefficients[k + g :]
+
+    def scores(self, slopes: Array) -> Array:
+        """Slope by the coefficients for each customer, from that by the predictor, shape (N, size)."""
+        return np.concatenate(
+            [
+                slopes.sum(axis=1, keepdims=True) * self.static,
+                slopes @ self.calendar,
+                np.matmul(slopes[:, None, :], self.cells)[:, 0],
+            ],
+            axis=1,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainInputs:
+    """Arrays of N customers, P periods and M streams; nothing here depends on a parameter."""
+
+    leaving: Columns
+    columns: tuple[Columns, ...]
+    """Of each stream, length M."""
+    kinds: Integer
+    """Kind of each stream, shape (M,)."""
+    own: NDArray[np.bool_]
+    """Whether each stream is acts of the customer's own, shape (M,)."""
+    values: Array
+    """What was seen, shape (N, P, M)."""
+    offset: Array
+    """Log of the share of the period lived through, shape (N, P)."""
+    entry: Integer
+    end: Integer
+    """First and last period with a row, shape (N,)."""
+    low: Integer
+    high: Integer
+    """First and last period in which the customer may have left, shape (N,)."""
+    stays: NDArray[np.bool_]
+    """Whether the customer may be there still, shape (N,)."""
+    proxies: Array
+    """Standardised proxies, NaN where missing, shape (N, J)."""
+    precision: Array | None
+    """What unseen moments of leaving add to the precision of effects on leaving, shape (C,)."""
+
+    @property
+    def n_customers(self) -> int:
+        """Number of customers N."""
+        return int(self.values.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainDesign:
+    """How a panel becomes inputs; fixed by the customers a model was fitted to."""
+
+    contractual: bool
+    covariates: Standard
+    changing: Standard | None
+    proxies: Standard
+    acting: tuple[bool, ...]
+    """Channels whose touches are a stream, length C."""
+    other_acts: bool
+    """Whether the customer's own acts that were no treatment are a stream."""
+    problems: bool
+    """Whether problems are recorded."""
+    staggered: bool
+    """Whether customers enter in different periods."""
+    enters_by_purchase: bool
+    """Whether every customer enters with a purchase; that one is then no event."""
+    amounts: bool
+    """Whether spend is a stream of amounts, instead of purchases."""
+    mean_spend: float
+    """Of a period with a row, or of a purchase where purchases are the stream, in currency."""
+    harmonics: int
+    """Sine and cosine pairs of the year; without recorded leaving."""
+    decay: float
+    """Share of the stock of problems left after a period."""
+
+    @staticmethod
+    def learn(panel: Panel, *, decay: float) -> ChainDesign:
+        """Read from a panel which columns and streams exist."""
+        rows = np.arange(panel.n_customers)
+        acting = np.ones(panel.n_channels, dtype=bool)
+        if not panel.contractual:
+            acting = np.array([origin == "customer" for origin in panel.origins])
+        acting &= np.asarray(panel.touches).sum(axis=(0, 1)) > 0
+        there = panel.at_risk
+        amounts = panel.contractual and float((panel.spend[there] <= 0).mean()) <= ZERO_SHARE
+        changing = None
+        if panel.time_covariates is not None and panel.time_covariates.shape[2]:
+            changing = Standard.learn(panel.time_covariates[there])
+        return ChainDesign(
+            contractual=panel.contractual,
+            covariates=Standard.learn(panel.covariates),
+            changing=changing,
+            proxies=Standard.learn(panel.proxies),
+            acting=tuple(acting.tolist()),
+            other_acts=not panel.contractual and bool(_other_acts(panel).sum() > 0),
+            problems=bool(panel.problems.any()),
+            staggered=bool(np.ptp(panel.entry) > 0),
+            enters_by_purchase=bool((panel.purchases[rows, panel.entry] > 0).all()),
+            amounts=amounts,
+            mean_spend=float(
+                panel.spend[there].mean() if amounts else panel.spend.sum() / max(panel.purchases.sum(), 1.0)
+            ),
+            harmonics=int(panel.n_periods >= SEASON_FROM),
+            decay=decay,
+        )
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the M streams: purchases or spend, acts, problems."""
+        return (
+            "spend" if self.amounts else "purchases",
+            *(f"channel {k}" for k, acts in enumerate(self.acting) if acts),
+            *(("other acts",) if self.other_acts else ()),
+            *(("problems",) if self.problems and self.contractual else ()),
+        )
+
+    def inputs(self, panel: Panel, stocks: Float) -> ChainInputs:
+        """The model's arrays for these customers; `stocks` are decayed, shape (N, P, C)."""
+        n, periods = panel.spend.shape
+        static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
+        calendar = self._calendar(periods)
+        t = np.arange(periods)
+        context = self._context(panel)
+        driven = Columns(
+            static=static,
+            calendar=calendar,
+            cells=np.concatenate([np.asarray(stocks, dtype=np.float64), *self._troubles(panel), context], axis=2),
+        )
+        arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
+        buying = driven
+        if not self.contractual:
+            buying = Columns(
+                static=static, calendar=calendar, cells=np.concatenate([driven.cells, *arrived], axis=2)
+            )
+        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived))
+        signs = (panel.purchases > 0) | (panel.own_acts > 0)
+        seen = np.where(signs.any(axis=1), periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
+        columns, kinds, own, values = [buying], [AMOUNT if self.amounts else COUNT], [False], [self._bought(panel)]
+        for k in np.flatnonzero(self.acting):
+            columns.append(acting)
+            kinds.append(COUNT)
+            own.append(panel.origins[k] == "customer")
+            values.append(np.asarray(panel.touches[:, :, k], dtype=np.float64))
+        if self.other_acts:
+            columns.append(acting)
+            kinds.append(COUNT)
+            own.append(True)
+            values.append(_other_acts(panel))
+        if self.problems and self.contractual:
+            columns.append(Columns(static=static, calendar=calendar, cells=context))
+            kinds.append(FLAG)
+            own.append(False)
+            values.append((np.asarray(panel.problems) > 0).astype(np.float64))
+        exit_ = panel.exit
+        last = np.maximum(seen, panel.entry)
+        return ChainInputs(
+            leaving=driven,
+            columns=tuple(columns),
+            kinds=np.array(kinds, dtype=np.int64),
+            own=np.array(own),
+            values=np.ascontiguousarray(np.stack(values, axis=2), dtype=np.float64),
+            offset=np.log(np.maximum(panel.exposure, 1e-3)),
+            entry=np.asarray(panel.entry, dtype=np.int64),
+            end=np.asarray(panel.last, dtype=np.int64),
+            low=np.asarray(last if exit_ is None else exit_, dtype=np.int64),
+            high=np.asarray(panel.last if exit_ is None else np.where(exit_ < periods, exit_, -1), dtype=np.int64),
+            stays=np.ones(n, dtype=bool) if exit_ is None else np.asarray(exit_ >= periods),
+            proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
+            precision=moment_precision(panel),
+        )
+
+    def _bought(self, panel: Panel) -> Array:
+        if self.amounts:
+            return np.maximum(np.asarray(panel.spend, dtype=np.float64), LOWEST_SPEND * self.mean_spend)
+        purchases = np.array(panel.purchases, dtype=np.float64)
+        if self.enters_by_purchase and not self.contractual:
+            purchases[np.arange(panel.n_customers), panel.entry] -= 1.0
+        return purchases
+
+    def _calendar(self, periods: int) -> Array:
+        if self.contractual:
+            return np.eye(periods)[:, 1:]
+        angle = 2 * np.pi * np.arange(periods)[:, None] / YEAR * np.arange(1, self.harmonics + 1)
+        return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+
+    def _troubles(self, panel: Panel) -> list[Array]:
+        """Problems as a cause: a flag where leaving is recorded, else a stock."""
+        if not self.problems:
+            return []
+        problems = np.asarray(panel.problems)[:, :, None]
+        if self.contractual:
+            return [(problems > 0).astype(np.float64)]
+        return [decayed_stocks(problems, decay=self.decay).astype(np.float64)]
+
+    def _context(self, panel: Panel) -> Array:
+        """Changing covariates, and time since arrival where leaving is recorded, shape (N, P, R)."""
+        n, periods = panel.spend.shape
+        blocks = [np.zeros((n, periods, 0))]
+        if self.changing is not None and panel.time_covariates is not None:
+            blocks.append(self.changing.filled(panel.time_covariates))
+        if self.staggered and self.contractual:
+            age = np.arange(periods) - panel.entry[:, None]
+            blocks.append(np.stack([age == 0, np.log1p(np.maximum(age, 0))], axis=2).astype(np.float64))
+        return np.concatenate(blocks, axis=2)
+
+    def _habits(self, panel: Panel, stocks: Float, context: Array, arrived: list[Array]) -> Array:
+        """What acts follow beyond the static columns and the calendar."""
+        n, periods = panel.spend.shape
+        if self.contractual:
+            return np.concatenate([*self._troubles(panel), context], axis=2)
+        trend = np.broadcast_to((np.arange(periods) / periods - 0.5)[None, :, None], (n, periods, 1))
+        before = np.zeros((n, periods, 1))
+        before[:, 1:, 0] = np.log1p(np.asarray(panel.purchases)[:, :-1])
+        blocks = [context, *arrived, trend, before]
+        firm = np.array([origin == "firm" for origin in panel.origins])
+        if firm.any():
+            blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
+        return np.concatenate(blocks, axis=2)
+
+
+def _other_acts(panel: Panel) -> Array:
+    """Acts of the customer's own that were no treatment, shape (N, P)."""
+    own = np.array([origin == "customer" for origin in panel.origins])
+    treated = np.asarray(panel.touches, dtype=np.float64)[:, :, own].sum(axis=2)
+    rest: Array = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)
+    return rest

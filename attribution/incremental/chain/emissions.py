@@ -1,0 +1,264 @@
+"""What one customer's month says in every living state, and how that depends on rates, levels and shapes.
+
+Levels of customers are integrated out by their predictive. With level a ~ Gamma(s, s), counts N and exposure
+L of the months before,
+
+    n | past ~ NB:  log p = lgamma(s+N+n) - lgamma(s+N) - (s+N+n) log(1 + mu/(s+L)) + n log(mu/(s+L))
+
+less log n!, which no parameter enters. `SPLIT` streams share one level: the level of each stream beyond the
+shared one is taken at its mean given the past, B_c = (s_c + N_c) / (s_c + A L_c) with A = (s + N) / (s + L),
+so that the total is NB with exposure W = sum mu_c B_c and splits in the proportions mu_c B_c. `AMOUNT` is
+Gamma with shape nu and a gamma level on its rate; its predictive is the same with n = nu, mu = nu y / mean.
+`HURDLE` is a count at the level's mean m given the past, none with probability exp(-phi m^delta), else a
+Poisson count of mean rate zeta m that is not zero.
+"""
+
+from __future__ import annotations
+
+from math import lgamma
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histories.compiled import compiled
+
+__all__ = ["AMOUNT", "COUNT", "FLAG", "HURDLE", "SPLIT", "digamma", "emission_slopes", "emissions"]
+
+Float = NDArray[np.float64]
+Integer = NDArray[np.int64]
+
+COUNT, SPLIT, AMOUNT, FLAG, HURDLE = 0, 1, 2, 3, 4
+"""Kinds of streams: a count with a level of its own, one of several counts that share a level, a positive
+amount, a yes or no, and a count of regular events."""
+MOST_FACTORS = 24
+"""Counts up to which a ratio of gamma functions is a product."""
+TINY = 1e-12
+
+
+@compiled
+def digamma(x: float) -> float:
+    """Slope of log gamma: recurrence up to 6, then the asymptotic series (Abramowitz & Stegun 6.3.18)."""
+    value = 0.0
+    while x < 6.0:
+        value -= 1.0 / x
+        x += 1.0
+    y = 1.0 / (x * x)
+    return value + np.log(x) - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y / 252.0))
+
+
+@compiled
+def _rising(a: float, n: float) -> tuple[float, float]:
+    """log Gamma(a + n) - log Gamma(a), and its slope in a."""
+    value, slope = 0.0, 0.0
+    if n <= MOST_FACTORS and n == np.floor(n):
+        for i in range(int(n)):
+            value += np.log(a + i)
+            slope += 1.0 / (a + i)
+        return value, slope
+    return lgamma(a + n) - lgamma(a), digamma(a + n) - digamma(a)
+
+
+@compiled
+def emissions(
+    kinds: Integer,
+    values: Float,
+    eta: Float,
+    lift: Float,
+    shape: Float,
+    extra: Float,
+    count: Float,
+    exposure: Float,
+    rate: Float,
+    log_density: Float,
+) -> None:
+    """Add the log-density of one month to every state; write rates, and what the month adds to exposures.
+
+    Parameters
+    ----------
+    kinds
+        Kind of each of M streams, shape (M,).
+    values, eta
+        What was seen and the log-linear predictor, shape (M,).
+    lift
+        exp of what each of J states adds to the predictor, shape (M, J); of a `FLAG` not its exp.
+    shape
+        Shapes s of the levels, the shared one last, shape (M + 1,).
+    extra
+        nu of an amount; delta, phi, zeta of a hurdle, shape (4,).
+    count
+        N of each stream in the months before (of an amount: nu times months), shared last, shape (M + 1,).
+    exposure
+        L before this month, shape (M + 1, J).
+    rate
+        Output: mu of each stream, W last, shape (M + 1, J).
+    log_density
+        Output, added to, shape (J,).
+    """
+    states, shared = lift.shape[1], len(kinds)
+    together, some = 0.0, False
+    for j in range(states):
+        rate[shared, j] = 0.0
+    for c in range(shared):
+        n, kind = values[c], kinds[c]
+        if kind == FLAG:
+            for j in range(states):
+                z = eta[c] + lift[c, j]
+                rate[c, j] = 1.0 / (1.0 + np.exp(-z))
+                log_density[j] += (z if n > 0.0 else 0.0) - (np.log1p(np.exp(z)) if z < 30.0 else z)
+            continue
+        a = shape[c] + count[c]
+        base = np.exp(eta[c])
+        if kind == AMOUNT:
+            base = extra[0] * n / base
+            n = extra[0]
+        constant = 0.0
+        if kind == COUNT or kind == AMOUNT:
+            constant = _rising(a, n)[0]
+            if kind == AMOUNT:
+                constant -= lgamma(n) + np.log(values[c])
+        for j in range(states):
+            mu = base / lift[c, j] if kind == AMOUNT else base * lift[c, j]
+            rate[c, j] = mu
+            b = shape[c] + exposure[c, j]
+            if kind == SPLIT:
+                whole = (shape[shared] + count[shared]) / (shape[shared] + exposure[shared, j])
+                part = mu * a / (shape[c] + whole * exposure[c, j])
+                rate[shared, j] += part
+                if n > 0.0:
+                    log_density[j] += n * np.log(part)
+            elif kind == HURDLE:
+                m = max(mu * a / b, TINY)
+                z = extra[2] * m ** extra[1]
+                if n == 0.0:
+                    log_density[j] -= z
+                else:
+                    often = extra[3] * m
+                    log_density[j] += np.log(max(1.0 - np.exp(-z), TINY)) + n * np.log(often)
+                    log_density[j] -= np.log(max(np.expm1(often), TINY))
+            else:
+                log_density[j] += constant - (a + n) * np.log1p(mu / b)
+                if n > 0.0:
+                    log_density[j] += n * np.log(mu / b)
+        if kind == SPLIT:
+            together += n
+            some = True
+    if some:
+        a = shape[shared] + count[shared]
+        constant = _rising(a, together)[0]
+        for j in range(states):
+            b = shape[shared] + exposure[shared, j]
+            log_density[j] += constant - (a + together) * np.log1p(rate[shared, j] / b)
+            log_density[j] -= together * np.log(b)
+
+
+@compiled
+def emission_slopes(
+    kinds: Integer,
+    values: Float,
+    lift: Float,
+    shape: Float,
+    extra: Float,
+    count: Float,
+    exposure: Float,
+    rate: Float,
+    weight: Float,
+    later: Float,
+    by_rate: Float,
+    by_exposure: Float,
+    by_shape: Float,
+    by_extra: Float,
+) -> None:
+    """Slopes of what `emissions` adds, weighted over states, and of what the month adds to later exposures.
+
+    Parameters
+    ----------
+    kinds, values, lift, shape, extra, count, exposure, rate
+        As in `emissions`, rates as written there.
+    weight
+        Slope of the log-likelihood by the month's log-density in each state, shape (J,).
+    later
+        Slope by the exposures after this month, shape (M + 1, J).
+    by_rate
+        Output: slope by the predictor in each state, shape (M, J).
+    by_exposure
+        Output: slope by the exposures before this month, shape (M + 1, J).
+    by_shape, by_extra
+        Added to: slopes by s, shape (M + 1,), and by nu, delta, phi, zeta, shape (4,).
+    """
+    states, shared = lift.shape[1], len(kinds)
+    total_weight = weight.sum()
+    together, some = 0.0, False
+    for c in range(shared):
+        if kinds[c] == SPLIT:
+            together += values[c]
+            some = True
+    if some:
+        by_shape[shared] += total_weight * _rising(shape[shared] + count[shared], together)[1]
+    for j in range(states):
+        by_exposure[shared, j] = later[shared, j]
+        if some:
+            a, b = shape[shared] + count[shared], shape[shared] + exposure[shared, j]
+            slope = weight[j] * ((a + together) * rate[shared, j] / (b + rate[shared, j]) - together) / b
+            by_exposure[shared, j] += slope
+            by_shape[shared] += slope - weight[j] * np.log1p(rate[shared, j] / b)
+    for c in range(shared):
+        n, kind = values[c], kinds[c]
+        if kind == FLAG:
+            for j in range(states):
+                by_rate[c, j] = weight[j] * ((1.0 if n > 0.0 else 0.0) - rate[c, j])
+                by_exposure[c, j] = 0.0
+            continue
+        a = shape[c] + count[c]
+        if kind == AMOUNT:
+            n = extra[0]
+            by_extra[0] += total_weight * (digamma(a + n) - digamma(n))
+            months = count[c] / n
+            by_a = _rising(a, n)[1]
+            by_shape[c] += total_weight * by_a
+            by_extra[0] += total_weight * months * by_a
+        elif kind == COUNT:
+            by_shape[c] += total_weight * _rising(a, n)[1]
+        for j in range(states):
+            mu, w = rate[c, j], weight[j]
+            by_mu = later[c, j] * mu
+            by_exposure[c, j] = later[c, j]
+            b = shape[c] + exposure[c, j]
+            if kind == SPLIT:
+                a_all, b_all = shape[shared] + count[shared], shape[shared] + exposure[shared, j]
+                whole = a_all / b_all
+                own = shape[c] + whole * exposure[c, j]
+                part = mu * a / own
+                by_part = w * (n - (a_all + together) * part / (b_all + rate[shared, j]))
+                by_part += later[shared, j] * part
+                by_mu += by_part
+                by_exposure[c, j] -= by_part * whole / own
+                by_shape[c] += by_part * (1.0 / a - 1.0 / own)
+                by_whole = -by_part * exposure[c, j] / own
+                by_exposure[shared, j] -= by_whole * whole / b_all
+                by_shape[shared] += by_whole * (1.0 - whole) / b_all
+            elif kind == HURDLE:
+                m = max(mu * a / b, TINY)
+                z = extra[2] * m ** extra[1]
+                if n == 0.0:
+                    by_z, by_m = -w * z, 0.0
+                else:
+                    often = extra[3] * m
+                    by_z = w * z * np.exp(-z) / max(1.0 - np.exp(-z), TINY)
+                    by_m = w * (n - often / max(1.0 - np.exp(-often), TINY))
+                    by_extra[3] += by_m / extra[3]
+                by_extra[1] += by_z * np.log(m)
+                by_extra[2] += by_z / extra[2]
+                by_m += by_z * extra[1]
+                by_mu += by_m
+                by_exposure[c, j] -= by_m / b
+                by_shape[c] += by_m * (1.0 / a - 1.0 / b)
+            else:
+                slope = w * (n - (a + n) * mu / (b + mu))
+                log_ratio = np.log1p(mu / b)
+                by_mu += slope
+                by_exposure[c, j] -= slope / b
+                by_shape[c] -= slope / b + w * log_ratio
+                if kind == AMOUNT:
+                    by_extra[0] += w * (np.log(mu / b) - log_ratio * (1.0 + months)) + by_mu / n
+                    by_mu = -by_mu
+            by_rate[c, j] = by_mu

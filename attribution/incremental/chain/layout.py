@@ -1,0 +1,166 @@
+"""Where each parameter of the chain stands in the one vector that is moved, what moves, and its weak prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.design import ChainInputs
+from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
+from attribution.incremental.chain.states import Structure
+
+__all__ = ["CHAIN_PARAMETERS", "Layout"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+CHAIN_PARAMETERS = 3
+"""logit of rho, logits of P(active | active) and P(active | quiet)."""
+EXTRA = 4
+"""Logs of nu, delta, phi, zeta."""
+SLOPE_PRECISION = 0.04
+"""Of every coefficient but the constants: a standard deviation of 5."""
+LOADING_PRECISION = 0.05
+SHAPE_PRECISION = 0.1
+CHAIN_PRECISION = 0.05
+MASS_PRECISION = 0.1
+FINEST_SHAPE, COARSEST_SHAPE = 5.0, -3.5
+"""Bounds of log shapes: levels all alike, and as far apart as any."""
+MOST_DRIFT, LEAST_DRIFT = -1.0, 6.0
+"""Bounds of the logit of rho: beyond them satisfaction is noise, or lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Sizes of the blocks, in this order: coefficients of leaving and of each stream; loadings of leaving and
+    each stream on satisfaction, then on being quiet; log shapes, the shared one last; log extras; constant,
+    slope and log standard deviation of each proxy; the chain; masses.
+    """
+
+    coefficients: tuple[int, ...]
+    """Of leaving, then of each of M streams."""
+    static: int
+    calendar: int
+    proxies: int
+    nodes: int
+
+    @staticmethod
+    def of(inputs: ChainInputs, structure: Structure) -> Layout:
+        """The layout that these inputs call for."""
+        return Layout(
+            coefficients=(inputs.leaving.size, *(columns.size for columns in inputs.columns)),
+            static=inputs.leaving.static.shape[1],
+            calendar=inputs.leaving.calendar.shape[1],
+            proxies=inputs.proxies.shape[1],
+            nodes=structure.nodes,
+        )
+
+    @property
+    def streams(self) -> int:
+        """Number of streams M."""
+        return len(self.coefficients) - 1
+
+    def linear(self, k: int) -> slice:
+        """Coefficients of leaving (0) or of stream k - 1."""
+        start = sum(self.coefficients[:k])
+        return slice(start, start + self.coefficients[k])
+
+    @property
+    def loadings(self) -> slice:
+        """Loadings (1 + M, 2), row by row."""
+        start = sum(self.coefficients)
+        return slice(start, start + 2 * (1 + self.streams))
+
+    @property
+    def shapes(self) -> slice:
+        """Log shapes (M + 1,)."""
+        return slice(self.loadings.stop, self.loadings.stop + self.streams + 1)
+
+    @property
+    def extra(self) -> slice:
+        """Log extras (4,)."""
+        return slice(self.shapes.stop, self.shapes.stop + EXTRA)
+
+    @property
+    def lines(self) -> slice:
+        """Constant, slope and log standard deviation of each proxy, (J, 3) row by row."""
+        return slice(self.extra.stop, self.extra.stop + 3 * self.proxies)
+
+    @property
+    def chain(self) -> slice:
+        """Parameters of the transitions (3,)."""
+        return slice(self.lines.stop, self.lines.stop + CHAIN_PARAMETERS)
+
+    @property
+    def masses(self) -> slice:
+        """Log masses (K,)."""
+        return slice(self.chain.stop, self.chain.stop + self.nodes)
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return int(self.masses.stop)
+
+    def effects(self, k: int, channels: int) -> slice:
+        """Effects of the channel stocks on leaving (0) or on purchases or spend (1)."""
+        start = self.linear(k).start + self.static + self.calendar
+        return slice(start, start + channels)
+
+    def free(self, inputs: ChainInputs, structure: Structure) -> Mask:
+        """Parameters that move under a structure."""
+        free = np.zeros(self.size, dtype=bool)
+        free[: self.loadings.start] = True
+        loadings = free[self.loadings].reshape(-1, 2)
+        if structure.nodes > 1:
+            loadings[:, 0] = True
+            if structure.leaving_only:
+                loadings[1:, 0] = False
+        loadings[1:, 1] = structure.quiet & inputs.own
+        grouped = inputs.own & structure.shared
+        shapes = free[self.shapes]
+        shapes[:-1] = inputs.kinds != FLAG
+        shapes[-1] = grouped.any()
+        free[self.extra] = [AMOUNT in inputs.kinds, *(3 * [structure.regular])]
+        if self.proxies:
+            lines = free[self.lines].reshape(-1, 3)
+            lines[:] = [True, structure.nodes > 1 and not structure.leaving_only, True]
+        free[self.chain] = [structure.drift, structure.quiet, structure.quiet]
+        free[self.masses] = structure.free_masses
+        return free
+
+    def prior(self, inputs: ChainInputs) -> tuple[Array, Array]:
+        """Precision and centre of a normal prior that keeps what the data leave open finite, each (size,)."""
+        precision, centre = np.zeros(self.size), np.zeros(self.size)
+        for k in range(len(self.coefficients)):
+            where = self.linear(k)
+            precision[where.start + 1 : where.stop] = SLOPE_PRECISION
+        if inputs.precision is not None:
+            precision[self.effects(0, len(inputs.precision))] += inputs.precision
+        precision[self.loadings] = LOADING_PRECISION
+        precision[self.shapes] = SHAPE_PRECISION
+        precision[self.extra] = SHAPE_PRECISION
+        precision[self.lines] = LOADING_PRECISION
+        precision[self.chain], centre[self.chain] = CHAIN_PRECISION, (2.0, 1.5, -1.5)
+        precision[self.masses] = MASS_PRECISION
+        return precision, centre
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest value of each parameter."""
+        low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
+        low[self.shapes], high[self.shapes] = COARSEST_SHAPE, FINEST_SHAPE
+        low[self.extra], high[self.extra] = -4.0, 6.0
+        low[self.chain.start], high[self.chain.start] = MOST_DRIFT, LEAST_DRIFT
+        if self.proxies:
+            low[self.lines.start + 2 : self.lines.stop : 3] = -3.0
+        return low, high
+
+    def kinds(self, inputs: ChainInputs, structure: Structure, split: int, hurdle: int) -> NDArray[np.int64]:
+        """Kinds of the streams under a structure."""
+        kinds = inputs.kinds.copy()
+        if structure.shared:
+            kinds[inputs.own & (kinds == COUNT)] = split
+        if structure.regular:
+            kinds[0] = hurdle
+        return kinds

@@ -1,0 +1,190 @@
+"""Log-likelihood of the chain at a vector of parameters, customer by customer, with scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.design import ChainInputs
+from attribution.incremental.chain.emissions import AMOUNT, FLAG, HURDLE, SPLIT
+from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
+from attribution.incremental.chain.passes import chain_paths, chain_slopes
+from attribution.incremental.chain.states import LivingStates, Structure, living_states
+
+__all__ = ["Likelihood", "Value", "draw_paths", "evaluate"]
+
+Array = NDArray[np.float64]
+
+MAX_PREDICTOR = 30.0
+"""Bound on every linear predictor: a wild step must not overflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """The likelihood at one vector of parameters. N customers, p parameters."""
+
+    loglik: Array
+    """Of each customer, shape (N,)."""
+    scores: Array
+    """Slopes of it, shape (N, p)."""
+    staying: Array
+    """Chance of being there at the end in each living state, shape (N, J)."""
+    weight: Array
+    """Chance of each living state at entry given all that was seen, shape (N, J); where states last, of the
+    state."""
+    by_odds: Array
+    """Slope by the log-odds of leaving, shape (N, P)."""
+    by_buying: Array
+    """Slope by the predictor of purchases or spend, shape (N, P)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arguments:
+    """Parameters in the form in which the compiled passes take them."""
+
+    states: LivingStates
+    odds: Array
+    eta: Array
+    push: Array
+    lift: Array
+    shape: Array
+    extra: Array
+    first: Array
+    kinds: NDArray[np.int64]
+    residual: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """What is maximised: the inputs under a structure."""
+
+    inputs: ChainInputs
+    structure: Structure
+    layout: Layout
+
+    @staticmethod
+    def of(inputs: ChainInputs, structure: Structure) -> Likelihood:
+        """The likelihood of these inputs under a structure."""
+        return Likelihood(inputs=inputs, structure=structure, layout=Layout.of(inputs, structure))
+
+
+def evaluate(problem: Likelihood, theta: Array) -> Value:
+    """Log-likelihood and scores of every customer."""
+    inputs, layout = problem.inputs, problem.layout
+    given = _arguments(problem, theta)
+    features = given.states.features
+    found = chain_slopes(
+        inputs.entry,
+        inputs.end,
+        inputs.low,
+        inputs.high,
+        inputs.stays,
+        given.odds,
+        given.push,
+        features,
+        given.kinds,
+        inputs.values,
+        given.eta,
+        given.lift,
+        features,
+        given.shape,
+        given.extra,
+        given.first,
+        given.states.moves,
+        given.states.move_slopes,
+        problem.structure.static,
+    )
+    loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying = found
+    scores = np.empty((inputs.n_customers, layout.size))
+    scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds)
+    for k, columns in enumerate(inputs.columns):
+        scores[:, layout.linear(k + 1)] = columns.scores(by_eta[:, :, k])
+    scores[:, layout.loadings] = np.concatenate([by_push[:, None], by_lift], axis=1).reshape(len(scores), -1)
+    scores[:, layout.shapes] = by_shape * given.shape
+    scores[:, layout.extra] = by_extra * given.extra
+    by_chain = by_first @ given.states.first_slopes.T + by_moves
+    scores[:, layout.chain] = by_chain[:, :CHAIN_PARAMETERS]
+    scores[:, layout.masses] = by_chain[:, CHAIN_PARAMETERS:]
+    if layout.proxies:
+        lines, log_density = _line_slopes(given, theta[layout.lines].reshape(-1, 3), by_first)
+        scores[:, layout.lines] = lines
+        loglik = loglik + log_density
+    return Value(
+        loglik=loglik,
+        scores=scores,
+        staying=staying,
+        weight=by_first,
+        by_odds=by_odds,
+        by_buying=by_eta[:, :, 0],
+    )
+
+
+def draw_paths(
+    problem: Likelihood, theta: Array, *, uniform: Array
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array, LivingStates]:
+    """States of lives drawn from the posterior (see `chain_paths`), and the states' features."""
+    inputs = problem.inputs
+    given = _arguments(problem, theta)
+    path, last, alive = chain_paths(
+        inputs.entry,
+        inputs.end,
+        inputs.low,
+        inputs.high,
+        inputs.stays,
+        given.odds,
+        given.push,
+        given.kinds,
+        inputs.values,
+        given.eta,
+        given.lift,
+        given.shape,
+        given.extra,
+        given.first,
+        given.states.moves,
+        problem.structure.static,
+        uniform,
+    )
+    return path, last, alive, given.states
+
+
+def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
+    inputs, layout, structure = problem.inputs, problem.layout, problem.structure
+    states = living_states(structure, theta[layout.chain], theta[layout.masses])
+    loadings = theta[layout.loadings].reshape(-1, 2)
+    kinds = layout.kinds(inputs, structure, SPLIT, HURDLE)
+    eta = np.empty(inputs.values.shape)
+    for k, columns in enumerate(inputs.columns):
+        predictor = columns.predict(theta[layout.linear(k + 1)]) + inputs.offset
+        eta[:, :, k] = np.clip(predictor, -MAX_PREDICTOR, MAX_PREDICTOR)
+    by_state = loadings[1:] @ states.features.T
+    lift = np.where((kinds == FLAG)[:, None], by_state, np.exp(np.clip(by_state, -MAX_PREDICTOR, MAX_PREDICTOR)))
+    lines = theta[layout.lines].reshape(-1, 3)
+    u = states.features[:, 0]
+    residual = (inputs.proxies[:, :, None] - lines[:, 0, None] - lines[:, 1, None] * u) / np.exp(lines[:, 2, None])
+    residual = np.nan_to_num(residual)
+    return _Arguments(
+        states=states,
+        odds=np.clip(inputs.leaving.predict(theta[layout.linear(0)]), -MAX_PREDICTOR, MAX_PREDICTOR),
+        eta=eta,
+        push=np.ascontiguousarray(states.features @ loadings[0]),
+        lift=np.ascontiguousarray(lift),
+        shape=np.exp(theta[layout.shapes]),
+        extra=np.exp(theta[layout.extra]),
+        first=states.log_first - 0.5 * (residual**2).sum(axis=1),
+        kinds=kinds,
+        residual=residual,
+    )
+
+
+def _line_slopes(given: _Arguments, lines: Array, by_first: Array) -> tuple[Array, Array]:
+    """Scores of the proxies' lines, shape (N, 3 J), and the part of their log-density no state enters."""
+    known = (given.residual != 0.0).any(axis=2)
+    spread = np.exp(lines[:, 2])
+    weighted = by_first[:, None, :] * given.residual
+    by_constant = weighted.sum(axis=2) / spread
+    by_slope = (weighted * given.states.features[:, 0]).sum(axis=2) / spread
+    by_spread = (weighted * given.residual).sum(axis=2) - known
+    slopes = np.stack([by_constant, by_slope, by_spread], axis=2)
+    return slopes.reshape(len(slopes), -1), -(known * lines[:, 2]).sum(axis=1)

@@ -1,0 +1,348 @@
+"""Forward and backward over the months of every customer: exact likelihood, slopes, chances of each life.
+
+Living states j have chances a_t(j) given that the customer is there; leaving with hazard h_t(j) ends the
+chain. With Q the transitions between living states and e_t(j) the density of month t,
+
+    p_t(j) = sum_i a_(t-1)(i) (1 - h_(t-1)(i)) Q_ij,      a_t(j) = p_t(j) e_t(j)
+    L      = sum_(t in window) sum_j a_t(j) h_t(j)  +  [may be there still] sum_j a_P(j) (1 - h_P(j))
+
+What the past says of a level depends on the states passed through. Each state carries the mean exposure of
+the paths that lead to it, given what was seen,
+
+    L_(t)(j) = sum_i a_(t-1)(i) (1 - h_(t-1)(i)) Q_ij (L_(t-1)(i) + mu_(t-1)(i)) / p_t(j),
+
+so that the likelihood is exact where states last, and proper anyhow (each month's density adds up to one given
+the past). The backward pass differentiates all of this in reverse.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.emissions import AMOUNT, FLAG, SPLIT, emission_slopes, emissions
+from histories.compiled import compiled
+
+__all__ = ["chain_paths", "chain_slopes"]
+
+Float = NDArray[np.float64]
+Integer = NDArray[np.int64]
+FLOOR = 1e-290
+
+
+@compiled
+def _filter(
+    entry: int,
+    end: int,
+    odds: Float,
+    push: Float,
+    kinds: Integer,
+    values: Float,
+    eta: Float,
+    lift: Float,
+    shape: Float,
+    extra: Float,
+    first: Float,
+    moves: Float,
+    static: bool,
+    hazard: Float,
+    before: Float,
+    now: Float,
+    scale: Float,
+    count: Float,
+    exposure: Float,
+    rate: Float,
+) -> None:
+    """One customer forwards: fills the arrays of the last two lines, months first."""
+    states, streams = len(first), len(kinds)
+    density = np.empty(states)
+    running = 0.0
+    for t in range(entry, end + 1):
+        if t == entry:
+            for j in range(states):
+                before[t, j] = 1.0
+            count[t] = 0.0
+            exposure[t] = 0.0
+        else:
+            for c in range(streams):
+                if kinds[c] == AMOUNT:
+                    count[t, c] = count[t - 1, c] + extra[0]
+                elif kinds[c] != FLAG:
+                    count[t, c] = count[t - 1, c] + values[t - 1, c]
+            count[t, streams] = count[t - 1, streams]
+            for c in range(streams):
+                if kinds[c] == SPLIT:
+                    count[t, streams] += values[t - 1, c]
+            if static:
+                for j in range(states):
+                    before[t, j] = max(now[t - 1, j] * (1.0 - hazard[t - 1, j]), FLOOR)
+                    for c in range(streams + 1):
+                        exposure[t, c, j] = exposure[t - 1, c, j] + rate[t - 1, c, j]
+            else:
+                before[t] = 0.0
+                exposure[t] = 0.0
+                for i in range(states):
+                    flow = max(now[t - 1, i] * (1.0 - hazard[t - 1, i]), FLOOR)
+                    for j in range(states):
+                        part = flow * moves[i, j]
+                        before[t, j] += part
+                        for c in range(streams + 1):
+                            exposure[t, c, j] += part * (exposure[t - 1, c, i] + rate[t - 1, c, i])
+                for j in range(states):
+                    before[t, j] = max(before[t, j], FLOOR)
+                    for c in range(streams + 1):
+                        exposure[t, c, j] /= before[t, j]
+        for j in range(states):
+            density[j] = first[j] if t == entry else 0.0
+            hazard[t, j] = 1.0 / (1.0 + np.exp(-odds[t] - push[j]))
+        emissions(
+            kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density
+        )
+        top = density.max()
+        total = 0.0
+        for j in range(states):
+            now[t, j] = before[t, j] * np.exp(density[j] - top)
+            total += now[t, j]
+        for j in range(states):
+            now[t, j] /= total
+        running += top + np.log(total)
+        scale[t] = running
+
+
+@compiled
+def _log_likelihood(
+    low: int, high: int, end: int, stays: bool, hazard: Float, now: Float, scale: Float
+) -> float:
+    """Log of the sum over the months of leaving that are possible, and over being there still."""
+    top = scale[end] if stays else -np.inf
+    for t in range(low, high + 1):
+        top = max(top, scale[t])
+    total = 0.0
+    for t in range(low, high + 1):
+        total += np.exp(scale[t] - top) * (now[t] * hazard[t]).sum()
+    if stays:
+        total += np.exp(scale[end] - top) * (now[end] * (1.0 - hazard[end])).sum()
+    return top + np.log(max(total, FLOOR))
+
+
+@compiled
+def chain_slopes(
+    entry: Integer,
+    end: Integer,
+    low: Integer,
+    high: Integer,
+    stays: NDArray[np.bool_],
+    odds: Float,
+    push: Float,
+    push_features: Float,
+    kinds: Integer,
+    values: Float,
+    eta: Float,
+    lift: Float,
+    lift_features: Float,
+    shape: Float,
+    extra: Float,
+    first: Float,
+    moves: Float,
+    move_slopes: Float,
+    static: bool,
+) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
+    """Log-likelihood of every customer and its slopes. N customers, P months, M streams, J states, F features.
+
+    Parameters
+    ----------
+    entry, end
+        First and last month with a row, shape (N,).
+    low, high, stays
+        First and last month in which the customer may have left, and whether he may be there still, (N,).
+    odds
+        Log-odds of leaving but for the state, shape (N, P).
+    push, push_features
+        What a state adds to them, shape (J,), and the features that it is linear in, shape (J, F).
+    kinds, values, eta, lift, shape, extra
+        As in `emissions`, values and eta of shape (N, P, M).
+    lift_features
+        Features that the log of `lift` is linear in, shape (J, F).
+    first
+        Log chance of each state at entry, plus what is seen only there, shape (N, J).
+    moves, move_slopes
+        Transitions of living states, shape (J, J), and their slopes by R parameters, shape (R, J, J).
+    static
+        Whether states last (`moves` is then not read).
+
+    Returns
+    -------
+    Log-likelihood (N,); slopes by log-odds (N, P); by predictors (N, P, M); by what features do to
+    leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4); by first (N, J); by
+    transitions (N, R); and the chance of being there at the end in each state (N, J).
+    """
+    n, periods, streams = values.shape
+    states, features, parameters = len(push), push_features.shape[1], len(move_slopes)
+    loglik = np.empty(n)
+    by_odds, by_eta = np.zeros((n, periods)), np.zeros((n, periods, streams))
+    by_push, by_lift = np.zeros((n, features)), np.zeros((n, streams, features))
+    by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, 4))
+    by_first, by_moves, staying = np.zeros((n, states)), np.zeros((n, parameters)), np.zeros((n, states))
+    hazard, before, now = np.empty((periods, states)), np.empty((periods, states)), np.empty((periods, states))
+    scale, count = np.empty(periods), np.zeros((periods, streams + 1))
+    exposure = np.zeros((periods, streams + 1, states))
+    rate = np.zeros((periods, streams + 1, states))
+    weight, flow_slope, before_slope = np.empty(states), np.empty(states), np.empty(states)
+    by_rate = np.empty((streams, states))
+    by_exposure, later = np.zeros((streams + 1, states)), np.zeros((streams + 1, states))
+    for i in range(n):
+        a, b = entry[i], end[i]
+        _filter(
+            a, b, odds[i], push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves, static,
+            hazard, before, now, scale, count, exposure, rate,
+        )  # fmt: skip
+        loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
+        later[:] = 0.0
+        flow_slope[:] = 0.0
+        for t in range(b, a - 1, -1):
+            there = np.exp(min(scale[t] - loglik[i], 700.0))
+            for j in range(states):
+                h, slope = hazard[t, j], 0.0
+                if t == b and stays[i]:
+                    flow_slope[j] = there
+                    staying[i, j] = there * now[t, j] * (1.0 - h)
+                slope = flow_slope[j] * (1.0 - h)
+                by_h = -flow_slope[j]
+                if low[i] <= t and t <= high[i]:
+                    slope += h * there
+                    by_h += there
+                weight[j] = slope * now[t, j]
+                by_h *= now[t, j] * h * (1.0 - h)
+                by_odds[i, t] += by_h
+                for f in range(features):
+                    by_push[i, f] += by_h * push_features[j, f]
+            emission_slopes(
+                kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], weight, later,
+                by_rate, by_exposure, by_shape[i], by_extra[i],
+            )  # fmt: skip
+            for c in range(streams):
+                for j in range(states):
+                    by_eta[i, t, c] += by_rate[c, j]
+                    for f in range(features):
+                        by_lift[i, c, f] += by_rate[c, j] * lift_features[j, f]
+            if t == a:
+                by_first[i] = weight
+                break
+            if static:
+                for j in range(states):
+                    flow_slope[j] = weight[j] / before[t, j]
+                later[:] = by_exposure
+                continue
+            for j in range(states):
+                total = weight[j]
+                for c in range(streams + 1):
+                    total -= by_exposure[c, j] * exposure[t, c, j]
+                    by_exposure[c, j] /= before[t, j]
+                before_slope[j] = total / before[t, j]
+            for k in range(states):
+                flow = now[t - 1, k] * (1.0 - hazard[t - 1, k])
+                flow_slope[k] = 0.0
+                later[:, k] = 0.0
+                for j in range(states):
+                    total = before_slope[j]
+                    for c in range(streams + 1):
+                        total += by_exposure[c, j] * (exposure[t - 1, c, k] + rate[t - 1, c, k])
+                        later[c, k] += flow * moves[k, j] * by_exposure[c, j]
+                    flow_slope[k] += moves[k, j] * total
+                    for r in range(parameters):
+                        by_moves[i, r] += move_slopes[r, k, j] * flow * total
+    return loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying
+
+
+@compiled
+def chain_paths(
+    entry: Integer,
+    end: Integer,
+    low: Integer,
+    high: Integer,
+    stays: NDArray[np.bool_],
+    odds: Float,
+    push: Float,
+    kinds: Integer,
+    values: Float,
+    eta: Float,
+    lift: Float,
+    shape: Float,
+    extra: Float,
+    first: Float,
+    moves: Float,
+    static: bool,
+    uniform: Float,
+) -> tuple[Integer, Integer, Float]:
+    """States drawn from each customer's posterior: paths that go on and paths that ended.
+
+    Parameters
+    ----------
+    uniform
+        Numbers in (0, 1), shape (Q, N, P + 1); even Q: the first half are of lives that go on.
+
+    The others are those of `chain_slopes`.
+
+    Returns
+    -------
+    State by draw, customer and month, (Q, N, P); last month lived through by draw and customer, (Q, N), P for
+    who is there still; and the chance of being there still (N,). Where only one kind of life is possible
+    all draws are of that kind.
+    """
+    n, periods, streams = values.shape
+    draws, states = len(uniform), len(push)
+    path, last, alive = (
+        np.zeros((draws, n, periods), dtype=np.int64),
+        np.zeros((draws, n), dtype=np.int64),
+        np.zeros(n),
+    )
+    hazard, before, now = np.empty((periods, states)), np.empty((periods, states)), np.empty((periods, states))
+    scale, count = np.empty(periods), np.zeros((periods, streams + 1))
+    exposure = np.zeros((periods, streams + 1, states))
+    rate = np.zeros((periods, streams + 1, states))
+    chance = np.empty(periods)
+    weight = np.empty(states)
+    for i in range(n):
+        a, b = entry[i], end[i]
+        _filter(
+            a, b, odds[i], push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves, static,
+            hazard, before, now, scale, count, exposure, rate,
+        )  # fmt: skip
+        loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
+        if stays[i]:
+            alive[i] = min(np.exp(scale[b] - loglik) * (now[b] * (1.0 - hazard[b])).sum(), 1.0)
+        for q in range(draws):
+            goes_on = stays[i] and (2 * q < draws or low[i] > high[i])
+            t = b
+            if not goes_on:
+                total = 0.0
+                for d in range(low[i], high[i] + 1):
+                    total += np.exp(scale[d] - loglik) * (now[d] * hazard[d]).sum()
+                    chance[d] = total
+                t = low[i]
+                while t < high[i] and chance[t] < uniform[q, i, periods] * total:
+                    t += 1
+            last[q, i] = periods if goes_on else t
+            for j in range(states):
+                weight[j] = now[t, j] * ((1.0 - hazard[t, j]) if goes_on else hazard[t, j])
+            state = _draw(weight, uniform[q, i, t])
+            path[q, i, t] = state
+            while t > a:
+                t -= 1
+                if not static:
+                    for j in range(states):
+                        weight[j] = now[t, j] * (1.0 - hazard[t, j]) * moves[j, state]
+                    state = _draw(weight, uniform[q, i, t])
+                path[q, i, t] = state
+    return path, last, alive
+
+
+@compiled
+def _draw(weight: Float, uniform: float) -> int:
+    """A position by its weight."""
+    threshold, k = uniform * weight.sum(), 0
+    total = weight[0]
+    while k < len(weight) - 1 and total < threshold:
+        k += 1
+        total += weight[k]
+    return k

@@ -1,0 +1,93 @@
+"""Where climbs set out: crude rates, and the axes along which customers' events go together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.climb import Optimum
+from attribution.incremental.chain.design import ChainInputs
+from attribution.incremental.chain.emissions import AMOUNT, FLAG
+from attribution.incremental.chain.layout import Layout
+from attribution.incremental.chain.likelihood import Likelihood
+
+__all__ = ["carried_over", "common_axis", "crude_rates", "residual_axis"]
+
+Array = NDArray[np.float64]
+
+SILENT_LEAVING = -3.0
+"""Log-odds of leaving a month from which a climb without recorded leaving sets out."""
+SIZE, LEAVING = 0.4, -0.3
+"""Largest loading of a start, and the loading of leaving at most."""
+CHAIN = (2.0, 1.5, -1.5)
+QUIETER = -1.5
+"""Log of the rate of acts when quiet, relative to the rate when active."""
+
+
+def crude_rates(problem: Likelihood, weights: Array) -> Array:
+    """Overall rates, nothing else, shape (p,)."""
+    inputs, layout = problem.inputs, problem.layout
+    theta = np.zeros(layout.size)
+    t = np.arange(inputs.values.shape[1])
+    lived = (t >= inputs.entry[:, None]) & (t <= np.minimum(inputs.low, inputs.end)[:, None])
+    share = lived * np.exp(inputs.offset) * weights[:, None]
+    if inputs.stays.all():
+        theta[0] = SILENT_LEAVING
+    else:
+        gone = float(weights[~inputs.stays].sum())
+        theta[0] = np.log(max(gone, 0.5) / max(float((lived * weights[:, None]).sum()) - gone, 0.5))
+    for k, kind in enumerate(inputs.kinds):
+        rate = float((inputs.values[:, :, k] * share).sum() / share.sum())
+        rate = max(rate, 1e-6)
+        theta[layout.linear(k + 1).start] = np.log(rate / (1.0 - min(rate, 0.99))) if kind == FLAG else np.log(rate)
+    theta[layout.chain] = CHAIN
+    if AMOUNT in inputs.kinds:
+        theta[layout.shapes.start] = 2.0
+    return theta
+
+
+def residual_axis(layout: Layout, alone: Optimum) -> Array:
+    """Loadings from what scores of constants have in common without satisfaction, shape (p,).
+
+    The first eigenvector of their correlations; the constants are those of leaving, of every stream and of
+    every proxy, and the sign is that of satisfaction.
+    """
+    constants = [layout.linear(k).start for k in range(layout.streams + 1)]
+    constants += [layout.lines.start + 3 * j for j in range(layout.proxies)]
+    scores = alone.value.scores[:, constants]
+    scores = scores / np.maximum(scores.std(axis=0), 1e-12)
+    together = np.asarray(scores.T @ scores / len(scores))
+    np.fill_diagonal(together, 0.0)
+    axis = np.linalg.eigh(together)[1][:, -1]
+    axis *= SIZE / np.abs(axis).max() * (-1.0 if axis[0] > 0 else 1.0)
+    return _with_loadings(layout, alone.theta, axis)
+
+
+def common_axis(layout: Layout, alone: Optimum) -> Array:
+    """Loadings alike for every stream, shape (p,)."""
+    axis = np.full(layout.streams + 1 + layout.proxies, SIZE)
+    return _with_loadings(layout, alone.theta, axis)
+
+
+def carried_over(found: Array, before: Layout, layout: Layout) -> Array:
+    """Parameters of one layout in another with other nodes."""
+    theta = np.zeros(layout.size)
+    theta[: layout.chain.stop] = found[: before.chain.stop]
+    return theta
+
+
+def _with_loadings(layout: Layout, theta: Array, axis: Array) -> Array:
+    start = theta.copy()
+    loadings = start[layout.loadings].reshape(-1, 2)
+    loadings[:, 0] = axis[: layout.streams + 1]
+    loadings[0, 0] = min(axis[0], LEAVING)
+    if layout.proxies:
+        start[layout.lines].reshape(-1, 3)[:, 1] = axis[layout.streams + 1 :]
+    return start
+
+
+def quieter(inputs: ChainInputs, layout: Layout, theta: Array) -> Array:
+    """Parameters with acts that come in spells, shape (p,)."""
+    start = theta.copy()
+    start[layout.loadings].reshape(-1, 2)[1:, 1] = np.where(inputs.own, QUIETER, 0.0)
+    return start

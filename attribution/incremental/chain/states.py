@@ -1,0 +1,188 @@
+"""Living states of a customer: satisfaction on nodes, and whether the customer is quiet.
+
+Satisfaction takes K values u_k with mean 0 and variance 1. Drifting, it moves by Rouwenhorst's chain (1995;
+Kopecky & Suen 2010), whose autocorrelation is exactly rho and whose stationary law is binomial; static, it
+keeps its first value; free masses replace the binomial ones (Kiefer & Wolfowitz 1956). A quiet customer acts
+less often and is a customer all the same; being active is a two-state chain that starts where it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, gammaln, logsumexp
+
+__all__ = ["LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
+
+Array = NDArray[np.float64]
+
+STEP = 1e-5
+"""Of the central differences that give the slopes of transitions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """Which settings of the chain are on."""
+
+    nodes: int = 1
+    """Values K that satisfaction takes; 1: none."""
+    drift: bool = False
+    """Whether it moves."""
+    free_masses: bool = False
+    """Whether its distribution is free on its nodes; static only."""
+    leaving_only: bool = False
+    """Whether it moves leaving alone: a frailty, not satisfaction."""
+    quiet: bool = False
+    """Whether customers fall silent without leaving."""
+    shared: bool = True
+    """Whether the customer's own acts share one level; else each channel has its own."""
+    regular: bool = False
+    """Whether purchases are more regular than chance."""
+
+    @property
+    def static(self) -> bool:
+        """Whether every state lasts."""
+        return not self.drift and not self.quiet
+
+    @property
+    def words(self) -> str:
+        """The settings in a clause."""
+        parts = []
+        if self.leaving_only:
+            parts.append("customers who differ in leaving")
+        elif self.nodes > 1:
+            law = "that drifts" if self.drift else "of free distribution" if self.free_masses else "that lasts"
+            parts.append(f"satisfaction {law}")
+        else:
+            parts.append("no satisfaction")
+        if self.quiet:
+            parts.append("quiet spells")
+        if self.regular:
+            parts.append("regular purchases")
+        parts.append("one level of acts" if self.shared else "a level for each channel")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivingStates:
+    """J living states, with the slopes by the R free parameters of their chain."""
+
+    features: Array
+    """Satisfaction, and 1 where quiet, shape (J, 2)."""
+    log_first: Array
+    """Log chance of each state at entry, shape (J,)."""
+    first_slopes: Array
+    """Slopes of it, shape (R, J)."""
+    moves: Array
+    """Transitions, shape (J, J)."""
+    move_slopes: Array
+    """Slopes of it, shape (R, J, J)."""
+
+
+def nodes(count: int) -> Array:
+    """Equally spaced values with variance 1 under binomial masses, shape (count,).
+
+    Examples
+    --------
+    >>> nodes(3).round(4).tolist()
+    [-1.4142, 0.0, 1.4142]
+    """
+    if count == 1:
+        return np.zeros(1)
+    half = np.sqrt(count - 1.0)
+    return np.linspace(-half, half, count)
+
+
+def rouwenhorst(count: int, rho: float) -> Array:
+    """Transitions between `nodes` with autocorrelation rho, shape (count, count).
+
+    Examples
+    --------
+    >>> rouwenhorst(2, 0.8).round(2).tolist()
+    [[0.9, 0.1], [0.1, 0.9]]
+    """
+    p = 0.5 * (1.0 + rho)
+    moves = np.ones((1, 1))
+    for size in range(2, count + 1):
+        larger = np.zeros((size, size))
+        larger[:-1, :-1] += p * moves
+        larger[:-1, 1:] += (1.0 - p) * moves
+        larger[1:, :-1] += (1.0 - p) * moves
+        larger[1:, 1:] += p * moves
+        larger[1:-1] *= 0.5
+        moves = larger
+    return moves
+
+
+def living_states(structure: Structure, chain: Array, masses: Array) -> LivingStates:
+    """States at the parameters of their chain.
+
+    Parameters
+    ----------
+    structure
+        Settings.
+    chain
+        logit of rho, then logits of P(active next | active) and P(active next | quiet), shape (3,).
+    masses
+        Log masses of the K nodes relative to the binomial ones, shape (K,); read where masses are free.
+
+    Returns
+    -------
+    States whose slopes are by `chain` (3 rows) and then by `masses` (K rows).
+    """
+    u = nodes(structure.nodes)
+    quiet = np.arange(2 if structure.quiet else 1)
+    features = np.column_stack([np.repeat(u, len(quiet)), np.tile(quiet, len(u))]).astype(np.float64)
+    parameters = len(chain) + structure.nodes
+    first_slopes = np.zeros((parameters, len(features)))
+    move_slopes = np.zeros((parameters, len(features), len(features)))
+    moves = _moves(structure, chain)
+    for r in range(len(chain)):
+        if not (structure.drift if r == 0 else structure.quiet):
+            continue
+        moved = np.zeros(len(chain))
+        moved[r] = STEP
+        above, below = chain + moved, chain - moved
+        move_slopes[r] = (_moves(structure, above) - _moves(structure, below)) / (2.0 * STEP)
+        first_slopes[r] = (_start(structure, above, masses) - _start(structure, below, masses)) / (2.0 * STEP)
+    if structure.free_masses:
+        law = np.exp(_law(structure, masses))
+        slopes = np.eye(structure.nodes) - law[:, None]
+        first_slopes[len(chain) :] = np.repeat(slopes, len(quiet), axis=1)
+    return LivingStates(
+        features=features,
+        log_first=_start(structure, chain, masses),
+        first_slopes=first_slopes,
+        moves=moves,
+        move_slopes=move_slopes,
+    )
+
+
+def _law(structure: Structure, masses: Array) -> Array:
+    """Log masses of the nodes."""
+    k = np.arange(structure.nodes)
+    last = structure.nodes - 1
+    law = gammaln(last + 1) - gammaln(k + 1) - gammaln(last - k + 1) - last * np.log(2.0)
+    if structure.free_masses:
+        law = law + masses
+        law = law - logsumexp(law)
+    return np.asarray(law)
+
+
+def _start(structure: Structure, chain: Array, masses: Array) -> Array:
+    law = _law(structure, masses)
+    if not structure.quiet:
+        return law
+    stay, turn = expit(chain[1:3])
+    active = turn / (turn + 1.0 - stay)
+    return (law[:, None] + np.log([active, 1.0 - active])).ravel()
+
+
+def _moves(structure: Structure, chain: Array) -> Array:
+    moves = rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
+    if not structure.quiet:
+        return moves
+    stay, turn = expit(chain[1:3])
+    return np.kron(moves, np.array([[stay, 1.0 - stay], [turn, 1.0 - turn]]))
