@@ -69,6 +69,10 @@ class Likelihood:
         """The likelihood of these inputs under a structure."""
         return Likelihood(inputs=inputs, structure=structure, layout=Layout.of(inputs, structure))
 
+    def states(self, theta: Array) -> LivingStates:
+        """The living states at these parameters."""
+        return living_states(self.structure, theta[self.layout.chain], theta[self.layout.masses])
+
 
 def evaluate(problem: Likelihood, theta: Array) -> Value:
     """Log-likelihood and scores of every customer."""
@@ -151,7 +155,7 @@ def draw_paths(
 
 def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
-    states = living_states(structure, theta[layout.chain], theta[layout.masses])
+    states = problem.states(theta)
     loadings = theta[layout.loadings].reshape(-1, 2)
     kinds = layout.kinds(inputs, structure, SPLIT, HURDLE)
     eta = np.empty(inputs.values.shape)

@@ -1,0 +1,216 @@
+"""A fitted chain: a value that predicts for any customers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from attribution.incremental.chain.design import ChainDesign
+from attribution.incremental.chain.layout import Layout
+from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
+from attribution.incremental.chain.states import Structure
+from attribution.incremental.setfunction import PanelPrediction
+from histories.errors import ModelError
+from histories.panel import Panel
+
+__all__ = ["HiddenChainFit"]
+
+Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+
+PATHS = 8
+"""Lives drawn for each customer where states change: half of them go on, half ended."""
+NEGLIGIBLE = 1e-3
+"""Chance of a state below which it is left out of a prediction."""
+CHUNK = 10_000
+"""Customers predicted at a time: bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenChainFit:
+    """Fitted chain. Channels C, parameters p."""
+
+    channels: tuple[str, ...]
+    """Names of the C channels."""
+    design: ChainDesign
+    """Streams and columns, as learned from the customers fitted to."""
+    structure: Structure
+    """The settings."""
+    layout: Layout
+    """Places of the parameters."""
+    theta: Array
+    """The optimum, shape (p,)."""
+    errors: Array
+    """Standard errors, 0 where a parameter did not move, shape (p,)."""
+    loglik: float
+    """Log-likelihood, less terms that no parameter enters."""
+    score: float
+    """The same less Schwarz's charge."""
+    n: int
+    """Customers fitted to."""
+    problems: tuple[str, ...]
+    """Why no credit from this fit is supported; empty when nothing speaks against it."""
+    influence: Single | None = field(default=None, repr=False, compare=False)
+    """Change of the parameters per unit of a customer's weight, shape (n, p); not stored."""
+    rows: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    """Positions of the customers fitted to, when they were a sample; not stored."""
+
+    @property
+    def beta(self) -> Array:
+        """Change of the log-odds of leaving per unit of stock, shape (C,)."""
+        return self.theta[self.layout.effects(0, len(self.channels))]
+
+    @property
+    def gamma(self) -> Array:
+        """Change of log spend per unit of stock, shape (C,)."""
+        return self.theta[self.layout.effects(1, len(self.channels))]
+
+    @property
+    def beta_sd(self) -> Array:
+        """Standard errors of beta, shape (C,)."""
+        return self.errors[self.layout.effects(0, len(self.channels))]
+
+    @property
+    def gamma_sd(self) -> Array:
+        """Standard errors of gamma, shape (C,)."""
+        return self.errors[self.layout.effects(1, len(self.channels))]
+
+    @property
+    def rho(self) -> float:
+        """Correlation of satisfaction from one period to the next; 1 where it lasts."""
+        return float(expit(self.theta[self.layout.chain][0])) if self.structure.drift else 1.0
+
+    @property
+    def loadings(self) -> dict[str, float]:
+        """Loadings on satisfaction, which keeps customers, of leaving and of every stream by name."""
+        values = self.theta[self.layout.loadings].reshape(-1, 2)[:, 0]
+        values = -values if values[0] > 0 else values
+        return {name: float(v) for name, v in zip(("leaving", *self.streams), values, strict=True)}
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams: channels by their own names."""
+        names = iter(name for name, acts in zip(self.channels, self.design.acting, strict=True) if acts)
+        return tuple(next(names) if s.startswith("channel ") else s for s in self.design.streams)
+
+    def reweighted(self, weights: Array) -> HiddenChainFit:
+        """The fit to reweighted customers, by one step of their influence.
+
+        Raises
+        ------
+        ModelError
+            If the influence was not kept, or is of other customers.
+        """
+        if self.influence is None or len(self.influence) != len(weights):
+            kept = 0 if self.influence is None else len(self.influence)
+            raise ModelError(
+                f"Hidden chain: {len(weights)} weights for the influence of {kept} customers. "
+                "Reweight the customers that the model was fitted to."
+            )
+        shift = (weights.astype(np.float32) - np.float32(1.0)) @ self.influence
+        low, high = self.layout.bounds()
+        return replace(self, theta=np.clip(self.theta + shift, low, high), influence=None)
+
+    def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
+        """Hazard without channels, in a layer for each satisfaction or for each life drawn.
+
+        Parameters
+        ----------
+        panel, stocks
+            Customers with the covariates, channels and periods of the fit, and their stocks, shape (N, P, C).
+        rng
+            Draws lives where states change.
+        """
+        chunks = [slice(k, k + CHUNK) for k in range(0, panel.n_customers, CHUNK)]
+        parts = [self._predict(panel.take(rows), stocks[rows], rng) for rows in chunks]
+        return PanelPrediction(
+            hazard_offset=np.concatenate([part.offset for part in parts], axis=1),
+            survival=np.concatenate([part.staying.sum(axis=0) for part in parts]),
+            share=np.concatenate([part.share for part in parts], axis=1),
+            staying=np.concatenate([part.staying for part in parts], axis=1),
+            expected_spend=sum(part.spend for part in parts),
+            expected_survivors=sum(part.survivors for part in parts),
+        )
+
+    def likelihood(self, panel: Panel, stocks: Single) -> Likelihood:
+        """The likelihood of these customers under the fit's structure."""
+        inputs = self.design.inputs(panel, stocks)
+        return Likelihood(inputs=inputs, structure=self.structure, layout=self.layout)
+
+    def _predict(self, panel: Panel, stocks: Single, rng: np.random.Generator) -> _Part:
+        problem = self.likelihood(panel, stocks)
+        inputs, layout = problem.inputs, self.layout
+        value = evaluate(problem, self.theta)
+        push = np.asarray(stocks, dtype=np.float64) @ self.beta
+        odds = inputs.leaving.predict(self.theta[layout.linear(0)]) - push
+        alive = value.staying.sum(axis=1)
+        loading = self.theta[layout.loadings].reshape(-1, 2)[0]
+        if self.structure.static:
+            states = problem.states(self.theta)
+            by_state = states.features @ loading
+            offset = odds[None] + by_state[:, None, None]
+            share, staying = _without_negligible(value.weight, value.staying)
+        else:
+            path, _, _, states = draw_paths(problem, self.theta, uniform=_uniform(rng, panel))
+            offset = odds[None] + (states.features @ loading)[path]
+            share, staying = _even_weights(alive, panel.contractual)
+        bought = inputs.values[:, :, 0] * (np.arange(panel.n_periods) >= inputs.entry[:, None])
+        return _Part(
+            offset=offset.astype(np.float32),
+            share=share,
+            staying=staying,
+            spend=self._expected_spend(panel, bought, value.by_buying),
+            survivors=float(alive.sum() + value.by_odds.sum()),
+        )
+
+    def _expected_spend(self, panel: Panel, bought: Array, slopes: Array) -> float:
+        """What was spent less what the score of the constant says is too much: zero at an optimum."""
+        if self.design.amounts:
+            surplus = self.design.mean_spend * slopes.sum() / float(np.exp(self.theta[self.layout.extra][0]))
+            return float(panel.spend.sum() - surplus)
+        return float(panel.spend.sum() - self.design.mean_spend * slopes.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A chunk of a prediction."""
+
+    offset: Single
+    share: Array
+    staying: Array
+    spend: float
+    survivors: float
+
+
+def _without_negligible(weight: Array, staying: Array) -> tuple[Array, Array]:
+    """Weights of the layers for spend and for survival, each (J, N), small ones spread over the others."""
+    kept = weight > NEGLIGIBLE
+    share = np.where(kept, weight, 0.0)
+    stays = np.where(kept, staying, 0.0)
+    share /= share.sum(axis=1, keepdims=True)
+    total = stays.sum(axis=1, keepdims=True)
+    stays *= np.divide(staying.sum(axis=1, keepdims=True), total, out=np.ones_like(total), where=total > 0)
+    return share.T, stays.T
+
+
+def _even_weights(alive: Array, recorded: bool) -> tuple[Array, Array]:
+    """Weights of drawn lives: the first half go on, the others ended, unless it is known which."""
+    if recorded:
+        share = np.full((PATHS, len(alive)), 1.0 / PATHS)
+        return share, share * alive
+    half = np.full((PATHS // 2, 1), 2.0 / PATHS)
+    goes_on, ended = half * alive, half * (1.0 - alive)
+    return np.concatenate([goes_on, ended]), np.concatenate([goes_on, np.zeros_like(ended)])
+
+
+def _uniform(rng: np.random.Generator, panel: Panel) -> Array:
+    """Numbers in (0, 1) for the draws, spread evenly over each half of them, shape (Q, N, P + 1)."""
+    shape = (PATHS // 2, panel.n_customers, panel.n_periods + 1)
+    halves = []
+    for _ in range(2):
+        order = np.argsort(rng.random(shape, dtype=np.float32), axis=0)
+        halves.append((order + rng.random(shape)) / (PATHS // 2))
+    return np.concatenate(halves)

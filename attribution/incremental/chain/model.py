@@ -1,0 +1,225 @@
+"""One model of the customer: a hidden Markov chain with exact likelihood.
+
+A customer is gone, or living in a state: satisfaction u on K nodes, active or quiet. Given the state,
+
+    leave_t     ~ Bernoulli(logit^-1(Z a + S_t beta + g u))        then gone for good
+    purchases_t ~ Poisson(level exp(Z c + S_t gamma + m u)), or spend_t ~ Gamma with that mean
+    acts_tc     ~ Poisson(level exp(Z A_c + b_c u - quiet_c))      of each channel
+    problem_t   ~ Bernoulli(logit^-1(Z p + p_u u)),  proxy at entry ~ N(z + r u, s^2)
+
+Levels of customers are Gamma and integrated out. Leaving recorded or silent, satisfaction none, lasting,
+drifting or of free distribution, quiet spells, one level of acts or one per channel are settings, chosen by
+likelihood. `docs/attribution.md` holds equations and measured limits. Ancestors: Schmittlein, Morrison &
+Colombo (1987) for the hidden end, Netzer, Lattin & Srinivasan (2008) for the hidden states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from attribution.incremental.chain.climb import Optimum
+from attribution.incremental.chain.design import ChainDesign, ChainInputs
+from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.chain.search import REACH, Candidate, climb_to, compare
+from attribution.incremental.chain.start import carried_over
+from attribution.incremental.chain.states import Structure
+from attribution.incremental.setfunction import Chosen, FittedPanelModel
+from attribution.incremental.stocks import DECAY
+from histories.errors import ConfigError, DataError
+from histories.panel import Panel
+
+__all__ = ["HiddenChain"]
+
+Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+
+SAMPLE = 50_000
+"""Customers that a model is fitted to; more are drawn down to it."""
+PILOT = 3_000
+"""Customers on whom settings are compared first."""
+SECOND_LOOK = 15.0
+"""Log-likelihood less charge by which a setting may be behind on the few to be climbed on all."""
+MAX_LOADING = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenChain:
+    """Choices for the hidden chain."""
+
+    structure: Structure | None = None
+    """The settings; None: those that the likelihood calls for."""
+    decay: float = DECAY
+    """Share of a stock left after one period (of problems; channel stocks are given)."""
+    sample: int = SAMPLE
+    """Customers the model is fitted to at most."""
+
+    @property
+    def name(self) -> str:
+        """The estimator's name, as in tables."""
+        return "hidden chain" if self.structure is None else f"hidden chain: {self.structure.words}"
+
+    @property
+    def limits(self) -> str:
+        """What the estimator assumes."""
+        return "assumes that what moves customers shows in several of their channels, purchases and leaving"
+
+    def fit(
+        self,
+        panel: Panel,
+        stocks: Single,
+        *,
+        weights: Array | None = None,
+        start: FittedPanelModel | None = None,
+        rng: np.random.Generator,
+    ) -> HiddenChainFit:
+        """Estimate the model by maximum likelihood (see `PanelEstimator.fit`).
+
+        Parameters
+        ----------
+        panel, stocks
+            Customers; decayed stocks of shape (N, P, C).
+        weights
+            Weight of each customer in the likelihood, shape (N,); None for ones.
+        start
+            A fit to the same customers: reweighted fits take one step of the customers' influence (Efron &
+            Tibshirani 1993, chapter 22).
+        rng
+            Draws the customers fitted to when there are more than `sample`, and those compared on.
+
+        Raises
+        ------
+        ConfigError
+            If a channel has no origin and leaving is not recorded.
+        DataError
+            If nobody bought anything.
+        """
+        if isinstance(start, HiddenChainFit) and start.influence is not None and weights is not None:
+            return start.reweighted(weights if start.rows is None else weights[start.rows])
+        return _best(self.fits(panel, stocks, weights=weights, rng=rng))
+
+    def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
+        """The best settings, and those within reach of them beside it."""
+        fits = self.fits(panel, stocks, rng=rng)
+        best = _best(fits)
+        rivals = [fit for fit in fits if fit is not best]
+        near = {f"hidden chain: {fit.structure.words}": fit for fit in rivals if best.score - fit.score < REACH}
+        note = f"the likelihood calls for {best.structure.words}"
+        if rivals:
+            second = max(rivals, key=lambda fit: fit.score)
+            note += f", ahead of {second.structure.words} by {best.score - second.score:,.0f}"
+        estimator = replace(self, structure=best.structure)
+        return Chosen(estimator=estimator, fit=best, beside=near, notes=(note,))
+
+    def fits(
+        self, panel: Panel, stocks: Single, *, weights: Array | None = None, rng: np.random.Generator
+    ) -> list[HiddenChainFit]:
+        """Fits of the settings that come into question, on all customers."""
+        _refuse(panel)
+        weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
+        design = ChainDesign.learn(panel, decay=self.decay)
+        rows = None
+        if panel.n_customers > self.sample:
+            rows = np.sort(rng.choice(panel.n_customers, self.sample, replace=False))
+            panel, stocks, weights = panel.take(rows), stocks[rows], weights[rows]
+        inputs = design.inputs(panel, stocks)
+        found = self._settings(panel, stocks, design, inputs, weights, rng)
+        return [_assemble(panel, design, candidate, weights, rows) for candidate in found]
+
+    def _settings(
+        self,
+        panel: Panel,
+        stocks: Single,
+        design: ChainDesign,
+        inputs: ChainInputs,
+        weights: Array,
+        rng: np.random.Generator,
+    ) -> list[Candidate]:
+        few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
+        all_of_them = len(few) == panel.n_customers
+        some = inputs if all_of_them else design.inputs(panel.take(few), stocks[few])
+        tried = compare(some, weights[few], only=self.structure)
+        near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
+        if all_of_them:
+            return near
+        return [
+            climb_to(
+                inputs,
+                weights,
+                candidate.structure,
+                lambda problem, found=candidate: carried_over(
+                    found.optimum.theta, found.problem.layout, problem.layout
+                ),
+            )
+            for candidate in near
+        ]
+
+
+def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
+    return max(fits, key=lambda fit: fit.score)
+
+
+def _assemble(
+    panel: Panel,
+    design: ChainDesign,
+    candidate: Candidate,
+    weights: Array,
+    rows: NDArray[np.int64] | None,
+) -> HiddenChainFit:
+    problem, optimum = candidate.problem, candidate.optimum
+    influence, errors = _influence(candidate, weights)
+    return HiddenChainFit(
+        channels=panel.channels,
+        design=design,
+        structure=problem.structure,
+        layout=problem.layout,
+        theta=optimum.theta,
+        errors=errors,
+        loglik=optimum.loglik,
+        score=candidate.score,
+        n=problem.inputs.n_customers,
+        problems=_problems(candidate, optimum),
+        influence=influence,
+        rows=rows,
+    )
+
+
+def _influence(candidate: Candidate, weights: Array) -> tuple[Single, Array]:
+    """Influence of each customer and standard errors, the outer product of scores as information."""
+    problem, optimum = candidate.problem, candidate.optimum
+    moving = np.flatnonzero(optimum.free)
+    scores = optimum.value.scores[:, moving]
+    precision, _ = problem.layout.prior(problem.inputs)
+    information = (scores * weights[:, None]).T @ scores + np.diag(precision[moving])
+    covariance = linalg.pinvh(information)
+    influence = np.zeros((len(scores), problem.layout.size), dtype=np.float32)
+    influence[:, moving] = scores @ covariance
+    errors = np.zeros(problem.layout.size)
+    errors[moving] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    return influence, errors
+
+
+def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
+    found = []
+    if not optimum.converged:
+        found.append(f"the hidden chain had not converged after {optimum.passes} passes")
+    loadings = optimum.theta[candidate.problem.layout.loadings].reshape(-1, 2)[:, 0]
+    if np.abs(loadings).max() > MAX_LOADING:
+        found.append(f"a loading on satisfaction is {np.abs(loadings).max():.1f}, above {MAX_LOADING:g}")
+    return tuple(found)
+
+
+def _refuse(panel: Panel) -> None:
+    unsaid = [c for c, origin in zip(panel.channels, panel.origins, strict=True) if origin is None]
+    if unsaid and not panel.contractual:
+        raise ConfigError(
+            f"{len(unsaid)} of {len(panel.channels)} channels have no origin (first: {unsaid[0]!r}). "
+            'Retention needs to know who acts: set channels.<name>.origin to "customer" or "firm".'
+        )
+    if not panel.purchases.any() and not panel.contractual:
+        raise DataError(
+            "The panel holds 0 purchases; the hidden chain needs some. Check the dates of purchases."
+        )
