@@ -4,7 +4,7 @@ Log-linear predictors of leaving and of each stream::
 
     leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival
     purchases, spend    the same
-    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, last purchase, firm
+    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm
     problems            a + x_i + calendar_t + changing covariates, arrival
 
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
@@ -53,7 +53,7 @@ class Columns:
     @property
     def size(self) -> int:
         """Number of coefficients."""
-        return self.static.shape[1] + self.calendar.shape[1] + self.cells.shape[2]
+        return int(self.static.shape[1] + self.calendar.shape[1] + self.cells.shape[2])
 
     def predict(self, coefficients: Array) -> Array:
         """The linear predictor, shape (N, P)."""
@@ -185,7 +185,9 @@ class ChainDesign:
         driven = Columns(
             static=static,
             calendar=calendar,
-            cells=np.concatenate([np.asarray(stocks, dtype=np.float64), *self._troubles(panel), context], axis=2),
+            cells=np.concatenate(
+                [np.asarray(stocks, dtype=np.float64), *self._troubles(panel), context], axis=2
+            ),
         )
         arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
         buying = driven
@@ -193,10 +195,17 @@ class ChainDesign:
             buying = Columns(
                 static=static, calendar=calendar, cells=np.concatenate([driven.cells, *arrived], axis=2)
             )
-        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived))
+        acting = Columns(
+            static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived)
+        )
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
         seen = np.where(signs.any(axis=1), periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
-        columns, kinds, own, values = [buying], [AMOUNT if self.amounts else COUNT], [False], [self._bought(panel)]
+        columns, kinds, own, values = (
+            [buying],
+            [AMOUNT if self.amounts else COUNT],
+            [False],
+            [self._bought(panel)],
+        )
         for k in np.flatnonzero(self.acting):
             columns.append(acting)
             kinds.append(COUNT)
@@ -224,7 +233,9 @@ class ChainDesign:
             entry=np.asarray(panel.entry, dtype=np.int64),
             end=np.asarray(panel.last, dtype=np.int64),
             low=np.asarray(last if exit_ is None else exit_, dtype=np.int64),
-            high=np.asarray(panel.last if exit_ is None else np.where(exit_ < periods, exit_, -1), dtype=np.int64),
+            high=np.asarray(
+                panel.last if exit_ is None else np.where(exit_ < periods, exit_, -1), dtype=np.int64
+            ),
             stays=np.ones(n, dtype=bool) if exit_ is None else np.asarray(exit_ >= periods),
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
             precision=moment_precision(panel),

@@ -43,12 +43,13 @@ def digamma(x: float) -> float:
         value -= 1.0 / x
         x += 1.0
     y = 1.0 / (x * x)
-    return value + np.log(x) - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y / 252.0))
+    value += float(np.log(x)) - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y / 252.0))
+    return value
 
 
 @compiled
 def _rising(a: float, n: float) -> tuple[float, float]:
-    """log Gamma(a + n) - log Gamma(a), and its slope in a."""
+    """Log Gamma(a + n) - log Gamma(a), and its slope in a."""
     value, slope = 0.0, 0.0
     if n <= MOST_FACTORS and n == np.floor(n):
         for i in range(int(n)):
@@ -112,7 +113,7 @@ def emissions(
             base = extra[0] * n / base
             n = extra[0]
         constant = 0.0
-        if kind == COUNT or kind == AMOUNT:
+        if kind in (COUNT, AMOUNT):
             constant = _rising(a, n)[0]
             if kind == AMOUNT:
                 constant -= lgamma(n) + np.log(values[c])

@@ -1,4 +1,4 @@
-"""Where each parameter of the chain stands in the one vector that is moved, what moves, and its weak prior."""
+"""Where each parameter of the chain stands in the one vector that is moved, and its weak prior."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ MOST_DRIFT, LEAST_DRIFT = -1.0, 6.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Sizes of the blocks, in this order: coefficients of leaving and of each stream; loadings of leaving and
-    each stream on satisfaction, then on being quiet; log shapes, the shared one last; log extras; constant,
-    slope and log standard deviation of each proxy; the chain; masses.
+    """Sizes of the blocks.
+
+    In this order: coefficients of leaving and of each stream; loadings of leaving and each stream on
+    satisfaction and on being quiet; log shapes, the shared one last; log extras; constant, slope and log
+    standard deviation of each proxy; the chain; masses.
     """
 
     coefficients: tuple[int, ...]

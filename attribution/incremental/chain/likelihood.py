@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
-from attribution.incremental.chain.emissions import AMOUNT, FLAG, HURDLE, SPLIT
+from attribution.incremental.chain.emissions import FLAG, HURDLE, SPLIT
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import LivingStates, Structure, living_states
@@ -163,10 +163,14 @@ def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
         predictor = columns.predict(theta[layout.linear(k + 1)]) + inputs.offset
         eta[:, :, k] = np.clip(predictor, -MAX_PREDICTOR, MAX_PREDICTOR)
     by_state = loadings[1:] @ states.features.T
-    lift = np.where((kinds == FLAG)[:, None], by_state, np.exp(np.clip(by_state, -MAX_PREDICTOR, MAX_PREDICTOR)))
+    lift = np.where(
+        (kinds == FLAG)[:, None], by_state, np.exp(np.clip(by_state, -MAX_PREDICTOR, MAX_PREDICTOR))
+    )
     lines = theta[layout.lines].reshape(-1, 3)
     u = states.features[:, 0]
-    residual = (inputs.proxies[:, :, None] - lines[:, 0, None] - lines[:, 1, None] * u) / np.exp(lines[:, 2, None])
+    residual = (inputs.proxies[:, :, None] - lines[:, 0, None] - lines[:, 1, None] * u) / np.exp(
+        lines[:, 2, None]
+    )
     residual = np.nan_to_num(residual)
     return _Arguments(
         states=states,

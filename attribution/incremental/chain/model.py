@@ -24,8 +24,7 @@ from scipy import linalg
 from attribution.incremental.chain.climb import Optimum
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
-from attribution.incremental.chain.search import REACH, Candidate, climb_to, compare
-from attribution.incremental.chain.start import carried_over
+from attribution.incremental.chain.search import REACH, Candidate, carried, climb_to, compare
 from attribution.incremental.chain.states import Structure
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY
@@ -106,7 +105,9 @@ class HiddenChain:
         fits = self.fits(panel, stocks, rng=rng)
         best = _best(fits)
         rivals = [fit for fit in fits if fit is not best]
-        near = {f"hidden chain: {fit.structure.words}": fit for fit in rivals if best.score - fit.score < REACH}
+        near = {
+            f"hidden chain: {fit.structure.words}": fit for fit in rivals if best.score - fit.score < REACH
+        }
         note = f"the likelihood calls for {best.structure.words}"
         if rivals:
             second = max(rivals, key=lambda fit: fit.score)
@@ -145,17 +146,7 @@ class HiddenChain:
         near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
         if all_of_them:
             return near
-        return [
-            climb_to(
-                inputs,
-                weights,
-                candidate.structure,
-                lambda problem, found=candidate: carried_over(
-                    found.optimum.theta, found.problem.layout, problem.layout
-                ),
-            )
-            for candidate in near
-        ]
+        return [climb_to(inputs, weights, found.structure, carried(found)) for found in near]
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:

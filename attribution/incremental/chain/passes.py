@@ -11,8 +11,8 @@ the paths that lead to it, given what was seen,
 
     L_(t)(j) = sum_i a_(t-1)(i) (1 - h_(t-1)(i)) Q_ij (L_(t-1)(i) + mu_(t-1)(i)) / p_t(j),
 
-so that the likelihood is exact where states last, and proper anyhow (each month's density adds up to one given
-the past). The backward pass differentiates all of this in reverse.
+so that the likelihood is exact where states last, and proper anyhow (each month's density adds up to one
+given the past). The backward pass differentiates all of this in reverse.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def _filter(
         for j in range(states):
             density[j] = first[j] if t == entry else 0.0
             hazard[t, j] = 1.0 / (1.0 + np.exp(-odds[t] - push[j]))
-        emissions(
-            kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density
-        )
+        emissions(kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density)
         top = density.max()
         total = 0.0
         for j in range(states):
@@ -122,7 +120,8 @@ def _log_likelihood(
         total += np.exp(scale[t] - top) * (now[t] * hazard[t]).sum()
     if stays:
         total += np.exp(scale[end] - top) * (now[end] * (1.0 - hazard[end])).sum()
-    return top + np.log(max(total, FLOOR))
+    value: float = top + np.log(max(total, FLOOR))
+    return value
 
 
 @compiled
@@ -147,7 +146,9 @@ def chain_slopes(
     move_slopes: Float,
     static: bool,
 ) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
-    """Log-likelihood of every customer and its slopes. N customers, P months, M streams, J states, F features.
+    """Log-likelihood of every customer and its slopes.
+
+    N customers, P months, M streams, J states, F features.
 
     Parameters
     ----------
@@ -183,7 +184,11 @@ def chain_slopes(
     by_push, by_lift = np.zeros((n, features)), np.zeros((n, streams, features))
     by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, 4))
     by_first, by_moves, staying = np.zeros((n, states)), np.zeros((n, parameters)), np.zeros((n, states))
-    hazard, before, now = np.empty((periods, states)), np.empty((periods, states)), np.empty((periods, states))
+    hazard, before, now = (
+        np.empty((periods, states)),
+        np.empty((periods, states)),
+        np.empty((periods, states)),
+    )
     scale, count = np.empty(periods), np.zeros((periods, streams + 1))
     exposure = np.zeros((periods, streams + 1, states))
     rate = np.zeros((periods, streams + 1, states))
@@ -208,7 +213,7 @@ def chain_slopes(
                     staying[i, j] = there * now[t, j] * (1.0 - h)
                 slope = flow_slope[j] * (1.0 - h)
                 by_h = -flow_slope[j]
-                if low[i] <= t and t <= high[i]:
+                if low[i] <= t <= high[i]:
                     slope += h * there
                     by_h += there
                 weight[j] = slope * now[t, j]
@@ -276,12 +281,8 @@ def chain_paths(
 ) -> tuple[Integer, Integer, Float]:
     """States drawn from each customer's posterior: paths that go on and paths that ended.
 
-    Parameters
-    ----------
-    uniform
-        Numbers in (0, 1), shape (Q, N, P + 1); even Q: the first half are of lives that go on.
-
-    The others are those of `chain_slopes`.
+    The parameters are those of `chain_slopes`, and `uniform`: numbers in (0, 1), shape (Q, N, P + 1), Q even;
+    the first half of the draws are lives that go on.
 
     Returns
     -------
@@ -296,7 +297,11 @@ def chain_paths(
         np.zeros((draws, n), dtype=np.int64),
         np.zeros(n),
     )
-    hazard, before, now = np.empty((periods, states)), np.empty((periods, states)), np.empty((periods, states))
+    hazard, before, now = (
+        np.empty((periods, states)),
+        np.empty((periods, states)),
+        np.empty((periods, states)),
+    )
     scale, count = np.empty(periods), np.zeros((periods, streams + 1))
     exposure = np.zeros((periods, streams + 1, states))
     rate = np.zeros((periods, streams + 1, states))

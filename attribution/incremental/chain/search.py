@@ -1,7 +1,7 @@
 """Which settings of the chain a company calls for: each is climbed, and Schwarz's charge decides.
 
-A structure costs half a logarithm of the number of customers for each parameter that moves (Schwarz 1978). The
-search runs on some of the customers; structures within reach of the best are climbed on all of them.
+A structure costs half a logarithm of the number of customers for each parameter that moves (Schwarz 1978).
+The search runs on some of the customers; structures within reach of the best are climbed on all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from attribution.incremental.chain.start import (
 )
 from attribution.incremental.chain.states import Structure
 
-__all__ = ["Candidate", "REACH", "climb_to", "compare"]
+__all__ = ["REACH", "Candidate", "carried", "climb_to", "compare"]
 
 Array = NDArray[np.float64]
 
@@ -54,7 +54,8 @@ class Candidate:
     def score(self) -> float:
         """Log-likelihood less Schwarz's charge."""
         free = self.problem.layout.free(self.problem.inputs, self.structure)
-        return self.optimum.loglik - 0.5 * float(free.sum()) * np.log(self.problem.inputs.n_customers)
+        charge = 0.5 * float(free.sum()) * float(np.log(self.problem.inputs.n_customers))
+        return self.optimum.loglik - charge
 
 
 def climb_to(
@@ -89,13 +90,11 @@ def compare(inputs: ChainInputs, weights: Array, *, only: Structure | None = Non
         by_level.append([alone, lasting])
         found += [alone, lasting]
     alone, lasting = max(by_level, key=lambda pair: max(candidate.score for candidate in pair))
-    drifting = climb_to(
-        inputs, weights, replace(lasting.structure, drift=True), _from(lasting)
-    )
+    drifting = climb_to(inputs, weights, replace(lasting.structure, drift=True), carried(lasting))
     found.append(drifting)
     if recorded:
         free = replace(lasting.structure, free_masses=True, nodes=FREE_NODES)
-        found.append(climb_to(inputs, weights, free, _from(lasting)))
+        found.append(climb_to(inputs, weights, free, carried(lasting)))
     else:
         frail = replace(lasting.structure, leaving_only=True)
         found.append(climb_to(inputs, weights, frail, _frail(alone)))
@@ -114,12 +113,14 @@ def _climb_only(inputs: ChainInputs, weights: Array, structure: Structure) -> Ca
     plain = Structure(shared=structure.shared)
     found = climb_to(inputs, weights, plain, lambda problem: crude_rates(problem, weights))
     if structure.leaving_only:
-        found = climb_to(inputs, weights, replace(plain, nodes=structure.nodes, leaving_only=True), _frail(found))
+        found = climb_to(
+            inputs, weights, replace(plain, nodes=structure.nodes, leaving_only=True), _frail(found)
+        )
     elif structure.nodes > 1:
         found = _satisfaction(inputs, weights, found, structure.nodes)
     if structure.quiet:
         found = climb_to(inputs, weights, replace(found.structure, quiet=True), _quiet(found))
-    return found if found.structure == structure else climb_to(inputs, weights, structure, _from(found))
+    return found if found.structure == structure else climb_to(inputs, weights, structure, carried(found))
 
 
 def _level_forms(inputs: ChainInputs) -> tuple[bool, ...]:
@@ -131,26 +132,27 @@ def _satisfaction(inputs: ChainInputs, weights: Array, alone: Candidate, count: 
     """Satisfaction that lasts, from the axis of what scores have in common and from the common axis."""
     structure = replace(alone.structure, nodes=count)
     layout = Likelihood.of(inputs, structure).layout
-    wide = replace(
-        alone.optimum, theta=carried_over(alone.optimum.theta, alone.problem.layout, layout)
-    )
-    tried = [
-        climb_to(inputs, weights, structure, lambda _, axis=axis: axis(layout, wide), steps=FIRST_STEPS, more=0)
-        for axis in (residual_axis, common_axis)
-    ]
+    wide = replace(alone.optimum, theta=carried_over(alone.optimum.theta, alone.problem.layout, layout))
+    tried = []
+    for axis in (residual_axis, common_axis):
+        theta = axis(layout, wide)
+        tried.append(
+            climb_to(inputs, weights, structure, lambda _, at=theta: at, steps=FIRST_STEPS, more=0)  # type: ignore[misc]
+        )
     best = max(tried, key=lambda candidate: candidate.optimum.bound)
     if best.score < alone.score - HOPELESS:
         return best
-    return climb_to(inputs, weights, structure, _from(best))
+    return climb_to(inputs, weights, structure, carried(best))
 
 
-def _from(before: Candidate) -> Callable[[Likelihood], Array]:
+def carried(before: Candidate) -> Callable[[Likelihood], Array]:
+    """Where a climb goes on from the optimum of another structure."""
     return lambda problem: carried_over(before.optimum.theta, before.problem.layout, problem.layout)
 
 
 def _frail(before: Candidate) -> Callable[[Likelihood], Array]:
     def start(problem: Likelihood) -> Array:
-        theta = _from(before)(problem)
+        theta = carried(before)(problem)
         theta[problem.layout.loadings.start] = -0.5
         return theta
 
@@ -158,4 +160,4 @@ def _frail(before: Candidate) -> Callable[[Likelihood], Array]:
 
 
 def _quiet(before: Candidate) -> Callable[[Likelihood], Array]:
-    return lambda problem: quieter(problem.inputs, problem.layout, _from(before)(problem))
+    return lambda problem: quieter(problem.inputs, problem.layout, carried(before)(problem))

@@ -39,7 +39,9 @@ def crude_rates(problem: Likelihood, weights: Array) -> Array:
     for k, kind in enumerate(inputs.kinds):
         rate = float((inputs.values[:, :, k] * share).sum() / share.sum())
         rate = max(rate, 1e-6)
-        theta[layout.linear(k + 1).start] = np.log(rate / (1.0 - min(rate, 0.99))) if kind == FLAG else np.log(rate)
+        theta[layout.linear(k + 1).start] = (
+            np.log(rate / (1.0 - min(rate, 0.99))) if kind == FLAG else np.log(rate)
+        )
     theta[layout.chain] = CHAIN
     if AMOUNT in inputs.kinds:
         theta[layout.shapes.start] = 2.0

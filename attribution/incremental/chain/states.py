@@ -53,7 +53,9 @@ class Structure:
         if self.leaving_only:
             parts.append("customers who differ in leaving")
         elif self.nodes > 1:
-            law = "that drifts" if self.drift else "of free distribution" if self.free_masses else "that lasts"
+            law = (
+                "that drifts" if self.drift else "of free distribution" if self.free_masses else "that lasts"
+            )
             parts.append(f"satisfaction {law}")
         else:
             parts.append("no satisfaction")
@@ -181,7 +183,9 @@ def _start(structure: Structure, chain: Array, masses: Array) -> Array:
 
 
 def _moves(structure: Structure, chain: Array) -> Array:
-    moves = rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
+    moves = (
+        rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
+    )
     if not structure.quiet:
         return moves
     stay, turn = expit(chain[1:3])
