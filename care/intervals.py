@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 __all__ = ["LEVEL", "Interval", "design_effect", "mean_interval", "net_score", "share_interval", "wilson"]
+
+Float = NDArray[np.float64]
+Integer = NDArray[np.int64]
 
 LEVEL = 0.95
 """Probability inside every interval of a service figure."""
@@ -50,56 +54,58 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def design_effect(values: pl.Series, customers: pl.Series, weights: pl.Series | None = None) -> float:
+def design_effect(values: Float, customers: Integer, weights: Float | None = None) -> float:
     """Variance of a mean between customers over that of independent cases; never below 1.
 
     Parameters
     ----------
     values
-        One per case, without nulls.
+        One per case, shape (n_cases,), without NaN.
     customers
-        Whose case it is; null is a customer of its own.
+        Number of the customer whose case it is, shape (n_cases,).
     weights
         Weight of each case; equal without it.
+
+    >>> design_effect(np.array([1.0, 1.0, 0.0, 0.0]), np.array([1, 1, 2, 2]))
+    2.0
     """
-    n = values.len()
-    weight = pl.Series([1.0] * n) if weights is None else weights.cast(pl.Float64)
-    frame = pl.DataFrame({"v": values.cast(pl.Float64), "c": customers, "w": weight}).with_row_index()
-    total = float(frame["w"].sum())
-    if n < 2 or total <= 0:
+    weight = np.ones(len(values)) if weights is None else weights
+    if len(values) < 2 or weight.sum() <= 0:
         return 1.0
-    mean = float((frame["v"] * frame["w"]).sum()) / total
-    own = pl.when(pl.col("c").is_null()).then(pl.col("index"))
-    residual = pl.col("w") * (pl.col("v") - mean)
-    sums = frame.group_by("c", own.alias("own")).agg(
-        residual.sum().alias("r"), residual.pow(2).sum().alias("s")
-    )
-    naive = float(sums["s"].sum())
-    return max(1.0, float((sums["r"] ** 2).sum()) / naive) if naive > 0 else 1.0
+    residual = weight * (values - np.average(values, weights=weight))
+    naive = float((residual**2).sum())
+    _, whose = np.unique(customers, return_inverse=True)
+    between = float((np.bincount(whose, weights=residual) ** 2).sum())
+    return max(1.0, between / naive) if naive > 0 else 1.0
 
 
-def share_interval(hits: pl.Series, customers: pl.Series, level: float = LEVEL) -> Interval:
-    """Share of cases for which something is true; null values are left out."""
-    frame = pl.DataFrame({"hit": hits.cast(pl.Float64), "customer": customers}).drop_nulls("hit")
-    n = frame.height
-    if not n:
+def share_interval(
+    hits: Float, customers: Integer, *, weights: Float | None = None, level: float = LEVEL
+) -> Interval:
+    """Share of cases for which something is true (1) and not false (0); NaN is left out.
+
+    With weights the share is of their sum, and n is first taken down to Kish's effective size.
+    """
+    known = ~np.isnan(hits)
+    hit, whose = hits[known], customers[known]
+    weight = None if weights is None else weights[known]
+    if not len(hit) or (weight is not None and weight.sum() <= 0):
         return Interval(value=None)
-    share = float(frame["hit"].mean() or 0.0)  # type: ignore[arg-type]
-    low, high = wilson(share, n / design_effect(frame["hit"], frame["customer"]), level)
-    return Interval(value=share, low=low, high=high, n=n)
+    share = float(np.average(hit, weights=weight))
+    effective = len(hit) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
+    low, high = wilson(share, effective / design_effect(hit, whose, weight), level)
+    return Interval(value=share, low=low, high=high, n=len(hit))
 
 
-def mean_interval(values: pl.Series, customers: pl.Series, level: float = LEVEL) -> Interval:
-    """Mean over cases, with a normal interval whose error is that between customers."""
-    frame = pl.DataFrame({"value": values.cast(pl.Float64), "customer": customers}).drop_nulls("value")
-    n = frame.height
-    if not n:
-        return Interval(value=None)
-    mean = float(frame["value"].mean())  # type: ignore[arg-type]
+def mean_interval(values: Float, customers: Integer, *, level: float = LEVEL) -> Interval:
+    """Mean over cases, with a normal interval whose error is that between customers; NaN is left out."""
+    known = ~np.isnan(values)
+    value, whose = values[known], customers[known]
+    n = len(value)
     if n < 2:
-        return Interval(value=mean, n=n)
-    effect = design_effect(frame["value"], frame["customer"])
-    half = z_of(level) * math.sqrt(float(frame["value"].var()) * effect / n)  # type: ignore[arg-type]
+        return Interval(value=float(value[0]) if n else None, n=n)
+    mean = float(value.mean())
+    half = z_of(level) * math.sqrt(float(value.var(ddof=1)) * design_effect(value, whose) / n)
     return Interval(value=mean, low=mean - half, high=mean + half, n=n)
 
 

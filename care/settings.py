@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+import polars as pl
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -39,9 +40,9 @@ def _minutes(text: str) -> int:
 def _patterns_compile(value: tuple[str, ...]) -> tuple[str, ...]:
     for pattern in value:
         try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f'"{pattern}" is no regular expression: {error}') from error
+            pl.Series([""]).str.contains(f"(?i){pattern}")
+        except pl.exceptions.ComputeError as error:
+            raise ValueError(f'"{pattern}" is no regular expression that can be searched for') from error
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -17,15 +18,25 @@ def test_wilson_at_a_share_and_at_none() -> None:
 
 def test_customers_whose_cases_agree_count_once() -> None:
     """Two cases of each customer, always the same outcome: the sample is half as large as it looks."""
-    hits = pl.Series([1, 1, 0, 0, 1, 1, 0, 0])
-    customers = pl.Series([1, 1, 2, 2, 3, 3, 4, 4])
+    hits = np.array([1.0, 1, 0, 0, 1, 1, 0, 0])
+    customers = np.array([1, 1, 2, 2, 3, 3, 4, 4])
     assert design_effect(hits, customers) == pytest.approx(2.0)
     assert share_interval(hits, customers).low == pytest.approx(wilson(0.5, 4)[0])
-    assert design_effect(hits, pl.Series([None] * 8, dtype=pl.Int64)) == 1.0
+    assert design_effect(hits, np.arange(8)) == 1.0
 
 
 def test_a_design_effect_never_makes_a_sample_larger() -> None:
-    assert design_effect(pl.Series([1, 0, 1, 0]), pl.Series([1, 1, 2, 2])) == 1.0
+    assert design_effect(np.array([1.0, 0, 1, 0]), np.array([1, 1, 2, 2])) == 1.0
+
+
+def test_a_share_by_value_is_of_the_value() -> None:
+    kept = np.array([1.0, 0, 1, 1, 0])
+    worth = np.array([40.0, 400, 120, 60, 80])
+    assert share_interval(kept, np.arange(5)).value == pytest.approx(0.60)
+    found = share_interval(kept, np.arange(5), weights=worth)
+    assert found.value == pytest.approx(0.3143, abs=5e-5)
+    assert found.high is not None
+    assert found.high - found.value > 0.3, "five customers, one of whom is most of the value, say little"
 
 
 def test_net_promoters() -> None:
@@ -33,7 +44,7 @@ def test_net_promoters() -> None:
 
 
 def test_a_mean_of_one_case_has_no_interval() -> None:
-    found = mean_interval(pl.Series([3.0]), pl.Series(["a"]))
+    found = mean_interval(np.array([3.0]), np.array([1]))
     assert (found.value, found.low, found.n) == (3.0, None, 1)
 
 

@@ -1,0 +1,115 @@
+"""Was the promise kept: each day, each week, and whether a week is more than chance.
+
+Limits of a week come from the weeks before it, at most 26, of at least eight; see `care.charts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from care.charts import control_limits, signals
+from care.intervals import LEVEL, share_interval
+from care.measures import kept_of
+from care.settings import Promise
+from care.tables import CARE_SCHEMA
+from care.view import Desk
+
+__all__ = ["promise_figures"]
+
+ALL: Final = "(all)"
+WEEKS_BEFORE: Final = 26
+FEWEST_WEEKS: Final = 8
+
+
+def promise_figures(desk: Desk) -> pl.DataFrame:
+    """Rows of `CARE_SCHEMA` for every promise.
+
+    `promise`: share kept, in all and by day and week, with target and `attained`. `promise_streak`: days
+    (weeks) in a row won, negative when lost, up to the last. `promise_limits`: by week the mean of the
+    weeks before and the ends within which it moves by chance, with the signal as `reason`.
+    """
+    rows = [row for promise in desk.settings.promises for row in _rows(desk, promise)]
+    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+
+
+def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
+    if promise.clock == "business" and desk.settings.hours is None:
+        yield _row(promise, "promise", reason="[care.hours] does not say when the desk is open")
+        return
+    view = desk.view().covered(promise)
+    kept = kept_of(view, promise, promise.clock)
+    rows = view.waits["row"] if promise.kpi == "next_response" else np.flatnonzero(view.chosen)
+    places = desk.frame.select("day", "week")[rows]
+    customers = desk.arrays["customer"][rows]
+    made = (
+        pl.DataFrame({"kept": kept, "customer": customers}).hstack(places).filter(pl.col("kept").is_not_nan())
+    )
+    running = len(kept) - made.height
+    note = f"{running:,} are still inside the promise, or their time is not known" if running else None
+    found = share_interval(made["kept"].to_numpy(), made["customer"].to_numpy())
+    yield _row(
+        promise, "promise", value=found.value, low=found.low, high=found.high, n=found.n,
+        interval_level=LEVEL if found.n else None, attained=_won(found.value, promise),
+        coverage=made.height / len(kept) if len(kept) else None,
+        reason=note if found.n else "no case whose promise was kept or has run out",
+    )  # fmt: skip
+    for name in ("day", "week"):
+        shares = made.group_by(name).agg(pl.col("kept").mean(), pl.len()).sort(name)
+        won = [_won(share, promise) for share in shares["kept"]]
+        for period, part in made.sort(name).group_by(name, maintain_order=True):
+            one = share_interval(part["kept"].to_numpy(), part["customer"].to_numpy())
+            yield _row(
+                promise, "promise", period=str(period[0]), value=one.value, low=one.low, high=one.high,
+                n=one.n, interval_level=LEVEL, attained=_won(one.value, promise),
+            )  # fmt: skip
+        if won:
+            yield _row(
+                promise, "promise_streak", value=float(_streak(won)), n=len(won), unit=f"{name}s",
+                target=None, attained=won[-1], segment=f"promise: {promise.name}, by {name}",
+            )  # fmt: skip
+        if name == "week":
+            yield from _limits(promise, shares)
+
+
+def _won(share: float | None, promise: Promise) -> bool | None:
+    return None if share is None else share >= promise.share - 1e-12
+
+
+def _streak(won: list[bool | None]) -> int:
+    """Length of the last run of equal outcomes; negative when lost.
+
+    >>> _streak([True, False, True, True]), _streak([True, False])
+    (2, -1)
+    """
+    run = 0
+    for outcome in reversed(won):
+        if outcome is not won[-1]:
+            break
+        run += 1
+    return run if won[-1] else -run
+
+
+def _limits(promise: Promise, shares: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    values = shares["kept"].to_list()
+    for place in range(FEWEST_WEEKS, len(values)):
+        before = values[max(0, place - WEEKS_BEFORE) : place]
+        limits = control_limits(before)
+        signal = signals([*before, values[place]], limits)[-1]
+        yield _row(
+            promise, "promise_limits", period=shares["week"][place], value=limits.mean, low=limits.low,
+            high=limits.high, n=len(before), reason=signal and f"a signal: {signal} of the limits"
+            if signal == "outside" else signal and f"a signal: {signal} of the mean",
+        )  # fmt: skip
+
+
+def _row(promise: Promise, kpi: str, *, period: str = ALL, **found: Any) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(CARE_SCHEMA)
+    return row | {
+        "kpi": kpi, "group": "service", "channel": promise.channel or ALL, "team": ALL,
+        "segment": f"promise: {promise.name}", "period": period, "clock": promise.clock, "n": 0,
+        "unit": "share", "direction": "up", "target": promise.share, **found,
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""The table of cases that a bundle keeps: one row each, without text, and who should be answered next.
+
+Value at stake = gain of an answer now x customer's lifetime value, plus audience. Where the gain is not
+known, the customer's value orders the queue and no amount is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import polars as pl
+
+from care.cases import Cases
+from care.clock import BusinessClock, calendar_seconds
+from care.tables import CASES_SCHEMA
+from care.view import Desk
+
+__all__ = ["agent_pseudonyms", "cases_table"]
+
+_LOUD: Final = 10_000
+"""Followers from which an audience is named as a reason."""
+
+
+def agent_pseudonyms(cases: pl.DataFrame) -> pl.DataFrame:
+    """Cases with every agent's name replaced by "agent 1", "agent 2"… in the order of their first case."""
+    names = cases.sort("opened_at", "case_id")["agent"].drop_nulls().unique(maintain_order=True)
+    width = len(str(names.len()))
+    told = [f"agent {place:0{width}d}" for place in range(1, names.len() + 1)]
+    return cases.with_columns(
+        pl.col("agent").replace_strict(names, told, default=None, return_dtype=pl.String)
+    )
+
+
+def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
+    """One row per case in `CASES_SCHEMA`; times are local to the desk's zone."""
+    whole = desk.frame.select(
+        "journey_id", "repeat_of", "waiting", "waiting_seconds", pl.col("resolved").alias("whole_resolved"),
+        "customer_lifetime_value",
+    )  # fmt: skip
+    rows = cases.cases.join(whole, on="journey_id", how="left", maintain_order="left")
+    end = desk.journeys.end
+    rows = rows.with_columns(
+        pl.when(pl.col(name) < end).then(name).alias(name)
+        for name in ("first_response_at", "resolved_at", "abandoned_at", "first_automatic_at", "joined_at")
+    )
+    is_first = pl.col("case_id") == pl.col("journey_id")
+    rows = rows.with_columns(
+        _minutes(rows["waiting_since"], rows["first_response_at"]).alias("first_response_minutes"),
+        _minutes(rows["opened_at"], rows["resolved_at"]).alias("resolution_minutes"),
+        *_business(rows, desk),
+        (pl.col("waiting").fill_null(False) & is_first).alias("is_waiting"),
+        pl.when(pl.col("waiting") & is_first).then(pl.col("waiting_seconds") / 60.0).alias("waiting_minutes"),
+        pl.when(is_first).then("repeat_of").alias("repeat_of"),
+        pl.col("redirected_at").is_not_null().alias("redirected"),
+        _minutes(rows["redirected_at"], rows["joined_at"]).alias("redirection_minutes"),
+    )
+    rows = rows.with_columns(_status().alias("status"), *_stake())
+    local = [
+        pl.col(name).dt.convert_time_zone(desk.zone).dt.replace_time_zone(None).alias(name)
+        for name, dtype in CASES_SCHEMA.items()
+        if isinstance(dtype, pl.Datetime)
+    ]
+    known = rows.with_columns(local)
+    absent = [pl.lit(None).alias(name) for name in CASES_SCHEMA if name not in known.columns]
+    keep: dict[str, Any] = dict(CASES_SCHEMA)
+    if "customer_id" in known.columns:
+        keep["customer_id"] = known.schema["customer_id"]
+    return (
+        known.with_columns(absent)
+        .select(pl.col(name).cast(dtype) for name, dtype in keep.items())
+        .sort("opened_at", "case_id")
+    )
+
+
+def _minutes(start: pl.Series, end: pl.Series) -> pl.Series:
+    return calendar_seconds(start, end) / 60.0
+
+
+def _business(rows: pl.DataFrame, desk: Desk) -> list[pl.Expr | pl.Series]:
+    """Minutes inside opening hours; the desk's own where it gives no other."""
+    own = {
+        "first_response_business_minutes": pl.col("first_business_seconds") / 60.0,
+        "resolution_business_minutes": pl.col("resolution_business_seconds") / 60.0,
+    }
+    if desk.settings.hours is None:
+        return [expression.alias(name) for name, expression in own.items()]
+    clock = BusinessClock.spanning(
+        desk.settings.hours, rows["opened_at"], rows["first_response_at"], rows["resolved_at"]
+    )
+    timed = {
+        "first_response_business_minutes": clock.seconds(rows["waiting_since"], rows["first_response_at"]),
+        "resolution_business_minutes": clock.seconds(rows["opened_at"], rows["resolved_at"]),
+    }
+    return [pl.coalesce(own[name], pl.lit(series) / 60.0).alias(name) for name, series in timed.items()]
+
+
+def _status() -> pl.Expr:
+    resolved = pl.col("resolved_at").is_not_null() | pl.col("resolution_business_seconds").is_not_null()
+    return (
+        pl.when(~pl.col("needs_reply"))
+        .then(pl.lit("noise"))
+        .when("is_waiting")
+        .then(pl.lit("open"))
+        .when(pl.col("abandoned_at").is_not_null())
+        .then(pl.lit("abandoned"))
+        .when(resolved)
+        .then(pl.lit("resolved"))
+        .when("answered")
+        .then(pl.lit("answered"))
+        .otherwise(pl.lit("open"))
+    )
+
+
+def _stake() -> list[pl.Expr]:
+    """Value at stake, and why a case comes first, in words."""
+    waits, value, reach = pl.col("is_waiting"), pl.col("customer_lifetime_value"), pl.col("audience")
+    reason = pl.concat_str(
+        pl.when(pl.col("repeat_of").is_not_null()).then(pl.lit("asks again")),
+        pl.when(value > 0).then(pl.format("customer worth {}", value.round(2))),
+        pl.when(reach >= _LOUD).then(pl.format("{} followers", reach)),
+        pl.when(pl.col("sentiment_last") < -0.4).then(pl.lit("angry")),
+        separator=", ",
+        ignore_nulls=True,
+    )
+    return [
+        pl.when(waits).then(value.clip(lower_bound=0.0)).alias("value_at_stake"),
+        pl.when(waits & (reason != "")).then(reason).alias("priority_reason"),
+    ]
