@@ -14,10 +14,11 @@ from attribution.paths.descriptive import Descriptive
 from attribution.paths.encoded import EncodedPaths, encode_paths, merge_paths
 from attribution.paths.markov import MarkovFit, fit_markov
 from attribution.paths.markov_order import OrderChoice, choose_order
-from attribution.paths.repeat_purchases import JourneySet, repeat_purchase_journeys
+from attribution.paths.repeat_purchases import walk_repeat_purchases
 from attribution.paths.rules import touch_credits
 from attribution.paths.sessions import merge_sessions
 from attribution.paths.transitions import TransitionCounts, count_transitions, read_transitions
+from attribution.paths.walks import PathWalk, Trails
 from attribution.settings import AttributionSettings
 
 __all__ = [
@@ -27,9 +28,10 @@ __all__ = [
     "Credits",
     "Descriptive",
     "EncodedPaths",
-    "JourneySet",
     "MarkovFit",
     "OrderChoice",
+    "PathWalk",
+    "Trails",
     "TransitionCounts",
     "choose_order",
     "compare_credits",
@@ -42,7 +44,7 @@ __all__ = [
     "merge_paths",
     "merge_sessions",
     "read_transitions",
-    "repeat_purchase_journeys",
     "touch_credits",
     "unavailable_credits",
+    "walk_repeat_purchases",
 ]

@@ -12,11 +12,13 @@ from histories.errors import (
 from histories.identity import pseudonym
 from histories.journeys import (
     JourneyCounts,
+    JourneyWalk,
     build_journeys,
     count_journeys,
     count_paths,
     journey_touches,
     paths_from_table,
+    walk_journeys,
 )
 from histories.money import MONEY_SCALE, to_currency, to_minor
 from histories.partitions import by_partition, partition_by_customer
@@ -29,10 +31,9 @@ from histories.reading.sources import Channel, Limits, TableSource, table_source
 from histories.retention import (
     build_contract_periods,
     build_repeat_periods,
-    build_retention_journeys,
     count_gaps,
     lapse_window_days,
-    retention_touches,
+    walk_retention,
 )
 from histories.samples import cdnow_path
 from histories.tables import number_touches, purchases_table, touchpoints_table
@@ -52,6 +53,7 @@ __all__ = [
     "Ingested",
     "Inputs",
     "JourneyCounts",
+    "JourneyWalk",
     "Limits",
     "ModelError",
     "SchemaError",
@@ -63,7 +65,6 @@ __all__ = [
     "build_journeys",
     "build_purchases",
     "build_repeat_periods",
-    "build_retention_journeys",
     "build_touchpoints",
     "by_partition",
     "cdnow_path",
@@ -80,10 +81,11 @@ __all__ = [
     "pseudonym",
     "purchases_table",
     "require_origins",
-    "retention_touches",
     "split_calibration_holdout",
     "table_source",
     "to_currency",
     "to_minor",
     "touchpoints_table",
+    "walk_journeys",
+    "walk_retention",
 ]

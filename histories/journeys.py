@@ -19,11 +19,13 @@ from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, Journ
 
 __all__ = [
     "JourneyCounts",
+    "JourneyWalk",
     "build_journeys",
     "count_journeys",
     "count_paths",
     "journey_touches",
     "paths_from_table",
+    "walk_journeys",
 ]
 
 _SEPARATOR = "\x1f"
@@ -44,6 +46,48 @@ class JourneyCounts:
         return JourneyCounts(
             **{name: getattr(self, name) + getattr(other, name) for name in JourneyCounts.__slots__}
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JourneyWalk:
+    """One walk along every customer's line, read three ways.
+
+    Attributes
+    ----------
+    journeys
+        As `build_journeys` makes them.
+    touches
+        As `journey_touches` makes them.
+    counts
+        How purchases and touches were divided; None where journeys are not of purchases.
+    """
+
+    journeys: pl.LazyFrame
+    touches: pl.LazyFrame
+    counts: JourneyCounts | None = None
+
+
+def walk_journeys(
+    touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, window: JourneyWindow, *, keep: Sequence[str] = ()
+) -> JourneyWalk:
+    """Journeys, their touches and the counts of both, from one timeline that is built once.
+
+    Parameters
+    ----------
+    touchpoints, purchases
+        As `build_touchpoints` and `build_purchases` return them, of complete customers.
+    window
+        Which touches may earn credit.
+    keep
+        Further columns of the touchpoints that `touches` carries along.
+    """
+    line = build_timeline(touchpoints, purchases, window, keep=keep).collect().lazy()
+    rows = _journey_rows(line, window).collect().lazy()
+    return JourneyWalk(
+        journeys=_journeys(rows).collect().lazy(),
+        touches=_touches(rows, keep).collect().lazy(),
+        counts=_counts(line),
+    )
 
 
 def build_journeys(
@@ -78,9 +122,12 @@ def build_journeys(
         views=views,
         exclude=exclude,
     )
+    return _journeys(_journey_rows(build_timeline(touchpoints, purchases, window), window))
+
+
+def _journeys(rows: pl.LazyFrame) -> pl.LazyFrame:
     return (
-        _journey_rows(touchpoints, purchases, window)
-        .group_by("number", maintain_order=True)
+        rows.group_by("number", maintain_order=True)
         .agg(
             pl.col("customer_id", "journey_id").first(),
             pl.col("timestamp").first().alias("start"),
@@ -124,26 +171,27 @@ def journey_touches(
         views=views,
         exclude=exclude,
     )
+    rows = _journey_rows(build_timeline(touchpoints, purchases, window, keep=keep), window)
+    return _touches(rows, keep)
+
+
+def _touches(rows: pl.LazyFrame, keep: Sequence[str]) -> pl.LazyFrame:
     row = pl.int_range(pl.len(), dtype=pl.Int32)
     number = pl.col("number")
     is_first, is_last = number != number.shift(1), number != number.shift(-1)
     first_row = pl.when(is_first.fill_null(True)).then(row).forward_fill()
     last_row = pl.when(is_last.fill_null(True)).then(row).backward_fill()
-    return (
-        _journey_rows(touchpoints, purchases, window, keep=keep)
-        .filter(pl.col("status") != UNTOUCHED)
-        .select(
-            "customer_id",
-            "journey_id",
-            (row - first_row).alias("position"),
-            (last_row - first_row + 1).alias("n_touches"),
-            "channel",
-            "timestamp",
-            ((pl.col("end") - pl.col("at")).dt.total_microseconds() / 3.6e9).alias("hours_before"),
-            (pl.col("status") == CONVERSION).alias("converted"),
-            to_currency(pl.col("amount").fill_null(0)).alias("value"),
-            *keep,
-        )
+    return rows.filter(pl.col("status") != UNTOUCHED).select(
+        "customer_id",
+        "journey_id",
+        (row - first_row).alias("position"),
+        (last_row - first_row + 1).alias("n_touches"),
+        "channel",
+        "timestamp",
+        ((pl.col("end") - pl.col("at")).dt.total_microseconds() / 3.6e9).alias("hours_before"),
+        (pl.col("status") == CONVERSION).alias("converted"),
+        to_currency(pl.col("amount").fill_null(0)).alias("value"),
+        *keep,
     )
 
 
@@ -209,9 +257,13 @@ def count_journeys(
     window = JourneyWindow(
         lookback_days=lookback_days, observation_end=observation_end, views=views, exclude=exclude
     )
+    return _counts(build_timeline(touchpoints, purchases, window))
+
+
+def _counts(line: pl.LazyFrame) -> JourneyCounts:
     status = pl.col("status")
     starts = _starts_journey()
-    counted = build_timeline(touchpoints, purchases, window).select(
+    counted = line.select(
         (starts & (status == CONVERSION)).sum().alias("conversions"),
         (status == UNTOUCHED).sum().alias("untouched"),
         (starts & (status == NULL)).sum().alias("null_paths"),
@@ -228,11 +280,8 @@ def _as_list(name: str) -> pl.Expr:
     return pl.when(text == "").then(channels.list.head(0)).otherwise(channels).alias("path")
 
 
-def _journey_rows(
-    touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, window: JourneyWindow, *, keep: Sequence[str] = ()
-) -> pl.LazyFrame:
+def _journey_rows(line: pl.LazyFrame, window: JourneyWindow) -> pl.LazyFrame:
     """Touches of closed journeys and untouched purchases, with the journey's `number` here and its id."""
-    line = build_timeline(touchpoints, purchases, window, keep=keep)
     status = pl.col("status")
     identity = pl.struct("customer_id", "end", status == NULL).hash().reinterpret(signed=True)
     rows = line.filter(status.is_in([CONVERSION, NULL, UNTOUCHED])).with_columns(

@@ -13,16 +13,16 @@ from datetime import date, timedelta
 import polars as pl
 
 from histories.errors import DataError
-from histories.journeys import build_journeys, journey_touches
+from histories.journeys import JourneyWalk, walk_journeys
 from histories.periods import PeriodName, period_ordinal, period_start
+from histories.timeline import JourneyWindow
 
 __all__ = [
     "build_contract_periods",
     "build_repeat_periods",
-    "build_retention_journeys",
     "count_gaps",
     "lapse_window_days",
-    "retention_touches",
+    "walk_retention",
 ]
 
 LAPSE_SHARE = 0.95
@@ -99,7 +99,7 @@ def build_contract_periods(
     return _periods_at_risk(spans, judged_to=observation_end, period=period)
 
 
-def build_retention_journeys(
+def walk_retention(
     touchpoints: pl.LazyFrame,
     periods: pl.LazyFrame,
     *,
@@ -108,8 +108,8 @@ def build_retention_journeys(
     unique_channels: bool = False,
     views: bool = False,
     exclude: Collection[str] = (),
-) -> pl.LazyFrame:
-    """One journey per customer and period, in the columns of `build_journeys`.
+) -> JourneyWalk:
+    """One journey per customer and period, and its touches.
 
     The path holds the touches within the period; `converted` says whether the customer was retained; `amount`
     and `value` are 0.
@@ -121,57 +121,32 @@ def build_retention_journeys(
     period
         Name of the period they were built with.
     touchpoints, observation_end, unique_channels, views, exclude
-        See `build_journeys`.
+        See `histories.journeys.build_journeys`.
     """
-    journeys = build_journeys(
-        touchpoints,
-        _boundaries(periods),
+    window = JourneyWindow(
         lookback_days=_LONGEST[period],
         observation_end=observation_end,
         unique_channels=unique_channels,
         views=views,
         exclude=exclude,
     )
-    columns = journeys.collect_schema().names()
-    judged = (
-        journeys.filter("converted")
-        .drop("converted")
-        .join(_verdicts(periods), on=_KEYS, how="inner", maintain_order="left")
-    )
-    return judged.select(columns)
+    walk = walk_journeys(touchpoints, _boundaries(periods), window)
+    next_period = period_start(period_ordinal(pl.col("timestamp"), period) + 1, period)
+    placed = walk.touches.with_columns(next_period.cast(pl.Datetime("us")).alias("end"))
+    return JourneyWalk(journeys=_judged(walk.journeys, periods), touches=_judged(placed, periods).drop("end"))
 
 
-def retention_touches(
-    touchpoints: pl.LazyFrame,
-    periods: pl.LazyFrame,
-    *,
-    period: PeriodName = "month",
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
-) -> pl.LazyFrame:
-    """One row per touch of `build_retention_journeys`, in the columns of `journey_touches`."""
-    touches = journey_touches(
-        touchpoints,
-        _boundaries(periods),
-        lookback_days=_LONGEST[period],
-        observation_end=observation_end,
-        unique_channels=unique_channels,
-        views=views,
-        exclude=exclude,
-    ).with_columns(
-        period_start(period_ordinal(pl.col("timestamp"), period) + 1, period)
-        .cast(pl.Datetime("us"))
-        .alias("end")
-    )
-    columns = [name for name in touches.collect_schema().names() if name != "end"]
-    judged = (
-        touches.filter("converted")
+def _judged(led_to_an_end: pl.LazyFrame, periods: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows that led to the end of a period at risk; `converted` now says whether the customer stayed."""
+    columns = led_to_an_end.collect_schema().names()
+    return (
+        led_to_an_end.filter("converted")
         .drop("converted")
         .join(_verdicts(periods), on=_KEYS, how="inner", maintain_order="left")
+        .select(columns)
+        .collect()
+        .lazy()
     )
-    return judged.select(columns)
 
 
 _LONGEST: dict[PeriodName, int] = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}

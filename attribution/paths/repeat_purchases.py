@@ -7,30 +7,20 @@ alike. Rows of complete customers go in; the results of several partitions may b
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
+from histories.journeys import JourneyWalk
 from histories.money import to_currency
 from histories.periods import end_of_day
 
-__all__ = ["JourneySet", "repeat_purchase_journeys"]
+__all__ = ["walk_repeat_purchases"]
 
 _WINDOW = ["customer_id", "journey_id", "start", "end", "converted", "amount"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JourneySet:
-    """Journeys towards one outcome, and their touches."""
-
-    journeys: pl.LazyFrame
-    """customer_id, journey_id, start, end, path (may be empty), n_touches, converted, amount, value."""
-    touches: pl.LazyFrame
-    """customer_id, journey_id, position, n_touches, channel, timestamp, hours_before, converted, value."""
-
-
-def repeat_purchase_journeys(
+def walk_repeat_purchases(
     touchpoints: pl.LazyFrame,
     purchases: pl.LazyFrame,
     *,
@@ -39,7 +29,7 @@ def repeat_purchase_journeys(
     unique_channels: bool = False,
     views: bool = False,
     exclude: Collection[str] = (),
-) -> JourneySet:
+) -> JourneyWalk:
     """One journey per purchase, which converts when the next one comes within `window_days`.
 
     Its touches lie strictly after the purchase and strictly before the next one, or before the end of the
@@ -79,7 +69,7 @@ def repeat_purchase_journeys(
     ).filter(pl.col("at") < pl.col("end"))
     if unique_channels:
         inside = inside.sort("at", "channel").unique(["journey_id", "channel"], keep="first")
-    return _journey_set(windows, inside)
+    return _walk(windows, inside)
 
 
 def _journey_id(*columns: str) -> pl.Expr:
@@ -100,7 +90,7 @@ def _timed(touchpoints: pl.LazyFrame, *, views: bool, exclude: Collection[str]) 
     return taking_part.select("customer_id", "timestamp", "channel", at=at)
 
 
-def _journey_set(windows: pl.LazyFrame, inside: pl.LazyFrame) -> JourneySet:
+def _walk(windows: pl.LazyFrame, inside: pl.LazyFrame) -> JourneyWalk:
     """Journeys of all windows, and the touches inside them in order."""
     value = to_currency(pl.col("amount"))
     ordered = inside.sort("at", "channel", maintain_order=True)
@@ -127,4 +117,4 @@ def _journey_set(windows: pl.LazyFrame, inside: pl.LazyFrame) -> JourneySet:
         converted="converted",
         value=value,
     )
-    return JourneySet(journeys=journeys, touches=touches)
+    return JourneyWalk(journeys=journeys.collect().lazy(), touches=touches.collect().lazy())

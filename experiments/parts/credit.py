@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -12,23 +12,14 @@ import polars as pl
 from attribution.credits.table import ALL, concat_credits
 from attribution.effects import EffectsResult
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
-from attribution.paths.repeat_purchases import repeat_purchase_journeys
 from attribution.paths.rules import touch_credits
-from attribution.paths.sessions import merge_sessions
+from attribution.paths.walks import PATH_OUTCOMES, PathWalk, Trails
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import IncrementalPart, incremental_part
 from experiments.parts.segments import segment_labels
-from histories.journeys import build_journeys, count_journeys, count_paths, journey_touches, paths_from_table
-from histories.retention import (
-    build_contract_periods,
-    build_repeat_periods,
-    build_retention_journeys,
-    count_gaps,
-    lapse_window_days,
-    retention_touches,
-)
+from histories.journeys import JourneyCounts, paths_from_table
 from histories.tables import TOUCH
 from histories.touchpoints import uncredited_channels
 
@@ -58,15 +49,6 @@ class CreditPart:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Walks:
-    """Journeys towards one outcome, their counted paths and their touches."""
-
-    journeys: pl.LazyFrame
-    paths: pl.DataFrame
-    touches: pl.LazyFrame
-
-
 def credit_part(
     config: RunConfig,
     histories: Histories,
@@ -84,8 +66,8 @@ def credit_part(
     if histories.touchpoints is None or histories.purchases is None:
         return _from_counts(config, histories)
     left_out: dict[str, str] = {}
-    walked = attempt(left_out, "journeys", lambda: _walk(config, histories))
-    made = [] if walked is None else _of_outcomes(config, histories, walked, costs or None, left_out)
+    trails = attempt(left_out, "journeys", lambda: _trails(config, histories))
+    made = [] if trails is None else _of_outcomes(config, histories, trails, costs or None, left_out)
     tables = attempt(left_out, "descriptive credit", lambda: _stack(made)) or {}
     added = attempt(
         left_out,
@@ -98,9 +80,12 @@ def credit_part(
         tables["credits"] = pl.concat(credits)
     return CreditPart(
         tables=tables,
-        touch_credit=None if walked is None else touch_credits(walked.bought.touches, rule="linear"),
-        journeys=None if walked is None else walked.bought.journeys,
-        notes=(*(() if walked is None else (walked.note,)), *added.notes),
+        touch_credit=None if trails is None else touch_credits(trails.to_purchases.touches, rule="linear"),
+        journeys=None if trails is None else trails.to_purchases.journeys,
+        notes=(
+            *(() if trails is None else (_told(trails.counts, config.attribution.lookback_days),)),
+            *added.notes,
+        ),
         left_out=left_out | added.left_out,
     )
 
@@ -132,66 +117,43 @@ def _from_counts(config: RunConfig, histories: Histories) -> CreditPart:
     return CreditPart(tables=_stack([part for part in made if part is not None]), left_out=left_out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Walked:
-    """Touches as they are credited, their window, and the journeys towards purchases."""
-
-    touchpoints: pl.LazyFrame
-    window: Mapping[str, Any]
-    bought: _Walks
-    note: str
-
-
-def _walk(config: RunConfig, histories: Histories) -> _Walked:
+def _trails(config: RunConfig, histories: Histories) -> Trails:
     assert histories.touchpoints is not None
     assert histories.purchases is not None
-    settings = config.attribution
-    touchpoints = histories.touchpoints.lazy()
-    if settings.session_minutes:
-        touchpoints = merge_sessions(touchpoints, minutes=settings.session_minutes).collect().lazy()
-    frames = touchpoints, histories.purchases.lazy()
-    window: dict[str, Any] = {
-        "lookback_days": settings.lookback_days,
-        "observation_end": histories.inputs.observation_end,
-        "views": settings.views,
-        "exclude": (*settings.exclude_channels, *uncredited_channels(config.channels)),
-    }
-    counts = count_journeys(*frames, **window)
-    window["unique_channels"] = settings.unique_channels
-    journeys = build_journeys(*frames, **window).collect().lazy()
-    touches = journey_touches(*frames, **window, keep=[TOUCH]).collect().lazy()
-    return _Walked(
-        touchpoints=touchpoints,
-        window=window,
-        bought=_Walks(journeys=journeys, paths=count_paths(journeys).collect(), touches=touches),
-        note=f"{counts.conversions:,} purchases had touches within {settings.lookback_days:g} days, "
-        f"{counts.untouched:,} had none; {counts.null_paths:,} paths ended without a purchase; "
-        f"{counts.open_windows:,} paths whose window was still open at the end are left out.",
+    leavers = histories.customers if histories.contractual else None
+    return Trails(
+        histories.touchpoints.lazy(),
+        histories.purchases.lazy(),
+        leavers.lazy() if leavers is not None else None,
+        observation_end=histories.inputs.observation_end,
+        settings=config.attribution,
+        exclude=uncredited_channels(config.channels),
+        keep=[TOUCH],
+    )
+
+
+def _told(counts: JourneyCounts, lookback_days: float) -> str:
+    return (
+        f"{counts.conversions:,} purchases had touches within {lookback_days:g} days, {counts.untouched:,} "
+        f"had none; {counts.null_paths:,} paths ended without a purchase; {counts.open_windows:,} paths "
+        "whose window was still open at the end are left out."
     )
 
 
 def _of_outcomes(
     config: RunConfig,
     histories: Histories,
-    walked: _Walked,
+    trails: Trails,
     costs: Mapping[str, float] | None,
     left_out: dict[str, str],
 ) -> list[Descriptive]:
     """Descriptive credit of each outcome that has any, whole and by segment."""
-    assert histories.purchases is not None
-    frames = walked.touchpoints, histories.purchases.lazy()
-    walks: dict[str, Callable[[], _Walks]] = {
-        "conversion": lambda: walked.bought,
-        "spend": lambda: walked.bought,
-        "repeat_purchase": lambda: _repeat_purchases(config, frames, walked.window),
-        "retention": lambda: _retention(config, histories, walked.touchpoints, walked.window),
-    }
     made: list[Descriptive] = []
     for outcome in config.attribution.outcomes:
-        if outcome not in walks:
+        if outcome not in PATH_OUTCOMES:
             continue
         part = f"{outcome}, descriptive"
-        towards = attempt(left_out, part, walks[outcome])
+        towards = attempt(left_out, part, partial(trails.towards, outcome))
         if towards is None:
             continue
         whole = attempt(left_out, part, partial(_descriptive, config, outcome, towards, costs))
@@ -202,7 +164,7 @@ def _of_outcomes(
 
 
 def _by_segment(
-    config: RunConfig, histories: Histories, outcome: str, walks: _Walks, left_out: dict[str, str]
+    config: RunConfig, histories: Histories, outcome: str, walks: PathWalk, left_out: dict[str, str]
 ) -> list[Descriptive]:
     """Descriptive credit of each value of each segment column; customers without a value are one segment."""
     made: list[Descriptive] = []
@@ -213,24 +175,19 @@ def _by_segment(
 
 
 def _of_column(
-    config: RunConfig, histories: Histories, outcome: str, walks: _Walks, column: str
+    config: RunConfig, histories: Histories, outcome: str, walks: PathWalk, column: str
 ) -> list[Descriptive]:
-    made = []
     labels = segment_labels(histories.customers, column)
-    for label in labels["label"].unique().sort():
-        chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
-        journeys = walks.journeys.join(chosen, on="customer_id", how="semi")
-        touches = walks.touches.join(chosen, on="customer_id", how="semi")
-        part = _Walks(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
-        if not part.paths.is_empty():
-            made.append(_descriptive(config, outcome, part, None, segment=f"{column}: {label}"))
-    return made
+    return [
+        _descriptive(config, outcome, part, None, segment=f"{column}: {label}")
+        for label, part in walks.by_label(labels)
+    ]
 
 
 def _descriptive(
     config: RunConfig,
     outcome: str,
-    walks: _Walks,
+    walks: PathWalk,
     costs: Mapping[str, float] | None,
     *,
     segment: str = ALL,
@@ -244,45 +201,6 @@ def _descriptive(
         groups=config.channel_groups,
         costs=costs,
         settings=config.attribution,
-    )
-
-
-def _repeat_purchases(
-    config: RunConfig, frames: tuple[pl.LazyFrame, pl.LazyFrame], window: Mapping[str, Any]
-) -> _Walks:
-    walks = repeat_purchase_journeys(
-        *frames,
-        window_days=config.attribution.repeat_window_days,
-        **{key: value for key, value in window.items() if key != "lookback_days"},
-    )
-    journeys = walks.journeys.collect().lazy()
-    return _Walks(
-        journeys=journeys, paths=count_paths(journeys).collect(), touches=walks.touches.collect().lazy()
-    )
-
-
-def _retention(
-    config: RunConfig, histories: Histories, touchpoints: pl.LazyFrame, window: Mapping[str, Any]
-) -> _Walks:
-    """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
-    assert histories.purchases is not None
-    period = config.attribution.period
-    end = histories.inputs.observation_end
-    if histories.contractual:
-        assert histories.customers is not None
-        periods = build_contract_periods(histories.customers.lazy(), observation_end=end, period=period)
-    else:
-        lapse = lapse_window_days(count_gaps(histories.purchases.lazy()).collect())
-        periods = build_repeat_periods(
-            histories.purchases.lazy(), observation_end=end, lapse_days=lapse, period=period
-        )
-    chosen = {key: value for key, value in window.items() if key != "lookback_days"}
-    about: dict[str, Any] = {"period": period, **chosen}
-    journeys = build_retention_journeys(touchpoints, periods, **about).collect().lazy()
-    return _Walks(
-        journeys=journeys,
-        paths=count_paths(journeys).collect(),
-        touches=retention_touches(touchpoints, periods, **about).collect().lazy(),
     )
 
 

@@ -8,9 +8,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.paths.repeat_purchases import JourneySet, repeat_purchase_journeys
+from attribution.paths.repeat_purchases import walk_repeat_purchases
 from attribution.paths.sessions import merge_sessions
-from histories.journeys import count_paths
+from histories.journeys import JourneyWalk, count_paths
 
 TOUCHES = {
     "customer_id": pl.Int64,
@@ -33,7 +33,7 @@ def bought(*rows: tuple[int, datetime, int]) -> pl.LazyFrame:
     return pl.LazyFrame(rows, schema=PURCHASES, orient="row")
 
 
-def paths_of(made: JourneySet) -> list[tuple[list[str], int, float, int]]:
+def paths_of(made: JourneyWalk) -> list[tuple[list[str], int, float, int]]:
     return count_paths(made.journeys).collect().rows()
 
 
@@ -41,7 +41,7 @@ def test_a_repeat_purchase_in_time_converts_the_touches_between() -> None:
     touches = touched(
         (1, day(0), "a"), (1, day(2), "b"), (1, day(4), "c"), (1, day(10), "a"), (1, day(50), "d")
     )
-    made = repeat_purchase_journeys(
+    made = walk_repeat_purchases(
         touches,
         bought((1, day(0), 10_000), (1, day(10), 20_000)),
         window_days=30,
@@ -51,7 +51,7 @@ def test_a_repeat_purchase_in_time_converts_the_touches_between() -> None:
 
 
 def test_a_purchase_whose_window_is_still_open_takes_no_part_even_if_repeated() -> None:
-    made = repeat_purchase_journeys(
+    made = walk_repeat_purchases(
         touched((1, day(2), "b")),
         bought((1, day(0), 10_000), (1, day(10), 20_000)),
         window_days=30,
@@ -63,7 +63,7 @@ def test_a_purchase_whose_window_is_still_open_takes_no_part_even_if_repeated() 
 def test_a_touch_known_by_its_day_does_not_count_towards_a_purchase_of_that_day() -> None:
     touches = touched((1, day(10), "a")).with_columns(date_only=pl.lit(True))
     purchases = bought((1, day(0), 10_000), (1, day(10, hour=12), 20_000))
-    made = repeat_purchase_journeys(touches, purchases, window_days=30, observation_end=date(2026, 12, 31))
+    made = walk_repeat_purchases(touches, purchases, window_days=30, observation_end=date(2026, 12, 31))
     assert paths_of(made) == [([], 1, 2.0, 0), (["a"], 0, 0.0, 1)]
 
 
@@ -75,7 +75,7 @@ def test_views_repeats_and_excluded_channels_are_left_out_when_asked() -> None:
     window = {"window_days": 30.0, "observation_end": date(2026, 1, 31)}
 
     def path(**choices: object) -> list[str]:
-        return paths_of(repeat_purchase_journeys(touches, purchases, **window, **choices))[0][0]  # type: ignore[arg-type]
+        return paths_of(walk_repeat_purchases(touches, purchases, **window, **choices))[0][0]  # type: ignore[arg-type]
 
     assert path() == ["a", "b", "a"]
     assert path(views=True) == ["a", "b", "a", "c"]
@@ -119,9 +119,7 @@ def test_journeys_do_not_depend_on_row_order_or_on_how_customers_are_split(
         rows = [(c, day(d), channel) for c, d, channel in touches[::step] if c in customers]
         buys = [(c, day(d), 10_000) for c, d in sales[::step] if c in customers]
         window = {"window_days": 20.0, "observation_end": date(2026, 5, 31)}
-        return count_paths(
-            repeat_purchase_journeys(touched(*rows), bought(*buys), **window).journeys
-        ).collect()
+        return count_paths(walk_repeat_purchases(touched(*rows), bought(*buys), **window).journeys).collect()
 
     whole = paths([1, 2, 3, 4], reverse=False)
     parts = pl.concat([paths([1, 3], reverse=True), paths([2, 4], reverse=False)])

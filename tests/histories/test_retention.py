@@ -11,10 +11,9 @@ from histories import (
     DataError,
     build_contract_periods,
     build_repeat_periods,
-    build_retention_journeys,
     count_gaps,
     lapse_window_days,
-    retention_touches,
+    walk_retention,
 )
 
 END = date(2026, 6, 30)
@@ -87,13 +86,13 @@ def test_the_path_of_a_month_holds_its_touches_only() -> None:
         }
     )
     options = {"observation_end": END}
-    journeys = build_retention_journeys(touches, periods, **options).sort("customer_id", "end").collect()
+    journeys = walk_retention(touches, periods, **options).journeys.sort("customer_id", "end").collect()
     assert journeys.select("customer_id", "path", "converted").rows() == [
         (1, ["a", "b"], True),
         (1, [], False),
         (2, ["c"], False),
     ]
-    placed = retention_touches(touches, periods, **options).sort("timestamp").collect()
+    placed = walk_retention(touches, periods, **options).touches.sort("timestamp").collect()
     assert placed.select("channel", "position", "n_touches", "converted").rows() == [
         ("a", 0, 2, True),
         ("b", 1, 2, True),

@@ -1,0 +1,167 @@
+"""Journeys towards every outcome, walked once: what descriptive credit is made of.
+
+Conversion and spend share their journeys; retention has one per customer and period, a repeat purchase one
+per purchase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from attribution.paths.repeat_purchases import walk_repeat_purchases
+from attribution.paths.sessions import merge_sessions
+from attribution.settings import AttributionSettings
+from histories.errors import DataError
+from histories.journeys import JourneyCounts, JourneyWalk, count_paths, walk_journeys
+from histories.retention import (
+    build_contract_periods,
+    build_repeat_periods,
+    count_gaps,
+    lapse_window_days,
+    walk_retention,
+)
+from histories.timeline import JourneyWindow
+
+__all__ = ["PATH_OUTCOMES", "PathWalk", "Trails"]
+
+PATH_OUTCOMES = ("conversion", "spend", "repeat_purchase", "retention")
+"""Outcomes that have journeys; lifetime value lies ahead of every journey."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathWalk:
+    """Journeys towards one outcome, their counted paths and their touches.
+
+    Attributes
+    ----------
+    journeys, touches
+        In the columns of `histories.journeys.build_journeys` and `journey_touches`.
+    paths
+        In those of `histories.journeys.count_paths`.
+    """
+
+    journeys: pl.LazyFrame
+    paths: pl.DataFrame
+    touches: pl.LazyFrame
+
+    def of_customers(self, customers: pl.LazyFrame) -> PathWalk:
+        """The part of the customers named in the column customer_id."""
+        journeys = self.journeys.join(customers, on="customer_id", how="semi")
+        touches = self.touches.join(customers, on="customer_id", how="semi")
+        return PathWalk(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
+
+    def by_label(self, labels: pl.DataFrame) -> Iterator[tuple[str, PathWalk]]:
+        """The part of each label's customers, where they have any path; `labels`: customer_id and label."""
+        for label in labels["label"].unique().sort():
+            chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
+            part = self.of_customers(chosen)
+            if not part.paths.is_empty():
+                yield label, part
+
+
+class Trails:
+    """Where a company's customers left touches and purchases, to be walked towards any outcome.
+
+    Parameters
+    ----------
+    touchpoints, purchases
+        As `build_touchpoints` and `build_purchases` return them.
+    customers
+        customer_id, acquired_at and ended_at, where leaving is recorded; None where it is silent.
+    observation_end
+        Last day of the data.
+    settings
+        Lookback, period, sessions, views and channels that are left out.
+    exclude
+        Further channels that take no part.
+    keep
+        Further columns of the touchpoints that the touches of purchases carry along.
+    """
+
+    def __init__(
+        self,
+        touchpoints: pl.LazyFrame,
+        purchases: pl.LazyFrame,
+        customers: pl.LazyFrame | None = None,
+        *,
+        observation_end: date,
+        settings: AttributionSettings,
+        exclude: Collection[str] = (),
+        keep: Sequence[str] = (),
+    ) -> None:
+        if settings.session_minutes:
+            touchpoints = merge_sessions(touchpoints, minutes=settings.session_minutes).collect().lazy()
+        self._touchpoints = touchpoints
+        self._purchases = purchases
+        self._customers = customers
+        self._settings = settings
+        self._window = JourneyWindow(
+            lookback_days=settings.lookback_days,
+            observation_end=observation_end,
+            unique_channels=settings.unique_channels,
+            views=settings.views,
+            exclude=(*settings.exclude_channels, *exclude),
+        )
+        walk = walk_journeys(touchpoints, purchases, self._window, keep=keep)
+        assert walk.counts is not None
+        self.counts: JourneyCounts = walk.counts
+        """How the purchases and touches were divided."""
+        self.to_purchases = _counted(walk)
+        """Journeys to purchases, and the paths that led to none."""
+
+    def towards(self, outcome: str) -> PathWalk:
+        """Journeys towards one of `PATH_OUTCOMES`.
+
+        Raises
+        ------
+        DataError
+            When the data have no such journeys; the message says what is missing.
+        """
+        if outcome in ("conversion", "spend"):
+            return self.to_purchases
+        if outcome == "repeat_purchase":
+            return _counted(self._repeat_purchases())
+        if outcome == "retention":
+            return _counted(self._retention())
+        raise DataError(f"{outcome} has no journeys; those that have: {', '.join(PATH_OUTCOMES)}.")
+
+    def _repeat_purchases(self) -> JourneyWalk:
+        window = self._window
+        return walk_repeat_purchases(
+            self._touchpoints,
+            self._purchases,
+            window_days=self._settings.repeat_window_days,
+            observation_end=window.observation_end,
+            unique_channels=window.unique_channels,
+            views=window.views,
+            exclude=window.exclude,
+        )
+
+    def _retention(self) -> JourneyWalk:
+        """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
+        window, period = self._window, self._settings.period
+        end = window.observation_end
+        if self._customers is not None:
+            periods = build_contract_periods(self._customers, observation_end=end, period=period)
+        else:
+            lapse = lapse_window_days(count_gaps(self._purchases).collect())
+            periods = build_repeat_periods(
+                self._purchases, observation_end=end, lapse_days=lapse, period=period
+            )
+        return walk_retention(
+            self._touchpoints,
+            periods,
+            period=period,
+            observation_end=end,
+            unique_channels=window.unique_channels,
+            views=window.views,
+            exclude=window.exclude,
+        )
+
+
+def _counted(walk: JourneyWalk) -> PathWalk:
+    return PathWalk(journeys=walk.journeys, paths=count_paths(walk.journeys).collect(), touches=walk.touches)
