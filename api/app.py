@@ -11,20 +11,21 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.access_log import AccessLog
+from api.admission import Admission
 from api.documentation import document
 from api.erasure import Rewriter
-from api.express import Express
-from api.gate import Gate
-from api.holder import Holder
-from api.journal import Journal
+from api.fast_path import FastPath
 from api.keys import KeyRing
 from api.metrics import Metrics
+from api.middleware import Middleware
 from api.problems import MEDIA_TYPE, Problem
 from api.replies import Reply
 from api.routes import admin, customers, health, reports, staffing, tables, values
 from api.settings import Settings
+from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
-from histories.errors import BundleError, ConfigError
+from histories.errors import BundleError, ConfigError, StorageError
 
 __all__ = ["create_app", "create_from_environment"]
 
@@ -40,13 +41,13 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         An open bundle to serve at once.
     """
     settings = settings or Settings()
-    metrics, journal = Metrics(), Journal()
+    metrics, log = Metrics(), AccessLog()
 
     def notice(event: str, facts: dict[str, object]) -> None:
         metrics.event(event, facts)
-        journal.write(event, **facts)
+        log.write(event, **facts)
 
-    holder = Holder(settings, bundle=bundle, notice=notice)
+    watcher = Watcher(settings, bundle=bundle, notice=notice)
     keys = KeyRing(settings.keys) if settings.keys is not None else None
     app = FastAPI(
         title="Tributary",
@@ -59,11 +60,18 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans hold customers' ids
         openapi_url="/openapi.json",
     )
-    app.state.settings, app.state.holder, app.state.metrics = settings, holder, metrics
-    app.state.keys, app.state.journal, app.state.rewriter = keys, journal, Rewriter()
+    app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
+    app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
     app.state.stopping = False
-    app.add_middleware(Express)
-    app.add_middleware(Gate, settings=settings, holder=holder, keys=keys, metrics=metrics, journal=journal)
+    app.add_middleware(FastPath)
+    app.add_middleware(
+        Middleware,
+        watcher=watcher,
+        admission=Admission(settings, keys=keys, log=log),
+        metrics=metrics,
+        log=log,
+        log_requests=settings.access_log,
+    )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     for part in (customers, values, tables, staffing, reports, admin, health):
@@ -81,12 +89,12 @@ def create_from_environment() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load what there is, follow it until the end, and finish what was begun."""
     state = app.state
-    if state.holder.current is None:
+    if state.watcher.current is None:
         with contextlib.suppress(BundleError):
-            await asyncio.to_thread(state.holder.reload)
-    watchers = [asyncio.create_task(state.holder.watch()), asyncio.create_task(_watch_keys(app))]
-    if state.holder.current is not None and state.holder.current.pending:
-        state.rewriter.start(state.holder.home)
+            await asyncio.to_thread(state.watcher.reload)
+    watchers = [asyncio.create_task(state.watcher.watch()), asyncio.create_task(_watch_keys(app))]
+    if state.watcher.home is not None:
+        await state.rewriter.start_if_needed(state.watcher.home)
     try:
         yield
     finally:
@@ -103,9 +111,9 @@ async def _watch_keys(app: FastAPI) -> None:
         await asyncio.sleep(app.state.settings.watch_seconds)
         try:
             if app.state.keys.refresh():
-                app.state.journal.write("keys_read")
+                app.state.log.write("keys_read")
         except ConfigError as error:
-            app.state.journal.write("keys_refused", reason=str(error))
+            app.state.log.write("keys_refused", reason=str(error))
 
 
 async def _problem(_request: Request, error: Exception) -> Response:
@@ -139,7 +147,20 @@ async def _http(request: Request, error: Exception) -> Response:
     )
 
 
-_HANDLERS = {Problem: _problem, RequestValidationError: _invalid, HTTPException: _http}
+async def _not_stored(request: Request, error: Exception) -> Response:
+    """The disk, or what lies on it, does not allow the change that was asked for; nothing changed."""
+    full = isinstance(error, StorageError) and error.full
+    name = "disk-full" if full else "storage-refused"
+    return await _problem(request, Problem(name=name, detail=str(error), headers={"retry-after": "60"}))
+
+
+_HANDLERS = {
+    StorageError: _not_stored,
+    BundleError: _not_stored,
+    Problem: _problem,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+}
 
 _DESCRIPTION = (
     "Scores of customers, credit of channels, effects, service figures and returns, from one run of "

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from api.gate import served_of
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
-from api.served import Served
+from api.served import Served, served_of
 from experiments.bundle.columns import LONGEST_ID
 
 __all__ = ["CustomerId", "ServedDep", "refusals"]

@@ -7,18 +7,19 @@ password hash would add nothing: the secret is 256 random bits, not a word that 
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
+import msgspec
 import orjson
+from msgspec import Meta
 
+from histories.durable import locked, storage_error, write_whole
 from histories.errors import ConfigError, nearest
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
 
 Scope = Literal["read", "batch", "erase", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
+
+_Instant = Annotated[dt.datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +60,14 @@ class ApiKey:
         Instants in UTC; None: never.
     """
 
-    key_id: str
-    name: str
-    sha256: str
-    scopes: tuple[str, ...]
-    created_at: dt.datetime
-    rate_limit: int | None = None
-    expires_at: dt.datetime | None = None
-    revoked_at: dt.datetime | None = None
+    key_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(max_length=255)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
+    created_at: _Instant
+    rate_limit: Annotated[int, Meta(ge=1)] | None = None
+    expires_at: _Instant | None = None
+    revoked_at: _Instant | None = None
 
     def is_valid(self, now: dt.datetime) -> bool:
         """Whether the key opens anything at this instant."""
@@ -89,41 +92,40 @@ def load_keys(path: Path) -> dict[str, ApiKey]:
         When the file is missing or is no such file.
     """
     try:
-        entries = orjson.loads(path.read_bytes())["keys"]
-        keys = [_from_entry(entry) for entry in entries]
+        entries = orjson.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigError(
             f"{path}: there is no such file. Make one with `tributary key create --keys {path} --scope read`."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a file of API keys. Restore it, or make a new one.") from error
+    try:
+        keys = msgspec.convert(entries, type=_KeyFile).keys
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{path}: not a file of API keys: {error}. Mend the entry, or make a new key in its place."
+        ) from error
     return {key.key_id: key for key in keys}
 
 
-def _from_entry(entry: dict[str, Any]) -> ApiKey:
-    times = {
-        name: dt.datetime.fromisoformat(entry[name])
-        for name in ("created_at", "expires_at", "revoked_at")
-        if entry.get(name)
-    }
-    return ApiKey(**{**entry, **times, "scopes": tuple(entry["scopes"])})
+class _KeyFile(msgspec.Struct):
+    """What the file holds."""
+
+    keys: list[ApiKey]
 
 
 @contextmanager
 def _edited(path: Path) -> Iterator[dict[str, ApiKey]]:
     """The keys of a file, to be changed; written whole afterwards, for its owner's eyes only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path.parent.name, error) from error
+    with locked(path.parent, path.name):
         keys = load_keys(path) if path.exists() else {}
         yield keys
-        fresh = path.parent / f".{path.name}.{secrets.token_hex(4)}"
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            entries = [asdict(key) for key in keys.values()]
-            stream.write(orjson.dumps({"keys": entries}, option=orjson.OPT_INDENT_2))
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
+        entries = [asdict(key) for key in keys.values()]
+        write_whole(path, orjson.dumps({"keys": entries}, option=orjson.OPT_INDENT_2), mode=0o600)
 
 
 def create_key(
@@ -161,7 +163,7 @@ def _fresh(
         key_id=key_id,
         name=name or key_id,
         sha256=hash_key(key),
-        scopes=tuple(scope for scope in SCOPES if scope in scopes),
+        scopes=tuple(scope for scope in get_args(Scope) if scope in scopes),
         created_at=_now(),
         rate_limit=rate_limit,
         expires_at=expires_at,

@@ -44,10 +44,16 @@ class Allowance:
 
 
 class RateLimiter:
-    """Buckets by key. A bucket holds one minute's requests and fills evenly."""
+    """Buckets by key. A bucket holds one minute's requests and fills evenly.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    Parameters
+    ----------
+    most
+        Buckets to keep, those asked for last; None: all.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, most: int | None = None) -> None:
+        self._clock, self._most = clock, most
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, key_id: str, limit: int) -> Allowance:
@@ -59,7 +65,10 @@ class RateLimiter:
         allowed = level >= 1
         if allowed:
             level -= 1
+        self._buckets.pop(key_id, None)
         self._buckets[key_id] = (level, now)
+        if self._most is not None and len(self._buckets) > self._most:
+            del self._buckets[next(iter(self._buckets))]
         return Allowance(
             limit=limit,
             remaining=int(level),

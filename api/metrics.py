@@ -40,6 +40,15 @@ class Metrics:
         )
         self._loads = Counter("tributary_bundle_loads", "Bundles taken into service.", **made)
         self._erasures = Counter("tributary_erasures", "Customers erased through this service.", **made)
+        self._watch_failures = Counter(
+            "tributary_watch_failures", "Looks at what is to be served that failed.", **made
+        )
+        self._pending = Gauge(
+            "tributary_erasures_pending", "Erased customers who are hidden, but still in some file.", **newest
+        )
+        self._rewriting_failures = Counter(
+            "tributary_rewriting_failures", "Attempts to rewrite bundles that failed.", **made
+        )
         self._ready = Gauge("tributary_ready", "1 while a bundle is served.", **newest)
         self._store = Gauge(
             "tributary_store_info", "What is served: 1 for the current version.", ("model_version",), **newest
@@ -64,6 +73,10 @@ class Metrics:
         """Count a request that never reached its route."""
         self._refused_requests.labels(reason).inc()
 
+    def pending(self, erasures: int) -> None:
+        """Say how many erased customers are still in some file."""
+        self._pending.set(erasures)
+
     def erased(self) -> None:
         """Count an erasure."""
         self._erasures.inc()
@@ -72,6 +85,12 @@ class Metrics:
         """Take note of a bundle that was loaded or refused."""
         if name == "bundle_refused":
             self._refusals.inc()
+        elif name == "watch_failed":
+            self._watch_failures.inc()
+        elif name == "rewriting_failed":
+            self._rewriting_failures.inc()
+        elif name == "bundle_damaged":
+            self._ready.set(0)
         elif name == "bundle_loaded":
             self._loads.inc()
             self._ready.set(1)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from starlette.types import Send
 
-__all__ = ["PROBLEMS", "Problem", "problem_body"]
+__all__ = ["PROBLEMS", "Problem", "problem_body", "send_problem"]
 
 MEDIA_TYPE: Final = b"application/problem+json"
 
@@ -34,6 +35,9 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "too-many-requests": (429, "Too many requests"),
     "internal-error": (500, "The service failed"),
     "not-ready": (503, "No bundle is loaded yet"),
+    "busy": (503, "More predictions are waiting than the service takes"),
+    "storage-refused": (503, "The disk does not take the change"),
+    "disk-full": (507, "There is no space for the change"),
 }
 """Status and title by name; the name is the last part of `type`."""
 
@@ -76,3 +80,16 @@ def problem_body(name: str, detail: str, errors: Sequence[Mapping[str, str]] = (
     if errors:
         document["errors"] = list(errors)
     return orjson.dumps(document)
+
+
+async def send_problem(send: Send, problem: Problem) -> None:
+    """Answer with a problem document."""
+    body = problem.body()
+    headers = [
+        (b"content-type", MEDIA_TYPE),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import orjson
+import polars as pl
 
 from api.prediction import Predictor, read_predictor
+from api.problems import Problem
 from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
+from experiments.champion import champion_signature
 from experiments.tombstones import Tombstones
 from histories.identity import pseudonym
 
-__all__ = ["Served"]
+__all__ = ["SMALL_TABLES", "Served", "served_of"]
+
+SMALL_TABLES: Final = ("credits", "effects", "care", "roi", "validation")
+"""Tables without customers, which are kept in memory."""
+
+REPORTS: Final = ("report.html", "report.pdf", "report.json")
+
+_Look = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +47,8 @@ class Served:
         The fields that every answer carries: model_version, as_of, currency, time_unit, interval_level.
     id_key
         Key of the pseudonyms that the bundle holds in place of ids; None when it holds ids.
+    tables, files
+        The small tables and the reports, in memory: answers that last as long as this value does.
     cache
         Answers already rendered, by what was asked.
     """
@@ -49,6 +62,10 @@ class Served:
     pending: frozenset[bytes]
     context: dict[str, Any]
     loaded_at: dt.datetime
+    tables: Mapping[str, pl.DataFrame]
+    files: Mapping[str, bytes]
+    looks: Mapping[Path, _Look]
+    signature: tuple[str, int, int] | None
     id_key: bytes | None = None
     cache: dict[Any, bytes] = field(default_factory=dict)
 
@@ -61,6 +78,9 @@ class Served:
         BundleError
             When one of them cannot be opened.
         """
+        signature = champion_signature(bundle.path)
+        mapped = [bundle.path / name for name in bundle.manifest["checksums"] if name.startswith("serving/")]
+        reports = {name: bundle.file(name) for name in REPORTS}
         etag = f'"{bundle.digest[:32]}"'
         keys = ("model_version", "as_of", "currency", "time_unit", "interval_level")
         return cls(
@@ -73,6 +93,10 @@ class Served:
             pending=tombstones.pending(bundle.manifest["erasure"]),
             context={key: bundle.manifest.get(key) for key in keys},
             loaded_at=dt.datetime.now(dt.UTC),
+            tables={name: bundle.table(name) for name in SMALL_TABLES if name in bundle.manifest["tables"]},
+            files={name: data for name, data in reports.items() if data is not None},
+            looks={path: _look(path) for path in mapped},
+            signature=signature,
             id_key=id_key if bundle.manifest["pseudonyms"] else None,
         )
 
@@ -82,6 +106,22 @@ class Served:
             return self
         pending = tombstones.pending(self.bundle.manifest["erasure"])
         return replace(self, tombstones=tombstones, pending=pending, cache={})
+
+    def changed_file(self) -> str | None:
+        """A mapped file that was written over or taken away under our eyes; None when there is none.
+
+        A folder that was exchanged whole is another bundle, whose files are not these.
+        """
+        if champion_signature(self.bundle.path) != self.signature:
+            return None
+        for path, look in self.looks.items():
+            try:
+                same = _look(path) == look
+            except OSError:
+                same = False
+            if not same:
+                return path.relative_to(self.bundle.path).as_posix()
+        return None
 
     def stored_id(self, customer_id: str) -> str:
         """The id under which the bundle knows a customer: the pseudonym where it holds pseudonyms."""
@@ -133,3 +173,27 @@ class Served:
             if len(self.cache) < 512:
                 self.cache[asked] = found
         return found
+
+
+def _look(path: Path) -> _Look:
+    """What changes when a file is written over."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def served_of(scope: Any) -> Served:
+    """What this request is answered from.
+
+    Raises
+    ------
+    Problem
+        When nothing valid is loaded yet.
+    """
+    served: Served | None = scope["served"]
+    if served is None:
+        raise Problem(
+            name="not-ready",
+            detail="No valid bundle was found so far. Run `tributary run`, or see /health/ready.",
+            headers={"retry-after": "5"},
+        )
+    return served

@@ -17,8 +17,8 @@ __all__ = ["run_server", "server_options"]
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"journal": {"class": "api.journal.JournalHandler"}},
-    "root": {"handlers": ["journal"], "level": "WARNING"},
+    "handlers": {"log": {"class": "api.access_log.LogHandler"}},
+    "root": {"handlers": ["log"], "level": "WARNING"},
     "loggers": {"uvicorn": {"level": "WARNING"}},
 }
 

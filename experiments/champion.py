@@ -5,8 +5,8 @@ A link is swapped in one step, so a service that follows it sees the old bundle 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from experiments.bundle.reading import load_bundle
-from experiments.tombstones import locked
+from experiments.bundle.reading import Bundle, load_bundle
+from histories.durable import appended, confirm, locked, read_lines, storage_error
 from histories.errors import BundleError
 
 __all__ = ["champion", "champion_log", "champion_signature", "promote_bundle", "rollback_bundle"]
@@ -26,8 +26,8 @@ LOG: Final = "champion.log"
 
 def champion(runs: Path) -> Path | None:
     """The folder being served, or None when none was promoted yet."""
-    link = runs / LINK
-    return link.resolve() if link.is_symlink() else None
+    target = _target(runs)
+    return None if target is None else _located(runs, target).resolve()
 
 
 def champion_signature(path: Path) -> tuple[str, int, int] | None:
@@ -38,7 +38,7 @@ def champion_signature(path: Path) -> tuple[str, int, int] | None:
     try:
         folder = path.resolve()
         found = (folder / "manifest.json").stat()
-    except OSError:
+    except (OSError, RuntimeError):  # a link in a circle is a RuntimeError before Python 3.13
         return None
     return str(folder), found.st_ino, found.st_mtime_ns
 
@@ -50,52 +50,77 @@ def promote_bundle(runs: Path, bundle: Path, who: str) -> Path:
     ------
     BundleError
         When the bundle is damaged: what is served stays.
+    StorageError
+        When the disk does not take the log or the link: what is served stays.
     """
     found = load_bundle(bundle)
-    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(runs.name, error) from error
     with locked(runs, LINK):
-        _swap(runs, found.path, action="promote", who=who)
+        _swap(runs, found, action="promote", who=who)
     return found.path
 
 
 def rollback_bundle(runs: Path, who: str) -> Path:
     """Serve again what was served before; return its folder.
 
-    Rolling back twice goes back twice: promotions are a stack.
+    Rolling back twice goes back twice: promotions are a stack. Where the link was set by hand, the
+    bundle that was promoted last is served again.
 
     Raises
     ------
     BundleError
         When nothing was served before, or it is damaged now: what is served stays.
+    StorageError
+        When the disk does not take the log or the link: what is served stays.
     """
     if not runs.is_dir():
         raise BundleError(f"{runs}: there is no such folder. Name the folder with the bundles.")
     with locked(runs, LINK):
-        stack = _stack(champion_log(runs))
-        if len(stack) < 2:
+        current = _target(runs)
+        stack = _stack(champion_log(runs), current)
+        if stack and stack[-1] == current:
+            stack.pop()
+        if not stack:
             raise BundleError("There is no earlier bundle to go back to. Promote one by name.")
-        found = load_bundle(_located(runs, stack[-2]))
-        _swap(runs, found.path, action="rollback", who=who)
+        found = load_bundle(_located(runs, stack[-1]))
+        _swap(runs, found, action="rollback", who=who)
     return found.path
 
 
 def champion_log(runs: Path) -> list[dict[str, Any]]:
-    """Every change of what is served, oldest first: at, who, action, bundle, model_version."""
+    """Every change of what is served, oldest first: at, who, action, bundle, before, model_version."""
+    entries = []
+    for line in read_lines(runs / LOG):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            entries.append(orjson.loads(line))
+    return entries
+
+
+def _target(runs: Path) -> str | None:
+    """Where the link leads, as it is written there."""
     try:
-        lines = (runs / LOG).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    return [orjson.loads(line) for line in lines]
+        return str((runs / LINK).readlink())
+    except OSError:
+        return None
 
 
-def _stack(log: Sequence[dict[str, Any]]) -> list[str]:
-    """What was promoted and not rolled back from, the bundle served last."""
+def _stack(log: Sequence[dict[str, Any]], current: str | None) -> list[str]:
+    """What was promoted and not rolled back from, the bundle served last.
+
+    A last entry whose change never took place, because its process ended between log and link, is left out.
+    """
+    if log and current not in (None, log[-1]["bundle"]) and log[-1].get("before") == current:
+        log = log[:-1]
     stack: list[str] = []
     for entry in log:
-        if entry["action"] == "promote":
+        if entry["action"] == "rollback":
+            while stack and stack[-1] != entry["bundle"]:
+                stack.pop()
+        if not stack or stack[-1] != entry["bundle"]:
             stack.append(entry["bundle"])
-        elif stack:
-            stack.pop()
     return stack
 
 
@@ -103,27 +128,25 @@ def _located(runs: Path, bundle: str) -> Path:
     return runs / bundle if not Path(bundle).is_absolute() else Path(bundle)
 
 
-def _swap(runs: Path, bundle: Path, *, action: str, who: str) -> None:
-    """Write the log, then point the link elsewhere in one step: a full disk stops it before that."""
+def _swap(runs: Path, bundle: Bundle, *, action: str, who: str) -> None:
+    """Write the log, then point the link elsewhere in one step; the log's line goes when the link stays."""
     home = runs.resolve()
-    target = str(bundle.relative_to(home)) if bundle.is_relative_to(home) else str(bundle)
+    target = str(bundle.path.relative_to(home)) if bundle.path.is_relative_to(home) else str(bundle.path)
     entry = {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "who": who,
         "action": action,
         "bundle": target,
-        "model_version": load_bundle(bundle, verify=False).model_version,
+        "before": _target(runs),
+        "model_version": bundle.model_version,
     }
     fresh = runs / f".{LINK}.{secrets.token_hex(4)}"
-    try:
-        fresh.symlink_to(target)
-        with (runs / LOG).open("ab") as stream:
-            stream.write(orjson.dumps(entry) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(runs / LINK)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise BundleError(
-            f"The link to the served bundle could not be set ({error.strerror}); what is served stays."
-        ) from error
+    with appended(runs / LOG, orjson.dumps(entry), mode=0o644):
+        try:
+            fresh.symlink_to(target)
+            fresh.replace(runs / LINK)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise storage_error("The link to the served bundle", error) from error
+    confirm(runs / LINK)

@@ -6,31 +6,45 @@ The audit trail, `<runs>/erasures.log`, says when, on whose order and how many r
 from __future__ import annotations
 
 import datetime as dt
-import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import polars as pl
 
-from experiments.bundle.reading import SEAL, Bundle, load_bundle
-from experiments.tombstones import add_tombstone, load_tombstones
+from experiments.bundle.leftovers import find_bundles
+from experiments.bundle.manifest import read_manifest
+from experiments.bundle.reading import Bundle, read_bundle
+from experiments.tombstones import AUDIT, add_tombstone, load_tombstones
+from histories.durable import appended, locked
+from histories.errors import BundleError
 
-__all__ = ["entomb", "find_bundles", "is_known", "write_audit"]
-
-LOG: Final = "erasures.log"
-READINGS: Final = 5
-"""Times a bundle is read that is exchanged while it is read."""
+__all__ = ["copies_beside", "entomb", "is_known", "pending_erasures", "write_audit"]
 
 
-def find_bundles(*roots: Path) -> Iterator[Path]:
-    """Every finished bundle under these folders."""
-    for root in roots:
-        for seal in sorted(root.rglob(SEAL)):
-            folder = seal.parent
-            if not any(part.startswith(".") for part in folder.relative_to(root).parts):
-                yield folder
+def pending_erasures(runs: Path, *, also: Sequence[Path] = ()) -> int:
+    """How many erased customers may still be in the files of some bundle.
+
+    Raises
+    ------
+    BundleError
+        When the list of the erased is damaged.
+    """
+    tombstones = load_tombstones(runs)
+    most = 0
+    for folder in find_bundles(runs, *also):
+        try:
+            most = max(most, len(tombstones.pending(read_manifest(folder)[0]["erasure"])))
+        except BundleError:
+            most = max(most, len(tombstones.digests))
+    return most
+
+
+def copies_beside(runs: Path) -> list[Path]:
+    """MLflow's folder, where it lies beside the runs as by default: it keeps copies of bundles."""
+    mlruns = runs.resolve().parent / "mlruns"
+    return [mlruns] if mlruns.is_dir() else []
 
 
 def is_known(runs: Path, customer_id: str) -> bool:
@@ -42,19 +56,15 @@ def is_known(runs: Path, customer_id: str) -> bool:
 
 
 def _holds(folder: Path, customer_id: str) -> bool:
-    """Whether a bundle holds a customer; read again when it was exchanged for a rewritten one meanwhile."""
+    """Whether a bundle holds a customer."""
     wanted = pl.col("customer_id").cast(pl.String) == customer_id
-    for reading in range(1, READINGS + 1):
-        try:
-            bundle = load_bundle(folder, verify=False)
-            return any(
-                bundle.scan(name).filter(wanted).head(1).collect().height > 0
-                for name in _with_customers(bundle)
-            )
-        except pl.exceptions.ComputeError:  # the head of one file, the body of the next
-            if reading == READINGS:
-                raise
-    return False
+
+    def found(bundle: Bundle) -> bool:
+        return any(
+            bundle.scan(name).filter(wanted).head(1).collect().height > 0 for name in _with_customers(bundle)
+        )
+
+    return read_bundle(folder, found, verify=False)
 
 
 def _with_customers(bundle: Bundle) -> list[str]:
@@ -62,19 +72,19 @@ def _with_customers(bundle: Bundle) -> list[str]:
 
 
 def entomb(runs: Path, customer_id: str, *, who: str, request_id: str | None = None) -> bool:
-    """Put a customer on the list of the erased and write the audit trail; False when there before."""
-    fresh = add_tombstone(runs, customer_id)
-    if fresh:
-        write_audit(runs, {"action": "erased", "who": who, "request_id": request_id})
-    return fresh
+    """Put a customer on the list of the erased and write the audit trail; False when there before.
+
+    Raises
+    ------
+    StorageError
+        When the disk takes neither; nothing changed.
+    """
+    entry = {"at": dt.datetime.now(dt.UTC), "action": "erased", "who": who, "request_id": request_id}
+    return add_tombstone(runs, customer_id, audit=orjson.dumps(entry))
 
 
 def write_audit(runs: Path, entry: dict[str, Any]) -> None:
     """Add a line to the audit trail; durable when this returns."""
-    line = orjson.dumps({"at": dt.datetime.now(dt.UTC), **entry}) + b"\n"
-    descriptor = os.open(runs / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    line = orjson.dumps({"at": dt.datetime.now(dt.UTC), **entry})
+    with locked(runs, "tombstones"), appended(runs / AUDIT, line):
+        pass

@@ -15,13 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from experiments.bundle.reading import load_bundle, read_manifest
-from experiments.bundle.writing import write_folder
-from experiments.erasure import entomb, find_bundles, is_known, write_audit
-from experiments.tombstones import Tombstones, load_tombstones, locked
-from histories.errors import BundleError
+import polars as pl
 
-__all__ = ["Rewritten", "copies_beside", "forget_customer", "rewrite_bundles"]
+from experiments.bundle.leftovers import find_bundles, sweep
+from experiments.bundle.manifest import read_manifest
+from experiments.bundle.reading import Bundle, read_bundle
+from experiments.bundle.writing import write_folder
+from experiments.champion import champion_log
+from experiments.erasure import copies_beside, entomb, is_known, write_audit
+from experiments.tombstones import Tombstones, load_tombstones
+from histories.durable import locked, storage_error, sync_folder
+from histories.errors import BundleError, StorageError, TributaryError
+
+__all__ = [
+    "Rewritten",
+    "forget_customer",
+    "out_of_reach",
+    "rewrite_bundles",
+]
 
 _COMPUTED: Final = frozenset({"format", "tables", "erasure", "checksums"})
 
@@ -50,40 +61,51 @@ def rewrite_bundles(runs: Path, *, also: Sequence[Path] = ()) -> list[Rewritten]
     also
         Further folders with copies of bundles, such as MLflow's artifacts.
 
+    Folders that killed processes left, which may hold erased customers, are cleared away first.
+
     Raises
     ------
     BundleError
         When a bundle is damaged, so that it cannot be rewritten: delete it. The others are rewritten first.
+    StorageError
+        When the disk does not take a bundle; the old one stays, and repeating takes up the work again.
     """
-    done, damaged = [], []
-    with locked(runs, "erasure"):
+    done: list[Rewritten] = []
+    damaged: list[str] = []
+    refused: list[tuple[str, StorageError]] = []
+    with locked(runs, "bundles"):
+        sweep(runs, *also)
         tombstones = load_tombstones(runs)
         for folder in find_bundles(runs, *also):
             try:
                 if not tombstones.pending(read_manifest(folder)[0]["erasure"]):
                     continue
                 rewritten = _rewrite(folder, tombstones)
+                write_audit(runs, {"action": "rewritten", "bundle": rewritten.bundle, "rows": rewritten.rows})
             except BundleError:
                 damaged.append(folder.name)
-                continue
-            write_audit(runs, {"action": "rewritten", "bundle": rewritten.bundle, "rows": rewritten.rows})
-            done.append(rewritten)
+            except StorageError as error:
+                refused.append((folder.name, error))
+            else:
+                done.append(rewritten)
     if damaged:
         raise BundleError(
             f"{len(damaged)} damaged bundles could not be rewritten and may still hold erased customers: "
             f"{', '.join(damaged)}. Delete them."
+        )
+    if refused:
+        cause = refused[0][1]
+        raise StorageError(
+            f"{len(refused)} bundles still hold erased customers, whom the service hides: "
+            f"{', '.join(name for name, _ in refused)}. {cause}",
+            full=cause.full,
         )
     return done
 
 
 def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     """Write the bundle anew beside itself, then exchange the two."""
-    bundle = load_bundle(folder)
-    tables = {name: bundle.table(name) for name in bundle.manifest["tables"]}
-    names = [
-        name for name in bundle.manifest["checksums"] if "/" not in name and not name.endswith(".parquet")
-    ]
-    files = {name: bundle.file(name) or b"" for name in names if name != "model.json"}
+    bundle, tables, files, rejected = read_bundle(folder, _whole_content)
     fresh = folder.with_name(f".{folder.name}.rewritten")
     shutil.rmtree(fresh, ignore_errors=True)
     lost = write_folder(
@@ -92,12 +114,28 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
         manifest={key: value for key, value in bundle.manifest.items() if key not in _COMPUTED},
         model=bundle.model,
         files=files,
-        rejected=bundle.rejected(),
+        rejected=rejected,
         tombstones=tombstones,
     )
-    _exchange(fresh, folder)
-    shutil.rmtree(fresh)
+    try:
+        _exchange(fresh, folder)
+        sync_folder(folder.parent)
+        shutil.rmtree(fresh)
+    except OSError as error:
+        raise storage_error(folder.name, error) from error
     return Rewritten(bundle=folder.name, rows=lost)
+
+
+def _whole_content(
+    bundle: Bundle,
+) -> tuple[Bundle, dict[str, pl.DataFrame], dict[str, bytes], dict[str, pl.DataFrame]]:
+    """Everything that a bundle is written from: its tables, its reports, the rows set aside."""
+    tables = {name: bundle.table(name) for name in bundle.manifest["tables"]}
+    names = [
+        name for name in bundle.manifest["checksums"] if "/" not in name and not name.endswith(".parquet")
+    ]
+    files = {name: bundle.file(name) or b"" for name in names if name != "model.json"}
+    return bundle, tables, files, bundle.rejected()
 
 
 def _exchange(fresh: Path, folder: Path) -> None:
@@ -114,12 +152,6 @@ def _exchange(fresh: Path, folder: Path) -> None:
     aside.rename(fresh)
 
 
-def copies_beside(runs: Path) -> list[Path]:
-    """MLflow's folder, where it lies beside the runs as by default: it keeps copies of bundles."""
-    mlruns = runs.resolve().parent / "mlruns"
-    return [mlruns] if mlruns.is_dir() else []
-
-
 def forget_customer(runs: Path, customer_id: str, *, who: str, also: Sequence[Path] = ()) -> list[Rewritten]:
     """Erase a customer everywhere; returns what was rewritten. Repeating it changes nothing.
 
@@ -127,6 +159,8 @@ def forget_customer(runs: Path, customer_id: str, *, who: str, also: Sequence[Pa
     ------
     BundleError
         When no bundle holds the customer, or one is damaged.
+    StorageError
+        When the disk does not take the list or a bundle; repeating takes up the work again.
     """
     if next(find_bundles(runs), None) is None:
         raise BundleError(f"{runs}: there is no bundle in this folder. Name the folder with the bundles.")
@@ -136,8 +170,28 @@ def forget_customer(runs: Path, customer_id: str, *, who: str, also: Sequence[Pa
     return rewrite_bundles(runs, also=also)
 
 
+def out_of_reach(runs: Path, *, also: Sequence[Path] = ()) -> list[str]:
+    """Places that an erasure does not clean: tables that bundles were made of, bundles elsewhere.
+
+    What the bundles and the log of promotions name, as it is written there.
+    """
+    places: dict[str, None] = {}
+    for folder in find_bundles(runs, *also):
+        try:
+            configured = read_manifest(folder)[0].get("configuration", {}).get("inputs", {})
+        except BundleError:
+            continue
+        for source in configured.values():
+            places[str(source.get("path") or source.get("database") or "")] = None
+    for entry in champion_log(runs):
+        bundle = Path(entry["bundle"])
+        if bundle.is_absolute() and bundle.is_dir():
+            places[str(bundle)] = None
+    return [place for place in places if place]
+
+
 if __name__ == "__main__":
     try:
         rewrite_bundles(Path(sys.argv[1]), also=copies_beside(Path(sys.argv[1])))
-    except BundleError as error:
+    except TributaryError as error:
         sys.exit(str(error))

@@ -7,24 +7,28 @@ cleaned of, and whoever reads the bundle checks the lines that came later.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
-import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from histories.durable import appended, locked, read_lines, storage_error, write_whole
 from histories.errors import BundleError
 
-__all__ = ["FILE", "Tombstones", "add_tombstone", "drop_erased", "load_tombstones", "locked"]
+__all__ = ["AUDIT", "FILE", "Tombstones", "add_tombstone", "drop_erased", "load_tombstones"]
+
+AUDIT: Final = "erasures.log"
+"""The trail beside the list: when, on whose order and how many rows went, not whose."""
 
 FILE: Final = "tombstones.txt"
 _HEADER: Final = "tributary-tombstones-1 "
+_KEY_BYTES: Final = 32
+_DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class Tombstones:
 
     def digest(self, customer_id: str | int) -> bytes:
         """The digest under which this id would be listed, 16 bytes."""
-        return hashlib.blake2b(str(customer_id).encode(), key=self.key, digest_size=16).digest()
+        return hashlib.blake2b(str(customer_id).encode(), key=self.key, digest_size=_DIGEST_BYTES).digest()
 
     def state(self) -> dict[str, Any]:
         """What a manifest records: which list, and how much of it the bundle was cleaned of."""
@@ -68,43 +72,55 @@ def load_tombstones(runs: Path) -> Tombstones:
         return Tombstones()
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{FILE} cannot be read; erased customers might come back. Restore it.") from error
+    if not lines and not any(b'"erased"' in line for line in read_lines(runs / AUDIT)):
+        return Tombstones()  # made, but never filled: the disk was full
     try:
         if not lines[0].startswith(_HEADER):
             raise ValueError
         key = bytes.fromhex(lines[0].removeprefix(_HEADER))
-        return Tombstones(key=key, digests=tuple(bytes.fromhex(line) for line in lines[1:]))
+        digests = tuple(bytes.fromhex(line) for line in lines[1:])
+        if len(key) != _KEY_BYTES or any(len(digest) != _DIGEST_BYTES for digest in digests):
+            raise ValueError
     except (ValueError, IndexError) as error:
         raise BundleError(f"{FILE} is damaged; erased customers might come back. Restore it.") from error
+    return Tombstones(key=key, digests=digests)
 
 
-def add_tombstone(runs: Path, customer_id: str | int) -> bool:
-    """Add an id to the list; durable when this returns. False when it was listed already."""
-    runs.mkdir(parents=True, exist_ok=True)
+def add_tombstone(runs: Path, customer_id: str | int, *, audit: bytes | None = None) -> bool:
+    """Add an id to the list; durable when this returns. False when it was listed already.
+
+    Parameters
+    ----------
+    runs
+        The folder of the list.
+    customer_id
+        Who is erased; a whole number and its decimal are the same.
+    audit
+        A line for the audit trail, which is there when and only when the id is on the list.
+
+    Raises
+    ------
+    BundleError
+        When the list is damaged.
+    StorageError
+        When the disk does not take it: nobody is erased, and nobody comes back.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(runs.name, error) from error
     with locked(runs, "tombstones"):
         known = load_tombstones(runs)
-        lines = []
         if not known.key:
-            known = Tombstones(key=secrets.token_bytes(32))
-            lines.append(f"{_HEADER}{known.key.hex()}")
+            known = Tombstones(key=secrets.token_bytes(_KEY_BYTES))
         digest = known.digest(customer_id)
         if digest in known.digests:
             return False
-        lines.append(digest.hex())
-        descriptor = os.open(runs / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(descriptor, ("\n".join(lines) + "\n").encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        lines = [f"{_HEADER}{known.key.hex()}", *(d.hex() for d in (*known.digests, digest)), ""]
+        trail = contextlib.nullcontext() if audit is None else appended(runs / AUDIT, audit)
+        with trail:
+            write_whole(runs / FILE, "\n".join(lines).encode(), mode=0o600)
         return True
-
-
-@contextmanager
-def locked(runs: Path, name: str) -> Iterator[None]:
-    """Hold a lock between processes for as long as the block runs; it ends with its process."""
-    with (runs / f".{name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def drop_erased(

@@ -6,7 +6,8 @@ TributaryError
 │   └── SchemaError      a table lacks a column, or a column has the wrong type
 ├── ModelError           no model could be fitted; exit status 4
 │   └── ConvergenceError a fit did not reach its optimum; the message names the remedy
-└── BundleError          a bundle is damaged, incomplete or of another format
+├── BundleError          a bundle is damaged, incomplete or of another format
+└── StorageError         the disk did not take a file; exit status 5
 
 A message is one sentence or two: the place, how many, what was found, what is allowed, what to do next.
 It never holds a customer's id or words.
@@ -26,6 +27,7 @@ __all__ = [
     "DataError",
     "ModelError",
     "SchemaError",
+    "StorageError",
     "TributaryError",
     "nearest",
     "reason_of",
@@ -68,6 +70,24 @@ class BundleError(TributaryError):
     """A bundle is damaged, incomplete or of another format."""
 
     exit_status = 3
+
+
+class StorageError(TributaryError):
+    """The disk did not take a file; what was there before is there still.
+
+    Attributes
+    ----------
+    full
+        Whether there was no space, so that freeing some helps.
+    in_place
+        Whether the file was replaced all the same, and only its durability is in doubt.
+    """
+
+    exit_status = 5
+
+    def __init__(self, message: str, *, full: bool = False, in_place: bool = False) -> None:
+        super().__init__(message)
+        self.full, self.in_place = full, in_place
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

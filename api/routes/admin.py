@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.dependencies import refusals
-from api.gate import served_of
-from api.holder import Holder
 from api.problems import Problem
 from api.replies import Reply
 from api.responses import Reloaded
+from api.served import served_of
+from api.watcher import Watcher
 from experiments.champion import rollback_bundle
 from histories.errors import BundleError
 
@@ -23,13 +23,13 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
 async def _load(request: Request) -> Response:
-    holder: Holder = request.app.state.holder
-    before = holder.current
+    watcher: Watcher = request.app.state.watcher
+    before = watcher.current
     try:
-        await asyncio.to_thread(holder.reload, force=True)
+        await asyncio.to_thread(watcher.reload, force=True)
     except BundleError as error:
         raise Problem(name="bundle-refused", detail=str(error)) from error
-    request.scope["served"] = holder.current
+    request.scope["served"] = watcher.current
     now = served_of(request.scope)
     changed = before is None or before.bundle.digest != now.bundle.digest
     answer = {

@@ -18,12 +18,11 @@ from api.bodies import BatchBody, decode_body, schema_of
 from api.cursors import CURSOR, Bound, Listing, decode_cursor, encode_cursor, page_of
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
-from api.express import answer_value
-from api.gate import served_of
+from api.fast_path import answer_value
 from api.problems import Problem
 from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
 from api.responses import Batch, CustomerPage, CustomerScore, Touchpoints
-from api.served import Served
+from api.served import Served, served_of
 
 __all__ = ["router"]
 

@@ -6,9 +6,9 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.holder import Holder
 from api.replies import Reply
 from api.responses import Health
+from api.watcher import Watcher
 
 __all__ = ["router"]
 
@@ -23,14 +23,14 @@ async def live() -> Response:
 
 @router.get("/health/ready", response_model=Health, responses={503: {"model": Health}})
 async def ready(request: Request) -> Response:
-    """Whether a valid bundle is served; 503 until then, and while shutting down."""
-    holder: Holder = request.app.state.holder
+    """Whether a valid bundle is served; 503 until then, once its files are damaged, and while stopping."""
+    watcher: Watcher = request.app.state.watcher
     served = request.scope["served"]
-    ok = served is not None and not request.app.state.stopping
+    ok = served is not None and watcher.damage is None and not request.app.state.stopping
     answer = {
         "status": "ready" if ok else "not ready",
         "model_version": served.context["model_version"] if served is not None else None,
-        "refusal": holder.refusal,
+        "refusal": watcher.damage or watcher.refusal,
     }
     return Reply(orjson.dumps(answer), status=200 if ok else 503, headers=[(b"cache-control", b"no-store")])
 

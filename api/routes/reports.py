@@ -46,7 +46,7 @@ LIMITS: Final = (
 async def get_report(request: Request, served: ServedDep) -> Response:
     """The run's report as HTML, PDF or JSON, by `Accept`."""
     media_type = negotiate(request.headers.get("accept"), REPORTS)
-    body = served.bundle.file(REPORTS[media_type])
+    body = served.files.get(REPORTS[media_type])
     if body is None:
         raise Problem(name="no-report", detail=f"The run made no report as {media_type}.")
     text = f"{media_type}; charset=utf-8" if media_type == "text/html" else media_type
@@ -68,7 +68,7 @@ async def get_model(request: Request, served: ServedDep) -> Response:
             "data": data,
             "drift": manifest["drift"],
             "model": served.bundle.model,
-            "validation": served.bundle.table("validation").to_dicts(),
+            "validation": served.tables["validation"].to_dicts(),
             "left_out": manifest["left_out"],
             "limits": LIMITS,
         }

@@ -27,7 +27,7 @@ async def _rows(request: Request, served: Served, table: str, filters: Mapping[s
     wanted = {column: value for column, value in filters.items() if value is not None}
 
     def render() -> dict[str, Any]:
-        frame = served.bundle.table(table)
+        frame = served.tables[table]
         if wanted:
             frame = frame.filter(*(pl.col(column) == value for column, value in wanted.items()))
         return {**served.context, "rows": frame.to_dicts()}

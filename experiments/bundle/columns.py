@@ -41,6 +41,7 @@ NULL_INT64: Final = np.iinfo(np.int64).min
 NULL_INT32: Final = np.iinfo(np.int32).min
 _EPOCH: Final = dt.datetime(1970, 1, 1)
 _FEW_TEXTS: Final = 4096  # a dictionary this small is read at once
+_SMALL: Final = 1 << 20  # bytes up to which a file is read rather than mapped
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -99,7 +100,7 @@ def _write_texts(folder: Path, series: pl.Series) -> None:
 
 
 def open_array(path: Path) -> Array:
-    """Map one array read-only; an empty one is read, since nothing cannot be mapped.
+    """Map one array read-only; a small one is read, so that nothing done to its file can reach it.
 
     Raises
     ------
@@ -107,14 +108,15 @@ def open_array(path: Path) -> Array:
         When the file is absent or no array.
     """
     try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.stat().st_size <= _SMALL:
+            array = np.asarray(np.load(path, allow_pickle=False))
+            array.flags.writeable = False
+            return array
         # A plain view of the mapping: slicing a memmap subclass costs ten times a plain array's.
-        return array.view(np.ndarray)
-    except ValueError:
-        try:
-            return np.asarray(np.load(path, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise BundleError(f"{path.name} is not a stored column. Write the bundle again.") from error
+        mapped: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped.view(np.ndarray)
+    except (ValueError, EOFError) as error:
+        raise BundleError(f"{path.name} is not a stored column. Write the bundle again.") from error
     except OSError as error:
         raise BundleError(
             f"{path.name} cannot be opened ({error.strerror}). Write the bundle again."

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from experiments.bundle.reading import load_bundle
+from experiments.bundle.reading import Bundle, read_bundle
 from histories.errors import BundleError
 
 __all__ = ["drift_since", "kolmogorov_smirnov", "population_stability"]
@@ -40,7 +40,7 @@ def drift_since(reference: Path, customers: pl.DataFrame) -> list[dict[str, Any]
         The customers table of the new one.
     """
     try:
-        before = load_bundle(reference, verify=False).scan("customers").select(*INPUTS, *SCORES).collect()
+        before = read_bundle(reference, _inputs_and_scores, verify=False)
     except (BundleError, OSError, pl.exceptions.PolarsError):
         return []
     if before.is_empty() or customers.is_empty():
@@ -59,6 +59,10 @@ def drift_since(reference: Path, customers: pl.DataFrame) -> list[dict[str, Any]
         rows += [{**row, "statistic": "psi", "value": psi}]
         rows += [{**row, "statistic": "ks", "value": kolmogorov_smirnov(old, new)}]
     return rows
+
+
+def _inputs_and_scores(bundle: Bundle) -> pl.DataFrame:
+    return bundle.scan("customers").select(*INPUTS, *SCORES).collect()
 
 
 def _values(series: pl.Series) -> Floats:

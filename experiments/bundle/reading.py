@@ -1,34 +1,29 @@
-"""Open a run's bundle: check every byte, then read its tables when they are asked for."""
+"""Open a run's bundle: check every byte, then read its tables when they are asked for.
+
+A bundle may be exchanged for one without an erased customer while it is being read. What is read through
+`read_bundle` comes from one bundle all the same: its seal is compared before and after.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import orjson
 import polars as pl
 
+from experiments.bundle.manifest import read_manifest, read_seal
 from histories.errors import BundleError, nearest
 
-__all__ = [
-    "FORMAT_VERSION",
-    "MANIFEST",
-    "SEAL",
-    "Bundle",
-    "file_checksum",
-    "is_bundle",
-    "load_bundle",
-    "read_manifest",
-]
+__all__ = ["Bundle", "file_checksum", "load_bundle", "read_bundle"]
 
-FORMAT_VERSION: Final = 1
-"""Format of the folders that this version writes and reads."""
-
-MANIFEST: Final = "manifest.json"
-SEAL: Final = "manifest.json.sha256"
+_READINGS: Final = 10
+"""Times a bundle is read that is exchanged while it is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +62,11 @@ class Bundle:
 
     def rejected(self) -> dict[str, pl.DataFrame]:
         """Rows that were set aside, by input table, with the rule that each broke."""
-        folder = self.path / "rejected"
-        return {file.stem: pl.read_parquet(file) for file in sorted(folder.glob("*.parquet"))}
+        names = [name for name in self.manifest["checksums"] if name.startswith("rejected/")]
+        return {
+            Path(name).stem: _read(partial(pl.read_parquet, self.path / name, memory_map=False), name)
+            for name in sorted(names)
+        }
 
     def file(self, name: str) -> bytes | None:
         """The bytes of `report.html` and the like; None when the run made none.
@@ -104,44 +102,6 @@ def file_checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a folder looks like a finished bundle; says nothing of its health."""
-    return (path / SEAL).is_file()
-
-
-def read_manifest(path: Path) -> tuple[dict[str, Any], str]:
-    """Read and check a manifest alone: its content and its digest.
-
-    Raises
-    ------
-    BundleError
-        When there is none, a byte of it changed, or its format is another.
-    """
-    try:
-        data = (path / MANIFEST).read_bytes()
-        seal = (path / SEAL).read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path.name or path} is no bundle: {Path(error.filename or MANIFEST).name} cannot be read "
-            f"({error.strerror}). Name a folder that `tributary run` has written."
-        ) from error
-    digest = hashlib.sha256(data).hexdigest()
-    if seal != f"{digest}  {MANIFEST}\n".encode():
-        raise BundleError(f"{path.name}: {MANIFEST} does not match its checksum; the bundle is damaged.")
-    try:
-        content: dict[str, Any] = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise BundleError(f"{path.name}: {MANIFEST} is not JSON.") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT_VERSION:
-        age = "older" if isinstance(found, int) and found < FORMAT_VERSION else "other"
-        raise BundleError(
-            f"{path.name}: the bundle has the {age} format {found!r}; this version reads {FORMAT_VERSION}. "
-            "Run `tributary run` again to write it anew."
-        )
-    return content, digest
-
-
 def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
     """Open a bundle.
 
@@ -157,14 +117,77 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
     BundleError
         When a file is missing, a byte changed, or the format is another.
     """
-    path = Path(path).resolve()
-    manifest, digest = read_manifest(path)
+    return read_bundle(path, lambda bundle: bundle, verify=verify)
+
+
+def read_bundle(path: Path, read: Callable[[Bundle], _T], *, verify: bool = True) -> _T:
+    """Read something from a bundle that is one bundle from beginning to end.
+
+    Parameters
+    ----------
+    path
+        The folder, or a link to it.
+    read
+        Opens or reads files of the bundle; called again when the bundle was exchanged meanwhile.
+    verify
+        Compare every file with its checksum first.
+
+    Raises
+    ------
+    BundleError
+        When the bundle is damaged, or is exchanged each time.
+    """
+    for _ in range(_READINGS):
+        try:
+            folder = Path(path).resolve()
+        except (OSError, RuntimeError) as error:
+            raise BundleError(f"{Path(path).name} is a link that leads to itself.") from error
+        seal = read_seal(folder)
+        try:
+            bundle = _load(folder, verify=verify)
+            found = read(bundle)
+        except (BundleError, OSError, pl.exceptions.PolarsError):
+            if _is_still(path, folder, seal):
+                raise
+            continue
+        if _is_still(path, folder, seal):
+            return found
+    raise BundleError(f"{Path(path).name} was exchanged each of {_READINGS} times it was read. Try again.")
+
+
+def _is_still(path: Path, folder: Path, seal: bytes | None) -> bool:
+    """Whether the same bundle lies there as before; a missing one is looked for once more.
+
+    Where folders cannot be exchanged in one step, a bundle is away for a moment.
+    """
+    if seal is None:
+        time.sleep(0.05)
+    try:
+        return read_seal(folder) == seal and (seal is not None or Path(path).resolve() == folder)
+    except (OSError, RuntimeError):
+        return True
+
+
+def _load(folder: Path, *, verify: bool) -> Bundle:
+    manifest, digest = read_manifest(folder)
     for name, checksum in manifest["checksums"].items() if verify else ():
         try:
-            found = file_checksum(path / name)
+            found = file_checksum(folder / name)
+        except FileNotFoundError as error:
+            raise BundleError(f"{folder.name}: {name} is missing; the bundle is not whole.") from error
         except OSError as error:
-            raise BundleError(f"{path.name}: {name} is missing; the bundle is not whole.") from error
+            raise BundleError(f"{folder.name}: {name} cannot be read ({error.strerror}).") from error
         if found != checksum:
-            raise BundleError(f"{path.name}: {name} does not match its checksum; the bundle is damaged.")
-    model = _read(lambda: orjson.loads((path / "model.json").read_bytes()), "model.json")
-    return Bundle(path=path, manifest=manifest, model=model, digest=digest)
+            raise BundleError(f"{folder.name}: {name} does not match its checksum; the bundle is damaged.")
+    model = _read(lambda: _json_object(folder / "model.json"), "model.json")
+    return Bundle(path=folder, manifest=manifest, model=model, digest=digest)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        content = None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path.name} is no JSON object. Write the bundle again.")
+    return content

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 import orjson
 import polars as pl
@@ -53,6 +54,19 @@ _TYPES: Final[dict[str, pl.DataType]] = {
     "boolean": pl.Boolean(),
     "string": pl.String(),
 }
+
+
+class _Table(msgspec.Struct):
+    rows: int
+    columns: dict[str, Literal["float64", "int64", "date", "datetime", "boolean", "string"]]
+
+
+class _Layout(msgspec.Struct):
+    """What `layout.json` says."""
+
+    customers: _Table
+    touchpoints: _Table
+    known: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,25 +151,46 @@ def open_serving(folder: Path) -> Serving:
     Raises
     ------
     BundleError
-        When a file is absent or is no column.
+        When a file is absent, is no column, or has other rows than the rest.
     """
     try:
-        layout = orjson.loads((folder / "layout.json").read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
+        layout = msgspec.json.decode((folder / "layout.json").read_bytes(), type=_Layout)
+    except (OSError, msgspec.MsgspecError) as error:
         raise BundleError(f"{folder.name}/layout.json cannot be read. Write the bundle again.") from error
     tables = {
         name: {
             column: open_column(folder / name, column, _TYPES[kind])
-            for column, kind in layout[name]["columns"].items()
+            for column, kind in getattr(layout, name).columns.items()
         }
         for name in ("customers", "touchpoints")
     }
-    return Serving(
+    found = Serving(
         key=open_key(folder / "customers"),
         customers=tables["customers"],
         touchpoints=tables["touchpoints"],
         touched=open_key(folder / "touchpoints"),
         first_touchpoint=open_array(folder / "touchpoints" / "first.npy"),
-        orders={name: open_array(folder / "customers" / f"order.{name}.npy") for name in layout["known"]},
-        known=layout["known"],
+        orders={name: open_array(folder / "customers" / f"order.{name}.npy") for name in layout.known},
+        known=layout.known,
     )
+    _check_rows(found, layout)
+    return found
+
+
+def _check_rows(found: Serving, layout: _Layout) -> None:
+    """Refuse columns that do not belong together: a row must be one customer in all of them."""
+    customers, touchpoints = layout.customers.rows, layout.touchpoints.rows
+    lengths = {
+        "customers/customer_id": (len(found.key), customers),
+        **{f"customers/{name}": (len(c.values), customers) for name, c in found.customers.items()},
+        **{f"customers/order.{name}": (len(rows), customers) for name, rows in found.orders.items()},
+        **{f"touchpoints/{name}": (len(c.values), touchpoints) for name, c in found.touchpoints.items()},
+        "touchpoints/first": (len(found.first_touchpoint), len(found.touched) + 1),
+    }
+    for name, (rows, expected) in lengths.items():
+        if rows != expected:
+            raise BundleError(
+                f"serving/{name} has {rows} rows where {expected} are expected. Write the bundle again."
+            )
+    if found.first_touchpoint[-1] != touchpoints or any(n > customers for n in found.known.values()):
+        raise BundleError("serving/layout.json names other rows than there are. Write the bundle again.")

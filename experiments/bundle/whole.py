@@ -23,23 +23,15 @@ from typing import Any, Final
 import polars as pl
 
 from experiments.bundle.drift import drift_since
-from experiments.bundle.reading import FORMAT_VERSION, Bundle, is_bundle, load_bundle, read_manifest
+from experiments.bundle.leftovers import sweep
 from experiments.bundle.tables import TABLES, conform_table
-from experiments.bundle.writing import seal_bundle, write_folder
+from experiments.bundle.writing import write_folder
 from experiments.tombstones import load_tombstones
+from histories.durable import locked, storage_error
 from histories.errors import BundleError
 from histories.identity import KEY_VARIABLE
 
-__all__ = [
-    "FORMAT_VERSION",
-    "TABLES",
-    "Bundle",
-    "is_bundle",
-    "load_bundle",
-    "read_manifest",
-    "seal_bundle",
-    "write_bundle",
-]
+__all__ = ["write_bundle"]
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "currency": None,
@@ -82,7 +74,9 @@ def write_bundle(
     Raises
     ------
     BundleError
-        When the folder exists, a table is not in its schema, or the disk does not take it.
+        When the folder exists, or a table is not in its schema.
+    StorageError
+        When the disk does not take it.
     """
     missing = [key for key in ("run_id", "as_of") if not manifest.get(key)]
     if missing:
@@ -95,13 +89,19 @@ def write_bundle(
         "drift": drift_since(path.parent / "champion", frames["customers"]),
         **manifest,
     }
-    write_folder(
-        path,
-        tables=frames,
-        manifest=content,
-        model=model,
-        files=files or {},
-        rejected=rejected or {},
-        tombstones=load_tombstones(path.parent),
-    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path.parent.name, error) from error
+    with locked(path.parent, "bundles"):  # an erasure waits, and then finds the new bundle
+        sweep(path.parent)
+        write_folder(
+            path,
+            tables=frames,
+            manifest=content,
+            model=model,
+            files=files or {},
+            rejected=rejected or {},
+            tombstones=load_tombstones(path.parent),
+        )
     return path

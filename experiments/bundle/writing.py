@@ -14,10 +14,12 @@ from typing import Any
 import orjson
 import polars as pl
 
-from experiments.bundle.reading import FORMAT_VERSION, MANIFEST, SEAL, file_checksum
+from experiments.bundle.manifest import FORMAT_VERSION, MANIFEST, SEAL, read_manifest
+from experiments.bundle.reading import file_checksum
 from experiments.bundle.serving import write_serving
 from experiments.tombstones import Tombstones, drop_erased
-from histories.errors import BundleError
+from histories.durable import confirm, storage_error, sync_folder
+from histories.errors import BundleError, StorageError
 
 __all__ = ["seal_bundle", "write_folder"]
 
@@ -42,7 +44,9 @@ def write_folder(
     Raises
     ------
     BundleError
-        When the folder exists, an id repeats or is too long, or the disk does not take it.
+        When the folder exists, an id repeats or is too long, or the manifest lacks what readers need.
+    StorageError
+        When the disk does not take it; nothing is left behind.
     """
     frames, lost = drop_erased(tombstones, tables)
     aside, _ = drop_erased(tombstones, rejected)
@@ -63,6 +67,7 @@ def write_folder(
         for name, data in files.items():
             (folder / Path(name).name).write_bytes(data)
         seal_bundle(folder, content)
+        read_manifest(folder)
     return lost
 
 
@@ -79,17 +84,20 @@ def _appearing_whole(path: Path) -> Iterator[Path]:
         yield folder
         folder.rename(path)
     except OSError as error:
-        raise BundleError(
-            f"{path.name} could not be written ({error.strerror or error}). "
-            "Nothing was left behind; free space or check permissions and run again."
-        ) from error
+        raise storage_error(path.name, error) from error
+    except pl.exceptions.PolarsError as error:
+        raise StorageError(f"{path.name} could not be written ({error}); nothing changed.") from error
     finally:
         if folder is not None and folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
+    confirm(path)
 
 
 def seal_bundle(folder: Path, content: Mapping[str, Any]) -> str:
-    """Write the manifest with the checksum of every file in `folder`; return the manifest's own."""
+    """Write the manifest with the checksum of every file in `folder`; return the manifest's own.
+
+    Files become read-only: one that is mapped by a service must never be written over.
+    """
     names = sorted(
         file.relative_to(folder).as_posix()
         for file in folder.rglob("*")
@@ -103,17 +111,19 @@ def seal_bundle(folder: Path, content: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(data).hexdigest()
     (folder / MANIFEST).write_bytes(data)
     (folder / SEAL).write_text(f"{digest}  {MANIFEST}\n", encoding="ascii")
-    for name in (MANIFEST, SEAL, "."):
+    for name in (MANIFEST, SEAL):
         _flush(folder / name)
+    for inside in (*(file for file in folder.rglob("*") if file.is_dir()), folder):
+        sync_folder(inside)
     return digest
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Force a file to the disk, and let nobody write it again where that does not forbid to delete it."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    if os.name != "nt":
+        path.chmod(0o444)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

@@ -224,7 +224,7 @@ def test_the_short_way_answers_what_the_route_answers(sample: Path, customer_id:
     from tests.running import running
 
     usual = create_app(None, load_bundle(sample))
-    usual.user_middleware = [layer for layer in usual.user_middleware if layer.cls.__name__ != "Express"]
+    usual.user_middleware = [layer for layer in usual.user_middleware if layer.cls.__name__ != "FastPath"]
     volatile = ("date", "x-request-id")
     with running(bundle=sample) as short, running(app=usual) as long:
         for headers in ({}, {"if-none-match": short.get("/v1/customers/7/value").headers["etag"]}):

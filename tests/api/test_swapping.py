@@ -88,7 +88,7 @@ def _damage(bundle: Path, damage: str) -> None:
     elif damage == "a file":
         (bundle / "model.json").unlink()
     else:
-        from experiments.bundle.reading import read_manifest
+        from experiments.bundle.manifest import read_manifest
         from experiments.bundle.writing import seal_bundle
 
         content = {k: v for k, v in read_manifest(bundle)[0].items() if k != "checksums"}
@@ -106,7 +106,7 @@ def test_a_full_disk_at_a_promotion_leaves_what_is_served(
         client.post("/v1/admin/reload")
         monkeypatch.setattr("os.fsync", full)
         refused = client.post("/v1/admin/rollback")
-        assert refused.status_code == 409
+        assert (refused.status_code, refused.json()["type"]) == (507, "/docs#disk-full")
         assert "No space left" in refused.json()["detail"]
         assert client.post("/v1/admin/reload").json()["model_version"] == "v2"
     assert champion(runs) == (runs / "v2").resolve()

@@ -19,7 +19,7 @@ def test_a_span_names_the_route_and_not_the_customer(sample: Path, monkeypatch: 
     memory = InMemorySpanExporter()
     provider = sdk.TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(memory))
-    monkeypatch.setattr("api.gate.configured_tracer", lambda: configured_tracer(provider))
+    monkeypatch.setattr("api.middleware.configured_tracer", lambda: configured_tracer(provider))
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     with running(bundle=sample) as client:
         headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}

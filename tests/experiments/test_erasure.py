@@ -10,9 +10,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from experiments import erasure
-from experiments.bundle.reading import Bundle, load_bundle
-from experiments.erasure import find_bundles
+from experiments.bundle.leftovers import find_bundles
+from experiments.bundle.reading import load_bundle
 from experiments.rewriting import forget_customer, rewrite_bundles
 from experiments.tombstones import FILE, add_tombstone, load_tombstones
 from histories.errors import BundleError
@@ -122,21 +121,3 @@ def test_a_tombstone_is_a_digest_under_a_key_of_its_own(tmp_path: Path) -> None:
     assert one.pending({"key": one.state()["key"], "tombstones": 1}) == frozenset()
     assert one.pending({"key": other.state()["key"], "tombstones": 1}) == frozenset(one.digests)
     assert (tmp_path / "x" / FILE).stat().st_mode & 0o077 == 0
-
-
-def test_a_bundle_that_is_exchanged_while_it_is_read_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_sample(tmp_path / "a", text=True)
-    torn = iter([True, True])
-
-    def load(folder: Path, *, verify: bool) -> Bundle:
-        if next(torn, False):
-            raise pl.exceptions.ComputeError("the head of one file, the body of the next")
-        return load_bundle(folder, verify=verify)
-
-    monkeypatch.setattr(erasure, "load_bundle", load)
-    assert erasure.is_known(tmp_path, "c-0003")
-    torn = iter([True] * 100)
-    with pytest.raises(pl.exceptions.ComputeError):
-        erasure.is_known(tmp_path, "c-0003")

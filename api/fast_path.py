@@ -11,12 +11,12 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.gate import send_problem, served_of
-from api.problems import Problem
+from api.problems import Problem, send_problem
 from api.replies import cached_reply
+from api.served import served_of
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = ["Express", "answer_value"]
+__all__ = ["FastPath", "answer_value"]
 
 _START: Final = "/v1/customers/"
 _END: Final = "/value"
@@ -43,8 +43,8 @@ def answer_value(scope: Scope, customer_id: str) -> Response:
     return cached_reply(scope, served, lambda: served.score(customer_id, row))
 
 
-class Express:
-    """Answers `GET /v1/customers/{customer_id}/value`; plain ASGI, inside the gate."""
+class FastPath:
+    """Answers `GET /v1/customers/{customer_id}/value`; plain ASGI, inside the middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 import orjson
 
-__all__ = ["Journal", "JournalHandler"]
+__all__ = ["AccessLog", "LogHandler"]
 
 
-class Journal:
+class AccessLog:
     """Writes one JSON object per line; a log that cannot be written never fails a request."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
@@ -28,16 +28,16 @@ class Journal:
             stream.flush()
 
 
-class JournalHandler(logging.Handler):
+class LogHandler(logging.Handler):
     """Turns what libraries log into the same kind of lines."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._journal = Journal()
+        self._log = AccessLog()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, without the values of a traceback."""
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        self._journal.write(
+        self._log.write(
             "log", level=record.levelname, logger=record.name, message=record.getMessage(), kind=kind
         )

@@ -1,0 +1,111 @@
+"""What surrounds every request: one snapshot of what is served, stamped answers, and the record they leave.
+
+Plain ASGI, one layer. The snapshot is taken once, so that the answer and its `X-Model-Version` come from the
+same bundle even while another is swapped in.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access_log import AccessLog
+from api.admission import Admission, Arrival, Header
+from api.metrics import Metrics
+from api.problems import Problem, send_problem
+from api.served import Served
+from api.tracing import configured_tracer, record_span
+from api.watcher import Watcher
+
+__all__ = ["Middleware"]
+
+_UNMATCHED: Final = "(none)"
+
+
+class Middleware:
+    """Admits requests, stamps answers, and writes down what happened."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        watcher: Watcher,
+        admission: Admission,
+        metrics: Metrics,
+        log: AccessLog,
+        log_requests: bool,
+    ) -> None:
+        self._app, self._watcher, self._admission = app, watcher, admission
+        self._metrics, self._log, self._log_requests = metrics, log, log_requests
+        self._tracer = configured_tracer()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection event of the server."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        asked = scope["method"]
+        if asked == "HEAD":  # answered like GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        served: Served | None = self._watcher.snapshot()
+        arrival = Arrival.read(scope["headers"])
+        request_id = arrival.request_id or os.urandom(8).hex().encode()
+        stamp: list[Header] = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+        scope["served"], scope["request_id"] = served, request_id.decode()
+        status, admitted = 0, False
+
+        async def stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message["headers"], *stamp]
+                # As the route left it: an administrator may have swapped it.
+                if admitted and scope["served"] is not None:
+                    headers.append(scope["served"].version_header)
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            self._admission.admit(scope, arrival, stamp)
+            admitted = True
+            await self._app(scope, receive, stamped)
+        except Problem as problem:
+            self._metrics.refuse(problem.name)
+            await send_problem(stamped, problem)
+        except Exception as error:
+            if status == 0:
+                await send_problem(stamped, Problem(name="internal-error", detail="The fault was logged."))
+            self._log.write(
+                "error", request_id=scope["request_id"], kind=type(error).__name__, trace=trace_of(error)
+            )
+        finally:
+            self._record(scope, asked, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path_format", _UNMATCHED)
+        if self._tracer is not None:
+            started = time.time_ns() - int(seconds * 1e9)
+            record_span(self._tracer, scope, route=route, status=status, started_ns=started)
+        self._metrics.observe(method if route != _UNMATCHED else "(any)", route, status, seconds)
+        if self._log_requests:
+            self._log.write(
+                "request",
+                method=method,
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 3),
+                request_id=scope["request_id"],
+            )
+
+
+def trace_of(error: BaseException) -> list[str]:
+    """Where it failed: files and lines, no values."""
+    return [
+        f"{f.filename.rpartition('/')[2]}:{f.lineno} {f.name}"
+        for f in traceback.extract_tb(error.__traceback__)
+    ]

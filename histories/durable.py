@@ -1,0 +1,186 @@
+"""Files that are whole or absent, whatever fails (full disk, short write, lost power), and locks.
+
+A file is replaced by writing another beside it, forcing that to the disk, renaming it, and forcing the
+folder: whoever looks sees the old content or the new one. A line is added by appending, forcing, and taking
+it off again when anything fails. Locks hold between processes and threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from histories.errors import StorageError
+
+__all__ = ["appended", "confirm", "locked", "read_lines", "storage_error", "sync_folder", "write_whole"]
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def storage_error(place: str, error: OSError) -> StorageError:
+    """What the operating system refused, in words and without a path; its next step fits the cause."""
+    full = error.errno in _FULL
+    remedy = "Free space" if full else "Check that the folder can be written"
+    reason = error.strerror or type(error).__name__
+    return StorageError(
+        f"{place} could not be written ({reason}); nothing changed. {remedy}, then repeat.", full=full
+    )
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file's content, or make the file; durable when this returns.
+
+    Raises
+    ------
+    StorageError
+        When the disk does not take it; the old content stays.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.replace(path)
+    except OSError as error:
+        raise storage_error(path.name, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    confirm(path)
+
+
+@contextlib.contextmanager
+def appended(path: Path, line: bytes, *, mode: int = 0o600) -> Iterator[None]:
+    """A line at the end of a log for as long as the block succeeds; when the block raises, the line goes.
+
+    What an interrupted write left behind the last whole line goes first. Hold a lock where several write.
+
+    Raises
+    ------
+    StorageError
+        When the disk does not take the line.
+    """
+    try:
+        fresh = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    except OSError as error:
+        raise storage_error(path.name, error) from error
+    try:
+        size = _whole_size(descriptor)
+        try:
+            os.ftruncate(descriptor, size)
+            os.lseek(descriptor, size, os.SEEK_SET)
+            _write_all(descriptor, line + b"\n")
+            os.fsync(descriptor)
+            if fresh:
+                sync_folder(path.parent)
+        except OSError as error:
+            _take_back(descriptor, size)
+            raise storage_error(path.name, error) from error
+        try:
+            yield
+        except BaseException as error:
+            if not (isinstance(error, StorageError) and error.in_place):
+                _take_back(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """The whole lines of a log, without what an interrupted write left at its end; none without a file."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return data[: data.rfind(b"\n") + 1].splitlines()
+
+
+def confirm(path: Path) -> None:
+    """Force the name of a file or folder that was put in place to the disk.
+
+    Raises
+    ------
+    StorageError
+        When the disk does not confirm it; the file is there all the same.
+    """
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{path.name} is in place, but the disk did not confirm it ({error.strerror}): "
+            "a power failure could undo it.",
+            in_place=True,
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, where the system can (Windows cannot and need not)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock between processes and threads for as long as the block runs; it ends with its process.
+
+    A thread that holds it may take it again.
+
+    Raises
+    ------
+    StorageError
+        When the folder cannot be written.
+    """
+    lock = FileLock((folder / f".{name}.lock").resolve(), mode=0o600, is_singleton=True)
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise storage_error(f"The lock {name}", error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write to the end, however little the system takes at a time."""
+    rest = memoryview(data)
+    while rest:
+        taken = os.write(descriptor, rest)
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = rest[taken:]
+
+
+def _whole_size(descriptor: int) -> int:
+    """Bytes up to the end of the last whole line."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        found = os.read(descriptor, end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _take_back(descriptor: int, size: int) -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)

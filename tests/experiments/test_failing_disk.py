@@ -1,0 +1,203 @@
+"""Every write, fsync, rename and truncation fails in turn: what was there stays, and repeating ends well."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.keys import create_key, load_keys
+from experiments.bundle.leftovers import find_bundles, find_leftovers
+from experiments.bundle.reading import load_bundle
+from experiments.champion import champion, champion_log, promote_bundle, rollback_bundle
+from experiments.rewriting import forget_customer
+from experiments.tombstones import AUDIT, load_tombstones
+from histories.durable import appended, read_lines, write_whole
+from histories.errors import StorageError
+from tests.sample_bundle import write_sample
+
+CALLS = ((os, "open"), (os, "write"), (os, "fsync"), (os, "replace"), (os, "rename"), (os, "symlink"))
+WRITERS = (
+    "polars.DataFrame.write_parquet",
+    "numpy.save",
+    "pathlib.Path.write_bytes",
+    "pathlib.Path.write_text",
+)
+
+
+class Disk:
+    """Counts the calls that reach the disk, and lets the one numbered `failing` fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *, failing: int | None, error: int) -> None:
+        self.calls, self._failing, self._error = 0, failing, error
+        for owner, name in CALLS:
+            patch.setattr(owner, name, self._counted(name, getattr(owner, name)))
+        for target in WRITERS:
+            owner_name, _, name = target.rpartition(".")
+            owner = pytest.importorskip(owner_name.partition(".")[0])
+            for part in owner_name.split(".")[1:]:
+                owner = getattr(owner, part)
+            patch.setattr(target, self._counted(name, getattr(owner, name)))
+
+    def _counted(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR):
+                return original(*args, **options)
+            self.calls += 1
+            if self.calls != self._failing:
+                return original(*args, **options)
+            if name == "write" and self._error == 0:  # a short write, after which the disk is full
+                self._failing, self._error = self.calls + 1, errno.ENOSPC
+                return original(args[0], bytes(args[1])[: len(args[1]) // 2])
+            raise OSError(self._error or errno.EIO, os.strerror(self._error or errno.EIO))
+
+        return call
+
+
+def _each_failure(
+    start: Path, work: Path, act: Callable[[Path], Any], *, every: int = 1
+) -> Iterator[tuple[Path, bool]]:
+    """Run `act` on a copy of `start` once for each call and error; gives the copy, and whether it raised."""
+    shutil.copytree(start, work / "counted", symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch, failing=None, error=0)
+        act(work / "counted")
+    assert disk.calls > 3
+    for error in (errno.ENOSPC, errno.EIO, 0):
+        for failing in range(1, disk.calls + 1, every):
+            copy = work / f"{error}-{failing}"
+            shutil.copytree(start, copy, symlinks=True)
+            raised = False
+            with pytest.MonkeyPatch.context() as patch:
+                Disk(patch, failing=failing, error=error)
+                try:
+                    act(copy)
+                except StorageError:
+                    raised = True
+            yield copy, raised
+            shutil.rmtree(copy)
+
+
+def test_a_key_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    create_key(tmp_path / "start" / "keys.json", scopes=["read"], name="old")
+
+    def act(copy: Path) -> None:
+        create_key(copy / "keys.json", scopes=["batch"], name="new")
+
+    outcomes = set()
+    for copy, raised in _each_failure(tmp_path / "start", tmp_path, act):
+        names = [key.name for key in load_keys(copy / "keys.json").values()]
+        assert names in (["old"], ["old", "new"])
+        assert raised or names == ["old", "new"]
+        assert sorted(path.name for path in copy.iterdir()) == [".keys.json.lock", "keys.json"]
+        outcomes.add((raised, len(names)))
+    assert outcomes == {(True, 1), (True, 2)}  # (True, 2): only the folder's own fsync failed
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_a_promotion_that_fails_leaves_link_and_log_of_one_mind(tmp_path: Path, action: str) -> None:
+    start = tmp_path / "start"
+    for name in ("a", "b"):
+        promote_bundle(start, write_sample(start / name, n=2), "test")
+    served, other = ("b", "a")
+
+    def act(copy: Path) -> None:
+        if action == "promote":
+            promote_bundle(copy, copy / "a", "test")
+        else:
+            rollback_bundle(copy, "test")
+
+    outcomes = set()
+    for copy, raised in _each_failure(start, tmp_path, act):
+        found = champion(copy)
+        assert found is not None
+        load_bundle(found)
+        assert champion_log(copy)[-1]["bundle"] == found.name
+        assert found.name == other or raised
+        if found.name == served:
+            act(copy)
+        assert champion(copy) == copy / other
+        outcomes.add((raised, found.name))
+    assert (True, served) in outcomes
+
+
+@pytest.mark.parametrize("every", [61, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_erasure_that_fails_loses_nothing_and_can_be_repeated(tmp_path: Path, every: int) -> None:
+    start = tmp_path / "start"
+    write_sample(start / "a", n=2)
+    forget_customer(start, "1", who="test")
+
+    def act(copy: Path) -> None:
+        forget_customer(copy, "2", who="test")
+
+    refused = 0
+    for copy, raised in _each_failure(start, tmp_path, act, every=every):
+        refused += raised
+        tombstones = load_tombstones(copy)
+        assert len(tombstones.digests) in (1, 2)
+        erased = sum(b'"erased"' in line for line in read_lines(copy / AUDIT))
+        assert erased == len(tombstones.digests)
+        for folder in find_bundles(copy):
+            load_bundle(folder)
+        act(copy)
+        assert len(load_tombstones(copy).digests) == 2
+        assert find_leftovers(copy) == []
+        (folder,) = find_bundles(copy)
+        assert load_bundle(folder).table("customers").is_empty()
+    assert refused > 3
+
+
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, every: int) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+
+    def act(copy: Path) -> None:
+        write_sample(copy / "a", n=2)
+
+    refused = 0
+    for copy, raised in _each_failure(start, tmp_path, act, every=every):
+        refused += raised
+        found = list(find_bundles(copy))
+        assert [folder.name for folder in found] in ([], ["a"])
+        assert raised or found
+        assert find_leftovers(copy) == []
+        for folder in found:
+            load_bundle(folder)
+    assert refused > 3
+
+
+def test_what_an_interrupted_write_left_in_a_log_is_not_read_and_goes_with_the_next_line(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b'{"a":1}\n{"a":')
+    assert read_lines(path) == [b'{"a":1}']
+    with appended(path, b'{"a":2}'):
+        pass
+    assert path.read_bytes() == b'{"a":1}\n{"a":2}\n'
+    with pytest.raises(KeyError), appended(path, b'{"a":3}'):
+        raise KeyError
+    assert read_lines(path) == [b'{"a":1}', b'{"a":2}']
+
+
+def test_a_list_of_the_erased_that_was_made_on_a_full_disk_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "tombstones.txt").touch()
+    assert load_tombstones(tmp_path).digests == ()
+    write_sample(tmp_path / "a", n=2)
+    forget_customer(tmp_path, "1", who="test")
+    assert len(load_tombstones(tmp_path).digests) == 1
+
+
+def test_a_file_that_a_reader_holds_stays_whole_while_it_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_whole(path, b"old" * 1000)
+    with path.open("rb") as stream:
+        write_whole(path, b"new")
+        assert stream.read() == b"old" * 1000
+    assert path.read_bytes() == b"new"
