@@ -26,6 +26,9 @@ __all__ = ["RESERVED_CHANNELS", "check_run", "foreseen"]
 RESERVED_CHANNELS: Final = (ALL, BASELINE, TOTAL, UNTOUCHED)
 """Names of rows of the credits table, which no channel may have."""
 
+LONGEST_ID: Final = 255
+"""Bytes of a customer id that an address of the service can hold."""
+
 _OF_HISTORIES: Final = ("landmark", "matched_before_after", "dose", "time_varying", "tracked")
 
 
@@ -39,6 +42,7 @@ def check_run(config: RunConfig, inputs: Inputs) -> None:
     """
     problems = [
         *_channels(inputs),
+        *_long_ids(inputs),
         *_columns(config, inputs),
         *(problem for effect in config.effects for problem in _effect(effect, config, inputs)),
     ]
@@ -78,6 +82,19 @@ def _channels(inputs: Inputs) -> Iterator[str]:
                 f'{table}: a channel is called "{name}", which is a row of every credits table. '
                 "Rename it in the table."
             )
+
+
+def _long_ids(inputs: Inputs) -> Iterator[str]:
+    """Ids that nobody could ask the service for."""
+    for name in ("transactions", "touchpoints", "customers"):
+        if name in inputs and inputs[name].collect_schema()["customer_id"] == pl.String:
+            is_long = pl.col("customer_id").str.len_bytes() > LONGEST_ID
+            ids = inputs[name].filter(is_long).select(pl.col("customer_id").n_unique()).collect().item()
+            if ids:
+                yield (
+                    f"{ids} customer ids of {name} are longer than {LONGEST_ID} bytes, which the service "
+                    "cannot be asked for. Is it the right column? Shorten them where the table is made."
+                )
 
 
 def _columns(config: RunConfig, inputs: Inputs) -> Iterator[str]:

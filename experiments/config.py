@@ -237,18 +237,22 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "literal_error":
         expected = problem["ctx"]["expected"]
         return f'"{key}" is {_shown(problem["input"])}; allowed: {expected}.'
-    message = problem["msg"].removeprefix("Value error, ").rstrip(".?")
+    message: str = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    message += "" if message.endswith("?") else "."
     if not key:
-        return f"{message}."
+        return message
     if isinstance(problem["input"], dict):
-        return f"[{key}] {message}."
-    return f'"{key}" is {_shown(problem["input"])}; {message[:1].lower()}{message[1:]}.'
+        return f"[{key}] {message}"
+    return f'"{key}" is {_shown(problem["input"])}; {message[:1].lower()}{message[1:]}'
 
 
 def _shown(value: Any) -> str:
-    text = without_password(repr(value))
-    if isinstance(value, (str, dt.date)):
-        text = f'"{without_password(value)}"' if isinstance(value, str) else value.isoformat()
+    """A value as it may be printed: without passwords, on one line, not too long."""
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    text = without_password(value if isinstance(value, str) else repr(value))
+    if isinstance(value, str):
+        text = f'"{text}"' if text.isprintable() else repr(text)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

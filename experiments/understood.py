@@ -10,6 +10,7 @@ import polars as pl
 
 from histories.money import to_currency
 from histories.reading.inputs import Inputs
+from histories.reading.plausibility import observed_days
 
 __all__ = ["Understood", "understand"]
 
@@ -89,7 +90,7 @@ def understand(inputs: Inputs) -> Understood:
         replies = answered if "first_response_at" in inputs.tables["cases"].columns else pl.lit(0.0)
         rows, share = cases.select(pl.len(), replies.alias("share")).collect().row(0)
         sums |= {"cases": rows, "cases_with_reply": share if rows else None}
-    first, last = _span(inputs)
+    first, last = observed_days(inputs) or (None, None)
     return Understood(first_day=first, last_day=last, currency=inputs.currency, **sums)
 
 
@@ -102,17 +103,6 @@ def _of_touches(touches: pl.LazyFrame, transactions: pl.LazyFrame | None) -> dic
         of_buyers = touches.join(buyers, on="customer_id", how="semi").select(pl.len()).collect().item()
         found["touches_of_buyers"] = of_buyers / total
     return found
-
-
-def _span(inputs: Inputs) -> tuple[date | None, date | None]:
-    """First and last day of all dated tables."""
-    days: list[date] = []
-    for name, column in (("transactions", "timestamp"), ("touchpoints", "timestamp"), ("cases", "opened_at")):
-        if name in inputs:
-            day = pl.col(column).dt.date()
-            ends = inputs[name].select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
-            days += [end for end in ends if end is not None]
-    return (min(days), max(days)) if days else (None, None)
 
 
 def _count(value: int | None) -> str | None:

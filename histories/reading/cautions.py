@@ -154,15 +154,18 @@ def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
 
 
 def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:
-    start = buyers.select(pl.col("first").min()).item()
+    first_day = buyers.select(pl.col("first").min().dt.date())
+    day = first_day["first"].cast(pl.String)[0]
     ending = "Their frequency and age are understated: give a longer history, or leave them out of the fit."
     if customers is not None and "acquired_at" in customers.columns:
-        acquired = customers.frame.filter(_IS_VALID, pl.col("acquired_at") < pl.lit(start).dt.date())
+        acquired = customers.frame.filter(
+            _IS_VALID, pl.col("acquired_at") < pl.lit(first_day["first"]).first()
+        )
         before = int(acquired.select(pl.len()).collect().item())
         if before:
             return (
                 f"{transactions.place}: customers acquired before the history starts "
-                f"({start:%Y-%m-%d}): {before}. {ending}"
+                f"({day}): {before}. {ending}"
             )
         return None
     month = ((pl.col("first") - pl.col("first").min()).dt.total_days() / DAYS_PER_MONTH).floor()

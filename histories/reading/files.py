@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 import polars.exceptions as polars_errors
 
 from histories.errors import ConfigError, DataError, nearest
-from histories.reading.sources import TableSource
+from histories.reading.sources import TableSource, without_password
 
 __all__ = [
     "JSON_SUFFIXES",
@@ -67,7 +67,20 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
     """
     if source.path.startswith(PACKAGE):
         return [package_file(source.path.removeprefix(PACKAGE))]
-    path = base_dir / Path(source.path).expanduser()
+    given = without_password(source.path)
+    try:
+        path = base_dir / Path(source.path).expanduser()
+        files = _files_of(source, path)
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a home of nobody, no pattern
+        raise DataError(
+            f'inputs.{table}: "{given[:60]}" is no usable path. Correct inputs.{table}.path.'
+        ) from error
+    if not files:
+        raise DataError(_no_file(path, table, given))
+    return files
+
+
+def _files_of(source: TableSource, path: Path) -> list[Path]:
     if path.is_dir():
         if (path / "_delta_log").is_dir():
             return [path]
@@ -77,8 +90,6 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
         files = sorted(file for file in Path(path.anchor).glob(str(pattern)) if file.is_file())
     else:
         files = [path] if path.is_file() else []
-    if not files:
-        raise DataError(_no_file(path, table, source.path))
     return files
 
 
@@ -93,7 +104,7 @@ def package_file(name: str) -> Path:
         When it has no such file.
     """
     package, _, inside = name.partition("/")
-    found = importlib.util.find_spec(package)
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
     if found is None or not found.submodule_search_locations:
         raise ConfigError(
             f'"{PACKAGE}{name}": the package {package} is not installed. Install it (pip install {package}).'

@@ -11,7 +11,7 @@ from histories.errors import nearest
 from histories.money import to_currency
 from histories.reading.inputs import Inputs
 
-__all__ = ["observed_from", "plausibility_notes"]
+__all__ = ["observed_days", "plausibility_notes"]
 
 PATH_SEPARATOR = " > "
 MAX_NAMED = 3
@@ -29,21 +29,20 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
     )
 
 
-def observed_from(inputs: Inputs) -> date | None:
-    """First day with a transaction, touch or case; None without any."""
-    days = [first for first, _ in _spans(inputs)]
-    return min(days, default=None)
-
-
-def _spans(inputs: Inputs) -> Iterator[tuple[date, date]]:
+def observed_days(inputs: Inputs) -> tuple[date, date] | None:
+    """First and last day with a transaction, touch or case; None without any."""
+    ends = []
     for name, column in (("transactions", "timestamp"), ("touchpoints", "timestamp"), ("cases", "opened_at")):
         if name in inputs:
             day = pl.col(column).dt.date()
+            known = inputs[name].select(day.alias("day")).filter(pl.col("day").dt.year().is_between(1, 9999))
             first, last = (
-                inputs[name].select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
+                known.select(pl.col("day").min().alias("first"), pl.col("day").max().alias("last"))
+                .collect()
+                .row(0)
             )
-            if first is not None:
-                yield first, last
+            ends += [] if first is None else [first, last]
+    return (min(ends), max(ends)) if ends else None
 
 
 def _place(inputs: Inputs, name: str) -> str:
@@ -134,9 +133,10 @@ def _overlapping(costs: pl.DataFrame) -> int:
 
 
 def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[str]:
-    first, last = observed_from(inputs), inputs.observation_end
-    if first is None:
+    days, last = observed_days(inputs), inputs.observation_end
+    if days is None:
         return
+    first = days[0]
     outside = (pl.col("period_start") < first) | (pl.col("period_end") > last)
     found = costs.filter(outside)
     if found.height:
@@ -147,12 +147,12 @@ def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[
 
 
 def _end_notes(inputs: Inputs) -> Iterator[str]:
-    days = [last for _, last in _spans(inputs)]
-    if not days:
+    days = observed_days(inputs)
+    if days is None:
         return
-    silent = (inputs.observation_end - max(days)).days
+    silent = (inputs.observation_end - days[1]).days
     if silent > SILENT_DAYS:
         yield (
-            f"observation_end is {inputs.observation_end}, {silent} days after the last event ({max(days)}): "
+            f"observation_end is {inputs.observation_end}, {silent} days after the last event ({days[1]}): "
             "everybody looks inactive. Set it to the last day of the export."
         )

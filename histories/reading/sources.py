@@ -72,6 +72,13 @@ class TableSource:
             raise ValueError(f'separator is "{separator}"; allowed: one character, or "whitespace"')
         return separator
 
+    @field_validator("path")
+    @classmethod
+    def _readable(cls, path: str) -> str:
+        if not path.strip() or not path.isprintable():
+            raise ValueError("allowed: a path on one line, without control characters")
+        return path
+
     @field_serializer("path")
     def _shown(self, path: str) -> str:
         return without_password(path)

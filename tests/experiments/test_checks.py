@@ -1,0 +1,184 @@
+"""What `check` refuses before a run would, and what it warns of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.checks import check_run
+from experiments.config import parse_config
+from experiments.inputs import read_inputs
+from histories.errors import ConfigError
+from tests.experiments.small import TREE, merged, small_company
+
+LETTER = {"name": "welcome", "design": "randomised", "outcomes": ["spend"], "treatment": {"control": "none"}}
+
+
+def checked(
+    folder: Path, tables: Mapping[str, str], tree: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
+    """The notes of a check."""
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    inputs = {"inputs": {name: f"{name}.csv" for name in tables}}
+    config = parse_config(merged(merged(TREE, tree or {}), inputs), base_dir=folder)
+    found = read_inputs(config)
+    check_run(config, found)
+    return found.notes
+
+
+REFUSED = [
+    (
+        {"effects": [{**LETTER, "treatment": {"control": "non"}}]},
+        'no customer in arm "non"; did you mean "none"?',
+    ),
+    ({"effects": [{**LETTER, "name": "welcom"}]}, 'no experiment "welcom"; did you mean "welcome"?'),
+    ({"effects": [{**LETTER, "outcomes": ["spendings"]}]}, 'no outcome "spendings" of customers'),
+    ({"effects": [{**LETTER, "covariates": ["regoin"]}]}, 'no column "regoin" in customers or cases'),
+    ({"attribution": {"confounders": ["csta"]}}, 'attribution.confounders: no column "csta"'),
+    ({"attribution": {"segments": ["regoin"]}}, 'did you mean "region"?'),
+    ({"value": {"covariates": ["regoin"]}}, "value.covariates"),
+    (
+        {"effects": [{"name": "s", "design": "interrupted_series", "outcomes": ["profit"]}]},
+        'no metric "profit" over time',
+    ),
+]
+
+
+@pytest.mark.parametrize(("tree", "message"), REFUSED)
+def test_a_name_that_no_table_has_is_refused_with_the_nearest(
+    tmp_path: Path, tree: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        checked(tmp_path, small_company(), tree)
+    assert message in str(refusal.value)
+
+
+def test_a_channel_called_like_a_row_of_the_credits_table_is_refused(tmp_path: Path) -> None:
+    tables = {"touchpoints": "customer_id,timestamp,channel\n1,2025-03-01,(baseline)\n"}
+    with pytest.raises(ConfigError, match=r'a channel is called "\(baseline\)"'):
+        checked(tmp_path, tables)
+
+
+def test_ids_longer_than_the_service_can_be_asked_for_are_refused(tmp_path: Path) -> None:
+    tables = {"transactions": f"customer_id,timestamp,amount\n{'é' * 128},2025-03-01,1\nb,2025-03-02,1\n"}
+    with pytest.raises(ConfigError, match="1 customer ids of transactions are longer than 255 bytes"):
+        checked(tmp_path, tables)
+
+
+IMPOSSIBLE = [
+    ({"observation_end": "9999-12-31"}, "allowed: 1900-01-01 to 2100-12-31"),
+    ({"name": ""}, "1 to 100 letters"),
+    ({"name": "x" * 10_000}, "1 to 100 letters"),
+    ({"currency": ""}, "currency"),
+    ({"timezone": "localtime"}, "not a time zone name"),
+    ({"limits": {"memory": "0GB"}}, "above 0"),
+    ({"attribution": {"methods": []}}, "name at least one"),
+    ({"attribution": {"outcomes": []}}, "name at least one"),
+    ({"report": {"headline_effect": "welcom"}, "effects": [LETTER]}, 'did you mean "welcome"?'),
+    ({"effects": [LETTER, LETTER]}, 'two [[effects]] are called "welcome"'),
+    ({"channels": {"(total)": {"group": "x"}}}, '"(total)" is a row of every credits table'),
+]
+
+
+@pytest.mark.parametrize(("tree", "message"), IMPOSSIBLE)
+def test_what_no_run_can_use_is_refused_when_it_is_read(tree: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse_config(tree)
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "postgresql://h/x?user=u&password=geheim",
+        "postgresql://u:ge@heim@h/x",
+        "postgresql://u:gehe/im@h/x",
+        "https://h/x?X-Amz-Signature=geheim#token=geheim",
+        "host=h user=u password=geheim",
+    ],
+)
+def test_a_password_in_any_part_of_an_address_is_masked(path: str) -> None:
+    written = str(parse_config({"inputs": {"transactions": path}}).to_dict())
+    for part in ("geheim", "heim", "im@"):
+        assert part not in written
+
+
+def note(notes: tuple[str, ...], words: str) -> str:
+    """The one note that holds the words."""
+    found = [text for text in notes if words in text]
+    assert len(found) == 1, notes
+    return found[0]
+
+
+ORDERS = "customer_id,timestamp,amount\n1,2025-02-01,10\n1,2025-12-01,20\n2,2025-03-05,5\n"
+TOUCHES = "customer_id,timestamp,channel\n1,2025-02-02,chat\n2,2025-03-01,forum\n"
+COSTS = "channel,period_start,period_end,amount,item\n"
+
+
+def test_costs_that_look_wrong_are_told_with_their_count(tmp_path: Path) -> None:
+    rows = (
+        "chat,2025-03-01,2025-03-31,10,\n"
+        "chat,2025-03-01,2025-03-31,10,\n"
+        "chat,2025-03-15,2025-04-30,10,\n"
+        "chat,2025-03-15,2025-04-30,10,licence\n"
+        "forum,2025-05-01,2025-05-31,-7.50,\n"
+        "forum,2027-01-01,2027-12-31,900,\n"
+        "fax,2025-06-01,2025-06-30,1,\n"
+    )
+    notes = checked(tmp_path, {"transactions": ORDERS, "touchpoints": TOUCHES, "costs": COSTS + rows})
+    assert "equal to an earlier one: 1." in note(notes, "costs.csv: rows equal")
+    assert "same channel and item: 1." in note(notes, "period overlaps")
+    assert "1 rows, -7.50 in total" in note(notes, "negative costs")
+    assert "(2025-02-01 to 2025-12-31): 1 of 7" in note(notes, "beyond the observation")
+    assert '1 ("fax")' in note(notes, "that no touchpoint has")
+
+
+def test_costs_that_are_right_are_passed_over_in_silence(tmp_path: Path) -> None:
+    rows = "chat,2025-03-01,2025-03-31,10,\nchat,2025-04-01,2025-04-30,10,\nforum,2025-03-01,2025-03-31,10,\n"
+    notes = checked(tmp_path, {"transactions": ORDERS, "touchpoints": TOUCHES, "costs": COSTS + rows})
+    assert not [text for text in notes if "costs" in text]
+
+
+def test_customers_that_contradict_their_purchases_are_told(tmp_path: Path) -> None:
+    people = "customer_id,acquired_at,referred_by\n1,2025-02-01,1\n2,2025-03-06,1\n"
+    notes = checked(tmp_path, {"transactions": ORDERS, "customers": people})
+    assert note(notes, "referred themselves").endswith("themselves: 1. Leave referred_by empty there.")
+    assert "1 of 2" in note(notes, "bought before their acquired_at")
+
+
+def test_a_channel_that_reads_like_a_path_is_told(tmp_path: Path) -> None:
+    touches = TOUCHES + "2,2025-03-02,a > b\n"
+    notes = checked(tmp_path, {"transactions": ORDERS, "touchpoints": touches})
+    assert '1 ("a > b")' in note(notes, "separates the channels of a path")
+
+
+def test_an_end_long_after_the_last_event_is_told(tmp_path: Path) -> None:
+    notes = checked(tmp_path, {"transactions": ORDERS}, {"observation_end": "2026-12-31"})
+    assert "395 days after the last event (2025-12-01)" in note(notes, "observation_end is")
+
+
+def test_whole_days_of_one_file_in_another_are_told_once(tmp_path: Path) -> None:
+    header, days = (
+        "customer_id,timestamp,amount\n",
+        [f"{c},2025-03-0{d},{c}\n" for d in (1, 2, 3) for c in (1, 2)],
+    )
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "a.csv").write_text(header + "".join(days[:4]))
+    (tmp_path / "orders" / "b.csv").write_text(header + "".join(days[2:]))
+    notes = read_inputs(parse_config({"inputs": {"transactions": "orders"}}, base_dir=tmp_path)).notes
+    told = note(notes, "rows of whole days that stand in two files: 2 (2025-03-02 to 2025-03-02")
+    assert "a.csv, b.csv" in told
+    assert not [text for text in notes if "equal to an earlier one" in text]
+
+
+def test_a_day_shared_in_part_is_no_overlap(tmp_path: Path) -> None:
+    header = "customer_id,timestamp,amount\n"
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "a.csv").write_text(header + "1,2025-03-01,5\n2,2025-03-01,6\n")
+    (tmp_path / "orders" / "b.csv").write_text(header + "1,2025-03-01,5\n3,2025-03-01,6\n")
+    notes = read_inputs(parse_config({"inputs": {"transactions": "orders"}}, base_dir=tmp_path)).notes
+    assert not [text for text in notes if "two files" in text]
