@@ -7,8 +7,10 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from histories.errors import nearest
+
 __all__ = [
-    "DESCRIPTIVE_METHODS",
+    "INCREMENTAL",
     "MAX_RATE_GAME_CHANNELS",
     "OUTCOMES",
     "AttributionSettings",
@@ -17,23 +19,23 @@ __all__ = [
 ]
 
 Outcome = Literal["conversion", "repeat_purchase", "retention", "spend", "lifetime_value"]
-Method = Literal[
-    "first",
-    "last",
-    "last_non_direct",
-    "linear",
-    "time_decay",
-    "position",
-    "markov",
-    "markov_2",
-    "markov_3",
-    "shapley",
-    "shapley_rate",
-    "incremental",
-]
+INCREMENTAL = "incremental"
+"""The method that is no descriptive one."""
+
+
+def _method(name: str) -> str:
+    """A name of the registry of descriptive methods, or "incremental"."""
+    from attribution.paths.methods import METHODS
+
+    known = (*METHODS, INCREMENTAL)
+    if name not in known:
+        raise ValueError(f"there is no such method; {nearest(name, known)}")
+    return name
+
+
+Method = Annotated[str, AfterValidator(_method)]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-DESCRIPTIVE_METHODS: tuple[Method, ...] = tuple(name for name in get_args(Method) if name != "incremental")
 MAX_RATE_GAME_CHANNELS = 20
 LONGEST_DAYS = 36_525.0
 """A hundred years: longer times cannot be counted in microseconds."""

@@ -25,10 +25,18 @@ from attribution.paths.by_customer import customer_credits
 from attribution.paths.counts import count_by_channel, count_by_group
 from attribution.paths.encoded import path_table
 from attribution.paths.markov import fit_markov
-from attribution.paths.methods import Chain, Journeys, credit_by, fit_chains, read_journeys, why_unavailable
+from attribution.paths.methods import (
+    METHODS,
+    Chain,
+    Journeys,
+    credit_by,
+    fit_chains,
+    read_journeys,
+    why_unavailable,
+)
 from attribution.paths.sampling import sample_bounds
 from attribution.paths.transitions import read_transitions, transition_table
-from attribution.settings import DESCRIPTIVE_METHODS, OUTCOMES, AttributionSettings
+from attribution.settings import INCREMENTAL, OUTCOMES, AttributionSettings
 from histories.errors import ConfigError, nearest
 
 __all__ = ["Descriptive", "descriptive", "descriptive_from_transitions"]
@@ -104,7 +112,7 @@ def descriptive(
     settings = settings or AttributionSettings()
     methods = settings.methods if methods is None else methods
     _refuse_unknown(methods, outcome)
-    asked = [name for name in methods if name in DESCRIPTIVE_METHODS]
+    asked = [name for name in methods if name in METHODS]
     journeys = read_journeys(paths, touches, outcome=outcome, settings=settings)
     chains = fit_chains(journeys, asked)
     subject = _Subject(outcome=outcome, groups=groups, segment=segment)
@@ -139,7 +147,7 @@ def descriptive_from_transitions(
     total = float(counts.conversions.sum())
     subject = _Subject(outcome=outcome, groups=groups, segment=segment)
     tables = []
-    for method in (name for name in methods if name in DESCRIPTIVE_METHODS):
+    for method in (name for name in methods if name in METHODS):
         if method == "markov" and outcome not in ("spend", "lifetime_value"):
             credit = chain.fit.credit(total)
             tables.append(
@@ -182,7 +190,7 @@ class _Subject:
 
 def _refuse_unknown(methods: Sequence[str], outcome: str) -> None:
     """Raise ConfigError for a method or an outcome that does not exist."""
-    known = (*DESCRIPTIVE_METHODS, "incremental")
+    known = (*METHODS, INCREMENTAL)
     for method in methods:
         if method not in known:
             raise ConfigError(f'attribution.methods: there is no method "{method}"; {nearest(method, known)}')

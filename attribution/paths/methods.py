@@ -1,9 +1,13 @@
-"""Every descriptive method as a function of the same journeys, and when it has no figure."""
+"""The descriptive methods: each one value, by which it is credited, refused, sampled and named.
+
+A further method is a module of its own and an entry of `METHODS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -17,7 +21,16 @@ from attribution.paths.shapley import shapley_equal_split, shapley_rate
 from attribution.paths.transitions import TransitionCounts, count_transitions
 from attribution.settings import MAX_RATE_GAME_CHANNELS, AttributionSettings
 
-__all__ = ["Chain", "Journeys", "credit_by", "fit_chains", "read_journeys", "why_unavailable"]
+__all__ = [
+    "METHODS",
+    "Chain",
+    "Journeys",
+    "Method",
+    "credit_by",
+    "fit_chains",
+    "read_journeys",
+    "why_unavailable",
+]
 
 HOLDOUT_SEED = 1
 """Seed of the random folds by which `markov_order = "holdout"` chooses."""
@@ -76,15 +89,46 @@ def read_journeys(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How one method credits.
+
+    Attributes
+    ----------
+    label
+        Its name in words.
+    credit
+        Credit by channel, in units of the outcome, that adds up to the outcome of touched journeys; the chain
+        is given where `order` is.
+    why_not
+        Why there is no figure for these journeys; None when there is one.
+    order
+        Of a Markov chain: its order by the settings, None to choose it by held-out journeys.
+    rule
+        Whether credit is a sum over journeys by the rule of the same name, so that its error is exact and
+        every customer has a share; else it is computed anew on drawn journeys.
+    signed
+        Whether credit may be negative.
+    """
+
+    label: str
+    credit: Callable[[Journeys, Chain | None], dict[str, float]]
+    why_not: Callable[[Journeys], str | None] = lambda journeys: None
+    order: Callable[[AttributionSettings], int | None] | None = None
+    rule: bool = False
+    signed: bool = False
+
+
 def fit_chains(journeys: Journeys, methods: Sequence[str], *, order: int | None = None) -> dict[str, Chain]:
     """The chain of each Markov method, all of `order` if given; none when no journey has a touch."""
     if not journeys.paths.codes.size:
         return {}
-    usual = journeys.settings.markov_order
-    orders = {"markov": None if usual == "holdout" else int(usual), "markov_2": 2, "markov_3": 3}
     chains = {}
-    for method in (name for name in methods if name in orders):
-        remembered = order or orders[method]
+    for method in methods:
+        asked = METHODS[method].order
+        if asked is None:
+            continue
+        remembered = order or asked(journeys.settings)
         if remembered is None:
             remembered = choose_order(journeys.paths, rng=np.random.default_rng(HOLDOUT_SEED)).order
         counts = count_transitions(journeys.paths, order=remembered)
@@ -94,41 +138,94 @@ def fit_chains(journeys: Journeys, methods: Sequence[str], *, order: int | None 
 
 def why_unavailable(method: str, journeys: Journeys) -> str | None:
     """Why `method` has no figure for these journeys; None when it has one."""
-    n_channels = len(journeys.paths.channels)
     if journeys.outcome == "lifetime_value":
         return "lifetime value has no descriptive credit: it lies ahead of every journey"
     if journeys.outcome == "spend" and not journeys.has_value:
         return "the paths hold no value, so spend is unknown"
-    if method in RULES and RULES[method].needs_times and journeys.touches is None:
-        return "counted paths hold no times, which time decay needs"
-    if method == "shapley_rate" and not journeys.paths.nulls.any():
-        return "no journeys without the outcome were given, which the rate game compares with"
-    if method == "shapley_rate" and n_channels > MAX_RATE_GAME_CHANNELS:
-        return f"the rate game takes {MAX_RATE_GAME_CHANNELS} channels; there are {n_channels}"
-    return None
+    return METHODS[method].why_not(journeys)
 
 
 def credit_by(method: str, journeys: Journeys, chains: Mapping[str, Chain]) -> dict[str, float]:
     """Credit by channel, in units of the outcome, that adds up to the outcome of touched journeys."""
-    paths = journeys.paths
-    if not paths.codes.size:
+    if not journeys.paths.codes.size:
         return {}
-    if method in chains:
-        return chains[method].fit.credit(journeys.touched, of_value=journeys.outcome == "spend")
-    if method == "shapley":
-        return shapley_equal_split(paths, journeys.worth)
-    if method == "shapley_rate":
-        return shapley_rate(paths, journeys.worth)
-    if RULES[method].needs_times and journeys.touches is not None:
-        return _credit_of_touches(method, journeys, journeys.touches)
-    earned = path_weights(paths, method, settings=journeys.rules).T @ journeys.worth
-    return dict(zip(paths.channels, earned.tolist(), strict=True))
+    return METHODS[method].credit(journeys, chains.get(method))
 
 
-def _credit_of_touches(method: str, journeys: Journeys, touches: pl.LazyFrame) -> dict[str, float]:
+def _by_chain(journeys: Journeys, chain: Chain | None) -> dict[str, float]:
+    assert chain is not None
+    return chain.fit.credit(journeys.touched, of_value=journeys.outcome == "spend")
+
+
+def _by_paths(rule: str) -> Callable[[Journeys, Chain | None], dict[str, float]]:
+    """Credit by a rule that needs the order of touches only."""
+
+    def credit(journeys: Journeys, chain: Chain | None) -> dict[str, float]:
+        earned = path_weights(journeys.paths, rule, settings=journeys.rules).T @ journeys.worth
+        return dict(zip(journeys.paths.channels, earned.tolist(), strict=True))
+
+    return credit
+
+
+def _by_times(rule: str) -> Callable[[Journeys, Chain | None], dict[str, float]]:
     """Credit by a rule that needs times."""
-    converted = touches.filter("converted").with_columns(conversions=pl.lit(1.0))
-    sums = credit_by_rule(converted, method, settings=journeys.rules)
-    column = "value" if journeys.outcome == "spend" else "conversions"
-    earned = dict(sums.select(pl.col("channel").cast(pl.String), column).collect().iter_rows())
-    return {channel: earned.get(channel, 0.0) for channel in journeys.paths.channels}
+
+    def credit(journeys: Journeys, chain: Chain | None) -> dict[str, float]:
+        assert journeys.touches is not None
+        converted = journeys.touches.filter("converted").with_columns(conversions=pl.lit(1.0))
+        sums = credit_by_rule(converted, rule, settings=journeys.rules)
+        column = "value" if journeys.outcome == "spend" else "conversions"
+        earned = dict(sums.select(pl.col("channel").cast(pl.String), column).collect().iter_rows())
+        return {channel: earned.get(channel, 0.0) for channel in journeys.paths.channels}
+
+    return credit
+
+
+def _needs_times(journeys: Journeys) -> str | None:
+    return None if journeys.touches is not None else "counted paths hold no times, which this method needs"
+
+
+def _needs_rates(journeys: Journeys) -> str | None:
+    if not journeys.paths.nulls.any():
+        return "no journeys without the outcome were given, which the rate game compares with"
+    n_channels = len(journeys.paths.channels)
+    if n_channels > MAX_RATE_GAME_CHANNELS:
+        return f"the rate game takes {MAX_RATE_GAME_CHANNELS} channels; there are {n_channels}"
+    return None
+
+
+def _rule(label: str, name: str) -> Method:
+    if RULES[name].needs_times:
+        return Method(label=label, credit=_by_times(name), why_not=_needs_times, rule=True)
+    return Method(label=label, credit=_by_paths(name), rule=True)
+
+
+def _order_of(settings: AttributionSettings) -> int | None:
+    return None if settings.markov_order == "holdout" else int(settings.markov_order)
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "first": _rule("first touch", "first"),
+        "last": _rule("last touch", "last"),
+        "last_non_direct": _rule("last non-direct touch", "last_non_direct"),
+        "linear": _rule("linear", "linear"),
+        "time_decay": _rule("time decay", "time_decay"),
+        "position": _rule("position based", "position"),
+        "markov": Method(label="Markov chain", credit=_by_chain, order=_order_of),
+        "markov_2": Method(label="Markov chain, order 2", credit=_by_chain, order=lambda settings: 2),
+        "markov_3": Method(label="Markov chain, order 3", credit=_by_chain, order=lambda settings: 3),
+        "shapley": Method(
+            label="Shapley",
+            credit=lambda journeys, chain: shapley_equal_split(journeys.paths, journeys.worth),
+            rule=True,
+        ),
+        "shapley_rate": Method(
+            label="Shapley, rate game",
+            credit=lambda journeys, chain: shapley_rate(journeys.paths, journeys.worth),
+            why_not=_needs_rates,
+            signed=True,
+        ),
+    }
+)
+"""Every descriptive method by its name in the configuration."""

@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.special import ndtri
 
 from attribution.credits.rows import TOTAL, UNTOUCHED, Bounds, group_members
-from attribution.paths.methods import Chain, Journeys, credit_by, fit_chains
+from attribution.paths.methods import METHODS, Chain, Journeys, credit_by, fit_chains
 from attribution.paths.rules import JOURNEY, RULES, path_weights, touch_weight
 
 __all__ = ["MAX_RESAMPLED_TOUCHES", "SampledBounds", "sample_bounds"]
@@ -53,7 +53,7 @@ def sample_bounds(
     total has an interval.
     """
     members = group_members(list(credit), groups)
-    if method in RULES:
+    if METHODS[method].rule:
         deviation = _touch_deviation if RULES[method].needs_times else _path_deviation
         of_channel = deviation(method, journeys, {name: [name] for name in credit})
         of_group = deviation(method, journeys, members)
@@ -67,7 +67,7 @@ def sample_bounds(
     at = {**credit, UNTOUCHED: untouched, TOTAL: sum(credit.values()) + untouched}
     in_groups = {group: sum(credit[name] for name in inside) for group, inside in members.items()}
     level = journeys.settings.interval
-    signed = method == "shapley_rate"
+    signed = METHODS[method].signed
     return SampledBounds(
         of_channels=_intervals(at, of_channel, level=level, signed=signed),
         of_groups=_intervals(in_groups, of_group, level=level, signed=signed),

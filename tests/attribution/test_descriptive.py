@@ -15,7 +15,8 @@ from attribution.credits.schemas import (
 )
 from attribution.credits.table import CREDITS_SCHEMA, compare_credits
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
-from attribution.settings import DESCRIPTIVE_METHODS, AttributionSettings
+from attribution.paths.methods import METHODS
+from attribution.settings import AttributionSettings
 from histories.errors import ConfigError, ModelError
 from histories.journeys import build_journeys, count_paths, journey_touches
 
@@ -53,7 +54,7 @@ def credited(outcome: str, *methods: str, **choices: object) -> Descriptive:
     return descriptive(
         paths,
         touches,
-        methods=methods or DESCRIPTIVE_METHODS,
+        methods=methods or tuple(METHODS),
         outcome=outcome,
         groups=GROUPS,
         settings=AttributionSettings(**choices),  # type: ignore[arg-type]
@@ -94,8 +95,8 @@ def test_time_decay_uses_the_hours_before_the_purchase() -> None:
 def test_every_method_adds_up_to_the_same_total() -> None:
     made = credited("conversion").credits
     table = compare_credits(made)
-    totals = table.filter(level="total").select(DESCRIPTIVE_METHODS).row(0)
-    assert totals == pytest.approx([3.0] * len(DESCRIPTIVE_METHODS))
+    totals = table.filter(level="total").select(list(METHODS)).row(0)
+    assert totals == pytest.approx([3.0] * len(METHODS))
     assert made.frame["kind"].unique().to_list() == ["descriptive"]
     assert made.frame["reason"].unique().to_list() == ["descriptive: it says who was there, not what it did"]
 
