@@ -158,6 +158,9 @@ def value_customers(
         uncertainty=uncertainty,
         rng=rng,
     )
+    if not (frame["historic_revenue"] != 0).any():  # no amounts: purchases are counted, and have no value
+        unknown = ("monetary_value", "historic_value", "total_value", "net_lifetime_value")
+        table = table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in unknown)
     return CustomerValues(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),
         validation=judged.validation,

@@ -125,14 +125,23 @@ def judge_headline(scores: Sequence[WindowScore], fits: Mapping[str, PurchaseFit
         )
     if off <= np.log(DOUBTFUL) and latest.covered:
         return Verdict(status="supported")
-    error = "nothing was bought" if actual == 0 else f"{predicted / actual - 1.0:+.1%}"
+    error = _in_words(predicted, actual)
     bound = [model for model, fit in fits.items() if fit.report.at_bound]
     edge = f"; {len(bound)} of {len(fits)} fits ended at their bound ({', '.join(bound)})" if bound else ""
     reason = (
-        f"the forecast of {what} from {latest.origin} to {latest.until}, made before, was off by {error}"
+        f"the forecast of {what} from {latest.origin} to {latest.until}, made before, was {error}"
         f"{edge}"
     )
     return Verdict(status="refuted" if not off <= np.log(REFUTED) else "doubtful", reason=reason)
+
+
+def _in_words(predicted: float, actual: float) -> str:
+    """How far a forecast was off."""
+    if actual == 0:
+        return f"{predicted:,.0f}, and nothing came"
+    if predicted > 5.0 * actual:
+        return f"{predicted / actual:,.0f} times what came"
+    return f"off by {predicted / actual - 1.0:+.1%}"
 
 
 def _log_ratio(actual: float, predicted: float) -> float:

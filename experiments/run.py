@@ -218,9 +218,16 @@ def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: 
             name: table.counts() | {"warnings": list(table.notes)} for name, table in inputs.tables.items()
         },
         "assumptions": _plain_rows(assumptions) if assumptions is not None else [],
+        "forecast": _verdict(found.model),
         "left_out": dict(found.left_out),
         "notes": list(found.notes),
     }
+
+
+def _verdict(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether the holdout bears the headline out, and the reason where it does not."""
+    forecast = model.get("forecast", {})
+    return {"status": forecast.get("status", "unjudged"), "reason": forecast.get("reason")}
 
 
 def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ __all__ = ["summarize_run"]
 
 
 def summarize_run(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> pl.DataFrame:
-    """Customers, purchases, model, holdout error, spend credit by channel.
+    """Customers, purchases, model, its error at every origin, lifetime value, spend credit by channel.
 
     Returns
     -------
@@ -29,28 +29,42 @@ def summarize_run(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) 
         lines.append(("purchases", f"{purchases.height:,}"))
     if "chosen" in model:
         lines.append(("model", str(model["chosen"])))
-        lines += _holdout(tables.get("validation"), str(model["chosen"]))
+        lines += _forecasts(model.get("forecast", {}))
     if customers is not None:
-        months = model.get("horizon_months")
-        lines.append(
-            (f"lifetime value, {months} months", number(float(customers["customer_lifetime_value"].sum())))
-        )
+        lines.append(_lifetime_value(customers, model))
     lines += _credit(tables.get("credits"))
     lines += _effects(tables.get("effects"))
     return pl.DataFrame(lines, schema={"figure": pl.String, "value": pl.String}, orient="row")
 
 
-def _holdout(validation: pl.DataFrame | None, chosen: str) -> list[tuple[str, str]]:
-    if validation is None or validation.is_empty():
-        return []
-    row = validation.filter(
-        (pl.col("origin") == pl.col("origin").max())
-        & (pl.col("model") == chosen)
-        & (pl.col("metric") == "total_error")
-    )
-    if row.is_empty() or row["value"][0] is None:
-        return []
-    return [("holdout error, total purchases", percent(row["value"][0]))]
+def _forecasts(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each window that was held out: how far the forecast made before it was off."""
+    lines = []
+    for score in forecast.get("origins", ()):
+        told = [f"{score['actual']:,.0f} purchases came"]
+        if score["total_error"] is not None:
+            told.insert(0, f"purchases {percent(score['total_error'])}")
+        if score.get("revenue_error") is not None:
+            told.append(f"revenue {percent(score['revenue_error'])}")
+        told.append(f"{score['mae']:.2f} purchases off per customer")
+        lines.append((f"forecast of {score['origin']} to {score['until']}", ", ".join(told)))
+    return lines
+
+
+def _lifetime_value(customers: pl.DataFrame, model: Mapping[str, Any]) -> tuple[str, str]:
+    """The total with its interval; first that the holdout speaks against it, where it does."""
+    figure = f"lifetime value, {model.get('horizon_months')} months"
+    if customers["customer_lifetime_value"].null_count() == customers.height:
+        return figure, "not available: purchases have no amounts, or spend has no model"
+    text = number(float(customers["customer_lifetime_value"].sum()))
+    totals = model.get("totals", {})
+    low, high = (totals.get(f"customer_lifetime_value_{end}") for end in ("low", "high"))
+    if low is not None and high is not None:
+        text += f" [{number(low)}, {number(high)}]"
+    forecast = model.get("forecast", {})
+    if forecast.get("status") in ("refuted", "doubtful"):
+        text = f"{forecast['status']}, {forecast['reason']}: {text}"
+    return figure, text
 
 
 def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:

@@ -73,6 +73,8 @@ def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, there: 
         if not any(there.issuperset(choice) for choice in choices):
             named = _missing(table, scanned, choices[0][0], choices[0][0], source)
             others = " or ".join(" + ".join(choice) for choice in choices)
+            if choices[0] == ("amount",):
+                others += "; or amounts = false for a log that has none: purchases are counted, not valued"
             raise SchemaError(named if len(choices) == 1 else f"{named} Needed: {others}.")
 
 

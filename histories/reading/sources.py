@@ -49,6 +49,8 @@ class TableSource:
         Flags of ours that the source holds turned round.
     zero_orders
         ``drop``: a purchase of net 0 is none. ``count``: it is one.
+    amounts
+        ``false`` for transactions without amounts: each is counted as a purchase, none has a value.
     query
         For a database: the query; by default the whole table of the same name.
     """
@@ -63,7 +65,14 @@ class TableSource:
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
     negate: tuple[str, ...] = ()
     zero_orders: Literal["drop", "count"] = "drop"
+    amounts: bool = True
     query: str | None = None
+
+    def __post_init__(self) -> None:
+        """Without amounts every one is 0, and counts."""
+        if not self.amounts:
+            object.__setattr__(self, "constants", {"amount": 0} | self.constants)
+            object.__setattr__(self, "zero_orders", "count")
 
     @field_validator("separator")
     @classmethod

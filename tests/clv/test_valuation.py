@@ -261,3 +261,23 @@ def test_models_of_all_kinds_are_compared_on_one_likelihood() -> None:
     plain, regular = (card["calibration"][m]["log_likelihood"] for m in ("bg_nbd", "bg_cnbd_2"))
     assert plain == pytest.approx(-9582.429, abs=1e-3)
     assert plain - 2000.0 < regular < plain  # buyers of music are not regular
+
+
+def test_a_log_without_amounts_is_counted_and_has_no_value() -> None:
+    bare = cdnow_purchases().with_columns(amount=pl.lit(0, dtype=pl.Int64))
+    values = value_customers(
+        bare.lazy(),
+        settings=SETTINGS,
+        observation_end=OBSERVATION_END,
+        calibration_end=CALIBRATION_END,
+        time_unit="week",
+        currency="",
+        seed=1,
+    )
+    table = values.customers
+    assert table["expected_purchases"].null_count() == 0
+    for name in ("monetary_value", "customer_lifetime_value", "historic_value", "total_value"):
+        assert table[name].null_count() == table.height, name
+    assert values.model["totals"]["customer_lifetime_value"] is None
+    assert values.model["totals"]["expected_purchases_low"] > 0
+    assert any("have no value" in warning for warning in values.warnings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import ConfigError, DataError, Inputs, cdnow_path, pseudonym
+from histories import ConfigError, DataError, Inputs, SchemaError, cdnow_path, pseudonym
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]
@@ -113,6 +113,14 @@ def test_amount_is_quantity_times_unit_price(read: Read, write_csv: Write) -> No
     table = read(transactions="orders.csv", max_rejected_share=1.0).tables["transactions"]
     assert table.valid.collect()["amount"].to_list() == [3_000, -3_000]
     assert table.rejected_by_rule == {"negative unit_price": 1, "missing quantity": 1}
+
+
+def test_a_log_without_amounts_says_so_and_every_row_counts(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", "customer_id,timestamp", "1,2026-01-05", "1,2026-02-05")
+    with pytest.raises(SchemaError, match="amounts = false"):
+        read(transactions="orders.csv")
+    table = read(transactions={"path": "orders.csv", "amounts": False}).tables["transactions"]
+    assert table.valid.collect()["amount"].to_list() == [0, 0]
 
 
 @pytest.mark.parametrize(("zero_orders", "valid"), [("drop", 1), ("count", 2)])
