@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clv.intervals import PARAMETER_DRAWS, predict_intervals
-from clv.purchases import BgNbd, BgNbdFit, Observations
+from clv.purchases import BgNbd, GeometricFit, Observations
 from clv.purchases.observations import FloatArray
 from clv.purchases.report import UNFITTED
 from clv.simulate import simulate_geometric
@@ -31,7 +31,7 @@ HORIZON = Horizon(months=9, discount_rate=0.10, time_unit="week")
 class Company:
     """One simulated company: its truth, its data and its future."""
 
-    truth: BgNbdFit
+    truth: GeometricFit
     spend: tuple[float, float, float]
     observations: Observations
     mean_amount: FloatArray
@@ -43,7 +43,7 @@ def simulate_company(rng: np.random.Generator, customers: int) -> Company:
     """A company with parameters drawn around CDNOW's, observed for one to two years."""
     r, mean_rate = rng.uniform(0.2, 1.2), rng.uniform(0.03, 0.15)
     dropout, spread = rng.uniform(0.1, 0.35), rng.uniform(2.0, 5.0)
-    truth = BgNbdFit(
+    truth = GeometricFit(
         r=r, alpha=r / mean_rate, a=dropout * spread, b=(1.0 - dropout) * spread, report=UNFITTED
     )
     T = rng.integers(52, 105, customers).astype(np.float64)
@@ -114,7 +114,7 @@ def study(company: Company, rng: np.random.Generator) -> dict[str, float]:
     }
 
 
-def pit_deviation(fits: list[BgNbdFit], company: Company, rng: np.random.Generator) -> float:
+def pit_deviation(fits: list[GeometricFit], company: Company, rng: np.random.Generator) -> float:
     """Largest distance of the randomised PIT of the counts from the uniform distribution (Kolmogorov)."""
     data = company.observations
     lower, upper = np.zeros(data.size), np.zeros(data.size)

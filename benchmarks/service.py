@@ -377,13 +377,13 @@ def mlflow_cases(n: int) -> list[Case]:
 def fitted() -> dict[str, Any]:
     """A purchase and a spend fit as plain values: CDNOW's published parameters."""
     report = {"log_likelihood": -9582.43, "customers": 2357, "covariance": None}
-    from clv.purchases.beta_geometric import BgNbdFit
+    from clv.purchases.beta_geometric import GeometricFit
     from clv.purchases.report import FitReport
     from clv.spend import GammaGammaFit
 
     kept = FitReport(**report)
     return {
-        "fit": BgNbdFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=kept).to_dict(),
+        "fit": GeometricFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=kept).to_dict(),
         "spend": GammaGammaFit(p=6.25, q=3.74, v=15.44, report=kept).to_dict(),
     }
 

@@ -17,7 +17,7 @@ import polars as pl
 from clv.challenger import CHALLENGER, forecast_by_boosting
 from clv.clock import Clock
 from clv.fitting import fit_models, fit_spend
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.fits import MODELS, PurchaseFit
 from clv.purchases.observations import FloatArray
 from clv.season import estimate_clock
 from clv.settings import STACK, ValueSettings
@@ -42,8 +42,6 @@ LEARNING_CUSTOMERS = 20_000
 PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
 #: A past window needs so many days, and so much history before it.
 SHORTEST_PAST = 28
-#: Purchase models to build on where the stack forecasts, the likeliest to be right first.
-BASES = ("mbg_nbd", "bg_nbd", "pareto_nbd", "mbg_cnbd_2", "bg_cnbd_2", "mbg_cnbd_3", "bg_cnbd_3", "bg_bb")
 #: A model at the edge of its box that takes no part in the stack.
 BREAKS_AT_BOUND = "pareto_nbd"
 #: Purchase opportunities are whole: this model stays on calendar time.
@@ -165,10 +163,10 @@ class Outlook:
 
 
 def base_of(fits: Mapping[str, PurchaseFit], chosen: str) -> str:
-    """The chosen model, else the first of `BASES` that is not at the edge of its box, else the first."""
+    """The chosen model, else the first of `MODELS` that is not at the edge of its box, else the first."""
     if chosen in fits:
         return chosen
-    ranked = sorted(fits, key=lambda model: (bool(fits[model].report.at_bound), BASES.index(model)))
+    ranked = sorted(fits, key=lambda model: (bool(fits[model].report.at_bound), list(MODELS).index(model)))
     return ranked[0]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from clv.purchases.base import PurchaseFit
-from clv.purchases.beta_geometric import BgCnbd, GeometricFit, MbgCnbd
+from clv.purchases.beta_geometric import Geometric, GeometricFit
 from clv.purchases.observations import Observations
 from clv.summary import DAYS_PER_UNIT
 
@@ -85,7 +85,7 @@ def select_regularity(
     fits: dict[int, GeometricFit] = {}
     found: dict[int, float] = {}
     for k in range(1, largest + 1):
-        fits[k] = MbgCnbd(k=k).fit(data) if birth else BgCnbd(k=k).fit(data)
+        fits[k] = Geometric(k=k, birth=birth).fit(data)
         found[k] = full_log_likelihood(fits[k], log_intervals)
         if found[k] < found.get(k - 1, -np.inf):
             break

@@ -14,7 +14,7 @@ __all__ = ["PURCHASE_MODELS", "STACK", "ValueSettings"]
 #: The forecast that combines all models.
 STACK = "stack"
 
-#: Names of the purchase models; the number is the Erlang shape k of regular buyers.
+#: Names of the purchase models of `clv.purchases.fits`; the number is the Erlang shape k of regular buyers.
 PURCHASE_MODELS = (
     "bg_nbd",
     "mbg_nbd",

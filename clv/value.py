@@ -130,9 +130,9 @@ def predict_values(
 
     Examples
     --------
-    >>> from clv.purchases import BgNbdFit, FitReport
+    >>> from clv.purchases import GeometricFit, FitReport
     >>> report = FitReport(log_likelihood=-9582.43, customers=2357, covariance=None)
-    >>> fit = BgNbdFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=report)
+    >>> fit = GeometricFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=report)
     >>> values = predict_values(fit, None, [2], [30.43], [38.86], horizon_months=9)
     >>> round(float(values["expected_purchases"][0]), 2)
     1.23

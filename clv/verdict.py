@@ -128,10 +128,7 @@ def judge_headline(scores: Sequence[WindowScore], fits: Mapping[str, PurchaseFit
     error = _in_words(predicted, actual)
     bound = [model for model, fit in fits.items() if fit.report.at_bound]
     edge = f"; {len(bound)} of {len(fits)} fits ended at their bound ({', '.join(bound)})" if bound else ""
-    reason = (
-        f"the forecast of {what} from {latest.origin} to {latest.until}, made before, was {error}"
-        f"{edge}"
-    )
+    reason = f"the forecast of {what} from {latest.origin} to {latest.until}, made before, was {error}{edge}"
     return Verdict(status="refuted" if not off <= np.log(REFUTED) else "doubtful", reason=reason)
 
 

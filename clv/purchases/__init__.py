@@ -1,16 +1,7 @@
 """Purchase models, one module each."""
 
 from clv.purchases.base import PurchaseFit
-from clv.purchases.beta_geometric import (
-    BgCnbd,
-    BgCnbdFit,
-    BgNbd,
-    BgNbdFit,
-    MbgCnbd,
-    MbgCnbdFit,
-    MbgNbd,
-    MbgNbdFit,
-)
+from clv.purchases.beta_geometric import BgCnbd, BgNbd, Geometric, GeometricFit, MbgCnbd, MbgNbd
 from clv.purchases.bg_bb import BgBb, BgBbFit
 from clv.purchases.fits import fit_from_dict, fit_purchases
 from clv.purchases.observations import Observations
@@ -21,14 +12,12 @@ __all__ = [
     "BgBb",
     "BgBbFit",
     "BgCnbd",
-    "BgCnbdFit",
     "BgNbd",
-    "BgNbdFit",
     "FitReport",
+    "Geometric",
+    "GeometricFit",
     "MbgCnbd",
-    "MbgCnbdFit",
     "MbgNbd",
-    "MbgNbdFit",
     "Observations",
     "ParetoNbd",
     "ParetoNbdFit",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -21,21 +21,10 @@ from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
 
-__all__ = [
-    "BgCnbd",
-    "BgCnbdFit",
-    "BgNbd",
-    "BgNbdFit",
-    "GeometricFit",
-    "MbgCnbd",
-    "MbgCnbdFit",
-    "MbgNbd",
-    "MbgNbdFit",
-]
+__all__ = ["BgCnbd", "BgNbd", "Geometric", "GeometricFit", "MbgCnbd", "MbgNbd"]
 
 NAMES = ("r", "alpha", "a", "b")
 LOWER, UPPER = (1e-5, 1e-8, 1e-6, 1e-6), (1e4, 1e8, 1e4, 1e7)
-F = TypeVar("F", bound="GeometricFit")
 #: Rows of the sample on which the search starts.
 SCOUT_ROWS = 30_000
 
@@ -51,11 +40,11 @@ class GeometricFit(PurchaseFit):
     a, b
         Dropout probabilities are beta(a, b): mean a / (a + b) per purchase.
     k
-        Erlang shape of the times between purchases.
+        Erlang shape of the times between purchases; 1 is Poisson.
+    birth
+        1 where a customer may leave right after the first purchase (the "modified" models), else 0.
     """
 
-    name: ClassVar[str] = ""
-    birth: ClassVar[int] = 0
     parameter_names: ClassVar[tuple[str, ...]] = NAMES
 
     r: float
@@ -63,6 +52,7 @@ class GeometricFit(PurchaseFit):
     a: float
     b: float
     k: int = 1
+    birth: int = 0
 
     @property
     def family(self) -> GeometricFamily:
@@ -72,7 +62,7 @@ class GeometricFit(PurchaseFit):
     @property
     def model(self) -> str:
         """Name of the model, as in the configuration."""
-        return self.name if self.k == 1 else f"{self.name}_{self.k}"
+        return ("m" if self.birth else "") + ("bg_nbd" if self.k == 1 else f"bg_cnbd_{self.k}")
 
     @property
     def memoryless(self) -> bool:
@@ -155,46 +145,40 @@ class GeometricFit(PurchaseFit):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Undo `to_dict`."""
-        return cls(**fields["parameters"], k=int(fields["k"]), report=FitReport.from_dict(fields["report"]))
+        return cls(
+            **fields["parameters"],
+            k=int(fields["k"]),
+            birth=int(str(fields["model"]).startswith("m")),
+            report=FitReport.from_dict(fields["report"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BgNbdFit(GeometricFit):
-    """A fitted BG/NBD model."""
+class Geometric:
+    """Choices for the models in which a customer may leave after each purchase.
 
-    name: ClassVar[str] = "bg_nbd"
+    `k` = 1, `birth` = 0 is BG/NBD (Fader, Hardie & Lee 2005), `birth` = 1 MBG/NBD (Batislam, Denizel &
+    Filiztekin 2007), `k` > 1 their relatives for regular buyers, (M)BG/CNBD-k (Platzer & Reutterer 2016).
+    With k > 1 the likelihood leaves out the times between purchases themselves, which hold no parameter;
+    `clv.regularity` adds them, so that different k can be compared.
 
+    Attributes
+    ----------
+    k
+        Erlang shape of the times between purchases.
+    birth
+        1 where a customer may leave right after the first purchase.
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
+    """
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbgNbdFit(GeometricFit):
-    """A fitted MBG/NBD model: a customer may leave right after the first purchase."""
+    fitted: ClassVar[type[GeometricFit]] = GeometricFit
 
-    name: ClassVar[str] = "mbg_nbd"
-    birth: ClassVar[int] = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BgCnbdFit(GeometricFit):
-    """A fitted BG/CNBD-k model: BG/NBD with Erlang-k times between purchases."""
-
-    name: ClassVar[str] = "bg_cnbd"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbgCnbdFit(GeometricFit):
-    """A fitted MBG/CNBD-k model: MBG/NBD with Erlang-k times between purchases."""
-
-    name: ClassVar[str] = "mbg_cnbd"
-    birth: ClassVar[int] = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BgNbd:
-    """Choices for the BG/NBD purchase model of Fader, Hardie & Lee (2005)."""
-
+    k: int = 1
+    birth: int = 0
     penalizer: float = 0.0
 
-    def fit(self, summary: pl.DataFrame | Observations) -> BgNbdFit:
+    def fit(self, summary: pl.DataFrame | Observations) -> GeometricFit:
         """Estimate r, alpha, a, b by maximum likelihood.
 
         Raises
@@ -202,52 +186,61 @@ class BgNbd:
         ConvergenceError
             When no maximum is found; the message names the remedy.
         """
-        return _fit(BgNbdFit, summary, penalizer=self.penalizer)
+        return _fit(summary, penalizer=self.penalizer, k=self.k, birth=self.birth)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbgNbd:
-    """Choices for the MBG/NBD purchase model of Batislam, Denizel & Filiztekin (2007)."""
+def BgNbd(*, penalizer: float = 0.0) -> Geometric:
+    """Choices for BG/NBD (Fader, Hardie & Lee 2005).
 
-    penalizer: float = 0.0
-
-    def fit(self, summary: pl.DataFrame | Observations) -> MbgNbdFit:
-        """Estimate r, alpha, a, b by maximum likelihood; raises `ConvergenceError`."""
-        return _fit(MbgNbdFit, summary, penalizer=self.penalizer)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BgCnbd:
-    """Choices for the BG/CNBD-k purchase model of Platzer & Reutterer (2016).
-
-    The likelihood leaves out the times between purchases themselves, which hold no parameter;
-    `clv.regularity` adds them, so that different k can be compared.
+    Parameters
+    ----------
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
     """
-
-    k: int = 2
-    penalizer: float = 0.0
-
-    def fit(self, summary: pl.DataFrame | Observations) -> BgCnbdFit:
-        """Estimate r, alpha, a, b by maximum likelihood at this k; raises `ConvergenceError`."""
-        return _fit(BgCnbdFit, summary, penalizer=self.penalizer, k=self.k)
+    return Geometric(k=1, birth=0, penalizer=penalizer)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbgCnbd:
-    """Choices for the MBG/CNBD-k purchase model of Platzer & Reutterer (2016); see `BgCnbd`."""
+def MbgNbd(*, penalizer: float = 0.0) -> Geometric:
+    """Choices for MBG/NBD (Batislam, Denizel & Filiztekin 2007).
 
-    k: int = 2
-    penalizer: float = 0.0
+    Parameters
+    ----------
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
+    """
+    return Geometric(k=1, birth=1, penalizer=penalizer)
 
-    def fit(self, summary: pl.DataFrame | Observations) -> MbgCnbdFit:
-        """Estimate r, alpha, a, b by maximum likelihood at this k; raises `ConvergenceError`."""
-        return _fit(MbgCnbdFit, summary, penalizer=self.penalizer, k=self.k)
+
+def BgCnbd(*, k: int = 2, penalizer: float = 0.0) -> Geometric:
+    """Choices for BG/CNBD-k (Platzer & Reutterer 2016).
+
+    Parameters
+    ----------
+    k
+        Erlang shape of the times between purchases; 1 is Poisson.
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
+    """
+    return Geometric(k=k, birth=0, penalizer=penalizer)
 
 
-def _fit(kind: type[F], summary: pl.DataFrame | Observations, *, penalizer: float, k: int = 1) -> F:
+def MbgCnbd(*, k: int = 2, penalizer: float = 0.0) -> Geometric:
+    """Choices for MBG/CNBD-k (Platzer & Reutterer 2016).
+
+    Parameters
+    ----------
+    k
+        Erlang shape of the times between purchases; 1 is Poisson.
+    penalizer
+        Weight of the sum of squared parameters (rescaled time), as in lifetimes.
+    """
+    return Geometric(k=k, birth=1, penalizer=penalizer)
+
+
+def _fit(summary: pl.DataFrame | Observations, *, penalizer: float, k: int, birth: int) -> GeometricFit:
     """Fit one member of the family in rescaled time, and report it in the user's."""
     data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
-    unscored = kind(r=1.0, alpha=1.0, a=1.0, b=1.0, k=k, report=UNFITTED)
+    unscored = GeometricFit(r=1.0, alpha=1.0, a=1.0, b=1.0, k=k, birth=birth, report=UNFITTED)
     require_repeats(data, unscored.model)
     factor = 1.0 / float(data.T.max())
     scaled = data.rescale_time(factor)

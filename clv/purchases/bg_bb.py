@@ -111,6 +111,8 @@ class BgBbFit(PurchaseFit):
 class BgBb:
     """Choices for the BG/BB purchase model of Fader, Hardie & Shang (2010)."""
 
+    fitted: ClassVar[type[BgBbFit]] = BgBbFit
+
     penalizer: float = 0.0
 
     def fit(self, summary: pl.DataFrame | Observations) -> BgBbFit:

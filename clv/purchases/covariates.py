@@ -23,7 +23,7 @@ import scipy
 
 from clv.purchases import pareto
 from clv.purchases.base import PurchaseFit
-from clv.purchases.beta_geometric import BgNbd, BgNbdFit
+from clv.purchases.beta_geometric import BgNbd, GeometricFit
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import FloatArray, Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
@@ -120,7 +120,7 @@ class CovariateFit:
         dropout = float(np.exp(np.dot(self.dropout, z)))
         if isinstance(self.base, ParetoNbdFit):
             return replace(self.base, alpha=self.base.alpha * rate, beta=self.base.beta / dropout)
-        assert isinstance(self.base, BgNbdFit)
+        assert isinstance(self.base, GeometricFit)
         return replace(
             self.base, alpha=self.base.alpha * rate, a=self.base.a * dropout, b=self.base.b * dropout
         )

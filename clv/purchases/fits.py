@@ -1,51 +1,31 @@
-"""The purchase models by name: how to fit one, and how to bring one back from JSON."""
+"""The purchase models by name: one registry, how to fit one, and how to bring one back from JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 import polars as pl
 
 from clv.purchases.base import PurchaseFit
-from clv.purchases.beta_geometric import (
-    BgCnbd,
-    BgCnbdFit,
-    BgNbd,
-    BgNbdFit,
-    MbgCnbd,
-    MbgCnbdFit,
-    MbgNbd,
-    MbgNbdFit,
-)
-from clv.purchases.bg_bb import BgBb, BgBbFit
-from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
+from clv.purchases.beta_geometric import Geometric
+from clv.purchases.bg_bb import BgBb
+from clv.purchases.pareto_nbd import ParetoNbd
 from histories.errors import BundleError, ConfigError, nearest
 
-__all__ = ["PurchaseFit", "fit_from_dict", "fit_purchases"]
+__all__ = ["MODELS", "PurchaseFit", "fit_from_dict", "fit_purchases"]
 
-#: How to fit each model, from a summary and a penalizer.
-FITTERS: dict[str, Callable[[pl.DataFrame, float], PurchaseFit]] = {
-    "bg_nbd": lambda summary, penalizer: BgNbd(penalizer=penalizer).fit(summary),
-    "mbg_nbd": lambda summary, penalizer: MbgNbd(penalizer=penalizer).fit(summary),
-    "pareto_nbd": lambda summary, penalizer: ParetoNbd(penalizer=penalizer).fit(summary),
-    "bg_bb": lambda summary, penalizer: BgBb(penalizer=penalizer).fit(summary),
-    "bg_cnbd_2": lambda summary, penalizer: BgCnbd(k=2, penalizer=penalizer).fit(summary),
-    "bg_cnbd_3": lambda summary, penalizer: BgCnbd(k=3, penalizer=penalizer).fit(summary),
-    "mbg_cnbd_2": lambda summary, penalizer: MbgCnbd(k=2, penalizer=penalizer).fit(summary),
-    "mbg_cnbd_3": lambda summary, penalizer: MbgCnbd(k=3, penalizer=penalizer).fit(summary),
-}
-
-#: The class of each fit.
-FITS: dict[str, type[PurchaseFit]] = {
-    "bg_nbd": BgNbdFit,
-    "mbg_nbd": MbgNbdFit,
-    "pareto_nbd": ParetoNbdFit,
-    "bg_bb": BgBbFit,
-    "bg_cnbd_2": BgCnbdFit,
-    "bg_cnbd_3": BgCnbdFit,
-    "mbg_cnbd_2": MbgCnbdFit,
-    "mbg_cnbd_3": MbgCnbdFit,
+#: Every purchase model, as a value; a stack builds on the first of them that was fitted.
+MODELS: Final[Mapping[str, Geometric | ParetoNbd | BgBb]] = {
+    "mbg_nbd": Geometric(k=1, birth=1),
+    "bg_nbd": Geometric(k=1, birth=0),
+    "pareto_nbd": ParetoNbd(),
+    "mbg_cnbd_2": Geometric(k=2, birth=1),
+    "mbg_cnbd_3": Geometric(k=3, birth=1),
+    "bg_cnbd_2": Geometric(k=2, birth=0),
+    "bg_cnbd_3": Geometric(k=3, birth=0),
+    "bg_bb": BgBb(),
 }
 
 
@@ -59,9 +39,9 @@ def fit_purchases(model: str, summary: pl.DataFrame, *, penalizer: float = 0.0) 
     ConvergenceError
         When no maximum is found.
     """
-    if model not in FITTERS:
-        raise ConfigError(f'unknown purchase model "{model}"; {nearest(model, FITTERS)}')
-    return FITTERS[model](summary, penalizer)
+    if model not in MODELS:
+        raise ConfigError(f'unknown purchase model "{model}"; {nearest(model, MODELS)}')
+    return replace(MODELS[model], penalizer=penalizer).fit(summary)
 
 
 def fit_from_dict(fields: Mapping[str, Any]) -> PurchaseFit:
@@ -73,6 +53,6 @@ def fit_from_dict(fields: Mapping[str, Any]) -> PurchaseFit:
         When the model is not one of ours.
     """
     model = str(fields.get("model"))
-    if model not in FITS:
-        raise BundleError(f'a fit names the purchase model "{model}"; {nearest(model, FITS)}')
-    return FITS[model].from_dict(fields)
+    if model not in MODELS:
+        raise BundleError(f'a fit names the purchase model "{model}"; {nearest(model, MODELS)}')
+    return MODELS[model].fitted.from_dict(fields)

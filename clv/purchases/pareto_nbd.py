@@ -110,6 +110,8 @@ class ParetoNbdFit(PurchaseFit):
 class ParetoNbd:
     """Choices for the Pareto/NBD purchase model of Schmittlein, Morrison & Colombo (1987)."""
 
+    fitted: ClassVar[type[ParetoNbdFit]] = ParetoNbdFit
+
     penalizer: float = 0.0
 
     def fit(self, summary: pl.DataFrame | Observations) -> ParetoNbdFit:

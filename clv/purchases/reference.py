@@ -15,11 +15,8 @@ import numpy as np
 import polars as pl
 
 from clv.purchases import beta_binomial
-from clv.purchases.beta_geometric import BgNbdFit, MbgNbdFit
-from clv.purchases.bg_bb import BgBbFit
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.fits import PurchaseFit, fit_from_dict
 from clv.purchases.observations import FloatArray, Observations
-from clv.purchases.pareto_nbd import ParetoNbdFit
 from clv.purchases.report import FitReport
 from histories.errors import ConfigError, ConvergenceError, ModelError
 
@@ -35,12 +32,12 @@ __all__ = [
 
 #: Largest relative difference between lifetimes' log-likelihood and ours that passes.
 AGREEMENT = 1e-6
-#: Class of lifetimes and class of ours, by model.
-CLASSES: dict[str, tuple[str, type[Any]]] = {
-    "bg_nbd": ("BetaGeoFitter", BgNbdFit),
-    "mbg_nbd": ("ModifiedBetaGeoFitter", MbgNbdFit),
-    "pareto_nbd": ("ParetoNBDFitter", ParetoNbdFit),
-    "bg_bb": ("BetaGeoBetaBinomFitter", BgBbFit),
+#: Class of lifetimes by model.
+CLASSES: dict[str, str] = {
+    "bg_nbd": "BetaGeoFitter",
+    "mbg_nbd": "ModifiedBetaGeoFitter",
+    "pareto_nbd": "ParetoNBDFitter",
+    "bg_bb": "BetaGeoBetaBinomFitter",
 }
 
 
@@ -173,15 +170,16 @@ def from_lifetimes(fitter: Any, data: Observations | None = None) -> PurchaseFit
     ConfigError
         When the fitter is of a class that has no counterpart here.
     """
-    for name, kind in CLASSES.values():
+    for model, name in CLASSES.items():
         if type(fitter).__name__ == name:
-            parameters = {key: float(fitter.params_[key]) for key in kind.parameter_names}
+            parameters = {key: float(value) for key, value in fitter.params_.items()}
             report = FitReport(log_likelihood=float("nan"), customers=0, covariance=None, engine="lifetimes")
-            fit: PurchaseFit = kind(**parameters, report=report)
+            fit = fit_from_dict(
+                {"model": model, "k": 1, "parameters": parameters, "report": report.to_dict()}
+            )
             return fit if data is None else _with_likelihood(fit, data)
     raise ConfigError(
-        f"{type(fitter).__name__} of lifetimes has no counterpart here; known: "
-        f"{', '.join(name for name, _ in CLASSES.values())}"
+        f"{type(fitter).__name__} of lifetimes has no counterpart here; known: {', '.join(CLASSES.values())}"
     )
 
 
@@ -236,7 +234,7 @@ def _fitter_class(model: str) -> Any:
     """The class of lifetimes that fits `model`."""
     with _quiet():
         import lifetimes
-    return getattr(lifetimes, CLASSES[model][0])
+    return getattr(lifetimes, CLASSES[model])
 
 
 @contextmanager

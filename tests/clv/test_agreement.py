@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from clv.purchases import BgBb, BgNbd, MbgNbd, Observations, ParetoNbd, fit_from_dict, fit_purchases
+from clv.purchases.fits import MODELS as MODELS_BY_NAME
 from clv.purchases.reference import (
     _quiet,
     check_agreement,
@@ -14,6 +15,8 @@ from clv.purchases.reference import (
     from_lifetimes,
     to_lifetimes,
 )
+from clv.purchases.report import UNFITTED
+from clv.settings import PURCHASE_MODELS
 from clv.simulate import simulate_geometric, simulate_pareto_nbd
 from histories.errors import BundleError, ConfigError, ModelError
 from tests.clv.data import cdnow_summary, columns, shipped
@@ -29,6 +32,15 @@ PARAMETER_SETS = [
     for r, gap in [(0.25, 18.0), (0.6, 8.0), (1.5, 20.0), (4.0, 3.0), (0.9, 45.0)]
     for dropout, spread in [(0.25, 3.2), (0.05, 10.0), (0.5, 2.0), (0.15, 1.0)]
 ]
+
+
+def test_the_registry_and_the_configuration_name_the_same_models() -> None:
+    assert set(MODELS_BY_NAME) == set(PURCHASE_MODELS)
+    for name, model in MODELS_BY_NAME.items():
+        assert model.fitted.__name__.endswith("Fit")
+        parameters = dict.fromkeys(model.fitted.parameter_names, 1.0)
+        stored = {"model": name, "k": getattr(model, "k", 1), "parameters": parameters}
+        assert fit_from_dict(stored | {"report": UNFITTED.to_dict()}).model == name
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -148,7 +160,7 @@ def test_a_likelihood_that_disagrees_with_lifetimes_stops_the_run() -> None:
 
     class Wrong(type(fit)):  # type: ignore[misc]
         def scorer(self, data: Observations):  # type: ignore[no-untyped-def]
-            right = super(type(fit), self).scorer(data)
+            right = fit.scorer(data)
             return lambda vector: (right(vector)[0] + 1.0, right(vector)[1])
 
     wrong = Wrong(r=fit.r, alpha=fit.alpha, a=fit.a, b=fit.b, report=fit.report)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from clv.newcomers import payback_months
-from clv.purchases import BgNbdFit, ParetoNbdFit
+from clv.purchases import GeometricFit, ParetoNbdFit
 from clv.purchases.covariates import Covariates, build_design
 from histories.errors import ConfigError, DataError
 
@@ -50,7 +50,7 @@ def test_effects_are_recovered_within_their_errors(fitted) -> None:  # type: ign
 
 def test_bg_nbd_finds_the_same_purchase_effects() -> None:
     fit = Covariates(model="bg_nbd", columns=("member", "score")).fit(members())
-    assert isinstance(fit.base, BgNbdFit)
+    assert isinstance(fit.base, GeometricFit)
     assert np.array(fit.purchase) == pytest.approx(PURCHASE, abs=0.2)
 
 

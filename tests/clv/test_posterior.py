@@ -1,5 +1,8 @@
 """The importance sampler, its gate, and the intervals it feeds."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -61,7 +64,7 @@ def test_cdnow_under_the_priors_of_pymc_marketing() -> None:
 
 
 @pytest.mark.parametrize("model", [BgNbd, MbgNbd])
-def test_many_likelihoods_at_once_are_those_of_one_by_one(model: type[BgNbd]) -> None:
+def test_many_likelihoods_at_once_are_those_of_one_by_one(model: Callable[..., Any]) -> None:
     data = Observations.from_summary(cdnow_summary())
     fit = model().fit(data)
     vectors = fit.vector() * np.exp(0.3 * np.random.default_rng(1).standard_normal((25, 4)))

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from clv.purchases import BgBbFit, BgCnbdFit, BgNbdFit, MbgCnbdFit, MbgNbdFit, ParetoNbdFit, PurchaseFit
+from clv.purchases import BgBbFit, GeometricFit, ParetoNbdFit, PurchaseFit
 from clv.purchases.report import UNFITTED
 
 FITS: dict[str, PurchaseFit] = {
-    "bg_nbd": BgNbdFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=UNFITTED),
-    "mbg_nbd": MbgNbdFit(r=0.5248, alpha=6.1831, a=0.8914, b=1.614, report=UNFITTED),
+    "bg_nbd": GeometricFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=UNFITTED),
+    "mbg_nbd": GeometricFit(birth=1, r=0.5248, alpha=6.1831, a=0.8914, b=1.614, report=UNFITTED),
     "pareto_nbd": ParetoNbdFit(r=0.5533, alpha=10.5777, s=0.6062, beta=11.6687, report=UNFITTED),
     "pareto_nbd, beta < alpha": ParetoNbdFit(r=0.5, alpha=9.0, s=1.4, beta=2.0, report=UNFITTED),
     "bg_bb": BgBbFit(alpha=1.204, beta=0.75, gamma=0.657, delta=2.783, report=UNFITTED),
-    "bg_cnbd_2": BgCnbdFit(r=0.6, alpha=3.0, a=0.5, b=3.0, k=2, report=UNFITTED),
-    "mbg_cnbd_3": MbgCnbdFit(r=0.9, alpha=2.0, a=0.5, b=3.0, k=3, report=UNFITTED),
+    "bg_cnbd_2": GeometricFit(r=0.6, alpha=3.0, a=0.5, b=3.0, k=2, report=UNFITTED),
+    "mbg_cnbd_3": GeometricFit(birth=1, r=0.9, alpha=2.0, a=0.5, b=3.0, k=3, report=UNFITTED),
 }
 # frequency, recency, T; whole numbers so that they suit BG/BB too
 X = np.array([0.0, 0.0, 1.0, 2.0, 7.0, 20.0])
@@ -98,7 +98,7 @@ def test_there_is_no_next_purchase_of_a_customer_who_has_probably_left() -> None
 
 def test_regular_buyers_with_k_1_are_the_plain_models() -> None:
     plain = FITS["bg_nbd"]
-    once = BgCnbdFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, k=1, report=UNFITTED)
+    once = GeometricFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, k=1, report=UNFITTED)
     for ours, theirs in (
         (once.predict_alive(X, T_X, T), plain.predict_alive(X, T_X, T)),
         (
@@ -114,7 +114,7 @@ def test_the_sum_over_tails_and_the_quadrature_agree() -> None:
     from clv.purchases import geometric
 
     fit = FITS["mbg_nbd"]
-    assert isinstance(fit, MbgNbdFit)
+    assert isinstance(fit, GeometricFit)
     t = np.array([1.0, HORIZON])
     by_sum = geometric._sum_of_tails(fit.vector(), t, X, T_X, T, fit.family)
     assert by_sum == pytest.approx(
@@ -131,7 +131,9 @@ def test_a_customer_bought_more_often_and_later_is_worth_more() -> None:
 def test_dropout_probability_of_exactly_one_half_has_no_pole() -> None:
     # lifetimes divides by a - 1
     at, near = (
-        BgNbdFit(r=0.5, alpha=5.0, a=a, b=2.0, report=UNFITTED).predict_purchases(np.array([20.0]), X, T_X, T)
+        GeometricFit(r=0.5, alpha=5.0, a=a, b=2.0, report=UNFITTED).predict_purchases(
+            np.array([20.0]), X, T_X, T
+        )
         for a in (1.0, 1.0 + 1e-7)
     )
     assert at == pytest.approx(near, rel=1e-6)
@@ -163,8 +165,8 @@ def test_every_prediction_is_possible(
 ) -> None:
     row = (np.array([float(x)]), np.array([share * T if x else 0.0]), np.array([T]))
     fits: list[PurchaseFit] = [
-        BgNbdFit(r=r, alpha=alpha, a=s, b=beta, report=UNFITTED),
-        MbgNbdFit(r=r, alpha=alpha, a=s, b=beta, report=UNFITTED),
+        GeometricFit(r=r, alpha=alpha, a=s, b=beta, report=UNFITTED),
+        GeometricFit(birth=1, r=r, alpha=alpha, a=s, b=beta, report=UNFITTED),
         ParetoNbdFit(r=r, alpha=alpha, s=s, beta=beta, report=UNFITTED),
     ]
     for fit in fits:

@@ -5,11 +5,11 @@ import datetime as dt
 import pytest
 
 from clv.pictures import alive_history, alive_matrix, frequency_recency_matrix
-from clv.purchases import BgNbdFit, FitReport
+from clv.purchases import FitReport, GeometricFit
 from reports import Figure, draw_svg
 from reports.model_pictures import alive_history_figure, alive_matrix_figure, frequency_recency_figure
 
-FIT = BgNbdFit(
+FIT = GeometricFit(
     r=0.2426,
     alpha=4.4136,
     a=0.7929,
