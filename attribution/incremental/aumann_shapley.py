@@ -20,7 +20,7 @@ from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
 from histories.panel import Panel
 
-__all__ = ["OutcomeCredit", "PanelCredit", "panel_credit"]
+__all__ = ["OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
 
 Float = NDArray[np.float64]
 
@@ -154,7 +154,7 @@ def _sums_of(
 ) -> Float:
     """Sums over customers: a row per outcome; credit by staying, by spending, v(all), v(empty)."""
     spend = np.asarray(panel.spend, dtype=np.float64)
-    creditable = _creditable(panel)
+    creditable = creditable_share(panel)
     kept, staying, spending, empty = _parts(model, panel, stocks, prediction, spend * creditable)
     given = (spend * (1.0 - creditable)).sum()
     survival = np.asarray(prediction.survival, dtype=np.float64)
@@ -181,7 +181,7 @@ def _sums_of(
     return np.array(rows)
 
 
-def _creditable(panel: Panel) -> Float:
+def creditable_share(panel: Panel) -> Float:
     """Share of each period's spend that touches may be credited with: all but the purchase of arrival."""
     share = np.ones(panel.spend.shape)
     if panel.acquisition is not None:

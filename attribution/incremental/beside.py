@@ -31,19 +31,20 @@ def channel_bounds(
     own = credit.require(outcome)
     others = [companion.outcome(outcome) for companion in companions.values()]
     known = [other for other in others if other is not None and np.any(other.credit)]
+    most = abs(own.total)
     bounds = {}
     for k, name in enumerate(credit.channels):
         one = np.arange(len(credit.channels)) == k
         bounds[name] = bounds_around(
             float(own.credit[k]),
             companions=[float(other.credit[k]) for other in known],
-            std_error=draws.std(outcome, one),
+            std_error=_measured(draws.std(outcome, one), most),
             interval=interval,
         )
     bounds[BASELINE] = bounds_around(
         own.baseline,
         companions=[other.baseline for other in known],
-        std_error=draws.std(outcome),
+        std_error=_measured(draws.std(outcome), most),
         interval=interval,
     )
     return bounds
@@ -66,10 +67,15 @@ def group_bounds(
         bounds[group] = bounds_around(
             float(own.credit[members].sum()),
             companions=[float(o.credit[members].sum()) for o in others if o is not None and np.any(o.credit)],
-            std_error=draws.std(outcome, members),
+            std_error=_measured(draws.std(outcome, members), abs(own.total)),
             interval=interval,
         )
     return bounds
+
+
+def _measured(std_error: float, most: float) -> float:
+    """The standard error; NaN, so no interval, where it exceeds the whole outcome."""
+    return std_error if std_error <= most else float("nan")
 
 
 def channel_counts(panel: Panel) -> Counts:

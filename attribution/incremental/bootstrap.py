@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
+from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
-from histories.errors import ConvergenceError
 from histories.panel import Panel
 
 __all__ = ["OUTCOMES", "CreditDraws", "bootstrap_credits"]
@@ -89,7 +89,7 @@ def bootstrap_credits(
         weights = rng.exponential(1.0, panel.n_customers)
         try:
             refit = estimator.fit(panel, stocks, weights=weights, start=fit, rng=rng)
-        except ConvergenceError:
+        except FAILURES:
             failed += 1
             continue
         again = credits_of(refit)

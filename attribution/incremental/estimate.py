@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.checks.comparison import alike_channels
 from attribution.incremental.checks.gates import failed_replicates, total_problems
+from attribution.incremental.checks.possible import impossible_values, values_without
+from attribution.incremental.checks.silence import interior_silence
+from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.decay import Decay, choose_decay
 from attribution.incremental.experiment import (
     ChannelExperiment,
@@ -20,10 +24,10 @@ from attribution.incremental.experiment import (
     read_experiment,
 )
 from attribution.incremental.plan import Checked, Plan, plan_for
-from attribution.incremental.setfunction import FittedPanelModel
+from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
-from histories.errors import ModelError
+from histories.errors import ConvergenceError
 from histories.panel import Panel
 
 __all__ = ["CreditEstimate", "estimate_credit"]
@@ -88,13 +92,15 @@ def estimate_credit(
     chosen = chosen.at_decay(decay.value)
     stocks = panel_stocks(panel, decay=decay.value)
     sample_stocks = stocks[rows]
-    found = chosen.fit(sample, sample_stocks, rng)
+    found = _fitted(chosen, sample, sample_stocks, rng)
     fit = found.fit
     crediting = deepcopy(rng)
     credit = panel_credit(
         fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
     )
     checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
+    values = values_without(fit, panel, stocks, rng=np.random.default_rng([seed, 2]))
+    impossible = impossible_values(panel, values)
     models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
     models = {**found.beside, **models}
     companions = {
@@ -116,8 +122,9 @@ def estimate_credit(
     )
     problems = (
         *chosen.problems,
-        *fit.problems,
         *checked.problems,
+        *impossible,
+        *fit.problems,
         *total_problems(credit),
         *failed_replicates(draws, settings.replicates),
     )
@@ -143,11 +150,11 @@ def estimate_credit(
         estimator=found.estimator.name,
         observed_leaving=panel.contractual,
         hazard=bool(np.any(fit.beta)),
-        limits=f"{found.estimator.limits}; {decay.words}",
+        limits="; ".join(part for part in (found.caution, found.estimator.limits, decay.words) if part),
         decay=decay,
         problems=problems,
-        against_channels=checked.by_channel,
-        notes=(*panel.notes, *found.notes, *notes),
+        against_channels={**checked.by_channel, **alike_channels(sample, sample_stocks)},
+        notes=(*panel.notes, *found.notes, *notes, *checked.notes),
         plan=replace(chosen, default=found.estimator, choose=None),
         fitted=rows,
         companion_fits=models,
@@ -164,9 +171,21 @@ def _fit_companions(
     for companion in plan.companions:
         try:
             models[companion.name] = companion.fit(panel, stocks, rng=rng)
-        except ModelError as error:
+        except FAILURES as error:
             notes.append(f"{companion.name} is missing from the range: {error}")
     return models, tuple(notes)
+
+
+def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator) -> Chosen:
+    """What credits the company; where nothing does, the refusal says what about its customers may be why."""
+    try:
+        return plan.fit(panel, stocks, rng)
+    except FAILURES as error:
+        silence = interior_silence(panel, stocks, np.zeros(panel.n_channels))
+        odd = () if panel.contractual else silence.problems
+        remedy = " Record when customers leave (`ended_at`)." if odd else ""
+        why = "; ".join((*odd, str(error).rstrip(".")))
+        raise ConvergenceError(f"{plan.default.name} could not be fitted: {why}.{remedy}") from error
 
 
 def _relative_error(credit: PanelCredit, draws: CreditDraws, experiment: ChannelExperiment) -> float:

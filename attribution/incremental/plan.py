@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from attribution.incremental.checks.holdout import HoldoutCheck
 from attribution.incremental.checks.joint_placebo import run_joint_placebo
-from attribution.incremental.checks.latent import lapse_or_none, run_checks
+from attribution.incremental.checks.lapse import check_lapse
+from attribution.incremental.checks.latent import run_checks
 from attribution.incremental.checks.life_or_satisfaction import choose_silent
 from attribution.incremental.checks.placebo import PlaceboCheck
+from attribution.incremental.checks.silence import interior_silence
+from attribution.incremental.checks.tried import Tried
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.joint import JointDropoutFit
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
@@ -34,6 +37,8 @@ class Checked:
     """Against every credit of the fit."""
     by_channel: Mapping[str, str] = field(default_factory=dict)
     """Against single channels."""
+    notes: tuple[str, ...] = ()
+    """Checks that could not be done, and why."""
 
 
 Choose = Callable[[PanelEstimator, Panel, NDArray[np.float32], np.random.Generator], Chosen]
@@ -104,19 +109,22 @@ def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
 def _check_silent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
-    """Placebo and holdout speak against all channels, a contrary sign of the lapse window against its own."""
+    """Silence, placebo and holdout speak against all channels, a contrary lapse window against its own."""
+    tried = Tried()
     refitted: tuple[PlaceboCheck | HoldoutCheck | None, ...]
     if isinstance(fit, JointDropoutFit):
-        lapse = lapse_or_none(fit, panel, stocks)
-        refitted = (run_joint_placebo(fit, panel, stocks, rng=rng),)
+        lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
+        refitted = (tried("zero-effect placebo", lambda: run_joint_placebo(fit, panel, stocks, rng=rng)),)
     else:
         assert isinstance(fit, LatentDropoutFit)
         checks = run_checks(LatentDropout(decay=fit.design.decay), fit, panel, stocks, rng=rng)
         lapse, refitted = checks.lapse, (checks.placebo, checks.holdout)
+        tried.notes.extend(checks.notes)
     contrary = {}
     if lapse is not None:
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
-    problems = tuple(problem for check in refitted if check is not None for problem in check.problems)
-    return Checked(problems=problems, by_channel=contrary)
+    silence = interior_silence(panel, stocks, fit.gamma)
+    problems = [problem for check in refitted if check is not None for problem in check.problems]
+    return Checked(problems=(*silence.problems, *problems), by_channel=contrary, notes=tuple(tried.notes))

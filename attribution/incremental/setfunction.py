@@ -137,3 +137,5 @@ class Chosen:
     """Fits of rivals by name: they belong in the range."""
     notes: tuple[str, ...] = ()
     """Why this estimator."""
+    caution: str = ""
+    """What the data speak against in it, in a clause that comes first; empty: nothing."""

@@ -19,6 +19,7 @@ from attribution.incremental.beside import (
     objections,
 )
 from attribution.incremental.bootstrap import OUTCOMES
+from attribution.incremental.checks.possible import unmeasured_channels
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
@@ -133,7 +134,8 @@ def credit_table(
         found = estimate.credit.require(outcome)
         refuted = tuple(r.words for r in estimate.readings if r.refuted and r.bears_on(outcome))
         problems = (*own.against, *estimate.problems, *refuted)
-        against = objections(panel, problems, estimate.against_channels)
+        unmeasured = unmeasured_channels(estimate.credit, estimate.draws, outcome)
+        against = objections(panel, problems, {**estimate.against_channels, **unmeasured})
         tested = {r.experiment.channel: r for r in estimate.readings if r.replaces(outcome)}
         around: dict[str, Any] = {
             "credit": estimate.credit,
@@ -185,7 +187,7 @@ def _reason(
     tested: ExperimentReading | None,
     note: str,
 ) -> str:
-    """What speaks against the figure, else what it rests on."""
+    """What speaks against the figure, else what it rests on, what decides it first."""
     if against:
         return "; ".join(against)
     if tested is not None:
@@ -193,4 +195,4 @@ def _reason(
     noted = f"{note}; " if note else ""
     expected = "expected survivors; " if outcome == "retention" and not estimate.observed_leaving else ""
     modelled = "observed + modelled; " if outcome == "lifetime_value" else ""
-    return f"{noted}{expected}{modelled}{estimate.limits}; interval: sampling error only"
+    return f"{noted}{estimate.limits}; {expected}{modelled}interval: sampling error only"

@@ -157,7 +157,7 @@ def _effects(scenario: FormScenario) -> tuple[Float, Float]:
     beta, gamma = column(CHANNELS, "beta"), column(CHANNELS, "gamma")
     beta[PHONE] *= scenario.harm
     gamma[PHONE] *= scenario.harm
-    return beta, gamma
+    return beta, scenario.effects * gamma
 
 
 def _off(scenario: FormScenario, traits: FormTraits) -> tuple[Float, Float]:

@@ -47,6 +47,8 @@ class FormScenario:
     """Problems make customers write, call and leave; they are recorded in the cases table alone."""
     volume: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Factors on the rates of channels."""
+    effects: float = 1.0
+    """Factor on what touches do to purchases."""
     harm: float = 1.0
     """Factor on the harm that `phone` does."""
     steps: int = 1
@@ -77,6 +79,14 @@ FORMS = _forms(
         rate=1.0,
         level_shape=40.0,
         regularity=8,
+    ),
+    FormScenario(
+        name="clockwork",
+        summary="customers buy on the same day of each month until they leave",
+        rate=1.0,
+        level_shape=1e6,
+        regularity=1_000,
+        effects=0.25,
     ),
     FormScenario(name="december", summary="demand and one idle channel double in December", december=True),
     FormScenario(

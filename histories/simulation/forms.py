@@ -146,7 +146,7 @@ def _customers(
     n, steps = traits.u.shape
     columns: dict[str, object] = {
         "customer_id": np.arange(n),
-        "acquired_at": days[traits.entry],
+        "acquired_at": days[traits.entry] if scenario.staggered else days[0] - _long_ago(n),
         "x": traits.x.round(3),
     }
     if scenario.contractual:
@@ -157,6 +157,11 @@ def _customers(
         first = traits.u[np.arange(n), traits.entry]
         columns["satisfaction"] = (r * first + np.sqrt(1.0 - r**2) * rng.standard_normal(n)).round(3)
     return pl.DataFrame(columns)
+
+
+def _long_ago(n: int) -> NDArray[np.timedelta64]:
+    """Days before the observation at which those came who are there from its start, shape (n,)."""
+    return (30 + 7 * (np.arange(n) % 50)).astype("timedelta64[D]")
 
 
 def _cases(

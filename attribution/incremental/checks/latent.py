@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 
 from attribution.incremental.checks.holdout import HoldoutCheck, run_holdout
-from attribution.incremental.checks.lapse import LapseCheck, SignedFit, check_lapse
+from attribution.incremental.checks.lapse import LapseCheck, check_lapse
 from attribution.incremental.checks.placebo import PlaceboCheck, run_placebo
+from attribution.incremental.checks.tried import Tried
 from attribution.incremental.latent.arrays import FloatArray, Stocks
 from attribution.incremental.latent.fit import LatentDropoutFit
 from attribution.incremental.latent.model import LatentDropout
-from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["LatentChecks", "lapse_or_none", "run_checks"]
+__all__ = ["LatentChecks", "run_checks"]
 
-Check = TypeVar("Check")
 Row: TypeAlias = tuple[str, str | None, float, float | None, float | None]
 UNDECIDED = (0.1, 0.9)
 """Probabilities of being there between which a customer counts as undecided."""
@@ -44,6 +42,8 @@ class LatentChecks:
     """Customers whose probability of being there lies between .1 and .9."""
     n: int
     """Customers scored."""
+    notes: tuple[str, ...] = ()
+    """Checks that could not be done, and why."""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -134,28 +134,21 @@ def run_checks(
     """
     survival = fit.lives(panel, stocks).survival
     low, high = UNDECIDED
+    tried = Tried()
     return LatentChecks(
         fit=fit,
-        lapse=lapse_or_none(fit, panel, stocks),
-        placebo=run_placebo(fit, panel, stocks, rng=rng) if placebo else None,
-        holdout=_or_none(lambda: run_holdout(model, panel, stocks, rng=rng)) if holdout else None,
+        lapse=tried("lapse check", lambda: check_lapse(fit, panel, stocks)),
+        placebo=tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng))
+        if placebo
+        else None,
+        holdout=tried("holdout check", lambda: run_holdout(model, panel, stocks, rng=rng))
+        if holdout
+        else None,
         survivors=float(survival.sum()),
         undecided=int(((survival > low) & (survival < high)).sum()),
         n=panel.n_customers,
+        notes=tuple(tried.notes),
     )
-
-
-def lapse_or_none(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck | None:
-    """The lapse check, or None where the panel is too short for it."""
-    return _or_none(lambda: check_lapse(fit, panel, stocks))
-
-
-def _or_none(check: Callable[[], Check]) -> Check | None:
-    """The check, or None where the panel is too short for it."""
-    try:
-        return check()
-    except ModelError:
-        return None
 
 
 def _with_interval(name: str, channels: tuple[str, ...], value: FloatArray, sd: FloatArray) -> list[Row]:

@@ -13,18 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.checks.future_touches import future_touches
 from attribution.incremental.joint import JointDropout
 from attribution.incremental.joint.data import other_acts
 from attribution.incremental.joint.mix import mix_log_likelihood
 from attribution.incremental.joint.model import Pilot
 from attribution.incremental.latent import LatentDropout, LatentDropoutFit
-from attribution.incremental.setfunction import Chosen, PanelEstimator
+from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
+from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["LifeOrSatisfaction", "choose_silent", "compare"]
 
 Single = NDArray[np.float32]
 
+NEAR = 50.0
+"""Log-likelihood within which the loser stays in the range: the joint model's is a lower bound."""
 PLAIN = "latent_dropout with Poisson acts"
 """The companion that the model of life finds on its way."""
 
@@ -46,6 +50,11 @@ class LifeOrSatisfaction:
     def satisfaction(self) -> bool:
         """Whether satisfaction is called for."""
         return self.joint > self.life
+
+    @property
+    def near(self) -> bool:
+        """Whether the loser is so near that the approximation of its likelihood may have decided."""
+        return not self.given_up and abs(self.joint - self.life) < NEAR
 
     @property
     def words(self) -> str:
@@ -93,9 +102,34 @@ def choose_silent(alone: PanelEstimator, panel: Panel, stocks: Single, rng: np.r
     )
     comparison = compare(life, pilot)
     if not comparison.satisfaction:
-        return Chosen(estimator=alone, fit=life, beside={PLAIN: life.plain}, notes=(comparison.words,))
+        return _life(alone, life, comparison, panel, stocks, rng)
     fit = joint.fit(panel, stocks, life=life, pilot=pilot, rng=rng)
     return Chosen(estimator=joint, fit=fit, beside={alone.name: life}, notes=(comparison.words,))
+
+
+def _life(
+    alone: LatentDropout,
+    life: LatentDropoutFit,
+    comparison: LifeOrSatisfaction,
+    panel: Panel,
+    stocks: Single,
+    rng: np.random.Generator,
+) -> Chosen:
+    """Life alone; satisfaction stays in the range where it is near, or touches to come speak for it."""
+    to_come = future_touches(panel, stocks)
+    hidden = to_come is not None and to_come.verdict == "satisfaction"
+    beside: dict[str, FittedPanelModel] = {PLAIN: life.plain}
+    notes = [comparison.words]
+    if hidden or comparison.near:
+        joint = JointDropout()
+        try:
+            beside[joint.name] = joint.fit(panel, stocks, life=life, rng=rng)
+        except ModelError as error:
+            notes.append(f"{joint.name} is missing from the range: {error}")
+    caution = ""
+    if hidden and to_come is not None:
+        caution = f"hidden satisfaction is left out although {to_come.words}: the range has it"
+    return Chosen(estimator=alone, fit=life, beside=beside, notes=tuple(notes), caution=caution)
 
 
 def compare(life: LatentDropoutFit, pilot: Pilot) -> LifeOrSatisfaction:

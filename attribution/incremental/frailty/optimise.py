@@ -33,6 +33,8 @@ MAX_DAMPING = 1e3
 MAX_LENGTH = 2.5
 PATIENCE, HOPE = 2, 2.0
 """A climb with a target goes on while this many times the next step's promise would reach it."""
+RIVAL_HOPE = 25.0
+"""The same for a climb with a rival: on a long ridge a climb has gained up to 12 times the last promise."""
 
 
 class Workspace(Protocol):
@@ -184,7 +186,8 @@ def _ascend(
         length = _next_length(gain, promise, length)
         if value >= enough or (iteration >= PATIENCE and value + HOPE * promise < target):
             break
-        if iteration >= PATIENCE and float(weights @ posterior.bound) + HOPE * promise < rival:
+        hope = RIVAL_HOPE * max(promise, gain)
+        if iteration >= PATIENCE and float(weights @ posterior.bound) + hope < rival:
             break
         if until is not None and until(climb.parameters(vector, nu)):
             break

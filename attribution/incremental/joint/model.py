@@ -105,8 +105,8 @@ class JointDropout:
     def limits(self) -> str:
         """What the estimator assumes."""
         return (
-            "leaving is inferred from silence; assumes that satisfaction shows in several channels and in "
-            "purchases; who has left does not come back"
+            "assumes that satisfaction shows in several channels and in purchases; leaving is inferred from "
+            "silence; who has left does not come back"
         )
 
     def fit(

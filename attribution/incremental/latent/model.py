@@ -70,7 +70,10 @@ class LatentDropout:
     @property
     def limits(self) -> str:
         """What the estimator assumes."""
-        return "leaving is inferred from silence; no hidden satisfaction; who has left does not come back"
+        return (
+            "assumes no hidden satisfaction; leaving is inferred from silence; who has left does not come "
+            "back"
+        )
 
     def fit(
         self,

@@ -184,7 +184,7 @@ def test_an_experiment_is_compared_under_the_same_decay(contractual: Panel) -> N
 
 def test_the_plan_hands_the_decay_to_models_with_stocks_of_their_own(silent: Panel) -> None:
     plan = plan_for(silent).at_decay(UNUSUAL)
-    assert [getattr(model, "decay", None) for model in (plan.default, *plan.companions)] == [UNUSUAL] * 2
+    assert getattr(plan.default, "decay", None) == UNUSUAL
 
 
 def test_checks_refit_with_the_decay_of_the_fit(silent: Panel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,166 @@
+"""What speaks against a credit: silence, touches to come, no comparison, values that cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attribution.incremental import estimate
+from attribution.incremental.bootstrap import CreditDraws
+from attribution.incremental.checks import latent as latent_checks
+from attribution.incremental.checks.comparison import alike_channels, spread_of_stocks
+from attribution.incremental.checks.future_touches import future_touches
+from attribution.incremental.checks.possible import impossible_values, values_without
+from attribution.incremental.checks.silence import interior_silence
+from attribution.incremental.latent import LatentDropout
+from attribution.incremental.plan import Plan
+from attribution.incremental.regression import STATIC, PanelRegressionFit
+from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.table import credit_table
+from attribution.settings import AttributionSettings
+from histories.errors import ConvergenceError
+from histories.panel import Panel
+from histories.simulate import SimulatedPanel, simulate_panel
+
+
+def company(name: str, n: int = 2_000, seed: int = 1) -> tuple[SimulatedPanel, np.ndarray]:
+    made = simulate_panel(name, n=n, periods=18, seed=seed)
+    return made, panel_stocks(made.panel)
+
+
+def gamma_of(made: SimulatedPanel) -> np.ndarray:
+    effects = made.truth.parameters["gamma"]
+    assert isinstance(effects, dict)
+    return np.array(list(effects.values()))
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("plain", None),
+        ("hidden30", None),
+        ("episodes", None),
+        ("no_proxy", None),
+        ("regular", "buy regularly"),
+        ("clockwork", "buy regularly"),
+        ("clumpy", "buy in clumps"),
+        ("retargeting", "customers pause"),
+    ],
+)
+def test_silence_between_purchases_tells_who_buys_by_chance(scenario: str, words: str | None) -> None:
+    made, stocks = company(scenario)
+    problems = interior_silence(made.panel, stocks, gamma_of(made)).problems
+    assert problems == () if words is None else words in problems[0]
+
+
+def test_expected_silence_is_that_of_a_multinomial_draw() -> None:
+    panel = simulate_panel("hidden30", n=2, periods=5, seed=1).panel
+    bought = np.array([[1.0, 2.0, 0.0, 1.0, 0.0], [3.0, 0.0, 2.0, 1.0, 0.0]])
+    panel = replace(panel, purchases=bought)
+    found = interior_silence(panel, np.zeros(panel.touches.shape), np.zeros(panel.n_channels))
+    assert (found.n, found.seen) == (2, 2.0)  # between the first and the last: two purchases in two periods
+    assert found.expected == pytest.approx(2 * 2 * 0.5**2)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "verdict"),
+    [("plain", "nothing"), ("hidden60", "nothing"), ("heavy", "level"), ("no_proxy", "satisfaction")],
+)
+def test_touches_to_come_tell_what_is_hidden(scenario: str, verdict: str) -> None:
+    made, stocks = company(scenario, n=3_000)
+    found = future_touches(made.panel, stocks)
+    assert found is not None
+    assert found.verdict == verdict
+
+
+def test_touches_to_come_say_nothing_of_few_customers() -> None:
+    made, stocks = company("plain", n=40)
+    assert future_touches(made.panel, stocks) is None
+
+
+def test_a_channel_sent_to_all_alike_has_no_comparison() -> None:
+    made, stocks = company("alike", n=800)
+    assert set(alike_channels(made.panel, stocks)) == {"letter"}
+    made, stocks = company("plain", n=800)
+    assert alike_channels(made.panel, stocks) == {}
+
+
+def test_customers_of_one_age_are_compared_with_each_other() -> None:
+    made, _ = company("plain", n=4)
+    stocks = np.zeros(made.panel.touches.shape)
+    stocks[:2, 3:, 0] = 1.0  # the first two customers came in period 3 and hold the same
+    panel = replace(made.panel, entry=np.array([3, 3, 0, 0]))
+    assert spread_of_stocks(panel, stocks)[0] == 0.0
+    assert np.isinf(spread_of_stocks(panel, stocks)[1])
+
+
+@pytest.fixture(scope="module")
+def contract() -> tuple[Panel, np.ndarray, PanelRegressionFit]:
+    panel = simulate_panel("plain_contract", n=600, periods=10, seed=1).panel
+    stocks = panel_stocks(panel)
+    return panel, stocks, STATIC.fit(panel, stocks, rng=np.random.default_rng(1))
+
+
+def test_values_without_channels_are_those_of_the_set_function(contract: tuple) -> None:
+    panel, stocks, fit = contract
+    found = estimate.estimate_credit(
+        panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
+    )
+    values = values_without(fit, panel, stocks, rng=np.random.default_rng(1))
+    assert values[0, -1] == pytest.approx(found.credit.retention.empty, rel=1e-5)
+    assert values[1, -1] == pytest.approx(found.credit.spend.empty, rel=1e-5)
+    assert impossible_values(panel, values) == ()
+
+
+def test_more_survivors_than_customers_are_impossible(contract: tuple) -> None:
+    panel, stocks, fit = contract
+    leaving = fit.leaving.copy()
+    leaving[-1] = 3.0  # push drives everybody away: without it there would be several of each
+    values = values_without(replace(fit, leaving=leaving), panel, stocks, rng=np.random.default_rng(1))
+    assert impossible_values(panel, values)[0].startswith("impossible: without")
+    assert "above the 600 that there can be" in impossible_values(panel, values)[0]
+
+
+def test_an_error_above_the_outcome_leaves_no_interval(contract: tuple) -> None:
+    panel, _, _ = contract
+    found = estimate.estimate_credit(
+        panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
+    )
+    wide = np.zeros((3, panel.n_channels))
+    wide[:, 0] = [-1e6, 0.0, 1e6]
+    draws = CreditDraws(deviations={"retention": wide, "spend": wide * 0.0}, failed=0)
+    table = credit_table(panel, replace(found, draws=draws), outcomes=["retention"], interval=0.95)
+    row = table.filter(pl.col("channel") == panel.channels[0]).row(0, named=True)
+    assert row["low"] is None
+    assert not row["supported"]
+    assert row["reason"].startswith("not measured: the standard error, 1,000,000, exceeds")
+
+
+def test_a_check_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("lam value too large")
+
+    monkeypatch.setattr(latent_checks, "run_placebo", fails)
+    made, stocks = company("plain", n=400)
+    model = LatentDropout(emission="poisson")
+    fit = model.fit(made.panel, stocks, rng=np.random.default_rng(1))
+    checks = latent_checks.run_checks(
+        model, fit, made.panel, stocks, rng=np.random.default_rng(1), holdout=False
+    )
+    assert checks.placebo is None
+    assert checks.notes == ("the zero-effect placebo could not be done: lam value too large",)
+
+
+def test_a_refused_company_of_regular_buyers_hears_why() -> None:
+    class Failing(LatentDropout):
+        def fit(self, *_: object, **__: object) -> None:  # type: ignore[override]
+            raise FloatingPointError("overflow")
+
+    made, _ = company("clockwork", n=400)
+    with pytest.raises(ConvergenceError, match=r"buy regularly .*ended_at"):
+        estimate.estimate_credit(
+            made.panel, settings=AttributionSettings(replicates=0), plan=Plan(default=Failing())
+        )
