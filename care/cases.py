@@ -162,20 +162,22 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         desk = desk.filter(~pl.col("self_served").fill_null(False))
         if alone:
             notes.append(f"cases: {alone:,} were served by nobody but themselves; they are no messages.")
-    in_hours = (column("clock", pl.String()) == "business").fill_null(False)
+    on_clock = column("clock", pl.String()).str.to_lowercase()
+    in_hours = (on_clock == "business").fill_null(False)
     minutes = {name: column(name, pl.Float64()) for name in ("first_response_minutes", "resolution_minutes")}
     opened = pl.col("opened_at").cast(_INSTANT)
 
     def after(name: str) -> pl.Expr:
         seconds = (minutes[name] * 60.0).round().cast(pl.Int64)
-        return opened + pl.duration(seconds=pl.when(~in_hours).then(seconds))
+        return opened + pl.duration(seconds=pl.when((on_clock == "calendar").fill_null(False)).then(seconds))
 
     rows = desk.with_columns(
         opened.alias("opened_at"),
-        pl.coalesce(column("first_response_at", _INSTANT), after("first_response_minutes")).alias(
+        # Durations are elapsed time, also over a change of daylight saving; local times may not be.
+        pl.coalesce(after("first_response_minutes"), column("first_response_at", _INSTANT)).alias(
             "first_response_at"
         ),
-        pl.coalesce(column("resolved_at", _INSTANT), after("resolution_minutes")).alias("resolved_at"),
+        pl.coalesce(after("resolution_minutes"), column("resolved_at", _INSTANT)).alias("resolved_at"),
         *(
             pl.when(in_hours).then((minutes[name] * 60.0).round().cast(pl.Int64)).alias(alias)
             for name, alias in (

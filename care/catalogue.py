@@ -198,7 +198,7 @@ CATALOGUE: Final[tuple[Kpi, ...]] = (
          interval="Newcombe", dated=False),
     _kpi("containment", "quality", "share", "up", m.containment,
          "Share of handled matters that ended where they began.", "neither redirected nor moved / answered",
-         needs=_REPLY),
+         needs=("closed_channel",)),
     _kpi("sentiment_shift", "quality", "points", "up", m.sentiment_shift,
          "How much friendlier the last message is than the first, from -2 to 2.",
          "mean of sentiment_last - sentiment_first", needs=("sentiment_first", "sentiment_last"),

@@ -77,7 +77,7 @@ class BusinessClock:
     @cached_property
     def _open(self) -> tuple[Integer, Integer, Integer]:
         """Starts and ends of the open spans in microseconds of UTC, and the open time before each."""
-        zone = ZoneInfo(self.hours.zone)
+        zone = ZoneInfo(self.hours.zone or "UTC")
         spans: list[tuple[int, int]] = []
         if self.first > dt.date.min:
             for number in range((self.last - self.first).days + 1):

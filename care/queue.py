@@ -21,14 +21,15 @@ _LOUD: Final = 10_000
 """Followers from which an audience is named as a reason."""
 
 
-def agent_pseudonyms(cases: pl.DataFrame) -> pl.DataFrame:
-    """Cases with every agent's name replaced by "agent 1", "agent 2"… in the order of their first case."""
-    names = cases.sort("opened_at", "case_id")["agent"].drop_nulls().unique(maintain_order=True)
-    width = len(str(names.len()))
-    told = [f"agent {place:0{width}d}" for place in range(1, names.len() + 1)]
-    return cases.with_columns(
-        pl.col("agent").replace_strict(names, told, default=None, return_dtype=pl.String)
-    )
+def agent_pseudonyms(*names: pl.Series) -> dict[str, str]:
+    """Each name's pseudonym, "agent 1", "agent 2"…, in the order of the alphabet.
+
+    >>> agent_pseudonyms(pl.Series(["Zoe", "Ann", None]), pl.Series(["Ann"]))
+    {'Ann': 'agent 1', 'Zoe': 'agent 2'}
+    """
+    found = sorted({str(name) for series in names for name in series.drop_nulls()})
+    width = len(str(len(found)))
+    return {name: f"agent {place:0{width}d}" for place, name in enumerate(found, start=1)}
 
 
 def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:

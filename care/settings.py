@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 __all__ = ["DAYS", "CareSettings", "Hours", "NeedsReply", "Promise", "Redirection"]
 
 STRICT = ConfigDict(extra="forbid")
+BY_EITHER_NAME = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
 
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -46,14 +47,14 @@ def _patterns_compile(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=BY_EITHER_NAME)
 class Hours:
     """When the desk is open, by the wall clock of its zone.
 
     Attributes
     ----------
     zone
-        Time zone of the desk.
+        Time zone of the desk; by default the run's.
     days
         Days on which it opens.
     opens, closes
@@ -64,7 +65,7 @@ class Hours:
         Dates on which it stays shut.
     """
 
-    zone: str = "UTC"
+    zone: str | None = None
     days: tuple[Annotated[Day, BeforeValidator(_day)], ...] = ("Mon", "Tue", "Wed", "Thu", "Fri")
     opens: str = Field(default="9:00", alias="from")
     closes: str = Field(default="17:30", alias="to")
@@ -73,9 +74,9 @@ class Hours:
 
     @field_validator("zone")
     @classmethod
-    def _zone_is_known(cls, zone: str) -> str:
+    def _zone_is_known(cls, zone: str | None) -> str | None:
         try:
-            ZoneInfo(zone)
+            ZoneInfo(zone or "UTC")
         except (KeyError, ValueError, OSError) as error:
             raise ValueError("not a time zone name such as Europe/London") from error
         return zone
@@ -107,7 +108,7 @@ def _span(text: str) -> tuple[int, int]:
     return start, end if end > start else end + 24 * 60
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=BY_EITHER_NAME)
 class Promise:
     """One promise to customers: a share of cases within so many minutes.
 

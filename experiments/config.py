@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass
 from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
 from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
+from care.settings import CareSettings
 from clv.settings import ValueSettings
 from histories.errors import ConfigError, nearest
 from histories.reading.sources import Channel, Limits, TableSource, without_password
@@ -100,6 +101,7 @@ class RunConfig:
     value: ValueSettings = Field(default_factory=ValueSettings)
     attribution: AttributionSettings = Field(default_factory=AttributionSettings)
     effects: tuple[EffectDesign, ...] = ()
+    care: CareSettings = Field(default_factory=CareSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
     limits: Limits = Field(default_factory=Limits)
     base_dir: Annotated[Path, Field(exclude=True)] = Path()

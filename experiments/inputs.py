@@ -19,13 +19,13 @@ from histories.reading.plausibility import plausibility_notes
 __all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
 
 ID_KEY: Final = KEY_VARIABLE
-_DATED: Final = ("transactions", "touchpoints", "cases")
+_DATED: Final = ("transactions", "touchpoints", "cases", "posts")
 
 
 def read_inputs(config: RunConfig) -> Inputs:
     """Check every table that the configuration names.
 
-    Without `observation_end` the last day of the transactions (or else of the touchpoints, or cases) ends
+    Without `observation_end` the last day of the transactions (or else of the touchpoints, cases or posts) ends
     the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms.
 
     Raises

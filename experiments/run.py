@@ -19,6 +19,7 @@ from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.parts.attempt import attempt
+from experiments.parts.care import CarePart, care_part
 from experiments.parts.costs import channel_costs, returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
@@ -160,12 +161,15 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         lambda: returns_part(config, costs, credit.tables.get("credits")),
     )
     roi, without_return = returns or (None, {})
-    tables = _tables(histories, value, credit, left_out)
+    step("Counting cases")
+    valued = None if value.values is None else value.values.customers
+    care = attempt(left_out, "service figures", lambda: care_part(config, histories, valued)) or CarePart()
+    tables = _tables(histories, value, credit, left_out) | care.tables
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
         tables["roi"] = roi
-    left_out = value.left_out | credit.left_out | without_return | left_out
+    left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
     return Findings(
         tables=tables,
         model=dict(value.values.model) if value.values else {},
@@ -176,6 +180,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *histories.notes,
             *(value.values.warnings if value.values else ()),
             *credit.notes,
+            *care.notes,
         ),
     )
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from care.figures import care_figures
-from care.queue import agent_pseudonyms, cases_table
+from care.queue import cases_table
 from care.tables import CASES_SCHEMA
 from tests.care.desks import cases_of, desk_of, figure, posts
 
@@ -93,10 +93,3 @@ def test_the_table_of_cases_has_no_text_and_every_state() -> None:
     assert waited == {"post:p7": 6190.0, "post:p12": 2160.0}
     first = table.filter(pl.col("case_id") == "post:p1").row(0, named=True)
     assert (first["first_response_minutes"], first["redirection_target"]) == (20.0, "private message")
-
-
-def test_agents_are_numbered_in_the_order_of_their_first_case() -> None:
-    named = CASES.cases.with_columns(pl.Series("agent", ["Zoe", "Ann", None, "Zoe", "Ann", "Bo"]))
-    assert agent_pseudonyms(named)["agent"].to_list() == [
-        "agent 1", "agent 2", None, "agent 1", "agent 2", "agent 3",
-    ]  # fmt: skip

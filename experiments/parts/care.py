@@ -1,0 +1,216 @@
+"""What happened to every message: the cases, and the service figures that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from care.agents import agent_funnel
+from care.cases import Cases, combine_cases
+from care.clock import to_instants
+from care.conversations import Conversations, build_conversations
+from care.costs import daily_costs
+from care.figures import care_figures
+from care.journeys import build_journeys
+from care.promises import promise_figures
+from care.queue import agent_pseudonyms, cases_table
+from care.settings import CareSettings
+from care.threads import link_posts
+from care.view import Desk
+from experiments.config import RunConfig
+from experiments.parts.histories import Histories
+from histories.identity import customers_of_handles
+from histories.periods import end_of_day
+
+__all__ = ["CarePart", "care_part"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarePart:
+    """Tables of service figures and cases, or why there are none."""
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def care_part(config: RunConfig, histories: Histories, customers: pl.DataFrame | None = None) -> CarePart:
+    """Cases from posts and the desk's table, and every figure of the catalogue.
+
+    Parameters
+    ----------
+    config, histories
+        What was promised, and the checked tables.
+    customers
+        The bundle's table of customers, where they were valued.
+    """
+    posts, desk = histories.table("posts"), histories.table("cases")
+    if posts is None and desk is None:
+        return CarePart(left_out={"service figures": "no posts and no cases were given"})
+    settings = _settings(config)
+    made, notes = (None, ()) if posts is None else _conversations(config, histories, posts, settings)
+    cases = combine_cases(
+        made,
+        None if desk is None else _instants(desk.collect(), config.timezone),
+        settings,
+        touches=_touches(config, histories),
+    )
+    if cases.cases.is_empty():
+        return CarePart(left_out={"service figures": "no post and no case is a customer's"})
+    cases, hours, more = _with_pseudonyms(cases, histories, config.timezone)
+    whole = _desk(config, histories, cases, settings, hours, customers)
+    figures = [care_figures(whole), promise_figures(whole), agent_funnel(whole)]
+    return CarePart(
+        tables={"care": pl.concat(figures), "cases": cases_table(cases, whole)},
+        notes=(*notes, *cases.notes, *more),
+    )
+
+
+def _settings(config: RunConfig) -> CareSettings:
+    """The settings; the desk's zone is the run's where none is given."""
+    hours = config.care.hours
+    if hours is None or hours.zone is not None:
+        return config.care
+    return dataclasses.replace(config.care, hours=dataclasses.replace(hours, zone=config.timezone))
+
+
+def _instants(frame: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """Every time of a table as an instant."""
+    times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
+    return frame.with_columns(to_instants(frame[name], zone) for name in times)
+
+
+def _conversations(
+    config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings
+) -> tuple[Conversations, tuple[str, ...]]:
+    identities = histories.table("identities")
+    if identities is not None:
+        known = posts.with_columns(
+            pl.col("author").alias("handle"),
+            pl.lit(None, dtype=histories.inputs.customer_dtype).alias("customer_id"),
+        )
+        posts = customers_of_handles(known, identities).drop("handle")
+    rows = posts.collect()
+    at = to_instants(rows["timestamp"], config.timezone).alias("at")
+    linked = link_posts(rows.with_columns(at))
+    return build_conversations(linked.posts, settings), linked.notes
+
+
+def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
+    """Where and when customers got in touch."""
+    touches = histories.touchpoints
+    if touches is None:
+        return None
+    own = touches.filter((pl.col("direction") != "outbound").fill_null(True)).select(
+        "customer_id", "timestamp", "channel"
+    )
+    return own.with_columns(to_instants(own["timestamp"], config.timezone).alias("at"))
+
+
+def _with_pseudonyms(
+    cases: Cases, histories: Histories, zone: str
+) -> tuple[Cases, pl.DataFrame | None, tuple[str, ...]]:
+    """Cases and paid hours with agents' pseudonyms; from here on nobody knows their names."""
+    notes = [*_two_teams(cases.cases)]
+    table = histories.table("hours")
+    hours = None
+    if table is not None:
+        hours, more = _paid_hours(_instants(table.collect(), zone))
+        notes += more
+    seen = [cases.cases["agent"]]
+    if hours is not None and "agent" in hours.columns:
+        seen.append(hours["agent"])
+    names = agent_pseudonyms(*seen)
+
+    def told(frame: pl.DataFrame) -> pl.DataFrame:
+        if "agent" not in frame.columns:
+            return frame
+        return frame.with_columns(
+            pl.col("agent").replace_strict(names, default=None, return_dtype=pl.String)
+            if names
+            else pl.lit(None, dtype=pl.String).alias("agent")
+        )
+
+    return (
+        dataclasses.replace(cases, cases=told(cases.cases)),
+        None if hours is None else told(hours),
+        tuple(notes),
+    )
+
+
+def _two_teams(cases: pl.DataFrame) -> list[str]:
+    """Agents who stand in two teams on one day."""
+    days = (
+        cases.filter(pl.col("agent").is_not_null(), pl.col("team").is_not_null())
+        .group_by("agent", pl.col("opened_at").dt.date().alias("day"))
+        .agg(pl.col("team").n_unique())
+        .filter(pl.col("team") > 1)
+    )
+    if days.is_empty():
+        return []
+    return [
+        f"cases: {days['agent'].n_unique():,} agents stand in two teams on one day ({days.height:,} days "
+        "in all); each case counts for the team that it names."
+    ]
+
+
+def _paid_hours(hours: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Paid hours by agent and team; a shift that overlaps an earlier one of the agent is set aside."""
+    if "paid" in hours.columns:
+        hours = hours.filter(pl.col("paid").fill_null(True))
+    notes = []
+    keys = [name for name in ("agent", "team") if name in hours.columns]
+    if "agent" in keys:
+        ordered = hours.sort("agent", "start", "end")
+        busy_until = pl.col("end").cum_max().shift(1).over("agent")
+        overlaps = (pl.col("agent").is_not_null() & (pl.col("start") < busy_until)).fill_null(False)
+        count = int(ordered.select(overlaps.sum()).item())
+        if count:
+            notes.append(
+                f"hours: {count:,} shifts begin before the agent's earlier one has ended; they are set aside. "
+                "Allowed: one shift of an agent at a time."
+            )
+        hours = ordered.filter(~overlaps)
+    worked = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 3.6e9
+    return hours.group_by(keys).agg(worked.sum().alias("hours")), notes
+
+
+def _desk(
+    config: RunConfig,
+    histories: Histories,
+    cases: Cases,
+    settings: CareSettings,
+    hours: pl.DataFrame | None,
+    customers: pl.DataFrame | None,
+) -> Desk:
+    zone, last = config.timezone, histories.inputs.observation_end
+    naive = pl.select(end_of_day(last)).item()
+    end = naive.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+    journeys = build_journeys(cases, settings, end=end)
+    opened = cases.cases["opened_at"].dt.convert_time_zone(zone).dt.date().min()
+    first = opened if isinstance(opened, dt.date) else last
+    costs = histories.table("costs")
+    touches, purchases = histories.touchpoints, histories.purchases
+    care = None if touches is None else touches.filter(pl.col("kind") == "care")
+    began = None
+    if care is not None and "proactive" in care.columns and care["proactive"].count():
+        began = int(care["proactive"].fill_null(False).sum())
+    return Desk(
+        journeys=journeys,
+        settings=settings,
+        columns=cases.columns,
+        zone=zone,
+        groups=config.channel_groups,
+        values=None if customers is None else customers.select("customer_id", "customer_lifetime_value"),
+        purchases=None
+        if purchases is None
+        else purchases.select("customer_id", to_instants(purchases["timestamp"], zone).alias("at")),
+        costs=None if costs is None else daily_costs(costs.collect(), first=first, last=last),
+        hours=hours,
+        care_touches=None if care is None else care.height,
+        proactive_touches=began,
+    )
