@@ -43,13 +43,15 @@ def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
     view = desk.view().covered(promise)
     kept = kept_of(view, promise, promise.clock)
     rows = view.waits["row"] if promise.kpi == "next_response" else np.flatnonzero(view.chosen)
+    asking = desk.arrays["needs_reply"][rows] == 1.0
+    kept, rows = kept[asking], rows[asking]
     places = desk.frame.select("day", "week")[rows]
     customers = desk.arrays["customer"][rows]
     made = (
         pl.DataFrame({"kept": kept, "customer": customers}).hstack(places).filter(pl.col("kept").is_not_nan())
     )
     running = len(kept) - made.height
-    note = f"{running:,} are still inside the promise, or their time is not known" if running else None
+    note = f"not counted: {running:,} still inside the promise or of unknown time" if running else None
     found = share_interval(made["kept"].to_numpy(), made["customer"].to_numpy())
     yield _row(
         promise, "promise", value=found.value, low=found.low, high=found.high, n=found.n,

@@ -25,7 +25,7 @@ _DATED: Final = ("transactions", "touchpoints", "cases", "posts")
 def read_inputs(config: RunConfig) -> Inputs:
     """Check every table that the configuration names.
 
-    Without `observation_end` the last day of the transactions (or else of the touchpoints, cases or posts) ends
+    Without `observation_end` the last day of the transactions (or else of touchpoints, cases or posts) ends
     the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms.
 
     Raises

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "simulate": "simulation",
     "check": "runs",
     "run": "runs",
+    "care": "care",
     "runs": "runs",
     "compare": "runs",
     "promote": "runs",

@@ -171,8 +171,8 @@ def _paid_hours(hours: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         count = int(ordered.select(overlaps.sum()).item())
         if count:
             notes.append(
-                f"hours: {count:,} shifts begin before the agent's earlier one has ended; they are set aside. "
-                "Allowed: one shift of an agent at a time."
+                f"hours: {count:,} shifts begin before the agent's earlier one has ended; they are set "
+                "aside. Allowed: one shift of an agent at a time."
             )
         hours = ordered.filter(~overlaps)
     worked = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 3.6e9

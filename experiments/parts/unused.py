@@ -47,6 +47,8 @@ def _customers(config: RunConfig, histories: Histories, made: Made) -> str | Non
 
 def _identities(config: RunConfig, histories: Histories, made: Made) -> str | None:
     touches = histories.inputs.tables.get("touchpoints")
+    if "posts" in histories.inputs.tables and _has(made, "care"):
+        return None
     if touches is None or "handle" not in touches.columns:
         return "no touchpoint has a platform and handle to look up"
     return None

@@ -13,7 +13,7 @@ from care.settings import CareSettings, Hours, Promise
 from care.threads import link_posts
 from care.view import Desk
 
-END = dt.datetime(2026, 3, 7, tzinfo=dt.UTC)
+DESK_END = END = dt.datetime(2026, 3, 7, tzinfo=dt.UTC)
 SETTINGS = CareSettings(
     hours=Hours(zone="Europe/London"), promises=(Promise(name="within the hour", within_minutes=60),)
 )
