@@ -21,7 +21,7 @@ from api.metrics import Metrics
 from api.middleware import Middleware
 from api.problems import MEDIA_TYPE, Problem
 from api.replies import Reply
-from api.routes import admin, customers, health, reports, staffing, tables, values
+from api.routes import admin, care, customers, health, reports, staffing, tables, values
 from api.settings import Settings
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for part in (customers, values, tables, staffing, reports, admin, health):
+    for part in (customers, values, tables, care, staffing, reports, admin, health):
         app.include_router(part.router)
     document(app)
     return app

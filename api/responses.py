@@ -125,6 +125,13 @@ class CareKpis(_Rows):
     """Service figures."""
 
 
+class OpenCases(_Context):
+    """One page of the cases of customers who wait for a human."""
+
+    cases: list[dict[str, Any]] = Field(description="Rows of the cases table, without any text.")
+    next: str | None = Field(description="Cursor of the page that follows; null on the last.")
+
+
 class Returns(_Rows):
     """Returns on cost by scenario."""
 

@@ -15,6 +15,7 @@ import polars as pl
 from api.prediction import Predictor, read_predictor
 from api.problems import Problem
 from api.store import Store
+from care.tables import CASES_SCHEMA
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
 from experiments.champion import champion_signature
@@ -47,6 +48,8 @@ class Served:
         The fields that every answer carries: model_version, as_of, currency, time_unit, interval_level.
     id_key
         Key of the pseudonyms that the bundle holds in place of ids; None when it holds ids.
+    open_cases
+        Rows of the cases table whose customers wait, in memory.
     tables, files
         The small tables and the reports, in memory: answers that last as long as this value does.
     cache
@@ -62,6 +65,7 @@ class Served:
     pending: frozenset[bytes]
     context: dict[str, Any]
     loaded_at: dt.datetime
+    open_cases: pl.DataFrame
     tables: Mapping[str, pl.DataFrame]
     files: Mapping[str, bytes]
     looks: Mapping[Path, _Look]
@@ -93,6 +97,7 @@ class Served:
             pending=tombstones.pending(bundle.manifest["erasure"]),
             context={key: bundle.manifest.get(key) for key in keys},
             loaded_at=dt.datetime.now(dt.UTC),
+            open_cases=_open_cases(bundle),
             tables={name: bundle.table(name) for name in SMALL_TABLES if name in bundle.manifest["tables"]},
             files={name: data for name, data in reports.items() if data is not None},
             looks={path: _look(path) for path in mapped},
@@ -173,6 +178,13 @@ class Served:
             if len(self.cache) < 512:
                 self.cache[asked] = found
         return found
+
+
+def _open_cases(bundle: Bundle) -> pl.DataFrame:
+    """Cases of customers who wait for a human; none in a bundle that was written before there were cases."""
+    if "cases" not in bundle.manifest["tables"]:
+        return pl.DataFrame(schema=CASES_SCHEMA)
+    return bundle.scan("cases").filter(pl.col("status") == "open").collect()
 
 
 def _look(path: Path) -> _Look:

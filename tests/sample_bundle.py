@@ -107,6 +107,28 @@ _KPI: dict[str, Any] = {
 }
 
 
+_CASE: dict[str, Any] = {
+    "channel": "chat",
+    "status": "open",
+    "needs_reply": True,
+    "opened_at": dt.datetime(2026, 3, 2, 9),
+    "waiting_minutes": 90.0,
+}
+
+
+def _cases(customers: pl.DataFrame) -> pl.DataFrame:
+    """Three who wait, one of whom is nobody's known handle, and one who was answered."""
+    first, second = customers["customer_id"].head(2)
+    rows = [
+        {**_CASE, "case_id": "a", "customer_id": first, "value_at_stake": 5.0},
+        {**_CASE, "case_id": "b", "customer_id": second, "value_at_stake": 50.0, "waiting_minutes": 30.0},
+        {**_CASE, "case_id": "c", "channel": "mail"},
+        {**_CASE, "case_id": "d", "customer_id": first, "status": "answered", "waiting_minutes": None},
+    ]
+    schema = dict(TABLES["cases"]) | {"customer_id": customers.schema["customer_id"]}
+    return pl.DataFrame(rows, schema=schema)
+
+
 def _filled(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(TABLES[name]))
 
@@ -122,6 +144,7 @@ def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str
         "credits": _filled("credits", [{**spend, **row} for row in _CREDITS]),
         "effects": _filled("effects", [_EFFECT]),
         "care": _filled("care", [_KPI]),
+        "cases": _cases(customers),
         "roi": _filled("roi", [{"scenario": "base", "period": "(all)", "cost": 100.0, "roi": 0.4}]),
         "validation": _filled(
             "validation",

@@ -181,8 +181,18 @@ class Calls:
 
     @_Method
     def care(self, /, **question: str) -> Call[pl.DataFrame]:
-        """Service figures: kpi, group, channel, team, period."""
+        """Service figures: kpi, group, channel, team, segment, period, clock."""
         return _one("GET", "/v1/care/kpis", _rows, params=question)
+
+    @_Method
+    def open_cases(self, /, **question: str | int) -> Call[pl.DataFrame]:
+        """A page of the cases whose customers wait: sort, channel, team, priority, limit, cursor."""
+        return _one(
+            "GET",
+            "/v1/care/cases",
+            lambda answer: pl.DataFrame(answer.json()["cases"], infer_schema_length=None),
+            params=question,
+        )
 
     @_Method
     def roi(self, /, **question: str) -> Call[pl.DataFrame]:

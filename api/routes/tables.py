@@ -1,4 +1,4 @@
-"""The small tables of a bundle: credit by channel, effects, service figures, returns."""
+"""The small tables of a bundle: credit by channel, effects, returns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from starlette.responses import Response
 
 from api.dependencies import ServedDep, refusals
 from api.replies import cached_reply
-from api.responses import Attribution, CareKpis, Effects, Returns
+from api.responses import Attribution, Effects, Returns
 from api.served import Served
 
-__all__ = ["router"]
+__all__ = ["Filter", "router", "table_rows"]
 
 router = APIRouter(prefix="/v1")
 
 Filter = Annotated[str | None, Query(max_length=128)]
 
 
-async def _rows(request: Request, served: Served, table: str, filters: Mapping[str, str | None]) -> Response:
+async def table_rows(
+    request: Request, served: Served, table: str, filters: Mapping[str, str | None]
+) -> Response:
     """Rows of a table whose columns equal the filters that were given."""
     wanted = {column: value for column, value in filters.items() if value is not None}
 
@@ -58,7 +60,7 @@ async def get_attribution(
         "segment": segment,
         "period": period,
     }
-    return await _rows(request, served, "credits", filters)
+    return await table_rows(request, served, "credits", filters)
 
 
 @router.get("/effects", response_model=Effects, tags=["effects"], responses=refusals())
@@ -72,22 +74,7 @@ async def get_effects(
 ) -> Response:
     """Estimated effects with intervals, sample sizes and the checks they went through."""
     filters = {"name": name, "outcome": outcome, "segment": segment, "design": design}
-    return await _rows(request, served, "effects", filters)
-
-
-@router.get("/care/kpis", response_model=CareKpis, tags=["care"], responses=refusals())
-async def get_care(
-    request: Request,
-    served: ServedDep,
-    kpi: Filter = None,
-    group: Filter = None,
-    channel: Filter = None,
-    team: Filter = None,
-    period: Filter = None,
-) -> Response:
-    """Service figures by channel, team and period."""
-    filters = {"kpi": kpi, "group": group, "channel": channel, "team": team, "period": period}
-    return await _rows(request, served, "care", filters)
+    return await table_rows(request, served, "effects", filters)
 
 
 @router.get("/roi", response_model=Returns, tags=["roi"], responses=refusals())
@@ -95,4 +82,4 @@ async def get_roi(
     request: Request, served: ServedDep, scenario: Filter = None, period: Filter = None
 ) -> Response:
     """Returns on cost by scenario, with the probability that they are positive."""
-    return await _rows(request, served, "roi", {"scenario": scenario, "period": period})
+    return await table_rows(request, served, "roi", {"scenario": scenario, "period": period})

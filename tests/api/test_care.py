@@ -1,0 +1,55 @@
+"""Service figures and open cases over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import Settings, responses
+from experiments.champion import promote_bundle
+from experiments.tombstones import add_tombstone
+from tests.running import running
+from tests.sample_bundle import write_sample
+
+
+def test_who_waits_longest_comes_first_or_who_is_worth_most(service: httpx.Client) -> None:
+    answer = service.get("/v1/care/cases")
+    responses.OpenCases.model_validate_json(answer.content)
+    assert [case["case_id"] for case in answer.json()["cases"]] == ["a", "c", "b"]
+    by_value = service.get("/v1/care/cases?sort=-value_at_stake").json()["cases"]
+    assert [case["case_id"] for case in by_value] == ["b", "a", "c"]
+    assert "text" not in by_value[0]
+
+
+def test_pages_go_on_where_the_last_one_ended(service: httpx.Client) -> None:
+    seen, cursor = [], None
+    for _ in range(3):
+        question = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = service.get("/v1/care/cases", params=question).json()
+        seen += [case["case_id"] for case in page["cases"]]
+        cursor = page["next"]
+    assert (seen, cursor) == (["a", "c", "b"], None)
+
+
+def test_a_cursor_of_another_question_is_refused(service: httpx.Client) -> None:
+    cursor = service.get("/v1/care/cases?limit=1").json()["next"]
+    answer = service.get("/v1/care/cases", params={"cursor": cursor, "sort": "-value_at_stake"})
+    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#stale-cursor")
+
+
+@pytest.mark.parametrize("question", ["sort=opened_at", "limit=0", "limit=5000", "cursor=x"])
+def test_questions_that_cannot_be_are_refused(service: httpx.Client, question: str) -> None:
+    assert service.get(f"/v1/care/cases?{question}").status_code == 422
+
+
+def test_an_erased_customers_case_is_hidden_at_once(tmp_path: Path) -> None:
+    write_sample(tmp_path / "v1")
+    promote_bundle(tmp_path, tmp_path / "v1", "test")
+    with running(Settings(runs=tmp_path, access_log=False)) as client:
+        first = client.get("/v1/care/cases").json()["cases"][0]
+    add_tombstone(tmp_path, str(first["customer_id"]))
+    with running(Settings(runs=tmp_path, access_log=False)) as client:
+        left = [case["case_id"] for case in client.get("/v1/care/cases").json()["cases"]]
+    assert left == ["c", "b"]
