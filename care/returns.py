@@ -3,24 +3,63 @@
     ROI = (incremental margin + cost avoided - cost) / cost
 
 Only incremental spend that is supported counts as a gain; credited revenue never does. The chance of a
-positive return is taken over the sampling error of the incremental margin.
+positive return is taken over the sampling error of the incremental margin. Over time, costs fall in the month
+they are for and the margin comes as the contacts did; both are discounted to the start at month ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy.special import ndtr, ndtri
 
+from care.cash_flows import net_present_value, payback_months
 from care.tables import ROI_SCHEMA
 
-__all__ = ["chance_above", "returns_of_credit"]
+__all__ = ["Timing", "chance_above", "returns_of_credit"]
+
+Months = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """When costs fell and contacts happened, by channel.
+
+    Attributes
+    ----------
+    costs
+        Cost in each month since the start, in currency, shape (months,).
+    contacts
+        Number of contacts in each month, shape (months,).
+    discount_rate
+        Per year.
+    """
+
+    costs: Mapping[str, Months]
+    contacts: Mapping[str, Months]
+    discount_rate: float
+
+    def flows(self, channels: Iterable[str], margin: float) -> Months | None:
+        """Margin less cost of the channels at each month end, after 0 at the start; None when unknown."""
+        names = list(channels)
+        contacts = sum((self.contacts[name] for name in names if name in self.contacts), np.zeros(1))
+        spent = sum((self.costs[name] for name in names if name in self.costs), np.zeros(1))
+        if contacts.sum() <= 0:
+            return None
+        return np.concatenate([[0.0], margin * contacts / contacts.sum() - spent])
 
 
 def returns_of_credit(
-    credits: pl.DataFrame, *, gross_margin: float, costs: Mapping[str, float], groups: Mapping[str, str]
+    credits: pl.DataFrame,
+    *,
+    gross_margin: float,
+    costs: Mapping[str, float],
+    groups: Mapping[str, str],
+    timing: Timing | None = None,
 ) -> pl.DataFrame:
     """Return of every channel group with a known cost, and of all channels together.
 
@@ -34,12 +73,15 @@ def returns_of_credit(
         Cost by channel over the same time, in currency.
     groups
         Group of each channel; a channel without an entry is its own.
+    timing
+        When costs and contacts fell; without it `npv` and `payback_period` are null.
 
     Returns
     -------
     DataFrame
         `ROI_SCHEMA`; empty where nothing incremental is supported or no cost is known. Scenarios are
-        groups, then "all channels" where every credited channel has a cost.
+        groups, then "all channels" where every credited channel has a cost. `payback_period` is in months
+        from the start, null where the margin has not covered the cost by the end.
     """
     added = credits.filter(
         (pl.col("kind") == "incremental")
@@ -48,19 +90,30 @@ def returns_of_credit(
         & (pl.col("period") == "(all)")
         & pl.col("credit").is_not_null()
     )
-    by_group: dict[str, float] = {}
-    for channel, cost in costs.items():
-        by_group[groups.get(channel, channel)] = by_group.get(groups.get(channel, channel), 0.0) + cost
+    members: dict[str, list[str]] = {}
+    for channel in costs:
+        members.setdefault(groups.get(channel, channel), []).append(channel)
+    by_group = {group: sum(costs[name] for name in names) for group, names in members.items()}
+    channels = added.filter(pl.col("level") == "channel")
     rows = [
-        _row(row, by_group[row["channel_group"]], gross_margin)
-        for row in added.filter((pl.col("level") == "group") & pl.col("supported")).iter_rows(named=True)
+        _row(row, by_group[row["channel_group"]], gross_margin, timing, members[row["channel_group"]])
+        for row in _of_groups(added).filter(pl.col("supported")).iter_rows(named=True)
         if by_group.get(row["channel_group"], 0.0) > 0
     ]
-    channels = added.filter(pl.col("level") == "channel")
     everything = _all_channels(added, channels, costs)
     if everything is not None:
-        rows.append(_row(everything, sum(costs[name] for name in channels["channel"]), gross_margin))
+        names = channels["channel"].to_list()
+        rows.append(_row(everything, sum(costs[name] for name in names), gross_margin, timing, names))
     return pl.DataFrame(rows, schema=ROI_SCHEMA, orient="row")
+
+
+def _of_groups(added: pl.DataFrame) -> pl.DataFrame:
+    """One row per group: its subtotal, or its only channel where that is a group of its own."""
+    subtotals = added.filter(pl.col("level") == "group")
+    alone = (pl.col("level") == "channel") & ~pl.col("channel_group").is_in(
+        subtotals["channel_group"].implode()
+    )
+    return pl.concat([subtotals, added.filter(alone)])
 
 
 def _all_channels(
@@ -85,7 +138,13 @@ def _all_channels(
     }
 
 
-def _row(row: Mapping[str, object], cost: float, gross_margin: float) -> dict[str, object]:
+def _row(
+    row: Mapping[str, object],
+    cost: float,
+    gross_margin: float,
+    timing: Timing | None,
+    channels: Iterable[str],
+) -> dict[str, object]:
     margin = gross_margin * float(str(row["credit"]))
     low, high = row["low"], row["high"]
     ends: tuple[float, float] | None = None
@@ -94,6 +153,7 @@ def _row(row: Mapping[str, object], cost: float, gross_margin: float) -> dict[st
         ends = gross_margin * float(str(low)), gross_margin * float(str(high))
         std_error = (ends[1] - ends[0]) / (2 * float(ndtri(0.5 + float(str(row["interval_level"])) / 2)))
         chance = chance_above(cost, mean=margin, std_error=std_error)
+    flows = None if timing is None else timing.flows(channels, margin)
     return {
         "scenario": row["channel_group"],
         "period": "(all)",
@@ -103,8 +163,10 @@ def _row(row: Mapping[str, object], cost: float, gross_margin: float) -> dict[st
         "roi": (margin - cost) / cost,
         "roi_low": None if ends is None else (ends[0] - cost) / cost,
         "roi_high": None if ends is None else (ends[1] - cost) / cost,
-        "npv": margin - cost,
-        "payback_period": None,
+        "npv": None
+        if flows is None or timing is None
+        else net_present_value(flows.tolist(), discount_rate=timing.discount_rate),
+        "payback_period": None if flows is None else payback_months(flows.tolist()),
         "probability_positive": chance,
     }
 

@@ -20,7 +20,7 @@ from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part
-from experiments.parts.costs import channel_costs, returns_part
+from experiments.parts.costs import ChannelCosts, channel_costs, returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
@@ -143,22 +143,23 @@ def _report(
 def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: None) -> Findings:
     """Values, credits and effects from the histories, each as far as it can be made."""
     left_out = dict(histories.left_out)
+    costs = attempt(left_out, "costs", lambda: channel_costs(histories)) or ChannelCosts()
     step("Valuing customers")
-    value = attempt(left_out, "customer values", lambda: value_part(config, histories)) or ValuePart()
+    value = attempt(left_out, "customer values", lambda: value_part(config, histories, costs))
+    value = value or ValuePart()
     step("Estimating effects")
     effects = attempt(left_out, "effects", lambda: evidence_part(config, histories))
     step("Crediting channels")
-    costs = attempt(left_out, "costs", lambda: channel_costs(histories)) or {}
     credit = attempt(
         left_out,
         "credits",
-        lambda: credit_part(config, histories, value.residual_value, costs, effects),
+        lambda: credit_part(config, histories, value.residual_value, costs.by_channel, effects),
     )
     credit = credit or CreditPart()
     returns = attempt(
         left_out,
         "return on investment",
-        lambda: returns_part(config, costs, credit.tables.get("credits")),
+        lambda: returns_part(config, histories, costs, credit.tables.get("credits")),
     )
     roi, without_return = returns or (None, {})
     step("Counting cases")
@@ -178,6 +179,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         notes=(
             *histories.inputs.notes,
             *histories.notes,
+            *costs.notes,
             *(value.values.warnings if value.values else ()),
             *credit.notes,
             *care.notes,

@@ -61,21 +61,29 @@ def normal_handle(handle: pl.Expr) -> pl.Expr:
 def customers_of_handles(touches: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:
     """Touches with `customer_id` filled from `identities` by platform and handle where it was null.
 
-    Every touch is kept once; one whose handle is in no identity keeps a null customer. Platforms and handles
-    are compared without case and without a leading @.
+    Every touch is kept once; one whose handle is in no identity keeps a null customer, and so does one whose
+    handle is that of several customers: `is_ambiguous` says so. Platforms and handles are compared without
+    case and without a leading @.
     """
     keys = {"platform": pl.col("platform").str.to_lowercase(), "handle": normal_handle(pl.col("handle"))}
+    customer = pl.col("customer_of_handle")
     known = (
         identities.select(
             *(key.alias(f"key_{name}") for name, key in keys.items()),
             pl.col("customer_id").alias("customer_of_handle"),
         )
         .group_by("key_platform", "key_handle")
-        .agg(pl.col("customer_of_handle").min())
+        .agg(
+            pl.when(customer.n_unique() == 1).then(customer.first()),
+            (customer.n_unique() > 1).alias("has_several"),
+        )
     )
     return (
         touches.with_columns(*(key.alias(f"key_{name}") for name, key in keys.items()))
         .join(known, on=["key_platform", "key_handle"], how="left")
-        .with_columns(pl.coalesce("customer_id", "customer_of_handle"))
-        .drop("key_platform", "key_handle", "customer_of_handle")
+        .with_columns(
+            pl.coalesce("customer_id", "customer_of_handle"),
+            (pl.col("customer_id").is_null() & pl.col("has_several").fill_null(False)).alias("is_ambiguous"),
+        )
+        .drop("key_platform", "key_handle", "customer_of_handle", "has_several")
     )

@@ -14,8 +14,8 @@ from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
+from experiments.parts.costs import ChannelCosts, channel_costs
 from experiments.parts.histories import Histories
-from histories.money import to_currency
 
 __all__ = ["ValuePart", "value_part"]
 
@@ -60,14 +60,15 @@ class ValuePart:
         }
 
 
-def value_part(config: RunConfig, histories: Histories) -> ValuePart:
+def value_part(config: RunConfig, histories: Histories, costs: ChannelCosts | None = None) -> ValuePart:
     """Fit, judge, choose, value; nothing where models are switched off or nothing was bought."""
     if not config.value.models:
         return ValuePart(left_out={"customer values": "[value] models = [] switches lifetime value off"})
     if histories.purchases is None:
         return ValuePart(left_out={"customer values": "no transactions were given"})
     left_out: dict[str, str] = {}
-    values = attempt(left_out, "customer values", lambda: _values(config, histories))
+    costs = costs or attempt(left_out, "costs", lambda: channel_costs(histories)) or ChannelCosts()
+    values = attempt(left_out, "customer values", lambda: _values(config, histories, costs))
     if values is None:
         return ValuePart(left_out=left_out)
     drawn = attempt(
@@ -76,7 +77,7 @@ def value_part(config: RunConfig, histories: Histories) -> ValuePart:
     return ValuePart(values=values, drawn=drawn or {}, left_out=left_out)
 
 
-def _values(config: RunConfig, histories: Histories) -> CustomerValues:
+def _values(config: RunConfig, histories: Histories, costs: ChannelCosts) -> CustomerValues:
     assert histories.purchases is not None
     return value_customers(
         histories.purchases.lazy(),
@@ -87,7 +88,7 @@ def _values(config: RunConfig, histories: Histories) -> CustomerValues:
         currency=histories.inputs.currency or "",
         seed=config.seed,
         customers=histories.customers,
-        cost_to_serve=_cost_to_serve(histories),
+        cost_to_serve=None if histories.touchpoints is None else costs.to_serve(histories.touchpoints),
         purchases_at=histories.purchases_at,
     )
 
@@ -113,11 +114,3 @@ def _model_pictures(
             time_unit=config.time_unit,
         )
     return drawn
-
-
-def _cost_to_serve(histories: Histories) -> pl.DataFrame | None:
-    """Cost of each customer's touches up to the observation end, in currency; None where none is known."""
-    touches = histories.touchpoints
-    if touches is None or "cost" not in touches.columns or touches["cost"].null_count() == touches.height:
-        return None
-    return touches.group_by("customer_id").agg(to_currency(pl.col("cost").sum()).alias("cost"))

@@ -25,6 +25,8 @@ __all__ = [
 CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
 """A whole number in its one canonical decimal form; "007" is a text."""
 
+REPEATED = "repeated {}"
+
 _IS_VALID = pl.col(RULE).is_null()
 
 
@@ -70,7 +72,7 @@ def reject_repeated(staged: Staged) -> Staged:
     suspects = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash").collect()
     named = " + ".join(keys)
     rule = Rule(
-        name=f"repeated {named}",
+        name=REPEATED.format(named),
         broken=pl.lit(False),
         says=f"repeat the {named} of an earlier row",
         expected="The first row of each is kept.",
@@ -139,17 +141,27 @@ def mark_dates(touches: Staged) -> Staged:
 
 
 def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
-    """Give each touch the customer of its handle; set aside those whose handle nobody knows."""
-    rule = Rule(
+    """Give each touch the customer of its handle; set aside those whose handle none or several have."""
+    unmatched = Rule(
         name="unmatched handle",
         broken=pl.col("customer_id").is_null(),
         says="have a handle that is in no identity",
         sets_aside=True,
     )
-    frame = touches.frame
-    if identities is not None:
-        frame = customers_of_handles(frame, identities.frame.filter(_IS_VALID))
-    return touches.with_frame(frame).with_rule(rule)
+    if identities is None:
+        return touches.with_rule(unmatched)
+    ambiguous = Rule(
+        name="ambiguous handle",
+        broken=pl.col("is_ambiguous"),
+        says="have a handle that identities give to several customers",
+        expected="Correct identities, where upper and lower case and a leading @ make no difference.",
+        sets_aside=True,
+    )
+    # A repeated handle is rejected there, but its customer makes it no less ambiguous.
+    said = _IS_VALID | (pl.col(RULE) == REPEATED.format(" + ".join(identities.table.unique)))
+    judged = touches.with_frame(customers_of_handles(touches.frame, identities.frame.filter(said)))
+    judged = judged.with_rule(ambiguous).with_rule(unmatched)
+    return judged.with_frame(judged.frame.drop("is_ambiguous"))
 
 
 def reject_unknown_customers(staged: Staged, customers: Staged) -> Staged:

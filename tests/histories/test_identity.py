@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from histories import ConfigError, pseudonym
+from histories import ConfigError, Limits, TableSource, ingest, pseudonym
 from histories.identity import check_key, customers_of_handles, pseudonyms
 
 KEY = b"0123456789abcdef"
@@ -41,3 +43,23 @@ def test_a_known_customer_is_not_replaced_by_the_handle() -> None:
     touches = pl.LazyFrame({"platform": ["x", "x"], "handle": ["ann", "ann"], "customer_id": [7, None]})
     identities = pl.LazyFrame({"platform": ["x"], "handle": ["ann"], "customer_id": [1]})
     assert customers_of_handles(touches, identities).collect()["customer_id"].sort().to_list() == [1, 7]
+
+
+def test_a_handle_of_several_customers_is_nobodys_and_its_touches_are_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "identities.csv").write_text(
+        "platform,handle,customer_id\nx,@Ann,1\nx,ann,2\nx,bob,3\nx,cleo,4\nx,cleo,5\nx,dan,6\nx,dan,6\n"
+    )
+    touches = "".join(
+        f"x,{handle},2026-01-0{day},x\n"
+        for day, handle in enumerate(("ann", "@Bob", "cleo", "dan", "eve"), 1)
+    )
+    (tmp_path / "touches.csv").write_text(f"platform,handle,timestamp,channel\n{touches}")
+    inputs = ingest(
+        {"touchpoints": TableSource(path="touches.csv"), "identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+        limits=Limits(max_rejected_share=1.0),
+    )
+    found = inputs.tables["touchpoints"]
+    assert found.valid.collect()["customer_id"].sort().to_list() == [3, 6]
+    assert found.set_aside_by_rule == {"ambiguous handle": 2, "unmatched handle": 1}
