@@ -302,7 +302,7 @@ def arrivals_by_hour(opened: pl.Series, *, weeks: int = 8, level: float = 0.95) 
     DataFrame
         weekday (1 is Monday), hour, weeks, arrivals (mean per week), low, high (of the next count); 168 rows.
     """
-    times = opened.drop_nulls().cast(pl.Datetime("us"))
+    times = opened.drop_nulls().dt.replace_time_zone(None).cast(pl.Datetime("us"))
     if times.is_empty():
         raise ConfigError("No case tells when it came; staffing from cases needs opened_at.")
     days = times.dt.date().to_list()

@@ -71,7 +71,7 @@ Day = Annotated[dt.date, AfterValidator(_possible_day)]
 
 def _sources(value: Any) -> Any:
     """A bare path stands for a source with nothing else to say, and one source for a list of one."""
-    listed = value if isinstance(value, list) else [value]
+    listed = value if isinstance(value, (list, tuple)) else [value]
     if not listed:
         raise ValueError("an empty list. Name at least one source, or leave the table out")
     return tuple({"path": source} if isinstance(source, str) else source for source in listed)

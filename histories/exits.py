@@ -6,6 +6,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from histories.periods import wall_time
+
 __all__ = ["LEAST_SHARE", "NEARLY_ALL", "entry_shares", "exit_shares", "within_contracts"]
 
 NEARLY_ALL = 0.95
@@ -74,7 +76,7 @@ def within_contracts(frame: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFra
     known = customers.filter(pl.col("ended_at").is_not_null()).select("customer_id", "ended_at").collect()
     days = _all_midnight(known["ended_at"])
     stops = known.select("customer_id", stop=pl.col("ended_at").cast(pl.Datetime("us")))
-    at = pl.col("timestamp").cast(pl.Datetime("us"))
+    at = wall_time("timestamp").cast(pl.Datetime("us"))
     inside = at.dt.truncate("1d") <= pl.col("stop") if days else at <= pl.col("stop")
     joined = frame.join(stops.lazy(), on="customer_id", how="left")
     return joined.filter(inside | pl.col("stop").is_null()).drop("stop")

@@ -247,13 +247,13 @@ def _apart(touchpoints: pl.LazyFrame, cases: pl.LazyFrame | None) -> pl.LazyFram
     if cases is None or not {"case_id", "customer_id", "opened_at"} <= set(named):
         return contacts.select(*EVENT).clear()
     opened = cases.select("case_id", "customer_id", pl.col("opened_at").alias("timestamp")).drop_nulls()
-    day = pl.col("timestamp").cast(pl.Date).alias("day")
+    day = pl.col("timestamp").dt.date().alias("day")
     if "case_id" in touchpoints.collect_schema().names():
         opened = opened.join(contacts.select("case_id"), on="case_id", how="anti")
         contacts = contacts.filter(pl.col("case_id").is_null())
     days = contacts.filter(pl.col("kind") == "care").select("customer_id", day)
     apart = opened.with_columns(day).join(days, on=["customer_id", "day"], how="anti")
-    return apart.select("customer_id", pl.col("timestamp").cast(pl.Datetime("us")))
+    return apart.select("customer_id", pl.col("timestamp").cast(contacts.collect_schema()["timestamp"]))
 
 
 def _late(*frames: pl.LazyFrame) -> str:

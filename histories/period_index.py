@@ -75,7 +75,7 @@ class PeriodIndex:
 
     def number(self, column: str) -> pl.Expr:
         """Number of the period of each day or instant."""
-        day = pl.col(column).cast(pl.Date)
+        day = pl.col(column).dt.date()
         if self.period == "week":
             return ((day - pl.lit(self.end)).dt.total_days() - 1).floordiv(7).cast(pl.Int64)
         size = MONTHS[self.period]

@@ -14,10 +14,14 @@ __all__ = [
     "DAYS_PER_MONTH",
     "PeriodName",
     "Split",
+    "end_of_day",
     "period_ordinal",
     "period_start",
     "split_calibration_holdout",
+    "start_of_day",
     "truncate_to",
+    "wall_time",
+    "zone_of",
 ]
 
 DAYS_PER_MONTH = 30.4375
@@ -65,8 +69,9 @@ def split_calibration_holdout(frame: pl.LazyFrame, split: Split) -> tuple[pl.Laz
     nothing of the holdout period is seen before it.
     """
     end = split.calibration_end or split.observation_end
-    is_seen = pl.col("timestamp").dt.date() <= end
-    in_time = frame.filter(pl.col("timestamp").dt.date() <= split.observation_end)
+    zone = zone_of(frame)
+    is_seen = pl.col("timestamp") < end_of_day(end, zone)
+    in_time = frame.filter(pl.col("timestamp") < end_of_day(split.observation_end, zone))
     return in_time.filter(is_seen), in_time.filter(~is_seen)
 
 
@@ -81,7 +86,7 @@ def period_ordinal(day: pl.Expr, period: PeriodName) -> pl.Expr:
     """Number of the calendar period that a date lies in; consecutive periods have consecutive numbers."""
     if period in _MONTHS:
         return (day.dt.year().cast(pl.Int64) * 12 + day.dt.month() - 1) // _MONTHS[period]
-    days = day.cast(pl.Date).to_physical().cast(pl.Int64)
+    days = day.dt.date().to_physical().cast(pl.Int64)
     return days if period == "day" else (days + MONDAY_OFFSET) // 7
 
 
@@ -98,6 +103,33 @@ def period_start(ordinal: pl.Expr, period: PeriodName) -> pl.Expr:
     return days.cast(pl.Int32).cast(pl.Date)
 
 
-def end_of_day(day: date) -> pl.Expr:
+def zone_of(frame: pl.LazyFrame, column: str = "timestamp") -> str | None:
+    """Zone in which the days of a column of instants are counted; None for local times."""
+    dtype = frame.collect_schema()[column]
+    return dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+
+
+def start_of_day(day: pl.Expr, zone: str | None = None) -> pl.Expr:
+    """First instant of a day, in microseconds; where the clock skips midnight, the first that there is.
+
+    >>> pl.select(start_of_day(pl.lit(date(2026, 7, 1)), "Europe/London")).item().isoformat()
+    '2026-07-01T00:00:00+01:00'
+    """
+    midnight = day.cast(pl.Datetime("us"))
+    if zone is None:
+        return midnight
+    later = midnight + timedelta(hours=1)
+    return pl.coalesce(
+        local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        for local in (midnight, later)
+    )
+
+
+def end_of_day(day: date, zone: str | None = None) -> pl.Expr:
     """First instant after a day, in microseconds."""
-    return pl.lit(day + timedelta(days=1)).cast(pl.Datetime("us"))
+    return start_of_day(pl.lit(day + timedelta(days=1)), zone)
+
+
+def wall_time(column: str) -> pl.Expr:
+    """Instants as the local times that a clock on the wall shows; local times stay."""
+    return pl.col(column).dt.replace_time_zone(None)

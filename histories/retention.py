@@ -14,7 +14,7 @@ import polars as pl
 
 from histories.errors import DataError
 from histories.journeys import JourneyWalk, walk_journeys
-from histories.periods import PeriodName, period_ordinal, period_start
+from histories.periods import PeriodName, period_ordinal, period_start, start_of_day, zone_of
 from histories.timeline import JourneyWindow
 
 __all__ = [
@@ -130,9 +130,11 @@ def walk_retention(
         views=views,
         exclude=exclude,
     )
+    zone = zone_of(touchpoints)
+    periods = _in_zone(periods, zone)
     walk = walk_journeys(touchpoints, _boundaries(periods), window)
-    next_period = period_start(period_ordinal(pl.col("timestamp"), period) + 1, period)
-    placed = walk.touches.with_columns(next_period.cast(pl.Datetime("us")).alias("end"))
+    next_period = start_of_day(period_start(period_ordinal(pl.col("timestamp"), period) + 1, period), zone)
+    placed = walk.touches.with_columns(next_period.alias("end"))
     return JourneyWalk(journeys=_judged(walk.journeys, periods), touches=_judged(placed, periods).drop("end"))
 
 
@@ -168,6 +170,11 @@ def _periods_at_risk(spans: pl.LazyFrame, *, judged_to: date, period: PeriodName
             (pl.col("left").is_null() | (number < pl.col("left"))).alias("retained"),
         )
     )
+
+
+def _in_zone(periods: pl.LazyFrame, zone: str | None) -> pl.LazyFrame:
+    """Starts and ends of periods as the instants at which their days begin."""
+    return periods.with_columns(start_of_day(pl.col(name), zone) for name in ("start", "end"))
 
 
 def _boundaries(periods: pl.LazyFrame) -> pl.LazyFrame:

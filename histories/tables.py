@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from histories.money import to_currency
+from histories.periods import wall_time
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
@@ -71,7 +72,10 @@ def purchases_table(purchases: pl.LazyFrame, journeys: pl.LazyFrame | None = Non
 
 
 def _typed(rows: pl.LazyFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    """Columns in the schema's order and types; customer_id keeps the type of the input."""
+    """Columns in the schema's order and types, times local; customer_id keeps the type of the input."""
     return rows.select(
-        pl.col(name) if name == "customer_id" else pl.col(name).cast(dtype) for name, dtype in schema.items()
+        pl.col(name)
+        if name == "customer_id"
+        else (wall_time(name) if name == "timestamp" else pl.col(name)).cast(dtype)
+        for name, dtype in schema.items()
     ).collect()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
 from histories.errors import ConfigError, DataError
+from histories.periods import end_of_day, zone_of
 
 __all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "STATUS", "UNTOUCHED", "JourneyWindow", "build_timeline"]
 
@@ -81,8 +82,9 @@ def build_timeline(
     touches = _touch_events(touchpoints, window, keep)
     bought = purchases.select("customer_id", "timestamp", pl.col("timestamp").alias("at"), "amount")
     events = pl.concat([bought, touches], how="diagonal")
-    schema = {**events.collect_schema(), "end": pl.Datetime("us"), "status": STATUS}
-    return events.map_batches(lambda frame: _arrange(frame, window), schema=schema).select(
+    zone = zone_of(purchases)
+    schema = {**events.collect_schema(), "end": pl.Datetime("us", zone), "status": STATUS}
+    return events.map_batches(lambda frame: _arrange(frame, window, zone), schema=schema).select(
         "customer_id", "timestamp", "channel", "at", "end", "amount", "status", *keep
     )
 
@@ -92,7 +94,7 @@ def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequen
     schema = touchpoints.collect_schema()
     at = pl.col("timestamp")
     if "date_only" in schema:
-        at = pl.when("date_only").then(at.dt.truncate("1d") + DAY - INSTANT).otherwise(at)
+        at = pl.when("date_only").then(at.dt.truncate("1d").dt.offset_by("1d") - INSTANT).otherwise(at)
     taking_part = touchpoints
     if not window.views and "view" in schema:
         taking_part = taking_part.filter(~pl.col("view"))
@@ -101,7 +103,7 @@ def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequen
     return taking_part.select("customer_id", "timestamp", at.alias("at"), "channel", *keep)
 
 
-def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
+def _arrange(events: pl.DataFrame, window: JourneyWindow, zone: str | None) -> pl.DataFrame:
     """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
     from histories import timeline_walk  # numba takes a second to import
 
@@ -112,7 +114,7 @@ def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
         at,
         line["channel"].is_null().to_numpy(),
         round(window.lookback_days * DAY / INSTANT),
-        _microseconds(window.observation_end + DAY),
+        pl.select(end_of_day(window.observation_end, zone).to_physical()).item(),
     )
     kept = np.flatnonzero(status != timeline_walk.TOUCHED)
     row, end = line["row"].to_numpy()[kept], end_row[kept]
@@ -120,7 +122,7 @@ def _arrange(events: pl.DataFrame, window: JourneyWindow) -> pl.DataFrame:
     return gathered.with_columns(
         line["at"].gather(kept),
         line["channel"].gather(kept),
-        pl.Series("end", at[end]).cast(pl.Datetime("us")),
+        pl.Series("end", at[end]).cast(pl.Datetime("us", zone)),
         events["amount"].gather(line["row"].to_numpy()[end]).alias("amount"),
         pl.Series("status", status[kept]).cat.to(STATUS),
     ).select(*events.columns, "end", "status")
@@ -155,7 +157,7 @@ def _sort_line(events: pl.DataFrame) -> pl.DataFrame:
     return line.select(
         "customer",
         "row",
-        (key // len(names) + start).cast(pl.Datetime("us")).alias("at"),
+        (key // len(names) + start).cast(events.schema["at"]).alias("at"),
         names.gather(line["key"] % len(names)).alias("channel"),
     )
 
@@ -166,7 +168,3 @@ def _refuse_overflow(last: int, first: int, names: int) -> None:
             f"touchpoints have {names - 1} channels over {(last - first) / 3.15576e13:.0f} years, too "
             "many to order. Channels should be few: put what tells campaigns apart into the column campaign."
         )
-
-
-def _microseconds(day: date) -> int:
-    return (datetime(day.year, day.month, day.day) - datetime(1970, 1, 1)) // INSTANT

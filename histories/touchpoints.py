@@ -13,7 +13,7 @@ from datetime import date
 import polars as pl
 
 from histories.errors import ConfigError, nearest
-from histories.periods import end_of_day
+from histories.periods import end_of_day, zone_of
 from histories.reading.sources import Channel
 
 __all__ = ["TOUCHPOINTS_SCHEMA", "build_touchpoints", "require_origins", "uncredited_channels"]
@@ -157,7 +157,7 @@ def _with_replies(
     response = pl.col("first_response_at")
     answered = response.is_not_null()
     if known_at is not None:
-        answered = answered & (response < end_of_day(known_at))
+        answered = answered & (response < end_of_day(known_at, zone_of(cases, "first_response_at")))
     replies = cases.select("case_id", answered.alias("is_answered"))
     is_inbound = pl.col("direction").fill_null("inbound") == "inbound"
     return (

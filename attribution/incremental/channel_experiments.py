@@ -50,7 +50,7 @@ def channel_experiments(
         if design.design != "randomised" or design.table is not None or channel not in panel.channels:
             continue
         rows = assignments.filter(pl.col("experiment") == (design.treatment.experiment or design.name))
-        start = rows["assigned_at"].cast(pl.Date).min()
+        start = rows["assigned_at"].dt.date().min()
         if rows["arm"].n_unique() != 2 or not isinstance(start, date) or panel.customer_ids is None:
             continue
         if start + timedelta(days=design.follow_up_days) < observation_end - SLACK:

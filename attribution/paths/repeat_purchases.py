@@ -13,7 +13,7 @@ import polars as pl
 
 from histories.journeys import JourneyWalk
 from histories.money import to_currency
-from histories.periods import end_of_day
+from histories.periods import end_of_day, zone_of
 
 __all__ = ["walk_repeat_purchases"]
 
@@ -47,7 +47,7 @@ def walk_repeat_purchases(
             following=start.shift(-1).over("customer_id"),
             next_amount=pl.col("amount").shift(-1).over("customer_id"),
         )
-        .filter(start + window <= end_of_day(observation_end))
+        .filter(start + window <= end_of_day(observation_end, zone_of(purchases)))
         .select(
             "customer_id",
             _journey_id("customer_id", "start"),
@@ -82,7 +82,7 @@ def _timed(touchpoints: pl.LazyFrame, *, views: bool, exclude: Collection[str]) 
     schema = touchpoints.collect_schema()
     at = pl.col("timestamp")
     if "date_only" in schema:
-        last_instant = at.dt.truncate("1d") + timedelta(days=1) - timedelta(microseconds=1)
+        last_instant = at.dt.truncate("1d").dt.offset_by("1d") - timedelta(microseconds=1)
         at = pl.when("date_only").then(last_instant).otherwise(at)
     taking_part = touchpoints.filter(~pl.col("channel").is_in(list(exclude)))
     if not views and "view" in schema:

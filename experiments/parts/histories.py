@@ -10,6 +10,7 @@ import polars as pl
 
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
+from histories.periods import end_of_day, zone_of
 from histories.purchases import build_purchases, count_unmatched_refunds
 from histories.reading.inputs import Inputs
 from histories.tables import TOUCH
@@ -85,7 +86,7 @@ def _purchases_at(config: RunConfig, transactions: pl.LazyFrame) -> Callable[[dt
     zero_orders = config.inputs["transactions"][0].zero_orders
 
     def purchases_at(day: dt.date) -> pl.LazyFrame:
-        known = transactions.filter(pl.col("timestamp").dt.date() <= day)
+        known = transactions.filter(pl.col("timestamp") < end_of_day(day, zone_of(transactions)))
         return build_purchases(known, purchase_unit=config.purchase_unit, zero_orders=zero_orders)
 
     return purchases_at

@@ -5,57 +5,43 @@ Null after the cast and not null before is how the checks find an unreadable val
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from histories.money import to_minor
+from histories.reading.numbers import NumberOptions, numbers
 from histories.reading.schemas import Kind
+from histories.reading.times import TimeOptions, moments
 
-__all__ = ["CastOptions", "cast_column", "has_time", "is_castable", "text_value"]
+__all__ = ["NO_VALUE", "CastOptions", "cast_column", "is_castable", "text_value"]
 
-EPOCHS = {"epoch_s": 1_000_000, "%s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
-"""Microseconds in a unit of each count since 1970-01-01T00:00Z."""
-EXCEL = "excel"
-EXCEL_DAY = 86_400 * 1_000_000
-EXCEL_START = -25_569
-"""Day of Excel's day 0, 1899-12-30, counted from 1970-01-01."""
-ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y%m%d")
-ISO_ZONED_FORMATS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
-TIME_OF_DAY = re.compile(r"%[-_0.]*(?:[HIMSTRXcsrpfk+l]|\.?\d*f)")
-ZONE = re.compile(r"%#?:*[zZs+]")
-TRUE_WORDS = ("true", "1", "yes", "t", "y")
-FALSE_WORDS = ("false", "0", "no", "f", "n")
+TRUE_WORDS = ("true", "1", "yes", "t", "y", "1.0")
+FALSE_WORDS = ("false", "0", "no", "f", "n", "0.0")
 LARGEST_INTEGER = 2.0**53
+
+_NO_VALUE = (
+    *("null", "nan", "na", "n/a", "none", "undefined", "nil", "empty", "missing", "not set", "(not set)"),
+    *("(null)", "(empty)", "(none)", "<na>", "#n/a", "-", "--", "\\N", "[null]", "nat"),
+)
+NO_VALUE = tuple(
+    sorted(
+        {form for word in _NO_VALUE for form in (word, word.upper(), word.capitalize())}
+        | {"NaN", "NaT", "<NA>", "N/A", "\\N"}
+    )
+)
+"""Words by which programs say that there is no value, in the spellings that are met."""
+NO_TEXT = ("NULL", "null", "NaN", "nan", "<NA>", "#N/A", "\\N", "(null)", "[NULL]")
+"""Those that no text means: NA is also Namibia, and "none" an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CastOptions:
-    """How times are written and which zone they are converted to."""
+    """How a source writes times and numbers; `dates` are columns of ours whose times are all midnights."""
 
-    timezone: str = "UTC"
-    timestamp_format: str | None = None
-
-    @property
-    def dated_only(self) -> bool:
-        """Whether the format has a date and no time of day."""
-        form = self.timestamp_format
-        return form is not None and form not in EPOCHS and form != EXCEL and not has_time(form)
-
-    @property
-    def counts(self) -> bool:
-        """Whether times are numbers: seconds, milliseconds or microseconds, or Excel's days."""
-        return self.timestamp_format in EPOCHS or self.timestamp_format == EXCEL
-
-
-def has_time(timestamp_format: str) -> bool:
-    """Whether a strftime format has a time of day.
-
-    >>> has_time("%Y%m%d"), has_time("%d/%m/%Y %H:%M")
-    (False, True)
-    """
-    return TIME_OF_DAY.search(timestamp_format) is not None
+    times: TimeOptions = field(default_factory=TimeOptions)
+    numbers: NumberOptions = field(default_factory=NumberOptions)
+    dates: frozenset[str] = frozenset()
 
 
 def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
@@ -63,53 +49,60 @@ def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
     if dtype in {pl.String, pl.Null} or isinstance(dtype, (pl.Categorical, pl.Enum)):
         return True
     if kind in {Kind.ID, Kind.TEXT}:
-        return dtype.is_numeric() or (kind is Kind.TEXT and dtype == pl.Boolean)
+        return dtype.is_numeric() or (kind is Kind.TEXT and dtype in {pl.Boolean, pl.Date})
     if kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}:
         return dtype.is_numeric()
     if kind is Kind.BOOLEAN:
-        return dtype == pl.Boolean or dtype.is_integer()
-    if options.counts and dtype.is_numeric():
-        return True
-    if dtype.is_integer():
-        return options.timestamp_format is not None
+        return dtype == pl.Boolean or dtype.is_numeric()
+    if dtype.is_numeric():
+        return options.times.counts or (dtype.is_integer() and options.times.form is not None)
     return dtype == pl.Date or isinstance(dtype, pl.Datetime)
 
 
-def text_value(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """The value as text without blanks around it; null when it is empty."""
+def text_value(column: pl.Expr, dtype: pl.DataType, kind: Kind = Kind.TEXT) -> pl.Expr:
+    """The value as text without blanks around it; null when it is empty or says that there is none."""
+    if not (dtype == pl.String or isinstance(dtype, (pl.Categorical, pl.Enum))):
+        return column.cast(pl.String)
     text = column if dtype == pl.String else column.cast(pl.String)
     stripped = text.str.strip_chars()
-    return pl.when(stripped != "").then(stripped)
+    nothing = NO_TEXT if kind is Kind.TEXT else NO_VALUE
+    return pl.when((stripped != "") & ~stripped.is_in(nothing)).then(stripped)
 
 
-def cast_column(column: pl.Expr, dtype: pl.DataType, kind: Kind, options: CastOptions) -> pl.Expr:
+def cast_column(
+    column: pl.Expr, dtype: pl.DataType, kind: Kind, options: CastOptions, *, as_dates: bool = False
+) -> pl.Expr:
     """The column in our type, null where a value cannot be read.
 
     An id that some program has turned into a decimal number (17.0) is the whole number again.
     """
     if kind is Kind.ID and dtype.is_float():
-        return pl.when(column == column.round()).then(column).cast(pl.Int64).cast(pl.String)
+        whole = (column == column.round()) & (column.abs() <= LARGEST_INTEGER)
+        return pl.when(whole).then(column).cast(pl.Int64, strict=False).cast(pl.String)
+    if kind is Kind.ID and dtype.is_decimal():
+        return pl.when(column == column.round()).then(column.cast(pl.Int64, strict=False)).cast(pl.String)
+    is_text = dtype in {pl.String, pl.Null} or isinstance(dtype, (pl.Categorical, pl.Enum))
+    found = text_value(column, dtype, kind) if is_text else column
     if kind in {Kind.ID, Kind.TEXT}:
-        return text_value(column, dtype)
+        return found.cast(pl.String)
     if kind in {Kind.TIMESTAMP, Kind.DATE}:
-        moment = _moment(column, dtype, options)
-        return moment.cast(pl.Date) if kind is Kind.DATE else moment
+        moment = moments(found, pl.String() if is_text else dtype, options.times, as_dates=as_dates)
+        return moment.dt.date() if kind is Kind.DATE else moment
     if kind is Kind.BOOLEAN:
-        return _flag(column, dtype)
-    number = column if dtype.is_numeric() else text_value(column, dtype).cast(pl.Float64, strict=False)
-    number = number.cast(pl.Float64)
+        return _flag(found, dtype)
+    number = numbers(found, options.numbers) if is_text else found.cast(pl.Float64)
     if kind is Kind.MONEY:
         return to_minor(number)
     if kind is Kind.INTEGER:
         whole = (number == number.round()) & (number.abs() < LARGEST_INTEGER)
-        return pl.when(whole).then(number).cast(pl.Int64)
+        return pl.when(whole).then(number).cast(pl.Int64, strict=False)
     return pl.when(number.is_finite()).then(number)
 
 
-def _flag(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def _flag(found: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Boolean:
-        return column
-    word = text_value(column, dtype).str.to_lowercase()
+        return found
+    word = found.cast(pl.String).str.to_lowercase()
     return (
         pl.when(word.is_in(TRUE_WORDS))
         .then(pl.lit(True))
@@ -117,57 +110,3 @@ def _flag(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         .then(pl.lit(False))
         .otherwise(None)
     )
-
-
-def _moment(column: pl.Expr, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
-    """Local time without zone, in microseconds."""
-    if isinstance(dtype, pl.Datetime):
-        local = column
-        if dtype.time_zone is not None:
-            local = column.dt.convert_time_zone(options.timezone).dt.replace_time_zone(None)
-        return local.cast(pl.Datetime("us"))
-    if dtype == pl.Date:
-        return column.cast(pl.Datetime("us"))
-    if options.counts:
-        number = column if dtype.is_numeric() else text_value(column, dtype)
-        return _counted(number.cast(pl.Float64, strict=False), options)
-    return text_value(column, dtype).map_batches(
-        lambda text: parse_times(text, options), return_dtype=pl.Datetime("us"), is_elementwise=True
-    )
-
-
-def _counted(number: pl.Expr, options: CastOptions) -> pl.Expr:
-    """Local times of numbers; Excel's are local already, and exact to a millisecond."""
-    if options.timestamp_format == EXCEL:
-        milliseconds = ((number + EXCEL_START) * (EXCEL_DAY // 1000)).round()
-        return (milliseconds * 1000).cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
-    since = (number * EPOCHS[str(options.timestamp_format)]).round().cast(pl.Int64, strict=False)
-    instants = since.cast(pl.Datetime("us", "UTC"))
-    return instants.dt.convert_time_zone(options.timezone).dt.replace_time_zone(None)
-
-
-def parse_times(text: pl.Series, options: CastOptions) -> pl.Series:
-    """Local times of texts, null where none of the formats fits.
-
-    Formats are tried in turn on what is still unread, so a uniform column is parsed once.
-    """
-    if options.timestamp_format is not None:
-        return _parse(text, options.timestamp_format, options.timezone)
-    text = text.str.replace("T", " ", literal=True)
-    times = _parse(text, ISO_FORMATS[0], options.timezone)
-    for form in (*ISO_FORMATS[1:], *ISO_ZONED_FORMATS):
-        unread = times.is_null() & text.is_not_null()
-        if not unread.any():
-            break
-        places = unread.arg_true()
-        times = times.scatter(places, _parse(text.gather(places), form, options.timezone))
-    return times
-
-
-def _parse(text: pl.Series, form: str, timezone: str) -> pl.Series:
-    if ZONE.search(form):
-        instants = text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
-        return instants.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
-    if has_time(form):
-        return text.str.to_datetime(form, strict=False, time_unit="us")
-    return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))

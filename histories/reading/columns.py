@@ -11,6 +11,7 @@ from histories.reading.sources import TableSource
 
 __all__ = ["match_columns"]
 
+SEPARATORS = (";", "\t", "|", ",")
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -30,7 +31,7 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
     _refuse_no_flags(table, source)
     found: dict[str, str] = {}
     for ours, theirs in wanted.items():
-        name = str(theirs)
+        name = str(theirs).strip()
         if ours in source.constants:
             raise ConfigError(f"inputs.{table.name}: {ours} stands in columns and in constants. Keep one.")
         if name not in scanned.columns:
@@ -94,6 +95,15 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
             f"{scanned.place}: {table.name} has no column {theirs} for {ours}; the file has "
             f"{len(scanned.columns)} columns without a header. Give the position of {ours} in "
             f"inputs.{table.name}.columns, 1 is the first."
+        )
+    mark = next(
+        (mark for mark in SEPARATORS if len(scanned.columns) == 1 and mark in scanned.columns[0]), None
+    )
+    if mark is not None and mark != source.separator:
+        shown = mark.replace("\t", "\\t")
+        return (
+            f'{scanned.place}: {table.name} has no {theirs}: its header is one column with "{shown}". '
+            f'Set inputs.{table.name}.separator = "{shown}".'
         )
     listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "")
     hint = nearest(theirs, scanned.columns)

@@ -22,7 +22,6 @@ __all__ = [
     "TEXT_SUFFIXES",
     "digest",
     "find_files",
-    "first_line",
     "open_bytes",
     "package_file",
     "reading",
@@ -159,22 +158,6 @@ def refuse_empty(files: list[Path], table: str, place: str) -> None:
         raise DataError(
             f"{place} is empty (0 bytes). Export it again, or leave inputs.{table} out of the configuration."
         )
-
-
-def first_line(file: Path, place: str) -> str:
-    """First line of a text, compressed or not, that is not blank.
-
-    Raises
-    ------
-    DataError
-        When there is none, or the file cannot be read.
-    """
-    with reading(place), open_bytes(file) as lines:
-        text = (line.decode("utf-8-sig", errors="replace").strip("\r\n") for line in lines)
-        first = next((line for line in text if line.strip()), None)
-    if first is None:
-        raise DataError(f"{place} holds only empty lines. Export it again.")
-    return first
 
 
 def open_bytes(file: Path) -> BinaryIO:

@@ -16,7 +16,6 @@ from histories.reading.cautions import touchpoint_notes, transaction_notes
 from histories.reading.inputs import Ingested, Inputs
 from histories.reading.links import (
     check_currency,
-    mark_dates,
     reject_repeated,
     reject_unknown_customers,
     resolve_handles,
@@ -132,10 +131,8 @@ def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None)
 def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
     """Apply the checks that look at several rows or tables, those of the customers first."""
     linked = {name: reject_repeated(table) for name, table in staged.items()}
-    if "touchpoints" in linked:
-        linked["touchpoints"] = mark_dates(linked["touchpoints"])
-        if "handle" in linked["touchpoints"].columns:
-            linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
+    if "touchpoints" in linked and "handle" in linked["touchpoints"].columns:
+        linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:
         for name in OF_KNOWN_CUSTOMERS:
             if name in linked:

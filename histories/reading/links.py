@@ -15,7 +15,6 @@ from histories.reading.staging import RULE, Staged
 __all__ = [
     "check_currency",
     "count_equal_rows",
-    "mark_dates",
     "reject_repeated",
     "reject_unknown_customers",
     "resolve_handles",
@@ -129,15 +128,6 @@ def check_currency(staged: Staged, currency: str | None) -> str | None:
             f'currency = "{currency}". Correct one of them.'
         )
     return str(only) if only is not None else None
-
-
-def mark_dates(touches: Staged) -> Staged:
-    """Take touches as known by their date only when every one of them is at midnight."""
-    at = pl.col("timestamp")
-    at_midnight = touches.frame.filter(_IS_VALID).select((at == at.dt.truncate("1d")).all()).collect().item()
-    if not at_midnight:
-        return touches
-    return touches.with_frame(touches.frame.with_columns(pl.lit(True).alias("date_only")))
 
 
 def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:

@@ -6,20 +6,26 @@ not: a guest's order is no mistake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 
 from histories.money import LARGEST_AMOUNT
 from histories.reading.casts import CastOptions, text_value
+from histories.reading.numbers import why_unreadable
 from histories.reading.schemas import Column, Kind, Table
+from histories.reading.times import why_no_time
 
-__all__ = ["RAW", "Rule", "first_broken", "row_rules"]
+__all__ = ["NUMBER", "RAW", "Rule", "first_broken", "is_far", "row_rules"]
 
 RAW = "found in "
 """Prefix of a column as it was found, beside the same column after the cast."""
+NUMBER = "number in "
+"""Prefix of a column as Float64, before it is rounded or bounded."""
+EARLIEST, LATEST = datetime(1901, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""No date of a customer lies outside: what does is a placeholder for "none" or "never"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,8 @@ class Rule:
         Our column whose value may be shown; None when it is personal or there is none.
     sets_aside
         Whether the row is set aside and not rejected.
+    explain
+        Of the value found: what is allowed and the next step; empty where `expected` says it.
     """
 
     name: str
@@ -48,6 +56,16 @@ class Rule:
     expected: str = ""
     shows: str | None = None
     sets_aside: bool = False
+    explain: Callable[[str], str] | None = None
+
+
+def is_far(time: pl.Expr, kind: Kind) -> pl.Expr:
+    """Whether a time is a placeholder: outside all proportion, or the very start of 1970."""
+    if kind is Kind.DATE:
+        return (time < EARLIEST.date()) | (time >= LATEST.date())
+    since = time.to_physical()
+    low, high = (int(edge.timestamp()) * 1_000_000 for edge in (EARLIEST, LATEST))
+    return (since < low) | (since >= high) | (since == 0)
 
 
 def first_broken(rules: list[Rule]) -> pl.Expr:
@@ -78,7 +96,7 @@ def row_rules(
             rules.append(
                 Rule(
                     name=f"{second} before {first}",
-                    broken=pl.col(second) < pl.col(first),
+                    broken=_is_before(table, second, first),
                     says=f"have {second} before {first}",
                     expected=f"Expected {first} first.",
                 )
@@ -91,30 +109,29 @@ def _column_rules(
     table: Table, name: str, column: Column, dtype: pl.DataType, options: CastOptions, *, needed: bool
 ) -> Iterator[Rule]:
     found, value = pl.col(RAW + name), pl.col(name)
-    is_missing = text_value(found, dtype).is_null() if dtype == pl.String else found.is_null()
+    is_missing = text_value(found, dtype, column.kind).is_null() if dtype == pl.String else found.is_null()
     shows = None if column.personal else name
     if needed:
         yield Rule(
             name=f"missing {name}", broken=is_missing, says=f"have no {name}", expected="Expected a value."
         )
     if column.kind in {Kind.MONEY, Kind.NUMBER} and (dtype.is_float() or dtype == pl.String):
-        number = found if dtype.is_float() else text_value(found, dtype).cast(pl.Float64, strict=False)
         yield Rule(
             name=f"infinite {name}",
-            broken=number.is_infinite(),
+            broken=pl.col(NUMBER + name).is_infinite(),
             says=f"have an infinite {name}",
             expected="Expected a finite number; look for a division by zero where the table is made.",
             shows=shows,
         )
     if column.kind is Kind.MONEY:
-        number = found.cast(pl.Float64, strict=False)
-        yield _too_large(name, number.abs() >= LARGEST_AMOUNT)
+        yield _too_large(name, pl.col(NUMBER + name).abs() >= LARGEST_AMOUNT)
     yield Rule(
         name=f"unreadable {name}",
         broken=value.is_null() & ~is_missing,
         says=f"have no readable {name}",
         expected=_expected(table, name, column, options),
         shows=shows,
+        explain=_explainer(table, column, options),
     )
     yield from _range_rules(name, column, shows)
 
@@ -160,15 +177,37 @@ def _too_large(name: str, broken: pl.Expr) -> Rule:
     )
 
 
+def _is_before(table: Table, second: str, first: str) -> pl.Expr:
+    before = pl.col(second) < pl.col(first)
+    kind = table.columns[second].kind
+    return before & ~is_far(pl.col(second), kind) if kind in {Kind.TIMESTAMP, Kind.DATE} else before
+
+
+def _explainer(table: Table, column: Column, options: CastOptions) -> Callable[[str], str] | None:
+    key = f"inputs.{table.name}"
+    if column.kind in {Kind.TIMESTAMP, Kind.DATE}:
+        return lambda value: why_no_time(value, options.times, key)
+    if column.kind in {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}:
+        return lambda value: why_unreadable(value, options.numbers, key)
+    return None
+
+
 def _expected(table: Table, name: str, column: Column, options: CastOptions) -> str:
     if column.kind in {Kind.TIMESTAMP, Kind.DATE}:
         key = f"inputs.{table.name}.timestamp_format"
-        if options.timestamp_format is not None:
-            return f'Expected {key} = "{options.timestamp_format}"; correct it or the rows.'
+        if options.times.form is not None:
+            return f'Expected {key} = "{options.times.form}"; correct it or the rows.'
         return f"Expected ISO dates; set {key} otherwise."
+    mark = "point" if options.numbers.decimal == "." else "comma"
+    thousands = options.numbers.thousands
+    grouped = (
+        f'complete groups of three digits between "{thousands}"'
+        if thousands
+        else "without thousands separators"
+    )
     words = {
-        Kind.MONEY: "a number with a decimal point and without thousands separators",
-        Kind.NUMBER: "a number with a decimal point",
+        Kind.MONEY: f"a number with a decimal {mark} and {grouped}",
+        Kind.NUMBER: f"a number with a decimal {mark}",
         Kind.INTEGER: "a whole number",
         Kind.BOOLEAN: "true or false",
     }

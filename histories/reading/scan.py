@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +21,12 @@ from histories.reading.files import (
     TEXT_SUFFIXES,
     digest,
     find_files,
-    first_line,
     reading,
     refuse_empty,
     suffix,
 )
 from histories.reading.sources import TableSource, without_password
+from histories.reading.text import FURTHER, open_text
 
 __all__ = ["FILE_STEP", "ROW", "Scanned", "scan_source"]
 
@@ -34,14 +34,15 @@ ROW = "source row"
 """The row of each row in its file, from 1, plus `FILE_STEP` times the number of the file."""
 
 FILE_STEP = 2**32
-NOT_IN_TEXT = "\x01"
+FILES_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
     """A source, opened: its columns beside the place (`ROW`) of each row.
 
-    `first_file` is the number of its first file among all files of the table.
+    `first_file` is the number of its first file among all files of the table; `ragged` holds the number of
+    fields of each row of a text that has more or fewer than the header's `width`.
     """
 
     frame: pl.LazyFrame
@@ -53,11 +54,14 @@ class Scanned:
     size: int
     is_packed: bool
     sha256: str
+    ragged: dict[int, int] = field(default_factory=dict)
+    width: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """The source's own columns, in order."""
-        return [name for name in self.schema if name != ROW]
+        return [name for name in self.schema if name not in {ROW, *FURTHER}]
 
     @property
     def file_names(self) -> list[str]:
@@ -82,22 +86,29 @@ def scan_source(
     files = find_files(source, table, base_dir)
     place = _place(source, files)
     kind = _format(source, files, place)
+    ragged: dict[int, int] = {}
+    width = 0
+    notes: tuple[str, ...] = ()
     if kind == "delta":
         data = sorted(files[0].rglob("*.parquet"))
         frame = _scan_delta(files[0], place, first_file)
     else:
         refuse_empty(files, table, place)
         data = files
-        frames = []
-        for number, file in enumerate(files):
+        frames: list[pl.LazyFrame] = []
+        for number, file in enumerate(files, first_file):
             if kind == "csv":
-                opened = _scan_text(source, file, place)
+                text = open_text(source, file, table=table, work_dir=work_dir)
+                ragged |= {row + number * FILE_STEP: fields for row, fields in text.ragged.items()}
+                width = text.width
+                notes += text.notes
+                frames.append(_placed(text.frame.rename({"row": ROW}), number))
             elif kind == "json":
-                opened = scan_documents(file, work_dir)
+                frames.append(_numbered(scan_documents(file, work_dir), number))
             else:
-                opened = pl.scan_parquet(file, glob=False)
-            frames.append(_numbered(opened, first_file + number))
+                frames.append(_numbered(pl.scan_parquet(file, glob=False), number))
         with reading(place):
+            notes += _changed_columns(files, frames)
             frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
     with reading(place):
         schema = frame.collect_schema()
@@ -112,12 +123,36 @@ def scan_source(
         size=sum(file.stat().st_size for file in data),
         is_packed=not is_text or any(file.suffix.lower() in {".gz", ".zst"} for file in data),
         sha256=digest(data),
+        ragged=ragged,
+        width=width,
+        notes=notes,
     )
 
 
 def _numbered(frame: pl.LazyFrame, file: int) -> pl.LazyFrame:
-    number = pl.col(ROW).cast(pl.Int64) + file * FILE_STEP
-    return frame.with_row_index(ROW, offset=1).with_columns(number)
+    return _placed(frame.with_row_index(ROW, offset=1), file)
+
+
+def _placed(frame: pl.LazyFrame, file: int) -> pl.LazyFrame:
+    return frame.with_columns(pl.col(ROW).cast(pl.Int64) + file * FILE_STEP)
+
+
+def _changed_columns(files: list[Path], frames: list[pl.LazyFrame]) -> tuple[str, ...]:
+    """Which file has columns that the first has not, or lacks some of the first's."""
+    apart = {ROW, *FURTHER}
+    columns = [[name for name in frame.collect_schema() if name not in apart] for frame in frames]
+    notes = []
+    for file, names in zip(files, columns, strict=True):
+        further = [name for name in names if name not in columns[0]]
+        missing = [name for name in columns[0] if name not in names]
+        if further or missing:
+            says = [f"has further columns ({', '.join(further)})"] * bool(further)
+            says += [f"lacks columns ({', '.join(missing)})"] * bool(missing)
+            notes.append(f"{file.name} {' and '.join(says)}, compared with {files[0].name}.")
+    more = len(notes) - FILES_NAMED
+    return tuple(notes[:FILES_NAMED]) + (
+        (f"{more} further files have other columns too.",) if more > 0 else ()
+    )
 
 
 def _format(source: TableSource, files: list[Path], place: str) -> str:
@@ -137,47 +172,6 @@ def _format(source: TableSource, files: list[Path], place: str) -> str:
 
 def _place(source: TableSource, files: list[Path]) -> str:
     return files[0].name if len(files) == 1 else source.path
-
-
-def _scan_text(source: TableSource, file: Path, place: str) -> pl.LazyFrame:
-    if source.separator == "whitespace":
-        return _scan_blank_separated(source, file, place)
-    width = None if source.has_header else first_line(file, place).count(source.separator) + 1
-    with reading(place):
-        return pl.scan_csv(
-            file,
-            separator=source.separator,
-            has_header=source.has_header,
-            infer_schema=False,
-            new_columns=None if width is None else _positions(width),
-            truncate_ragged_lines=True,
-            encoding="utf8-lossy",
-            glob=False,
-        )
-
-
-def _scan_blank_separated(source: TableSource, file: Path, place: str) -> pl.LazyFrame:
-    first = first_line(file, place).split()
-    names = first if source.has_header else _positions(len(first))
-    lines = pl.scan_csv(
-        file,
-        separator=NOT_IN_TEXT,
-        quote_char=None,
-        has_header=False,
-        skip_rows=int(source.has_header),
-        infer_schema=False,
-        new_columns=["line"],
-        encoding="utf8-lossy",
-        glob=False,
-    )
-    fields = (
-        pl.col("line").str.strip_chars().str.replace_all(r"\s+", "\t").str.split_exact("\t", len(names) - 1)
-    )
-    return lines.select(fields.struct.rename_fields(names).alias("fields")).unnest("fields")
-
-
-def _positions(width: int) -> list[str]:
-    return [str(position) for position in range(1, width + 1)]
 
 
 def _scan_delta(folder: Path, place: str, first_file: int) -> pl.LazyFrame:

@@ -5,11 +5,13 @@ These are the parts of the configuration that the histories need.
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import ConfigDict, Field, field_serializer, field_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 __all__ = ["Channel", "Limits", "TableSource", "Value", "as_text", "table_source"]
@@ -39,6 +41,18 @@ class TableSource:
     timestamp_format
         Format of dates and times: strftime's letters, or ``epoch_s``, ``epoch_ms``, ``epoch_us`` for a count
         since 1970, ``excel`` for a count of days since 1899-12-30. ISO 8601 is read without it.
+    timezone
+        Zone of the source's local times; by default the company's.
+    encoding
+        Of a text file, e.g. ``windows-1252``. UTF-8 and UTF-16 are recognised.
+    quote
+        The mark around text that holds separators, or ``none``.
+    skip_rows
+        Lines before the header, or before the first row of a file without one.
+    decimal, thousands
+        The marks in numbers, e.g. ``,`` and ``.``; without `thousands` digits are not grouped.
+    path_separator
+        What stands between the channels of a path, in the table of paths.
     columns
         Our column names to theirs. A dotted name (``statistics.first_reply``) reaches into JSON.
     constants
@@ -60,6 +74,13 @@ class TableSource:
     separator: str = ","
     has_header: bool = True
     timestamp_format: str | None = None
+    timezone: str | None = None
+    encoding: str | None = None
+    quote: str = '"'
+    skip_rows: Annotated[int, Field(ge=0)] = 0
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'", "’", "_"] | None = None
+    path_separator: Annotated[str, Field(min_length=1)] = ">"
     columns: dict[str, str | int] | None = None
     constants: dict[str, Value] = Field(default_factory=dict)
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
@@ -87,6 +108,37 @@ class TableSource:
         if not path.strip() or not path.isprintable():
             raise ValueError("allowed: a path on one line, without control characters")
         return path
+
+    @field_validator("quote")
+    @classmethod
+    def _one_mark(cls, quote: str) -> str:
+        if quote != "none" and len(quote.encode()) != 1:
+            raise ValueError(f'quote is "{quote}"; allowed: one character, or "none"')
+        return quote
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_is_known(cls, timezone: str | None) -> str | None:
+        try:
+            return timezone if timezone is None else ZoneInfo(timezone).key
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("not a time zone name such as Europe/London") from error
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str | None) -> str | None:
+        try:
+            return encoding if encoding is None else codecs.lookup(encoding).name
+        except LookupError as error:
+            raise ValueError(
+                'no encoding; allowed are names such as "windows-1252" or "iso-8859-2"'
+            ) from error
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> TableSource:
+        if self.thousands == self.decimal:
+            raise ValueError(f'decimal and thousands are both "{self.decimal}"')
+        return self
 
     @field_serializer("path")
     def _shown(self, path: str) -> str:

@@ -14,10 +14,12 @@ from histories.money import to_minor
 from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
 from histories.reading.columns import match_columns
 from histories.reading.files import reading
-from histories.reading.rules import RAW, Rule, first_broken, row_rules
+from histories.reading.numbers import NumberOptions, numbers
+from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
-from histories.reading.schemas import Table
+from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource, as_text
+from histories.reading.times import TimeOptions, are_dates
 
 __all__ = ["RULE", "Part", "Staged", "stage_table"]
 
@@ -28,6 +30,7 @@ SHARE_OF_MEMORY = 8
 PACKED = 4
 """How much larger a compressed or columnar file is in memory."""
 ROWS_SHOWN = 3
+NUMERIC = {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +137,8 @@ def stage_table(
             source, table=table.name, base_dir=base_dir, work_dir=work_dir, first_file=first_file
         )
         part = Part(source=source, scanned=scanned, found=match_columns(table, source, scanned))
-        options = CastOptions(timezone=timezone, timestamp_format=source.timestamp_format)
-        _refuse_wrong_types(table, part, options)
-        of_rows = row_rules(
+        options = _options(table, part, timezone)
+        of_rows = _ragged_rules(scanned, table.name, source) + row_rules(
             table,
             part.dtypes,
             options=options,
@@ -154,6 +156,25 @@ def stage_table(
     return Staged(table=table, parts=tuple(parts), rules=tuple(rules.values()), frame=frame)
 
 
+def _options(table: Table, part: Part, timezone: str) -> CastOptions:
+    source = part.source
+    times = TimeOptions(timezone=timezone, source_zone=source.timezone, form=source.timestamp_format)
+    times.check(f"inputs.{table.name}")
+    options = CastOptions(
+        times=times, numbers=NumberOptions(decimal=source.decimal, thousands=source.thousands)
+    )
+    _refuse_wrong_types(table, part, options)
+    kinds = {ours: column.kind for ours, column in table.columns.items()}
+    with reading(part.scanned.place):
+        dates = [
+            ours
+            for ours, dtype in part.dtypes.items()
+            if kinds.get(ours) in {Kind.TIMESTAMP, Kind.DATE}
+            and are_dates(part.scanned.frame, _raw(part, ours), dtype, times)
+        ]
+    return replace(options, dates=frozenset(dates))
+
+
 def _refuse_wrong_types(table: Table, part: Part, options: CastOptions) -> None:
     for ours, dtype in part.dtypes.items():
         column = table.columns.get(ours)
@@ -165,13 +186,40 @@ def _refuse_wrong_types(table: Table, part: Part, options: CastOptions) -> None:
             )
 
 
+def _ragged_rules(scanned: Scanned, name: str, source: TableSource) -> list[Rule]:
+    """Rows with more or fewer fields than the header: which value belongs where, nobody knows."""
+    than = "the header" if source.has_header else "the first row"
+    comma = "A thousands or decimal comma? " if source.separator == "," else ""
+    more = (
+        f"{comma}If a value holds the separator, have it quoted, or write another separator "
+        f"(inputs.{name}.separator)."
+    )
+    fewer = "Look whether the file was cut, or a line broken in two."
+    rules = []
+    for word, expected, sign in (("more", more, 1), ("fewer", fewer, -1)):
+        rows = [row for row, fields in scanned.ragged.items() if (fields - scanned.width) * sign > 0]
+        if rows:
+            first = f"the first has {scanned.ragged[min(rows)]} under {scanned.width}"
+            rules.append(
+                Rule(
+                    name=f"{word} fields than {than}",
+                    broken=pl.col(ROW).is_in(rows),
+                    says=f"have {word} fields than {than}: {first}",
+                    expected=expected,
+                )
+            )
+    return rules
+
+
 def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) -> pl.LazyFrame:
     dtypes = part.dtypes
     raw = part.scanned.frame.select(ROW, *(_raw(part, ours).alias(RAW + ours) for ours in dtypes))
+    counted = [name for name in dtypes if name in table.columns and table.columns[name].kind in NUMERIC]
+    raw = raw.with_columns(_number(name, dtypes[name], options).alias(NUMBER + name) for name in counted)
     casts = [_cast(table, ours, dtype, options).alias(ours) for ours, dtype in dtypes.items()]
     typed = raw.with_columns(casts).with_columns(~pl.col(ours) for ours in part.source.negate)
     typed = typed.with_columns(_derived(table, dtypes, options))
-    ours = [name for name in typed.collect_schema() if not name.startswith(RAW) and name != ROW]
+    ours = [name for name in typed.collect_schema() if not name.startswith((RAW, NUMBER)) and name != ROW]
     return typed.with_columns(first_broken(rules).alias(RULE)).select(ROW, RULE, *ours)
 
 
@@ -195,7 +243,16 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
         return text_value(found, dtype) if dtype == pl.String else found
     if column.keeps_integers and dtype.is_integer():
         return found.cast(pl.Int64)
-    return cast_column(found, dtype, column.kind, options)
+    if column.kind in NUMERIC:
+        return cast_column(pl.col(NUMBER + ours), pl.Float64(), column.kind, options)
+    return cast_column(found, dtype, column.kind, options, as_dates=ours in options.dates)
+
+
+def _number(ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
+    found = pl.col(RAW + ours)
+    if dtype.is_numeric():
+        return found.cast(pl.Float64)
+    return numbers(text_value(found, dtype, Kind.NUMBER).cast(pl.String), options.numbers)
 
 
 def _derived(table: Table, dtypes: dict[str, pl.DataType], options: CastOptions) -> Iterable[pl.Expr]:
@@ -222,9 +279,9 @@ def _derived(table: Table, dtypes: dict[str, pl.DataType], options: CastOptions)
 def _date_only(dtype: pl.DataType, options: CastOptions) -> pl.Expr:
     """Whether a touch is known by its date only: by its type, its format, or the length of the text."""
     found = pl.col(RAW + "timestamp")
-    if dtype == pl.Date or options.dated_only:
+    if "timestamp" in options.dates:
         return pl.lit(True).alias(DATE_ONLY)
-    if dtype == pl.String and options.timestamp_format is None:
+    if dtype == pl.String and options.times.form is None:
         return (
             (text_value(found, dtype).str.len_bytes() <= len("2026-01-31")).fill_null(False).alias(DATE_ONLY)
         )

@@ -54,7 +54,7 @@ def conclude(
         rows_valid=rows_valid,
         rejected_by_rule=rejected,
         set_aside_by_rule=set_aside,
-        notes=(*said.values(), *notes),
+        notes=(*said.values(), *(note for part in staged.parts for note in part.scanned.notes), *notes),
         files=tuple(file for part in staged.parts for file in part.scanned.files),
         sha256=_sha256(staged),
     )
@@ -72,7 +72,8 @@ def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) 
     count = f"{len(rows)} of {rows_read} rows"
     outcome = " They are set aside." if rule.sets_aside else ""
     sentence = f"{staged.place}: {count} {rule.says} ({staged.shown_rows(rows)}{first}).{outcome}"
-    return f"{sentence} {rule.expected}".strip()
+    better = rule.explain(value) if rule.explain and value else ""
+    return f"{sentence} {better or rule.expected}".strip()
 
 
 def _refuse_unreadable(staged: Staged, counts: dict[str, int], rows_read: int, said: dict[str, str]) -> None:

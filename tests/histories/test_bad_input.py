@@ -111,7 +111,8 @@ def test_three_unreadable_dates_in_ten_thousand_rows_are_set_apart_and_the_run_g
     assert table.rejected["timestamp"].unique().to_list() == ["31/02/2026"]
     assert table.notes[0] == (
         'orders.csv: 3 of 10000 rows have no readable timestamp (rows 17, 204, 881; first: "31/02/2026"). '
-        "Expected ISO dates; set inputs.transactions.timestamp_format otherwise."
+        'Expected ISO dates; set inputs.transactions.timestamp_format otherwise, e.g. "%d/%m/%Y" if the day '
+        "comes first."
     )
 
 
@@ -121,7 +122,8 @@ def test_a_run_stops_when_no_date_can_be_read(read: Read, write_csv: Write) -> N
         read(transactions="orders.csv")
     assert str(error.value) == (
         "Not one row can be read: orders.csv: 2 of 2 rows have no readable timestamp (rows 1, 2; first: "
-        '"31/01/2026"). Expected ISO dates; set inputs.transactions.timestamp_format otherwise.'
+        '"31/01/2026"). Expected ISO dates; set inputs.transactions.timestamp_format otherwise, e.g. '
+        '"%d/%m/%Y" if the day comes first.'
     )
 
 
@@ -155,7 +157,7 @@ def test_a_damaged_parquet_file_is_named(read: Read, tmp_path: Path) -> None:
 
 def test_a_text_with_a_broken_quote_is_refused_without_showing_it(read: Read, write_csv: Write) -> None:
     write_csv("orders.csv", HEADER, '1,2026-01-01,"ann@example.org')
-    with pytest.raises(DataError, match=r"orders\.csv cannot be read") as error:
+    with pytest.raises(DataError, match=r"orders\.csv: a quote in row 1 is not closed") as error:
         read(transactions="orders.csv")
     assert "example" not in str(error.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -29,8 +29,8 @@ def test_columns_by_position_in_a_file_without_header(read: Read, write_csv: Wri
     }
     rows = read(transactions=source)["transactions"].collect()
     assert rows.select("customer_id", "timestamp", "quantity", "amount").rows() == [
-        ("00004", datetime(1997, 1, 1), 2.0, 293_300),
-        ("00004", datetime(1997, 1, 18), 2.0, 297_300),
+        ("00004", datetime(1997, 1, 1, tzinfo=UTC), 2.0, 293_300),
+        ("00004", datetime(1997, 1, 18, tzinfo=UTC), 2.0, 297_300),
     ]
 
 
@@ -91,11 +91,11 @@ def test_instants_are_converted_to_the_local_zone_and_local_times_are_kept(
     moments = ["2026-07-01T10:00:00Z", "2026-07-01T10:00:00.5+02:00", "2026-07-01 10:00", "2026-07-01"]
     write_csv("orders.csv", HEADER, *(f"1,{moment},5" for moment in moments))
     rows = read(transactions="orders.csv", timezone="Europe/London")["transactions"].collect()
-    assert rows["timestamp"].to_list() == [
-        datetime(2026, 7, 1, 11),
-        datetime(2026, 7, 1, 9, 0, 0, 500_000),
-        datetime(2026, 7, 1, 10),
-        datetime(2026, 7, 1),
+    assert [moment.isoformat() for moment in rows["timestamp"]] == [
+        "2026-07-01T11:00:00+01:00",
+        "2026-07-01T09:00:00.500000+01:00",
+        "2026-07-01T10:00:00+01:00",
+        "2026-07-01T00:00:00+01:00",
     ]
 
 
@@ -104,7 +104,7 @@ def test_typed_instants_are_converted_too(read: Read, tmp_path: Path) -> None:
     frame = pl.DataFrame({"customer_id": [1], "timestamp": instants, "amount": [1.0]})
     frame.write_parquet(tmp_path / "orders.parquet")
     rows = read(transactions="orders.parquet", timezone="America/New_York")["transactions"].collect()
-    assert rows["timestamp"].to_list() == [datetime(2025, 12, 31, 21)]
+    assert rows["timestamp"][0].isoformat() == "2025-12-31T21:00:00-05:00"
 
 
 def test_amount_is_quantity_times_unit_price(read: Read, write_csv: Write) -> None:
@@ -245,7 +245,7 @@ def test_dates_as_whole_numbers_are_read_by_their_format(read: Read, tmp_path: P
     frame.write_parquet(tmp_path / "orders.parquet")
     source = {"path": "orders.parquet", "timestamp_format": "%Y%m%d"}
     assert read(transactions=source)["transactions"].collect()["timestamp"].to_list() == [
-        datetime(2026, 1, 31)
+        datetime(2026, 1, 31, tzinfo=UTC)
     ]
 
 

@@ -54,7 +54,11 @@ def touches_frame(rows: list[tuple[int, datetime, str, bool]]) -> pl.LazyFrame:
         "channel": pl.String,
         "date_only": pl.Boolean,
     }
-    return pl.LazyFrame(rows, schema=schema, orient="row")
+    at = pl.col("timestamp")
+    rows_read = pl.LazyFrame(rows, schema=schema, orient="row")
+    return rows_read.with_columns(
+        pl.when("date_only").then(at.dt.truncate("1d")).otherwise(at).alias("timestamp")
+    )
 
 
 def purchases_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFrame:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from histories import Channel, Limits, TableSource, table_source
-from histories.reading.casts import has_time
+from histories.reading.times import has_time
 
 
 def test_a_bare_path_is_a_source_with_defaults() -> None:

@@ -1,0 +1,106 @@
+"""Read numbers as people and spreadsheets write them; what could be read in two ways is not read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+__all__ = ["NumberOptions", "numbers", "why_unreadable"]
+
+SIGNS = "£$€¥₹₽₺₩₪฿₫₴₦"
+"""Currency signs that may stand before or after an amount."""
+SPACES = "\u00a0\u202f\u2009"
+"""Spaces that do not break, with which French and Swiss programs group digits."""
+MINUS = "\u2212\u2013"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberOptions:
+    """The marks in a source's numbers: `thousands` None when digits are not grouped."""
+
+    decimal: str = "."
+    thousands: str | None = None
+
+    @property
+    def pattern(self) -> str:
+        """A whole or decimal number whose groups, where there are any, are complete."""
+        decimal = re.escape(self.decimal)
+        plain = rf"\d+(?:{decimal}\d*)?|{decimal}\d+"
+        if self.thousands is None:
+            return rf"^[+-]?(?:{plain})(?:[eE][+-]?\d+)?$"
+        group = f"[ {SPACES}]" if self.thousands == " " else re.escape(self.thousands)
+        grouped = rf"\d{{1,3}}(?:{group}\d{{2,3}})*{group}\d{{3}}(?:{decimal}\d*)?"
+        return rf"^[+-]?(?:{grouped}|{plain})$"
+
+
+def numbers(text: pl.Expr, options: NumberOptions) -> pl.Expr:
+    """Float64 of texts; null where a text is no number.
+
+    Plain numbers are read at once; of the others, amounts with one currency sign, in parentheses or with
+    the minus behind (both negative, as accountants write them) are read, with the source's marks.
+
+    >>> texts = pl.lit(pl.Series(["1.350,00 €", "(12,5)", "1.35"]))
+    >>> pl.select(numbers(texts, NumberOptions(decimal=",", thousands="."))).to_series().to_list()
+    [1350.0, -12.5, None]
+    """
+    return text.map_batches(
+        lambda found: _numbers(found, options), return_dtype=pl.Float64, is_elementwise=True
+    )
+
+
+def _numbers(text: pl.Series, options: NumberOptions) -> pl.Series:
+    is_plain = options.decimal == "." and options.thousands is None
+    read = (
+        text.cast(pl.Float64, strict=False)
+        if is_plain
+        else pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
+    )
+    unread = read.is_null() & text.is_not_null()
+    if not unread.any():
+        return read
+    places = unread.arg_true()
+    return read.scatter(places, _written(text.gather(places), options))
+
+
+def _written(text: pl.Series, options: NumberOptions) -> pl.Series:
+    found = pl.col("text")
+    bare = found.str.replace_all(f"[{MINUS}]", "-").str.strip_chars(f" \t{SPACES}")
+    in_brackets = bare.str.contains(r"^\(.*\)$")
+    bare = bare.str.strip_chars("()")
+    behind = bare.str.contains(r"\d\s*-$")
+    bare = pl.when(behind).then(bare.str.strip_chars_end(f"- {SPACES}")).otherwise(bare)
+    sign = rf"^([+-]?)[{SPACES} ]*[{SIGNS}][{SPACES} ]*|[{SPACES} ]*[{SIGNS}]$"
+    bare = bare.str.replace(sign, "${1}").str.strip_chars(f" {SPACES}")
+    fits = bare.str.contains(options.pattern)
+    plain = bare
+    if options.thousands is not None:
+        group = f"[ {SPACES}]" if options.thousands == " " else re.escape(options.thousands)
+        plain = plain.str.replace_all(group, "")
+    plain = plain.str.replace(options.decimal, ".", literal=True)
+    value = pl.when(fits).then(plain).cast(pl.Float64, strict=False)
+    turned = pl.when(in_brackets | behind).then(-value.abs()).otherwise(value)
+    return pl.DataFrame({"text": text}).select(turned).to_series()
+
+
+def why_unreadable(value: str, options: NumberOptions, key: str) -> str:
+    """What to set, or to change in the file, so that a number like this one can be read.
+
+    >>> why_unreadable("1.350,00", NumberOptions(), "inputs.costs")
+    'If that is a decimal comma, set inputs.costs.decimal = "," and inputs.costs.thousands = ".".'
+    """
+    digits = value.strip(f" ()+-{SIGNS}{SPACES}{MINUS}")
+    if "%" in value:
+        return "A percentage is not read: have shares written as fractions, .45 and not 45 %."
+    if re.fullmatch(rf"\d{{1,3}}(?:[ {SPACES}]\d{{3}})+([.,]\d+)?", digits):
+        also = f' and {key}.decimal = ","' if "," in digits and options.decimal != "," else ""
+        return f'If spaces group the digits, set {key}.thousands = " "{also}.'
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})*,\d+", digits) and options.decimal != ",":
+        also = f' and {key}.thousands = "."' if "." in digits else ""
+        return f'If that is a decimal comma, set {key}.decimal = ","{also}.'
+    if re.fullmatch(r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?", digits) and options.thousands != ",":
+        return f'If commas group the digits, set {key}.thousands = ",".'
+    if re.fullmatch(r"\d{1,3}(?:['’]\d{3})+(?:\.\d+)?", digits):
+        return f"If {digits.strip('0123456789.')[:1]} groups the digits, set it as {key}.thousands."
+    return ""
