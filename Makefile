@@ -12,6 +12,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,pdf]'
+	$(ONE) $(BIN)/python -m experiments.warm
 	touch $(READY)
 
 demo: setup
