@@ -1,19 +1,25 @@
-"""A bundle's report drawn again, from the context that the bundle keeps."""
+"""A bundle's report drawn again from its tables, with any other bundle as the one before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
+from pydantic import TypeAdapter
 
-from experiments.bundle.reading import Bundle
+from experiments.bundle.reading import Bundle, load_bundle, read_manifest
+from experiments.bundle.tables import TABLES
+from experiments.champion import champion
+from experiments.config import RunConfig
 from histories.errors import BundleError, ConfigError, nearest
-from reports import ReportContext, render_html, render_json
+from reports import ReportContext, ReportSettings, ReportSources
+from reports.build import build_context, render_json
+from reports.html import render_html
 from reports.pdf import render_pdf
 
-__all__ = ["FORMATS", "redraw_report"]
+__all__ = ["FORMATS", "previous_report", "redraw_report", "report_context", "report_sources"]
 
 FORMATS: Final[dict[str, Callable[[ReportContext], bytes]]] = {
     "html": lambda context: render_html(context).encode(),
@@ -21,8 +27,76 @@ FORMATS: Final[dict[str, Callable[[ReportContext], bytes]]] = {
     "json": render_json,
 }
 
+_SETTINGS: Final = TypeAdapter(ReportSettings)
+_NOT_READ: Final = frozenset({"paths", "transitions", "removal_effects", "customer_credits"})
+"""Tables that may be large and that no section draws from."""
 
-def redraw_report(bundle: Bundle, *, formats: Sequence[str], folder: Path) -> list[Path]:
+
+def previous_report(config: RunConfig, runs: Path) -> dict[str, Any] | None:
+    """The `report.json` of the report before a run: the configured bundle's, else the served one's.
+
+    Raises
+    ------
+    BundleError
+        When `[report] previous` names a folder that is no bundle, or one without a report.
+    """
+    if config.report.previous is not None:
+        return _kept(load_bundle(config.base_dir / config.report.previous, verify=False), required=True)
+    served = champion(runs)
+    if served is None or read_manifest(served)[0].get("name") != config.name:
+        return None
+    return _kept(load_bundle(served, verify=False), required=False)
+
+
+def _kept(bundle: Bundle, *, required: bool) -> dict[str, Any] | None:
+    content = bundle.file("report.json")
+    if content is None:
+        if required:
+            raise BundleError(f"{bundle.path.name} holds no report.json to compare with. Name another bundle.")
+        return None
+    return dict(orjson.loads(content))
+
+
+def report_sources(bundle: Bundle, previous: Mapping[str, Any] | None = None) -> ReportSources:
+    """What the report of a bundle is made from.
+
+    Without `previous`, what the bundle's own report remembers of those before it is kept.
+    """
+    manifest = bundle.manifest
+    configuration = manifest.get("configuration") or {}
+    known = set(ReportSettings.__dataclass_fields__)
+    settings = {key: value for key, value in (configuration.get("report") or {}).items() if key in known}
+    names = [name for name in manifest["tables"] if name in TABLES and name not in _NOT_READ]
+    return ReportSources(
+        tables={name: bundle.table(name) for name in names},
+        manifest=manifest,
+        model=bundle.model,
+        pictures=bundle.pictures(),
+        settings=_SETTINGS.validate_python(settings),
+        gross_margin=(configuration.get("value") or {}).get("gross_margin"),
+        previous=_remembered(bundle) if previous is None else previous,
+    )
+
+
+def _remembered(bundle: Bundle) -> dict[str, Any] | None:
+    """The report before, as far as the bundle's own report tells of it."""
+    own = _kept(bundle, required=False) or {}
+    as_of = str(bundle.manifest["as_of"])[:10]
+    earlier = [m for m in own.get("measures", ()) if str(m.get("as_of", ""))[:10] < as_of]
+    if not earlier:
+        return None
+    return {"as_of": max(str(m["as_of"]) for m in earlier), "measures": earlier}
+
+
+def report_context(bundle: Bundle, *, previous: Path | None = None) -> ReportContext:
+    """The report of a bundle as one value, made from its tables."""
+    before = None if previous is None else _kept(load_bundle(previous, verify=False), required=True)
+    return build_context(report_sources(bundle, before))
+
+
+def redraw_report(
+    bundle: Bundle, *, formats: Sequence[str], folder: Path, previous: Path | None = None
+) -> list[Path]:
     """Write the report in each format into a folder; return the files.
 
     Raises
@@ -30,20 +104,34 @@ def redraw_report(bundle: Bundle, *, formats: Sequence[str], folder: Path) -> li
     ConfigError
         When a format is unknown, or its extra is not installed.
     BundleError
-        When the bundle holds no report.
+        When `previous` holds no report.
     """
-    wanted = [name.strip().lower() for name in formats]
+    wanted = known_formats(formats)
+    context = report_context(bundle, previous=previous)
+    drawn = {name: FORMATS[name](context) for name in wanted}
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, content in drawn.items():
+        path = folder / f"report.{name}"
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+        written.append(path)
+    return written
+
+
+def known_formats(formats: Sequence[str]) -> list[str]:
+    """The formats asked for, in lower case.
+
+    Raises
+    ------
+    ConfigError
+        When one is unknown.
+    """
+    wanted = [name.strip().lower() for name in formats if name.strip()]
     for name in wanted:
         if name not in FORMATS:
             raise ConfigError(f'unknown report format "{name}"; {nearest(name, FORMATS)}')
-    kept = bundle.file("report.json")
-    if kept is None:
-        raise BundleError(f"{bundle.path}: holds no report.json. Run the configuration again.")
-    context = ReportContext.from_dict(orjson.loads(kept))
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in wanted:
-        path = folder / f"report.{name}"
-        path.write_bytes(FORMATS[name](context))
-        written.append(path)
-    return written
+    if not wanted:
+        raise ConfigError(f"no report format was named; there are {', '.join(FORMATS)}.")
+    return list(dict.fromkeys(wanted))

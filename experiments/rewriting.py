@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -105,16 +105,14 @@ def rewrite_bundles(runs: Path, *, also: Sequence[Path] = ()) -> list[Rewritten]
 
 def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     """Write the bundle anew beside itself, then exchange the two."""
-    bundle, tables, files, rejected = read_bundle(folder, _whole_content)
+    bundle, content = read_bundle(folder, _whole_content)
     fresh = folder.with_name(f".{folder.name}.rewritten")
     shutil.rmtree(fresh, ignore_errors=True)
     lost = write_folder(
         fresh,
-        tables=tables,
         manifest={key: value for key, value in bundle.manifest.items() if key not in _COMPUTED},
         model=bundle.model,
-        files=files,
-        rejected=rejected,
+        **content,
         tombstones=tombstones,
     )
     try:
@@ -126,16 +124,19 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     return Rewritten(bundle=folder.name, rows=lost)
 
 
-def _whole_content(
-    bundle: Bundle,
-) -> tuple[Bundle, dict[str, pl.DataFrame], dict[str, bytes], dict[str, pl.DataFrame]]:
-    """Everything that a bundle is written from: its tables, its reports, the rows set aside."""
+def _whole_content(bundle: Bundle) -> tuple[Bundle, dict[str, Any]]:
+    """Everything that a bundle is written from: tables, reports, rows set aside, frames behind charts."""
     tables = {name: bundle.table(name) for name in bundle.manifest["tables"]}
     names = [
         name for name in bundle.manifest["checksums"] if "/" not in name and not name.endswith(".parquet")
     ]
     files = {name: bundle.file(name) or b"" for name in names if name != "model.json"}
-    return bundle, tables, files, bundle.rejected()
+    return bundle, {
+        "tables": tables,
+        "files": files,
+        "rejected": bundle.rejected(),
+        "pictures": bundle.pictures(),
+    }
 
 
 def _exchange(fresh: Path, folder: Path) -> None:

@@ -20,17 +20,19 @@ from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part
-from experiments.parts.costs import ChannelCosts, channel_costs, returns_part
+from experiments.parts.costs import ChannelCosts, channel_costs, costs_by_quarter, returns_part
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
 from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
+from experiments.report import previous_report
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
 from histories.tables import purchases_table, touchpoints_table
-from reports import ReportSources, build_context, render_report
+from reports import ReportSources
+from reports.build import build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
 
@@ -101,7 +103,8 @@ def run_experiment(
         step("Writing the report and the bundle")
         left_out = dict(found.left_out)
         manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
-        headline, files = _report(config, found, manifest, left_out)
+        previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))
+        headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
             out or runs / _folder_name(config.name, record.run_id),
             tables=found.tables,
@@ -109,6 +112,7 @@ def run_experiment(
             model=found.model,
             files=files,
             rejected={name: table.rejected for name, table in inputs.tables.items()},
+            pictures=found.pictures,
         )
         step("Keeping the run")
         _log(record, config, histories, found, bundle)
@@ -123,7 +127,11 @@ def run_experiment(
 
 
 def _report(
-    config: RunConfig, found: Findings, manifest: Mapping[str, Any], left_out: dict[str, str]
+    config: RunConfig,
+    found: Findings,
+    manifest: Mapping[str, Any],
+    left_out: dict[str, str],
+    previous: Mapping[str, Any] | None,
 ) -> tuple[str, dict[str, bytes]]:
     """The headline and the report's files; without them, why, in `left_out`."""
     sources = ReportSources(
@@ -133,10 +141,11 @@ def _report(
         pictures=found.pictures,
         settings=config.report,
         gross_margin=config.value.gross_margin,
+        previous=previous,
     )
     context = attempt(left_out, "report", lambda: build_context(sources))
     files = None if context is None else attempt(left_out, "report", lambda: render_report(context))
-    headline = context.headline if context is not None else "The report could not be made."
+    headline = context.headline.text if context is not None else "The report could not be made."
     return headline, files or {}
 
 
@@ -174,7 +183,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     return Findings(
         tables=tables,
         model=dict(value.values.model) if value.values else {},
-        pictures=value.pictures() | dict(effects.pictures if effects else {}),
+        pictures=value.pictures()
+        | dict(effects.pictures if effects else {})
+        | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)},
         left_out=left_out | unused_tables(config, histories, tables),
         notes=(
             *histories.inputs.notes,

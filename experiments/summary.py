@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from reports.sections.credit import METHOD_NAMES
-from reports.words import number, percent
+from reports.words import METHOD_NAMES
+from reports.numbers import percent, short
 
 __all__ = ["summarize_run"]
 
@@ -56,11 +56,11 @@ def _lifetime_value(customers: pl.DataFrame, model: Mapping[str, Any]) -> tuple[
     figure = f"lifetime value, {model.get('horizon_months')} months"
     if customers["customer_lifetime_value"].null_count() == customers.height:
         return figure, "not available: purchases have no amounts, or spend has no model"
-    text = number(float(customers["customer_lifetime_value"].sum()))
+    text = short(float(customers["customer_lifetime_value"].sum()))
     totals = model.get("totals", {})
     low, high = (totals.get(f"customer_lifetime_value_{end}") for end in ("low", "high"))
     if low is not None and high is not None:
-        text += f" [{number(low)}, {number(high)}]"
+        text += f" [{short(low)}, {short(high)}]"
     forecast = model.get("forecast", {})
     if forecast.get("status") in ("refuted", "doubtful"):
         text = f"{forecast['status']}, {forecast['reason']}: {text}"
@@ -81,7 +81,7 @@ def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:
         )
         name = METHOD_NAMES[method]
         for row in rows.iter_rows(named=True):
-            shown = "–" if row["credit"] is None else number(float(row["credit"]))
+            shown = "–" if row["credit"] is None else short(float(row["credit"]))
             note = "" if row["supported"] else " (not supported)"
             lines.append((f"{outcome}, {name}, {row['channel']}", shown + note))
     return lines
@@ -97,7 +97,7 @@ def _effects(effects: pl.DataFrame | None) -> list[tuple[str, str]]:
     for row in first.iter_rows(named=True):
         figure = f"effect of {row['name']} on {row['outcome']}"
         if row["supported"] and row["estimate"] is not None:
-            text = f"{number(row['estimate'])} [{number(row['low'])}, {number(row['high'])}]"
+            text = f"{short(row['estimate'])} [{short(row['low'])}, {short(row['high'])}]"
         else:
             text = f"not supported: {row['reason']}"
         lines.append((figure, text))

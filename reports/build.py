@@ -2,47 +2,95 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 
 import orjson
 
-from reports.context import ReportContext
-from reports.headline import build_tiles, headline
+from reports.context import ReportContext, Section
 from reports.html import render_html
 from reports.pdf import render_pdf
+from reports.sections.changed import changed_section, measures
+from reports.sections.care_figures import service_section
 from reports.sections.coverage import coverage_section
 from reports.sections.credit import credit_section
+from reports.sections.decisions import decisions_section
+from reports.sections.earned import after_cost_section, origin_section
 from reports.sections.evidence import evidence_section
+from reports.sections.headline import build_tiles, deck, headline, tiles_foot
+from reports.sections.objectives import objectives_section
+from reports.sections.proven import proven_section
 from reports.sections.returns import returns_section
-from reports.sections.segments import segment_section
+from reports.sections.segments import segments_section
+from reports.sections.sure import sure_section
 from reports.sections.value import value_section
+from reports.sections.voice import voice_section
 from reports.sources import ReportSources
+from reports.words import amounts, day, months
 
 __all__ = ["build_context", "render_json", "render_report"]
 
+TITLE = "What customer conversations are worth"
+
+_SECTIONS = (
+    origin_section,
+    after_cost_section,
+    decisions_section,
+    changed_section,
+    proven_section,
+    service_section,
+    sure_section,
+    credit_section,
+    value_section,
+    evidence_section,
+    segments_section,
+    voice_section,
+    returns_section,
+    objectives_section,
+    coverage_section,
+)
+
 
 def build_context(sources: ReportSources) -> ReportContext:
-    """Everything the report says, once."""
-    manifest = sources.manifest
-    sections = (
-        credit_section(sources),
-        value_section(sources),
-        evidence_section(sources),
-        returns_section(sources),
-        segment_section(sources),
-        coverage_section(sources),
-    )
+    """Everything the report says, once; a section without its table is not there."""
+    made = (section(sources) for section in _SECTIONS)
+    tiles = build_tiles(sources)
+    first, last = sources.first_day, sources.as_of
+    span = f"Data {day(first)} to {day(last)}" if first else f"Data to {day(last)}"
     return ReportContext(
-        title=sources.settings.title or f"What conversations contribute: {manifest.get('name', '')}",
-        headline=headline(sources),
-        as_of=str(manifest.get("as_of", "")),
-        span=str(manifest.get("span", "")),
+        title=sources.settings.title or TITLE,
+        period=_period(sources),
+        span=span,
+        amounts=amounts(sources.currency),
+        as_of=last.isoformat(),
+        as_of_words=day(last),
         currency=sources.currency,
-        run_id=str(manifest.get("run_id", "")),
-        model_version=str(manifest.get("model_version", "")),
-        tiles=build_tiles(sources),
-        sections=tuple(section for section in sections if section is not None),
+        run_id=str(sources.manifest.get("run_id", "")),
+        model_version=str(sources.manifest.get("model_version", "")),
+        headline=headline(sources),
+        deck=deck(sources),
+        tiles=tiles,
+        tiles_foot=tiles_foot(sources) if tiles else "",
+        sections=_lettered([section for section in made if section is not None]),
+        measures=measures(sources),
+        notes=tuple(str(note) for note in sources.manifest.get("notes") or ()),
     )
+
+
+def _period(sources: ReportSources) -> str:
+    """What the report is about: the time since the one before, else the quarter that just ended."""
+    last, before = sources.as_of, sources.previous_as_of
+    if before is not None:
+        return f"board report, {months(before + dt.timedelta(days=1), last)}"
+    following = last + dt.timedelta(days=1)
+    if following.day == 1 and following.month in (1, 4, 7, 10):
+        return f"board report, {months(dt.date(last.year, last.month - 2, 1), last)}"
+    return f"board report, to {day(last)}"
+
+
+def _lettered(sections: list[Section]) -> tuple[Section, ...]:
+    """Every section is left as it is, but those without a block or a finding go."""
+    return tuple(section for section in sections if section.finding.text or section.blocks)
 
 
 def render_json(context: ReportContext) -> bytes:

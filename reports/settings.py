@@ -14,7 +14,8 @@ __all__ = ["ReportSettings"]
 class ReportSettings:
     """Section `[report]` of a configuration.
 
-    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report.
+    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report. `previous` is the
+    bundle of the report before, for what changed; by default the one being served, where it is of the same name.
     Cells with fewer customers than `minimum_cell` are suppressed: 10 inside the company, 50 for publication.
     """
 

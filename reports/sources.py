@@ -1,7 +1,8 @@
-"""What a report is made from: the tables of a bundle, its manifest and its model."""
+"""What a report is made from: the tables of a bundle, its manifest, its model, and the report before it."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ class ReportSources:
         Frames for charts that are no tables of the bundle, by name: `holdout_deciles`, `tracking`, `cohorts`.
     gross_margin
         Margin as a share of revenue; None where nobody said.
+    previous
+        The `report.json` of the bundle before as plain values; None where there is none.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -35,6 +38,7 @@ class ReportSources:
     settings: ReportSettings
     gross_margin: float | None
     pictures: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    previous: Mapping[str, Any] | None = None
 
     def table(self, name: str) -> pl.DataFrame:
         """A table of the bundle, or an empty frame without columns."""
@@ -45,6 +49,37 @@ class ReportSources:
         return self.pictures.get(name, pl.DataFrame())
 
     @property
-    def currency(self) -> str:
-        """The currency's code, or a neutral word where none was configured."""
-        return str(self.manifest.get("currency") or "units")
+    def currency(self) -> str | None:
+        """The currency's code; None where none was configured."""
+        code = self.manifest.get("currency")
+        return str(code) if code else None
+
+    @property
+    def as_of(self) -> dt.date:
+        """The last day that counts."""
+        return dt.date.fromisoformat(str(self.manifest["as_of"])[:10])
+
+    @property
+    def first_day(self) -> dt.date | None:
+        """The first day of the data, where the manifest says it."""
+        first = str(self.manifest.get("span") or "").partition(" to ")[0]
+        try:
+            return dt.date.fromisoformat(first)
+        except ValueError:
+            return None
+
+    @property
+    def previous_as_of(self) -> dt.date | None:
+        """The last day of the report before, where that is earlier than this one's."""
+        if self.previous is None:
+            return None
+        try:
+            before = dt.date.fromisoformat(str(self.previous.get("as_of"))[:10])
+        except ValueError:
+            return None
+        return before if before < self.as_of else None
+
+    @property
+    def horizon_months(self) -> int:
+        """How far ahead customers are valued."""
+        return int(self.model.get("horizon_months") or 12)

@@ -1,65 +1,267 @@
-"""Figures as a reader wants to see them: short, with their unit and interval."""
+"""One table of words: what the report calls methods, outcomes, covariates, periods and numbers of things."""
 
 from __future__ import annotations
 
-import math
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["between", "count", "money", "number", "percent"]
+__all__ = [
+    "COVARIATES",
+    "DESIGNS",
+    "ESTIMATORS",
+    "METHOD_NAMES",
+    "OUTCOMES",
+    "OUTCOME_NAMES",
+    "TARGETS",
+    "amounts",
+    "covariate",
+    "day",
+    "duration",
+    "count_words",
+    "inside",
+    "join",
+    "label",
+    "months",
+    "ordinal",
+    "quarter",
+    "segment_parts",
+    "upper_first",
+]
+
+METHOD_NAMES: Final = {
+    "first": "first touch",
+    "last": "last touch",
+    "last_non_direct": "last touch but direct",
+    "linear": "equal shares",
+    "time_decay": "time decay",
+    "position": "position based",
+    "markov": "Markov",
+    "markov_2": "Markov, order 2",
+    "markov_3": "Markov, order 3",
+    "shapley": "Shapley",
+    "shapley_rate": "Shapley, rates",
+    "incremental": "added",
+}
+OUTCOME_NAMES: Final = {
+    "conversion": "purchases",
+    "repeat_purchase": "repeat purchases",
+    "spend": "spend",
+    "retention": "customers kept",
+    "retention_periods": "customer-months kept",
+    "lifetime_value": "lifetime value",
+}
+OUTCOMES: Final = OUTCOME_NAMES | {
+    "issues": "contacts about problems",
+    "margin": "margin",
+    "csat": "satisfaction",
+    "visit": "visits",
+}
+"""How an outcome is called inside a sentence; unknown ones: underscores to spaces."""
+
+DESIGNS: Final = {
+    "randomised": (4, "experiment"),
+    "landmark": (3, "like-for-like"),
+    "matched_before_after": (3, "like-for-like, before and after"),
+    "dose": (3, "like-for-like, by amount"),
+    "queue": (3, "by the queue"),
+    "response_curve": (3, "like-for-like, by speed"),
+    "before_after": (2, "before and after"),
+    "interrupted_series": (2, "before and after"),
+    "staggered": (2, "before and after, staggered"),
+    "synthetic_control": (2, "before and after, against a mix of others"),
+}
+"""Rungs of the ladder of evidence, and the word for the design."""
+
+ESTIMATORS: Final = {
+    "difference_in_means": "Difference",
+    "cuped": "Adjusted for earlier spend",
+    "lin": "Regression",
+    "aipw": "Doubly robust",
+    "ipw": "Weighted",
+    "naive": "Not adjusted",
+    "ols": "Regression",
+    "difference_in_differences": "Difference before and after",
+    "segmented_regression": "Regression in segments",
+    "group_time": "By start and period",
+    "synthetic_control": "Mix of others",
+    "discrete_hazard": "Hazard by period",
+    "two_stage_least_squares": "By the queue",
+}
+TARGETS: Final = {"ATE": "", "ATT": "those treated", "ATO": "comparable ones", "ATU": "those not treated"}
+COVARIATES: Final = {
+    "idle_days": "Days since last purchase",
+    "tenure_days": "Days as customer",
+    "purchases_before": "Purchases before",
+    "mean_spend_before": "Mean spend before",
+    "recent_spend": "Recent spend",
+    "recent_purchases": "Recent purchases",
+    "recent_contacts": "Recent contacts",
+    "csat": "Satisfaction",
+    "csat=missing": "Satisfaction unknown",
+    "issues_before": "Problems before",
+    "calendar": "Calendar time",
+}
+_PROPER: Final = {
+    name.lower(): name
+    for name in (
+        "Twitter",
+        "Facebook",
+        "Instagram",
+        "WhatsApp",
+        "YouTube",
+        "TikTok",
+        "LinkedIn",
+        "Reddit",
+        "Google",
+        "Trustpilot",
+        "SMS",
+        "SEO",
+        "TV",
+        "X",
+    )
+}
+_NUMBERS: Final = (
+    "no none one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty"
+).split()[1:]
+_ORDINALS: Final = "Best Second Third Fourth Fifth Sixth Seventh Eighth Ninth Last".split()
+_MONTHS: Final = (
+    "January February March April May June July August September October November December"
+).split()
+_CURRENCIES: Final = {"GBP": "pounds", "EUR": "euros", "USD": "dollars"}
 
 
-def number(value: float) -> str:
-    """A number with as many digits as its size deserves.
+def upper_first(text: str) -> str:
+    """The text with a capital at its start, the rest as it is."""
+    return text[:1].upper() + text[1:]
 
-    >>> number(1234567.8), number(12.345), number(0.01234), number(3)
-    ('1,234,568', '12.3', '0.0123', '3')
+
+def inside(name: str) -> str:
+    """A name from the data as it stands inside a sentence.
+
+    >>> inside("paid_search"), inside("twitter"), inside("all channels")
+    ('paid search', 'Twitter', 'all channels')
     """
-    if not math.isfinite(value):
-        return "–"
-    if isinstance(value, int) or abs(value) >= 1000 or value == 0:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 1000 and abs(value) >= 1e-4 else f"{value:.1e}"
+    text = name.strip().strip("()").replace("_", " ")
+    return " ".join(_PROPER.get(word.lower(), word) for word in text.split())
 
 
-def money(value: float, currency: str) -> str:
-    """An amount in thousands or millions where it is large.
+def label(name: str) -> str:
+    """A name from the data as it stands alone.
 
-    >>> money(1234567, "GBP"), money(-53210, "GBP"), money(12.5, "GBP")
-    ('GBP 1.23 m', '−GBP 53.2 k', 'GBP 12.50')
+    >>> label("paid_search"), label("sms")
+    ('Paid search', 'SMS')
     """
-    sign, size = ("−" if value < 0 else ""), abs(value)
-    if not math.isfinite(value):
-        return "–"
-    for scale, unit in ((1e9, " bn"), (1e6, " m"), (1e4, " k")):
-        if size >= scale:
-            shown = size / (1e3 if unit == " k" else scale)
-            return f"{sign}{currency} {shown:.3g}{unit}".replace("  ", " ")
-    return f"{sign}{currency} {size:,.2f}" if size < 1000 else f"{sign}{currency} {size:,.0f}"
+    return upper_first(inside(name))
 
 
-def percent(share: float, *, digits: int = 1) -> str:
-    """A share as a percentage.
+def covariate(name: str) -> str:
+    """What a covariate is called.
 
-    >>> percent(0.0609), percent(-0.5, digits=0)
-    ('6.1 %', '−50 %')
+    >>> covariate("idle_days"), covariate("region=east")
+    ('Days since last purchase', 'Region east')
     """
-    if not math.isfinite(share):
-        return "–"
-    return f"{'−' if share < 0 else ''}{abs(share) * 100:.{digits}f} %"
+    if name in COVARIATES:
+        return COVARIATES[name]
+    return label(name.replace("=", " ").replace(": ", " "))
 
 
-def count(value: float, noun: str, plural: str | None = None) -> str:
-    """A count with its noun.
+def segment_parts(segment: str) -> tuple[str, str]:
+    """Column and value of a segment, in either spelling.
 
-    >>> count(1, "customer"), count(2357, "customer")
-    ('1 customer', '2,357 customers')
+    >>> segment_parts("region=east"), segment_parts("region: north west")
+    (('region', 'east'), ('region', 'north west'))
     """
-    return f"{value:,.0f} {noun if round(value) == 1 else plural or noun + 's'}"
+    mark = ": " if ": " in segment else "="
+    column, _, value = segment.partition(mark)
+    return column, value
 
 
-def between(low: str, high: str, *, level: float = 0.95) -> str:
-    """An interval in words.
+def join(names: Sequence[str], *, most: int = 3) -> str:
+    """Names in a row; beyond `most` only the first are told.
 
-    >>> between("5.5 %", "6.6 %")
-    '95 % interval 5.5 % to 6.6 %'
+    >>> join(["a"]), join(["a", "b", "c"]), join(["a", "b", "c", "d", "e"])
+    ('a', 'a, b and c', 'a, b, c and 2 more')
     """
-    return f"{level * 100:.0f} % interval {low} to {high}"
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def count_words(number: int) -> str:
+    """A small count as a word.
+
+    >>> count_words(4), count_words(21), count_words(0)
+    ('four', '21', 'none')
+    """
+    return _NUMBERS[number] if 0 <= number < len(_NUMBERS) else f"{number:,}"
+
+
+def ordinal(place: int, of: int) -> str:
+    """The name of a tenth of the customers, or of any other share.
+
+    >>> ordinal(1, 10), ordinal(10, 10), ordinal(2, 4)
+    ('Best tenth', 'Last tenth', 'Part 2 of 4')
+    """
+    if of != len(_ORDINALS):
+        return f"Part {place} of {of}"
+    return _ORDINALS[place - 1] + (" tenth" if place in (1, of) else "")
+
+
+def day(date: dt.date) -> str:
+    """A date.
+
+    >>> day(dt.date(2026, 6, 30))
+    '30 June 2026'
+    """
+    return f"{date.day} {_MONTHS[date.month - 1]} {date.year}"
+
+
+def months(first: dt.date, last: dt.date, *, short: bool = False) -> str:
+    """A span of days, in months.
+
+    >>> months(dt.date(2026, 4, 1), dt.date(2026, 6, 30)), months(dt.date(2025, 1, 1), dt.date(2026, 6, 30))
+    ('April to June 2026', 'January 2025 to June 2026')
+    >>> months(dt.date(2026, 4, 1), dt.date(2026, 6, 30), short=True)
+    'Apr to Jun'
+    """
+    names = [_MONTHS[d.month - 1][:3] if short else _MONTHS[d.month - 1] for d in (first, last)]
+    if (first.year, first.month) == (last.year, last.month):
+        return names[0] if short else f"{names[0]} {first.year}"
+    if short:
+        return f"{names[0]} to {names[1]}"
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{names[0]}{year} to {names[1]} {last.year}"
+
+
+def quarter(first: dt.date) -> str:
+    """A calendar quarter, short.
+
+    >>> quarter(dt.date(2026, 4, 1))
+    '2026 Q2'
+    """
+    return f"{first.year} Q{(first.month + 2) // 3}"
+
+
+def duration(minutes: float) -> str:
+    """A duration in the largest whole unit.
+
+    >>> duration(57), duration(360), duration(4320), duration(0.4)
+    ('57 minutes', '6 hours', '3 days', '1 minute')
+    """
+    for size, name in ((1440, "day"), (60, "hour")):
+        if minutes >= 1.5 * size or minutes == size:
+            number = round(minutes / size)
+            return f"{number} {name}{'' if number == 1 else 's'}"
+    number = max(1, round(minutes))
+    return f"{number} minute{'' if number == 1 else 's'}"
+
+
+def amounts(currency: str | None) -> str:
+    """What amounts are in.
+
+    >>> amounts("GBP"), amounts("CHF"), amounts(None)
+    ('amounts in pounds', 'amounts in CHF', 'amounts without a currency')
+    """
+    return f"amounts in {_CURRENCIES.get(currency, currency)}" if currency else "amounts without a currency"

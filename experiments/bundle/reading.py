@@ -62,7 +62,14 @@ class Bundle:
 
     def rejected(self) -> dict[str, pl.DataFrame]:
         """Rows that were set aside, by input table, with the rule that each broke."""
-        names = [name for name in self.manifest["checksums"] if name.startswith("rejected/")]
+        return self._folder("rejected")
+
+    def pictures(self) -> dict[str, pl.DataFrame]:
+        """Frames behind the report's charts that are no tables, by name; none in bundles of old."""
+        return self._folder("pictures")
+
+    def _folder(self, folder: str) -> dict[str, pl.DataFrame]:
+        names = [name for name in self.manifest["checksums"] if name.startswith(f"{folder}/")]
         return {
             Path(name).stem: _read(partial(pl.read_parquet, self.path / name, memory_map=False), name)
             for name in sorted(names)

@@ -7,6 +7,7 @@
     model.json             every fitted model with its parameters
     <table>.parquet        the tables, empty and typed where not made
     serving/               the same customers and touchpoints as sorted, memory-mapped columns
+    pictures/              frames behind the report's charts that are no tables: balance, tracking, cohorts
     rejected/              rows that were set aside, with their rule
     report.html|pdf|json
 
@@ -49,6 +50,7 @@ def write_bundle(
     model: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
     rejected: Mapping[str, pl.DataFrame] | None = None,
+    pictures: Mapping[str, pl.DataFrame] | None = None,
 ) -> Path:
     """Write a bundle; it appears under `path` complete, or nothing does.
 
@@ -70,6 +72,8 @@ def write_bundle(
         Reports by file name.
     rejected
         Rows set aside, by input table.
+    pictures
+        Frames that the report is drawn from besides the tables; they hold no customer.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def write_bundle(
             model=model,
             files=files or {},
             rejected=rejected or {},
+            pictures=pictures or {},
             tombstones=load_tombstones(path.parent),
         )
     return path

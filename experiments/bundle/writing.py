@@ -33,6 +33,7 @@ def write_folder(
     files: Mapping[str, bytes],
     rejected: Mapping[str, pl.DataFrame],
     tombstones: Tombstones,
+    pictures: Mapping[str, pl.DataFrame] | None = None,
 ) -> dict[str, int]:
     """Write a bundle from tables in their final form, without the rows of erased customers.
 
@@ -62,6 +63,9 @@ def write_folder(
         (folder / "rejected").mkdir()
         for name, frame in aside.items():
             frame.write_parquet(folder / "rejected" / f"{name}.parquet")
+        (folder / "pictures").mkdir()
+        for name, frame in (pictures or {}).items():
+            frame.write_parquet(folder / "pictures" / f"{name}.parquet")
         write_serving(folder / "serving", frames)
         (folder / "model.json").write_bytes(_json(model))
         for name, data in files.items():

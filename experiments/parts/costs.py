@@ -16,7 +16,7 @@ from experiments.parts.histories import Histories
 from histories.money import to_currency
 from histories.reading.plausibility import observed_days
 
-__all__ = ["ChannelCosts", "channel_costs", "returns_part"]
+__all__ = ["ChannelCosts", "channel_costs", "costs_by_quarter", "returns_part"]
 
 _SCHEMA: Final = pl.Schema({"channel": pl.String, "month": pl.Int64, "cost": pl.Float64})
 
@@ -94,6 +94,22 @@ def channel_costs(histories: Histories) -> ChannelCosts:
         months=(end.year - start.year) * 12 + end.month - start.month + 1,
         from_table=named,
         notes=notes,
+    )
+
+
+def costs_by_quarter(costs: ChannelCosts, groups: Mapping[str, str], *, end: dt.date) -> pl.DataFrame:
+    """Cost of each channel group by calendar quarter: channel_group, quarter (its first day), cost.
+
+    `end` is the last day that counts.
+    """
+    number = pl.lit(end.year * 12 + end.month - 1 - costs.months + 1) + pl.col("month")
+    first = pl.date(number // 12, number % 12 + 1, 1)
+    return (
+        costs.by_month.group_by(
+            channel_group=pl.col("channel").replace(dict(groups)), quarter=first.dt.truncate("1q")
+        )
+        .agg(pl.col("cost").sum())
+        .sort("channel_group", "quarter")
     )
 
 

@@ -49,15 +49,20 @@ class Histories:
         return self.customers is not None and "ended_at" in self.customers.columns
 
     @property
-    def span(self) -> str:
-        """First and last day of what was observed, in words."""
+    def first_day(self) -> dt.date | None:
+        """First day on which a purchase or a touch was seen; None without either."""
         firsts = [
             frame["timestamp"].min()
             for frame in (self.purchases, self.touchpoints)
             if frame is not None and frame.height
         ]
-        days = [first.date() for first in firsts if isinstance(first, dt.datetime)]
-        return f"{min(days)} to {self.inputs.observation_end}" if days else ""
+        return min((first.date() for first in firsts if isinstance(first, dt.datetime)), default=None)
+
+    @property
+    def span(self) -> str:
+        """First and last day of what was observed, in words."""
+        first = self.first_day
+        return f"{first} to {self.inputs.observation_end}" if first else ""
 
 
 def build_histories(config: RunConfig, inputs: Inputs) -> Histories:

@@ -1,1 +1,1 @@
-"""The sections of the report, one module each; every one opens with its finding in words."""
+"""The sections of the report, one module each; every one answers a question with a finding."""

@@ -1,189 +1,283 @@
-"""Credit by channel: what path methods hand out, beside what was added."""
+"""Appendix A: what was added beside what path methods hand out."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import polars as pl
 
-from reports.context import Figure, Section, Table
+from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence, Slope, SlopePoint
+from reports.facts import SOCIAL, Added, Estimate, added, whole
+from reports.numbers import axis_number, money_ticks, money_unit, nice_scale, percent
+from reports.sections.earned import range_of
+from reports.sentences import MONEY_OUTCOMES, outcome_word
 from reports.sources import ReportSources
-from reports.words import money, number, percent
+from reports.words import METHOD_NAMES, count_words, inside, join, label, months, upper_first
 
-__all__ = ["credit_section", "incremental_total"]
+__all__ = ["comparison_slope", "credit_section", "handed_out", "slope_finding"]
 
-METHOD_NAMES: Final = {
-    "first": "first touch",
-    "last": "last touch",
-    "last_non_direct": "last non-direct touch",
-    "linear": "linear",
-    "time_decay": "time decay",
-    "position": "position based",
-    "markov": "Markov chain",
-    "markov_2": "Markov chain, order 2",
-    "markov_3": "Markov chain, order 3",
-    "shapley": "Shapley",
-    "shapley_rate": "Shapley, rate game",
-    "incremental": "incremental",
-}
-OUTCOME_NAMES: Final = {
-    "conversion": "purchases",
-    "repeat_purchase": "repeat purchases",
-    "spend": "spend",
-    "retention": "retained customers",
-    "lifetime_value": "lifetime value",
-}
-_SHOWN_FIRST: Final = ("spend", "lifetime_value", "retention", "conversion")
-
-
-def _whole(credits: pl.DataFrame) -> pl.DataFrame:
-    if credits.is_empty():
-        return credits
-    return credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
-
-
-def incremental_total(credits: pl.DataFrame, outcome: str) -> dict[str, float | bool | str | None] | None:
-    """What all channels together added to an outcome, and what would have come anyway.
-
-    Returns
-    -------
-    dict or None
-        credit, baseline, total, supported, reason; None when no incremental credit was made.
-    """
-    rows = _whole(credits)
-    if rows.is_empty():
-        return None
-    rows = rows.filter((pl.col("kind") == "incremental") & (pl.col("outcome") == outcome))
-    if rows.is_empty():
-        return None
-    by_level = {level: rows.filter(pl.col("level") == level) for level in ("channel", "baseline", "total")}
-    channels = by_level["channel"]
-    refused = channels.filter(~pl.col("supported"))
-    return {
-        "credit": float(channels["credit"].sum()),
-        "baseline": float(by_level["baseline"]["credit"].sum()),
-        "total": float(by_level["total"]["credit"].sum()),
-        "supported": refused.is_empty(),
-        "reason": None if refused.is_empty() else refused["reason"][0],
-    }
+_SIDE_BY_SIDE: Final = ("spend", "lifetime_value", "retention")
+_PATHS_FIRST: Final = ("last", "shapley", "linear", "markov", "first")
 
 
 def credit_section(sources: ReportSources) -> Section | None:
-    """Ranges by channel and method, credited against incremental, and the table behind them."""
-    credits = _whole(sources.table("credits"))
-    if credits.is_empty():
+    """Slope, ledger with the span of the path methods, and the outcomes side by side."""
+    credits = whole(sources.table("credits"))
+    spend = added(credits, "spend")
+    if spend is None or not spend.supported:
         return None
-    outcomes = [o for o in _SHOWN_FIRST if o in credits["outcome"].unique()]
-    if not outcomes:
-        return None
-    figures = [_ranges(credits, outcome, sources) for outcome in outcomes]
+    paths = handed_out(credits, "spend")
+    blocks: list[Block] = []
+    if "last" in paths:
+        blocks.append(comparison_slope(spend, paths["last"], "last", sources))
+    blocks.append(_ledger(spend, paths, sources.currency))
+    beside = _side_by_side(credits)
+    if beside is not None:
+        blocks.append(beside)
+    finding = slope_finding(spend, paths["last"], "last") if "last" in paths else _plain_finding(spend)
     return Section(
         key="credit",
-        title="Credit by channel",
-        finding=_finding(credits, outcomes[0], sources),
-        figures=tuple(figures),
-        tables=tuple(_table(credits, outcome, sources) for outcome in outcomes),
-        notes=(
-            "Descriptive methods say who was there before an outcome, not what they did; they hand out all "
-            "of it, and what nobody touched stands as (untouched).",
-            "Incremental credit has a baseline, what would have happened anyway; credit and baseline add up "
-            "to the total. Intervals cover sampling only.",
-            "Descriptive credit of retention counts customer-periods; incremental credit counts customers "
-            "who are still there at the end.",
-            *_reasons(credits),
-        ),
+        letter="A",
+        title="Credit",
+        question="Does our usual report mislead us?" if paths else "What did each channel add?",
+        finding=finding,
+        blocks=tuple(blocks),
+        foot=_foot(sources, paths),
     )
 
 
-def _reasons(credits: pl.DataFrame) -> list[str]:
-    refused = credits.filter(~pl.col("supported") & pl.col("reason").is_not_null())
-    pairs = refused.select("outcome", "reason").unique(maintain_order=True).rows()
-    return [f"Not supported, {OUTCOME_NAMES.get(outcome, outcome)}: {reason}." for outcome, reason in pairs]
-
-
-def _finding(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> str:
-    noun = OUTCOME_NAMES[outcome]
-    last = credits.filter(
-        (pl.col("outcome") == outcome) & (pl.col("method") == "last") & (pl.col("level") == "channel")
+def handed_out(credits: pl.DataFrame, outcome: str) -> dict[str, dict[str, float]]:
+    """Descriptive credit by method, then by channel and group."""
+    rows = credits.filter(
+        (pl.col("kind") == "descriptive")
+        & (pl.col("outcome") == outcome)
+        & pl.col("level").is_in(["channel", "group"])
+        & pl.col("credit").is_not_null()
     )
-    total = incremental_total(credits, outcome)
-    handed_out = float(last["credit"].sum()) if not last.is_empty() else None
-    if total is None:
-        touched = percent(float(last["share_of_total"].sum())) if handed_out else "an unknown share"
-        return (
-            f"Channels were present before {touched} of all {noun}; what they added is not estimated from "
-            "these data."
+    found: dict[str, dict[str, float]] = {}
+    for row in rows.sort("level").iter_rows(named=True):
+        found.setdefault(row["method"], {})[row["channel"]] = row["credit"]
+    return found
+
+
+def slope_finding(spend: Added, given: Mapping[str, float], method: str) -> Sentence:
+    """Whom the usual method credits most beyond what they added."""
+    name = METHOD_NAMES.get(method, inside(method))
+    ratios = {
+        group: given[group] / estimate.value
+        for group, estimate in spend.groups.items()
+        if given.get(group) and estimate.value and estimate.state == "positive"
+    }
+    wrong = [g for g, e in spend.groups.items() if e.state == "negative" and given.get(g, 0.0) > 0]
+    over = sorted((g for g, ratio in ratios.items() if ratio >= 1.5), key=lambda g: -given[g])
+    big = [g for g in over if ratios[g] >= 2.0] or over
+    figures: dict[str, float | None] = dict(ratios)
+    subject = upper_first(f"{name.replace(' ', '-') if name.endswith('touch') else name} credit")
+    if big:
+        chosen = big[:2]
+        low, high = min(ratios[g] for g in chosen), max(ratios[g] for g in chosen)
+        times = _times(low, high)
+        text = f"{subject} hands {join([inside(g) for g in chosen])} {times} what they added"
+        if len(chosen) == 1:
+            text = text.replace("what they added", "what it added")
+        return Sentence(text=text, figures=figures)
+    if wrong:
+        return Sentence(
+            text=f"{subject} rewards {join([inside(g) for g in wrong])}, which reduced {outcome_word(spend.outcome)}",
+            figures=figures,
         )
-    credit, whole = float(total["credit"] or 0), float(total["total"] or 0)
-    share = percent(credit / whole) if whole else "none"
-    if not total["supported"]:
-        return f"How much the channels added to {noun} is not supported by these data: {total['reason']}."
-    sentence = f"The channels added {share} of all {noun}; the rest would have come anyway."
-    if handed_out and credit > 0:
-        sentence += f" Last-touch credit hands out {handed_out / credit:.1f} times as much."
-    return sentence
+    return Sentence(text=f"{subject} and what was added agree within a factor of two", figures=figures)
 
 
-def _ranges(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> Figure:
-    rows = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "channel"))
-    totals = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "total"))
-    scales = {method: total or 1.0 for method, total in totals.select("method", "credit").iter_rows()}
-    order = rows.group_by("channel").agg(pl.col("credit").max()).sort("credit", descending=True)["channel"]
-    ranked = rows.with_columns(
-        position=pl.col("channel").replace_strict(
-            {name: place for place, name in enumerate(order)}, return_dtype=pl.Int64
+def _times(low: float, high: float) -> str:
+    one, other = max(round(low), 2), max(round(high), 2)
+    words = count_words(one) if one == other else f"{count_words(one)} to {count_words(other)}"
+    return "twice" if words == "two" else f"{words} times"
+
+
+def _plain_finding(spend: Added) -> Sentence:
+    names = [g for g, e in spend.groups.items() if e.state == "positive"]
+    if not names:
+        return Sentence(text=f"No channel's addition to {outcome_word(spend.outcome)} is shown")
+    return Sentence(text=f"{upper_first(join([inside(g) for g in names]))} added to {outcome_word(spend.outcome)}")
+
+
+def comparison_slope(
+    spend: Added, given: Mapping[str, float], method: str, sources: ReportSources, *, lead: str = SOCIAL
+) -> Slope:
+    """From what a path method credits to what was added, group by group."""
+    largest = max([abs(v) for g, v in given.items() if g in spend.groups] + [spend.total * 0.01])
+    is_money = spend.outcome in MONEY_OUTCOMES
+    divisor, unit, decimals = money_unit(largest, sources.currency) if is_money else (1.0, "", 0)
+    points = tuple(
+        SlopePoint(
+            name=label(group),
+            left=given.get(group, 0.0),
+            right=estimate.value or 0.0,
+            low=estimate.low,
+            high=estimate.high,
+            lead=group == lead,
         )
-    ).sort("position", "kind", "method", descending=[False, True, False])
-    data = tuple(
-        {
-            "label": row["channel"],
-            "series": METHOD_NAMES.get(row["method"], row["method"]),
-            **{
-                key: None if row[name] is None else row[name] / scales.get(row["method"], 1.0)
-                for key, name in (("value", "credit"), ("low", "low"), ("high", "high"))
-            },
-        }
-        for row in ranked.filter(pl.col("credit").is_not_null()).iter_rows(named=True)
+        for group, estimate in list(spend.groups.items())[:12]
     )
-    n = int(rows["n"].max() or 0) if rows["n"].dtype.is_integer() else 0  # type: ignore[arg-type]
-    return Figure(
-        form="ranges",
-        title=f"Share of {OUTCOME_NAMES[outcome]} by channel and method",
-        rows=data,
-        x_title=f"share of the method's own total of {OUTCOME_NAMES[outcome]}",
-        reference=0.0,
-        percent=True,
-        caption=f"{sources.manifest.get('span', '')}; n = {n:,}. Bars: interval of the incremental credit.",
+    first = sources.first_day
+    period = f", {months(first, sources.as_of)}" if first else ""
+    noun = upper_first(outcome_word(spend.outcome))
+    return Slope(
+        points=points,
+        left=f"credited by {METHOD_NAMES.get(method, inside(method))}",
+        right="added (incremental)",
+        divisor=divisor,
+        decimals=decimals,
+        subtitle=f"{noun}, {unit}{period}" if unit else f"{noun}{period}",
+        alt=slope_finding(spend, given, method).text,
     )
 
 
-def _table(credits: pl.DataFrame, outcome: str, sources: ReportSources) -> Table:
-    rows = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") != "group"))
-    groups = credits.filter((pl.col("outcome") == outcome) & (pl.col("level") == "group"))
-    methods = list(dict.fromkeys(rows["method"]))
-    names = list(dict.fromkeys([*rows.filter(pl.col("level") == "channel")["channel"], *groups["channel"]]))
-    names += [n for n in ("(baseline)", "(untouched)", "(total)") if n in set(rows["channel"])]
-    everything = pl.concat([rows, groups])
-    cells = {(r["channel"], r["method"]): r for r in everything.iter_rows(named=True)}
-    body = [
-        (name, *(_cell(cells.get((name, method)), outcome, sources) for method in methods)) for name in names
+def _ledger(spend: Added, paths: Mapping[str, Mapping[str, float]], currency: str | None) -> Ledger:
+    """Groups with their channels: the added dot with its range, and the grey span of the path methods."""
+    rows_of: list[tuple[str, str, Estimate]] = []
+    for group, estimate in spend.groups.items():
+        rows_of.append(("lead" if group == SOCIAL else "plain", group, estimate))
+        inner = [c for c, g in spend.group_of.items() if g == group]
+        if len(inner) > 1:
+            inner.sort(key=lambda channel: -(spend.channels[channel].value or 0.0))
+            rows_of += [("child", channel, spend.channels[channel]) for channel in inner]
+    methods = [m for m in _PATHS_FIRST if m in paths] + [m for m in paths if m not in _PATHS_FIRST]
+    values = [x for _, _, e in rows_of for x in (e.value, e.low, e.high)]
+    names = {name for _, name, _ in rows_of}
+    given = [v for method in methods for name, v in paths[method].items() if name in names]
+    low, high, ticks = nice_scale([*values, *given], count=3)
+    divisor, unit, decimals = money_unit(max(abs(low), abs(high)), currency)
+    plot = Plot(low=low, high=high, zero=0.0, ticks=money_ticks(ticks, currency))
+    shown = methods[:2]
+    columns = [
+        Column(title="", form="plot", plot=plot),
+        Column(title="added", divisor=divisor, decimals=decimals, signed=True, phone=True),
+        Column(title=f"{spend.level * 100:.0f}% range", form="range", divisor=divisor, decimals=decimals, signed=True),
+        *(Column(title=METHOD_NAMES.get(m, inside(m)), divisor=divisor, decimals=decimals) for m in shown),
     ]
-    return Table(
-        title=f"Credit, {OUTCOME_NAMES[outcome]}",
-        columns=("channel", *(METHOD_NAMES.get(m, m) for m in methods)),
-        rows=tuple(body),
-        caption="Group rows are subtotals of the channels in them.",
+    if shown:
+        columns.append(Column(title=f"{METHOD_NAMES.get(shown[0], shown[0])} gives", form="text", phone=True, right=True))
+    rows = [_row(role, name, estimate, paths, methods, shown) for role, name, estimate in rows_of]
+    return Ledger(
+        label=f"{unit} of spend" if unit else "Spend",
+        subtitle="● added, with its range; grey: span of the path methods" if methods else "",
+        columns=tuple(columns),
+        rows=tuple(rows),
     )
 
 
-def _cell(row: dict[str, float | bool | None] | None, outcome: str, sources: ReportSources) -> str:
-    if row is None or row["credit"] is None:
-        return "–"
+def _row(
+    role: str,
+    name: str,
+    estimate: Estimate,
+    paths: Mapping[str, Mapping[str, float]],
+    methods: Sequence[str],
+    shown: Sequence[str],
+) -> Row:
+    given = [paths[m][name] for m in methods if name in paths[m]]
+    marks = []
+    if given:
+        marks.append(Mark(form="span", low=min(given), high=max(given), tone="grey"))
+    marks.append(
+        Mark(
+            form="dot",
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            hollow=estimate.state in ("covers", "no_interval"),
+        )
+    )
+    cells: list[Cell] = [tuple(marks), estimate.value, range_of(estimate)]
+    cells += [paths[m].get(name) for m in shown]
+    if shown:
+        cells.append(_ratio(estimate, paths[shown[0]].get(name)))
+    return Row(name=label(name), role=role, key=name, cells=tuple(cells))  # type: ignore[arg-type]
 
-    def shown(value: float) -> str:
-        return money(value, sources.currency) if outcome in ("spend", "lifetime_value") else number(value)
 
-    text = shown(float(row["credit"]))
-    if row["low"] is not None and row["high"] is not None:
-        text += f" [{shown(float(row['low']))}, {shown(float(row['high']))}]"
-    return text if row["supported"] else f"{text} (not supported)"
+def _ratio(estimate: Estimate, given: float | None) -> str:
+    if given is None or not estimate.value or estimate.state == "covers":
+        return ""
+    if given > 0 > estimate.value:
+        return "wrong sign"
+    return f"{given / estimate.value:.1f} times"
+
+
+def _side_by_side(credits: pl.DataFrame) -> Ledger | None:
+    """The share of each outcome that each group added."""
+    found = {outcome: added(credits, outcome) for outcome in _SIDE_BY_SIDE}
+    made = {name: one for name, one in found.items() if one is not None and one.total and one.supported}
+    if len(made) < 2:
+        return None
+    order = list(next(iter(made.values())).groups)
+    columns: list[Column] = []
+    for outcome, one in made.items():
+        ends = [
+            None if x is None else x / one.total for e in one.groups.values() for x in (e.value, e.low, e.high)
+        ]
+        low, high, _ = nice_scale(ends)
+        title = upper_first(outcome_word(outcome))
+        columns.append(Column(title=title, form="plot", plot=Plot(low=low, high=high, zero=0.0)))
+        columns.append(Column(title="share", divisor=0.01, decimals=0, suffix="%", phone=True))
+    rows = []
+    for group in order:
+        cells: list[Cell] = []
+        for one in made.values():
+            estimate = one.groups.get(group, Estimate(value=None, supported=False))
+            share = estimate.times(1 / one.total)
+            dot = Mark(
+                form="dot",
+                value=share.value,
+                low=share.low,
+                high=share.high,
+                hollow=share.state in ("covers", "no_interval"),
+            )
+            cells += [(dot,), share.value]
+        rows.append(Row(name=label(group), role="lead" if group == SOCIAL else "plain", cells=tuple(cells)))
+    return Ledger(
+        label="Share that each channel added",
+        title=_side_title(made),
+        subtitle="Share of each outcome that the channel added, with its range",
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _side_title(made: Mapping[str, Added]) -> str:
+    kept = made.get("retention")
+    spend = made.get("spend")
+    if kept is None or spend is None:
+        return "Outcomes side by side"
+    both = [g for g, e in spend.groups.items() if e.state == "positive" and kept.groups[g].state == "positive"]
+    neither = [g for g, e in spend.groups.items() if e.state == "negative" and kept.groups[g].state == "negative"]
+    told = []
+    if both:
+        told.append(f"{join([inside(g) for g in both])} {'keeps' if len(both) == 1 else 'keep'} customers and sell{'s' if len(both) == 1 else ''} to them")
+    if neither:
+        told.append(f"{join([inside(g) for g in neither])} {'does' if len(neither) == 1 else 'do'} neither")
+    return upper_first("; ".join(told)) or "Outcomes side by side"
+
+
+def _foot(sources: ReportSources, paths: Mapping[str, Any]) -> str:
+    if not paths:
+        return ""
+    settings = (sources.manifest.get("configuration") or {}).get("attribution") or {}
+    window = settings.get("lookback_days")
+    names = join([METHOD_NAMES.get(m, inside(m)) for m in paths], most=5)
+    within = f" within {window:g} days" if isinstance(window, int | float) else ""
+    return (
+        f"Path methods ({names}) divide all spend that had a touch{within}: they say who was there, not what "
+        "it did."
+    )
+
+
+def unit_axis(value: float) -> str:
+    """A label of an axis of counts."""
+    return axis_number(value)
+
+
+def share_words(value: float) -> str:
+    """A share in a sentence."""
+    return percent(value)

@@ -1,109 +1,263 @@
-"""Segments: what channels touched and what they added, by segment of customers, small cells left out."""
+"""Appendix D: for whom? Effects and credit by segment; the joint test decides the sentence, never a row."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import polars as pl
 
-from reports.context import Cell, Section, Table
-from reports.sections.credit import METHOD_NAMES, OUTCOME_NAMES
-from reports.sections.segment_credit import (
-    incremental_finding,
-    incremental_notes,
-    incremental_rows,
-    incremental_tables,
-)
+from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence
+from reports.facts import ALL, EffectFact, added, effects_of
+from reports.numbers import nice_scale
+from reports.sections.earned import range_of
+from reports.sections.proven import effect_columns, effect_mark, effect_plot
+from reports.sentences import outcome_word, shown_of, verdict_of
 from reports.sources import ReportSources
 from reports.suppression import cells_to_suppress
-from reports.words import percent
+from reports.words import inside, join, label, segment_parts, upper_first
 
-__all__ = ["segment_section"]
+__all__ = ["segment_effects", "segments_section"]
 
-_PREFERRED = ("linear", "shapley", "markov", "last", "first")
+_LEVEL: Final = 0.05
+_MAIN: Final = ("spend", "retention", "margin", "lifetime_value")
 
 
-def segment_section(sources: ReportSources) -> Section | None:
-    """Tables per segment column: what each channel added, and the share of the outcome that it touched."""
+def segments_section(sources: ReportSources) -> Section | None:
+    """Forests by segment with the total last, and what each segment's channels added."""
+    effects = effects_of(sources.table("effects"))
+    blocks: list[Block] = []
+    findings: list[Sentence] = []
+    tests: list[str] = []
+    for name, column, outcome in _asked(effects):
+        made = segment_effects(effects, name, column, outcome, sources)
+        if made is not None:
+            blocks.append(made)
+            findings.append(_finding(effects, name, column, outcome, sources))
+            p = _joint(sources, name, column, outcome)
+            if p is not None:
+                tests.append(f"{_several(column)} on {outcome_word(outcome)}: p = {p:.2f}")
+    credit = _credit_blocks(sources)
+    blocks += credit
+    if not blocks:
+        return None
+    finding = findings[0] if findings else _credit_finding(sources)
+    return Section(
+        key="segments",
+        letter="D",
+        title="Segments",
+        question="For whom?",
+        finding=finding,
+        blocks=tuple(blocks),
+        foot=_foot(sources, tests),
+    )
+
+
+def _foot(sources: ReportSources, tests: Sequence[str]) -> str:
+    told = (
+        f"Groups below {sources.settings.minimum_cell} customers are not shown, nor those that would give them "
+        "away."
+    )
+    if tests:
+        told += f" Joint test of the {'; '.join(tests[:3])}."
+        told += " One group’s “clear” beside another’s “not shown” is no difference between them."
+    return told
+
+
+def _asked(effects: Sequence[EffectFact]) -> list[tuple[str, str, str]]:
+    """Effect, segment column and outcome of every forest; the main outcomes only, the money first."""
+    found = dict.fromkeys(
+        (e.name, segment_parts(e.segment)[0], e.outcome) for e in effects if e.segment != ALL
+    )
+    main = [one for one in found if one[2] in _MAIN] or list(found)
+    return sorted(main, key=lambda one: (one[0], one[1], _MAIN.index(one[2]) if one[2] in _MAIN else 9))[:6]
+
+
+def _rows_of(
+    effects: Sequence[EffectFact], name: str, column: str, outcome: str, sources: ReportSources
+) -> list[EffectFact]:
+    """The preferred row of every segment that is large enough to be shown."""
+    first: dict[str, EffectFact] = {}
+    for e in effects:
+        if (e.name, e.outcome) == (name, outcome) and e.segment != ALL and segment_parts(e.segment)[0] == column:
+            first.setdefault(e.segment, e)
+    counts = {segment: e.n_treated + e.n_control for segment, e in first.items()}
+    hidden = cells_to_suppress(counts, smallest=sources.settings.minimum_cell)
+    return [e for segment, e in first.items() if segment not in hidden]
+
+
+def _total(effects: Sequence[EffectFact], name: str, outcome: str) -> EffectFact | None:
+    return next((e for e in effects if (e.name, e.outcome, e.segment) == (name, outcome, ALL)), None)
+
+
+def segment_effects(
+    effects: Sequence[EffectFact], name: str, column: str, outcome: str, sources: ReportSources
+) -> Ledger | None:
+    """One effect by the values of one column, the total last."""
+    rows = _rows_of(effects, name, column, outcome, sources)
+    if len(rows) < 2:
+        return None
+    total = _total(effects, name, outcome)
+    shown = [*rows, *([total] if total else [])]
+    sizes = [abs(x) for e in shown for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None]
+    plot = effect_plot(shown, sources.currency)
+    body = []
+    for e in shown:
+        cells: tuple[Cell, ...] = (
+            effect_mark(e),
+            e.estimate.value,
+            range_of(e.estimate),
+            verdict_of(e.estimate),
+        )
+        everybody = e.segment == ALL
+        title = f"All {_several(column)}" if everybody else label(segment_parts(e.segment)[1])
+        body.append(Row(name=title, cells=cells, rungs=e.rungs, detail=e.sizes, role="total" if everybody else "plain"))
+    return Ledger(
+        label=f"{label(name)}, {outcome_word(outcome)}",
+        columns=effect_columns(outcome, plot, sources.currency, largest=max(sizes, default=0.0)),
+        rows=tuple(body),
+    )
+
+
+def _several(column: str) -> str:
+    """A segment column in the plural."""
+    word = inside(column)
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return word if word.endswith("s") else f"{word}s"
+
+
+def _joint(sources: ReportSources, name: str, column: str, outcome: str) -> float | None:
+    tests = sources.picture("tests")
+    if tests.is_empty():
+        return None
+    rows = tests.filter(
+        (pl.col("name") == name)
+        & (pl.col("outcome") == outcome)
+        & (pl.col("hypothesis") == column)
+        & pl.col("test").str.starts_with("equal effects")
+    )
+    return None if rows.is_empty() or rows["p_value"][0] is None else float(rows["p_value"][0])
+
+
+def _finding(
+    effects: Sequence[EffectFact], name: str, column: str, outcome: str, sources: ReportSources
+) -> Sentence:
+    total = _total(effects, name, outcome)
+    p = _joint(sources, name, column, outcome)
+    noun = outcome_word(outcome)
+    told = []
+    if total is not None and total.estimate.state in ("positive", "negative"):
+        verb = "raised" if total.estimate.state == "positive" else "reduced"
+        size = shown_of(abs(total.estimate.value or 0.0), outcome, sources.currency)
+        told.append(f"{label(name)} {verb} {noun} by {size}{' points' if outcome == 'retention' else ' per customer'}")
+    else:
+        told.append(f"An effect of {inside(name)} on {noun} is not shown")
+    rows = [e for e in _rows_of(effects, name, column, outcome, sources) if e.estimate.value is not None]
+    if p is not None and p < _LEVEL and len(rows) > 1:
+        most = max(rows, key=lambda e: e.estimate.value or 0.0)
+        least = min(rows, key=lambda e: e.estimate.value or 0.0)
+        told.append(
+            f"most in {label(segment_parts(most.segment)[1])}, least in {label(segment_parts(least.segment)[1])}"
+        )
+    elif p is not None:
+        told.append(f"the {_several(column)} differ no more than chance explains")
+    return Sentence(text="; ".join(told), figures={"joint p": p})
+
+
+def _credit_rows(sources: ReportSources) -> pl.DataFrame:
     credits = sources.table("credits")
     if credits.is_empty():
-        return None
-    added = incremental_rows(credits)
-    touched = _touched_section(credits, sources)
-    if added.is_empty():
-        return touched
-    finding = incremental_finding(added, sources)
-    described = ("", (), ()) if touched is None else (touched.finding, touched.tables, touched.notes)
-    return Section(
-        key="segments",
-        title="Segments",
-        finding=finding or described[0] or "Fewer than two segments have a supported credit.",
-        tables=(*incremental_tables(added, sources), *described[1]),
-        notes=(*incremental_notes(added, sources), *described[2]),
-    )
+        return credits
+    return credits.filter((pl.col("segment") != ALL) & (pl.col("period") == ALL))
 
 
-def _touched_section(credits: pl.DataFrame, sources: ReportSources) -> Section | None:
-    """One table per segment column: the share of the outcome that each channel touched, by segment."""
-    rows = credits.filter(
-        (pl.col("segment") != "(all)") & (pl.col("kind") == "descriptive") & pl.col("credit").is_not_null()
-    )
-    if rows.is_empty():
-        return None
-    outcome = "spend" if "spend" in rows["outcome"] else str(rows["outcome"][0])
-    method = next((name for name in _PREFERRED if name in rows["method"]), str(rows["method"][0]))
-    chosen = rows.filter((pl.col("outcome") == outcome) & (pl.col("method") == method))
-    parts = chosen.with_columns(
-        column=pl.col("segment").str.split(": ").list.first(),
-        value=pl.col("segment").str.split(": ").list.slice(1).list.join(": "),
-    )
-    columns = parts["column"].unique(maintain_order=True)
-    about = f"{OUTCOME_NAMES.get(outcome, outcome)}, {METHOD_NAMES.get(method, method)} credit"
-    return Section(
-        key="segments",
-        title="Segments",
-        finding=_finding(parts, outcome),
-        tables=tuple(
-            _table(parts.filter(pl.col("column") == name), name, about, sources) for name in columns
-        ),
-        notes=("Shares touched are descriptive: who was there, not what it did.",),
-    )
+def _columns(rows: pl.DataFrame) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for segment in rows["segment"].unique(maintain_order=True) if not rows.is_empty() else ():
+        found.setdefault(segment_parts(str(segment))[0], []).append(str(segment))
+    return found
 
 
-def _finding(parts: pl.DataFrame, outcome: str) -> str:
-    sums = parts.group_by("segment").agg(
-        touched=pl.col("credit").filter(pl.col("level") == "channel").sum(),
-        total=pl.col("credit").filter(pl.col("level") == "total").sum(),
-    )
-    shares = (
-        sums.filter(pl.col("total") > 0).with_columns(share=pl.col("touched") / pl.col("total")).sort("share")
-    )
-    noun = OUTCOME_NAMES.get(outcome, outcome)
-    if shares.height < 2:
-        return f"Only one segment has {noun}."
-    low, high = shares.row(0, named=True), shares.row(-1, named=True)
-    return (
-        f"Channels were there before {percent(high['share'], digits=0)} of {noun} in {high['segment']} and "
-        f"{percent(low['share'], digits=0)} in {low['segment']}."
-    )
-
-
-def _table(parts: pl.DataFrame, column: str, about: str, sources: ReportSources) -> Table:
-    totals = parts.filter(pl.col("level") == "total")
-    customers = {value: int(n or 0) for value, n in totals.select("value", "customers").iter_rows()}
-    hidden = cells_to_suppress(customers, smallest=sources.settings.minimum_cell)
-    channels = list(parts.filter(pl.col("level") == "channel")["channel"].unique(maintain_order=True))
-    cells = {(r["value"], r["channel"]): r["share_of_total"] for r in parts.iter_rows(named=True)}
-    body: list[tuple[Cell, ...]] = []
-    for value, n in customers.items():
-        if value in hidden:
-            body.append((value, None, *(None for _ in channels)))
+def _credit_blocks(sources: ReportSources) -> list[Ledger]:
+    """Share of spend that all channels added, by segment; for path credit the share they were before."""
+    rows = _credit_rows(sources)
+    made = []
+    for column, segments in _columns(rows).items():
+        shares = _shares(rows, segments, sources)
+        if len(shares) < 2:
             continue
-        shares = [cells.get((value, channel)) for channel in channels]
-        body.append((value, n, *("–" if share is None else percent(share) for share in shares)))
-    left_out = f" {len(hidden)} cells are left out." if hidden else ""
-    return Table(
-        title=f"Share of {about}, by {column.replace('_', ' ')}",
-        columns=(column.replace("_", " "), "customers touched", *channels),
-        rows=tuple(body),
-        caption=f"Cells below {sources.settings.minimum_cell} customers are not shown, nor those that would "
-        f"give them away.{left_out}",
-    )
+        ends = [x for share in shares.values() for x in share]
+        low, high, ticks = nice_scale(ends, count=4)
+        plot = Plot(low=low, high=high, zero=0.0, ticks=tuple((t, f"{t * 100:.0f}%") for t in ticks))
+        causal = _is_causal(rows)
+        body = []
+        for segment, (value, start, end) in shares.items():
+            ranged = start is not None and end is not None
+            form = "dot" if causal else "bar"
+            mark = Mark(
+                form=form,  # type: ignore[arg-type]
+                value=value,
+                start=0.0,
+                low=start if causal else None,
+                high=end if causal else None,
+                tone="other" if causal else "grey",
+                hollow=causal and (not ranged or start <= 0 <= end),  # type: ignore[operator]
+            )
+            body.append(Row(name=label(segment_parts(segment)[1]), cells=((mark,), value)))
+        what = "added" if causal else "was there before"
+        made.append(
+            Ledger(
+                label=label(column),
+                title=f"Share of spend that conversations {what if causal else 'were there before'}, by {inside(column)}",
+                columns=(
+                    Column(title="", form="plot", plot=plot),
+                    Column(title="share", divisor=0.01, decimals=0, suffix="%", phone=True),
+                ),
+                rows=tuple(body),
+            )
+        )
+    return made
+
+
+def _is_causal(rows: pl.DataFrame) -> bool:
+    return bool((rows["kind"] == "incremental").any())
+
+
+def _shares(
+    rows: pl.DataFrame, segments: Sequence[str], sources: ReportSources
+) -> dict[str, tuple[float, float | None, float | None]]:
+    causal = _is_causal(rows)
+    totals = rows.filter((pl.col("level") == "total") & (pl.col("outcome") == "spend"))
+    counts = {s: int(n or 0) for s, n in totals.group_by("segment").agg(pl.col("customers").max()).iter_rows()}
+    hidden = cells_to_suppress({s: counts.get(s, 0) for s in segments}, smallest=sources.settings.minimum_cell)
+    found: dict[str, tuple[float, float | None, float | None]] = {}
+    for segment in segments:
+        part = rows.filter(pl.col("segment") == segment)
+        if segment in hidden:
+            continue
+        if causal:
+            spend = added(part, "spend")
+            if spend is None or not spend.supported or not spend.total:
+                continue
+            base = spend.baseline
+            ends = [None if x is None else 1 - x / spend.total for x in (base.high, base.low)]
+            found[segment] = (spend.everything / spend.total, ends[0], ends[1])
+            continue
+        spent = part.filter((pl.col("outcome") == "spend") & pl.col("credit").is_not_null())
+        if spent.is_empty():
+            continue
+        one = spent.filter(pl.col("method") == spent["method"][0])
+        total = float(one.filter(pl.col("level") == "total")["credit"].sum())
+        if total:
+            touched = float(one.filter(pl.col("level") == "channel")["credit"].sum())
+            found[segment] = (touched / total, None, None)
+    return found
+
+
+def _credit_finding(sources: ReportSources) -> Sentence:
+    """By column, without a claim that segments differ: no joint test exists for credit."""
+    rows = _credit_rows(sources)
+    columns = [inside(column) for column in _columns(rows)]
+    verb = "added" if _is_causal(rows) else "were there before"
+    return Sentence(text=upper_first(f"what conversations {verb}, by {join(columns)}"))

@@ -1,190 +1,303 @@
-"""Lifetime value: who carries it, how well the forecast held, how cohorts stay."""
+"""Appendix B: who carries the value, whether the forecast can be trusted, how cohorts stay."""
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import Any, Final
+
 import polars as pl
 
-from reports.context import Figure, Section, Table
-from reports.model_pictures import alive_matrix_figure, frequency_recency_figure, tracking_figure
-from reports.sections.acquisition import acquisition_tables
+from reports.context import Block, Cell, Column, Ledger, Lines, Mark, Plot, Row, Section, Sentence, Series
+from reports.facts import Estimate
+from reports.numbers import axis_number, count, money, nice_scale, percent, symbol
+from reports.sections.sure import forecast_error
 from reports.sources import ReportSources
-from reports.words import money, percent
+from reports.words import label, months, ordinal, upper_first
 
 __all__ = ["total_value", "value_section"]
 
+_MONTHS_SHOWN: Final = 16
 
-def total_value(sources: ReportSources) -> dict[str, float] | None:
-    """The company's lifetime value with the interval of its expectation, in currency.
 
-    Returns
-    -------
-    dict or None
-        value, low, high (NaN where no interval was made), customers; None when no customer was valued.
-    """
+def total_value(sources: ReportSources) -> Estimate | None:
+    """Margin that all customers are expected to bring within the horizon; None when none was valued."""
     customers = sources.table("customers")
     if customers.is_empty() or customers["customer_lifetime_value"].null_count() == customers.height:
         return None
-    totals = sources.model.get("totals", {})
-    low, high = (totals.get(f"customer_lifetime_value_{end}") for end in ("low", "high"))
-    value = float(customers["customer_lifetime_value"].sum())
-    return {
-        "value": value,
-        "low": float("nan") if low is None else low,
-        "high": float("nan") if high is None else high,
-        "customers": float(customers.height),
-    }
+    totals = sources.model.get("totals") or {}
+    return Estimate(
+        value=float(customers["customer_lifetime_value"].sum()),
+        low=totals.get("customer_lifetime_value_low"),
+        high=totals.get("customer_lifetime_value_high"),
+    )
+
+
+def _horizon(sources: ReportSources) -> str:
+    return "twelve months" if sources.horizon_months == 12 else f"{sources.horizon_months} months"
 
 
 def value_section(sources: ReportSources) -> Section | None:
-    """Deciles, calibration on the holdout, cohort retention, and the models that were tried."""
+    """Tenths, forecast against outcome, course and cohorts; those that the run has."""
     total = total_value(sources)
-    if total is None:
+    if total is None or total.value is None:
         return None
-    deciles = _deciles(sources)
-    figures = [
-        _decile_figure(deciles, sources),
+    tenths = _tenths(sources)
+    blocks: list[Block | None] = [
+        _tenth_ledger(tenths, sources) if tenths.height > 1 else None,
         _calibration(sources),
+        _course(sources),
         _cohorts(sources),
-        *_model_figures(sources),
+        _acquisition(sources),
     ]
+    best = float(tenths["share"][0]) if tenths.height == 10 else None
+    amount = money(total.value, sources.currency)
+    text = (
+        f"The best tenth of customers carries {percent(best)} of the {amount} expected in the next {_horizon(sources)}"
+        if best is not None
+        else f"{amount} of margin is expected in the next {_horizon(sources)}"
+    )
     return Section(
         key="value",
-        title="Lifetime value",
-        finding=_finding(total, deciles, sources),
-        figures=tuple(figure for figure in figures if figure is not None),
-        tables=(
-            *([_models(sources)] if not sources.table("validation").is_empty() else []),
-            *acquisition_tables(sources),
+        letter="B",
+        title="Customer value",
+        question="Who carries the value, and can the forecast be trusted?",
+        finding=Sentence(text=text, figures={"value": total.value, "best tenth": best}),
+        blocks=tuple(block for block in blocks if block is not None),
+        foot=_foot(sources, total),
+        terms=(
+            ("Value", "Discounted margin of purchases expected within the horizon, before costs."),
+            ("Held-back time", "Months that the model did not see, kept to judge its forecast."),
         ),
     )
 
 
-def _deciles(sources: ReportSources) -> pl.DataFrame:
+def _foot(sources: ReportSources, total: Estimate) -> str:
+    told = [count(sources.table("customers").height, "customer")]
+    rate = sources.model.get("discount_rate")
+    months_ahead = f"discounted margin, {sources.horizon_months} months"
+    told.append(months_ahead + (f", {percent(float(rate))} a year" if isinstance(rate, int | float) else ""))
+    if total.low is not None and total.high is not None:
+        level = float(sources.manifest.get("interval_level") or 0.9)
+        low, high = money(total.low, sources.currency), money(total.high, sources.currency)
+        told.append(f"{level * 100:.0f}% range of the sum {low} to {high}")
+    return upper_first("; ".join(told)) + "."
+
+
+def _tenths(sources: ReportSources) -> pl.DataFrame:
     return (
         sources.table("customers")
         .drop_nulls("decile")
         .group_by("decile")
         .agg(
-            pl.len().alias("n"),
-            pl.col("customer_lifetime_value").sum().alias("total"),
-            pl.col("customer_lifetime_value").mean().alias("mean"),
+            total=pl.col("customer_lifetime_value").sum(),
+            mean=pl.col("customer_lifetime_value").mean(),
+            alive=pl.col("probability_alive").mean(),
         )
         .sort("decile")
         .with_columns(share=pl.col("total") / pl.col("total").sum())
     )
 
 
-def _finding(total: dict[str, float], deciles: pl.DataFrame, sources: ReportSources) -> str:
-    months = sources.model.get("horizon_months", 12)
-    sentence = (
-        f"{total['customers']:,.0f} customers are worth {money(total['value'], sources.currency)} of "
-        f"discounted margin over the next {months} months"
-    )
-    if deciles.height > 1:
-        best = deciles.sort("mean", descending=True).row(0, named=True)
-        sentence += f"; the best tenth of them carries {percent(best['share'], digits=0)}"
-    return sentence + "."
-
-
-def _decile_figure(deciles: pl.DataFrame, sources: ReportSources) -> Figure:
-    return Figure(
-        form="bars",
-        title="Mean lifetime value by decile of customers",
-        rows=tuple(
-            {"label": str(row["decile"]), "series": "mean", "value": row["mean"]}
-            for row in deciles.iter_rows(named=True)
+def _tenth_ledger(tenths: pl.DataFrame, sources: ReportSources) -> Ledger:
+    top = max(float(tenths["share"].max() or 0.0), 0.01)  # type: ignore[arg-type]
+    rows = []
+    for place, row in enumerate(tenths.iter_rows(named=True), start=1):
+        lead = place == 1
+        bar = Mark(form="bar", start=0.0, value=max(row["share"], 0.0), tone="lead" if lead else "other")
+        cells: tuple[Cell, ...] = ((bar,), row["share"], row["mean"], row["alive"])
+        rows.append(Row(name=ordinal(place, tenths.height), cells=cells, role="lead" if lead else "plain"))
+    return Ledger(
+        label="Customers by value",
+        title="Value is concentrated" if tenths["share"][0] > 0.25 else "Value is spread",
+        subtitle=f"Next {_horizon(sources)}, by predicted value",
+        columns=(
+            Column(title="share of all value", form="plot", plot=Plot(low=0.0, high=top)),
+            Column(title="share", divisor=0.01, decimals=0, suffix="%", phone=True),
+            Column(title=f"{symbol(sources.currency)} each".strip(), decimals=0, phone=True),
+            Column(title="still active", divisor=0.01, decimals=0, suffix="%"),
         ),
-        x_title="decile by predicted value",
-        y_title=sources.currency,
-        caption=f"n = {int(deciles['n'].sum()):,} customers; discounted margin, before costs.",
+        rows=tuple(rows),
+        half=True,
+        dense=True,
     )
 
 
-def _calibration(sources: ReportSources) -> Figure | None:
-    rows = sources.picture("holdout_deciles")
-    if rows.is_empty():
+def _calibration(sources: ReportSources) -> Ledger | None:
+    frame = sources.picture("holdout_deciles")
+    if frame.is_empty():
         return None
-    return Figure(
-        form="calibration",
-        title="Purchases in the holdout period, by decile",
-        rows=tuple(
-            {
-                "label": str(row["decile"]),
-                "predicted": row["predicted"],
-                "observed": row["actual"],
-                "low": None,
-                "high": None,
-            }
-            for row in rows.iter_rows(named=True)
+    top = max(float(frame["predicted"].max() or 0.0), float(frame["actual"].max() or 0.0), 0.1)  # type: ignore[arg-type]
+    _, _, ticks = nice_scale([0.0, top], count=4)
+    plot = Plot(low=0.0, high=top, ticks=tuple((t, axis_number(t)) for t in ticks))
+    observed = frame["actual"].to_list()
+    held = all(one >= other for one, other in zip(observed, observed[1:], strict=False))
+    rows = tuple(
+        Row(
+            name=str(row["decile"]),
+            cells=(
+                (Mark(form="pair", start=row["predicted"], value=row["actual"]),),
+                row["predicted"],
+                row["actual"],
+            ),
+        )
+        for row in frame.sort("decile").iter_rows(named=True)
+    )
+    return Ledger(
+        label="Tenth",
+        title="The order held: those ranked high bought more" if held else "The order held in part",
+        subtitle="Purchases per customer in the time held back",
+        columns=(
+            Column(title="○ forecast ● observed", form="plot", plot=plot),
+            Column(title="forecast", decimals=2, phone=True),
+            Column(title="observed", decimals=2, phone=True),
         ),
-        x_title="predicted purchases per customer",
-        y_title="observed",
-        caption=f"n = {int(rows['customers'].sum()):,} customers; fitted before the holdout period began. "
-        "On the dashed line forecast and outcome agree.",
+        rows=rows,
+        half=True,
+        dense=True,
     )
 
 
-def _model_figures(sources: ReportSources) -> list[Figure]:
-    """Tracking and the two matrices, where a run drew them."""
-    unit = str(sources.model.get("time_unit", "week"))
-    drawn = {name: sources.picture(name) for name in ("tracking", "alive_matrix", "frequency_recency")}
-    figures = []
-    if not drawn["tracking"].is_empty():
-        figures.append(tracking_figure(drawn["tracking"]))
-    if not drawn["alive_matrix"].is_empty():
-        figures.append(alive_matrix_figure(drawn["alive_matrix"], time_unit=unit))
-    if not drawn["frequency_recency"].is_empty():
-        figures.append(frequency_recency_figure(drawn["frequency_recency"], time_unit=unit))
-    return figures
+def _course(sources: ReportSources) -> Lines | None:
+    frame = sources.picture("tracking")
+    if frame.height < 3:
+        return None
+    days = frame["date"].to_list()
+    first, last = days[0], days[-1]
+    width = max((last - first).days, 1)
+    top = max(float(frame["cumulative_observed"].max() or 0), float(frame["cumulative_expected"].max() or 0.0), 1.0)  # type: ignore[arg-type]
+    _, _, ticks = nice_scale([0.0, top], count=3)
+    step = max(1, frame.height // 60)
+    kept = sorted({*range(0, frame.height, step), frame.height - 1})
+
+    def points(name: str) -> tuple[tuple[float, float], ...]:
+        values = frame[name].to_list()
+        return tuple(((days[p] - first).days / width, float(values[p])) for p in kept)
+
+    cut = _cut(sources)
+    divider = None
+    if cut is not None and first < cut < last:
+        divider = ((cut - first).days / width, "fitted before │ judged after".replace("│", "|"))
+    error = forecast_error(sources)
+    title = "Repeat purchases of all customers"
+    if error is not None and cut is not None:
+        way = "below" if error > 0 else "above"
+        title = f"Purchases ran {percent(abs(error))} {way} the forecast after {months(cut, cut)}"
+    return Lines(
+        title=title,
+        subtitle="Repeat purchases of all customers, cumulative",
+        series=(
+            Series(name="forecast", points=points("cumulative_expected"), dashed=True),
+            Series(name="observed", points=points("cumulative_observed"), lead=True),
+        ),
+        x_ticks=_dates(first, last),
+        y_ticks=tuple((t, axis_number(t)) for t in ticks),
+        low=0.0,
+        high=top,
+        divider=divider,
+        alt=f"{title}. Line of observed repeat purchases beside the forecast.",
+    )
 
 
-def _cohorts(sources: ReportSources) -> Figure | None:
-    rows = sources.picture("cohorts")
-    if rows.is_empty():
+def _cut(sources: ReportSources) -> dt.date | None:
+    cut = sources.model.get("calibration_end")
+    try:
+        return dt.date.fromisoformat(str(cut)[:10])
+    except ValueError:
+        return None
+
+
+def _dates(first: dt.date, last: dt.date) -> tuple[tuple[float, str], ...]:
+    """Labels of a time axis: every so many months, at most five."""
+    width = max((last - first).days, 1)
+    span = (last.year - first.year) * 12 + last.month - first.month
+    every = next((n for n in (1, 3, 6, 12, 24, 60) if span / n <= 4), 120)
+    labels = []
+    for number in range(span + 2):
+        count_months = first.year * 12 + first.month - 1 + number
+        start = dt.date(count_months // 12, count_months % 12 + 1, 1)
+        if (start.month - 1) % every == 0 and first - dt.timedelta(days=15) <= start <= last:
+            name = f"{start:%b}" + (f" {start.year}" if start.month == 1 or not labels else "")
+            labels.append((max((start - first).days / width, 0.0), name))
+    return tuple(labels)
+
+
+def _cohorts(sources: ReportSources) -> Ledger | None:
+    frame = sources.picture("cohorts")
+    if frame.is_empty():
         return None
     smallest = sources.settings.minimum_cell
-    data = [
-        {
-            "x": row["month"],
-            "y": str(row["cohort"]),
-            "value": row["retention_observed"] if row["customers"] >= smallest else None,
-        }
-        for row in rows.filter(pl.col("month") > 0).iter_rows(named=True)
-    ]
-    return Figure(
-        form="heatmap",
-        title="Share of each cohort that buys, by month since the first purchase",
-        rows=tuple(data),
-        x_title="months since the first purchase",
-        y_title="cohort",
-        percent=True,
-        caption=f"Month 0, with the first purchase, and cells below {smallest} customers are left out.",
+    kept = frame.filter(
+        (pl.col("month") > 0) & (pl.col("month") <= _MONTHS_SHOWN) & (pl.col("customers") >= smallest)
+    )
+    if kept.is_empty():
+        return None
+    last = int(kept["month"].max())  # type: ignore[arg-type]
+    cells: dict[Any, dict[int, float]] = {}
+    for row in kept.sort("cohort", "month").iter_rows(named=True):
+        cells.setdefault(row["cohort"], {})[row["month"]] = row["retention_observed"]
+    rows = tuple(
+        Row(name=_cohort_name(cohort, sources), cells=tuple(found.get(m) for m in range(1, last + 1)))
+        for cohort, found in list(cells.items())[-8:]
+    )
+    first = kept.filter(pl.col("month") == 1)["retention_observed"].mean()
+    year = kept.filter(pl.col("month") == 12)["retention_observed"].mean()
+    title = "Share of each cohort that buys"
+    if isinstance(first, float) and isinstance(year, float):
+        title = f"{percent(first)} of a cohort buy in the month after joining, {percent(year)} after a year"
+    return Ledger(
+        label="First bought",
+        title=title,
+        subtitle=f"Customers who buy, % of cohort, by month since the first purchase. Cohorts below {smallest} "
+        "customers are left out.",
+        columns=tuple(Column(title=str(m), form="tint") for m in range(1, last + 1)),
+        rows=rows,
+        dense=True,
     )
 
 
-_COMPARED = ("total_error", "mae", "rmse", "correlation", "calibration_error", "revenue_error")
+def _cohort_name(first: dt.date, sources: ReportSources) -> str:
+    length = ((sources.manifest.get("configuration") or {}).get("value") or {}).get("retention_cohorts", "quarter")
+    if length == "year":
+        return str(first.year)
+    if length == "month":
+        return months(first, first)
+    last = dt.date(first.year, first.month + 2, 1)
+    return f"{months(first, last, short=True)} {first.year}"
 
 
-def _models(sources: ReportSources) -> Table:
-    """One row per origin and model; the chosen one is marked."""
-    validation = sources.table("validation").filter(pl.col("metric").is_in(_COMPARED))
-    cells = {(r["origin"], r["model"], r["metric"]): r["value"] for r in validation.iter_rows(named=True)}
-    sizes = dict(validation.select("origin", "n").iter_rows())
-    pairs = validation.select("origin", "model").unique(maintain_order=True).rows()
-    chosen = sources.model.get("chosen")
-    body = [
-        (
-            str(origin),
-            f"{model} (chosen)" if model == chosen else model,
-            *(cells.get((origin, model, metric)) for metric in _COMPARED),
-            sizes[origin],
-        )
-        for origin, model in pairs
+def _acquisition(sources: ReportSources) -> Ledger | None:
+    """What the next customer of each way of joining will bring, against its cost."""
+    frame = sources.picture("newcomers")
+    if frame.is_empty() or frame["acquisition_channel"].null_count() == frame.height:
+        return None
+    frame = frame.filter(
+        (pl.col("customers") >= sources.settings.minimum_cell) & pl.col("acquisition_channel").is_not_null()
+    ).sort("customer_lifetime_value", descending=True)
+    if frame.height < 2:
+        return None
+    top = float(frame["customer_lifetime_value"].max() or 1.0)  # type: ignore[arg-type]
+    costs = frame["acquisition_cost"].null_count() < frame.height
+    columns = [
+        Column(title="", form="plot", plot=Plot(low=0.0, high=top)),
+        Column(title=f"{symbol(sources.currency)} each".strip(), decimals=0, phone=True),
+        Column(title="customers", decimals=0),
     ]
-    return Table(
-        title="What was tried, and how it did on the holdout",
-        columns=("origin", "model", *(metric.replace("_", " ") for metric in _COMPARED), "n"),
-        rows=tuple(body),
-        caption="Origin: the last day that a model saw. Errors are predicted against observed purchases "
-        "(total and revenue error as a share). The simpler model wins a tie.",
+    if costs:
+        columns.insert(2, Column(title="cost to win", decimals=2, phone=True))
+    rows = []
+    for row in frame.head(8).iter_rows(named=True):
+        cells: list[Cell] = [
+            (Mark(form="bar", start=0.0, value=row["customer_lifetime_value"]),),
+            row["customer_lifetime_value"],
+            row["customers"],
+        ]
+        if costs:
+            cells.insert(2, row["acquisition_cost"])
+        rows.append(Row(name=label(str(row["acquisition_channel"])), cells=tuple(cells)))
+    return Ledger(
+        label="Joined through",
+        title=f"What a customer won today is expected to bring in the next {_horizon(sources)}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        dense=True,
     )

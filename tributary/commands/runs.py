@@ -209,12 +209,34 @@ def rollback(folder: Path, mlruns: Path) -> None:
     "--format", "formats", default="html,json", show_default=True, help="html, pdf, json: one or several."
 )
 @click.option(
-    "--deliver", type=click.Path(path_type=Path), help="The folder to write to. [default: the current one]"
+    "--deliver",
+    default=".",
+    show_default=True,
+    metavar="FOLDER|SMTP",
+    help="A folder, or smtp://host:port?from=ADDRESS&to=ADDRESS,... for the PDF by mail.",
 )
-def report(bundle: Path, formats: str, deliver: Path | None) -> None:
-    """Draw the report of BUNDLE again."""
+@click.option(
+    "--previous",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The bundle of the report before, for what changed.",
+)
+@click.option("--again", is_flag=True, help="Mail it also to those who have had it.")
+def report(bundle: Path, formats: str, deliver: str, previous: Path | None, again: bool) -> None:
+    """Draw the report of BUNDLE again, into a folder or by mail."""
     from experiments.bundle.reading import load_bundle
-    from experiments.report import redraw_report
+    from experiments.delivery import deliver_by_mail, is_mail, read_mailbox
+    from experiments.report import redraw_report, report_context
+    from reports.pdf import render_pdf
 
-    for path in redraw_report(load_bundle(bundle), formats=formats.split(","), folder=deliver or Path()):
-        click.echo(str(path))
+    if not is_mail(deliver):
+        folder = Path(deliver)
+        for path in redraw_report(
+            load_bundle(bundle), formats=formats.split(","), folder=folder, previous=previous
+        ):
+            click.echo(str(path))
+        return
+    mailbox = read_mailbox(deliver)
+    opened = load_bundle(bundle)
+    context = report_context(opened, previous=previous)
+    to = deliver_by_mail(context, render_pdf(context), mailbox, runs=opened.path.parent, again=again)
+    click.echo(f"Mailed to {', '.join(to)}" if to else "They have had this report; --again mails it once more.")

@@ -1,0 +1,352 @@
+"""The one drawing code: marks and charts as SVG, for the page, the PDF and the explorer alike.
+
+x is in percent, so that a drawing takes any width without being scaled; colours come from classes, so that a
+page's tokens (light, dark, print) reach them. `with_colours` makes a drawing stand alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Final
+
+from reports.context import Lines, Mark, Plot, Slope
+from reports.numbers import decimal, signed
+
+__all__ = ["LIGHT", "draw_axis", "draw_lines", "draw_plot", "draw_rungs", "draw_slope", "drawing_rules", "with_colours"]
+
+LIGHT: Final = {
+    "paper": "#ffffff",
+    "ink": "#17212b",
+    "ink2": "#46535f",
+    "ink3": "#5f6b77",
+    "rule": "#dfe3e5",
+    "rule2": "#aeb7be",
+    "accent": "#0a5f73",
+    "accent2": "#5b9aa8",
+    "mark": "#87929c",
+    "markwash": "#e6e9eb",
+}
+_INSET: Final = 1.5  # percent on each side, so that a dot on the axis' end is whole
+_ROW: Final = 24
+_SPARK: Final = 20
+
+_STYLE: Final = """
+.grid{{stroke:{rule};stroke-width:1}} .zero{{stroke:{ink3};stroke-width:1}}
+.limit{{stroke:{ink3};stroke-width:1.2;stroke-dasharray:2 2}}
+.range{{stroke-width:3;stroke-opacity:.38}} .whisker{{stroke:{ink};stroke-width:1.2}}
+.lead.range,.other.range,.base.range{{stroke:{accent}}} .grey.range,.total.range{{stroke:{mark};stroke-opacity:.6}}
+.dot.lead,.dot.other{{fill:{accent};stroke:{accent}}} .dot.total{{fill:{ink2};stroke:{ink2}}}
+.dot.grey{{fill:{mark};stroke:{mark}}} .dot{{stroke-width:1.6}} .dot.hollow{{fill:{paper}}}
+.bar.lead{{fill:{accent}}} .bar.other{{fill:{accent2}}} .bar.total{{fill:{ink2}}} .bar.grey{{fill:{mark}}}
+.bar.base{{fill:{markwash};stroke:{rule2};stroke-width:1}}
+.bar.hollow{{fill:{paper};stroke:{accent};stroke-width:1.6}}
+.span{{fill:{mark};fill-opacity:.5}} .track{{fill:{markwash}}} .target{{stroke:{ink};stroke-width:2.5}}
+.join{{stroke:{accent2};stroke-width:1.6}} .join.grey{{stroke:{rule2}}}
+.line{{fill:none;stroke:{accent};stroke-width:1.8}} .line.grey{{stroke:{mark}}} .dashed{{stroke-dasharray:4 3}}
+.band{{fill:{accent};fill-opacity:.14}} .stem{{stroke:{mark};stroke-width:3;stroke-opacity:.5}}
+.stem.lead{{stroke:{accent};stroke-opacity:.38}} .slope{{stroke:{mark};stroke-width:1.8}}
+.slope.lead{{stroke:{accent}}} .rung{{fill:{accent}}} .rung.off{{fill:{markwash}}}
+svg text{{font-family:Inter,system-ui,sans-serif;font-size:11px;fill:{ink3}}} svg text.name{{fill:{ink3};font-weight:600}}
+svg text.lead{{fill:{accent};font-weight:600}} svg text.note{{fill:{ink2}}}
+"""
+
+
+def drawing_rules(colours: Mapping[str, str]) -> str:
+    """The style rules of all marks, with these colours or custom properties."""
+    return _STYLE.format(**colours)
+
+
+def with_colours(svg: str, *, width: float) -> str:
+    """A drawing that needs no page around it: the light tokens inside, its width in points."""
+    style = f"<style>{drawing_rules(LIGHT)}</style>"
+    head, _, rest = svg.partition(">")
+    head = head.replace('width="100%"', f'width="{width:g}"', 1)
+    return f"{head}>{style}{rest}"
+
+
+def _open(kind: str, height: float, *, alt: str = "", width: str = "100%") -> str:
+    words = f'role="img" aria-label="{escape(alt)}"' if alt else 'aria-hidden="true"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" width="{width}" height="{height:g}" {words}>'
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _place(plot: Plot, value: float) -> float:
+    """Where a value lies, in percent of the width; beyond the axis it lies at its end."""
+    width = plot.high - plot.low or 1.0
+    share = min(1.0, max(0.0, (value - plot.low) / width))
+    return _INSET + share * (100 - 2 * _INSET)
+
+
+def _percent(plot: Plot, value: float) -> str:
+    return f"{_number(_place(plot, value))}%"
+
+
+def _line(kind: str, x1: str, x2: str, y1: float, y2: float) -> str:
+    return f'<line class="{kind}" x1="{x1}" x2="{x2}" y1="{_number(y1)}" y2="{_number(y2)}"/>'
+
+
+def _circle(kind: str, x: str, y: float, r: float = 4.5) -> str:
+    return f'<circle class="{kind}" cx="{x}" cy="{_number(y)}" r="{_number(r)}"/>'
+
+
+def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW) -> str:
+    """The marks of one row on their axis, with the lines of its ticks behind them."""
+    parts = [_open("plot", height)]
+    for tick, _ in plot.ticks:
+        if tick != plot.zero:
+            x = _percent(plot, tick)
+            parts.append(_line("grid", x, x, 0, height))
+    if plot.zero is not None:
+        x = _percent(plot, plot.zero)
+        parts.append(_line("zero", x, x, 0, height))
+    if plot.limit is not None:
+        x = _percent(plot, plot.limit)
+        parts.append(_line("limit", x, x, 0, height))
+    parts += [_FORMS[mark.form](plot, mark, height) for mark in marks]
+    return "".join(parts) + "</svg>"
+
+
+def _dot(plot: Plot, mark: Mark, height: float) -> str:
+    middle, drawn = height / 2, ""
+    if mark.low is not None and mark.high is not None:
+        low, high = _percent(plot, mark.low), _percent(plot, mark.high)
+        drawn = _line(f"range {mark.tone}", low, high, middle, middle)
+    if mark.value is not None and plot.low <= mark.value <= plot.high:
+        kind = f"dot {mark.tone}{' hollow' if mark.hollow else ''}"
+        drawn += _circle(kind, _percent(plot, mark.value), middle)
+    return drawn
+
+
+def _whisker(plot: Plot, mark: Mark, middle: float, cap: float = 3.5) -> str:
+    if mark.low is None or mark.high is None:
+        return ""
+    low, high = _percent(plot, mark.low), _percent(plot, mark.high)
+    return _line("whisker", low, high, middle, middle) + "".join(
+        _line("whisker", x, x, middle - cap, middle + cap) for x in (low, high)
+    )
+
+
+def _rect(kind: str, plot: Plot, one: float, other: float, y: float, height: float) -> str:
+    left, right = sorted((_place(plot, one), _place(plot, other)))
+    return (
+        f'<rect class="{kind}" x="{_number(left)}%" width="{_number(max(right - left, 0.25))}%" '
+        f'y="{_number(y)}" height="{_number(height)}"/>'
+    )
+
+
+def _bar(plot: Plot, mark: Mark, height: float) -> str:
+    if mark.value is None:
+        return ""
+    thick = height / 2
+    kind = f"bar {mark.tone}{' hollow' if mark.hollow else ''}"
+    bar = _rect(kind, plot, mark.start or 0.0, mark.value, (height - thick) / 2, thick)
+    return bar + _whisker(plot, mark, height / 2)
+
+
+def _span(plot: Plot, mark: Mark, height: float) -> str:
+    if mark.low is None or mark.high is None:
+        return ""
+    return _rect("span", plot, mark.low, mark.high, height / 2 - 4, 8).replace("/>", ' rx="4"/>')
+
+
+def _bullet(plot: Plot, mark: Mark, height: float) -> str:
+    middle = height / 2
+    drawn = _rect("track", plot, plot.low, plot.high, middle - 4, 8)
+    if mark.value is not None:
+        drawn += _rect("bar other", plot, max(plot.low, 0.0), mark.value, middle - 4, 8)
+        drawn += _whisker(plot, mark, middle, cap=2.5)
+    if mark.target is not None:
+        x = _percent(plot, mark.target)
+        drawn += _line("target", x, x, middle - 9, middle + 9)
+    return drawn
+
+
+def _pair(plot: Plot, mark: Mark, height: float) -> str:
+    if mark.value is None or mark.start is None:
+        return ""
+    one, other = _percent(plot, mark.start), _percent(plot, mark.value)
+    grey = " grey" if mark.tone == "grey" else ""
+    return (
+        _line(f"join{grey}", one, other, height / 2, height / 2)
+        + _circle("dot grey hollow", one, height / 2, 4)
+        + _circle("dot lead", other, height / 2, 4)
+    )
+
+
+def _spark(plot: Plot, mark: Mark, height: float) -> str:
+    known = [(place, value) for place, value in enumerate(mark.points) if value is not None]
+    if not known:
+        return ""
+    values = [value for _, value in known]
+    low, high = min(values), max(values)
+    last = max(len(mark.points) - 1, 1)
+    top, room = 4.0, height - 8.0
+
+    def y(value: float) -> float:
+        return top + room * (1 - (value - low) / (high - low) if high > low else 0.5)
+
+    points = " ".join(f"{_number(100 * place / last)},{_number(y(value))}" for place, value in known)
+    end = 92 * known[-1][0] / last if known[-1][0] else 0.0
+    return (
+        f'<svg x="0" y="0" width="92%" height="{height:g}" viewBox="0 0 100 {height:g}" '
+        f'preserveAspectRatio="none"><polyline class="line" points="{points}" '
+        f'vector-effect="non-scaling-stroke"/></svg>'
+        + _circle("dot lead", f"{_number(end)}%", y(known[-1][1]), 3)
+    )
+
+
+_FORMS: Final = {
+    "dot": _dot,
+    "bar": _bar,
+    "span": _span,
+    "bullet": _bullet,
+    "pair": _pair,
+    "spark": _spark,
+}
+
+
+def draw_axis(plot: Plot) -> str:
+    """The labels under the ticks; those at the ends turn inwards."""
+    parts = [_open("axis", 16)]
+    for tick, label in plot.ticks:
+        place = _place(plot, tick)
+        anchor = "start" if place < 6 else "end" if place > 94 else "middle"
+        parts.append(f'<text x="{_number(place)}%" y="12" text-anchor="{anchor}">{escape(label)}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def draw_rungs(rungs: int) -> str:
+    """How far up the ladder of evidence a design stands, of four."""
+    bars = "".join(
+        f'<rect class="rung{"" if place < rungs else " off"}" x="{place * 7}" y="0" width="6" height="10"/>'
+        for place in range(4)
+    )
+    return _open("rungs", 10, width="27") + bars + "</svg>"
+
+
+_STEMS: Final = (34.0, 64.0)
+_SLOPE_HEIGHT: Final = 260.0
+_GAP: Final = 15.0
+
+
+def draw_slope(slope: Slope) -> str:
+    """Two stems; the interval is drawn on the right one, names stand outside and never on each other."""
+    shown = [value for p in slope.points for value in (p.left, p.right, p.low, p.high) if value is not None]
+    low, high = min([*shown, 0.0]), max([*shown, 0.0])
+    room = _SLOPE_HEIGHT - 40
+
+    def y(value: float) -> float:
+        return 14 + room * (1 - (value - low) / ((high - low) or 1.0))
+
+    left, right = (f"{x:g}%" for x in _STEMS)
+    parts = [_open("chart slopes", _SLOPE_HEIGHT, alt=slope.alt)]
+    if low < 0 < high or low == 0:
+        parts.append(_line("limit", left, right, y(0), y(0)))
+    for point in sorted(slope.points, key=lambda p: p.lead):
+        tone = " lead" if point.lead else ""
+        if point.low is not None and point.high is not None:
+            parts.append(_line(f"stem{tone}", right, right, y(point.high), y(point.low)))
+        parts.append(_line(f"slope{tone}", left, right, y(point.left), y(point.right)))
+        kind = "dot lead" if point.lead else "dot grey"
+        parts += [_circle(kind, left, y(point.left)), _circle(kind, right, y(point.right))]
+    parts += _beside(slope, y, right_side=False) + _beside(slope, y, right_side=True)
+    base = _SLOPE_HEIGHT - 6
+    inner = f"{_STEMS[0] + 8:g}%", f"{_STEMS[1] - 6:g}%"
+    parts.append(f'<text x="{inner[0]}" y="{base:g}" text-anchor="end">{escape(slope.left)}</text>')
+    parts.append(f'<text x="{inner[1]}" y="{base:g}" text-anchor="start">{escape(slope.right)}</text>')
+    return "".join(parts) + "</svg>"
+
+
+def _beside(slope: Slope, y: object, *, right_side: bool) -> list[str]:
+    assert callable(y)
+    wanted = [(float(y(p.right if right_side else p.left)), p) for p in slope.points]
+    wanted.sort(key=lambda pair: pair[0])
+    places = _apart([place for place, _ in wanted])
+    x = _STEMS[1] + 1.5 if right_side else _STEMS[0] - 1.5
+    anchor = "start" if right_side else "end"
+    words = []
+    for place, (_, point) in zip(places, wanted, strict=True):
+        figure = decimal((point.right if right_side else point.left) / slope.divisor, slope.decimals)
+        text = f"{signed(figure)}  {point.name}" if right_side else f"{point.name}  {figure}"
+        tone = "lead" if point.lead else "name"
+        words.append(
+            f'<text class="{tone}" x="{x:g}%" y="{_number(place + 4)}" text-anchor="{anchor}" '
+            f'xml:space="preserve">{escape(text)}</text>'
+        )
+    return words
+
+
+def _apart(places: Sequence[float]) -> list[float]:
+    """Sorted places moved as little as it takes to stand a line's height from each other."""
+    moved = list(places)
+    for _ in range(60):
+        touched = False
+        for one in range(len(moved) - 1):
+            overlap = _GAP - (moved[one + 1] - moved[one])
+            if overlap > 1e-6:
+                moved[one] -= overlap / 2
+                moved[one + 1] += overlap / 2
+                touched = True
+        if not touched:
+            break
+    shift = max(0.0, 8 - min(moved, default=8.0))
+    return [place + shift for place in moved]
+
+
+_LINES_HEIGHT: Final = 190.0
+_LINES_WIDTH: Final = 86.0
+
+
+def draw_lines(lines: Lines) -> str:
+    """Lines over time, each named at its end."""
+    room, top = _LINES_HEIGHT - 40, 12.0
+
+    def y(value: float) -> float:
+        return top + room * (1 - (value - lines.low) / ((lines.high - lines.low) or 1.0))
+
+    parts = [_open("chart lines", _LINES_HEIGHT, alt=lines.alt)]
+    for value, label in lines.y_ticks:
+        parts.append(_line("grid", "0", f"{_LINES_WIDTH:g}%", y(value), y(value)))
+        parts.append(f'<text x="0" y="{_number(y(value) - 4)}">{escape(label)}</text>')
+    inner = []
+    if lines.band:
+        upper = [f"{_number(100 * x)},{_number(y(high))}" for x, _, high in lines.band]
+        lower = [f"{_number(100 * x)},{_number(y(low))}" for x, low, _ in reversed(lines.band)]
+        inner.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
+    for series in lines.series:
+        points = " ".join(f"{_number(100 * x)},{_number(y(value))}" for x, value in series.points)
+        kind = f"line{'' if series.lead else ' grey'}{' dashed' if series.dashed else ''}"
+        inner.append(f'<polyline class="{kind}" points="{points}" vector-effect="non-scaling-stroke"/>')
+    parts.append(
+        f'<svg x="0" y="0" width="{_LINES_WIDTH:g}%" height="{_LINES_HEIGHT:g}" '
+        f'viewBox="0 0 100 {_LINES_HEIGHT:g}" preserveAspectRatio="none">{"".join(inner)}</svg>'
+    )
+    ends = sorted(((y(s.points[-1][1]), s) for s in lines.series if s.points), key=lambda pair: pair[0])
+    for place, (end, series) in zip(_apart([end for end, _ in ends]), ends, strict=True):
+        x = _LINES_WIDTH * series.points[-1][0]
+        kind = "dot lead" if series.lead else "dot grey hollow"
+        parts.append(_circle(kind, f"{_number(x)}%", end, 4))
+        tone = "lead" if series.lead else "name"
+        parts.append(
+            f'<text class="{tone}" x="{_number(x + 1.2)}%" y="{_number(place + 4)}">{escape(series.name)}</text>'
+        )
+    for place, label in lines.x_ticks:
+        x = _LINES_WIDTH * place
+        anchor = "start" if place < 0.04 else "end" if place > 0.96 else "middle"
+        parts.append(
+            f'<text x="{_number(x)}%" y="{_LINES_HEIGHT - 6:g}" text-anchor="{anchor}">{escape(label)}</text>'
+        )
+    if lines.divider is not None:
+        place, label = lines.divider
+        x = f"{_number(_LINES_WIDTH * place)}%"
+        parts.append(_line("limit", x, x, top, top + room))
+        parts.append(
+            f'<text class="note" x="{x}" y="{_number(top + room - 6)}" text-anchor="middle">{escape(label)}</text>'
+        )
+    return "".join(parts) + "</svg>"
