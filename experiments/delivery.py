@@ -67,7 +67,9 @@ def read_mailbox(target: str) -> Mailbox:
     senders, recipients = asked.get("from", []), [a for text in asked.get("to", []) for a in text.split(",")]
     recipients = [address.strip() for address in recipients if address.strip()]
     if parts.password:
-        raise ConfigError(f"--deliver: a password in the address can be read by others; set {PASSWORD} instead.")
+        raise ConfigError(
+            f"--deliver: a password in the address can be read by others; set {PASSWORD} instead."
+        )
     try:
         port = parts.port
     except ValueError as error:
@@ -131,9 +133,7 @@ def _message(context: ReportContext, pdf: bytes, sender: str, to: tuple[str, ...
     message["Message-ID"] = make_msgid(domain=sender.partition("@")[2])
     sentences = "\n\n".join(summary_of(context))
     message.set_content(f"{sentences}\n\nThe report is attached. Data to {context.as_of_words}.\n")
-    message.add_attachment(
-        pdf, maintype="application", subtype="pdf", filename=f"report-{context.as_of}.pdf"
-    )
+    message.add_attachment(pdf, maintype="application", subtype="pdf", filename=f"report-{context.as_of}.pdf")
     return message
 
 
@@ -160,7 +160,9 @@ def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> None:
             "Nothing counts as delivered; check the server and deliver again."
         ) from error
     if refused:
-        raise TributaryError(f"The server refused {len(refused)} of {len(to)} recipients; deliver again to them alone.")
+        raise TributaryError(
+            f"The server refused {len(refused)} of {len(to)} recipients; deliver again to them alone."
+        )
 
 
 def _reason(error: Exception) -> str:

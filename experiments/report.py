@@ -52,7 +52,9 @@ def _kept(bundle: Bundle, *, required: bool) -> dict[str, Any] | None:
     content = bundle.file("report.json")
     if content is None:
         if required:
-            raise BundleError(f"{bundle.path.name} holds no report.json to compare with. Name another bundle.")
+            raise BundleError(
+                f"{bundle.path.name} holds no report.json to compare with. Name another bundle."
+            )
         return None
     return dict(orjson.loads(content))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from reports.words import METHOD_NAMES
 from reports.numbers import percent, short
+from reports.words import METHOD_NAMES
 
 __all__ = ["summarize_run"]
 

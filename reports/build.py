@@ -10,8 +10,8 @@ import orjson
 from reports.context import ReportContext, Section
 from reports.html import render_html
 from reports.pdf import render_pdf
-from reports.sections.changed import changed_section, measures
 from reports.sections.care_figures import service_section
+from reports.sections.changed import changed_section, measures
 from reports.sections.coverage import coverage_section
 from reports.sections.credit import credit_section
 from reports.sections.decisions import decisions_section

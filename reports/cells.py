@@ -44,9 +44,7 @@ def _number(column: Column, value: float, unsigned: bool) -> str:
 
 def tint(cell: Cell, ledger: Ledger) -> int:
     """How dark a shaded cell is, from 0 to 10, against the darkest of its table."""
-    top = max(
-        (float(c) for row in ledger.rows for c in row.cells if isinstance(c, int | float)), default=0.0
-    )
+    top = max((float(c) for row in ledger.rows for c in row.cells if isinstance(c, int | float)), default=0.0)
     if not isinstance(cell, int | float) or top <= 0:
         return 0
     return round(_TINTS * max(0.0, float(cell)) / top)

@@ -138,7 +138,8 @@ class Row:
     """One channel, effect or measure.
 
     `rungs` is how far up the ladder of evidence its design stands (4 experiment, 3 like for like, 2 before
-    and after, 1 not adjusted); `detail` is the small line under the name; `unsigned` figures are no differences.
+    and after, 1 not adjusted); `detail` is the small line under the name; `unsigned` figures are no
+    differences.
     """
 
     name: str

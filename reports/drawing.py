@@ -13,7 +13,16 @@ from typing import Final
 from reports.context import Lines, Mark, Plot, Slope
 from reports.numbers import decimal, signed
 
-__all__ = ["LIGHT", "draw_axis", "draw_lines", "draw_plot", "draw_rungs", "draw_slope", "drawing_rules", "with_colours"]
+__all__ = [
+    "LIGHT",
+    "draw_axis",
+    "draw_lines",
+    "draw_plot",
+    "draw_rungs",
+    "draw_slope",
+    "drawing_rules",
+    "with_colours",
+]
 
 LIGHT: Final = {
     "paper": "#ffffff",
@@ -35,7 +44,8 @@ _STYLE: Final = """
 .grid{{stroke:{rule};stroke-width:1}} .zero{{stroke:{ink3};stroke-width:1}}
 .limit{{stroke:{ink3};stroke-width:1.2;stroke-dasharray:2 2}}
 .range{{stroke-width:3;stroke-opacity:.38}} .whisker{{stroke:{ink};stroke-width:1.2}}
-.lead.range,.other.range,.base.range{{stroke:{accent}}} .grey.range,.total.range{{stroke:{mark};stroke-opacity:.6}}
+.lead.range,.other.range,.base.range{{stroke:{accent}}}
+.grey.range,.total.range{{stroke:{mark};stroke-opacity:.6}}
 .dot.lead,.dot.other{{fill:{accent};stroke:{accent}}} .dot.total{{fill:{ink2};stroke:{ink2}}}
 .dot.grey{{fill:{mark};stroke:{mark}}} .dot{{stroke-width:1.6}} .dot.hollow{{fill:{paper}}}
 .bar.lead{{fill:{accent}}} .bar.other{{fill:{accent2}}} .bar.total{{fill:{ink2}}} .bar.grey{{fill:{mark}}}
@@ -43,11 +53,13 @@ _STYLE: Final = """
 .bar.hollow{{fill:{paper};stroke:{accent};stroke-width:1.6}}
 .span{{fill:{mark};fill-opacity:.5}} .track{{fill:{markwash}}} .target{{stroke:{ink};stroke-width:2.5}}
 .join{{stroke:{accent2};stroke-width:1.6}} .join.grey{{stroke:{rule2}}}
-.line{{fill:none;stroke:{accent};stroke-width:1.8}} .line.grey{{stroke:{mark}}} .dashed{{stroke-dasharray:4 3}}
+.line{{fill:none;stroke:{accent};stroke-width:1.8}}
+.line.grey{{stroke:{mark}}} .dashed{{stroke-dasharray:4 3}}
 .band{{fill:{accent};fill-opacity:.14}} .stem{{stroke:{mark};stroke-width:3;stroke-opacity:.5}}
 .stem.lead{{stroke:{accent};stroke-opacity:.38}} .slope{{stroke:{mark};stroke-width:1.8}}
 .slope.lead{{stroke:{accent}}} .rung{{fill:{accent}}} .rung.off{{fill:{markwash}}}
-svg text{{font-family:Inter,system-ui,sans-serif;font-size:11px;fill:{ink3}}} svg text.name{{fill:{ink3};font-weight:600}}
+svg text{{font-family:Inter,system-ui,sans-serif;font-size:11px;fill:{ink3}}}
+svg text.name{{fill:{ink3};font-weight:600}}
 svg text.lead{{fill:{accent};font-weight:600}} svg text.note{{fill:{ink2}}}
 """
 
@@ -334,7 +346,8 @@ def draw_lines(lines: Lines) -> str:
         parts.append(_circle(kind, f"{_number(x)}%", end, 4))
         tone = "lead" if series.lead else "name"
         parts.append(
-            f'<text class="{tone}" x="{_number(x + 1.2)}%" y="{_number(place + 4)}">{escape(series.name)}</text>'
+            f'<text class="{tone}" x="{_number(x + 1.2)}%" y="{_number(place + 4)}">'
+            f"{escape(series.name)}</text>"
         )
     for place, label in lines.x_ticks:
         x = _LINES_WIDTH * place
@@ -344,9 +357,10 @@ def draw_lines(lines: Lines) -> str:
         )
     if lines.divider is not None:
         place, label = lines.divider
-        x = f"{_number(_LINES_WIDTH * place)}%"
-        parts.append(_line("limit", x, x, top, top + room))
+        cut = f"{_number(_LINES_WIDTH * place)}%"
+        parts.append(_line("limit", cut, cut, top, top + room))
         parts.append(
-            f'<text class="note" x="{x}" y="{_number(top + room - 6)}" text-anchor="middle">{escape(label)}</text>'
+            f'<text class="note" x="{cut}" y="{_number(top + room - 6)}" text-anchor="middle">'
+            f"{escape(label)}</text>"
         )
     return "".join(parts) + "</svg>"

@@ -63,7 +63,9 @@ def _set_to_fit(context: ReportContext) -> tuple[bytes, int]:
             found = json.loads(compiler.query("<board-end>", field="value", one=True))
             if found <= BOARD_PAGES:
                 break
-        return bytes(compiler.compile(format="pdf", timestamp=_day(context))), int(found)
+        pdf = compiler.compile(format="pdf", timestamp=_day(context))
+        assert isinstance(pdf, bytes)
+        return pdf, int(found)
 
 
 def _day(context: ReportContext) -> int:
@@ -105,7 +107,7 @@ def _literal(text: str) -> str:
 def _image(svg: str, width: float, alt: str = "") -> str:
     drawn = with_colours(svg, width=width / PRINT)
     words = f", alt: {_literal(alt)}" if alt else ""
-    return f"image(bytes({_literal(drawn)}), format: \"svg\", width: {width:.2f}pt{words})"
+    return f'image(bytes({_literal(drawn)}), format: "svg", width: {width:.2f}pt{words})'
 
 
 def _tile(tile: Tile, width: float) -> str:
@@ -130,9 +132,17 @@ def _ledger(ledger: Ledger, width: float) -> str:
     """One ledger as a table of the typesetting language; columns that are drawn share what is left."""
     widths = _widths(ledger, width)
     columns = ", ".join(f"{one:.1f}pt" for one in widths)
-    aligned = ["left", *("left" if c.form in ("plot", "tint") or not c.aligned_right else "right" for c in ledger.columns)]
-    aligned = ["center" if place and ledger.columns[place - 1].form == "tint" else one for place, one in enumerate(aligned)]
-    head = ", ".join(_text(c.title, size="7.3pt", fill="ink3", weight=500) for c in [_named(ledger), *ledger.columns])
+    aligned = [
+        "left",
+        *("left" if c.form in ("plot", "tint") or not c.aligned_right else "right" for c in ledger.columns),
+    ]
+    aligned = [
+        "center" if place and ledger.columns[place - 1].form == "tint" else one
+        for place, one in enumerate(aligned)
+    ]
+    head = ", ".join(
+        _text(c.title, size="7.3pt", fill="ink3", weight=500) for c in [_named(ledger), *ledger.columns]
+    )
     rows = [_row(ledger, row, widths) for row in ledger.rows]
     if has_axis(ledger):
         rows.append(_axis(ledger, widths))
@@ -157,7 +167,11 @@ def _widths(ledger: Ledger, width: float) -> list[float]:
     if any(column.form == "tint" for column in ledger.columns):
         first = 92.0
         return [first, *[(width - first) / len(ledger.columns)] * len(ledger.columns)]
-    words = [max(_wide(row.name, 1.05), _wide(row.detail, 0.92) + (24 if row.rungs else 0)) for row in ledger.rows if row.role != "group"]
+    words = [
+        max(_wide(row.name, 1.05), _wide(row.detail, 0.92) + (24 if row.rungs else 0))
+        for row in ledger.rows
+        if row.role != "group"
+    ]
     name = min(max([*words, _wide(ledger.label, 0.95), 40.0]) + _PAD, width * 0.36)
     fixed: list[float | None] = [name]
     flexible: dict[int, float] = {}
@@ -195,11 +209,20 @@ def _row(ledger: Ledger, row: Row, widths: Sequence[float]) -> str:
     if row.role == "child":
         name = f"pad(left: 10pt, {name})"
     if row.role == "group":
-        rungs = f"box(baseline: 1pt, {_artifact(_image(draw_rungs(row.rungs), 20))}) + h(4pt) + " if row.rungs else ""
+        rungs = (
+            f"box(baseline: 1pt, {_artifact(_image(draw_rungs(row.rungs), 20))}) + h(4pt) + "
+            if row.rungs
+            else ""
+        )
         detail = _text(row.detail, size="7.3pt", fill="ink3")
-        return f"table.cell(colspan: {len(widths)}, inset: (top: 8pt, bottom: 3pt, left: 0pt), {name} + h(6pt) + {rungs}{detail})"
+        inset = "inset: (top: 8pt, bottom: 3pt, left: 0pt)"
+        return f"table.cell(colspan: {len(widths)}, {inset}, {name} + h(6pt) + {rungs}{detail})"
     if row.detail or row.rungs:
-        rungs = f"box(baseline: 1pt, {_artifact(_image(draw_rungs(row.rungs), 20))}) + h(4pt) + " if row.rungs else ""
+        rungs = (
+            f"box(baseline: 1pt, {_artifact(_image(draw_rungs(row.rungs), 20))}) + h(4pt) + "
+            if row.rungs
+            else ""
+        )
         name = f"stack(spacing: 2.5pt, {name}, {rungs}{_text(row.detail, size='7.3pt', fill='ink3')})"
     cells = [name]
     for place, column in enumerate(ledger.columns):
@@ -224,7 +247,15 @@ def _cell(ledger: Ledger, column: Column, row: Row, place: int, width: float) ->
         return f"table.cell(fill: accent.transparentize({100 - percent:.0f}%), {_text(text, size='7.3pt')})"
     lead = row.role == "lead" and place == first_figure(ledger)
     strong = row.role == "total" or column.strong or lead
-    fill = "accent" if lead else "ink3" if row.role == "muted" else "ink2" if column.form in ("range", "text") else "ink"
+    fill = (
+        "accent"
+        if lead
+        else "ink3"
+        if row.role == "muted"
+        else "ink2"
+        if column.form in ("range", "text")
+        else "ink"
+    )
     return _text(text, weight=600 if strong else 400, fill=fill)
 
 

@@ -14,11 +14,12 @@ __all__ = ["ReportSettings"]
 class ReportSettings:
     """Section `[report]` of a configuration.
 
-    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report. `previous` is the
-    bundle of the report before, for what changed; by default the one being served, where it is of the same name.
+    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report. `previous` is
+    the bundle of the report before, for what changed; by default the one served, if it is of the same name.
     Cells with fewer customers than `minimum_cell` are suppressed: 10 inside the company, 50 for publication.
     """
 
     headline_effect: str | None = None
     title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    previous: Annotated[str, Field(min_length=1)] | None = None
     minimum_cell: Annotated[int, Field(ge=2, le=10**9)] = 10

@@ -15,10 +15,10 @@ __all__ = [
     "OUTCOME_NAMES",
     "TARGETS",
     "amounts",
+    "count_words",
     "covariate",
     "day",
     "duration",
-    "count_words",
     "inside",
     "join",
     "label",
@@ -122,13 +122,36 @@ _PROPER: Final = {
     )
 }
 _NUMBERS: Final = (
-    "no none one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
-).split()[1:]
-_ORDINALS: Final = "Best Second Third Fourth Fifth Sixth Seventh Eighth Ninth Last".split()
+    ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    + ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen")
+    + ("nineteen", "twenty")
+)
+_ORDINALS: Final = (
+    "Best",
+    "Second",
+    "Third",
+    "Fourth",
+    "Fifth",
+    "Sixth",
+    "Seventh",
+    "Eighth",
+    "Ninth",
+    "Last",
+)
 _MONTHS: Final = (
-    "January February March April May June July August September October November December"
-).split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 _CURRENCIES: Final = {"GBP": "pounds", "EUR": "euros", "USD": "dollars"}
 
 

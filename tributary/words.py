@@ -528,12 +528,18 @@ def plot(
         return made.plot()
     from clv.pictures import frequency_recency_matrix
     from clv.summary import DAYS_PER_UNIT
-    from reports import draw_svg
-    from reports.model_pictures import frequency_recency_figure
+    from reports.matrix import draw_matrix
 
     year = 365.25 / DAYS_PER_UNIT[time_unit]
     frame = frequency_recency_matrix(made, frequency=frequency, age=age, t=year)
-    return Picture(draw_svg(frequency_recency_figure(frame, time_unit=time_unit)))
+    svg = draw_matrix(
+        frame,
+        "expected_purchases",
+        title="Purchases expected in a year",
+        x_title="across: repeat purchases",
+        y_title=f"up: {time_unit}s from first to last purchase",
+    )
+    return Picture(svg)
 
 
 def _tables(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Kpi:
         halves = [_half(self.now), _half(self.before)]
         if halves[0] is None or halves[1] is None:
             return None
-        return abs(change) > (halves[0] ** 2 + halves[1] ** 2) ** 0.5
+        return bool(abs(change) > math.hypot(halves[0], halves[1]))
 
     @property
     def verdict(self) -> Verdict:
@@ -246,7 +247,9 @@ def service_section(sources: ReportSources, channel: str | None = None) -> Secti
         question="How good is the service?",
         finding=_finding(shown, place),
         blocks=(
-            Ledger(label=f"{place}, {period_words(shown[0].period)}", columns=tuple(columns), rows=tuple(rows)),
+            Ledger(
+                label=f"{place}, {period_words(shown[0].period)}", columns=tuple(columns), rows=tuple(rows)
+            ),
         ),
         foot=_foot(sources, chosen, shown),
     )
@@ -284,7 +287,10 @@ def _finding(shown: list[Kpi], place: str) -> Sentence:
         share = 1 - answered.now["value"] if answered is not None else ignored.now["value"]  # type: ignore[union-attr]
         told.append(f"{percent(share)} of requests on {where} get no answer")
     elif "service_level" in by_name:
-        told.append(f"{percent(by_name['service_level'].now['value'])} of requests on {where} are answered as promised")
+        told.append(
+            f"{percent(by_name['service_level'].now['value'])} of requests on {where} are answered as "
+            "promised"
+        )
     csat = by_name.get("csat")
     if csat is not None:
         target = f", {csat.verdict.text}" if csat.now.get("target") is not None else ""
@@ -308,7 +314,9 @@ def care_tile(sources: ReportSources) -> Tile | None:
         & (pl.col("period") == one.now["period"])
         & pl.col("value").is_not_null()
     )
-    others = [f"{inside(c)} {money(v, sources.currency)}" for c, v in rows.select("channel", "value").iter_rows()]
+    others = [
+        f"{inside(c)} {money(v, sources.currency)}" for c, v in rows.select("channel", "value").iter_rows()
+    ]
     change = one.change
     return Tile(
         label=f"Cost of a case solved{'' if channel == '(all)' else f' on {label(channel)}'}",
@@ -324,7 +332,10 @@ def care_asks(sources: ReportSources) -> list[Ask]:
     for one in _bullets(sources):
         if one.verdict.tone != "caution" or one.moved:
             continue
-        value, where = float(one.now["value"]), "all channels" if one.channel == "(all)" else label(one.channel)
+        value, where = (
+            float(one.now["value"]),
+            "all channels" if one.channel == "(all)" else label(one.channel),
+        )
         before = (
             ""
             if one.before is None or one.before["value"] is None
@@ -333,8 +344,9 @@ def care_asks(sources: ReportSources) -> list[Ask]:
         asks.append(
             Ask(
                 text=_why(one, value, where),
-                detail=f"Target {percent(float(one.now['target']))}, {points(value - float(one.now['target']))} points "
-                f"off it, from {int(one.now['n'] or 0):,} requests{before}.",
+                detail=f"Target {percent(float(one.now['target']))}, "
+                f"{points(value - float(one.now['target']))} points off it, from "
+                f"{int(one.now['n'] or 0):,} requests{before}.",
                 reading=f"{upper_first(one.verdict.text)}, not moving.",
                 evidence="counted",
                 rule="why",

@@ -1,9 +1,11 @@
-"""What changed since the last report: each measure then and now, and whether chance explains the difference."""
+"""What changed since the last report: each measure then and now, and whether chance explains the rest."""
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -60,7 +62,9 @@ def measures(sources: ReportSources) -> tuple[Measure, ...]:
         )
     spend = added(whole(sources.table("credits")), "spend")
     if spend is not None and spend.total:
-        own.append(Measure(key="baseline_share", value=(spend.baseline.value or 0) / spend.total, as_of=as_of))
+        own.append(
+            Measure(key="baseline_share", value=(spend.baseline.value or 0) / spend.total, as_of=as_of)
+        )
     return (*kept, *own)
 
 
@@ -84,7 +88,7 @@ def _windows(sources: ReportSources) -> list[tuple[dt.date, dt.date]]:
     ends.reverse()
     return [
         (start + dt.timedelta(days=1), end)
-        for start, end in zip(ends, ends[1:], strict=False)
+        for start, end in itertools.pairwise(ends)
         if start + dt.timedelta(days=1) >= first
     ]
 
@@ -130,7 +134,8 @@ def changed_section(sources: ReportSources) -> Section | None:
                 rows=tuple(_row(one, courses) for one in changes),
             ),
         ),
-        foot="“Within chance”: the 95% interval of the change covers zero." + _newcomers(sources, windows[-1][0]),
+        foot="“Within chance”: the 95% interval of the change covers zero."
+        + _newcomers(sources, windows[-1][0]),
     )
 
 
@@ -153,7 +158,9 @@ def _finding(changes: list[_Change]) -> Sentence:
             told.append(f"{join([_lower(name) for name in names], most=2)} {word}")
     still = [one for one in changes if one.reading.tone != "clear"]
     if still and len(told) < 2:
-        told.append("the other measures stayed where they were" if told else "every measure stayed where it was")
+        told.append(
+            "the other measures stayed where they were" if told else "every measure stayed where it was"
+        )
     return Sentence(text=upper_first("; ".join(told)), figures={one.name: one.size for one in changes})
 
 
@@ -179,7 +186,9 @@ def _buying(sources: ReportSources, windows: list[tuple[dt.date, dt.date]]) -> l
     starts = [first for first, _ in windows]
     rows = (
         purchases.filter(pl.col("date").is_between(starts[0], windows[-1][1]))
-        .with_columns(window=pl.sum_horizontal([(pl.col("date") >= start).cast(pl.Int32) for start in starts]))
+        .with_columns(
+            window=pl.sum_horizontal([(pl.col("date") >= start).cast(pl.Int32) for start in starts])
+        )
         .group_by("customer_id", "window")
         .agg(pl.col("amount").sum())
     )
@@ -206,7 +215,7 @@ def _buying(sources: ReportSources, windows: list[tuple[dt.date, dt.date]]) -> l
     for name, course, difference, is_money in kinds:
         a, b = float(course[-2] or 0.0), float(course[-1] or 0.0)
         error = _Z * math.sqrt(difference.len()) * float(difference.std() or 0.0)  # type: ignore[arg-type]
-        show = (lambda v: money(v, sources.currency)) if is_money else (lambda v: f"{v:,.0f}")
+        show: Callable[[float], str] = _amounts(sources) if is_money else "{:,.0f}".format
         moved = abs(b - a) > error
         found.append(
             _Change(
@@ -220,6 +229,14 @@ def _buying(sources: ReportSources, windows: list[tuple[dt.date, dt.date]]) -> l
             )
         )
     return found
+
+
+def _amounts(sources: ReportSources) -> Callable[[float], str]:
+    return lambda value: money(value, sources.currency)
+
+
+def _tenths_of_percent(share: float) -> str:
+    return percent(share, 1)
 
 
 def _moved(moved: bool, change: float) -> Verdict:
@@ -238,7 +255,7 @@ def _service(sources: ReportSources) -> list[_Change]:
             continue
         is_money = name == "cost_per_resolution"
         a, b = float(one.before["value"]), float(one.now["value"])
-        show = (lambda v: money(v, sources.currency)) if is_money else (lambda v: percent(v, 1))
+        show: Callable[[float], str] = _amounts(sources) if is_money else _tenths_of_percent
         change = signed(money(b - a, sources.currency)) if is_money else f"{points(b - a)} pts"
         reading = (
             Verdict(text="no range", tone="open") if one.moved is None else _moved(bool(one.moved), b - a)

@@ -102,8 +102,15 @@ def _assumptions(sources: ReportSources) -> Ledger:
     for row in sources.manifest.get("assumptions") or ():
         source = ", ".join(str(row[key]) for key in ("source", "owner") if row.get(key))
         value = row.get("value")
-        shown = decimal(float(value), 2).rstrip("0").rstrip(".") if isinstance(value, int | float) else str(value)
-        body.append(Row(name=label(str(row.get("name"))), cells=(shown, source, _age(row.get("expires"), sources.as_of))))
+        shown = (
+            decimal(float(value), 2).rstrip("0").rstrip(".") if isinstance(value, int | float) else str(value)
+        )
+        body.append(
+            Row(
+                name=label(str(row.get("name"))),
+                cells=(shown, source, _age(row.get("expires"), sources.as_of)),
+            )
+        )
     undated = Verdict(text="no date", tone="open")
     for name, shown in _configured(sources):
         body.append(Row(name=name, cells=(shown, "configuration", undated)))
@@ -156,13 +163,19 @@ def _left_out(sources: ReportSources) -> Ledger | None:
     return Ledger(
         label="Not made",
         columns=(Column(title="because", form="text", phone=True),),
-        rows=tuple(Row(name=label(str(part)), cells=(str(reason).replace("_", " "),)) for part, reason in left.items()),
+        rows=tuple(
+            Row(name=label(str(part)), cells=(str(reason).replace("_", " "),))
+            for part, reason in left.items()
+        ),
         dense=True,
     )
 
 
 def _limits(sources: ReportSources) -> tuple[str, ...]:
-    told = ["Intervals cover sampling error, not a wrong model.", "Averages are not returns on the next unit of cost."]
+    told = [
+        "Intervals cover sampling error, not a wrong model.",
+        "Averages are not returns on the next unit of cost.",
+    ]
     credits = sources.table("credits")
     if not credits.is_empty():
         reasons = " ".join(str(r) for r in credits["reason"].drop_nulls().unique().sort())

@@ -9,7 +9,7 @@ import polars as pl
 
 from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence, Slope, SlopePoint
 from reports.facts import SOCIAL, Added, Estimate, added, whole
-from reports.numbers import axis_number, money_ticks, money_unit, nice_scale, percent
+from reports.numbers import money_ticks, money_unit, nice_scale
 from reports.sections.earned import range_of
 from reports.sentences import MONEY_OUTCOMES, outcome_word
 from reports.sources import ReportSources
@@ -84,7 +84,8 @@ def slope_finding(spend: Added, given: Mapping[str, float], method: str) -> Sent
         return Sentence(text=text, figures=figures)
     if wrong:
         return Sentence(
-            text=f"{subject} rewards {join([inside(g) for g in wrong])}, which reduced {outcome_word(spend.outcome)}",
+            text=f"{subject} rewards {join([inside(g) for g in wrong])}, which reduced "
+            f"{outcome_word(spend.outcome)}",
             figures=figures,
         )
     return Sentence(text=f"{subject} and what was added agree within a factor of two", figures=figures)
@@ -100,7 +101,9 @@ def _plain_finding(spend: Added) -> Sentence:
     names = [g for g, e in spend.groups.items() if e.state == "positive"]
     if not names:
         return Sentence(text=f"No channel's addition to {outcome_word(spend.outcome)} is shown")
-    return Sentence(text=f"{upper_first(join([inside(g) for g in names]))} added to {outcome_word(spend.outcome)}")
+    return Sentence(
+        text=f"{upper_first(join([inside(g) for g in names]))} added to {outcome_word(spend.outcome)}"
+    )
 
 
 def comparison_slope(
@@ -155,11 +158,19 @@ def _ledger(spend: Added, paths: Mapping[str, Mapping[str, float]], currency: st
     columns = [
         Column(title="", form="plot", plot=plot),
         Column(title="added", divisor=divisor, decimals=decimals, signed=True, phone=True),
-        Column(title=f"{spend.level * 100:.0f}% range", form="range", divisor=divisor, decimals=decimals, signed=True),
+        Column(
+            title=f"{spend.level * 100:.0f}% range",
+            form="range",
+            divisor=divisor,
+            decimals=decimals,
+            signed=True,
+        ),
         *(Column(title=METHOD_NAMES.get(m, inside(m)), divisor=divisor, decimals=decimals) for m in shown),
     ]
     if shown:
-        columns.append(Column(title=f"{METHOD_NAMES.get(shown[0], shown[0])} gives", form="text", phone=True, right=True))
+        columns.append(
+            Column(title=f"{METHOD_NAMES.get(shown[0], shown[0])} gives", form="text", phone=True, right=True)
+        )
     rows = [_row(role, name, estimate, paths, methods, shown) for role, name, estimate in rows_of]
     return Ledger(
         label=f"{unit} of spend" if unit else "Spend",
@@ -215,7 +226,9 @@ def _side_by_side(credits: pl.DataFrame) -> Ledger | None:
     columns: list[Column] = []
     for outcome, one in made.items():
         ends = [
-            None if x is None else x / one.total for e in one.groups.values() for x in (e.value, e.low, e.high)
+            None if x is None else x / one.total
+            for e in one.groups.values()
+            for x in (e.value, e.low, e.high)
         ]
         low, high, _ = nice_scale(ends)
         title = upper_first(outcome_word(outcome))
@@ -250,11 +263,16 @@ def _side_title(made: Mapping[str, Added]) -> str:
     spend = made.get("spend")
     if kept is None or spend is None:
         return "Outcomes side by side"
-    both = [g for g, e in spend.groups.items() if e.state == "positive" and kept.groups[g].state == "positive"]
-    neither = [g for g, e in spend.groups.items() if e.state == "negative" and kept.groups[g].state == "negative"]
+    both = [
+        g for g, e in spend.groups.items() if e.state == "positive" and kept.groups[g].state == "positive"
+    ]
+    neither = [
+        g for g, e in spend.groups.items() if e.state == "negative" and kept.groups[g].state == "negative"
+    ]
     told = []
     if both:
-        told.append(f"{join([inside(g) for g in both])} {'keeps' if len(both) == 1 else 'keep'} customers and sell{'s' if len(both) == 1 else ''} to them")
+        verbs = "keeps customers and sells" if len(both) == 1 else "keep customers and sell"
+        told.append(f"{join([inside(g) for g in both])} {verbs} to them")
     if neither:
         told.append(f"{join([inside(g) for g in neither])} {'does' if len(neither) == 1 else 'do'} neither")
     return upper_first("; ".join(told)) or "Outcomes side by side"
@@ -271,13 +289,3 @@ def _foot(sources: ReportSources, paths: Mapping[str, Any]) -> str:
         f"Path methods ({names}) divide all spend that had a touch{within}: they say who was there, not what "
         "it did."
     )
-
-
-def unit_axis(value: float) -> str:
-    """A label of an axis of counts."""
-    return axis_number(value)
-
-
-def share_words(value: float) -> str:
-    """A share in a sentence."""
-    return percent(value)

@@ -12,7 +12,7 @@ from reports.numbers import money, symbol
 from reports.sections.care_figures import care_asks
 from reports.sentences import SHARE_OUTCOMES, effect_range, outcome_word, shown_of, without_notes
 from reports.sources import ReportSources
-from reports.words import count_words, day, inside, join, label, upper_first
+from reports.words import count_words, day, inside, join, upper_first
 
 __all__ = ["asks_of", "decisions_section", "size_of_a_test"]
 
@@ -40,7 +40,13 @@ def size_of_a_test(effect: EffectFact) -> int | None:
 
 def asks_of(sources: ReportSources) -> tuple[Ask, ...]:
     """Every ask that a rule fires, in order: refusals first, then by money at stake."""
-    found = [*_refusals(sources), *_money(sources), *_tests(sources), *care_asks(sources), *_renewals(sources)]
+    found = [
+        *_refusals(sources),
+        *_money(sources),
+        *_tests(sources),
+        *care_asks(sources),
+        *_renewals(sources),
+    ]
     refused = [ask for ask in found if ask.rule == "refusal"]
     rest = sorted((ask for ask in found if ask.rule != "refusal"), key=lambda ask: -ask.at_stake)
     return (*refused, *rest)
@@ -66,7 +72,9 @@ def decisions_section(sources: ReportSources) -> Section | None:
         title="Decisions",
         question="What is asked of the board?",
         finding=Sentence(
-            text=f"{number} decision{'' if one else 's'}, {'with' if one else 'each with'} the figure that it rests on"
+            text=f"{number} decision, with the figure that it rests on"
+            if one
+            else f"{number} decisions, each with the figure that it rests on"
         ),
         blocks=(Asks(asks=shown),),
     )
@@ -91,7 +99,8 @@ def _refusals(sources: ReportSources) -> list[Ask]:
         if effect.name == wanted and effect.estimate.state == "not_supported":
             asks.append(
                 Ask(
-                    text=f"Do not use the effect of {inside(effect.name)} on {outcome_word(effect.outcome)} yet.",
+                    text=f"Do not use the effect of {inside(effect.name)} on "
+                    f"{outcome_word(effect.outcome)} yet.",
                     detail=upper_first(without_notes(effect.estimate.reason)) + ".",
                     reading="Not supported.",
                     evidence=effect.design_words,
@@ -138,7 +147,8 @@ def _keep(found: Sequence[Return], sources: ReportSources) -> Ask:
     detail = (
         ""
         if least is None
-        else f"The lowest end of {'their ranges' if many else 'its range'} is {money(least, sources.currency)}. "
+        else f"The lowest end of {'their ranges' if many else 'its range'} is "
+        f"{money(least, sources.currency)}. "
     )
     return Ask(
         text=f"Keep {_names(found)}, {verb} {each} for each {one}.",
@@ -187,7 +197,7 @@ def _cut(found: Sequence[Return], sources: ReportSources) -> Ask:
 
 
 def _tests(sources: ReportSources) -> list[Ask]:
-    """An effect that is neither shown nor excluded, from a design below an experiment: worth a test?"""
+    """Whether an effect that a design below an experiment neither shows nor excludes is worth a test."""
     asks: list[Ask] = []
     for effect in preferred(effects_of(sources.table("effects"))):
         if effect.estimate.state != "covers" or effect.rungs >= 4 or effect.outcome == "issues":
@@ -196,12 +206,13 @@ def _tests(sources: ReportSources) -> list[Ask]:
         size = size_of_a_test(effect)
         settle = f" Settling it takes about {size:,} customers in each group." if size else ""
         unit = " points" if effect.outcome in SHARE_OUTCOMES else ""
+        went_with = shown_of(value, effect.outcome, sources.currency, plus=True)
+        ends = effect_range(effect.estimate, effect.outcome, sources.currency)
         asks.append(
             Ask(
-                text=f"Decide whether {inside(effect.name)} is worth a test for {outcome_word(effect.outcome)}.",
-                detail=f"It went with {shown_of(value, effect.outcome, sources.currency, plus=True)}{unit}, but "
-                f"anything from {effect_range(effect.estimate, effect.outcome, sources.currency)} fits the "
-                f"data.{settle}",
+                text=f"Decide whether {inside(effect.name)} is worth a test for "
+                f"{outcome_word(effect.outcome)}.",
+                detail=f"It went with {went_with}{unit}, but anything from {ends} fits the data.{settle}",
                 reading="Range covers zero.",
                 evidence=effect.design_words,
                 rule="test",
@@ -221,7 +232,9 @@ def _renewals(sources: ReportSources) -> list[Ask]:
         value = row.get("value")
         detail = f"It {'expired' if gone else 'expires'} on {day(expires)}"
         owner = f"; {row['owner']} owns it" if row.get("owner") else ""
-        stands = "" if value is None else f" and stands at {value:g}" if isinstance(value, float | int) else ""
+        stands = (
+            "" if value is None else f" and stands at {value:g}" if isinstance(value, float | int) else ""
+        )
         asks.append(
             Ask(
                 text=f"Renew the assumption {inside(str(row.get('name')))}.",
@@ -241,8 +254,3 @@ def _date(value: Any) -> dt.date | None:
         return dt.date.fromisoformat(str(value)[:10])
     except ValueError:
         return None
-
-
-def label_of(name: str) -> str:
-    """A group's name as it stands alone."""
-    return label(name)

@@ -55,7 +55,11 @@ def origin_section(sources: ReportSources) -> Section | None:
         part = spend.share(estimate) or 0.0
         finding += f"; {_inner(named(lead))} {verb} {percent(abs(part))}"
         figures["lead share"] = part
-    tested = f"; {join([label(name).lower() for name in spend.tested])} combined with an experiment" if spend.tested else ""
+    tested = (
+        f"; {join([label(name).lower() for name in spend.tested])} combined with an experiment"
+        if spend.tested
+        else ""
+    )
     hollow = any((e.value or 0.0) < 0 for e in spend.groups.values())
     return Section(
         key="earned",
@@ -310,15 +314,15 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
         .sort("high", descending=True)
     )
     is_money = outcome in MONEY_OUTCOMES
-    divisor, unit, decimals = money_unit(total, sources.currency) if is_money else (1.0, outcome_word(outcome), 0)
+    divisor, unit, decimals = (
+        money_unit(total, sources.currency) if is_money else (1.0, outcome_word(outcome), 0)
+    )
     low, high, ticks = nice_scale([0.0, spans["high"].max()], count=3)  # type: ignore[list-item]
     plot = Plot(
         low=low,
         high=high,
         zero=0.0,
-        ticks=money_ticks(ticks, sources.currency)
-        if is_money
-        else tuple((t, axis_number(t)) for t in ticks),
+        ticks=money_ticks(ticks, sources.currency) if is_money else tuple((t, axis_number(t)) for t in ticks),
     )
     body = []
     for row in spans.head(12).iter_rows(named=True):
@@ -337,7 +341,9 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
         key="earned",
         title="Who was there",
         question=f"Who was there before {noun}?",
-        finding=Sentence(text=f"{first} was there before up to {percent(top)} of {noun}", figures={"share": top}),
+        finding=Sentence(
+            text=f"{first} was there before up to {percent(top)} of {noun}", figures={"share": top}
+        ),
         blocks=(
             Ledger(
                 label=f"Who was there before {noun}",
@@ -349,6 +355,6 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
                 rows=tuple(body),
             ),
         ),
-        foot=f"Span of {count_words(len(methods))} path {'method' if len(methods) == 1 else 'methods'}: {names}. "
+        foot=f"Span of {count_words(len(methods))} path method{'' if len(methods) == 1 else 's'}: {names}. "
         "They say who was there, not what it did.",
     )

@@ -29,13 +29,16 @@ def evidence_section(sources: ReportSources) -> Section | None:
         return None
     outcomes = list(dict.fromkeys(e.outcome for e in effects))
     blocks: list[Block] = [
-        estimates_ledger([e for e in effects if e.outcome == outcome], sources.currency) for outcome in outcomes
+        estimates_ledger([e for e in effects if e.outcome == outcome], sources.currency)
+        for outcome in outcomes
     ]
     blocks += _balance(sources)
     blocks += _event_study(sources)
     blocks += _series(sources)
     refused = [e for e in effects if e.estimate.state == "not_supported"]
-    several = len({(e.name, e.outcome, e.estimator) for e in effects}) > len({(e.name, e.outcome) for e in effects})
+    several = len({(e.name, e.outcome, e.estimator) for e in effects}) > len(
+        {(e.name, e.outcome) for e in effects}
+    )
     text = "Every estimate, from experiment to unadjusted" if several else "Every effect that was asked for"
     if refused:
         text += ", the refused ones too"
@@ -54,14 +57,18 @@ def _foot(effects: Sequence[EffectFact], refused: Sequence[EffectFact]) -> str:
     told = []
     reasons = list(dict.fromkeys(f"{e.title}: {without_notes(e.estimate.reason)}" for e in refused))
     if reasons:
-        shown = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more reasons" if len(reasons) > 3 else "")
+        shown = "; ".join(reasons[:3]) + (
+            f"; and {len(reasons) - 3} more reasons" if len(reasons) > 3 else ""
+        )
         told.append(f"Not supported: {shown}.")
-    strong = [e for e in effects if e.estimate.state in ("positive", "negative") and e.rungs < 4 and e.e_value]
+    strong = [
+        e for e in effects if e.estimate.state in ("positive", "negative") and e.rungs < 4 and e.e_value
+    ]
     if strong:
         weakest = min(strong, key=lambda e: e.e_value or 0.0)
         told.append(
-            f"An unmeasured cause would need to go with both treatment and {outcome_word(weakest.outcome)} by a "
-            f"risk ratio of {weakest.e_value:.2f} to explain the effect away."
+            f"An unmeasured cause would need to go with both treatment and {outcome_word(weakest.outcome)} "
+            f"by a risk ratio of {weakest.e_value:.2f} to explain the effect away."
         )
     return " ".join(told)
 
@@ -69,7 +76,9 @@ def _foot(effects: Sequence[EffectFact], refused: Sequence[EffectFact]) -> str:
 def estimates_ledger(effects: Sequence[EffectFact], currency: str | None) -> Ledger:
     """Estimates of one outcome under a head for each effect."""
     outcome = effects[0].outcome
-    sizes = [abs(x) for e in effects for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None]
+    sizes = [
+        abs(x) for e in effects for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None
+    ]
     plot = effect_plot(effects, currency, ticks=4)
     columns = effect_columns(outcome, plot, currency, largest=max(sizes, default=0.0))
     placebos = any(e.placebo_passed is not None for e in effects)
@@ -84,7 +93,9 @@ def estimates_ledger(effects: Sequence[EffectFact], currency: str | None) -> Led
             arms = len({e.treatment for e in effects if e.name == effect.name}) > 1
             name = f"{effect.title}: {effect.treatment}" if several and arms else effect.title
             detail = ", ".join(word for word in (effect.design_words, effect.sizes) if word)
-            rows.append(Row(name=name, cells=(), role="group", rungs=_design_rungs(effects, effect), detail=detail))
+            rows.append(
+                Row(name=name, cells=(), role="group", rungs=_design_rungs(effects, effect), detail=detail)
+            )
         cells: list[Cell] = [
             effect_mark(effect),
             effect.estimate.value,
@@ -218,7 +229,9 @@ def _series(sources: ReportSources) -> list[Lines]:
         values = [v for column in ("observed", "counterfactual") for v in rows[column].drop_nulls().to_list()]
         low, high, ticks = nice_scale(values, count=3, zero=min(values) < 0.5 * max(values))
 
-        def points(column: str, rows: pl.DataFrame = rows, days: list[object] = days, width: int = width) -> tuple[tuple[float, float], ...]:
+        def points(
+            column: str, rows: pl.DataFrame = rows, days: list[object] = days, width: int = width
+        ) -> tuple[tuple[float, float], ...]:
             return tuple(
                 ((day - days[0]).days / width, float(value))  # type: ignore[operator]
                 for day, value in zip(days, rows[column].to_list(), strict=True)

@@ -1,4 +1,4 @@
-"""The first lines: what conversations earned and how sure that is, the whole programme beside it, the tiles."""
+"""The first lines: what conversations earned, how sure that is, the whole programme beside it, the tiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from reports.sentences import (
     SHARE_OUTCOMES,
     effect_range,
     effect_sentence,
-    named,
     outcome_word,
     paid_back,
     shown_of,
@@ -113,7 +112,8 @@ def _spend_headline(sources: ReportSources, spend: Added) -> Sentence:
         return Sentence(text=f"{who} added {size} of {noun}, without a range.", figures=figures)
     low, high = money(earned.low, sources.currency), money(earned.high, sources.currency)
     if earned.state == "covers":
-        text = f"That {who[:1].lower()}{who[1:]} added {noun} is not shown: anything from {low} to {high} fits the data."
+        doubt = f"added {noun} is not shown: anything from {low} to {high} fits the data."
+        text = f"That {who[:1].lower()}{who[1:]} {doubt}"
     else:
         verb = "added" if earned.state == "positive" else "took away"
         text = f"{who} {verb} {size} of {noun}, between {low} and {high}."
@@ -168,12 +168,12 @@ def _programme(everything: Return, found: dict[str, Return], currency: str | Non
     explains = loss and service and everything.margin - everything.cost - without >= 0
     verb = "added" if everything.margin >= 0 else "took away"
     text = (
-        f"Over all channels, conversations {verb} {money(abs(everything.margin), currency)} of margin and cost "
-        f"{money(everything.cost, currency)}"
+        f"Over all channels, conversations {verb} {money(abs(everything.margin), currency)} of margin and "
+        f"cost {money(everything.cost, currency)}"
     )
     if explains:
-        many = len(service) > 1
-        text += f", because {join([inside(name) for name in service])} {'are' if many else 'is'} run to serve, not to sell"
+        verb = "are" if len(service) > 1 else "is"
+        text += f", because {join([inside(name) for name in service])} {verb} run to serve, not to sell"
     return Sentence(text=f"{text}.", figures={"margin": everything.margin, "cost": everything.cost})
 
 
@@ -257,9 +257,7 @@ def _return_tile(sources: ReportSources) -> Tile | None:
     if back is None:
         return None
     ends = back.per_unit_range
-    estimate = Estimate(
-        value=back.per_unit, low=ends[0] if ends else None, high=ends[1] if ends else None
-    )
+    estimate = Estimate(value=back.per_unit, low=ends[0] if ends else None, high=ends[1] if ends else None)
     plot, mark = _interval_plot(estimate, 1.0)
     one = f"{symbol(sources.currency)}1".replace("\u00a0", " ")
     detail = "without a range"
@@ -343,8 +341,3 @@ def _value_tile(sources: ReportSources) -> Tile | None:
         plot=plot,
         mark=mark,
     )
-
-
-def subject_name(group: str) -> str:
-    """A group as the subject of a sentence."""
-    return named(group)

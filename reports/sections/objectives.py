@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import polars as pl
-
 from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence, Verdict
 from reports.facts import EffectFact, added, effects_of, preferred, whole
 from reports.numbers import money
@@ -44,7 +42,9 @@ def objectives_section(sources: ReportSources) -> Section | None:
         key="objectives",
         letter="G",
         title="Objectives and learning" if objectives is not None else "Learning",
-        question="Did we reach what we set out to? What next?" if objectives is not None else "What is still to be learnt?",
+        question="Did we reach what we set out to? What next?"
+        if objectives is not None
+        else "What is still to be learnt?",
         finding=finding,
         blocks=tuple(blocks),
     )
@@ -66,16 +66,20 @@ def _objectives(sources: ReportSources) -> Ledger | None:
         return None
     rows = []
     for entry in entries:
-        now, target, base = entry.get("now", entry.get("value")), entry.get("target"), entry.get("baseline") or 0.0
-        named = dict(name=label(str(entry["objective"])), detail=inside(str(entry.get("kpi") or "")))
+        now, target, base = (
+            entry.get("now", entry.get("value")),
+            entry.get("target"),
+            entry.get("baseline") or 0.0,
+        )
+        name, kpi = label(str(entry["objective"])), inside(str(entry.get("kpi") or ""))
         if now is None or target is None:
-            rows.append(_unmeasured(named["name"]))
+            rows.append(_unmeasured(name))
             continue
         attained = (now - base) / (target - base) if target != base else float(now >= target)
         met = attained >= 1
         verdict = Verdict(text="met" if met else "not met", tone="clear" if met else "caution")
         drawn: Cell = (Mark(form="bullet", value=min(max(attained, 0.0), 1.5), target=1.0),)
-        rows.append(Row(**named, cells=(drawn, now, target, verdict)))
+        rows.append(Row(name=name, detail=kpi, cells=(drawn, now, target, verdict)))
     known = {str(entry["objective"]).strip().lower().replace("_", " ") for entry in entries}
     rows += [_unmeasured(label(name)) for name in ALL_SEVEN if name not in known]
     return Ledger(
@@ -98,7 +102,11 @@ def _objective_finding(sources: ReportSources) -> Sentence:
     entries = _entries(sources)
     measured, met = 0, 0
     for entry in entries:
-        now, target, base = entry.get("now", entry.get("value")), entry.get("target"), entry.get("baseline") or 0.0
+        now, target, base = (
+            entry.get("now", entry.get("value")),
+            entry.get("target"),
+            entry.get("baseline") or 0.0,
+        )
         if now is None or target is None:
             continue
         measured += 1
@@ -108,7 +116,10 @@ def _objective_finding(sources: ReportSources) -> Sentence:
     rest = len(ALL_SEVEN) - measured
     more = f"; {count_words(rest)} more are not measured" if rest > 1 else ""
     return Sentence(
-        text=upper_first(f"{count_words(met)} of {count_words(measured)} measured objectives {'is' if met == 1 else 'are'} met{more}"),
+        text=upper_first(
+            f"{count_words(met)} of {count_words(measured)} measured objectives "
+            f"{'is' if met == 1 else 'are'} met{more}"
+        ),
         figures={"met": met, "measured": measured},
     )
 
@@ -119,7 +130,7 @@ def _questions(sources: ReportSources) -> list[tuple[str, str, str, Verdict]]:
     for effect in preferred(effects_of(sources.table("effects"))):
         found.append((_question(effect), _allowed(effect, sources), _settles(effect), _state(effect)))
     spend = added(whole(sources.table("credits")), "spend")
-    for group, estimate in (spend.groups.items() if spend is not None and spend.supported else ()):
+    for group, estimate in spend.groups.items() if spend is not None and spend.supported else ():
         if estimate.state == "negative":
             found.append(
                 (
@@ -173,7 +184,9 @@ def _learning(sources: ReportSources) -> Ledger | None:
             Column(title="What would settle it", form="text"),
             Column(title="state", form="verdict", phone=True),
         ),
-        rows=tuple(Row(name=name, cells=(allowed, settles, state)) for name, allowed, settles, state in questions),
+        rows=tuple(
+            Row(name=name, cells=(allowed, settles, state)) for name, allowed, settles, state in questions
+        ),
     )
 
 
@@ -188,8 +201,3 @@ def _learning_finding(sources: ReportSources) -> Sentence:
         text=upper_first(f"{count_words(left)} of {count_words(len(questions))} questions {verb} open"),
         figures={"open": left, "asked": len(questions)},
     )
-
-
-def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """Objectives as a frame."""
-    return pl.DataFrame(rows)

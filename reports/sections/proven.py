@@ -34,7 +34,11 @@ def proven_section(sources: ReportSources) -> Section | None:
         forest([e for e in shown if e.outcome == outcome], sources.currency) for outcome in outcomes
     )
     left = len(effects) - len(shown)
-    more = f" {upper_first(count_words(left))} more {'stands' if left == 1 else 'stand'} in appendix C." if left else ""
+    more = (
+        f" {upper_first(count_words(left))} more {'stands' if left == 1 else 'stand'} in appendix C."
+        if left
+        else ""
+    )
     return Section(
         key="proven",
         title="What is proven",
@@ -76,7 +80,9 @@ def _placebos(effects: Sequence[EffectFact]) -> str:
     if not known:
         return ""
     failed = known.count(False)
-    return " All placebo checks passed." if not failed else f" {failed} of {len(known)} placebo checks failed."
+    return (
+        " All placebo checks passed." if not failed else f" {failed} of {len(known)} placebo checks failed."
+    )
 
 
 def effect_plot(effects: Sequence[EffectFact], currency: str | None, *, ticks: int = 4) -> Plot:
@@ -134,7 +140,9 @@ def effect_mark(effect: EffectFact) -> tuple[Mark, ...]:
 def forest(effects: Sequence[EffectFact], currency: str | None) -> Ledger:
     """Effects on one outcome, one row each."""
     outcome = effects[0].outcome
-    sizes = [abs(x) for e in effects for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None]
+    sizes = [
+        abs(x) for e in effects for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None
+    ]
     plot = effect_plot(effects, currency)
     rows = []
     for effect in effects:

@@ -6,7 +6,20 @@ import datetime as dt
 
 import polars as pl
 
-from reports.context import Block, Cell, Column, Ledger, Lines, Mark, Measure, Plot, Row, Section, Sentence, Series
+from reports.context import (
+    Block,
+    Cell,
+    Column,
+    Ledger,
+    Lines,
+    Mark,
+    Measure,
+    Plot,
+    Row,
+    Section,
+    Sentence,
+    Series,
+)
 from reports.facts import SOCIAL, returns
 from reports.numbers import money, money_unit, nice_scale, percent, symbol
 from reports.sections.changed import measures
@@ -64,7 +77,7 @@ def _finding(course: list[Measure], sources: ReportSources) -> Sentence:
         verb = "rose" if last.value > first.value else "fell"
         text = f"Return on {_who(sources)} {verb} from {shown[0]} to {shown[1]} per {one}"
     if all(m.low is not None and m.high is not None and m.low <= 1 <= m.high for m in course):
-        text += "; each estimate’s range includes break-even"
+        text += "; each range includes break-even"
     elif last.low is not None and last.low > 1:
         text += "; the last range lies above break-even"
     elif last.high is not None and last.high < 1:
@@ -89,7 +102,8 @@ def _line(course: list[Measure], sources: ReportSources) -> Lines:
     one = f"{symbol(sources.currency)}1"
     return Lines(
         title="",
-        subtitle=f"Margin for each {one} spent on {_who(sources)}{since}, as estimated at the end of each report, with 95% range",
+        subtitle=f"Margin for each {one} spent on {_who(sources)}{since}, as estimated at the end of each "
+        "report, with 95% range",
         series=(
             Series(name="break even", points=((0.0, 1.0), (1.0, 1.0)), dashed=True),
             Series(
@@ -123,7 +137,9 @@ def _costs(sources: ReportSources) -> Ledger | None:
     rows = []
     for name in kept:
         values = tuple(cells.get((name, q)) for q in quarters)
-        rows.append(_row(label(name), values, float(table.filter(pl.col("channel_group") == name)["cost"][0]), name))
+        rows.append(
+            _row(label(name), values, float(table.filter(pl.col("channel_group") == name)["cost"][0]), name)
+        )
     if rest:
         values = tuple(sum(cells.get((name, q)) or 0.0 for name in rest) for q in quarters)
         sum_of_rest = float(table.filter(pl.col("channel_group").is_in(rest))["cost"].sum())
@@ -136,7 +152,9 @@ def _costs(sources: ReportSources) -> Ledger | None:
     share = largest / total
     return Ledger(
         label=unit or "Cost",
-        title=f"{label(names[0])} takes {percent(share)} of all cost" if len(names) > 1 else f"What {inside(names[0])} cost",
+        title=f"{label(names[0])} takes {percent(share)} of all cost"
+        if len(names) > 1
+        else f"What {inside(names[0])} cost",
         subtitle="Cost by quarter",
         columns=tuple(columns),
         rows=tuple(rows),

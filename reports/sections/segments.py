@@ -55,8 +55,8 @@ def segments_section(sources: ReportSources) -> Section | None:
 
 def _foot(sources: ReportSources, tests: Sequence[str]) -> str:
     told = (
-        f"Groups below {sources.settings.minimum_cell} customers are not shown, nor those that would give them "
-        "away."
+        f"Groups below {sources.settings.minimum_cell} customers are not shown, nor those that would give "
+        "them away."
     )
     if tests:
         told += f" Joint test of the {'; '.join(tests[:3])}."
@@ -79,7 +79,11 @@ def _rows_of(
     """The preferred row of every segment that is large enough to be shown."""
     first: dict[str, EffectFact] = {}
     for e in effects:
-        if (e.name, e.outcome) == (name, outcome) and e.segment != ALL and segment_parts(e.segment)[0] == column:
+        if (
+            (e.name, e.outcome) == (name, outcome)
+            and e.segment != ALL
+            and segment_parts(e.segment)[0] == column
+        ):
             first.setdefault(e.segment, e)
     counts = {segment: e.n_treated + e.n_control for segment, e in first.items()}
     hidden = cells_to_suppress(counts, smallest=sources.settings.minimum_cell)
@@ -99,7 +103,9 @@ def segment_effects(
         return None
     total = _total(effects, name, outcome)
     shown = [*rows, *([total] if total else [])]
-    sizes = [abs(x) for e in shown for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None]
+    sizes = [
+        abs(x) for e in shown for x in (e.estimate.value, e.estimate.low, e.estimate.high) if x is not None
+    ]
     plot = effect_plot(shown, sources.currency)
     body = []
     for e in shown:
@@ -111,7 +117,11 @@ def segment_effects(
         )
         everybody = e.segment == ALL
         title = f"All {_several(column)}" if everybody else label(segment_parts(e.segment)[1])
-        body.append(Row(name=title, cells=cells, rungs=e.rungs, detail=e.sizes, role="total" if everybody else "plain"))
+        body.append(
+            Row(
+                name=title, cells=cells, rungs=e.rungs, detail=e.sizes, role="total" if everybody else "plain"
+            )
+        )
     return Ledger(
         label=f"{label(name)}, {outcome_word(outcome)}",
         columns=effect_columns(outcome, plot, sources.currency, largest=max(sizes, default=0.0)),
@@ -150,7 +160,9 @@ def _finding(
     if total is not None and total.estimate.state in ("positive", "negative"):
         verb = "raised" if total.estimate.state == "positive" else "reduced"
         size = shown_of(abs(total.estimate.value or 0.0), outcome, sources.currency)
-        told.append(f"{label(name)} {verb} {noun} by {size}{' points' if outcome == 'retention' else ' per customer'}")
+        told.append(
+            f"{label(name)} {verb} {noun} by {size}{' points' if outcome == 'retention' else ' per customer'}"
+        )
     else:
         told.append(f"An effect of {inside(name)} on {noun} is not shown")
     rows = [e for e in _rows_of(effects, name, column, outcome, sources) if e.estimate.value is not None]
@@ -158,7 +170,8 @@ def _finding(
         most = max(rows, key=lambda e: e.estimate.value or 0.0)
         least = min(rows, key=lambda e: e.estimate.value or 0.0)
         told.append(
-            f"most in {label(segment_parts(most.segment)[1])}, least in {label(segment_parts(least.segment)[1])}"
+            f"most in {label(segment_parts(most.segment)[1])}, "
+            f"least in {label(segment_parts(least.segment)[1])}"
         )
     elif p is not None:
         told.append(f"the {_several(column)} differ no more than chance explains")
@@ -205,11 +218,11 @@ def _credit_blocks(sources: ReportSources) -> list[Ledger]:
                 hollow=causal and (not ranged or start <= 0 <= end),  # type: ignore[operator]
             )
             body.append(Row(name=label(segment_parts(segment)[1]), cells=((mark,), value)))
-        what = "added" if causal else "was there before"
+        what = "added" if causal else "were there before"
         made.append(
             Ledger(
                 label=label(column),
-                title=f"Share of spend that conversations {what if causal else 'were there before'}, by {inside(column)}",
+                title=f"Share of spend that conversations {what}, by {inside(column)}",
                 columns=(
                     Column(title="", form="plot", plot=plot),
                     Column(title="share", divisor=0.01, decimals=0, suffix="%", phone=True),
@@ -229,8 +242,12 @@ def _shares(
 ) -> dict[str, tuple[float, float | None, float | None]]:
     causal = _is_causal(rows)
     totals = rows.filter((pl.col("level") == "total") & (pl.col("outcome") == "spend"))
-    counts = {s: int(n or 0) for s, n in totals.group_by("segment").agg(pl.col("customers").max()).iter_rows()}
-    hidden = cells_to_suppress({s: counts.get(s, 0) for s in segments}, smallest=sources.settings.minimum_cell)
+    counts = {
+        s: int(n or 0) for s, n in totals.group_by("segment").agg(pl.col("customers").max()).iter_rows()
+    }
+    hidden = cells_to_suppress(
+        {s: counts.get(s, 0) for s in segments}, smallest=sources.settings.minimum_cell
+    )
     found: dict[str, tuple[float, float | None, float | None]] = {}
     for segment in segments:
         part = rows.filter(pl.col("segment") == segment)

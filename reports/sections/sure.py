@@ -1,4 +1,4 @@
-"""How sure the report is: what the forecast missed, who is not in it, which checks failed, what has expired."""
+"""How sure the report is: what the forecast missed, who is not in it, which checks failed, what expired."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def forecast_error(sources: ReportSources) -> float | None:
 
 def sure_section(sources: ReportSources) -> Section:
     """Three sentences that every report has, short of what it does not know."""
-    told = [text for text in (_forecast(sources), _missing(sources), _checks(sources), _expired(sources)) if text]
+    told = [
+        text for text in (_forecast(sources), _missing(sources), _checks(sources), _expired(sources)) if text
+    ]
     return Section(
         key="sure",
         title="How sure",
@@ -42,7 +44,8 @@ def _forecast(sources: ReportSources) -> str:
         return ""
     if abs(error) < 0.005:
         return "The forecast of purchases was right to within 1% in the time held back."
-    return f"The forecast of purchases was {percent(abs(error))} too {'high' if error > 0 else 'low'} in the time held back."
+    way = "high" if error > 0 else "low"
+    return f"The forecast of purchases was {percent(abs(error))} too {way} in the time held back."
 
 
 def _missing(sources: ReportSources) -> str:
@@ -83,7 +86,9 @@ def _expired(sources: ReportSources) -> str:
     rows = sources.manifest.get("assumptions") or ()
     if not rows:
         return ""
-    gone = [r for r in rows if r.get("expires") and dt.date.fromisoformat(str(r["expires"])[:10]) <= sources.as_of]
+    gone = [
+        r for r in rows if r.get("expires") and dt.date.fromisoformat(str(r["expires"])[:10]) <= sources.as_of
+    ]
     if not gone:
         return "No assumption has expired."
     return f"{len(gone)} of {len(rows)} assumptions {'has' if len(gone) == 1 else 'have'} expired."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import Any, Final
 
 import polars as pl
@@ -52,7 +53,8 @@ def value_section(sources: ReportSources) -> Section | None:
     best = float(tenths["share"][0]) if tenths.height == 10 else None
     amount = money(total.value, sources.currency)
     text = (
-        f"The best tenth of customers carries {percent(best)} of the {amount} expected in the next {_horizon(sources)}"
+        f"The best tenth of customers carries {percent(best)} of the {amount} expected in the next "
+        f"{_horizon(sources)}"
         if best is not None
         else f"{amount} of margin is expected in the next {_horizon(sources)}"
     )
@@ -130,7 +132,7 @@ def _calibration(sources: ReportSources) -> Ledger | None:
     _, _, ticks = nice_scale([0.0, top], count=4)
     plot = Plot(low=0.0, high=top, ticks=tuple((t, axis_number(t)) for t in ticks))
     observed = frame["actual"].to_list()
-    held = all(one >= other for one, other in zip(observed, observed[1:], strict=False))
+    held = all(one >= other for one, other in itertools.pairwise(observed))
     rows = tuple(
         Row(
             name=str(row["decile"]),
@@ -164,7 +166,8 @@ def _course(sources: ReportSources) -> Lines | None:
     days = frame["date"].to_list()
     first, last = days[0], days[-1]
     width = max((last - first).days, 1)
-    top = max(float(frame["cumulative_observed"].max() or 0), float(frame["cumulative_expected"].max() or 0.0), 1.0)  # type: ignore[arg-type]
+    both = frame.select("cumulative_observed", "cumulative_expected").cast(pl.Float64)
+    top = max(1.0, float(both.max_horizontal().max() or 0.0))  # type: ignore[arg-type]
     _, _, ticks = nice_scale([0.0, top], count=3)
     step = max(1, frame.height // 60)
     kept = sorted({*range(0, frame.height, step), frame.height - 1})
@@ -211,7 +214,7 @@ def _dates(first: dt.date, last: dt.date) -> tuple[tuple[float, str], ...]:
     width = max((last - first).days, 1)
     span = (last.year - first.year) * 12 + last.month - first.month
     every = next((n for n in (1, 3, 6, 12, 24, 60) if span / n <= 4), 120)
-    labels = []
+    labels: list[tuple[float, str]] = []
     for number in range(span + 2):
         count_months = first.year * 12 + first.month - 1 + number
         start = dt.date(count_months // 12, count_months % 12 + 1, 1)
@@ -247,8 +250,8 @@ def _cohorts(sources: ReportSources) -> Ledger | None:
     return Ledger(
         label="First bought",
         title=title,
-        subtitle=f"Customers who buy, % of cohort, by month since the first purchase. Cohorts below {smallest} "
-        "customers are left out.",
+        subtitle="Customers who buy, % of cohort, by month since the first purchase. Cohorts below "
+        f"{smallest} customers are left out.",
         columns=tuple(Column(title=str(m), form="tint") for m in range(1, last + 1)),
         rows=rows,
         dense=True,
@@ -256,7 +259,9 @@ def _cohorts(sources: ReportSources) -> Ledger | None:
 
 
 def _cohort_name(first: dt.date, sources: ReportSources) -> str:
-    length = ((sources.manifest.get("configuration") or {}).get("value") or {}).get("retention_cohorts", "quarter")
+    length = ((sources.manifest.get("configuration") or {}).get("value") or {}).get(
+        "retention_cohorts", "quarter"
+    )
     if length == "year":
         return str(first.year)
     if length == "month":

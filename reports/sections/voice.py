@@ -79,7 +79,9 @@ def _ledger(topics: pl.DataFrame) -> Ledger:
     columns.append(Column(title="cases", decimals=0, phone=True))
     for name in ("unanswered", "satisfied"):
         if name in topics.columns:
-            columns.append(Column(title=name, divisor=0.01, decimals=0, suffix="%", phone=name == "satisfied"))
+            columns.append(
+                Column(title=name, divisor=0.01, decimals=0, suffix="%", phone=name == "satisfied")
+            )
     rows = []
     for row in topics.iter_rows(named=True):
         cells: list[Cell] = []
@@ -97,8 +99,18 @@ def _finding(topics: pl.DataFrame) -> Sentence:
     if "first" in topics.columns and topics["first"].null_count() == 0:
         better = topics.filter(pl.col("last") > pl.col("first")).height
         good = topics.filter(pl.col("last") > 0.2).height
-        whole = f"all {count_words(number)} topics end" if better == number else f"{better} of {number} topics end"
-        end = "none in a good one" if not good else "all in a good one" if good == number else f"{good} in a good one"
+        whole = (
+            f"all {count_words(number)} topics end"
+            if better == number
+            else f"{better} of {number} topics end"
+        )
+        end = (
+            "none in a good one"
+            if not good
+            else "all in a good one"
+            if good == number
+            else f"{good} in a good one"
+        )
         return Sentence(
             text=upper_first(f"{whole} in a better mood than they begin, {end}"),
             figures={"better": better, "good": good},
@@ -111,7 +123,7 @@ def _finding(topics: pl.DataFrame) -> Sentence:
 
 
 def _wins(cases: pl.DataFrame, sources: ReportSources) -> Cards | None:
-    """Answered within the hour, rated best, most spend afterwards; no ids, enough customers to choose from."""
+    """Answered within the hour, rated best, most spend afterwards; no ids, and enough to choose from."""
     needed = ("customer_id", "first_response_at", "opened_at", "csat")
     purchases = sources.table("purchases")
     if purchases.is_empty() or not all(_has(cases, column) for column in needed):
@@ -141,7 +153,8 @@ def _wins(cases: pl.DataFrame, sources: ReportSources) -> Cards | None:
     cards = tuple(
         Card(
             lead=f"{label(str(row['topic'] or 'Case'))}, answered in {duration(row['waited'])}.",
-            text=_mood(row) + f"Spend in the {_AROUND_DAYS} days before {money(row['before'], sources.currency)}, "
+            text=_mood(row)
+            + f"Spend in the {_AROUND_DAYS} days before {money(row['before'], sources.currency)}, "
             f"after {money(row['after'], sources.currency)}.",
         )
         for row in best.iter_rows(named=True)
@@ -152,8 +165,8 @@ def _wins(cases: pl.DataFrame, sources: ReportSources) -> Cards | None:
     return Cards(
         cards=cards,
         title=f"{upper_first(count_words(len(cards)))} of the cases behind these figures",
-        subtitle=f"Illustrations, {number} chosen by rule (answered within an hour, satisfied 5 of 5, most spend "
-        "afterwards). They prove nothing by themselves.",
+        subtitle=f"Illustrations, {number} chosen by rule (answered within an hour, satisfied 5 of 5, most "
+        "spend afterwards). They prove nothing by themselves.",
     )
 
 

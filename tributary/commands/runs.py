@@ -239,4 +239,6 @@ def report(bundle: Path, formats: str, deliver: str, previous: Path | None, agai
     opened = load_bundle(bundle)
     context = report_context(opened, previous=previous)
     to = deliver_by_mail(context, render_pdf(context), mailbox, runs=opened.path.parent, again=again)
-    click.echo(f"Mailed to {', '.join(to)}" if to else "They have had this report; --again mails it once more.")
+    click.echo(
+        f"Mailed to {', '.join(to)}" if to else "They have had this report; --again mails it once more."
+    )
