@@ -31,8 +31,7 @@ from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
 from histories.tables import purchases_table, touchpoints_table
-from reports import ReportSources
-from reports.build import build_context, render_report
+from reports import ReportSources, build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
 

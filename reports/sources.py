@@ -56,8 +56,9 @@ class ReportSources:
 
     @property
     def as_of(self) -> dt.date:
-        """The last day that counts."""
-        return dt.date.fromisoformat(str(self.manifest["as_of"])[:10])
+        """The last day that counts; today where nothing says it."""
+        as_of = self.manifest.get("as_of")
+        return dt.date.fromisoformat(str(as_of)[:10]) if as_of else dt.date.today()
 
     @property
     def first_day(self) -> dt.date | None:

@@ -121,7 +121,7 @@ def test_every_figure_that_is_not_supported_says_why(bundle: Bundle) -> None:
 def test_the_report_has_a_section_for_each_part(bundle: Bundle) -> None:
     html = (bundle.file("report.html") or b"").decode()
     for key in ("credit", "value", "evidence", "segments", "coverage"):
-        assert f'<section id="{key}">' in html
+        assert f'<section class="part" id="{key}">' in html
 
 
 def test_retention_is_refused_where_nobody_says_who_acts(tmp_path: Path, mlruns: Path) -> None:
