@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
-from experiments.tombstones import locked
+from histories.durable import locked
 from histories.errors import ConfigError, TributaryError
 from reports import ReportContext
 from reports.context import Asks
@@ -119,10 +119,17 @@ def deliver_by_mail(
     with locked(runs, "delivery"):
         had = set() if again else _delivered(runs, context.run_id)
         to = tuple(address for address in mailbox.recipients if address.lower() not in had)
-        if to:
-            _send(_message(context, pdf, mailbox.sender, to), mailbox, to)
-            _remember(runs, context.run_id, to)
-    return to
+        if not to:
+            return ()
+        refused = _send(_message(context, pdf, mailbox.sender, to), mailbox, to)
+        taken = tuple(address for address in to if address not in refused)
+        _remember(runs, context.run_id, taken)
+    if refused:
+        raise TributaryError(
+            f"The server refused {len(refused)} of {len(to)} recipients; the others have the report. "
+            "Mend the addresses and deliver again: nobody gets it twice."
+        )
+    return taken
 
 
 def _message(context: ReportContext, pdf: bytes, sender: str, to: tuple[str, ...]) -> EmailMessage:
@@ -137,7 +144,8 @@ def _message(context: ReportContext, pdf: bytes, sender: str, to: tuple[str, ...
     return message
 
 
-def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> None:
+def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> frozenset[str]:
+    """Hand the message over; who was refused."""
     tls = ssl.create_default_context()
     try:
         server: smtplib.SMTP
@@ -153,16 +161,13 @@ def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> None:
             if mailbox.user:
                 server.login(mailbox.user, os.environ.get(PASSWORD, ""))
             refused = server.send_message(message, from_addr=mailbox.sender, to_addrs=list(to))
+            return frozenset(refused)
     except (OSError, smtplib.SMTPException) as error:
         where = f"{mailbox.host}:{mailbox.port}"
         raise TributaryError(
             f"The report could not be mailed by {where} ({type(error).__name__}: {_reason(error)}). "
             "Nothing counts as delivered; check the server and deliver again."
         ) from error
-    if refused:
-        raise TributaryError(
-            f"The server refused {len(refused)} of {len(to)} recipients; deliver again to them alone."
-        )
 
 
 def _reason(error: Exception) -> str:

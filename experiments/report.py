@@ -9,7 +9,8 @@ from typing import Any, Final
 import orjson
 from pydantic import TypeAdapter
 
-from experiments.bundle.reading import Bundle, load_bundle, read_manifest
+from experiments.bundle.manifest import read_manifest
+from experiments.bundle.reading import Bundle, load_bundle
 from experiments.bundle.tables import TABLES
 from experiments.champion import champion
 from experiments.config import RunConfig

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from experiments.bundle.leftovers import find_bundles, sweep
 from experiments.bundle.manifest import read_manifest
 from experiments.bundle.reading import Bundle, read_bundle

@@ -121,7 +121,7 @@ def test_commands_load_only_when_they_are_called() -> None:
     import subprocess
     import sys
 
-    heavy = ("mlflow", "fastapi", "scipy", "sklearn", "numba", "altair")
+    heavy = ("mlflow", "fastapi", "scipy", "sklearn", "numba", "jinja2")
     code = f"import sys, tributary.cli; print([m for m in {heavy} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,10 +31,10 @@ def size_of_a_test(effect: EffectFact) -> int | None:
     value, error = effect.estimate.value, effect.std_error
     if not value or not error or not effect.n_treated or not effect.n_control:
         return None
-    variance = error**2 / (1 / effect.n_treated + 1 / effect.n_control)
-    size = 2 * variance * _Z**2 / value**2
-    if size >= 1e7:
+    if abs(value) < error * 1e-3:  # more customers than there are
         return None
+    deviation = error / math.sqrt(1 / effect.n_treated + 1 / effect.n_control)
+    size = 2 * (deviation * _Z / value) ** 2
     digits = max(len(f"{size:.0f}") - 2, 0)
     return int(round(size / 10**digits) * 10**digits)
 
