@@ -392,7 +392,7 @@ def effect(
     unit
         Column with the unit's id; None where each row is a unit.
     design
-        As in `[[effects]]`.
+        As in `[[effects]]`: "randomised", "observational", "targeting", or a design on histories.
     name
         What the effect is called.
     treatment

@@ -104,7 +104,10 @@ def checks_frame(rows: Sequence[tuple[Effect, Check]]) -> pl.DataFrame:
 
 
 def check_sample_ratio(counts: dict[str, int], shares: dict[str, float] | None) -> Check:
-    """Whether the arms have the sizes that were planned: chi-square test, p below .001 blocks the reading."""
+    """Whether the arms have the sizes that were planned: chi-square test, p below .001.
+
+    Without planned shares, arms of equal size pass; unequal ones ask for the plan.
+    """
     planned = dict.fromkeys(counts, 1.0) if shares is None else shares
     total, weight = sum(counts.values()), sum(planned.get(arm, 0.0) for arm in counts)
     expected = np.array([total * planned.get(arm, 0.0) / weight for arm in counts])
@@ -112,17 +115,17 @@ def check_sample_ratio(counts: dict[str, int], shares: dict[str, float] | None) 
     p_value = float(stats.chisquare(observed, expected).pvalue) if (expected > 0).all() else 0.0
     found = ", ".join(f"{arm} {n:,}" for arm, n in counts.items())
     wanted = ", ".join(f"{n:,.0f}" for n in expected)
-    return Check(
-        check="sample ratio",
-        value=p_value,
-        limit=P_BLOCK,
-        passed=p_value >= P_BLOCK,
-        reason=(
+    if shares is None:
+        reason = (
+            f"were these sizes planned? {found} are not equal shares (p = {p_value:.1g}): say the planned "
+            "ones in treatment.shares"
+        )
+    else:
+        reason = (
             f"sample ratio mismatch (p = {p_value:.1g}): {found} where {wanted} were planned, so units were "
-            "lost or misassigned; set treatment.shares if the plan was unequal"
-        ),
-        blocking=True,
-    )
+            "lost or misassigned"
+        )
+    return Check(check="sample ratio", value=p_value, limit=P_BLOCK, passed=p_value >= P_BLOCK, reason=reason)
 
 
 def check_attrition(missing: Flags, treated: Flags, outcome: str) -> Check:

@@ -12,6 +12,8 @@ __all__ = ["CONTROLS", "DESIGNS", "EffectDesign", "Treatment", "UnitSource"]
 
 Design = Literal[
     "randomised",
+    "observational",
+    "targeting",
     "landmark",
     "matched_before_after",
     "interrupted_series",
@@ -34,8 +36,8 @@ class Treatment:
     """What is done to the treated.
 
     From a table or `assignments`: `column` (table only) holds the arm, `control` names the control arm,
-    `arms` the arms to read (default: all others), `shares` the planned share of units per arm (default:
-    equal), `experiment` the name in `assignments` (default: the design's name).
+    `arms` the arms to read (default: all others), `shares` the planned share of units per arm, `experiment`
+    the name in `assignments` (default: the design's name).
 
     From contacts: every filter given must hold. `first_response_minutes` counts a case as treated when the
     brand first answered within that time.
@@ -92,6 +94,10 @@ class EffectDesign:
         Cost of treating one unit, in currency; default: mean cost of the treated contacts, where known.
     series
         Length of one step of an interrupted series, an event study or a synthetic control.
+    instrument
+        Column of the table that moves the treatment and touches the outcome in no other way.
+    assigned
+        Of `targeting`: whether the treatment was assigned at random.
     sequential
         The experiment is read while it runs: intervals become always-valid, narrowest at this planned
         number of units.
@@ -114,6 +120,8 @@ class EffectDesign:
     min_segment: int = Field(default=100, ge=10, le=10**9)
     cost_per_treated: float | None = Field(default=None, ge=0, le=1e12, allow_inf_nan=False)
     series: Literal["day", "week", "month"] = "week"
+    instrument: str | None = None
+    assigned: bool = True
     sequential: int | None = Field(default=None, ge=1, le=10**12)
 
     @model_validator(mode="after")
@@ -136,7 +144,8 @@ class EffectDesign:
             words.append("answered")
         if treatment.intervention:
             words.append(treatment.intervention)
-        return " ".join(words) or ("treated" if self.design == "randomised" else "any contact")
+        on_table = self.design in ("randomised", "observational", "targeting")
+        return " ".join(words) or ("treated" if on_table else "any contact")
 
     @property
     def control_label(self) -> str:
@@ -173,6 +182,13 @@ def _missing(design: EffectDesign) -> list[str]:
         problems.append("a randomised design needs treatment.control, the name of the control arm")
     if design.design == "randomised" and design.table is not None and treatment.column is None:
         problems.append("a design on a table needs treatment.column, the column that holds the arm")
+    if design.design in ("observational", "targeting"):
+        if design.table is None or treatment.column is None or treatment.control is None:
+            problems.append(
+                f"{design.design} needs table = {{ path = … }}, treatment.column and treatment.control"
+            )
+    elif design.instrument is not None:
+        problems.append('an instrument belongs to design = "observational"')
     if treatment.column is not None and design.table is None:
         problems.append("treatment.column needs a table = { path = … } to look in")
     return problems

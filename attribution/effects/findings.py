@@ -90,6 +90,22 @@ PICTURE_SCHEMAS: dict[str, dict[str, pl.DataType]] = {
         "n_tracked": _COUNT,
         "n_untracked": _COUNT,
     },
+    "qini": {
+        "name": _TEXT,
+        "outcome": _TEXT,
+        "share": _REAL,
+        "gain": _REAL,
+        "low": _REAL,
+        "high": _REAL,
+        "random": _REAL,
+    },
+    "targets": {
+        "name": _TEXT,
+        "outcome": _TEXT,
+        "row": _COUNT,
+        "effect": _REAL,
+        "treat": pl.Boolean(),
+    },
     "checks": CHECKS_SCHEMA,
 }
 """The frames a chart or a table of the evidence section is drawn from, with their columns."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.effects.regression import drop_collinear
 
-__all__ = ["LEARNERS", "Learner", "Nuisances", "assign_folds", "fit_nuisances", "spline_basis"]
+__all__ = [
+    "LEARNERS",
+    "Learner",
+    "Nuisances",
+    "assign_folds",
+    "cross_predict",
+    "fit_nuisances",
+    "fit_propensity",
+    "own_learner",
+    "spline_basis",
+]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -81,7 +92,7 @@ def fit_propensity(
     """Out-of-fold propensities, shape (N,), and the learner's name."""
     everywhere = np.ones(len(treated), dtype=bool)
     chosen = learners or LEARNERS
-    raw, name = _cross_predict(treated.astype(float), everywhere, covariates, folds, chosen, binary=True)
+    raw, name = cross_predict(treated.astype(float), everywhere, covariates, folds, chosen, binary=True)
     return np.clip(raw, PROPENSITY_BOUND, 1 - PROPENSITY_BOUND), name
 
 
@@ -98,12 +109,12 @@ def fit_nuisances(
     e, e_name = propensity or fit_propensity(treated, covariates, folds, learners)
     binary = set(np.unique(outcome)) == {0.0, 1.0}
     chosen = learners or LEARNERS
-    m1, m1_name = _cross_predict(outcome, treated, covariates, folds, chosen, binary=binary)
-    m0, m0_name = _cross_predict(outcome, ~treated, covariates, folds, chosen, binary=binary)
+    m1, m1_name = cross_predict(outcome, treated, covariates, folds, chosen, binary=binary)
+    m0, m0_name = cross_predict(outcome, ~treated, covariates, folds, chosen, binary=binary)
     return Nuisances(propensity=e, mean_treated=m1, mean_control=m0, learners=(e_name, m1_name, m0_name))
 
 
-def _cross_predict(
+def cross_predict(
     target: Vector,
     members: Flags,
     covariates: Matrix,
@@ -191,6 +202,33 @@ def _classify_boosted(features: Matrix, target: Vector, ask: Matrix) -> Vector:
 
     model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, min_samples_leaf=50, random_state=0)
     return np.asarray(model.fit(features, target).predict_proba(ask)[:, 1], dtype=np.float64)
+
+
+def own_learner(regressor: Any, classifier: Any, *, name: str = "own") -> Learner:
+    """A learner from a regressor and a classifier in scikit-learn's form, cloned for every fit.
+
+    Parameters
+    ----------
+    regressor
+        Has `fit(X, y)` and `predict(X)`.
+    classifier
+        Has `fit(X, y)` and `predict_proba(X)`.
+    name
+        What it is called in the checks.
+    """
+
+    def regress(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+        from sklearn.base import clone
+
+        return np.asarray(clone(regressor).fit(features, target).predict(ask), dtype=np.float64)
+
+    def classify(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+        from sklearn.base import clone
+
+        model = clone(classifier).fit(features, target)
+        return np.asarray(model.predict_proba(ask)[:, 1], dtype=np.float64)
+
+    return Learner(name=name, basis=drop_collinear, regress=regress, classify=classify)
 
 
 LINEAR = Learner(name="linear", basis=drop_collinear, regress=_regress_linear, classify=_classify_logit)

@@ -119,16 +119,19 @@ def _estimate_outcome(
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     chosen: tuple[Effect, Scores, list[Check]] | None = None
+    everybody: list[Check] = []
     for estimand in ESTIMANDS:
         scores = estimand.scores(y, c.t, nuisances)
         effect = with_placebo(_aipw_effect(c, outcome, estimand, scores), placebo, estimand)
         by_design, by_outcome = _design_checks(c, estimand, scores), [shuffled, *_outcome_checks(c, effect)]
+        everybody = everybody or by_design
         if chosen is None and all(check.passed for check in by_design):
             chosen = effect, scores, by_outcome
         effects.append(with_refusal(apply_checks(effect, [*by_design, *by_outcome]), c.refusal))
         pairs += [(effect, check) for check in (*by_design, *by_outcome)]
     lin = _lin_effect(c, outcome, effects[0])
-    lin_checks = [shuffled, *_outcome_checks(c, lin)]
+    # a regression for everybody needs what weights for everybody need: where groups do not overlap it guesses
+    lin_checks = [*everybody, shuffled, *_outcome_checks(c, lin)]
     pairs += [(lin, check) for check in lin_checks]
     effects += [with_refusal(apply_checks(lin, lin_checks), c.refusal), _naive_effect(c, outcome)]
     if chosen is None:

@@ -64,7 +64,7 @@ def estimate_randomised(units: Units, design: EffectDesign, *, rng: np.random.Ge
 
     Per outcome: the difference in means, the estimate chosen beforehand; beside it CUPED where the same
     metric was measured before the start, and Lin's adjustment where covariates are given. A sample-ratio
-    mismatch withholds every figure.
+    mismatch, or unequal arms of which nobody says that they were planned so, marks every figure.
     """
     control = design.treatment.control
     arms = design.treatment.arms or tuple(sorted({str(a) for a in np.unique(units.arm)} - {str(control)}))

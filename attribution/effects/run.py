@@ -18,12 +18,15 @@ from attribution.effects.effect import Effect
 from attribution.effects.findings import EffectsResult, Findings, collect_findings
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
+from attribution.effects.nuisance import Learner
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.segments import segment_margins
 from attribution.effects.synthetic_control import estimate_synthetic_control
 from attribution.effects.tables import EffectTables, Setting
+from attribution.effects.targeting import estimate_targeting
 from attribution.effects.time_varying import estimate_time_varying
 from attribution.effects.tracked import estimate_tracked
+from attribution.effects.unassigned import estimate_unassigned
 from attribution.effects.units import read_units
 from histories.errors import reason_of
 
@@ -38,17 +41,20 @@ def estimate_effects(
     observation_end: date | None = None,
     gross_margin: float | None = None,
     seed: int = 0,
+    learners: Sequence[Learner] | None = None,
 ) -> EffectsResult:
     """All effects of all designs, in their order.
 
     A design that cannot be estimated is listed too: without a figure, `supported` false, and the reason in
-    words. Designs do not share randomness: adding one changes no other.
+    words. Designs do not share randomness: adding one changes no other. `learners` of one's own
+    (`attribution.effects.nuisance.own_learner`) take the place of ours in designs on a table.
     """
     setting = Setting(
         tables=tables or EffectTables(),
         base_dir=base_dir,
         observation_end=observation_end,
         gross_margin=gross_margin,
+        learners=tuple(learners) if learners else None,
     )
     return collect_findings(_find(design, setting, seed) for design in designs)
 
@@ -61,6 +67,7 @@ def estimate_effect(
     observation_end: date | None = None,
     gross_margin: float | None = None,
     seed: int = 0,
+    learners: Sequence[Learner] | None = None,
 ) -> EffectsResult:
     """The effects of one design; like `estimate_effects`, but an error is raised, not listed."""
     setting = Setting(
@@ -68,6 +75,7 @@ def estimate_effect(
         base_dir=base_dir,
         observation_end=observation_end,
         gross_margin=gross_margin,
+        learners=tuple(learners) if learners else None,
     )
     return collect_findings([_estimate(design, setting, seed)])
 
@@ -120,6 +128,8 @@ def _ever_contacted(design: EffectDesign, setting: Setting, rng: np.random.Gener
 
 _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Findings]] = {
     "randomised": _randomised,
+    "observational": estimate_unassigned,
+    "targeting": estimate_targeting,
     "landmark": estimate_landmark,
     "matched_before_after": estimate_before_after,
     "interrupted_series": estimate_interrupted,

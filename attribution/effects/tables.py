@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from attribution.effects.nuisance import Learner
+
 __all__ = ["EffectTables", "Setting"]
 
 
@@ -35,9 +37,12 @@ class Setting:
         Last observed day; follow-up has to end by it. Default: the day of the last purchase.
     gross_margin
         Margin per unit of revenue, for money held against cost.
+    learners
+        Learners of one's own for designs on a table; None for the ones of `attribution.effects.nuisance`.
     """
 
     tables: EffectTables
     base_dir: Path
     observation_end: date | None
     gross_margin: float | None
+    learners: tuple[Learner, ...] | None = None

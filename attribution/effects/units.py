@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from attribution.effects.design import EffectDesign
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
-__all__ = ["Units", "encode_covariates", "read_table", "read_units", "units_from_frame"]
+__all__ = [
+    "Units",
+    "before_columns",
+    "encode_covariates",
+    "read_table",
+    "read_units",
+    "units_from_frame",
+]
 
 Vector = NDArray[np.float64]
 
@@ -121,16 +128,16 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
     """
     place = f'effect "{design.name}"'
     column = design.treatment.column or "arm"
-    before = _before_columns(frame.columns, design)
+    before = before_columns(frame.columns, design)
     named = (column, *design.outcomes, *design.covariates, *before.values(), *design.segments)
     _require(frame, named, place)
     if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
         raise DataError(
-            f"{place}: {repeated} of {frame.height} rows repeat a unit. A randomised table has one row per "
-            "assigned unit: sum the outcomes per unit first."
+            f"{place}: {repeated} of {frame.height} rows repeat a unit. The table of a design has one row "
+            "per unit: sum the outcomes per unit first."
         )
     frame = frame.filter(pl.col(column).is_not_null())
-    arm = frame[column].cast(pl.String).to_numpy().astype(np.str_)
+    arm = _arm_names(frame[column])
     _require_arms(arm, design)
     covariates, names = encode_covariates(frame, design.covariates)
     before_values = {outcome: _numbers(frame, theirs, place) for outcome, theirs in before.items()}
@@ -142,6 +149,13 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         before={name: v for name, v in before_values.items() if np.isfinite(v).all()},
         segments={name: segment_labels(frame, name) for name in design.segments},
     )
+
+
+def _arm_names(column: pl.Series) -> NDArray[np.str_]:
+    """Names of arms; whole numbers that a file holds as decimals are written without their point."""
+    if column.dtype.is_float() and (column == column.floor()).all():
+        column = column.cast(pl.Int64)
+    return np.asarray(column.cast(pl.String).to_numpy().astype(np.str_))
 
 
 def encode_covariates(
@@ -193,7 +207,7 @@ def _quartile_names(edges: Vector) -> list[str]:
     return [f"up to {edges[0]:g}", *inner, f"above {edges[-1]:g}"]
 
 
-def _before_columns(columns: Iterable[str], design: EffectDesign) -> dict[str, str]:
+def before_columns(columns: Iterable[str], design: EffectDesign) -> dict[str, str]:
     """For each outcome the column that is the same metric before the start, where there is one."""
     have = set(columns)
     found = dict(design.before)

@@ -113,11 +113,19 @@ def test_intervals_cover_the_effect_in_nineteen_of_twenty_experiments():
     assert widths["lin"] == pytest.approx(widths["cuped"], rel=0.05)
 
 
-def test_a_sample_ratio_mismatch_withholds_every_figure():
+def test_a_sample_ratio_mismatch_marks_every_figure():
+    frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
+    effects = estimate(frame, treatment={"control": "old", "shares": {"old": 0.5, "new": 0.5}})
+    assert all(effect.estimate is not None and not effect.supported for effect in effects)
+    assert "sample ratio mismatch" in effects[0].reason
+
+
+def test_unequal_arms_ask_for_the_planned_shares():
     frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
     effects = estimate(frame)
-    assert all(effect.estimate is None and not effect.supported for effect in effects)
-    assert "sample ratio mismatch" in effects[0].reason
+    assert all(effect.estimate is not None and not effect.supported for effect in effects)
+    assert "say the planned ones in treatment.shares" in effects[0].reason
+    assert estimate(experiment())[0].supported
 
 
 def test_planned_unequal_shares_are_no_mismatch():
