@@ -7,6 +7,8 @@ from datetime import date
 from typing import Final
 
 import polars as pl
+import scipy.optimize  # noqa: F401  (loads the linear algebra that is then held to one thread)
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from clv.pictures import alive_matrix, frequency_recency_matrix, tracking
 from clv.purchases.fits import fit_from_dict
@@ -79,18 +81,19 @@ def value_part(config: RunConfig, histories: Histories, costs: ChannelCosts | No
 
 def _values(config: RunConfig, histories: Histories, costs: ChannelCosts) -> CustomerValues:
     assert histories.purchases is not None
-    return value_customers(
-        histories.purchases.lazy(),
-        settings=config.value,
-        observation_end=histories.inputs.observation_end,
-        calibration_end=config.calibration_end,
-        time_unit=config.time_unit,
-        currency=histories.inputs.currency or "",
-        seed=config.seed,
-        customers=histories.customers,
-        cost_to_serve=None if histories.touchpoints is None else costs.to_serve(histories.touchpoints),
-        purchases_at=histories.purchases_at,
-    )
+    with threadpool_limits(1, user_api="blas"):  # a handful of parameters: threads only wait for each other
+        return value_customers(
+            histories.purchases.lazy(),
+            settings=config.value,
+            observation_end=histories.inputs.observation_end,
+            calibration_end=config.calibration_end,
+            time_unit=config.time_unit,
+            currency=histories.inputs.currency or "",
+            seed=config.seed,
+            customers=histories.customers,
+            cost_to_serve=None if histories.touchpoints is None else costs.to_serve(histories.touchpoints),
+            purchases_at=histories.purchases_at,
+        )
 
 
 def _model_pictures(
