@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from histories.errors import DataError
 from histories.money import to_currency
 from histories.periods import DAYS_PER_MONTH
 from histories.reading.links import count_equal_rows
@@ -19,6 +20,12 @@ TRUNCATION_MULTIPLE = 2.0
 """New customers of the first month against a later one, from which a history seems cut at its start."""
 
 MONTHS_TO_COMPARE = 6
+
+FEWEST_STRANGERS = 10
+"""So many people and buyers without one in common use ids of two kinds."""
+
+DIGITS_LOOKED_AT = 100
+THREE_DECIMALS = r"^[-+]?\d{1,3}[.]\d{3}$"
 
 LINES_OF_A_DAY = 2
 """A day with fewer lines in a file may be equal to another file's by chance."""
@@ -46,6 +53,7 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
                 f"{place}: rows equal to an earlier one: {equal}. They are kept: only a repeated line_id "
                 "is a duplicate. Add line_id to have them checked."
             )
+    notes += _decimals_notes(transactions)
     notes += _history_notes(transactions, customers)
     return tuple(notes)
 
@@ -88,6 +96,24 @@ def overlap_note(staged: Staged) -> str | None:
     )
 
 
+def _decimals_notes(transactions: Staged) -> list[str]:
+    """A point before three digits in every amount is more often a mark of thousands than of decimals."""
+    notes = []
+    for part in transactions.parts:
+        theirs, source = part.found.get("amount"), part.source
+        if theirs is None or part.scanned.schema[theirs] != pl.String or source.thousands or source.decimal:
+            continue
+        text = pl.col(theirs).str.strip_chars()
+        amounts = part.scanned.frame.filter(text != "").select(has=text.str.contains(THREE_DECIMALS))
+        is_so = pl.col("has").all() & (pl.len() >= DIGITS_LOOKED_AT)
+        if all(rows.select(is_so).collect().item() for rows in (amounts.head(DIGITS_LOOKED_AT), amounts)):
+            notes.append(
+                f"{part.scanned.place}: every amount has exactly three decimals. If the point groups "
+                'thousands, set inputs.transactions.thousands = ".".'
+            )
+    return notes
+
+
 def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_customers: bool) -> tuple[str, ...]:
     """Touches known by their date only, and those of people without a transaction.
 
@@ -106,6 +132,13 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     rows, people = unknown.collect().row(0)
     if not rows:
         return notes
+    total, customers = valid.select(pl.len()).collect().item(), buyers.select(pl.len()).collect().item()
+    if rows == total and min(people, customers) >= FEWEST_STRANGERS:
+        raise DataError(
+            f"{touches.place}: no touch belongs to a customer with a purchase ({total} touches of {people} "
+            f"people, {customers} buyers). Look whether both tables write customer_id in the same way: zeros in "
+            "front, a prefix, another system's id."
+        )
     return (
         *notes,
         f"{touches.place}: touches of people without any transaction: {rows} ({people} people). "

@@ -13,14 +13,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from histories.errors import ConfigError, nearest
 from histories.identity import check_key
 from histories.reading.cautions import touchpoint_notes, transaction_notes
+from histories.reading.ids import differing_by_case, mend_decimal_ids, reject_rounded_ids
 from histories.reading.inputs import Ingested, Inputs
 from histories.reading.links import (
     check_currency,
     reject_repeated,
     reject_unknown_customers,
     resolve_handles,
+    set_aside_further_lines,
     unify_customer_ids,
 )
+from histories.reading.proportion import clear_placeholders, set_aside_far_dates
 from histories.reading.schemas import TABLES
 from histories.reading.sources import Channel, Limits, TableSource
 from histories.reading.staging import Staged, stage_table
@@ -91,7 +94,10 @@ def ingest(
         for name, table in TABLES.items()
         if name in sources
     }
-    linked = _link(unify_customer_ids(staged, id_key))
+    mended = {name: _mend(table) for name, table in staged.items()}
+    if "transactions" in mended:
+        mended["transactions"] = mended["transactions"].with_notes(*differing_by_case(mended))
+    linked = _link(unify_customer_ids(mended, id_key))
     if "transactions" in linked:
         currency = check_currency(linked["transactions"], currency)
     tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}
@@ -128,9 +134,15 @@ def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None)
     check_key(id_key)
 
 
+def _mend(staged: Staged) -> Staged:
+    """What needs a look at a whole column: ids that were decimals or rounded, dates far from all others."""
+    mended = reject_rounded_ids(mend_decimal_ids(staged))
+    return set_aside_far_dates(clear_placeholders(mended))
+
+
 def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
     """Apply the checks that look at several rows or tables, those of the customers first."""
-    linked = {name: reject_repeated(table) for name, table in staged.items()}
+    linked = {name: set_aside_further_lines(reject_repeated(table)) for name, table in staged.items()}
     if "touchpoints" in linked and "handle" in linked["touchpoints"].columns:
         linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:

@@ -18,6 +18,7 @@ __all__ = [
     "reject_repeated",
     "reject_unknown_customers",
     "resolve_handles",
+    "set_aside_further_lines",
     "unify_customer_ids",
 ]
 
@@ -152,6 +153,29 @@ def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
     judged = touches.with_frame(customers_of_handles(touches.frame, identities.frame.filter(said)))
     judged = judged.with_rule(ambiguous).with_rule(unmatched)
     return judged.with_frame(judged.frame.drop("is_ambiguous"))
+
+
+def set_aside_further_lines(staged: Staged) -> Staged:
+    """Set aside lines without an amount of an order whose amount stands on another line.
+
+    Shops write the total of an order on its first line only; the others are no mistake.
+    """
+    if staged.table.name != "transactions" or not {"order_id", "amount"} <= staged.columns:
+        return staged
+    missing = pl.col(RULE) == "missing amount"
+    if not staged.frame.select(missing.any()).collect().item():
+        return staged
+    known = staged.frame.filter(_IS_VALID).select("order_id").drop_nulls().unique().collect()["order_id"]
+    rule = Rule(
+        name="further line of an order",
+        broken=pl.lit(False),
+        says="have no amount of their own, but their order has one on another line",
+        sets_aside=True,
+    )
+    judged = (
+        pl.when(missing & pl.col("order_id").is_in(known.implode())).then(pl.lit(rule.name)).otherwise(RULE)
+    )
+    return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
 
 
 def reject_unknown_customers(staged: Staged, customers: Staged) -> Staged:

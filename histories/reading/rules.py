@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 
 from histories.money import LARGEST_AMOUNT
+from histories.periods import end_of_day
 from histories.reading.casts import CastOptions, text_value
 from histories.reading.numbers import why_unreadable
 from histories.reading.schemas import Column, Kind, Table
@@ -101,7 +102,17 @@ def row_rules(
                     expected=f"Expected {first} first.",
                 )
             )
-    rules += _set_aside(table, dtypes, observation_end, drops_zero)
+    if table.name == "paths" and "value" in dtypes:
+        rules.append(
+            Rule(
+                name="value without a conversion",
+                broken=(pl.col("conversions") == 0) & (pl.col("value") != 0),
+                says="have a value and no conversion",
+                expected="Expected a value of 0 where nothing was converted.",
+                shows="value",
+            )
+        )
+    rules += _set_aside(table, dtypes, options, observation_end, drops_zero)
     return rules
 
 
@@ -127,13 +138,20 @@ def _column_rules(
         yield _too_large(name, pl.col(NUMBER + name).abs() >= LARGEST_AMOUNT)
     yield Rule(
         name=f"unreadable {name}",
-        broken=value.is_null() & ~is_missing,
+        broken=(value.is_null() | _beyond_calendar(value, column)) & ~is_missing,
         says=f"have no readable {name}",
         expected=_expected(table, name, column, options),
         shows=shows,
         explain=_explainer(table, column, options),
     )
     yield from _range_rules(name, column, shows)
+
+
+def _beyond_calendar(value: pl.Expr, column: Column) -> pl.Expr:
+    """Whether a required date lies beyond all calendars in use; a table's own time is judged later."""
+    if column.kind is not Kind.DATE or not column.required:
+        return pl.lit(False)
+    return ~value.is_between(date.min, date.max)
 
 
 def _range_rules(name: str, column: Column, shows: str | None) -> Iterator[Rule]:
@@ -215,7 +233,11 @@ def _expected(table: Table, name: str, column: Column, options: CastOptions) -> 
 
 
 def _set_aside(
-    table: Table, dtypes: Mapping[str, pl.DataType], observation_end: date, drops_zero: bool
+    table: Table,
+    dtypes: Mapping[str, pl.DataType],
+    options: CastOptions,
+    observation_end: date,
+    drops_zero: bool,
 ) -> Iterator[Rule]:
     if table.name == "transactions":
         yield Rule(
@@ -231,10 +253,10 @@ def _set_aside(
             says="have no customer_id",
             sets_aside=True,
         )
-    if table.dated is not None:
+    if table.dated is not None and observation_end < date.max:
         yield Rule(
             name="after observation_end",
-            broken=pl.col(table.dated).dt.date() > observation_end,
+            broken=pl.col(table.dated) >= end_of_day(observation_end, options.times.timezone),
             says=f"are dated after observation_end ({observation_end})",
             sets_aside=True,
         )

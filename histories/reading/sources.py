@@ -50,7 +50,7 @@ class TableSource:
     skip_rows
         Lines before the header, or before the first row of a file without one.
     decimal, thousands
-        The marks in numbers, e.g. ``,`` and ``.``; without `thousands` digits are not grouped.
+        The marks in numbers: a point, and none; after ``thousands = "."`` a comma.
     path_separator
         What stands between the channels of a path, in the table of paths.
     columns
@@ -78,7 +78,7 @@ class TableSource:
     encoding: str | None = None
     quote: str = '"'
     skip_rows: Annotated[int, Field(ge=0)] = 0
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = None
     thousands: Literal[".", ",", " ", "'", "’", "_"] | None = None
     path_separator: Annotated[str, Field(min_length=1)] = ">"
     columns: dict[str, str | int] | None = None
@@ -136,7 +136,7 @@ class TableSource:
 
     @model_validator(mode="after")
     def _marks_differ(self) -> TableSource:
-        if self.thousands == self.decimal:
+        if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError(f'decimal and thousands are both "{self.decimal}"')
         return self
 

@@ -30,6 +30,7 @@ SHARE_OF_MEMORY = 8
 PACKED = 4
 """How much larger a compressed or columnar file is in memory."""
 ROWS_SHOWN = 3
+PATH_SEPARATOR = " > "
 NUMERIC = {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}
 
 
@@ -64,6 +65,7 @@ class Staged:
     parts: tuple[Part, ...]
     rules: tuple[Rule, ...]
     frame: pl.LazyFrame
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> set[str]:
@@ -79,6 +81,10 @@ class Staged:
         """The same rows, judged by one more rule where they broke none so far."""
         judged = pl.coalesce(RULE, pl.when(rule.broken).then(pl.lit(rule.name)))
         return self.with_frame(self.frame.with_columns(judged.alias(RULE)), rule)
+
+    def with_notes(self, *notes: str) -> Staged:
+        """The same table with more to say of it."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def with_frame(self, frame: pl.LazyFrame, *rules: Rule) -> Staged:
         """The same table with another frame and further rules."""
@@ -102,6 +108,8 @@ class Staged:
         if ours in part.source.constants:
             return as_text(part.source.constants[ours])
         if ours not in part.found:
+            return None
+        if part.scanned.schema[part.found[ours]].is_nested():
             return None
         found = part.scanned.frame.filter(pl.col(ROW) == row)
         value = found.select(pl.col(part.found[ours]).cast(pl.String)).collect()
@@ -160,9 +168,9 @@ def _options(table: Table, part: Part, timezone: str) -> CastOptions:
     source = part.source
     times = TimeOptions(timezone=timezone, source_zone=source.timezone, form=source.timestamp_format)
     times.check(f"inputs.{table.name}")
-    options = CastOptions(
-        times=times, numbers=NumberOptions(decimal=source.decimal, thousands=source.thousands)
-    )
+    decimal = source.decimal or ("," if source.thousands == "." else ".")
+    marks = NumberOptions(decimal=decimal, thousands=source.thousands)
+    options = CastOptions(times=times, numbers=marks)
     _refuse_wrong_types(table, part, options)
     kinds = {ours: column.kind for ours, column in table.columns.items()}
     with reading(part.scanned.place):
@@ -219,6 +227,11 @@ def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) ->
     casts = [_cast(table, ours, dtype, options).alias(ours) for ours, dtype in dtypes.items()]
     typed = raw.with_columns(casts).with_columns(~pl.col(ours) for ours in part.source.negate)
     typed = typed.with_columns(_derived(table, dtypes, options))
+    if table.name == "paths":
+        channels = (
+            pl.col("path").str.split(part.source.path_separator).list.eval(pl.element().str.strip_chars())
+        )
+        typed = typed.with_columns(channels.list.join(PATH_SEPARATOR).alias("path"))
     ours = [name for name in typed.collect_schema() if not name.startswith((RAW, NUMBER)) and name != ROW]
     return typed.with_columns(first_broken(rules).alias(RULE)).select(ROW, RULE, *ours)
 

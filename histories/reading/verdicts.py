@@ -54,7 +54,12 @@ def conclude(
         rows_valid=rows_valid,
         rejected_by_rule=rejected,
         set_aside_by_rule=set_aside,
-        notes=(*said.values(), *(note for part in staged.parts for note in part.scanned.notes), *notes),
+        notes=(
+            *said.values(),
+            *(note for part in staged.parts for note in part.scanned.notes),
+            *staged.notes,
+            *notes,
+        ),
         files=tuple(file for part in staged.parts for file in part.scanned.files),
         sha256=_sha256(staged),
     )

@@ -47,7 +47,7 @@ def test_a_missing_column_is_named_with_the_nearest_one_found(read: Read, write_
 
 def test_transactions_need_an_amount_or_quantity_and_price(read: Read, write_csv: Write) -> None:
     write_csv("orders.csv", "customer_id,timestamp,quantity", "1,2026-01-01,5")
-    with pytest.raises(SchemaError, match=re.escape("Needed: amount or quantity + unit_price.")):
+    with pytest.raises(SchemaError, match=re.escape("Needed: amount or quantity + unit_price")):
         read(transactions="orders.csv")
 
 
