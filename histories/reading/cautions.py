@@ -136,7 +136,7 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     if rows == total and min(people, customers) >= FEWEST_STRANGERS:
         raise DataError(
             f"{touches.place}: no touch belongs to a customer with a purchase ({total} touches of {people} "
-            f"people, {customers} buyers). Look whether both tables write customer_id in the same way: zeros in "
+            f"people, {customers} buyers). Look whether both tables write customer_id in one way: zeros in "
             "front, a prefix, another system's id."
         )
     return (
