@@ -118,11 +118,32 @@ class PredictBody(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
-    """One interval to be staffed."""
+    """What is to be staffed: one interval of customers who hold the line, or a day of work that can wait."""
 
-    contacts: Annotated[
-        float, Meta(gt=0, le=100_000, description="Contacts that arrive in the interval.", examples=[100])
-    ]
+    contacts: (
+        Annotated[
+            float,
+            Meta(gt=0, le=100_000, description="Contacts that arrive in the interval.", examples=[100]),
+        ]
+        | None
+    ) = None
+    arrivals: (
+        Annotated[
+            list[Annotated[float, Meta(ge=0, le=100_000)]],
+            Meta(
+                min_length=1,
+                max_length=48,
+                description="Instead of contacts: those of each open hour, with promise_minutes.",
+            ),
+        ]
+        | None
+    ) = None
+    promise_minutes: (
+        Annotated[
+            float, Meta(ge=0, le=10_080, description="Longest wait that is promised for work that can wait.")
+        ]
+        | None
+    ) = None
     interval_minutes: Annotated[
         float, Meta(ge=1, le=1440, description="Length of the interval, in minutes.")
     ] = 30.0
@@ -133,9 +154,14 @@ class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
     target_seconds: Annotated[
         float, Meta(ge=0, le=86_400, description="In time means within this, in seconds.")
     ] = 20.0
-    shrinkage: Annotated[float, Meta(ge=0, lt=0.95, description="Share of paid time away from contacts.")] = (
-        0.3
-    )
+    shrinkage: (
+        Annotated[float, Meta(ge=0, lt=0.95, description="Share of paid time away from contacts.")]
+        | Annotated[
+            dict[str, Annotated[float, Meta(ge=0, lt=0.95)]],
+            Meta(max_length=32, description="The same by item."),
+        ]
+    ) = 0.3
+    combine: Literal["add", "sequential"] = "add"
     concurrency: Annotated[
         float, Meta(ge=1, le=20, description="Contacts that one agent handles at once (chat).")
     ] = 1.0

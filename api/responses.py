@@ -168,6 +168,25 @@ class Staffing(_Answer):
     formula: str = Field(description="Erlang C or Erlang A.")
 
 
+class DeferredStaffing(_Answer):
+    """Agents for work that can wait."""
+
+    agents: int = Field(description="Agents at work all day that keep the promise.")
+    exact: float = Field(description="The same before rounding up.")
+    scheduled: int = Field(description="Agents to be planned, shrinkage included.")
+    longest_wait_minutes: float = Field(description="Longest wait with them.")
+    longest_wait_minutes_below: float | None = Field(
+        description="The same with one agent fewer; null without one fewer."
+    )
+    shrinkage: float = Field(description="All of it, as a share of paid time.")
+    formula: str
+    hours: list[dict[str, Any]] = Field(
+        description="By hour: arrivals, cheapest agents, scheduled, backlog and age of the oldest case "
+        "at its "
+        "end with `agents` all day, and with one fewer."
+    )
+
+
 class ModelCard(_Context):
     """What the scores come from, how good they were, and what they cannot say."""
 

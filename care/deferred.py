@@ -13,7 +13,6 @@ last hour the last hour's agents are taken to stay until the promise is met.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,27 +22,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.stats import nbinom
 
 from histories.errors import ConfigError
 
 __all__ = [
-    "PRIOR_SHAPE",
     "DeferredDemand",
     "DeferredPlan",
     "agents_needed",
-    "arrivals_by_hour",
     "hour_by_hour",
     "plan_deferred",
-    "predicted_count",
     "schedule",
     "total_shrinkage",
 ]
 
 Float = NDArray[np.float64]
 
-PRIOR_SHAPE: Final = 0.5
-"""Shape of the gamma prior of an hour's rate, with rate 0 (Jeffreys' prior)."""
 LONGEST: Final = 24 * 7
 """Open hours that are planned at once, at most."""
 _SLACK: Final = 1e-9  # so that 4.000000000001 agents are 4
@@ -113,8 +106,15 @@ class DeferredPlan:
         return plain | {"formula": "fluid, first come first served", "hours": self.hours.to_dicts()}
 
 
-def plan_deferred(demand: DeferredDemand) -> DeferredPlan:
+def plan_deferred(demand: DeferredDemand, *, time_limit: float = 10.0) -> DeferredPlan:
     """Find the fewest agents that keep the promise.
+
+    Parameters
+    ----------
+    demand
+        What arrives, and what is promised.
+    time_limit
+        Seconds after which the search for the cheapest hours ends with the best found.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def plan_deferred(demand: DeferredDemand) -> DeferredPlan:
     agents = math.ceil(exact - _SLACK)
     away = total_shrinkage(demand.shrinkage, demand.combine)
     same, fewer = hour_by_hour(arrivals, mu * agents), hour_by_hour(arrivals, mu * max(agents - 1, 0))
-    cheapest = schedule(arrivals, mu, promise)
+    cheapest = schedule(arrivals, mu, promise, time_limit=time_limit)
     hours = pl.DataFrame(
         {
             "hour": np.arange(len(arrivals)),
@@ -235,11 +235,13 @@ def _longest_wait(hours: pl.DataFrame, capacity: float) -> float:
     return 60.0 * float(hours["backlog"].max() or 0.0) / capacity  # type: ignore[arg-type]
 
 
-def schedule(arrivals: Float, per_hour: float, promise_hours: float) -> list[int]:
+def schedule(
+    arrivals: Float, per_hour: float, promise_hours: float, *, time_limit: float = 10.0
+) -> list[int]:
     """Whole agents of each hour, fewest in all, with whom nobody waits beyond the promise.
 
     An integer linear programme: the condition of this module at every pair of moments where the arrivals or
-    the agents may change.
+    the agents may change. Of the cheapest schedules, one with the fewest changes from hour to hour.
     """
     hours = len(arrivals)
     moments = np.unique(np.concatenate([np.arange(hours + 1), np.arange(hours + 1) - promise_hours]))
@@ -253,16 +255,28 @@ def schedule(arrivals: Float, per_hour: float, promise_hours: float) -> list[int
                 needs.append(work / per_hour)
     if not rows:
         return [0] * hours
+    fallback = math.ceil(agents_needed(arrivals, per_hour, promise_hours) - _SLACK)
+    # Second to the fewest: the fewest changes. Beside the agents stands the size of each change from hour to
+    # hour, so small in the objective that all of them together are less than one agent.
+    changes = max(hours - 1, 0)
+    step = np.eye(hours)[1:] - np.eye(hours)[:-1]
+    size = np.eye(changes)
+    promise = np.hstack([np.array(rows), np.zeros((len(rows), changes))])
+    rises, falls = np.hstack([-step, size]), np.hstack([step, size])
+    cost = np.concatenate([np.ones(hours), np.full(changes, 1.0 / (4.0 * hours * (fallback + 1) + 1.0))])
     found = milp(
-        np.ones(hours),
-        constraints=LinearConstraint(np.array(rows), lb=np.array(needs) - _SLACK),
-        integrality=np.ones(hours),
+        cost,
+        constraints=[
+            LinearConstraint(promise, lb=np.array(needs) - _SLACK),
+            LinearConstraint(np.vstack([rises, falls]), lb=0.0),
+        ],
+        integrality=np.concatenate([np.ones(hours), np.zeros(changes)]),
         bounds=Bounds(lb=0.0),
-        options={"time_limit": 10.0},
+        options={"time_limit": time_limit, "mip_rel_gap": 0.0},
     )
     if found.x is None:  # never without a solution; only without one in time
-        return [math.ceil(agents_needed(arrivals, per_hour, promise_hours) - _SLACK)] * hours
-    return [round(agents) for agents in found.x]
+        return [fallback] * hours
+    return [round(agents) for agents in found.x[:hours]]
 
 
 def _overlap(start: float, end: float, hours: int) -> Float:
@@ -271,61 +285,3 @@ def _overlap(start: float, end: float, hours: int) -> Float:
     inside: Float = np.clip(np.minimum(edges + 1, end) - np.maximum(edges, start), 0.0, 1.0)
     inside[-1] += max(0.0, end - max(start, float(hours)))
     return inside
-
-
-def predicted_count(counts: Sequence[float], chance: float) -> int:
-    """Count that the next hour of this kind stays at or below with this chance, given earlier ones.
-
-    Gamma-Poisson: a rate with prior shape `PRIOR_SHAPE` and all counts so far predicts a negative binomial.
-
-    >>> predicted_count([10, 12, 9, 11, 10, 13, 8, 11], 0.999)
-    23
-    """
-    n = len(counts)
-    return int(nbinom.ppf(chance, PRIOR_SHAPE + sum(counts), n / (n + 1.0))) if n else 0
-
-
-def arrivals_by_hour(opened: pl.Series, *, weeks: int = 8, level: float = 0.95) -> pl.DataFrame:
-    """Arrivals of each hour of the week over the last whole weeks, with a prediction for the next.
-
-    Parameters
-    ----------
-    opened
-        Local times at which cases began to wait.
-    weeks
-        How many weeks before the last arrival are counted; fewer where there are fewer.
-    level
-        Chance that the next count lies from `low` to `high`.
-
-    Returns
-    -------
-    DataFrame
-        weekday (1 is Monday), hour, weeks, arrivals (mean per week), low, high (of the next count); 168 rows.
-    """
-    times = opened.drop_nulls().dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    if times.is_empty():
-        raise ConfigError("No case tells when it came; staffing from cases needs opened_at.")
-    days = times.dt.date().to_list()
-    last, first = max(days), min(days)
-    whole = max(1, min(weeks, ((last - first).days + 1) // 7))
-    recent = times.filter(times.dt.date() > last - dt.timedelta(days=7 * whole))
-    counted = (
-        pl.DataFrame({"at": recent})
-        .group_by(
-            pl.col("at").dt.weekday().cast(pl.Int64).alias("weekday"),
-            pl.col("at").dt.hour().cast(pl.Int64).alias("hour"),
-        )
-        .agg(pl.len().cast(pl.Int64).alias("count"))
-    )
-    grid = pl.DataFrame({"weekday": range(1, 8)}).join(pl.DataFrame({"hour": range(24)}), how="cross")
-    rows = grid.join(counted, on=["weekday", "hour"], how="left").sort("weekday", "hour").fill_null(0)
-    tail = (1.0 - level) / 2.0
-    shape, share = PRIOR_SHAPE + rows["count"].to_numpy(), whole / (whole + 1.0)
-    return rows.select(
-        "weekday",
-        "hour",
-        pl.lit(whole).cast(pl.Int64).alias("weeks"),
-        (pl.col("count") / whole).alias("arrivals"),
-        pl.Series("low", nbinom.ppf(tail, shape, share).astype(float)),
-        pl.Series("high", nbinom.ppf(1.0 - tail, shape, share).astype(float)),
-    )

@@ -200,9 +200,9 @@ class Calls:
         return _one("GET", "/v1/roi", _rows, params=question)
 
     @_Method
-    def staffing(self, /, *, contacts: float, **demand: float) -> Call[dict[str, Any]]:
-        """Agents for one interval."""
-        return _one("POST", "/v1/staffing", _json, json={"contacts": contacts, **demand})
+    def staffing(self, /, **demand: Any) -> Call[dict[str, Any]]:
+        """Agents for one interval (`contacts`), or for work that can wait (`arrivals`, `promise_minutes`)."""
+        return _one("POST", "/v1/staffing", _json, json=demand)
 
     @_Method
     def model(self) -> Call[dict[str, Any]]:

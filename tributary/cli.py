@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "key": "serving",
     "forget": "serving",
     "power": "planning",
-    "staffing": "serving",
+    "staffing": "staffing",
 }
 
 

@@ -53,3 +53,33 @@ def test_an_erased_customers_case_is_hidden_at_once(tmp_path: Path) -> None:
     with running(Settings(runs=tmp_path, access_log=False)) as client:
         left = [case["case_id"] for case in client.get("/v1/care/cases").json()["cases"]]
     assert left == ["c", "b"]
+
+
+DAY = [20, 30, 40, 60, 50, 40, 40, 50, 60, 40, 20, 10]
+
+
+def test_staffing_of_work_that_can_wait(service: httpx.Client) -> None:
+    items = {"leave": 0.10, "training": 0.04, "meetings": 0.05, "breaks": 0.12}
+    question = {"arrivals": DAY, "promise_minutes": 60, "handling_seconds": 300, "shrinkage": items}
+    answer = service.post("/v1/staffing", json=question | {"combine": "sequential"})
+    responses.DeferredStaffing.model_validate_json(answer.content)
+    plan = answer.json()
+    assert (plan["agents"], plan["scheduled"], round(plan["longest_wait_minutes"], 1)) == (4, 6, 17.5)
+    assert plan["shrinkage"] == pytest.approx(0.2777, abs=5e-5)
+    assert len(plan["hours"]) == 12
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {},
+        {"contacts": 5, "arrivals": [5], "promise_minutes": 60},
+        {"contacts": 5, "promise_minutes": 60},
+        {"arrivals": [5]},
+        {"arrivals": [], "promise_minutes": 60},
+        {"arrivals": [5], "promise_minutes": 60, "shrinkage": {"a": 0.6, "b": 0.5}},
+    ],
+)
+def test_staffing_that_cannot_be_is_refused(service: httpx.Client, question: dict[str, object]) -> None:
+    answer = service.post("/v1/staffing", json=question)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from care.arrivals import arrivals_by_hour, arrivals_of_open_hours, predicted_count
 from care.deferred import (
     DeferredDemand,
     agents_needed,
-    arrivals_by_hour,
     hour_by_hour,
     plan_deferred,
-    predicted_count,
     schedule,
     total_shrinkage,
 )
+from care.settings import Hours
 from care.staffing import Demand, plan_staffing
 from histories.errors import ConfigError
 
@@ -124,6 +124,20 @@ def test_arrivals_are_those_of_the_last_weeks_by_hour_of_the_week() -> None:
     monday = found.filter(pl.col("weekday") == 1, pl.col("hour") == 9).row(0, named=True)
     assert (monday["weeks"], monday["arrivals"]) == (8, 3.0)
     assert monday["low"] <= 3 <= monday["high"]
+
+
+def test_what_comes_at_night_waits_for_the_opening() -> None:
+    """One case an hour all week, open from 9:00 to 17:30 on weekdays: Monday opens with the weekend's."""
+    even = pl.DataFrame(
+        [(day, hour, 1.0) for day in range(1, 8) for hour in range(24)],
+        schema=["weekday", "hour", "arrivals"],
+        orient="row",
+    )
+    found = arrivals_of_open_hours(even, Hours(zone="UTC"))
+    assert list(found) == ["Mon", "Tue", "Wed", "Thu", "Fri"]
+    assert found["Tue"] == [16.0] + [1.0] * 8
+    assert found["Mon"][0] == 1 + 9 + 6 + 48
+    assert sum(map(sum, found.values())) == 168
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`tributary serve`, `key`, `forget` and `staffing`: the service and what belongs to it."""
+"""`tributary serve`, `key` and `forget`: the service and what belongs to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["forget", "key", "serve", "staffing"]
+__all__ = ["forget", "key", "serve"]
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -174,62 +174,3 @@ def forget(customer: str, runs: Path, mlruns: Path, as_json: bool) -> None:
     else:
         rows = sum(sum(found.rows.values()) for found in rewritten)
         click.echo(f"Erased: {rows} rows in {len(rewritten)} bundles. The input tables are yours to clean.")
-
-
-@click.command()
-@click.option("--contacts", type=float, help="Contacts that arrive in the interval.")
-@click.option("--interval-minutes", default=30.0, show_default=True, help="Length of the interval.")
-@click.option("--handling-seconds", default=180.0, show_default=True, help="Mean work per contact.")
-@click.option("--target-share", default=0.8, show_default=True, help="Share to be answered in time.")
-@click.option("--target-seconds", default=20.0, show_default=True, help="In time means within this.")
-@click.option("--shrinkage", default=0.3, show_default=True, help="Share of paid time away from contacts.")
-@click.option("--concurrency", default=1.0, show_default=True, help="Contacts one agent handles at once.")
-@click.option("--patience-seconds", type=float, help="Mean patience: Erlang A instead of Erlang C.")
-@click.option(
-    "--table", type=_FILE, help="CSV with a row per interval: contacts, and any option as a column."
-)
-@json_option
-def staffing(contacts: float | None, table: Path | None, as_json: bool, **choices: Any) -> None:
-    """Say how many agents an interval needs (Erlang C; Erlang A with a patience)."""
-    from care.staffing import Demand, plan_staffing
-    from histories.errors import ConfigError
-
-    if (contacts is None) == (table is None):
-        raise ConfigError("Give --contacts for one interval, or --table for many.")
-    if table is None:
-        rows = [plan_staffing(Demand(contacts=contacts or 0.0, **choices)).to_dict()]
-    else:
-        rows = [_planned(row, choices) for row in _intervals(table, choices)]
-    if as_json:
-        echo_json(rows[0] if table is None else rows)
-    else:
-        echo_table(pl.DataFrame(rows))
-
-
-def _intervals(table: Path, choices: dict[str, Any]) -> list[dict[str, Any]]:
-    from histories.errors import ConfigError, SchemaError
-
-    try:
-        frame = pl.read_csv(table, infer_schema_length=None)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(
-            f"{table}: cannot be read as CSV. Name a table with a column `contacts`."
-        ) from error
-    if "contacts" not in frame.columns:
-        raise SchemaError(f"{table}: no column `contacts`; found {', '.join(frame.columns)}.")
-    wrong = [
-        name
-        for name in ("contacts", *choices)
-        if name in frame.columns and not frame[name].dtype.is_numeric()
-    ]
-    if wrong:
-        raise SchemaError(f"{table}: the column `{wrong[0]}` must hold numbers.")
-    return frame.to_dicts()
-
-
-def _planned(row: dict[str, Any], choices: dict[str, Any]) -> dict[str, Any]:
-    """One interval's plan, its own columns before the answer's."""
-    from care.staffing import Demand, plan_staffing
-
-    given = {name: row[name] for name in choices if row.get(name) is not None}
-    return row | plan_staffing(Demand(contacts=row["contacts"], **{**choices, **given})).to_dict()
