@@ -22,6 +22,7 @@ from reports.sections.objectives import objectives_section
 from reports.sections.proven import proven_section
 from reports.sections.returns import returns_section
 from reports.sections.segments import segments_section
+from reports.sections.service_detail import service_detail_section
 from reports.sections.sure import sure_section
 from reports.sections.value import value_section
 from reports.sections.voice import voice_section
@@ -48,6 +49,7 @@ _SECTIONS = (
     returns_section,
     objectives_section,
     coverage_section,
+    service_detail_section,
 )
 
 

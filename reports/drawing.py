@@ -38,7 +38,7 @@ LIGHT: Final = {
 }
 _INSET: Final = 1.5  # percent on each side, so that a dot on the axis' end is whole
 _ROW: Final = 24
-_SPARK: Final = 20
+_SPARK_SHARE: Final = 92.0
 
 _STYLE: Final = """
 .grid{{stroke:{rule};stroke-width:1}} .zero{{stroke:{ink3};stroke-width:1}}
@@ -107,8 +107,11 @@ def _circle(kind: str, x: str, y: float, r: float = 4.5) -> str:
     return f'<circle class="{kind}" cx="{x}" cy="{_number(y)}" r="{_number(r)}"/>'
 
 
-def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW) -> str:
-    """The marks of one row on their axis, with the lines of its ticks behind them."""
+def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW, width: float | None = None) -> str:
+    """The marks of one row on their axis, with the lines of its ticks behind them.
+
+    `width` in pixels is for those who set it at a fixed size; without it the drawing takes any width.
+    """
     parts = [_open("plot", height)]
     for tick, _ in plot.ticks:
         if tick != plot.zero:
@@ -120,7 +123,9 @@ def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW) -> str
     if plot.limit is not None:
         x = _percent(plot, plot.limit)
         parts.append(_line("limit", x, x, 0, height))
-    parts += [_FORMS[mark.form](plot, mark, height) for mark in marks]
+    for mark in marks:
+        drawn = _spark(mark, height, width) if mark.form == "spark" else _FORMS[mark.form](plot, mark, height)
+        parts.append(drawn)
     return "".join(parts) + "</svg>"
 
 
@@ -191,7 +196,7 @@ def _pair(plot: Plot, mark: Mark, height: float) -> str:
     )
 
 
-def _spark(plot: Plot, mark: Mark, height: float) -> str:
+def _spark(mark: Mark, height: float, width: float | None) -> str:
     known = [(place, value) for place, value in enumerate(mark.points) if value is not None]
     if not known:
         return ""
@@ -203,13 +208,36 @@ def _spark(plot: Plot, mark: Mark, height: float) -> str:
     def y(value: float) -> float:
         return top + room * (1 - (value - low) / (high - low) if high > low else 0.5)
 
-    points = " ".join(f"{_number(100 * place / last)},{_number(y(value))}" for place, value in known)
-    end = 92 * known[-1][0] / last if known[-1][0] else 0.0
+    end = _SPARK_SHARE * known[-1][0] / last
+    points = [(place / last, y(value)) for place, value in known]
+    return _strokes([("line", points)], share=_SPARK_SHARE, height=height, width=width) + _circle(
+        "dot lead", f"{_number(end)}%", y(known[-1][1]), 3
+    )
+
+
+def _strokes(
+    lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    share: float,
+    height: float,
+    width: float | None,
+) -> str:
+    """Lines and areas over a share (percent) of the width; x runs from 0 to 1, y is in pixels.
+
+    Where the width is not known the lines stretch with the page, and their strokes do not.
+    """
+    scale = 100.0 if width is None else width * share / 100
+    drawn = []
+    for kind, points in lines:
+        where = " ".join(f"{_number(scale * x)},{_number(y)}" for x, y in points)
+        form = "polygon" if kind == "band" else "polyline"
+        effect = ' vector-effect="non-scaling-stroke"' if width is None else ""
+        drawn.append(f'<{form} class="{kind}" points="{where}"{effect}/>')
+    if width is not None:
+        return "".join(drawn)
     return (
-        f'<svg x="0" y="0" width="92%" height="{height:g}" viewBox="0 0 100 {height:g}" '
-        f'preserveAspectRatio="none"><polyline class="line" points="{points}" '
-        f'vector-effect="non-scaling-stroke"/></svg>'
-        + _circle("dot lead", f"{_number(end)}%", y(known[-1][1]), 3)
+        f'<svg x="0" y="0" width="{share:g}%" height="{height:g}" viewBox="0 0 100 {height:g}" '
+        f'preserveAspectRatio="none">{"".join(drawn)}</svg>'
     )
 
 
@@ -219,7 +247,6 @@ _FORMS: Final = {
     "span": _span,
     "bullet": _bullet,
     "pair": _pair,
-    "spark": _spark,
 }
 
 
@@ -315,8 +342,8 @@ _LINES_HEIGHT: Final = 190.0
 _LINES_WIDTH: Final = 86.0
 
 
-def draw_lines(lines: Lines) -> str:
-    """Lines over time, each named at its end."""
+def draw_lines(lines: Lines, *, width: float | None = None) -> str:
+    """Lines over time, each named at its end; `width` as for `draw_plot`."""
     room, top = _LINES_HEIGHT - 40, 12.0
 
     def y(value: float) -> float:
@@ -326,19 +353,15 @@ def draw_lines(lines: Lines) -> str:
     for value, label in lines.y_ticks:
         parts.append(_line("grid", "0", f"{_LINES_WIDTH:g}%", y(value), y(value)))
         parts.append(f'<text x="0" y="{_number(y(value) - 4)}">{escape(label)}</text>')
-    inner = []
+    inner: list[tuple[str, list[tuple[float, float]]]] = []
     if lines.band:
-        upper = [f"{_number(100 * x)},{_number(y(high))}" for x, _, high in lines.band]
-        lower = [f"{_number(100 * x)},{_number(y(low))}" for x, low, _ in reversed(lines.band)]
-        inner.append(f'<polygon class="band" points="{" ".join([*upper, *lower])}"/>')
+        upper = [(x, y(high)) for x, _, high in lines.band]
+        lower = [(x, y(low)) for x, low, _ in reversed(lines.band)]
+        inner.append(("band", upper + lower))
     for series in lines.series:
-        points = " ".join(f"{_number(100 * x)},{_number(y(value))}" for x, value in series.points)
         kind = f"line{'' if series.lead else ' grey'}{' dashed' if series.dashed else ''}"
-        inner.append(f'<polyline class="{kind}" points="{points}" vector-effect="non-scaling-stroke"/>')
-    parts.append(
-        f'<svg x="0" y="0" width="{_LINES_WIDTH:g}%" height="{_LINES_HEIGHT:g}" '
-        f'viewBox="0 0 100 {_LINES_HEIGHT:g}" preserveAspectRatio="none">{"".join(inner)}</svg>'
-    )
+        inner.append((kind, [(x, y(value)) for x, value in series.points]))
+    parts.append(_strokes(inner, share=_LINES_WIDTH, height=_LINES_HEIGHT, width=width))
     ends = sorted(((y(s.points[-1][1]), s) for s in lines.series if s.points), key=lambda pair: pair[0])
     for place, (end, series) in zip(_apart([end for end, _ in ends]), ends, strict=True):
         x = _LINES_WIDTH * series.points[-1][0]

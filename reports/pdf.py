@@ -16,7 +16,7 @@ from typing import Final
 
 from histories.errors import ConfigError
 from reports.cells import has_axis, shown, tint
-from reports.context import Column, Ledger, Mark, Plot, ReportContext, Row, Tile, Verdict
+from reports.context import Column, Ledger, Mark, ReportContext, Row, Tile, Verdict
 from reports.drawing import draw_axis, draw_lines, draw_plot, draw_rungs, draw_slope, with_colours
 from reports.html import first_figure, glossary, grouped, is_course
 from reports.styles import LIGHT_PAGE
@@ -86,7 +86,9 @@ def _source(context: ReportContext, room: float) -> str:
         "ledger_of": _ledger,
         "tile_drawing": _tile,
         "slope_drawing": lambda slope: _image(draw_slope(slope), PAGE_WIDTH, slope.alt),
-        "lines_drawing": lambda lines: _image(draw_lines(lines), PAGE_WIDTH, lines.alt),
+        "lines_drawing": lambda lines: _image(
+            draw_lines(lines, width=PAGE_WIDTH / PRINT), PAGE_WIDTH, lines.alt
+        ),
     }
     template = environment.get_template("report.typ.jinja")
     footer = f"Tributary board report · run {context.run_id[:12]} · data to {context.as_of_words}"
@@ -236,7 +238,9 @@ def _cell(ledger: Ledger, column: Column, row: Row, place: int, width: float) ->
         if not isinstance(value, tuple) or not value or column.plot is None:
             return "[]"
         marks = [mark for mark in value if isinstance(mark, Mark)]
-        return _artifact(_image(_scaled(column.plot, marks, ledger.dense), width - 6))
+        height = 18 if ledger.dense else 21
+        drawn = draw_plot(column.plot, marks, height=height, width=(width - 6) / PRINT)
+        return _artifact(_image(drawn, width - 6))
     if isinstance(value, Verdict):
         return f"chip({_literal(value.text)}, {_literal(value.tone)})"
     text = shown(column, value, unsigned=row.unsigned)
@@ -257,10 +261,6 @@ def _cell(ledger: Ledger, column: Column, row: Row, place: int, width: float) ->
         else "ink"
     )
     return _text(text, weight=600 if strong else 400, fill=fill)
-
-
-def _scaled(plot: Plot, marks: Sequence[Mark], dense: bool) -> str:
-    return draw_plot(plot, marks, height=18 if dense else 21)
 
 
 def _axis(ledger: Ledger, widths: Sequence[float]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +14,7 @@ from reports.context import Ask, Cell, Column, Ledger, Mark, Pair, Plot, Row, Se
 from reports.numbers import money, percent, points, signed
 from reports.sources import ReportSources
 from reports.words import duration, inside, label, upper_first
+from reports.words import months as months_of
 
 __all__ = ["Kpi", "care_asks", "care_tile", "kpis", "service_channel", "service_section"]
 
@@ -53,7 +54,9 @@ _MOST: Final = 6
 _LOWER_IS_BETTER: Final = frozenset(
     {"ignored_rate", "reopen_rate", "repeat_rate", "escalation_rate", "redirection_rate"}
 )
-_PERIOD: Final = re.compile(r"\d{4}-(Q[1-4]|\d{2})$")
+_PERIOD: Final = r"^\d{4}-(Q[1-4]|\d{2})$"
+_POOLED: Final = frozenset({"share", "currency"})
+"""Units whose months may be averaged into a quarter, weighted by the cases behind them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +158,11 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
     rows = _plain_rows(sources)
     if channel is None or rows.is_empty():
         return {}
-    rows = rows.filter(pl.col("channel") == channel)
+    rows = rows.filter((pl.col("channel") == channel) & (pl.col("kpi") != "waiting_curve"))
     found: dict[str, Kpi] = {}
     for (kpi,), part in rows.group_by(["kpi"], maintain_order=True):
-        dated = part.filter(pl.col("period").str.contains(_PERIOD.pattern) & pl.col("value").is_not_null())
-        quarters = dated.filter(pl.col("period").str.contains("Q"))
-        course = (quarters if quarters.height else dated).sort("period").to_dicts()
+        dated = part.filter(pl.col("period").str.contains(_PERIOD)).sort("period").to_dicts()
+        course = [row for row in _by_quarter(dated) if row["value"] is not None]
         whole = part.filter(pl.col("period") == "(all)").to_dicts()
         if not course and not whole:
             continue
@@ -178,9 +180,45 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
     return found
 
 
+def _by_quarter(months: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whole calendar quarters out of months; the months themselves where they make fewer than two.
+
+    A share or a mean is weighted by its cases; its interval is that of independent months. Other units, such
+    as medians, stay by month.
+    """
+    if not months or any("Q" in str(row["period"]) for row in months):
+        return months
+    if str(months[0]["unit"]) not in _POOLED:
+        return months
+    quarters: dict[str, list[dict[str, Any]]] = {}
+    for row in months:
+        year, month = str(row["period"]).split("-")
+        quarters.setdefault(f"{year}-Q{(int(month) + 2) // 3}", []).append(row)
+    whole = {name: rows for name, rows in quarters.items() if len(rows) == 3}
+    return [_pooled(name, rows) for name, rows in whole.items()] if len(whole) > 1 else months
+
+
+def _pooled(period: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    known = [row for row in rows if row["value"] is not None and row["n"]]
+    n = sum(row["n"] for row in known)
+    made = {**rows[-1], "period": period, "n": n, "value": None, "low": None, "high": None}
+    if not n:
+        return made
+    made["value"] = sum(row["value"] * row["n"] for row in known) / n
+    halves = [_half(row) for row in known]
+    if all(half is not None for half in halves):
+        half = math.hypot(*(float(h or 0) * row["n"] for h, row in zip(halves, known, strict=True))) / n
+        made["low"], made["high"] = made["value"] - half, made["value"] + half
+        if made["unit"] == "share":
+            made["low"], made["high"] = max(made["low"], 0.0), min(made["high"], 1.0)
+    return made
+
+
 def _bullets(sources: ReportSources, channel: str | None = None) -> list[Kpi]:
     found = kpis(sources, channel)
     shown = [found[name] for name in _BULLETS if name in found and found[name].now["value"] is not None]
+    if any(one.kpi == "response_rate" for one in shown):
+        shown = [one for one in shown if one.kpi != "ignored_rate"]  # the same figure, turned round
     return shown[:_MOST]
 
 
@@ -197,6 +235,13 @@ def period_words(period: str) -> str:
     import calendar
 
     return f"{calendar.month_name[int(period[5:7])]} {period[:4]}"
+
+
+def _quarter_words(period: str) -> str:
+    if "Q" not in period:
+        return period_words(period)
+    first = dt.date(int(period[:4]), 3 * int(period[-1]) - 2, 1)
+    return months_of(first, dt.date(first.year, first.month + 2, 1))
 
 
 def service_section(sources: ReportSources, channel: str | None = None) -> Section | None:
@@ -248,7 +293,7 @@ def service_section(sources: ReportSources, channel: str | None = None) -> Secti
         finding=_finding(shown, place),
         blocks=(
             Ledger(
-                label=f"{place}, {period_words(shown[0].period)}", columns=tuple(columns), rows=tuple(rows)
+                label=f"{place}, {_quarter_words(shown[0].period)}", columns=tuple(columns), rows=tuple(rows)
             ),
         ),
         foot=_foot(sources, chosen, shown),

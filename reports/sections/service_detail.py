@@ -1,0 +1,121 @@
+"""How long customers wait, and when they ask: the service behind the second page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from reports.context import Block, Column, Ledger, Lines, Row, Section, Sentence, Series
+from reports.numbers import percent
+from reports.sources import ReportSources
+from reports.words import duration
+
+__all__ = ["service_detail_section"]
+
+_DAYS: Final = {
+    "Mon": "Monday",
+    "Tue": "Tuesday",
+    "Wed": "Wednesday",
+    "Thu": "Thursday",
+    "Fri": "Friday",
+    "Sat": "Saturday",
+    "Sun": "Sunday",
+}
+
+
+def service_detail_section(sources: ReportSources) -> Section | None:
+    """Waiting curve with and without the open cases, and the week by hour; those that the run has."""
+    care = sources.table("care")
+    if care.is_empty() or "segment" not in care.columns:
+        return None
+    calendar = pl.col("clock").is_null() | (pl.col("clock") == "calendar")
+    care = care.filter((pl.col("channel") == "(all)") & (pl.col("period") == "(all)") & calendar)
+    curve, week = _curve(care), _week(care)
+    blocks: list[Block] = [block for block in (curve, week) if block is not None]
+    if not blocks:
+        return None
+    return Section(
+        key="service_detail",
+        letter="I",
+        title="Service in detail",
+        question="How long do customers wait?",
+        finding=_finding(care),
+        blocks=tuple(blocks),
+        foot="All channels, calendar time. Requests without a reply count as waiting; desks usually show the "
+        "line of answered ones alone.",
+    )
+
+
+def _waits(care: pl.DataFrame) -> pl.DataFrame:
+    rows = care.filter((pl.col("kpi") == "waiting_curve") & pl.col("value").is_not_null())
+    return rows.with_columns(
+        minutes=pl.col("segment").str.split(": ").list.last().cast(pl.Float64, strict=False)
+    ).sort("minutes")
+
+
+def _finding(care: pl.DataFrame) -> Sentence:
+    waits = _waits(care)
+    hour = waits.filter(pl.col("minutes") == 60)
+    day = waits.filter(pl.col("minutes") == 1440)
+    if hour.height and day.height:
+        first, last = float(hour["value"][0]), float(day["value"][0])
+        return Sentence(
+            text=f"After an hour {percent(first)} of requests still wait; after a day {percent(last)} do",
+            figures={"hour": first, "day": last},
+        )
+    return Sentence(text="When customers ask, and how often they are answered")
+
+
+def _curve(care: pl.DataFrame) -> Lines | None:
+    waits = _waits(care)
+    if waits.height < 3:
+        return None
+    places = [place / (waits.height - 1) for place in range(waits.height)]
+    series = [Series(name="all requests", points=tuple(zip(places, waits["value"], strict=True)), lead=True)]
+    if "as_tool" in waits.columns and not waits["as_tool"].null_count():
+        answered = tuple(zip(places, waits["as_tool"], strict=True))
+        series.insert(0, Series(name="answered ones", points=answered, dashed=True))
+    every = max(1, waits.height // 6)
+    ticks = tuple(
+        (places[at], "at once" if minutes == 0 else duration(minutes))
+        for at, minutes in enumerate(waits["minutes"])
+        if at % every == 0
+    )
+    return Lines(
+        title="Share of requests still without a reply",
+        subtitle="By time since the request; the steps of the axis grow",
+        series=tuple(series),
+        x_ticks=ticks,
+        y_ticks=((0.0, "0%"), (0.5, "50%"), (1.0, "100%")),
+        low=0.0,
+        high=1.0,
+        alt=_finding(care).text,
+    )
+
+
+def _week(care: pl.DataFrame) -> Ledger | None:
+    rows = care.filter(
+        (pl.col("kpi") == "response_rate")
+        & pl.col("segment").str.starts_with("hour: ")
+        & pl.col("value").is_not_null()
+    )
+    if rows.is_empty():
+        return None
+    cells: dict[str, dict[str, float]] = {}
+    for segment, value in rows.select("segment", "value").iter_rows():
+        name, _, hour = segment.removeprefix("hour: ").partition(" ")
+        cells.setdefault(name, {})[hour] = value
+    hours = sorted({hour for found in cells.values() for hour in found})
+    return Ledger(
+        label="Hour",
+        title="Requests answered by hour of the week",
+        subtitle="% of requests that had a human reply, by the hour in which they came",
+        columns=tuple(Column(title=hour, form="tint") for hour in hours),
+        rows=tuple(
+            Row(name=full, cells=tuple(cells[short].get(hour) for hour in hours))
+            for short, full in _DAYS.items()
+            if short in cells
+        ),
+        dense=True,
+    )
