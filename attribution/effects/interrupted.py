@@ -35,6 +35,8 @@ MIN_BEFORE = 12
 MIN_AFTER = 6
 APART = 4
 """Steps that two changes have to lie apart to be told apart."""
+MAX_MOVED = 0.10
+"""Largest move of the number of customers under which a total of the company is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,8 @@ def _estimate_change(
         for e in effects
     ]
     checks = [check_placebo(effects[0]), _check_alone(name, day, changes, series)]
+    if series.base is not None:
+        checks.append(_check_base(series.outcome, series.base, position))
     return (
         [apply_checks(effect, checks) for effect in effects],
         checks,
@@ -213,6 +217,21 @@ def _check_alone(name: str, day: date, changes: Sequence[tuple[str, date]], seri
         limit=0.0,
         passed=not others,
         reason=f'"{others[0] if others else ""}" changed within {APART} steps: the two cannot be told apart',
+    )
+
+
+def _check_base(outcome: str, base: Vector, break_at: int) -> Check:
+    """Whether the customers of a total stayed as many: a company that grows changes at any date."""
+    before, after = float(base[:break_at].mean()), float(base[break_at:].mean())
+    moved = after / before - 1 if before > 0 else float("inf")
+    instead = "" if outcome == "active_customers" else f"; use {outcome}_per_customer"
+    return Check(
+        check="base moved",
+        value=abs(moved),
+        limit=MAX_MOVED,
+        passed=abs(moved) <= MAX_MOVED,
+        reason=f"customers who bought in a step went from {before:,.0f} to {after:,.0f} ({moved:+.0%}), "
+        f"so a total of the company moves without any change{instead}",
     )
 
 

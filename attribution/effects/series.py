@@ -21,8 +21,13 @@ _EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
 _STEP = {"day": 1, "week": 7, "month": 30}
 _PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
 
-METRICS = ("spend", "purchases", "active_customers", "issues", "contacts")
+TOTALS = ("spend", "purchases", "active_customers", "issues", "contacts")
 """What is counted per step from the histories: currency, purchases, customers who bought, cases, touches."""
+
+PER_CUSTOMER = {f"{total}_per_customer": total for total in ("spend", "purchases", "issues", "contacts")}
+"""The same for each customer who bought in the step."""
+
+METRICS = (*TOTALS, *PER_CUSTOMER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,9 @@ class Series:
         Days of one step.
     period
         Steps per year when the series spans two years or more, so that a season can be told from a change.
+    base : shape (T,) or None
+        Customers who bought in each step, by which a total of the company grows; None for a figure per
+        customer and for a table of its own.
     """
 
     outcome: str
@@ -47,6 +55,7 @@ class Series:
     values: NDArray[np.float64]
     step_days: int
     period: float | None
+    base: NDArray[np.float64] | None = None
 
 
 def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
@@ -75,6 +84,7 @@ def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
             values=frame["value"].to_numpy(),
             step_days=_STEP[design.series],
             period=steps if len(dates) >= 2 * steps else None,
+            base=frame["base"].to_numpy() if "base" in frame.columns else None,
         )
 
 
@@ -92,15 +102,22 @@ def _from_table(design: EffectDesign, outcome: str, setting: Setting) -> pl.Data
 
 
 def _from_histories(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:
-    """Date and value of a metric of the histories, up to the last whole step."""
-    rows = _METRIC_ROWS[outcome](setting.tables) if outcome in _METRIC_ROWS else None
-    if outcome not in _METRIC_ROWS:
+    """Date and value of a metric of the histories, up to the last whole step; of a total, its base too."""
+    if outcome not in METRICS:
         raise ConfigError(f'no metric "{outcome}" over time; {nearest(outcome, METRICS)}')
-    if rows is None:
+    total = PER_CUSTOMER.get(outcome, outcome)
+    rows, active = _METRIC_ROWS[total](setting.tables), _active(setting.tables)
+    if rows is None or (active is None and outcome in PER_CUSTOMER):
         raise DataError(f'effect "{design.name}": the table that "{outcome}" is counted from is missing')
-    steps = _by_step(rows, design.series, distinct=outcome == "active_customers")
+    steps = _by_step(rows, design.series, distinct=total == "active_customers")
+    if active is not None:
+        base = _by_step(active, design.series, distinct=True).rename({"value": "base"})
+        steps = steps.join(base, on="date", how="left").with_columns(pl.col("base").fill_null(0.0))
+    if outcome in PER_CUSTOMER:
+        each = pl.when(pl.col("base") > 0).then(pl.col("value") / pl.col("base")).otherwise(0.0)
+        steps = steps.select("date", each.alias("value"))
     # the first and the last step are rarely whole
-    return steps.slice(1, max(steps.height - 2, 0))
+    return steps.sort("date").slice(1, max(steps.height - 2, 0))
 
 
 def _by_step(rows: pl.DataFrame, step: str, *, distinct: bool = False) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from care.costs import daily_costs
 from care.returns import Months, Timing, returns_of_credit
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
@@ -78,7 +78,7 @@ def channel_costs(histories: Histories) -> ChannelCosts:
     named: tuple[str, ...] = ()
     if costs is not None:
         table = costs.select("channel", "period_start", "period_end", "amount").collect()
-        rows.append(_within(table, start, end))
+        rows.append(daily_costs(table, first=start, last=end).select("channel", "day", "cost"))
         named = tuple(table["channel"].unique().sort())
         notes = _cut_notes(table, rows[0])
     if touches is not None and "cost" in touches.columns:
@@ -115,22 +115,6 @@ def costs_by_quarter(costs: ChannelCosts, groups: Mapping[str, str], *, end: dt.
 
 def _month(day: pl.Expr) -> pl.Expr:
     return day.dt.year().cast(pl.Int64) * 12 + day.dt.month()
-
-
-def _within(table: pl.DataFrame, start: dt.date, end: dt.date) -> pl.DataFrame:
-    """Channel, day and cost (currency) of every day from `start` to `end`: a row costs the same each day."""
-    length = (pl.col("period_end") - pl.col("period_start")).dt.total_days() + 1
-    first = pl.max_horizontal(pl.col("period_start"), pl.lit(start))
-    last = pl.min_horizontal(pl.col("period_end"), pl.lit(end))
-    return (
-        table.filter(first <= last)
-        .select(
-            "channel",
-            pl.date_ranges(first, last).alias("day"),
-            (to_currency(pl.col("amount")) / length).alias("cost"),
-        )
-        .explode("day")
-    )
 
 
 def _cut_notes(table: pl.DataFrame, within: pl.DataFrame) -> tuple[str, ...]:

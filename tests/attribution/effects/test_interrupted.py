@@ -113,3 +113,51 @@ def test_an_unknown_change_names_the_nearest_one(tmp_path):
     log = pl.LazyFrame({"name": ["new team"], "date": [START]})
     (effect,) = estimate_effects([design], tables=EffectTables(interventions=log)).effects
     assert 'did you mean "new team"' in effect.reason
+
+
+def company(buyers: np.ndarray, *, each: float = 20.0, seed: int = 3) -> pl.DataFrame:
+    """Purchases of so many customers in each week, of about the same amount each."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for week, expected in enumerate(buyers):
+        for customer in range(int(rng.poisson(expected))):
+            day = START + timedelta(weeks=week, days=int(rng.integers(7)))
+            rows.append((customer, day, int(rng.normal(each, 2.0) * 10_000)))
+    return pl.DataFrame(rows, schema=["customer_id", "date", "amount"], orient="row")
+
+
+def from_histories(purchases: pl.DataFrame, outcomes: list[str]) -> EffectsResult:
+    design = EffectDesign(name="changes", design="interrupted_series", outcomes=outcomes)
+    log = pl.DataFrame({"name": ["invented"], "date": [START + timedelta(weeks=60)]})
+    tables = EffectTables(purchases=purchases.lazy(), interventions=log.lazy())
+    return estimate_effects([design], tables=tables)
+
+
+def test_a_growing_company_supports_no_change_of_its_totals():
+    weeks = np.arange(100)
+    grown = from_histories(company(50 + 1.5 * np.maximum(weeks - 56, 0)), ["spend", "purchases"])
+    for effect in grown.effects:
+        assert not effect.supported
+        assert "customers who bought in a step went from" in effect.reason
+        assert f"use {effect.outcome}_per_customer" in effect.reason
+
+
+def test_per_customer_a_growing_company_shows_no_change_and_a_real_one_is_found():
+    weeks = np.arange(100)
+    buyers = 50 + 1.5 * np.maximum(weeks - 56, 0)
+    mean = from_histories(company(buyers), ["spend_per_customer"]).effects[0]
+    assert mean.low <= 0 <= mean.high
+    dearer = company(buyers).with_columns(
+        amount=pl.when(pl.col("date") >= START + timedelta(weeks=60))
+        .then(pl.col("amount") + 50_000)
+        .otherwise(pl.col("amount"))
+    )
+    found = from_histories(dearer, ["spend_per_customer"]).effects[0]
+    assert found.supported, found.reason
+    assert found.low <= 5 <= found.high
+
+
+def test_totals_of_a_company_of_one_size_are_read():
+    (first, *_) = from_histories(company(np.full(100, 60.0)), ["spend"]).effects
+    assert first.supported, first.reason
+    assert first.low <= 0 <= first.high
