@@ -40,7 +40,9 @@ class _Context(_Answer):
     as_of: str = Field(description="The last day that the scores know of.", examples=["2026-06-30"])
     currency: str | None = Field(description="Currency of every amount.", examples=["GBP"])
     time_unit: str | None = Field(description="Unit of recency and T: day or week.", examples=["week"])
-    interval_level: float | None = Field(description="Probability inside every interval.", examples=[0.9])
+    interval_level: float | None = Field(
+        description="Probability inside every interval; null where each row says its own.", examples=[0.9]
+    )
 
 
 class _Score(_Answer):

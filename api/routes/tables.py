@@ -19,6 +19,9 @@ __all__ = ["Filter", "router", "table_rows"]
 
 router = APIRouter(prefix="/v1")
 
+EFFECTS_LEVEL = 0.95
+"""Probability inside every interval of an effect."""
+
 Filter = Annotated[str | None, Query(max_length=128)]
 
 
@@ -32,10 +35,21 @@ async def table_rows(
         frame = served.tables[table]
         if wanted:
             frame = frame.filter(*(pl.col(column) == value for column, value in wanted.items()))
-        return {**served.context, "rows": frame.to_dicts()}
+        return {**served.context, "interval_level": _level(served, table), "rows": frame.to_dicts()}
 
     body = await asyncio.to_thread(served.rendered, (table, tuple(wanted.items())), render)
     return cached_reply(request.scope, served, body)
+
+
+def _level(served: Served, table: str) -> float | None:
+    """Probability inside the intervals of a table; None where each row has its own."""
+    if "interval_level" in served.tables[table].columns:
+        return None
+    if table == "effects":
+        return EFFECTS_LEVEL
+    settings = served.bundle.manifest.get("configuration", {}).get("attribution", {})
+    level: float | None = settings.get("interval") if table == "roi" else served.context["interval_level"]
+    return level
 
 
 @router.get("/attribution", response_model=Attribution, tags=["attribution"], responses=refusals())

@@ -22,6 +22,7 @@ __all__ = [
     "Subject",
     "credit_rows",
     "group_members",
+    "one_row_per_group",
 ]
 
 ALL = "(all)"
@@ -97,6 +98,14 @@ def group_members(channels: Sequence[str], groups: Mapping[str, str]) -> dict[st
     return members
 
 
+def one_row_per_group(credits: pl.DataFrame) -> pl.DataFrame:
+    """Of credit rows, one for each group: the subtotal, or the channel that is a group of its own."""
+    keys = ["outcome", "method", "segment", "period", "channel_group"]
+    subtotals = credits.filter(pl.col("level") == "group")
+    alone = credits.filter(pl.col("level") == "channel").join(subtotals.select(keys), on=keys, how="anti")
+    return pl.concat([subtotals, alone])
+
+
 def credit_rows(
     subject: Subject,
     credit: Mapping[str, float] | Mapping[str, None],
@@ -105,7 +114,10 @@ def credit_rows(
     total: float | None,
     evidence: Evidence,
 ) -> pl.DataFrame:
-    """The table of one outcome, method, segment and period, in CREDITS_SCHEMA, unchecked."""
+    """The table of one outcome, method, segment and period, in CREDITS_SCHEMA, unchecked.
+
+    A channel that no group was given has no row of level group: it would be the same figure again.
+    """
     channels = list(credit)
     members = group_members(channels, subject.groups)
     rest = ("baseline", BASELINE) if subject.kind == "incremental" else ("untouched", UNTOUCHED)
@@ -113,6 +125,7 @@ def credit_rows(
     rows += [
         _row(subject, "group", name, _sum(credit, inside), inside, evidence)
         for name, inside in members.items()
+        if inside != [name]
     ]
     rows.append(_row(subject, *rest, remainder, [], evidence))
     rows.append(_row(subject, "total", TOTAL, total, channels, evidence))

@@ -117,12 +117,14 @@ def descriptive_credits(
     group_bounds: Mapping[str, Bounds] | None = None,
     interval_level: float | None = None,
     reason: str = DESCRIPTIVE_REASON,
+    too_few: str | None = None,
 ) -> Credits:
     """Credit by channel, in units of the outcome, that hands out all of it where there was a touch.
 
     `untouched` is the part of the outcome whose journeys held no touch. `groups` maps channels to groups; a
     channel without an entry is its own. `costs` are in currency by channel; `roas`, credit per cost, is made
     for spend only. `bounds` is keyed by channel, `(untouched)` or `(total)`, `group_bounds` by group.
+    `too_few` says why the figures are not supported, where they are not.
 
     >>> made = descriptive_credits({"forum": 3.0, "chat": 1.0}, outcome="conversion", method="last",
     ...                            untouched=1.0, total=5.0, groups={"forum": "social"})
@@ -139,7 +141,8 @@ def descriptive_credits(
         bounds=bounds or {},
         group_bounds=group_bounds or {},
         interval_level=interval_level,
-        reason=reason,
+        supported=too_few is None,
+        reason=too_few or reason,
     )
     return Credits(frame=credit_rows(subject, credit, remainder=untouched, total=total, evidence=evidence))
 

@@ -26,9 +26,9 @@ MONEY_OUTCOMES = ("spend", "margin")
 
 
 def segment_masks(column: str, labels: NDArray[np.str_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Each segment of a column as `column=label`, with the mask of its units, shape (N,)."""
+    """Each segment of a column as `column: label`, with the mask of its units, shape (N,)."""
     for label in np.unique(labels):
-        yield f"{column}={label}", labels == label
+        yield f"{column}: {label}", labels == label
 
 
 def too_small(units: int, needed: int) -> str:

@@ -190,14 +190,21 @@ def encode_covariates(
 
 
 def segment_labels(frame: pl.DataFrame, column: str, *, max_levels: int = 12) -> NDArray[np.str_]:
-    """Labels of a segment column, shape (N,); a number with many values is cut at its quartiles."""
+    """Labels of a segment column, shape (N,); a number with many values is cut at its quartiles.
+
+    Every table that is cut by segments is cut here, so that a segment is the same customers everywhere.
+    """
     series = frame[column]
-    if series.dtype.is_float() or (series.dtype.is_integer() and series.n_unique() > max_levels):
-        values = series.cast(pl.Float64).to_numpy()
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    if series.dtype.is_numeric() and series.drop_nulls().n_unique() > max_levels:
+        values = series.cast(pl.Float64).fill_null(np.nan).to_numpy()
         edges = np.unique(np.nanquantile(values, [0.25, 0.5, 0.75]))
         names = _quartile_names(edges)
         labels = np.asarray(names)[np.searchsorted(edges, values, side="left").clip(0, len(edges))]
         return np.where(np.isnan(values), "unknown", labels).astype(np.str_)
+    if series.dtype.is_float() and (series.drop_nulls() == series.drop_nulls().round()).all():
+        series = series.cast(pl.Int64)
     return series.cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_)
 
 

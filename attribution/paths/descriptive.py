@@ -33,6 +33,7 @@ from attribution.paths.methods import (
     fit_chains,
     read_journeys,
     why_unavailable,
+    why_unsupported,
 )
 from attribution.paths.sampling import sample_bounds
 from attribution.paths.transitions import read_transitions, transition_table
@@ -238,6 +239,7 @@ def _credits(
                 counts=counts,
                 group_counts=group_counts,
                 costs=costs,
+                too_few=why_unsupported(method, journeys),
                 **subject.labels,
             )
         )

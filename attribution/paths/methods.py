@@ -30,7 +30,11 @@ __all__ = [
     "fit_chains",
     "read_journeys",
     "why_unavailable",
+    "why_unsupported",
 ]
+
+FEWEST_PATHS = 30
+"""Paths with the outcome (and, to compare rates, without it) below which an estimated share is chance."""
 
 HOLDOUT_SEED = 1
 """Seed of the random folds by which `markov_order = "holdout"` chooses."""
@@ -109,6 +113,8 @@ class Method:
         every customer has a share; else it is computed anew on drawn journeys.
     signed
         Whether credit may be negative.
+    too_few
+        Why a figure is not supported: what it is estimated from is too little. A rule counts, and needs none.
     """
 
     label: str
@@ -117,6 +123,7 @@ class Method:
     order: Callable[[AttributionSettings], int | None] | None = None
     rule: bool = False
     signed: bool = False
+    too_few: Callable[[Journeys], str | None] = lambda journeys: None
 
 
 def fit_chains(journeys: Journeys, methods: Sequence[str], *, order: int | None = None) -> dict[str, Chain]:
@@ -143,6 +150,11 @@ def why_unavailable(method: str, journeys: Journeys) -> str | None:
     if journeys.outcome == "spend" and not journeys.has_value:
         return "the paths hold no value, so spend is unknown"
     return METHODS[method].why_not(journeys)
+
+
+def why_unsupported(method: str, journeys: Journeys) -> str | None:
+    """Why the figure of `method` rests on too little; None when it does not."""
+    return METHODS[method].too_few(journeys)
 
 
 def credit_by(method: str, journeys: Journeys, chains: Mapping[str, Chain]) -> dict[str, float]:
@@ -194,6 +206,28 @@ def _needs_rates(journeys: Journeys) -> str | None:
     return None
 
 
+def _too_few_for_chain(journeys: Journeys) -> str | None:
+    conversions = _touched_conversions(journeys)
+    if conversions >= FEWEST_PATHS:
+        return None
+    return f"{conversions:,.0f} paths end in the outcome; {FEWEST_PATHS} needed for the shares of a chain"
+
+
+def _too_few_for_rates(journeys: Journeys) -> str | None:
+    conversions = _touched_conversions(journeys)
+    nulls = float(journeys.paths.nulls[journeys.paths.lengths > 0].sum())
+    if min(conversions, nulls) >= FEWEST_PATHS:
+        return None
+    return (
+        f"{conversions:,.0f} paths end in the outcome and {nulls:,.0f} without it; {FEWEST_PATHS} of each "
+        "needed to compare rates"
+    )
+
+
+def _touched_conversions(journeys: Journeys) -> float:
+    return float(journeys.paths.conversions[journeys.paths.lengths > 0].sum())
+
+
 def _rule(label: str, name: str) -> Method:
     if RULES[name].needs_times:
         return Method(label=label, credit=_by_times(name), why_not=_needs_times, rule=True)
@@ -212,9 +246,19 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "linear": _rule("linear", "linear"),
         "time_decay": _rule("time decay", "time_decay"),
         "position": _rule("position based", "position"),
-        "markov": Method(label="Markov chain", credit=_by_chain, order=_order_of),
-        "markov_2": Method(label="Markov chain, order 2", credit=_by_chain, order=lambda settings: 2),
-        "markov_3": Method(label="Markov chain, order 3", credit=_by_chain, order=lambda settings: 3),
+        "markov": Method(label="Markov chain", credit=_by_chain, order=_order_of, too_few=_too_few_for_chain),
+        "markov_2": Method(
+            label="Markov chain, order 2",
+            credit=_by_chain,
+            order=lambda settings: 2,
+            too_few=_too_few_for_chain,
+        ),
+        "markov_3": Method(
+            label="Markov chain, order 3",
+            credit=_by_chain,
+            order=lambda settings: 3,
+            too_few=_too_few_for_chain,
+        ),
         "shapley": Method(
             label="Shapley",
             credit=lambda journeys, chain: shapley_equal_split(journeys.paths, journeys.worth),
@@ -225,6 +269,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             credit=lambda journeys, chain: shapley_rate(journeys.paths, journeys.worth),
             why_not=_needs_rates,
             signed=True,
+            too_few=_too_few_for_rates,
         ),
     }
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from attribution.effects.units import segment_labels as cut_labels
 from histories.errors import ConfigError, nearest
 
 __all__ = ["UNKNOWN", "segment_labels"]
@@ -15,7 +16,7 @@ UNKNOWN: Final = "unknown"
 
 
 def segment_labels(customers: pl.DataFrame | None, column: str) -> pl.DataFrame:
-    """customer_id and label, the customer's value of the column as text.
+    """customer_id and label: the customer's value of the column, cut as effects cut it.
 
     Raises
     ------
@@ -27,4 +28,4 @@ def segment_labels(customers: pl.DataFrame | None, column: str) -> pl.DataFrame:
         raise ConfigError(
             f'attribution.segments: customers have no column "{column}"; {nearest(column, known)}'
         )
-    return customers.select("customer_id", label=pl.col(column).cast(pl.String).fill_null(UNKNOWN))
+    return customers.select("customer_id", label=pl.Series(cut_labels(customers, column), dtype=pl.String))

@@ -146,6 +146,14 @@ def test_filters_narrow_the_small_tables(service: httpx.Client) -> None:
     assert service.get("/v1/attribution?outcome=retention").json()["rows"] == []
 
 
+def test_the_head_gives_no_interval_level_where_rows_have_their_own(service: httpx.Client) -> None:
+    credit = service.get("/v1/attribution").json()
+    assert credit["interval_level"] is None
+    assert {row["interval_level"] for row in credit["rows"]} - {None}
+    assert service.get("/v1/effects").json()["interval_level"] == 0.95
+    assert service.get("/v1/customers").json()["interval_level"] == 0.9
+
+
 def test_credit_of_one_segment_is_asked_for_by_its_name(tmp_path: Path) -> None:
     tables = sample_tables()
     chat = tables["credits"].filter((pl.col("channel") == "chat") & (pl.col("method") == "incremental"))

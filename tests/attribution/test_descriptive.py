@@ -98,7 +98,24 @@ def test_every_method_adds_up_to_the_same_total() -> None:
     totals = table.filter(level="total").select(list(METHODS)).row(0)
     assert totals == pytest.approx([3.0] * len(METHODS))
     assert made.frame["kind"].unique().to_list() == ["descriptive"]
-    assert made.frame["reason"].unique().to_list() == ["descriptive: it says who was there, not what it did"]
+    estimated = pl.col("method").str.starts_with("markov") | (pl.col("method") == "shapley_rate")
+    counted = made.frame.filter(~estimated)
+    assert counted["reason"].unique().to_list() == ["descriptive: it says who was there, not what it did"]
+    assert counted["supported"].all()
+
+
+def test_shares_estimated_from_a_handful_of_paths_are_not_supported() -> None:
+    few = credited("conversion", "markov", "shapley_rate").credits.frame
+    assert not few["supported"].any()
+    assert dict(few.select("method", "reason").unique().iter_rows()) == {
+        "markov": "2 paths end in the outcome; 30 needed for the shares of a chain",
+        "shapley_rate": "2 paths end in the outcome and 1 without it; 30 of each needed to compare rates",
+    }
+    many = pl.DataFrame(
+        {"path": [["a"], ["b"], ["a", "b"]], "conversions": [10, 10, 10], "nulls": [10, 10, 10]}
+    )
+    enough = descriptive(many, outcome="conversion", groups={}, methods=["markov", "shapley_rate"])
+    assert enough.credits.frame["supported"].all()
 
 
 def test_counts_say_what_credit_rests_on() -> None:
@@ -157,7 +174,7 @@ def test_a_figure_that_cannot_be_made_is_a_row_with_its_reason(
 ) -> None:
     paths = pl.DataFrame({"path": ["a > b"], "conversions": [2], **columns})
     rows = descriptive(paths, methods=[method], outcome=outcome, groups={}).credits.frame
-    assert rows["credit"].null_count() == rows.height == 6
+    assert rows["credit"].null_count() == rows.height == 4
     assert not rows["supported"].any()
     assert rows["reason"].str.contains(reason).all()
 

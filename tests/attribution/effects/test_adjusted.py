@@ -218,8 +218,8 @@ def test_one_segment_alone_is_no_heterogeneity_and_small_ones_are_withheld():
         units, DESIGN, treated=made.treated, rng=np.random.default_rng(0), learners=(LINEAR,)
     )
     by_segment = {e.segment: e for e in found.effects if e.segment != "(all)"}
-    assert by_segment["region=isle"].estimate is None
-    assert by_segment["region=land"].estimate is not None
+    assert by_segment["region: isle"].estimate is None
+    assert by_segment["region: land"].estimate is not None
     assert found.pictures["tests"].is_empty()
 
 

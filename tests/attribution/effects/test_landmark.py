@@ -111,10 +111,10 @@ def test_segments_are_means_of_the_same_scores(reply_effects):
         for e in reply_effects.effects
         if (e.outcome, e.estimator, e.estimand) == ("spend", "aipw", "ATE")
     }
-    north, south, everybody = rows["region=north"], rows["region=south"], rows["(all)"]
+    north, south, everybody = rows["region: north"], rows["region: south"], rows["(all)"]
     sizes = [e.n_treated + e.n_control for e in (north, south)]
     assert np.average([north.estimate, south.estimate], weights=sizes) == pytest.approx(everybody.estimate)
-    margins = reply_effects.pictures["segment_margins"].filter(segment="region=north")
+    margins = reply_effects.pictures["segment_margins"].filter(segment="region: north")
     assert margins["incremental_margin"][0] == pytest.approx(0.5 * north.estimate * north.n_treated)
 
 
@@ -244,7 +244,7 @@ def test_segments_by_spend_loyalty_and_generation_are_made_from_the_history():
     by_column = {name: [] for name in segments}
     for effect in result.effects:
         if effect.segment != "(all)":
-            by_column[effect.segment.split("=")[0]].append(effect)
+            by_column[effect.segment.split(": ")[0]].append(effect)
     assert len(by_column["spend"]) == 4
     assert {e.segment for e in by_column["generation"]} >= {"generation=boomer", "generation=millennial"}
     for effects in by_column.values():

@@ -192,9 +192,9 @@ def test_segments_are_read_with_one_global_test_and_the_small_ones_withheld():
     chosen = design(segments=["region"])
     found = estimate_randomised(units_from_frame(frame, chosen), chosen, rng=np.random.default_rng(0))
     by_segment = {e.segment: e for e in found.effects if e.segment != "(all)"}
-    assert by_segment["region=b"].estimate - by_segment["region=a"].estimate == pytest.approx(2, abs=0.4)
-    assert by_segment["region=c"].estimate is None
-    assert "segment too small" in by_segment["region=c"].reason
+    assert by_segment["region: b"].estimate - by_segment["region: a"].estimate == pytest.approx(2, abs=0.4)
+    assert by_segment["region: c"].estimate is None
+    assert "segment too small" in by_segment["region: c"].reason
     global_test = found.pictures["tests"].filter(pl.col("test").str.starts_with("equal effects"))
     assert global_test["p_value"][0] < 1e-6
 
