@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from attribution.credits.rows import one_row_per_group
 from reports.sources import ReportSources
 from reports.words import DESIGNS, inside, label
 
@@ -127,7 +128,7 @@ def added(credits: pl.DataFrame, outcome: str) -> Added | None:
     by_level = {level: rows.filter(pl.col("level") == level) for level in rows["level"].unique()}
     if "total" not in by_level or "channel" not in by_level:
         return None
-    groups = by_level.get("group", by_level["channel"])
+    groups = one_row_per_group(rows)
     order = groups.sort("credit", descending=True, nulls_last=True)
     total = by_level["total"].row(0, named=True)
     baseline = by_level["baseline"].row(0, named=True) if "baseline" in by_level else None

@@ -20,7 +20,7 @@ from reports.facts import (
 )
 from reports.numbers import count, money, percent, signed, symbol
 from reports.sections.care_figures import care_tile
-from reports.sections.value import total_value
+from reports.sections.value import refuted, total_value, value_noun
 from reports.sentences import (
     MONEY_OUTCOMES,
     SHARE_OUTCOMES,
@@ -63,9 +63,15 @@ def headline(sources: ReportSources) -> Sentence:
     value = total_value(sources)
     if value is not None and value.value is not None:
         customers = count(sources.table("customers").height, "customer")
+        against = refuted(sources)
+        if against is not None:
+            return Sentence(
+                text=f"No figure for what {customers} will bring: time held back refuted the forecast "
+                f"({against.rstrip('.')})."
+            )
         return Sentence(
-            text=f"{customers} are expected to bring {money(value.value, sources.currency)} of margin "
-            f"in the next {_horizon(sources)}.",
+            text=f"{customers} are expected to bring {money(value.value, sources.currency)} of "
+            f"{value_noun(sources)} in the next {_horizon(sources)}.",
             figures={"value": value.value, "low": value.low, "high": value.high},
         )
     chosen = preferred(effects_of(sources.table("effects")))
@@ -327,7 +333,7 @@ def _value_tile(sources: ReportSources) -> Tile | None:
             mark=mark,
         )
     value = total_value(sources)
-    if value is None or value.value is None:
+    if value is None or value.value is None or refuted(sources) is not None:
         return None
     detail = count(sources.table("customers").height, "customer")
     plot = mark = None

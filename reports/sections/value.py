@@ -15,7 +15,7 @@ from reports.sections.sure import forecast_error
 from reports.sources import ReportSources
 from reports.words import label, months, ordinal, upper_first
 
-__all__ = ["total_value", "value_section"]
+__all__ = ["refuted", "total_value", "value_noun", "value_section"]
 
 _MONTHS_SHOWN: Final = 16
 
@@ -31,6 +31,18 @@ def total_value(sources: ReportSources) -> Estimate | None:
         low=totals.get("customer_lifetime_value_low"),
         high=totals.get("customer_lifetime_value_high"),
     )
+
+
+def refuted(sources: ReportSources) -> str | None:
+    """Why the forecast must not be believed, where time held back has refuted it; else None."""
+    forecast = sources.model.get("forecast") or {}
+    return str(forecast.get("reason") or "") if forecast.get("status") == "refuted" else None
+
+
+def value_noun(sources: ReportSources) -> str:
+    """What lifetime value is counted in: margin, or revenue where nobody gave any margin."""
+    whole = sources.model.get("gross_margin") == 1.0 and sources.gross_margin is None
+    return "revenue" if whole else "margin"
 
 
 def _horizon(sources: ReportSources) -> str:
@@ -56,8 +68,11 @@ def value_section(sources: ReportSources) -> Section | None:
         f"The best tenth of customers carries {percent(best)} of the {amount} expected in the next "
         f"{_horizon(sources)}"
         if best is not None
-        else f"{amount} of margin is expected in the next {_horizon(sources)}"
+        else f"{amount} of {value_noun(sources)} is expected in the next {_horizon(sources)}"
     )
+    against = refuted(sources)
+    if against is not None:
+        text = f"Time held back refuted this forecast: {against}. It said: {text[:1].lower()}{text[1:]}"
     return Section(
         key="value",
         letter="B",
@@ -67,7 +82,10 @@ def value_section(sources: ReportSources) -> Section | None:
         blocks=tuple(block for block in blocks if block is not None),
         foot=_foot(sources, total),
         terms=(
-            ("Value", "Discounted margin of purchases expected within the horizon, before costs."),
+            (
+                "Value",
+                f"Discounted {value_noun(sources)} of purchases expected within the horizon, before costs.",
+            ),
             ("Held-back time", "Months that the model did not see, kept to judge its forecast."),
         ),
     )
@@ -76,7 +94,7 @@ def value_section(sources: ReportSources) -> Section | None:
 def _foot(sources: ReportSources, total: Estimate) -> str:
     told = [count(sources.table("customers").height, "customer")]
     rate = sources.model.get("discount_rate")
-    months_ahead = f"discounted margin, {sources.horizon_months} months"
+    months_ahead = f"discounted {value_noun(sources)}, {sources.horizon_months} months"
     told.append(months_ahead + (f", {percent(float(rate))} a year" if isinstance(rate, int | float) else ""))
     if total.low is not None and total.high is not None:
         level = float(sources.manifest.get("interval_level") or 0.9)
