@@ -124,6 +124,14 @@ def test_a_result_prints_in_a_terminal_and_in_a_notebook() -> None:
     assert "<table" in found._repr_html_()
 
 
+def test_a_result_draws_itself(tmp_path: Path) -> None:
+    drawn = tb.credit_paths(PATHS, methods=["last", "shapley"]).plot().save(tmp_path / "credit.svg")
+
+    svg = drawn.read_text(encoding="utf-8")
+    assert svg.count('class="dot ') == 4  # two channels by two methods
+    assert "forum, shapley" in svg
+
+
 def test_what_is_no_frame_is_refused_by_name() -> None:
     with pytest.raises(DataError, match=r"paths is a int\. Give a Polars, pandas or Arrow frame"):
         tb.credit_paths(3)

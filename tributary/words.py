@@ -247,6 +247,9 @@ def value(
         notes=part.values.warnings,
         shown=frame.select(_VALUE_COLUMNS).head(10),
         detail=part.values,
+        draw=lambda: _forest(
+            _by_decile(frame), "decile", "value", "Mean customer_lifetime_value by decile, 10 is the best"
+        ),
     )
 
 
@@ -298,6 +301,14 @@ def credit_paths(
         notes=("Path methods hand out the whole outcome: they say who was there, not what it did.",),
         shown=beside,
         detail=found,
+        draw=lambda: _forest(
+            found.credits.frame.filter(pl.col("level") == "channel")
+            .with_columns(name=pl.format("{}, {}", "channel", "method"))
+            .sort("channel", maintain_order=True),
+            "name",
+            "credit",
+            f"Descriptive credit of {outcome}",
+        ),
     )
 
 
@@ -354,12 +365,17 @@ def credit(
         part = incremental_part(made.config, made.histories, residual, None)
     if part.credits is None:
         raise ModelError("; ".join(part.left_out.values()))
+    whole = part.credits.filter((pl.col("segment") == "(all)") & (pl.col("level") != "group"))
     return Result(
         title="Incremental credit by channel: retention in customers, money in currency",
         frame=part.credits,
         notes=(*part.notes, *_reasons(part.credits)),
-        shown=part.credits.filter((pl.col("segment") == "(all)") & (pl.col("level") != "group")).select(
-            _CREDIT_COLUMNS
+        shown=whole.select(_CREDIT_COLUMNS),
+        draw=lambda: _forest(
+            whole.filter((pl.col("level") == "channel") & (pl.col("outcome") == outcomes[-1])),
+            "channel",
+            "credit",
+            f"Incremental credit of {outcomes[-1]}",
         ),
     )
 
@@ -424,7 +440,18 @@ def effect(
         found = evidence_part(made.config, made.histories)
     assert found is not None
     shown = found.frame.filter(pl.col("segment") == "(all)").select(_EFFECT_COLUMNS)
-    return Result(title=f"{name}: {design}", frame=found.frame, shown=shown, detail=found)
+    return Result(
+        title=f"{name}: {design}",
+        frame=found.frame,
+        shown=shown,
+        detail=found,
+        draw=lambda: _forest(
+            shown.with_columns(label=pl.format("{}, {}, {}", "outcome", "treatment", "estimator")),
+            "label",
+            "estimate",
+            f"{name}: effect on {', '.join(outcomes)}",
+        ),
+    )
 
 
 def simulate(
@@ -574,3 +601,25 @@ def _reasons(credits: pl.DataFrame) -> tuple[str, ...]:
         pl.col("channel").unique(maintain_order=True)
     )
     return tuple(f"Not supported ({', '.join(names)}): {why}" for why, names in grouped.iter_rows())
+
+
+def _by_decile(customers: pl.DataFrame) -> pl.DataFrame:
+    mean = pl.col("customer_lifetime_value").mean().alias("value")
+    by_decile = customers.group_by("decile").agg(mean).sort("decile", descending=True)
+    return by_decile.with_columns(pl.col("decile").cast(pl.String))
+
+
+def _forest(frame: pl.DataFrame, name: str, value: str, title: str) -> str:
+    from reports.forest import Estimate, draw_forest
+
+    rows = [
+        Estimate(
+            name=str(row[name]),
+            value=row[value],
+            low=row.get("low"),
+            high=row.get("high"),
+            supported=row.get("supported", True),
+        )
+        for row in frame.iter_rows(named=True)
+    ]
+    return draw_forest(rows, title=title)
