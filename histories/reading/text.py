@@ -393,6 +393,7 @@ def _scan(form: _Form, *, has_more: bool) -> pl.LazyFrame:
             skip_lines=form.skipped,
             schema=dict.fromkeys((*form.names, *further), pl.String),
             missing_columns="insert",
+            extra_columns="ignore",
             truncate_ragged_lines=True,
             eol_char=form.end_of_line,
             glob=False,

@@ -209,8 +209,13 @@ def _read(found: pl.Series, dtype: pl.DataType, options: TimeOptions, *, as_date
     text = _text(found)
     if options.form is not None:
         return _parse(text, options.form, options)
-    text = text.str.replace("T", " ", literal=True).str.replace(" ?(?:UTC|GMT)$", "Z")
-    return _first_that_fits(text, (ISO_TIMES[0], *ISO_DATES, *ISO_INSTANTS, *ISO_TIMES[1:]), options)
+    times = _parse(text.str.replace("T", " ", literal=True), ISO_TIMES[0], options)
+    unread = times.is_null() & text.is_not_null()
+    if not unread.any():
+        return times
+    places = unread.arg_true()
+    rest = text.gather(places).str.replace(" ?(?:UTC|GMT)$", "Z").str.replace("T", " ", literal=True)
+    return times.scatter(places, _first_that_fits(rest, (*ISO_DATES, *ISO_INSTANTS, *ISO_TIMES[1:]), options))
 
 
 def _written_days(found: pl.Series, dtype: pl.DataType, options: TimeOptions) -> pl.Series:
