@@ -27,6 +27,8 @@ from histories.errors import ConvergenceError, DataError
 __all__ = ["ShiftedBetaGeometric", "ShiftedBetaGeometricFit", "count_renewals"]
 
 NAMES = ("a", "b")
+#: Months of the calendar are up to a tenth shorter or longer than a mean one.
+CALENDAR_SLACK = 0.1
 
 
 def count_renewals(customers: pl.LazyFrame, *, observation_end: object, period_days: float) -> pl.DataFrame:
@@ -50,7 +52,8 @@ def count_renewals(customers: pl.LazyFrame, *, observation_end: object, period_d
     left = pl.col("ended_at").is_not_null() & (pl.col("ended_at") <= end)
     last = pl.when(left).then(pl.col("ended_at")).otherwise(end)
     periods = (last - pl.col("acquired_at")).dt.total_days() / period_days
-    whole = pl.when(left).then(periods.ceil().clip(lower_bound=1)).otherwise(periods.floor())
+    ended = (periods - CALENDAR_SLACK).ceil().clip(lower_bound=1)
+    whole = pl.when(left).then(ended).otherwise((periods + CALENDAR_SLACK).floor())
     return (
         customers.filter(pl.col("acquired_at") <= end)
         .select("customer_id", whole.cast(pl.Int64).alias("periods"), left.alias("left"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -15,10 +15,13 @@ from clv.outlook import Company, Outlook, columns_of, look_ahead, spend_of, summ
 from clv.purchases.fits import PurchaseFit
 from clv.selection import Window, compare_models, rolling_windows
 from clv.stack import total_interval
+from clv.subscriptions import CONTRACT, ContractFit, fit_contracts
 from clv.totals import sampling_variance
 from clv.verdict import Verdict, WindowScore, judge_headline
+from histories.errors import TributaryError
+from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["Judgement", "judge_models"]
+__all__ = ["Judgement", "judge_contracts", "judge_models"]
 
 #: Share of the observed span held out when no calibration end is given, and its longest length in days.
 HOLDOUT_SHARE, LONGEST_HOLDOUT = 1 / 3, 365
@@ -229,6 +232,80 @@ def _forecast_window(
         score=score,
         notes=(*notes, *outlook.notes),
     )
+
+
+def judge_contracts(
+    judged: Judgement, company: Company, customers: pl.DataFrame | None, *, rng: np.random.Generator
+) -> Judgement:
+    """The same judgement with the contracts' forecast of the same windows in place of the chosen one.
+
+    Contracts that ended after an origin were still running there.
+    """
+    if customers is None or judged.calibration_end is None:
+        return judged
+    frames, scores = [], []
+    settings = company.settings
+    for score in judged.scores:
+        origin, until = score.origin, score.until
+        summary = summarize_window(company.purchases_at, origin, until, time_unit=company.time_unit)
+        try:
+            contract = fit_contracts(customers, summary, end=origin)
+        except TributaryError:
+            continue
+        days = (until - origin).days
+        known = contract.frame.select("customer_id").with_columns(
+            pl.Series("predicted", contract.expected_purchases(days / DAYS_PER_MONTH))
+        )
+        joined = summary.join(known, on="customer_id", how="inner", maintain_order="left")
+        spend_fit = fit_spend(joined, trend=settings.spend_trend)[0]
+        predicted, actual, revenue = columns_of(joined, "predicted", "holdout_purchases", "holdout_revenue")
+        forecast = Forecast(
+            origin=origin,
+            until=until,
+            model=CONTRACT,
+            predicted=predicted,
+            actual=actual,
+            predicted_revenue=predicted * spend_of(spend_fit, joined),
+            actual_revenue=revenue,
+        )
+        frames.append(evaluate_forecast(forecast, interval=settings.interval, rng=rng))
+        scores.append(_contract_score(contract, forecast, settings.interval, days, rng=rng))
+    if not scores:
+        return judged
+    sizes = {score.origin: judged.summary.height for score in scores}
+    return replace(
+        judged,
+        chosen=CONTRACT,
+        scores=tuple(scores),
+        verdict=judge_headline(scores, {}),
+        validation=pl.concat([judged.validation, *frames, _interval_rows(tuple(scores), sizes)]),
+    )
+
+
+def _contract_score(
+    contract: ContractFit, forecast: Forecast, level: float, days: int, *, rng: np.random.Generator
+) -> WindowScore:
+    """How the contracts' forecast did on one window."""
+    predicted, actual = float(forecast.predicted.sum()), float(forecast.actual.sum())
+    drawn = contract.head(20_000).simulate(max(round(days / DAYS_PER_MONTH), 1), rng=rng).sum(axis=1)
+    variance = float(drawn.var() / max(drawn.mean(), 1e-9) ** 2)
+    low, high = total_interval(predicted, sampling=variance, errors=(), level=level)
+    score = WindowScore(
+        origin=forecast.origin,
+        until=forecast.until,
+        model=CONTRACT,
+        predicted=predicted,
+        low=low,
+        high=high,
+        actual=actual,
+        mae=float(np.abs(forecast.predicted - forecast.actual).mean()),
+    )
+    revenue = float(forecast.actual_revenue.sum())
+    told = float(forecast.predicted_revenue.sum())
+    if not (np.isfinite(told) and revenue > 0.0):
+        return score
+    low, high = total_interval(told, sampling=variance, errors=(), level=level)
+    return score.with_revenue(told, low, high, revenue)
 
 
 def _default_calibration_end(first: date, last: date) -> date:

@@ -16,7 +16,7 @@ from clv.cohorts import retention_by_cohort
 from clv.customers import Lean, build_customers
 from clv.describe import describe_fits, describe_spend, fit_covariates
 from clv.fitting import fit_models, fit_spend
-from clv.judgement import Judgement, judge_models
+from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
 from clv.purchases.fits import PurchaseFit
@@ -24,14 +24,26 @@ from clv.regularity import sum_log_intervals
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit
 from clv.stack import total_interval
+from clv.subscriptions import (
+    CONTRACT,
+    ContractFit,
+    contract_cohorts,
+    fit_contracts,
+    has_contracts,
+    retention_curve,
+    value_contracts,
+)
 from clv.summary import summarize_purchases
 from clv.totals import sampling_variance
 from clv.uncertainty import estimate_uncertainty
 from clv.value import CUSTOMERS_SCHEMA, Horizon
-from histories.errors import DataError, ModelError
+from histories.errors import DataError, ModelError, TributaryError
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["CustomerValues", "value_customers"]
+
+#: Customers under contract whose futures are drawn for the interval of the total.
+DRAWN_CUSTOMERS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +170,21 @@ def value_customers(
         uncertainty=uncertainty,
         rng=rng,
     )
+    contract, contract_notes = _contract(customers, frame, observation_end)
+    chosen = lean.model
+    if contract is not None:
+        table = value_contracts(
+            table,
+            contract,
+            months=horizon.months,
+            discount_rate=horizon.discount_rate,
+            gross_margin=margin,
+            level=settings.interval,
+            time_unit=time_unit,
+            rng=np.random.default_rng([seed, 2]),
+        )
+        judged = judge_contracts(judged, company, customers, rng=np.random.default_rng([seed, 3]))
+        chosen = CONTRACT
     if not (frame["historic_revenue"] != 0).any():  # no amounts: purchases are counted, and have no value
         unknown = ("monetary_value", "historic_value", "total_value", "net_lifetime_value")
         table = table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in unknown)
@@ -165,9 +192,9 @@ def value_customers(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),
         validation=judged.validation,
         model={
-            "chosen": lean.model,
+            "chosen": chosen,
             "purchase_model": fit.model,
-            "reason": _reason(outlook),
+            "reason": "contracts say who is there" if contract is not None else _reason(outlook),
             "forecast": _describe_forecast(outlook, judged),
             "time_unit": time_unit,
             "currency": currency,
@@ -189,7 +216,12 @@ def value_customers(
             "spend": describe_spend(spend_fit, trend, frame),
             "covariates": covariates,
             "posterior": uncertainty.account,
-            "totals": _totals(table, outlook, judged, fit, spend_fit, settings, frame),
+            "totals": _totals(table, outlook, judged, fit, spend_fit, settings, frame)
+            if contract is None
+            else _contract_totals(table, contract, judged, settings, rng=np.random.default_rng([seed, 4])),
+            "contract": None
+            if contract is None
+            else _describe_contract(contract, customers, observation_end, settings),
             "failed": failures,
         },
         deciles=judged.deciles,
@@ -219,6 +251,7 @@ def value_customers(
             *(outlook.notes if outlook else ("no model has a forecast that is a number",)),
             *uncertainty.notes,
             *cost_notes,
+            *contract_notes,
         ),
     )
 
@@ -232,6 +265,59 @@ def _lean(outlook: Outlook | None, fit: PurchaseFit, summary: pl.DataFrame, hori
     x, t_x, T = columns_of(summary, "frequency", "recency", "T")
     expected = fit.predict_purchases(np.array([horizon.length]), x, t_x, T)[0]
     return Lean(model=outlook.chosen, factor=tilt(outlook.expected, expected))
+
+
+def _contract(
+    customers: pl.DataFrame | None, summary: pl.DataFrame, end: date
+) -> tuple[ContractFit | None, tuple[str, ...]]:
+    """The contracts where the customers table has them, or why they could not be fitted."""
+    if customers is None or not has_contracts(customers):
+        return None, ()
+    try:
+        contract = fit_contracts(customers, summary, end=end)
+    except TributaryError as error:
+        return None, (f"contracts: {error}; values are those of customers without a contract",)
+    without = summary.height - contract.frame.height
+    told = (f"{without} of {summary.height} customers have no contract and are valued without one",)
+    return contract, told if without else ()
+
+
+def _describe_contract(
+    contract: ContractFit, customers: pl.DataFrame | None, end: date, settings: ValueSettings
+) -> dict[str, Any]:
+    """For the model card: parameters, retention curve and cohorts."""
+    assert customers is not None
+    curve = retention_curve(customers, contract.leaving, end=end, level=settings.interval)
+    cohorts = contract_cohorts(customers, contract.leaving, end=end, length=settings.retention_cohorts)
+    return contract.to_dict() | {
+        "retention": curve.to_dicts(),
+        "cohorts": cohorts.with_columns(pl.col("cohort").cast(pl.String)).to_dicts(),
+    }
+
+
+def _contract_totals(
+    table: pl.DataFrame,
+    contract: ContractFit,
+    judged: Judgement,
+    settings: ValueSettings,
+    *,
+    rng: np.random.Generator,
+) -> dict[str, float | None]:
+    """Company totals under contract, with the process's variance and the errors of past windows."""
+    part = contract.head(DRAWN_CUSTOMERS)
+    drawn = part.simulate(settings.horizon_months, rng=rng).sum(axis=1)
+    share = part.frame.height / max(contract.frame.height, 1)
+    variance = float(drawn.var() / max(drawn.mean(), 1e-9) ** 2) * share
+    errors = [score.log_error for score in judged.scores if np.isfinite(score.log_error)]
+    totals: dict[str, float | None] = {}
+    for name in ("expected_purchases", "customer_lifetime_value"):
+        known = table[name].null_count() < table.height
+        totals[name] = float(table[name].sum()) if known else None
+        center, low, high = totals[name], None, None
+        if center:
+            low, high = total_interval(center, sampling=variance, errors=errors, level=settings.interval)
+        totals |= {f"{name}_low": low, f"{name}_high": high}
+    return totals
 
 
 def _reason(outlook: Outlook | None) -> str:

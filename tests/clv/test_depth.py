@@ -72,7 +72,7 @@ def test_renewals_are_counted_by_complete_periods() -> None:
         {
             "customer_id": ["stays", "leaves", "new", "later"],
             "acquired_at": [start, start, start + timedelta(days=95), start + timedelta(days=400)],
-            "ended_at": [None, start + timedelta(days=61), None, None],
+            "ended_at": [None, start + timedelta(days=70), None, None],
         }
     )
     table = count_renewals(customers, observation_end=start + timedelta(days=100), period_days=30.0)
