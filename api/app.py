@@ -6,21 +6,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES as UNPACKED
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from api.access_log import AccessLog
 from api.admission import Admission
+from api.dependencies import known_query
 from api.documentation import document
 from api.erasure import Rewriter
 from api.fast_path import FastPath
 from api.keys import KeyRing
 from api.metrics import Metrics
 from api.middleware import Middleware
+from api.prediction import PredictionPool
 from api.problems import MEDIA_TYPE, Problem
-from api.replies import Reply
+from api.replies import ARROW, Reply
 from api.routes import admin, care, customers, health, reports, staffing, tables, values
 from api.settings import Settings
 from api.watcher import Watcher
@@ -62,7 +66,10 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
-    app.state.stopping = False
+    app.state.predictions, app.state.stopping = PredictionPool(), False
+    app.add_middleware(
+        GZipMiddleware, minimum_size=1024, compresslevel=4, exclude_content_types=(*UNPACKED, ARROW)
+    )
     app.add_middleware(FastPath)
     app.add_middleware(
         Middleware,
@@ -74,8 +81,9 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for part in (customers, values, tables, care, staffing, reports, admin, health):
-        app.include_router(part.router)
+    for part in (customers, values, tables, care, staffing, reports, admin):
+        app.include_router(part.router, dependencies=[Depends(known_query)])
+    app.include_router(health.router)
     document(app)
     return app
 
@@ -103,6 +111,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             watcher.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
         state.rewriter.stop()
+        state.predictions.close()
 
 
 async def _watch_keys(app: FastAPI) -> None:

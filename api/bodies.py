@@ -188,6 +188,12 @@ async def decode_body(request: Request, kind: type[_Body]) -> _Body:
             detail="Send the body as application/json.",
             headers={"accept": "application/json"},
         )
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem(
+            name="unsupported-media-type",
+            detail="Send the body as it is, without a Content-Encoding.",
+            headers={"accept-encoding": "identity"},
+        )
     settings: Settings = request.app.state.settings
     data = await _read(request, settings)
     try:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
-from api.problems import PROBLEMS
+from api.problems import PROBLEMS, Problem
 from api.responses import ProblemDocument
 from api.served import Served, served_of
 from experiments.bundle.columns import LONGEST_ID
+from histories.errors import nearest
 
-__all__ = ["CustomerId", "ServedDep", "refusals"]
+__all__ = ["CustomerId", "ServedDep", "known_query", "refusals"]
 
 
 async def _served(request: Request) -> Served:
@@ -29,6 +34,39 @@ CustomerId = Annotated[
         examples=["17"],
     ),
 ]
+
+
+async def known_query(request: Request) -> None:
+    """Refuse a query parameter that the route does not know, or that is given twice: nobody means that."""
+    if not request.scope["query_string"]:
+        return
+    allowed = _query_names(request.scope["route"])
+    errors = []
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in allowed:
+            hint = nearest(name, allowed) if allowed else "this address takes none"
+            errors.append({"at": f"query.{name[:128]}", "detail": f"There is no such parameter; {hint}"})
+        elif times > 1:
+            errors.append({"at": f"query.{name}", "detail": f"Given {times} times; give it once."})
+    if errors:
+        raise Problem(name="invalid-request", detail="The query is not right; see errors.", errors=errors)
+
+
+@lru_cache(maxsize=256)
+def _query_names(route: APIRoute) -> frozenset[str]:
+    """The query parameters of a route, those of its dependencies and query models included."""
+    names: set[str] = set()
+    dependants = [route.dependant]
+    while dependants:
+        dependant = dependants.pop()
+        dependants += dependant.dependencies
+        for field in dependant.query_params:
+            model = field.field_info.annotation
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                names |= set(model.model_fields)
+            else:
+                names.add(field.alias)
+    return frozenset(names)
 
 
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
@@ -29,8 +29,8 @@ def document(app: FastAPI) -> None:
     app.openapi = describe  # type: ignore[method-assign]
 
     @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(_page(app.openapi(), str(request.base_url).rstrip("/")))
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_page(app.openapi(), app.state.settings.base_url))
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Middleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"], *stamp]
+                if (b"content-encoding", b"gzip") in headers:  # packed bytes are not those that the tag names
+                    headers = [(n, b"W/" + v if n == b"etag" else v) for n, v in headers]
                 # As the route left it: an administrator may have swapped it.
                 if admitted and scope["served"] is not None:
                     headers.append(scope["served"].version_header)

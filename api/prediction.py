@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from api.bodies import PredictBody
+from api.problems import Problem
+from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
 from histories.errors import BundleError
@@ -16,7 +21,14 @@ if TYPE_CHECKING:
     from clv.purchases.fits import PurchaseFit
     from clv.spend import GammaGammaFit
 
-__all__ = ["Predictor", "read_predictor"]
+__all__ = ["PredictionPool", "Predictor", "read_predictor"]
+
+_BEYOND: Final = 20
+"""How far beyond the bundle's customers a summary may lie: further out, series converge slowly or never."""
+_WAITING: Final = 8
+"""Predictions that wait for the one being made; more are asked to come back."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,8 @@ class Predictor:
         Name of the purchase model.
     horizon_months, discount_rate, gross_margin, time_unit
         As in the run: months, per year, share of revenue, day or week.
+    most
+        Largest frequency and T that are predicted, from those of the customers in the bundle.
     """
 
     fit: PurchaseFit
@@ -40,6 +54,30 @@ class Predictor:
     discount_rate: float
     gross_margin: float
     time_unit: str
+    most: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self, body: PredictBody) -> None:
+        """Refuse summaries far beyond what the model was fitted on.
+
+        Raises
+        ------
+        Problem
+            With the number of summaries and the largest value that is allowed.
+        """
+        errors = []
+        for name, most in self.most.items():
+            beyond = sum(value > most for value in getattr(body, name))
+            if beyond:
+                detail = (
+                    f"{beyond} above {most:g}, {_BEYOND} times the largest of the customers in the bundle"
+                )
+                errors.append({"at": f"$.{name}", "detail": detail})
+        if errors:
+            raise Problem(
+                name="invalid-request",
+                detail="Some summaries lie too far beyond what the model knows; see errors.",
+                errors=errors,
+            )
 
     def horizon(self, body: PredictBody) -> int:
         """Months ahead: those asked for, or the run's."""
@@ -73,7 +111,7 @@ class Predictor:
         return columns, invalid
 
 
-def read_predictor(bundle: Bundle) -> Predictor | None:
+def read_predictor(bundle: Bundle, store: Store) -> Predictor | None:
     """The predictor that a bundle describes; None when the run fitted no purchase model.
 
     Raises
@@ -100,6 +138,46 @@ def read_predictor(bundle: Bundle) -> Predictor | None:
                 model["gross_margin"] if "gross_margin" in model else configured["gross_margin"]
             ),
             time_unit=str(model["time_unit"]),
+            most={name: _BEYOND * max(1.0, _largest(store, name)) for name in ("frequency", "T")},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"model.json lacks what a prediction needs: {error}. Run again.") from error
+
+
+def _largest(store: Store, name: str) -> float:
+    """Largest known value of a column; infinite where no customer has one."""
+    values = store.columns[name].values
+    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return float(known.max()) if len(known) else float("inf")
+
+
+class PredictionPool:
+    """One thread for long predictions, and a short queue before it, so that they stop nothing else."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
+        self._begun = 0
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do the work in its turn.
+
+        Raises
+        ------
+        Problem
+            When too much is waiting already.
+        """
+        if self._begun > _WAITING:
+            raise Problem(
+                name="busy",
+                detail=f"{self._begun} predictions are waiting. Come back, or send smaller batches.",
+                headers={"retry-after": "2"},
+            )
+        self._begun += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._begun -= 1
+
+    def close(self) -> None:
+        """Let no further work begin."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

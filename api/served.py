@@ -155,7 +155,7 @@ class Served:
     @cached_property
     def predictor(self) -> Predictor | None:
         """The fitted model, for customers who are not stored; None when the run has none."""
-        return read_predictor(self.bundle)
+        return read_predictor(self.bundle, self.store)
 
     @property
     def has_predictor(self) -> bool:

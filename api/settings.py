@@ -60,6 +60,9 @@ class Settings:
         Time between two looks at the link and the keys.
     access_log
         Whether each request leaves a JSON line on standard error.
+    public_url
+        Where clients reach the service, for the commands on `/docs`; by default host and port. What a client
+        says in its Host field is never repeated.
     """
 
     runs: Path | None = None
@@ -76,6 +79,7 @@ class Settings:
     watch_seconds: Annotated[float, Field(gt=0)] = 1.0
     graceful_seconds: Annotated[int, Field(ge=1)] = 20
     access_log: bool = True
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]{1,500}$")] | None = None
 
     @model_validator(mode="after")
     def _is_safe(self) -> Settings:
@@ -85,6 +89,14 @@ class Settings:
                 "may be served. Make a key with `tributary key create --keys FILE --scope read`."
             )
         return self
+
+    @property
+    def base_url(self) -> str:
+        """Where clients reach the service, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def source(self) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.bodies import PredictBody, decode_body, schema_of
 from api.dependencies import ServedDep, refusals
+from api.prediction import PredictionPool
 from api.problems import Problem
 from api.replies import Reply
 from api.responses import Predictions
@@ -28,7 +29,7 @@ _FEW = 50  # up to here a prediction takes less time than handing it to a thread
     response_model=Predictions,
     openapi_extra={"requestBody": schema_of(PredictBody)},
     responses=refusals(
-        "bad-request", "no-purchase-model", "slow-request", "too-large", "unsupported-media-type"
+        "bad-request", "busy", "no-purchase-model", "slow-request", "too-large", "unsupported-media-type"
     ),
 )
 async def predict(request: Request, served: ServedDep) -> Response:
@@ -39,15 +40,17 @@ async def predict(request: Request, served: ServedDep) -> Response:
     """
     body = await decode_body(request, PredictBody)
     _check_lengths(body)
-    predictor = served.predictor if served.has_predictor else await asyncio.to_thread(served.load_predictor)
+    pool: PredictionPool = request.app.state.predictions
+    predictor = served.predictor if served.has_predictor else await pool.run(served.load_predictor)
     if predictor is None:
         raise Problem(
             name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
         )
+    predictor.check(body)
     if len(body.frequency) <= _FEW:
         columns, invalid = predictor.predict(body)
     else:
-        columns, invalid = await asyncio.to_thread(predictor.predict, body)
+        columns, invalid = await pool.run(partial(predictor.predict, body))
     answer: dict[str, Any] = {
         "model_version": served.context["model_version"],
         "model": predictor.model,

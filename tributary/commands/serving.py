@@ -38,6 +38,9 @@ runs_option = click.option(
 @click.option(
     "--access-log/--no-access-log", default=True, show_default=True, help="One JSON line per request."
 )
+@click.option(
+    "--public-url", help="Where clients reach the service; used on /docs.  [default: host and port]"
+)
 def serve(
     runs: Path,
     bundle: Path | None,
@@ -47,6 +50,7 @@ def serve(
     workers: int,
     rate_limit: int | None,
     access_log: bool,
+    public_url: str | None,
 ) -> None:
     """Serve scores over HTTP; follows runs/champion without --bundle."""
     from api.keys import load_keys
@@ -63,6 +67,7 @@ def serve(
         workers=workers,
         rate_limit=rate_limit,
         access_log=access_log,
+        public_url=public_url,
     )
     if bundle is not None:
         load_bundle(bundle)  # a bundle named by hand is refused at once, not waited for
@@ -162,15 +167,22 @@ def forget(customer: str, runs: Path, mlruns: Path, as_json: bool) -> None:
     """Erase a customer: hidden at once, then every bundle is rewritten without the rows."""
     import os
 
-    from experiments.rewriting import forget_customer
+    from experiments.rewriting import forget_customer, out_of_reach
     from histories.identity import KEY_VARIABLE, pseudonym
 
     id_key = os.environ.get(KEY_VARIABLE, "").encode()
     stored = pseudonym(customer, id_key) if id_key else customer
     also = [mlruns] if mlruns.is_dir() else []
     rewritten = forget_customer(runs, stored, who=getpass.getuser(), also=also)
+    left = out_of_reach(runs, also=also)
     if as_json:
-        echo_json({"rewritten": [{"bundle": found.bundle, "rows": found.rows} for found in rewritten]})
+        found = [{"bundle": found.bundle, "rows": found.rows} for found in rewritten]
+        echo_json({"rewritten": found, "out_of_reach": left})
     else:
         rows = sum(sum(found.rows.values()) for found in rewritten)
-        click.echo(f"Erased: {rows} rows in {len(rewritten)} bundles. The input tables are yours to clean.")
+        click.echo(
+            f"Erased: {rows} rows in {len(rewritten)} bundles under {', '.join(map(str, (runs, *also)))}."
+        )
+        click.echo("Out of reach, yours to clean: copies and backups elsewhere, and")
+        for place in left:
+            click.echo(f"  {place}")
