@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -52,7 +51,6 @@ async def known_query(request: Request) -> None:
         raise Problem(name="invalid-request", detail="The query is not right; see errors.", errors=errors)
 
 
-@lru_cache(maxsize=256)
 def _query_names(route: APIRoute) -> frozenset[str]:
     """The query parameters of a route, those of its dependencies and query models included."""
     names: set[str] = set()

@@ -36,7 +36,7 @@ def find_bundles(*roots: Path) -> Iterator[Path]:
 
 def find_leftovers(*roots: Path) -> list[Path]:
     """Folders that a process being killed has left, or that one is writing just now."""
-    parents = [parent for root in roots for parent in (root, *_folders(root)) if not is_bundle(parent)]
+    parents = [parent for root in roots for parent in _folders(root) if not is_bundle(parent)]
     return [folder for parent in parents for folder in _subfolders(parent) if _is_ours(folder)]
 
 
