@@ -14,6 +14,7 @@ import uvicorn
 from api.app import create_app
 from api.protocol import BoundedProtocol
 from api.settings import ENVIRONMENT, Settings
+from experiments.processes import is_running
 
 __all__ = ["run_server", "server_options"]
 
@@ -76,19 +77,7 @@ def _allow_many_files() -> None:
 
 def _sweep_metrics() -> None:
     """Remove folders that services being killed have left; their process is no more."""
-    if os.name == "nt":  # which has no signal 0 to ask by
-        return
     for folder in Path(tempfile.gettempdir()).glob(f"{_SHARED}*"):
         owner = folder.name.removeprefix(_SHARED).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)):
+        if owner.isdigit() and not is_running(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

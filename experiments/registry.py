@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
-from experiments.tracking import CHAMPION, connect
+from experiments.processes import has_ended
+from experiments.tracking import CHAMPION, KILLED, PROCESS, connect
 from histories.errors import ConfigError
 
 __all__ = ["RunRecord", "compare_runs", "find_run", "list_runs", "runs_frame"]
@@ -40,6 +44,86 @@ def list_runs(mlruns: Path, *, name: str | None = None, limit: int = 100) -> lis
     """
     if not (mlruns / "mlflow.db").exists():
         raise ConfigError(f"{mlruns}: no runs are kept here yet. Make one with `tributary run CONFIG`.")
+    try:
+        return _read_database(mlruns / "mlflow.db", name=name, limit=limit)
+    except sqlite3.Error:  # another version of MLflow keeps its tables otherwise
+        return _ask_mlflow(mlruns, name=name, limit=limit)
+
+
+def _read_database(path: Path, *, name: str | None, limit: int) -> list[RunRecord]:
+    """Read MLflow's tables themselves: importing MLflow to ask for them takes seconds."""
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        rows = database.execute(_RUNS, (name, name, limit)).fetchall()
+        champions = {run for (run,) in database.execute(_CHAMPIONS, (CHAMPION,))}
+        kept = {
+            kind: _by_run(database.execute(f"SELECT run_uuid, key, value FROM {kind}"))
+            for kind in ("params", "tags", "latest_metrics")
+        }
+    return [
+        _record(
+            run_id,
+            experiment,
+            status,
+            started,
+            champion=run_id in champions,
+            tags=kept["tags"].get(run_id, {}),
+            parameters=kept["params"].get(run_id, {}),
+            metrics=kept["latest_metrics"].get(run_id, {}),
+        )
+        for run_id, experiment, status, started in rows
+    ]
+
+
+_RUNS: Final = """
+    SELECT runs.run_uuid, experiments.name, runs.status, runs.start_time
+    FROM runs JOIN experiments ON experiments.experiment_id = runs.experiment_id
+    WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+      AND (? IS NULL OR experiments.name = ?)
+    ORDER BY runs.start_time DESC, runs.run_uuid LIMIT ?
+"""
+_CHAMPIONS: Final = """
+    SELECT model_versions.run_id FROM registered_model_aliases
+    JOIN model_versions ON model_versions.name = registered_model_aliases.name
+      AND model_versions.version = registered_model_aliases.version
+    WHERE registered_model_aliases.alias = ?
+"""
+
+
+def _by_run(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for run_id, key, value in rows:
+        found.setdefault(run_id, {})[key] = value
+    return found
+
+
+def _record(
+    run_id: str,
+    name: str,
+    status: str,
+    started: int,
+    *,
+    champion: bool,
+    tags: Mapping[str, str],
+    parameters: Mapping[str, str],
+    metrics: Mapping[str, float],
+) -> RunRecord:
+    """One run, in the form of both readers; a run whose process is gone was killed, whatever MLflow says."""
+    killed = status == "RUNNING" and has_ended(tags.get(PROCESS, ""))
+    return RunRecord(
+        run_id=run_id,
+        name=name,
+        status="killed" if killed else status.lower(),
+        started=dt.datetime.fromtimestamp(started / 1000).replace(microsecond=0),
+        bundle=Path(tags["tributary.bundle"]) if "tributary.bundle" in tags else None,
+        champion=champion,
+        parameters=dict(parameters),
+        metrics=dict(metrics),
+        failure=KILLED if killed else tags.get("tributary.failure"),
+    )
+
+
+def _ask_mlflow(mlruns: Path, *, name: str | None, limit: int) -> list[RunRecord]:
+    """The same through MLflow's client."""
     client = connect(mlruns)
     experiments = [e for e in client.search_experiments() if name is None or e.name == name]
     names = {e.experiment_id: e.name for e in experiments}
@@ -56,16 +140,15 @@ def list_runs(mlruns: Path, *, name: str | None = None, limit: int = 100) -> lis
         else []
     )
     return [
-        RunRecord(
-            run_id=run.info.run_id,
-            name=names[run.info.experiment_id],
-            status=run.info.status.lower(),
-            started=dt.datetime.fromtimestamp(run.info.start_time / 1000).replace(microsecond=0),
-            bundle=Path(run.data.tags["tributary.bundle"]) if "tributary.bundle" in run.data.tags else None,
+        _record(
+            run.info.run_id,
+            names[run.info.experiment_id],
+            run.info.status,
+            run.info.start_time,
             champion=run.info.run_id in champions,
-            parameters=dict(run.data.params),
-            metrics=dict(run.data.metrics),
-            failure=run.data.tags.get("tributary.failure"),
+            tags=run.data.tags,
+            parameters=run.data.params,
+            metrics=run.data.metrics,
         )
         for run in runs
     ]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.processes import has_ended, this_process
 from histories.errors import ConfigError, TributaryError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run", "set_champion"]
 
 CHAMPION = "champion"
+PROCESS = "tributary.process"
+KILLED = "its process was killed"
 _LONGEST_PARAMETER = 6000  # MLflow refuses longer values
 
 
@@ -111,7 +114,8 @@ def open_run(name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None) 
         experiment_id = client.create_experiment(name, artifact_location=location)
     else:
         experiment_id = experiment.experiment_id
-    run = client.create_run(experiment_id, tags=dict(tags or {}), run_name=None)
+    _end_killed(client, experiment_id)
+    run = client.create_run(experiment_id, tags={**(tags or {}), PROCESS: this_process()}, run_name=None)
     run_id = run.info.run_id
     try:
         yield OpenRun(client=client, run_id=run_id, name=name)
@@ -121,6 +125,14 @@ def open_run(name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None) 
         client.set_terminated(run_id, status="FAILED")
         raise
     client.set_terminated(run_id)
+
+
+def _end_killed(client: MlflowClient, experiment_id: str) -> None:
+    """Mark runs whose process was killed, and which MLflow would call running for ever."""
+    for run in client.search_runs([experiment_id], filter_string="attributes.status = 'RUNNING'"):
+        if has_ended(run.data.tags.get(PROCESS, "")):
+            client.set_tag(run.info.run_id, "tributary.failure", KILLED)
+            client.set_terminated(run.info.run_id, status="KILLED")
 
 
 def set_champion(name: str, run_id: str, *, mlruns: Path) -> None:

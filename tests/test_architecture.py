@@ -30,6 +30,7 @@ API_MAY_READ_OF_EXPERIMENTS = (
     "experiments.bundle",
     "experiments.champion",
     "experiments.erasure",
+    "experiments.processes",
     "experiments.tombstones",
 )
 
