@@ -1,43 +1,57 @@
-"""Raw tables to checked tables to per-customer histories."""
+"""Raw tables to checked tables to per-customer histories.
 
-from histories.errors import (
-    BundleError,
-    ConfigError,
-    ConvergenceError,
-    DataError,
-    ModelError,
-    SchemaError,
-    TributaryError,
-)
-from histories.identity import pseudonym
-from histories.journeys import (
-    JourneyCounts,
-    JourneyWalk,
-    build_journeys,
-    count_journeys,
-    count_paths,
-    journey_touches,
-    paths_from_table,
-    walk_journeys,
-)
-from histories.money import MONEY_SCALE, to_currency, to_minor
-from histories.partitions import by_partition, partition_by_customer
-from histories.periods import DAYS_PER_MONTH, Split, split_calibration_holdout
-from histories.purchases import PURCHASES_SCHEMA, UnmatchedRefunds, build_purchases, count_unmatched_refunds
-from histories.reading.ingest import ingest
-from histories.reading.inputs import Ingested, Inputs
-from histories.reading.schemas import TABLES
-from histories.reading.sources import Channel, Limits, TableSource, table_source
-from histories.retention import (
-    build_contract_periods,
-    build_repeat_periods,
-    count_gaps,
-    lapse_window_days,
-    walk_retention,
-)
-from histories.samples import cdnow_path
-from histories.tables import number_touches, purchases_table, touchpoints_table
-from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
+A name is imported when it is first asked for: who needs the errors alone does not load the readers of tables.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from histories.errors import (
+        BundleError,
+        ConfigError,
+        ConvergenceError,
+        DataError,
+        ModelError,
+        SchemaError,
+        TributaryError,
+    )
+    from histories.identity import pseudonym
+    from histories.journeys import (
+        JourneyCounts,
+        JourneyWalk,
+        build_journeys,
+        count_journeys,
+        count_paths,
+        journey_touches,
+        paths_from_table,
+        walk_journeys,
+    )
+    from histories.money import MONEY_SCALE, to_currency, to_minor
+    from histories.partitions import by_partition, partition_by_customer
+    from histories.periods import DAYS_PER_MONTH, Split, split_calibration_holdout
+    from histories.purchases import (
+        PURCHASES_SCHEMA,
+        UnmatchedRefunds,
+        build_purchases,
+        count_unmatched_refunds,
+    )
+    from histories.reading.ingest import ingest
+    from histories.reading.inputs import Ingested, Inputs
+    from histories.reading.schemas import TABLES
+    from histories.reading.sources import Channel, Limits, TableSource, table_source
+    from histories.retention import (
+        build_contract_periods,
+        build_repeat_periods,
+        count_gaps,
+        lapse_window_days,
+        walk_retention,
+    )
+    from histories.samples import cdnow_path
+    from histories.tables import number_touches, purchases_table, touchpoints_table
+    from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
 
 __all__ = [
     "DAYS_PER_MONTH",
@@ -89,3 +103,31 @@ __all__ = [
     "walk_journeys",
     "walk_retention",
 ]
+
+_MODULES = (
+    "histories.errors",
+    "histories.identity",
+    "histories.journeys",
+    "histories.money",
+    "histories.partitions",
+    "histories.periods",
+    "histories.purchases",
+    "histories.reading.ingest",
+    "histories.reading.inputs",
+    "histories.reading.schemas",
+    "histories.reading.sources",
+    "histories.retention",
+    "histories.samples",
+    "histories.tables",
+    "histories.touchpoints",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name in __all__:
+        for module in map(import_module, _MODULES):
+            if name in module.__all__:
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"histories has no {name!r}.")

@@ -1,9 +1,12 @@
 """The command line: what it prints, how it refuses, and with which exit status."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tributary.cli import COMMANDS, cli, main
@@ -204,3 +207,18 @@ def test_a_run_without_customer_values_is_not_promoted(tributary: Any) -> None:
     assert outcome.status == 4
     assert "not promoted" in outcome.err
     assert not Path("runs/champion").exists()
+
+
+def test_the_list_of_commands_imports_none_of_them_and_each_is_there() -> None:
+    code = (
+        "import sys; from tributary.cli import cli;"
+        "print(cli.get_help(cli.make_context('tributary', ['x'])));"
+        "assert not any(name.startswith(('tributary.commands', 'polars', 'mlflow')) for name in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    context = click.Context(cli)
+    for name, (_, words) in COMMANDS.items():
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.help
+        assert words[:40] in found

@@ -19,22 +19,23 @@ from histories.house import refuse_foreign_packages, version
 __all__ = ["cli", "main"]
 
 COMMANDS: Final = {
-    "demo": "demo",
-    "simulate": "simulation",
-    "check": "runs",
-    "run": "runs",
-    "care": "care",
-    "runs": "runs",
-    "compare": "runs",
-    "promote": "runs",
-    "rollback": "runs",
-    "report": "runs",
-    "serve": "serving",
-    "key": "serving",
-    "forget": "serving",
-    "power": "planning",
-    "staffing": "staffing",
+    "demo": ("demo", "Simulate a company with a known truth, run everything, say how far off it is."),
+    "simulate": ("simulation", "Simulate a company: its tables, its truth, a configuration ready to run."),
+    "check": ("runs", "Check a configuration and its tables only: what was read, what looks wrong."),
+    "run": ("runs", "The whole story: tables, histories, values, credits, effects, report, bundle."),
+    "care": ("care", "Say what happened to every message, and whether the promises were kept."),
+    "runs": ("runs", "List the runs, newest first; the one being served is marked."),
+    "compare": ("runs", "Show what differs between runs: parameters and figures."),
+    "promote": ("runs", "Serve a run from now on."),
+    "rollback": ("runs", "Serve again what was served before."),
+    "report": ("runs", "Draw the report of a bundle again."),
+    "serve": ("serving", "Serve scores over HTTP."),
+    "key": ("serving", "Make, replace, end and list API keys."),
+    "forget": ("serving", "Erase a customer from every bundle."),
+    "power": ("planning", "Sample size for an effect, detectable effect for a sample, or power."),
+    "staffing": ("staffing", "Say how many agents keep what is promised: calls, or work that can wait."),
 }
+"""Where each command is, and its first line of help: `--help` imports none of them."""
 
 
 class LazyGroup(click.Group):
@@ -48,10 +49,15 @@ class LazyGroup(click.Group):
         """The command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"tributary.commands.{COMMANDS[cmd_name]}")
+        module = import_module(f"tributary.commands.{COMMANDS[cmd_name][0]}")
         command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_command")
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
 
 @click.group(

@@ -14,8 +14,6 @@ from api.dependencies import refusals
 from api.problems import Problem
 from api.replies import Reply
 from api.responses import DeferredStaffing, Staffing
-from care.deferred import DeferredDemand, plan_deferred, total_shrinkage
-from care.staffing import Demand, plan_staffing
 from histories.errors import ConfigError
 
 __all__ = ["router"]
@@ -47,6 +45,9 @@ async def post_staffing(request: Request) -> Response:
 
 
 def _plan(body: StaffingBody) -> dict[str, Any]:
+    from care.deferred import DeferredDemand, plan_deferred, total_shrinkage  # with SciPy, which
+    from care.staffing import Demand, plan_staffing  # nothing else in the service needs
+
     if (body.contacts is None) == (body.arrivals is None):
         raise ConfigError("Give contacts for one interval, or arrivals with promise_minutes; not both.")
     if (body.arrivals is None) != (body.promise_minutes is None):

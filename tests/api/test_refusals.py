@@ -341,7 +341,7 @@ def test_the_log_holds_neither_ids_nor_keys(
         client.get("/nowhere/31415", headers=headers)
     log = capfd.readouterr().err
     assert log.count('"event":"request"') == 3
-    assert '"route":"/v1/customers/{customer_id}/value","status":200' in log
+    assert '"route":"/v1/customers/{customer_id}/value","status":422' in log
     assert "/31" not in log
     assert keys["read"] not in log
 

@@ -135,8 +135,8 @@ async def _load(url: str, stop: asyncio.Event, expected: dict[str, dict[str, flo
     return done
 
 
-def _rows(seed: int) -> list[dict[str, Any]]:
-    return sample_customers(seed=seed).to_dicts()
+def _rows(seed: int, n: int = 50) -> list[dict[str, Any]]:
+    return sample_customers(n, seed=seed).to_dicts()
 
 
 def _swap_under_load(runs: Path, *, swaps: int, requests: int) -> int:
@@ -167,3 +167,58 @@ def test_swaps_under_load_fail_no_request_and_mix_no_versions(runs: Path) -> Non
 @pytest.mark.slow
 def test_fifty_swaps_under_ten_thousand_requests(runs: Path) -> None:
     assert _swap_under_load(runs, swaps=50, requests=10_000) >= 10_000
+
+
+async def _watch_everybody(url: str, stop: asyncio.Event, expected: dict[str, dict[str, float]]) -> int:
+    """Ask for everybody, as a batch and as a list: figures belong to their customers, and nothing fails."""
+    done = 0
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        while not stop.is_set():
+            body = {"ids": list(expected["v1"]), "fields": ["total_value"]}
+            batch = (await client.post("/v1/customers/values", json=body)).raise_for_status().json()
+            listed = (
+                (await client.get("/v1/customers?limit=1000&sort=-total_value")).raise_for_status().json()
+            )
+            right = expected[batch["model_version"]]
+            ids, values = batch["columns"]["customer_id"], batch["columns"]["total_value"]
+            assert dict(zip(ids, values, strict=True)) == {name: right[name] for name in ids}
+            right = expected[listed["model_version"]]
+            for row in listed["customers"]:
+                assert row["total_value"] == right[row["customer_id"]]
+            (await client.get("/v1/attribution")).raise_for_status()
+            done += 1
+    return done
+
+
+def _erase_and_promote_under_load(runs: Path, *, times: int, n: int = 50) -> int:
+    expected = {f"v{v}": {str(row["customer_id"]): row["total_value"] for row in _rows(v, n)} for v in (1, 2)}
+    names = list(expected["v1"])[:times]
+
+    async def drive(client: httpx.Client) -> int:
+        stop = asyncio.Event()
+        askers = [
+            asyncio.create_task(_watch_everybody(str(client.base_url), stop, expected)) for _ in range(2)
+        ]
+        for number in range(times):
+            await asyncio.to_thread(promote_bundle, runs, runs / f"v{2 - number % 2}", "test")
+            if number < len(names):
+                answer = await asyncio.to_thread(client.delete, f"/v1/customers/{names[number]}")
+                assert answer.status_code == 204
+            await asyncio.to_thread(client.post, "/v1/admin/reload")
+        stop.set()
+        return sum(await asyncio.gather(*askers))
+
+    with running(Settings(runs=runs, watch_seconds=0.02, access_log=False)) as client:
+        return asyncio.run(drive(client))
+
+
+def test_erasures_and_promotions_under_load_show_nobody_anothers_figures(runs: Path) -> None:
+    assert _erase_and_promote_under_load(runs, times=6) > 0
+
+
+@pytest.mark.slow
+def test_a_hundred_erasures_and_promotions_under_load(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_sample(tmp_path / f"v{number}", n=150, seed=number, version=f"v{number}")
+    promote_bundle(tmp_path, tmp_path / "v1", "test")
+    assert _erase_and_promote_under_load(tmp_path, times=100, n=150) > 0
