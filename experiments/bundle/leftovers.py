@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from experiments.bundle.manifest import is_bundle
+from experiments.bundle.manifest import FOLDERS, is_bundle
 from histories.durable import locked
 
 __all__ = ["find_bundles", "find_leftovers", "sweep"]
@@ -45,8 +45,7 @@ def _is_ours(folder: Path) -> bool:
     if not _LEFTOVER.fullmatch(folder.name):
         return False
     return all(
-        entry.suffix in _SUFFIXES if entry.is_file() else entry.name in ("serving", "rejected")
-        for entry in folder.iterdir()
+        entry.suffix in _SUFFIXES if entry.is_file() else entry.name in FOLDERS for entry in folder.iterdir()
     )
 
 

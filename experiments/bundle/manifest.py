@@ -12,7 +12,16 @@ from msgspec import Meta, Struct
 
 from histories.errors import BundleError
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "SEAL", "check_manifest", "is_bundle", "read_manifest", "read_seal"]
+__all__ = [
+    "FOLDERS",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "SEAL",
+    "check_manifest",
+    "is_bundle",
+    "read_manifest",
+    "read_seal",
+]
 
 FORMAT_VERSION: Final = 1
 """Format of the folders that this version writes and reads."""
@@ -21,6 +30,9 @@ MANIFEST: Final = "manifest.json"
 SEAL: Final = "manifest.json.sha256"
 NEEDED: Final = ("model.json", "serving/layout.json")
 """Files that every bundle holds, besides one Parquet file for each table."""
+
+FOLDERS: Final = ("serving", "rejected", "pictures")
+"""Folders inside a bundle."""
 
 _Word = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,1000}$")]
 _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
