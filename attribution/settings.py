@@ -18,7 +18,9 @@ __all__ = [
     "Outcome",
 ]
 
-Outcome = Literal["conversion", "repeat_purchase", "retention", "spend", "lifetime_value"]
+Outcome = Literal[
+    "conversion", "repeat_purchase", "retention", "retention_periods", "spend", "lifetime_value"
+]
 INCREMENTAL = "incremental"
 """The method that is no descriptive one."""
 

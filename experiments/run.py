@@ -234,7 +234,7 @@ def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: 
         "inputs": {
             name: table.counts() | {"warnings": list(table.notes)} for name, table in inputs.tables.items()
         },
-        "assumptions": _plain_rows(assumptions) if assumptions is not None else [],
+        "assumptions": [] if assumptions is None else _marked(assumptions, inputs.observation_end),
         "forecast": _verdict(found.model),
         "left_out": dict(found.left_out),
         "notes": list(found.notes),
@@ -245,6 +245,12 @@ def _verdict(model: Mapping[str, Any]) -> dict[str, Any]:
     """Whether the holdout bears the headline out, and the reason where it does not."""
     forecast = model.get("forecast", {})
     return {"status": forecast.get("status", "unjudged"), "reason": forecast.get("reason")}
+
+
+def _marked(assumptions: pl.LazyFrame, as_of: dt.date) -> list[dict[str, Any]]:
+    """The assumptions as plain values, each with whether it had expired; null where nobody said when."""
+    when = pl.col("expires") if "expires" in assumptions.collect_schema() else pl.lit(None, dtype=pl.Date)
+    return _plain_rows(assumptions.with_columns(expired=when < as_of))
 
 
 def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:

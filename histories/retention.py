@@ -1,4 +1,4 @@
-"""Retention as journeys: one per customer and period, null when the customer left in it.
+"""Retention as journeys: one per customer and period, or one per life; null when the customer left in it.
 
 With a contract, a customer leaves on the day it ends. Without one nobody says so: a customer has lapsed when
 no purchase followed the last one within the lapse window, and left on the day of that last purchase. Periods
@@ -18,10 +18,13 @@ from histories.periods import PeriodName, period_ordinal, period_start, start_of
 from histories.timeline import JourneyWindow
 
 __all__ = [
+    "build_contract_lives",
     "build_contract_periods",
+    "build_repeat_lives",
     "build_repeat_periods",
     "count_gaps",
     "lapse_window_days",
+    "walk_lives",
     "walk_retention",
 ]
 
@@ -80,23 +83,56 @@ def build_repeat_periods(
     periods before that of the last purchase. Only periods that end a lapse window before `observation_end`
     are judged.
     """
+    spans = _buyers(purchases, observation_end, lapse_days)
+    return _periods_at_risk(spans, judged_to=observation_end - timedelta(days=lapse_days), period=period)
+
+
+def build_repeat_lives(purchases: pl.LazyFrame, *, observation_end: date, lapse_days: int) -> pl.LazyFrame:
+    """The life of each buyer from the first purchase on, one row: customer_id, start, end, retained.
+
+    It ends with the last purchase of a customer without another in the `lapse_days` before the end, else
+    with `observation_end`.
+    """
+    return _lives(_buyers(purchases, observation_end, lapse_days), observation_end)
+
+
+def _buyers(purchases: pl.LazyFrame, observation_end: date, lapse_days: int) -> pl.LazyFrame:
+    """When each customer entered, and left; null where they have not."""
     last = pl.col("date").max()
     has_lapsed = last + timedelta(days=lapse_days) <= observation_end
-    spans = purchases.group_by("customer_id").agg(
+    return purchases.group_by("customer_id").agg(
         pl.col("date").min().alias("entered"), pl.when(has_lapsed).then(last).alias("left")
     )
-    return _periods_at_risk(spans, judged_to=observation_end - timedelta(days=lapse_days), period=period)
 
 
 def build_contract_periods(
     customers: pl.LazyFrame, *, observation_end: date, period: PeriodName = "month"
 ) -> pl.LazyFrame:
     """Periods of each customer from `acquired_at` to `ended_at`: customer_id, start, end, retained."""
+    return _periods_at_risk(_contracts(customers, observation_end), judged_to=observation_end, period=period)
+
+
+def build_contract_lives(customers: pl.LazyFrame, *, observation_end: date) -> pl.LazyFrame:
+    """The life of each customer from `acquired_at` on, one row: customer_id, start, end, retained."""
+    return _lives(_contracts(customers, observation_end), observation_end)
+
+
+def _contracts(customers: pl.LazyFrame, observation_end: date) -> pl.LazyFrame:
     left = pl.when(pl.col("ended_at") <= observation_end).then("ended_at")
-    spans = customers.filter(pl.col("acquired_at") <= observation_end).select(
+    return customers.filter(pl.col("acquired_at") <= observation_end).select(
         "customer_id", pl.col("acquired_at").alias("entered"), left.alias("left")
     )
-    return _periods_at_risk(spans, judged_to=observation_end, period=period)
+
+
+def _lives(spans: pl.LazyFrame, observation_end: date) -> pl.LazyFrame:
+    """From the day of entry to the end of the day of leaving, or of the observation."""
+    last = pl.col("left").fill_null(pl.lit(observation_end))
+    return spans.select(
+        "customer_id",
+        pl.col("entered").cast(pl.Datetime("us")).alias("start"),
+        (last + timedelta(days=1)).cast(pl.Datetime("us")).alias("end"),
+        pl.col("left").is_null().alias("retained"),
+    )
 
 
 def walk_retention(
@@ -138,6 +174,40 @@ def walk_retention(
     return JourneyWalk(journeys=_judged(walk.journeys, periods), touches=_judged(placed, periods).drop("end"))
 
 
+def walk_lives(
+    touchpoints: pl.LazyFrame,
+    lives: pl.LazyFrame,
+    *,
+    observation_end: date,
+    unique_channels: bool = False,
+    views: bool = False,
+    exclude: Collection[str] = (),
+) -> JourneyWalk:
+    """One journey per customer, and its touches: all of the life as far as it was observed.
+
+    `converted` says whether the customer was there at its end, so that credit is in customers; `amount` and
+    `value` are 0. `lives` are as `build_repeat_lives` or `build_contract_lives` return them; for the rest
+    see `histories.journeys.build_journeys`.
+    """
+    window = JourneyWindow(
+        lookback_days=_LONGEST_LIFE,
+        observation_end=observation_end,
+        unique_channels=unique_channels,
+        views=views,
+        exclude=exclude,
+    )
+    lives = _in_zone(lives, zone_of(touchpoints))
+    walk = walk_journeys(touchpoints, _boundaries(lives), window)
+    placed = (
+        walk.touches.join(
+            lives.select("customer_id", "start", "end"), on="customer_id", maintain_order="left"
+        )
+        .filter(pl.col("timestamp") >= pl.col("start"))
+        .drop("start")
+    )
+    return JourneyWalk(journeys=_judged(walk.journeys, lives), touches=_judged(placed, lives).drop("end"))
+
+
 def _judged(led_to_an_end: pl.LazyFrame, periods: pl.LazyFrame) -> pl.LazyFrame:
     """Rows that led to the end of a period at risk; `converted` now says whether the customer stayed."""
     columns = led_to_an_end.collect_schema().names()
@@ -150,6 +220,9 @@ def _judged(led_to_an_end: pl.LazyFrame, periods: pl.LazyFrame) -> pl.LazyFrame:
         .lazy()
     )
 
+
+_LONGEST_LIFE = 36_525.0
+"""Days, so that no touch of a life lies too far back."""
 
 _LONGEST: dict[PeriodName, int] = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
 

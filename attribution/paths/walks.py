@@ -1,7 +1,7 @@
 """Journeys towards every outcome, walked once: what descriptive credit is made of.
 
-Conversion and spend share their journeys; retention has one per customer and period, a repeat purchase one
-per purchase.
+Conversion and spend share their journeys; retention has one per customer, retention_periods one per customer
+and period, a repeat purchase one per purchase.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from attribution.settings import AttributionSettings
 from histories.errors import DataError
 from histories.journeys import JourneyCounts, JourneyWalk, count_paths, walk_journeys
 from histories.retention import (
+    build_contract_lives,
     build_contract_periods,
+    build_repeat_lives,
     build_repeat_periods,
     count_gaps,
     lapse_window_days,
+    walk_lives,
     walk_retention,
 )
 from histories.timeline import JourneyWindow
 
 __all__ = ["PATH_OUTCOMES", "PathWalk", "Trails"]
 
-PATH_OUTCOMES = ("conversion", "spend", "repeat_purchase", "retention")
+PATH_OUTCOMES = ("conversion", "spend", "repeat_purchase", "retention", "retention_periods")
 """Outcomes that have journeys; lifetime value lies ahead of every journey."""
 
 
@@ -126,7 +129,9 @@ class Trails:
         if outcome == "repeat_purchase":
             return _counted(self._repeat_purchases())
         if outcome == "retention":
-            return _counted(self._retention())
+            return _counted(self._lives())
+        if outcome == "retention_periods":
+            return _counted(self._retention_periods())
         raise DataError(f"{outcome} has no journeys; those that have: {', '.join(PATH_OUTCOMES)}.")
 
     def _repeat_purchases(self) -> JourneyWalk:
@@ -141,7 +146,24 @@ class Trails:
             exclude=window.exclude,
         )
 
-    def _retention(self) -> JourneyWalk:
+    def _lives(self) -> JourneyWalk:
+        """Lives of customers, ended by contract where it is known, else by a lapse of purchases."""
+        window, end = self._window, self._window.observation_end
+        if self._customers is not None:
+            lives = build_contract_lives(self._customers, observation_end=end)
+        else:
+            lapse = lapse_window_days(count_gaps(self._purchases).collect())
+            lives = build_repeat_lives(self._purchases, observation_end=end, lapse_days=lapse)
+        return walk_lives(
+            self._touchpoints,
+            lives,
+            observation_end=end,
+            unique_channels=window.unique_channels,
+            views=window.views,
+            exclude=window.exclude,
+        )
+
+    def _retention_periods(self) -> JourneyWalk:
         """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
         window, period = self._window, self._settings.period
         end = window.observation_end

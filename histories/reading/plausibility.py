@@ -25,6 +25,7 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
         *_channel_notes(inputs),
         *_customer_notes(inputs),
         *_cost_notes(inputs),
+        *_assumption_notes(inputs),
         *_end_notes(inputs),
     )
 
@@ -143,6 +144,19 @@ def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[
         yield (
             f"{place}: rows of costs that reach beyond the observation ({first} to {last}): {found.height} "
             f"of {costs.height}. Only the share of their days within it counts."
+        )
+
+
+def _assumption_notes(inputs: Inputs) -> Iterator[str]:
+    assumptions = inputs.get("assumptions")
+    if assumptions is None or "expires" not in inputs.tables["assumptions"].columns:
+        return
+    names = assumptions.filter(pl.col("expires") < inputs.observation_end).collect()["name"].to_list()
+    if names:
+        yield (
+            f"{_place(inputs, 'assumptions')}: assumptions that had expired by {inputs.observation_end}: "
+            f"{len(names)} of {inputs.tables['assumptions'].rows_valid} ({_some(names)}). They are used and "
+            "marked: renew or replace them."
         )
 
 

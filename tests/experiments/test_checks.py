@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from experiments.checks import check_run
 from experiments.config import parse_config
 from experiments.inputs import read_inputs
+from experiments.run import _marked
 from histories.errors import ConfigError
 from tests.experiments.small import TREE, merged, small_company
 
@@ -182,3 +184,15 @@ def test_a_day_shared_in_part_is_no_overlap(tmp_path: Path) -> None:
     (tmp_path / "orders" / "b.csv").write_text(header + "1,2025-03-01,5\n3,2025-03-01,6\n")
     notes = read_inputs(parse_config({"inputs": {"transactions": "orders"}}, base_dir=tmp_path)).notes
     assert not [text for text in notes if "two files" in text]
+
+
+def test_assumptions_that_have_expired_are_told_and_marked(tmp_path: Path) -> None:
+    rows = (
+        "name,value,source,owner,set_on,expires\n"
+        "rate,1,us,me,2024-01-01,2025-06-30\nshare,2,us,me,2024-01-01,2026-06-30\n"
+    )
+    notes = checked(tmp_path, {"transactions": ORDERS, "assumptions": rows})
+    assert '1 of 2 ("rate")' in note(notes, "had expired by 2025-12-31")
+    config = parse_config({**TREE, "inputs": {"assumptions": "assumptions.csv"}}, base_dir=tmp_path)
+    marked = _marked(read_inputs(config)["assumptions"], date(2025, 12, 31))
+    assert [(row["name"], row["expired"]) for row in marked] == [("rate", True), ("share", False)]

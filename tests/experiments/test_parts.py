@@ -134,3 +134,19 @@ def test_a_report_that_fails_leaves_the_bundle(
 def test_nothing_at_all_still_makes_a_report() -> None:
     sources = ReportSources(tables={}, manifest={}, model={}, settings=ReportSettings(), gross_margin=None)
     assert dataclasses.is_dataclass(build_context(sources))
+
+
+def test_every_method_counts_retention_in_customers_and_periods_apart(tmp_path: Path) -> None:
+    tables = small_company()
+    people = [line.split(",") for line in tables["customers"].splitlines()[1:]]
+    ended = {row[0]: "2025-10-15" if int(row[0]) % 3 == 0 else "" for row in people}
+    tables["customers"] = "customer_id,acquired_at,ended_at\n" + "".join(
+        f"{row[0]},{row[1]},{ended[row[0]]}\n" for row in people
+    )
+    outcomes = ["retention", "retention_periods"]
+    found = run_small(tmp_path, tables, {"attribution": {"outcomes": outcomes}})
+    totals = found.tables["credits"].filter(pl.col("level") == "total")
+    kept = totals.filter(pl.col("outcome") == "retention")
+    assert kept["credit"].to_list() == pytest.approx([40.0] * kept.height)
+    assert set(kept["method"]) == {"last", "linear", "markov", "shapley"}
+    assert (totals.filter(pl.col("outcome") == "retention_periods")["credit"] > 300).all()

@@ -15,6 +15,11 @@ from histories import (
     lapse_window_days,
     walk_retention,
 )
+from histories.retention import (
+    build_contract_lives,
+    build_repeat_lives,
+    walk_lives,
+)
 
 END = date(2026, 6, 30)
 
@@ -129,3 +134,46 @@ def test_without_a_second_purchase_there_is_no_lapse_window() -> None:
     gaps = count_gaps(purchases((1, "2026-01-01"), (2, "2026-02-01"))).collect()
     with pytest.raises(DataError, match="No customer bought twice"):
         lapse_window_days(gaps)
+
+
+def test_the_path_of_a_life_holds_all_its_touches_and_counts_one_customer() -> None:
+    customers = pl.LazyFrame(
+        {
+            "customer_id": [1, 2, 3],
+            "acquired_at": [date(2026, 2, 1)] * 3,
+            "ended_at": [None, date(2026, 4, 10), date(2026, 8, 1)],
+        }
+    )
+    touches = pl.LazyFrame(
+        {
+            "customer_id": [1, 1, 1, 2, 2, 2],
+            "timestamp": [
+                datetime(2026, 1, 31, 23),
+                datetime(2026, 2, 1),
+                datetime(2026, 6, 30, 23, 59),
+                datetime(2026, 4, 10, 23, 59),
+                datetime(2026, 4, 11),
+                datetime(2026, 3, 1),
+            ],
+            "channel": ["before", "a", "b", "c", "after", "d"],
+        }
+    )
+    walk = walk_lives(touches, build_contract_lives(customers, observation_end=END), observation_end=END)
+    assert walk.journeys.sort("customer_id").select("customer_id", "path", "converted").collect().rows() == [
+        (1, ["a", "b"], True),
+        (2, ["d", "c"], False),
+        (3, [], True),
+    ]
+    placed = (
+        walk.touches.sort("customer_id", "timestamp").select("channel", "position", "converted").collect()
+    )
+    assert placed.rows() == [("a", 0, True), ("b", 1, True), ("d", 0, False), ("c", 1, False)]
+
+
+def test_a_life_without_a_contract_ends_with_the_last_purchase_before_a_lapse() -> None:
+    bought = purchases((1, "2026-02-10"), (1, "2026-06-20"), (2, "2026-03-05"))
+    lives = build_repeat_lives(bought, observation_end=END, lapse_days=30).sort("customer_id").collect()
+    assert lives.rows() == [
+        (1, datetime(2026, 2, 10), datetime(2026, 7, 1), True),
+        (2, datetime(2026, 3, 5), datetime(2026, 3, 6), False),
+    ]
