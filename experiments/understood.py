@@ -8,6 +8,9 @@ from typing import Any
 
 import polars as pl
 
+from attribution.effects.units import read_table
+from experiments.config import RunConfig
+from histories.errors import TributaryError
 from histories.money import to_currency
 from histories.reading.inputs import Inputs
 from histories.reading.plausibility import observed_days
@@ -35,6 +38,8 @@ class Understood:
         Touches by channel, the most used first.
     cases_with_reply
         Share of cases with first_response_at.
+    effects
+        Of each effect with a table of its own, the units by arm.
     """
 
     customers: int | None = None
@@ -48,6 +53,7 @@ class Understood:
     channels: dict[str, int] = field(default_factory=dict)
     cases: int | None = None
     cases_with_reply: float | None = None
+    effects: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of the attributes."""
@@ -69,11 +75,12 @@ class Understood:
             ("cases", _count(self.cases)),
             ("cases with a reply", _share(self.cases_with_reply)),
         ]
+        lines += [(f"units of {name}", _arms(arms)) for name, arms in self.effects.items()]
         known = [line for line in lines if line[1] is not None]
         return pl.DataFrame(known, schema={"figure": pl.String, "value": pl.String}, orient="row")
 
 
-def understand(inputs: Inputs) -> Understood:
+def understand(inputs: Inputs, config: RunConfig | None = None) -> Understood:
     """Count what a reader can compare with what he knows of the company."""
     transactions, touches, cases = (inputs.get(name) for name in ("transactions", "touchpoints", "cases"))
     sums: dict[str, Any] = {}
@@ -91,7 +98,22 @@ def understand(inputs: Inputs) -> Understood:
         rows, share = cases.select(pl.len(), replies.alias("share")).collect().row(0)
         sums |= {"cases": rows, "cases_with_reply": share if rows else None}
     first, last = observed_days(inputs) or (None, None)
-    return Understood(first_day=first, last_day=last, currency=inputs.currency, **sums)
+    effects = {} if config is None else _units_by_arm(config)
+    return Understood(first_day=first, last_day=last, currency=inputs.currency, effects=effects, **sums)
+
+
+def _units_by_arm(config: RunConfig) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for effect in config.effects:
+        column = effect.treatment.column
+        if effect.table is None or column is None:
+            continue
+        try:
+            arms = read_table(effect, config.base_dir)[column].cast(pl.String).drop_nulls()
+        except (TributaryError, pl.exceptions.PolarsError):
+            continue  # the check of the run says what is wrong
+        found[effect.name] = dict(arms.value_counts(sort=True).head(CHANNELS_SHOWN).iter_rows())
+    return found
 
 
 def _of_touches(touches: pl.LazyFrame, transactions: pl.LazyFrame | None) -> dict[str, Any]:
@@ -111,6 +133,11 @@ def _count(value: int | None) -> str | None:
 
 def _share(value: float | None) -> str | None:
     return None if value is None else f"{value:.1%}"
+
+
+def _arms(arms: dict[str, int]) -> str:
+    counted = ", ".join(f"{name} ({units:,})" for name, units in arms.items())
+    return f"{sum(arms.values()):,}: {counted}"
 
 
 def _channels(channels: dict[str, int]) -> str | None:

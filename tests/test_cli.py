@@ -184,6 +184,7 @@ def test_check_prints_what_was_understood(tributary: Any) -> None:
         "channels": {"chat": 2, "forum": 1},
         "cases": 2,
         "cases_with_reply": 0.5,
+        "effects": {},
     }
     lines = " ".join(tributary("check", "acme.toml").out.split())
     assert "revenue 35.00 EUR" in lines
@@ -191,6 +192,16 @@ def test_check_prints_what_was_understood(tributary: Any) -> None:
     assert "touches whose customer bought 66.7%" in lines
     assert "channels 2: chat (2), forum (1)" in lines
     assert "cases with a reply 50.0%" in lines
+
+
+def test_check_counts_the_units_of_an_effects_own_table(tributary: Any) -> None:
+    write("mailing.csv", "unit,arm,spend\n1,letter,3\n2,none,1\n3,letter,0\n")
+    write(
+        "acme.toml",
+        '[[effects]]\nname = "mailing"\ndesign = "randomised"\ntable = { path = "mailing.csv" }\n'
+        'treatment = { column = "arm", control = "none" }\noutcomes = ["spend"]\n',
+    )
+    assert "units of mailing  3: letter (2), none (1)" in tributary("check", "acme.toml").out
 
 
 def test_check_says_what_a_run_will_leave_out(tributary: Any) -> None:

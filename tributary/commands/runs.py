@@ -47,14 +47,15 @@ def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     loaded = load_config(config, overrides=overrides)
     inputs = read_inputs(loaded)
-    rows, understood = rows_by_rule(inputs), understand(inputs)
+    rows, understood = rows_by_rule(inputs), understand(inputs, loaded)
     notes = [*inputs.notes, *foreseen(loaded, inputs)]
     if as_json:
         check_run(loaded, inputs)
         echo_json({"tables": rows, "understood": understood.to_dict(), "notes": notes})
         return
-    echo_table(rows)
-    click.echo()
+    if not rows.is_empty():
+        echo_table(rows)
+        click.echo()
     echo_table(understood.to_frame())
     for note in notes:
         click.echo(f"Note: {note}")
