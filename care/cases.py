@@ -121,10 +121,10 @@ def combine_cases(
         own, own_notes = _desk_cases(desk)
         if made is not None:
             own, disagree = _filled(own, made)
-            notes += disagree
+            own_notes += disagree
             made = made.join(own, on="case_id", how="anti")
         parts.append(own)
-        notes += own_notes
+        notes += [*own_notes, *_untimed(own)]
     if made is not None:
         parts.append(made)
     cases = pl.concat([_conformed(part) for part in parts], how="diagonal_relaxed").sort(
@@ -133,6 +133,18 @@ def combine_cases(
     cases = cases.with_columns(pl.col("needs_reply").fill_null(settings.needs_reply.otherwise))
     linked = _journeys(_completed(cases, settings, touches), settings)
     return Cases(cases=linked, waits=waits, columns=frozenset(given), notes=tuple(notes))
+
+
+def _untimed(own: pl.DataFrame) -> list[str]:
+    """How many of the desk's cases were answered, nobody knows when."""
+    timed = pl.col("first_response_at").is_not_null() | pl.col("first_business_seconds").is_not_null()
+    count = int(own.select((pl.col("answered") & ~timed).sum()).item())
+    if not count:
+        return []
+    return [
+        f"cases: {count:,} were answered or resolved without a time of the first reply; they count as "
+        "answered, and are left out of response times."
+    ]
 
 
 def _post_notes(found: Conversations) -> list[str]:
@@ -207,13 +219,6 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     rows = rows.with_columns(
         (replied | resolved | column("answered", pl.Boolean()).fill_null(False)).alias("answered"),
     )
-    unknown = int(rows.select((pl.col("answered") & ~replied).sum()).item())
-    if unknown:
-        notes.append(
-            f"cases: {unknown:,} were answered or resolved without a time of the first reply; they are "
-            f"answered, "
-            "and left out of response times."
-        )
     return rows.with_columns(
         pl.when(early).then(None).otherwise("resolved_at").alias("resolved_at"), early.alias("odd_resolution")
     ), notes

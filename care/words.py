@@ -19,10 +19,10 @@ __all__ = ["matches", "needs_reply", "redirection_reason", "redirection_target"]
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "question": (
         r"\?",
-        r"^\W*(?:how|what|when|where|why|who|which|can|could|do|does|did|is|are|will|would|any(?:one|body)?)\b",
-        r"^\W*(?:wie|was|wann|wo|warum|wieso|wer|welche[rsn]?|kann|könnt|gibt es)\b",
-        r"^\W*(?:comment|quand|où|pourquoi|quel(?:le)?s?|est-ce|pouvez)\b",
-        r"^\W*(?:cómo|qué|cuándo|dónde|por qué|quién|pueden?)\b",
+        r"^(?:\W*@\w+\b)*\W*\b(?:how|what|when|where|why|who|which|can|could|do|does|did|is|are|will|would|any(?:one|body)?)\b",
+        r"^(?:\W*@\w+\b)*\W*\b(?:wie|was|wann|wo|warum|wieso|wer|welche[rsn]?|kann|könnt|gibt es)\b",
+        r"^(?:\W*@\w+\b)*\W*\b(?:comment|quand|où|pourquoi|quel(?:le)?s?|est-ce|pouvez)\b",
+        r"^(?:\W*@\w+\b)*\W*\b(?:cómo|qué|cuándo|dónde|por qué|quién|pueden?)\b",
     ),
     "request": (
         r"\b(?:please|pls|plz|help|need|want|send me|call me|contact me|get back to|let me know)\b",

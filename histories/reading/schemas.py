@@ -236,6 +236,7 @@ CASES = Table(
         "first_team": _text(),
         "stations": _count(),
         "escalated": _FLAG,
+        "answered": _FLAG,
         "needs_reply": _FLAG,
         "needs_reply_at": _TIME,
         "self_served": _FLAG,

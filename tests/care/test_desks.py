@@ -1,0 +1,76 @@
+"""The ready configurations: seven desks' exports, each in its own columns, against figures by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from experiments.config import load_config
+from experiments.inputs import read_inputs
+from experiments.parts.care import CarePart, care_part
+from experiments.parts.histories import build_histories
+from tests.care.desks import figure
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "desks"
+
+
+def _care(desk: str) -> CarePart:
+    config = load_config(EXAMPLES / desk / "care.toml")
+    inputs = read_inputs(config)
+    assert not any(table.rejected_by_rule for table in inputs.tables.values())
+    return care_part(config, build_histories(config, inputs))
+
+
+@pytest.mark.parametrize(
+    ("desk", "kpi", "clock", "value"),
+    [
+        ("twitter_support", "listened", None, 5),
+        ("twitter_support", "noise_rate", None, 1 / 5),
+        ("twitter_support", "service_level", "calendar", 2 / 4),  # 20 and 120 minutes; 16 hours; never
+        ("twitter_support", "redirection_rate", None, 1 / 3),
+        ("zendesk", "first_response_p50", "business", 50),
+        ("zendesk", "service_level", "business", 3 / 4),
+        ("zendesk", "service_level", "calendar", 2 / 4),
+        ("zendesk", "csat", None, 1 / 2),
+        ("zendesk", "resolution_p50", "calendar", 1440),
+        ("zendesk", "reopen_rate", None, 1 / 2),
+        ("intercom", "service_level", "calendar", 3 / 4),
+        ("intercom", "repeat_rate", None, 1 / 4),
+        ("intercom", "handovers", None, 1 / 3),
+        ("intercom", "backlog", None, 1),
+        ("salesforce", "listened", None, 3),  # the call belongs to the post that asked for it
+        ("salesforce", "redirection_minutes", None, 50),
+        ("salesforce", "escalation_rate", None, 1 / 3),
+        ("hootsuite", "first_response_p50", "calendar", 120),
+        ("hootsuite", "next_response_p50", "calendar", 30),
+        ("hootsuite", "service_level", "calendar", 1 / 3),
+        ("sprout", "applicable", None, 2),
+        ("sprout", "service_level", "calendar", 1 / 2),
+        ("sprout", "backlog", None, 2),
+        ("shopify", "service_to_sales", None, 1 / 2),
+        ("shopify", "service_level", "calendar", 1 / 2),
+    ],
+)
+def test_figure_of_a_desk(desk: str, kpi: str, clock: str | None, value: float) -> None:
+    assert figure(_care(desk).tables["care"], kpi, clock)["value"] == pytest.approx(value)
+
+
+def test_robots_are_no_reply_at_hootsuite() -> None:
+    case = _care("hootsuite").tables["cases"].filter(pl.col("case_id") == "h1").row(0, named=True)
+    assert case["first_response_minutes"] == 15
+    assert case["first_automatic_at"] is not None
+
+
+def test_who_is_redirected_at_salesforce_has_one_clock() -> None:
+    cases = _care("salesforce").tables["cases"]
+    parts = cases.filter(pl.col("journey_id") == "500A1").sort("opened_at")
+    assert parts["channel"].to_list() == ["Twitter", "Phone"]
+    assert parts["redirection_target"].to_list() == ["phone", None]
+
+
+def test_the_most_visible_who_wait_are_named_at_sprout() -> None:
+    cases = _care("sprout").tables["cases"].filter(pl.col("status") == "open")
+    reasons = dict(cases.select("case_id", "priority_reason").rows())
+    assert reasons == {"post:s1": None, "post:s5": "22000 followers, angry"}
