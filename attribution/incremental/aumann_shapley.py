@@ -139,8 +139,12 @@ def _expected_survivors(
         return prediction.expected_survivors
     push = (stocks @ model.beta).astype(np.float32)
     at_risk = panel.at_risk
-    leaving = sum(float(expit(layer + push)[at_risk].sum()) for layer in prediction.hazard_offset)
-    return panel.n_customers - leaving / len(prediction.hazard_offset)
+    share, _ = prediction.layer_weights
+    leaving = sum(
+        float(((expit(layer + push) * at_risk).sum(axis=1) * weight).sum())
+        for layer, weight in zip(prediction.hazard_offset, share, strict=True)
+    )
+    return panel.n_customers - leaving
 
 
 def _sums_of(

@@ -15,7 +15,7 @@ from scipy import linalg
 
 from attribution.incremental.chain.likelihood import Likelihood, Value, evaluate
 
-__all__ = ["Optimum", "climb"]
+__all__ = ["TOLERANCE", "Optimum", "climb"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,6 +26,8 @@ FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e3
 LONGEST_STEP = 1.0
 """Largest change of one parameter in a step."""
 HALVINGS = 8
+NOISE = 3.0
+"""Share of an entry between streams that is dropped, per parameter over customers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class _Ascent:
         self.problem, self.weights, self.free = problem, weights, free
         self.precision, self.centre = problem.layout.prior(problem.inputs)
         self.low, self.high = problem.layout.bounds()
+        self.blocks = problem.layout.blocks()
         self.theta = np.clip(theta, self.low, self.high)
         self.passes = 0
         self.value, self.bound = self._at(self.theta)
@@ -76,14 +79,22 @@ class _Ascent:
         return moving
 
     def outer_product(self, moving: Mask) -> Array:
-        """Information of the moving parameters, with the prior's."""
+        """Information of the moving parameters, with the prior's.
+
+        A mean of n outer products of p numbers is a noisy matrix; entries between parameters of different
+        streams, small or none, are drawn towards zero by as much as there are few customers.
+        """
         scores = self.value.scores[:, moving]
-        return np.asarray((scores * self.weights[:, None]).T @ scores + np.diag(self.precision[moving]))
+        information = (scores * self.weights[:, None]).T @ scores
+        blocks = self.blocks[moving]
+        kept = 1.0 - min(1.0, NOISE * len(blocks) / len(scores))
+        information *= np.where(blocks[:, None] == blocks, 1.0, kept)
+        return np.asarray(information + np.diag(self.precision[moving]))
 
     def step(self, moving: Mask, change: Array) -> bool:
         """Go there if it is higher."""
         target = self.theta.copy()
-        target[moving] += change * min(1.0, LONGEST_STEP / max(float(np.abs(change).max()), 1e-12))
+        target[moving] += np.clip(change, -LONGEST_STEP, LONGEST_STEP)
         target = np.clip(target, self.low, self.high)
         value, bound = self._at(target)
         if not np.isfinite(bound) or bound <= self.bound:
@@ -146,7 +157,9 @@ def _by_scores(ascent: _Ascent, steps: int, tolerance: float) -> tuple[bool, flo
             if ascent.step(moving, change):
                 damping = max(damping / 5.0, LEAST_DAMPING)
                 break
-            damping *= 5.0
+            if ascent.step(moving, 0.25 * np.clip(change, -LONGEST_STEP, LONGEST_STEP)):
+                break
+            damping = max(10.0 * damping, 1e-3)
             if damping > 1.0:
                 return False, damping
     return False, damping

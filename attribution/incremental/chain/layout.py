@@ -110,6 +110,15 @@ class Layout:
         start = self.linear(k).start + self.static + self.calendar
         return slice(start, start + channels)
 
+    def blocks(self) -> NDArray[np.int64]:
+        """Part that each parameter belongs to: leaving, a stream, or everything else, shape (size,)."""
+        found = np.full(self.size, -1)
+        for k in range(self.streams + 1):
+            found[self.linear(k)] = k
+        found[self.loadings] = np.repeat(np.arange(self.streams + 1), 2)
+        found[self.shapes][:-1] = np.arange(1, self.streams + 1)
+        return found
+
     def free(self, inputs: ChainInputs, structure: Structure) -> Mask:
         """Parameters that move under a structure."""
         free = np.zeros(self.size, dtype=bool)

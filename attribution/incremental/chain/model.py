@@ -24,7 +24,7 @@ from scipy import linalg
 from attribution.incremental.chain.climb import Optimum
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
-from attribution.incremental.chain.search import REACH, Candidate, carried, climb_to, compare
+from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import Structure
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY
@@ -40,6 +40,8 @@ SAMPLE = 50_000
 """Customers that a model is fitted to; more are drawn down to it."""
 PILOT = 3_000
 """Customers on whom settings are compared first."""
+ROUGH = 0.2
+"""Gain expected of one more step at which a climb on the few has arrived."""
 SECOND_LOOK = 15.0
 """Log-likelihood less charge by which a setting may be behind on the few to be climbed on all."""
 MAX_LOADING = 3.0
@@ -139,14 +141,18 @@ class HiddenChain:
         weights: Array,
         rng: np.random.Generator,
     ) -> list[Candidate]:
+        everybody = Search(inputs=inputs, weights=weights)
         few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
-        all_of_them = len(few) == panel.n_customers
-        some = inputs if all_of_them else design.inputs(panel.take(few), stocks[few])
-        tried = compare(some, weights[few], only=self.structure)
+        if len(few) < panel.n_customers:
+            some = design.inputs(panel.take(few), stocks[few])
+            pilot = Search(inputs=some, weights=weights[few], tolerance=ROUGH)
+        else:
+            pilot = everybody
+        tried = [pilot.only(self.structure)] if self.structure is not None else pilot.compare()
         near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
-        if all_of_them:
+        if pilot is everybody:
             return near
-        return [climb_to(inputs, weights, found.structure, carried(found)) for found in near]
+        return [everybody.climb(found.structure, found) for found in near]
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:

@@ -12,27 +12,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.chain.climb import Optimum, climb
+from attribution.incremental.chain.climb import TOLERANCE, Optimum, climb
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.start import (
     carried_over,
     common_axis,
     crude_rates,
+    frailty,
     quieter,
     residual_axis,
 )
 from attribution.incremental.chain.states import Structure
 
-__all__ = ["REACH", "Candidate", "carried", "climb_to", "compare"]
+__all__ = ["REACH", "Candidate", "Search"]
 
 Array = NDArray[np.float64]
 
 SILENT_NODES, RECORDED_NODES = 7, 9
-FREE_NODES = 9
 REACH = 5.0
 """Log-likelihood less charge by which a rival may be behind and stay in the range."""
-FIRST_STEPS = 15
+FIRST_STEPS = 12
 """Steps from each start before the best goes on."""
 HOPELESS = 20.0
 """Log-likelihood less charge by which a first climb may be behind and still go on."""
@@ -58,106 +58,91 @@ class Candidate:
         return self.optimum.loglik - charge
 
 
-def climb_to(
-    inputs: ChainInputs,
-    weights: Array,
-    structure: Structure,
-    start: Callable[[Likelihood], Array],
-    *,
-    steps: int = 25,
-    more: int = 60,
-) -> Candidate:
-    """The optimum of a structure from one start."""
-    problem = Likelihood.of(inputs, structure)
-    free = problem.layout.free(inputs, structure)
-    return Candidate(
-        problem=problem, optimum=climb(problem, start(problem), free, weights, steps=steps, more=more)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Climbs on the same customers."""
 
+    inputs: ChainInputs
+    weights: Array
+    tolerance: float = TOLERANCE
+    """Gain expected of one more step at which a climb has arrived."""
 
-def compare(inputs: ChainInputs, weights: Array, *, only: Structure | None = None) -> list[Candidate]:
-    """Every structure that the inputs may call for at its optimum, the best first; or `only` one."""
-    if only is not None:
-        return [_climb_only(inputs, weights, only)]
-    recorded = not bool((inputs.stays & (inputs.low <= inputs.high)).any())
-    found: list[Candidate] = []
-    by_level: list[list[Candidate]] = []
-    for shared in _level_forms(inputs):
-        alone = climb_to(
-            inputs, weights, Structure(shared=shared), lambda problem: crude_rates(problem, weights)
+    @property
+    def recorded(self) -> bool:
+        """Whether it is known who left."""
+        return not bool((self.inputs.stays & (self.inputs.low <= self.inputs.high)).any())
+
+    def compare(self) -> list[Candidate]:
+        """Every structure that the inputs may call for at its optimum, the best first."""
+        pairs = []
+        for shared in (True, False) if self.inputs.own.sum() > 1 else (False,):
+            alone = self.alone(shared=shared)
+            pairs.append((alone, self.lasting(alone)))
+        found = [candidate for pair in pairs for candidate in pair]
+        alone, lasting = max(pairs, key=lambda pair: max(candidate.score for candidate in pair))
+        found.append(self.climb(replace(lasting.structure, drift=True), lasting))
+        if self.recorded:
+            found.append(self.climb(replace(lasting.structure, free_masses=True), lasting))
+        else:
+            found.append(self.frail(alone))
+            found += self.quiet(alone, max(found, key=lambda candidate: candidate.score))
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    def only(self, structure: Structure) -> Candidate:
+        """One structure from scratch, by way of simpler ones."""
+        found = self.alone(shared=structure.shared)
+        if structure.leaving_only:
+            found = self.frail(found)
+        elif structure.nodes > 1:
+            found = self.lasting(found)
+        if structure.quiet:
+            found = self.climb(replace(found.structure, quiet=True), found, shift=quieter)
+        return found if found.structure == structure else self.climb(structure, found)
+
+    def climb(
+        self,
+        structure: Structure,
+        before: Candidate,
+        *,
+        shift: Callable[[Likelihood, Array], Array] = lambda _, theta: theta,
+    ) -> Candidate:
+        """A structure from the optimum of another, or from a shift of it."""
+        problem = Likelihood.of(self.inputs, structure)
+        start = carried_over(before.optimum.theta, before.problem.layout, problem.layout)
+        return self._climb(problem, shift(problem, start))
+
+    def alone(self, *, shared: bool) -> Candidate:
+        """No satisfaction, from crude rates."""
+        problem = Likelihood.of(self.inputs, Structure(shared=shared))
+        return self._climb(problem, crude_rates(problem, self.weights))
+
+    def lasting(self, alone: Candidate) -> Candidate:
+        """Satisfaction that lasts, from what scores have in common and from loadings alike."""
+        count = RECORDED_NODES if self.recorded else SILENT_NODES
+        problem = Likelihood.of(self.inputs, replace(alone.structure, nodes=count))
+        theta = carried_over(alone.optimum.theta, alone.problem.layout, problem.layout)
+        starts = (
+            residual_axis(problem.layout, theta, alone.optimum.value.scores),
+            common_axis(problem.layout, theta),
         )
-        lasting = _satisfaction(inputs, weights, alone, RECORDED_NODES if recorded else SILENT_NODES)
-        by_level.append([alone, lasting])
-        found += [alone, lasting]
-    alone, lasting = max(by_level, key=lambda pair: max(candidate.score for candidate in pair))
-    drifting = climb_to(inputs, weights, replace(lasting.structure, drift=True), carried(lasting))
-    found.append(drifting)
-    if recorded:
-        free = replace(lasting.structure, free_masses=True, nodes=FREE_NODES)
-        found.append(climb_to(inputs, weights, free, carried(lasting)))
-    else:
-        frail = replace(lasting.structure, leaving_only=True)
-        found.append(climb_to(inputs, weights, frail, _frail(alone)))
-        quiet = replace(alone.structure, quiet=True)
-        spells = climb_to(inputs, weights, quiet, _quiet(alone))
-        found.append(spells)
-        best = max(found, key=lambda candidate: candidate.score)
-        if spells.score > alone.score and best is not spells and best is not alone:
-            both = replace(best.structure, quiet=True)
-            found.append(climb_to(inputs, weights, both, _quiet(best)))
-    return sorted(found, key=lambda candidate: -candidate.score)
+        tried = [self._climb(problem, start, steps=FIRST_STEPS, more=0) for start in starts]
+        best = max(tried, key=lambda candidate: candidate.optimum.bound)
+        hopeless = best.score < alone.score - HOPELESS
+        return best if hopeless else self.climb(problem.structure, best)
 
+    def frail(self, alone: Candidate) -> Candidate:
+        """Customers who differ in leaving."""
+        structure = replace(alone.structure, nodes=SILENT_NODES, leaving_only=True)
+        return self.climb(structure, alone, shift=frailty)
 
-def _climb_only(inputs: ChainInputs, weights: Array, structure: Structure) -> Candidate:
-    """One structure from scratch, by way of simpler ones."""
-    plain = Structure(shared=structure.shared)
-    found = climb_to(inputs, weights, plain, lambda problem: crude_rates(problem, weights))
-    if structure.leaving_only:
-        found = climb_to(
-            inputs, weights, replace(plain, nodes=structure.nodes, leaving_only=True), _frail(found)
-        )
-    elif structure.nodes > 1:
-        found = _satisfaction(inputs, weights, found, structure.nodes)
-    if structure.quiet:
-        found = climb_to(inputs, weights, replace(found.structure, quiet=True), _quiet(found))
-    return found if found.structure == structure else climb_to(inputs, weights, structure, carried(found))
+    def quiet(self, alone: Candidate, best: Candidate) -> list[Candidate]:
+        """Quiet spells, and beside the best where they are called for."""
+        spells = self.climb(replace(alone.structure, quiet=True), alone, shift=quieter)
+        if spells.score < alone.score or best is alone:
+            return [spells]
+        return [spells, self.climb(replace(best.structure, quiet=True), best, shift=quieter)]
 
-
-def _level_forms(inputs: ChainInputs) -> tuple[bool, ...]:
-    """Levels shared or own; where there is but one act both are the same."""
-    return (True, False) if inputs.own.sum() > 1 else (False,)
-
-
-def _satisfaction(inputs: ChainInputs, weights: Array, alone: Candidate, count: int) -> Candidate:
-    """Satisfaction that lasts, from the axis of what scores have in common and from the common axis."""
-    structure = replace(alone.structure, nodes=count)
-    layout = Likelihood.of(inputs, structure).layout
-    wide = replace(alone.optimum, theta=carried_over(alone.optimum.theta, alone.problem.layout, layout))
-    tried = []
-    for axis in (residual_axis, common_axis):
-        theta = axis(layout, wide)
-        tried.append(
-            climb_to(inputs, weights, structure, lambda _, at=theta: at, steps=FIRST_STEPS, more=0)  # type: ignore[misc]
-        )
-    best = max(tried, key=lambda candidate: candidate.optimum.bound)
-    if best.score < alone.score - HOPELESS:
-        return best
-    return climb_to(inputs, weights, structure, carried(best))
-
-
-def carried(before: Candidate) -> Callable[[Likelihood], Array]:
-    """Where a climb goes on from the optimum of another structure."""
-    return lambda problem: carried_over(before.optimum.theta, before.problem.layout, problem.layout)
-
-
-def _frail(before: Candidate) -> Callable[[Likelihood], Array]:
-    def start(problem: Likelihood) -> Array:
-        theta = carried(before)(problem)
-        theta[problem.layout.loadings.start] = -0.5
-        return theta
-
-    return start
-
-
-def _quiet(before: Candidate) -> Callable[[Likelihood], Array]:
-    return lambda problem: quieter(problem.inputs, problem.layout, carried(before)(problem))
+    def _climb(self, problem: Likelihood, start: Array, *, steps: int = 25, more: int = 60) -> Candidate:
+        free = problem.layout.free(self.inputs, problem.structure)
+        optimum = climb(problem, start, free, self.weights, steps=steps, more=more, tolerance=self.tolerance)
+        return Candidate(problem=problem, optimum=optimum)

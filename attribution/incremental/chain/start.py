@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.chain.climb import Optimum
-from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, FLAG
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood
 
-__all__ = ["carried_over", "common_axis", "crude_rates", "residual_axis"]
+__all__ = ["carried_over", "common_axis", "crude_rates", "frailty", "quieter", "residual_axis"]
 
 Array = NDArray[np.float64]
 
@@ -48,34 +46,58 @@ def crude_rates(problem: Likelihood, weights: Array) -> Array:
     return theta
 
 
-def residual_axis(layout: Layout, alone: Optimum) -> Array:
+def residual_axis(layout: Layout, alone: Array, scores: Array) -> Array:
     """Loadings from what scores of constants have in common without satisfaction, shape (p,).
 
     The first eigenvector of their correlations; the constants are those of leaving, of every stream and of
     every proxy, and the sign is that of satisfaction.
+
+    Parameters
+    ----------
+    layout
+        With satisfaction.
+    alone
+        Parameters without, in that layout.
+    scores
+        Of every customer there, shape (N, at least up to the proxies).
     """
     constants = [layout.linear(k).start for k in range(layout.streams + 1)]
     constants += [layout.lines.start + 3 * j for j in range(layout.proxies)]
-    scores = alone.value.scores[:, constants]
-    scores = scores / np.maximum(scores.std(axis=0), 1e-12)
-    together = np.asarray(scores.T @ scores / len(scores))
+    chosen = scores[:, constants] / np.maximum(scores[:, constants].std(axis=0), 1e-12)
+    together = np.asarray(chosen.T @ chosen / len(chosen))
     np.fill_diagonal(together, 0.0)
     axis = np.linalg.eigh(together)[1][:, -1]
     axis *= SIZE / np.abs(axis).max() * (-1.0 if axis[0] > 0 else 1.0)
-    return _with_loadings(layout, alone.theta, axis)
+    return _with_loadings(layout, alone, axis)
 
 
-def common_axis(layout: Layout, alone: Optimum) -> Array:
+def common_axis(layout: Layout, alone: Array) -> Array:
     """Loadings alike for every stream, shape (p,)."""
-    axis = np.full(layout.streams + 1 + layout.proxies, SIZE)
-    return _with_loadings(layout, alone.theta, axis)
+    return _with_loadings(layout, alone, np.full(layout.streams + 1 + layout.proxies, SIZE))
 
 
 def carried_over(found: Array, before: Layout, layout: Layout) -> Array:
-    """Parameters of one layout in another with other nodes."""
+    """Parameters of one layout in another with other nodes; masses start at the binomial ones."""
     theta = np.zeros(layout.size)
     theta[: layout.chain.stop] = found[: before.chain.stop]
+    if layout.nodes == before.nodes:
+        theta[layout.masses] = found[before.masses]
     return theta
+
+
+def frailty(problem: Likelihood, theta: Array) -> Array:
+    """A start from which customers differ in leaving, shape (p,)."""
+    start = theta.copy()
+    start[problem.layout.loadings.start] = LEAVING
+    return start
+
+
+def quieter(problem: Likelihood, theta: Array) -> Array:
+    """A start from which acts come in spells, shape (p,)."""
+    start = theta.copy()
+    loadings = start[problem.layout.loadings].reshape(-1, 2)
+    loadings[1:, 1] = np.where(problem.inputs.own, QUIETER, 0.0)
+    return start
 
 
 def _with_loadings(layout: Layout, theta: Array, axis: Array) -> Array:
@@ -85,11 +107,4 @@ def _with_loadings(layout: Layout, theta: Array, axis: Array) -> Array:
     loadings[0, 0] = min(axis[0], LEAVING)
     if layout.proxies:
         start[layout.lines].reshape(-1, 3)[:, 1] = axis[layout.streams + 1 :]
-    return start
-
-
-def quieter(inputs: ChainInputs, layout: Layout, theta: Array) -> Array:
-    """Parameters with acts that come in spells, shape (p,)."""
-    start = theta.copy()
-    start[layout.loadings].reshape(-1, 2)[1:, 1] = np.where(inputs.own, QUIETER, 0.0)
     return start

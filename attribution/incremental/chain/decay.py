@@ -1,0 +1,57 @@
+"""How well the chain explains a panel under any decay of the channel stocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.incremental.chain.climb import climb
+from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.stocks import mean_ratio, panel_stocks
+from histories.panel import Panel
+
+__all__ = ["ChainProfile"]
+
+STEPS = 8
+"""Steps of a climb from the optimum at another decay; two to four are the rule."""
+TOLERANCE = 0.02
+
+
+class ChainProfile:
+    """The maximised log-likelihood; each point climbs from the point before, the settings stay."""
+
+    def __init__(self, panel: Panel, fit: HiddenChainFit) -> None:
+        """Start from a fit to this panel."""
+        self._panel, self._fit = panel, fit
+        self._stocks = panel_stocks(panel, decay=fit.design.decay)
+        self._theta = fit.theta
+
+    def __call__(self, decay: float) -> float:
+        """The maximised log-likelihood at this decay, up to a constant of the data."""
+        return self._at(panel_stocks(self._panel, decay=decay), decay=decay)
+
+    def without_effects(self) -> float:
+        """The maximised log-likelihood of a model in which no channel does anything."""
+        return self._at(np.zeros_like(self._stocks), decay=self._fit.design.decay)
+
+    def _at(self, stocks: NDArray[np.float32], *, decay: float) -> float:
+        fit = self._fit
+        moved = replace(fit, design=replace(fit.design, decay=decay))
+        problem = moved.likelihood(self._panel, stocks)
+        theta = self._theta.copy()
+        if stocks.any():
+            for k in range(2):
+                theta[fit.layout.effects(k, len(fit.channels))] *= mean_ratio(self._stocks, stocks)
+        found = climb(
+            problem,
+            theta,
+            fit.layout.free(problem.inputs, fit.structure),
+            np.ones(self._panel.n_customers),
+            steps=STEPS,
+            tolerance=TOLERANCE,
+        )
+        if stocks.any():
+            self._stocks, self._theta = stocks, found.theta
+        return found.loglik
