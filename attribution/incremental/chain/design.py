@@ -88,6 +88,8 @@ class ChainInputs:
     """What was seen, shape (N, P, M)."""
     offset: Array
     """Log of the share of the period lived through, shape (N, P)."""
+    leaving_offset: Array
+    """The same of the first period alone: whoever leaves within a period was at risk until then, (N, P)."""
     entry: Integer
     end: Integer
     """First and last period with a row, shape (N,)."""
@@ -229,7 +231,8 @@ class ChainDesign:
             kinds=np.array(kinds, dtype=np.int64),
             own=np.array(own),
             values=np.ascontiguousarray(np.stack(values, axis=2), dtype=np.float64),
-            offset=np.log(np.maximum(panel.exposure, 1e-3)),
+            offset=np.log(np.where(panel.at_risk, panel.exposure, 1.0)),
+            leaving_offset=_arrival(panel),
             entry=np.asarray(panel.entry, dtype=np.int64),
             end=np.asarray(panel.last, dtype=np.int64),
             low=np.asarray(last if exit_ is None else exit_, dtype=np.int64),
@@ -276,18 +279,26 @@ class ChainDesign:
         return np.concatenate(blocks, axis=2)
 
     def _habits(self, panel: Panel, stocks: Float, context: Array, arrived: list[Array]) -> Array:
-        """What acts follow beyond the static columns and the calendar."""
+        """What acts follow beyond the static columns and the calendar; purchases before come first."""
         n, periods = panel.spend.shape
         if self.contractual:
             return np.concatenate([*self._troubles(panel), context], axis=2)
         trend = np.broadcast_to((np.arange(periods) / periods - 0.5)[None, :, None], (n, periods, 1))
         before = np.zeros((n, periods, 1))
         before[:, 1:, 0] = np.log1p(np.asarray(panel.purchases)[:, :-1])
-        blocks = [context, *arrived, trend, before]
+        blocks = [before, trend, context, *arrived]
         firm = np.array([origin == "firm" for origin in panel.origins])
         if firm.any():
             blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
+
+
+def _arrival(panel: Panel) -> Array:
+    """Log of the share of its first period that each customer was there for, 0 in all others."""
+    offset = np.zeros((panel.n_customers, panel.n_periods))
+    if panel.entry_share is not None:
+        offset[np.arange(panel.n_customers), panel.entry] = np.log(panel.entry_share)
+    return offset
 
 
 def _other_acts(panel: Panel) -> Array:

@@ -145,7 +145,7 @@ class HiddenChainFit:
         inputs, layout = problem.inputs, self.layout
         value = evaluate(problem, self.theta)
         push = np.asarray(stocks, dtype=np.float64) @ self.beta
-        odds = inputs.leaving.predict(self.theta[layout.linear(0)]) - push
+        odds = problem.odds(self.theta) - push
         alive = value.staying.sum(axis=1)
         loading = self.theta[layout.loadings].reshape(-1, 2)[0]
         if self.structure.static:

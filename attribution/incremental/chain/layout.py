@@ -129,6 +129,7 @@ class Layout:
             if structure.leaving_only:
                 loadings[1:, 0] = False
         loadings[1:, 1] = structure.quiet & inputs.own
+        loadings[1, 1] = structure.asleep
         grouped = inputs.own & structure.shared
         shapes = free[self.shapes]
         shapes[:-1] = inputs.kinds != FLAG

@@ -13,7 +13,7 @@ from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import LivingStates, Structure, living_states
 
-__all__ = ["Likelihood", "Value", "draw_paths", "evaluate"]
+__all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "evaluate"]
 
 Array = NDArray[np.float64]
 
@@ -41,8 +41,8 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Arguments:
-    """Parameters in the form in which the compiled passes take them."""
+class Arguments:
+    """Parameters in the form in which the compiled passes take them (see `chain_slopes`)."""
 
     states: LivingStates
     odds: Array
@@ -54,6 +54,7 @@ class _Arguments:
     first: Array
     kinds: NDArray[np.int64]
     residual: Array
+    """Of the proxies, in standard deviations, 0 where missing, shape (N, J proxies, J states)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,11 @@ class Likelihood:
         """The likelihood of these inputs under a structure."""
         return Likelihood(inputs=inputs, structure=structure, layout=Layout.of(inputs, structure))
 
+    def odds(self, theta: Array) -> Array:
+        """Log-odds of leaving but for the state, shape (N, P)."""
+        odds: Array = self.inputs.leaving.predict(theta[self.layout.linear(0)]) + self.inputs.leaving_offset
+        return odds
+
     def states(self, theta: Array) -> LivingStates:
         """The living states at these parameters."""
         return living_states(self.structure, theta[self.layout.chain], theta[self.layout.masses])
@@ -77,7 +83,7 @@ class Likelihood:
 def evaluate(problem: Likelihood, theta: Array) -> Value:
     """Log-likelihood and scores of every customer."""
     inputs, layout = problem.inputs, problem.layout
-    given = _arguments(problem, theta)
+    given = arguments(problem, theta)
     features = given.states.features
     found = chain_slopes(
         inputs.entry,
@@ -130,7 +136,7 @@ def draw_paths(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array, LivingStates]:
     """States of lives drawn from the posterior (see `chain_paths`), and the states' features."""
     inputs = problem.inputs
-    given = _arguments(problem, theta)
+    given = arguments(problem, theta)
     path, last, alive = chain_paths(
         inputs.entry,
         inputs.end,
@@ -153,7 +159,8 @@ def draw_paths(
     return path, last, alive, given.states
 
 
-def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
+def arguments(problem: Likelihood, theta: Array) -> Arguments:
+    """What the compiled passes take at these parameters."""
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
     states = problem.states(theta)
     loadings = theta[layout.loadings].reshape(-1, 2)
@@ -172,9 +179,9 @@ def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
         lines[:, 2, None]
     )
     residual = np.nan_to_num(residual)
-    return _Arguments(
+    return Arguments(
         states=states,
-        odds=np.clip(inputs.leaving.predict(theta[layout.linear(0)]), -MAX_PREDICTOR, MAX_PREDICTOR),
+        odds=np.clip(problem.odds(theta), -MAX_PREDICTOR, MAX_PREDICTOR),
         eta=eta,
         push=np.ascontiguousarray(states.features @ loadings[0]),
         lift=np.ascontiguousarray(lift),
@@ -186,7 +193,7 @@ def _arguments(problem: Likelihood, theta: Array) -> _Arguments:
     )
 
 
-def _line_slopes(given: _Arguments, lines: Array, by_first: Array) -> tuple[Array, Array]:
+def _line_slopes(given: Arguments, lines: Array, by_first: Array) -> tuple[Array, Array]:
     """Scores of the proxies' lines, shape (N, 3 J), and the part of their log-density no state enters."""
     known = (given.residual != 0.0).any(axis=2)
     spread = np.exp(lines[:, 2])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.climb import TOLERANCE, Optimum, climb
 from attribution.incremental.chain.design import ChainInputs
+from attribution.incremental.chain.emissions import COUNT
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.start import (
     carried_over,
@@ -85,7 +86,10 @@ class Search:
             found.append(self.climb(replace(lasting.structure, free_masses=True), lasting))
         else:
             found.append(self.frail(alone))
-            found += self.quiet(alone, max(found, key=lambda candidate: candidate.score))
+            found += self.quiet(alone, _ahead(found))
+        if COUNT in self.inputs.kinds[:1]:
+            best = _ahead(found)
+            found.append(self.climb(replace(best.structure, regular=True), best))
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def only(self, structure: Structure) -> Candidate:
@@ -136,13 +140,20 @@ class Search:
         return self.climb(structure, alone, shift=frailty)
 
     def quiet(self, alone: Candidate, best: Candidate) -> list[Candidate]:
-        """Quiet spells, and beside the best where they are called for."""
-        spells = self.climb(replace(alone.structure, quiet=True), alone, shift=quieter)
-        if spells.score < alone.score or best is alone:
-            return [spells]
-        return [spells, self.climb(replace(best.structure, quiet=True), best, shift=quieter)]
+        """Quiet spells and pauses, and one of them beside the best where it is called for."""
+        kinds = [{"quiet": True}, {"quiet": True, "asleep": True}]
+        found = [self.climb(replace(alone.structure, **kind), alone, shift=quieter) for kind in kinds]
+        ahead = _ahead(found)
+        if ahead.score < alone.score or best is alone:
+            return found
+        both = replace(best.structure, quiet=True, asleep=ahead.structure.asleep)
+        return [*found, self.climb(both, best, shift=quieter)]
 
     def _climb(self, problem: Likelihood, start: Array, *, steps: int = 25, more: int = 60) -> Candidate:
         free = problem.layout.free(self.inputs, problem.structure)
         optimum = climb(problem, start, free, self.weights, steps=steps, more=more, tolerance=self.tolerance)
         return Candidate(problem=problem, optimum=optimum)
+
+
+def _ahead(candidates: list[Candidate]) -> Candidate:
+    return max(candidates, key=lambda candidate: candidate.score)

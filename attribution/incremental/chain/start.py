@@ -97,6 +97,7 @@ def quieter(problem: Likelihood, theta: Array) -> Array:
     start = theta.copy()
     loadings = start[problem.layout.loadings].reshape(-1, 2)
     loadings[1:, 1] = np.where(problem.inputs.own, QUIETER, 0.0)
+    loadings[1, 1] = QUIETER * problem.structure.asleep
     return start
 
 

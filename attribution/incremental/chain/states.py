@@ -36,6 +36,8 @@ class Structure:
     """Whether it moves leaving alone: a frailty, not satisfaction."""
     quiet: bool = False
     """Whether customers fall silent without leaving."""
+    asleep: bool = False
+    """Whether quiet customers do not buy either."""
     shared: bool = True
     """Whether the customer's own acts share one level; else each channel has its own."""
     regular: bool = False
@@ -60,7 +62,7 @@ class Structure:
         else:
             parts.append("no satisfaction")
         if self.quiet:
-            parts.append("quiet spells")
+            parts.append("pauses" if self.asleep else "quiet spells")
         if self.regular:
             parts.append("regular purchases")
         parts.append("one level of acts" if self.shared else "a level for each channel")

@@ -173,6 +173,7 @@ def repeated(inputs: ChainInputs, values: Array) -> ChainInputs:
         columns=tuple(columns(c) for c in inputs.columns),
         values=values,
         offset=np.zeros((n, 2)),
+        leaving_offset=np.zeros((n, 2)),
         entry=np.zeros(n, dtype=np.int64),
         end=np.ones(n, dtype=np.int64),
         low=np.ones(n, dtype=np.int64),

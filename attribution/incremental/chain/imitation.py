@@ -1,0 +1,240 @@
+"""Customers simulated from a fitted chain without recorded leaving: from scratch, or from where they stand.
+
+Month by month: the customer's own acts, then purchases, then leaving. What the firm does is kept as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit
+
+from attribution.incremental.chain.emissions import SPLIT
+from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
+from histories.panel import Panel
+
+__all__ = ["onwards", "without_effects"]
+
+Array = NDArray[np.float64]
+Single = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+MOST_LOG_RATE = 6.0
+"""Bound on a simulated log rate: what follows purchases must not run away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _People:
+    """Customers at the start of a month: who is there, in which state, at which levels of each stream."""
+
+    here: Mask
+    state: NDArray[np.int64]
+    levels: Array
+    stock: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    """Predictors without what the simulated past changes: channel stocks, and purchases the month before."""
+
+    given: Arguments
+    odds: Array
+    eta: Array
+    after_purchase: Array
+    """Coefficient of log(1 + purchases of the month before) of each stream, shape (M,)."""
+    beta: Array
+    gamma: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _History:
+    """What was done, simulated months included."""
+
+    touches: Single
+    other: Array
+    purchases: Array
+
+
+def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> Panel:
+    """The same customers simulated from the fit with every channel effect set to zero.
+
+    Constants are moved so that leaving and buying stay as frequent as they were. Touches of the customer's
+    own stop at dropout as in life: a method that takes proof of life for an effect shows it here.
+    """
+    problem = fit.likelihood(panel, stocks)
+    rates = _rates(fit, problem, panel, stocks)
+    t = np.arange(panel.n_periods)
+    lived = (t >= problem.inputs.entry[:, None]) & (t <= problem.inputs.low[:, None])
+    pushes = np.asarray(stocks, dtype=np.float64) @ np.stack([fit.beta, fit.gamma], axis=1)
+    mean = (pushes * lived[:, :, None]).sum(axis=(0, 1)) / lived.sum()
+    eta = rates.eta.copy()
+    eta[:, :, 0] += mean[1]
+    rates = replace(
+        rates, odds=rates.odds + mean[0], eta=eta, beta=np.zeros_like(fit.beta), gamma=np.zeros_like(fit.beta)
+    )
+    n = panel.n_customers
+    first = np.exp(rates.given.first - rates.given.first.max(axis=1, keepdims=True))
+    people = _People(
+        here=np.ones(n, dtype=bool),
+        state=_pick(first, rng),
+        levels=_prior_levels(rates.given, n, rng),
+        stock=np.zeros((n, panel.n_channels)),
+    )
+    history = _live(fit, panel, rates, people, 0, rng)
+    acts = history.touches[:, :, np.array(fit.design.acting)].sum(axis=2) + history.other
+    purchases = history.purchases
+    if fit.design.enters_by_purchase:
+        purchases[np.arange(n), panel.entry] += 1.0
+    return replace(
+        panel,
+        touches=history.touches,
+        own_acts=acts,
+        purchases=purchases,
+        spend=purchases * fit.design.mean_spend,
+        margin=None,
+    )
+
+
+def onwards(
+    fit: HiddenChainFit, panel: Panel, past: Panel, stocks: Single, *, rng: np.random.Generator
+) -> tuple[Array, Mask]:
+    """Purchases of each month after `past`, (N, months), and whether a customer buys or acts in any, (N,).
+
+    Parameters
+    ----------
+    fit
+        Fitted to `past`.
+    panel, past
+        The same customers with all months, and with the first ones.
+    stocks
+        Decayed stocks of all months, shape (N, P, C).
+    rng
+        Draws lives, levels and what comes.
+    """
+    cut = past.n_periods
+    known = _as_known(panel, cut)
+    rates = _rates(fit, fit.likelihood(known, stocks), known, stocks)
+    problem = fit.likelihood(past, stocks[:, :cut])
+    uniform = rng.random((2, past.n_customers, cut + 1))
+    path, _, alive, states = draw_paths(problem, fit.theta, uniform=uniform)
+    people = _People(
+        here=rng.random(past.n_customers) < alive,
+        state=_pick(states.moves[path[0, :, -1]], rng),
+        levels=_posterior_levels(problem, arguments(problem, fit.theta), path[0], rng),
+        stock=np.asarray(stocks[:, cut - 1], dtype=np.float64),
+    )
+    history = _live(fit, known, rates, people, cut, rng)
+    acts = history.touches[:, cut:, np.array(fit.design.acting)].sum(axis=(1, 2)) + history.other[
+        :, cut:
+    ].sum(axis=1)
+    purchases = history.purchases[:, cut:]
+    return purchases, (purchases.sum(axis=1) + acts) > 0
+
+
+def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Single) -> _Rates:
+    inputs, layout = problem.inputs, problem.layout
+    given = arguments(problem, fit.theta)
+    past = np.zeros((panel.n_customers, panel.n_periods))
+    past[:, 1:] = np.log1p(np.asarray(panel.purchases)[:, :-1])
+    after = np.zeros(layout.streams)
+    for k in range(1, layout.streams):
+        after[k] = fit.theta[layout.linear(k + 1)][layout.static + layout.calendar]
+    eta = given.eta - past[:, :, None] * after
+    pushes = np.asarray(stocks, dtype=np.float64)
+    eta[:, :, 0] -= pushes @ fit.gamma
+    odds = given.odds - pushes @ fit.beta
+    assert inputs.stays.all()
+    return _Rates(given=given, odds=odds, eta=eta, after_purchase=after, beta=fit.beta, gamma=fit.gamma)
+
+
+def _live(
+    fit: HiddenChainFit, panel: Panel, rates: _Rates, people: _People, begin: int, rng: np.random.Generator
+) -> _History:
+    """Months from `begin` on; those before stay as they were."""
+    own = np.flatnonzero(fit.design.acting)
+    touches = np.array(panel.touches, dtype=np.float32)
+    other = np.zeros(panel.spend.shape)
+    purchases = np.array(panel.purchases, dtype=np.float64)
+    here, state, stock = people.here, people.state, people.stock
+    log_lift = np.log(rates.given.lift)
+    for t in range(begin, panel.n_periods):
+        active = here & (t >= panel.entry)
+        before = np.log1p(purchases[:, t - 1]) if t else np.zeros(len(here))
+        log_rate = rates.eta[:, t] + before[:, None] * rates.after_purchase + log_lift[:, state].T
+        acts = rng.poisson(
+            np.exp(np.minimum(log_rate[:, 1:], MOST_LOG_RATE)) * people.levels[:, 1:] * active[:, None]
+        )
+        touches[:, t, own] = acts[:, : len(own)]
+        if fit.design.other_acts:
+            other[:, t] = acts[:, len(own)]
+        stock = fit.design.decay * stock + np.log1p(touches[:, t])
+        mean = np.exp(np.minimum(log_rate[:, 0] + stock @ rates.gamma, MOST_LOG_RATE)) * people.levels[:, 0]
+        purchases[:, t] = _purchases(fit, mean, rates.given.extra, rng) * active
+        hazard = expit(rates.odds[:, t] + stock @ rates.beta + rates.given.push[state])
+        here = here & ~(active & (rng.random(len(here)) < hazard))
+        if not fit.structure.static:
+            state = np.where(active, _pick(rates.given.states.moves[state], rng), state)
+    return _History(touches=touches, other=other, purchases=purchases)
+
+
+def _purchases(fit: HiddenChainFit, mean: Array, extra: Array, rng: np.random.Generator) -> Array:
+    if not fit.structure.regular:
+        return np.asarray(rng.poisson(mean), dtype=np.float64)
+    none = np.exp(-extra[2] * np.maximum(mean, 1e-12) ** extra[1])
+    often = extra[3] * np.maximum(mean, 1e-12)
+    some = np.exp(-often) + (1.0 - np.exp(-often)) * rng.random(len(mean))
+    return np.where(rng.random(len(mean)) < none, 0.0, np.maximum(stats.poisson.ppf(some, often), 1.0))
+
+
+def _prior_levels(given: Arguments, n: int, rng: np.random.Generator) -> Array:
+    """Levels of every stream, shape (N, M)."""
+    shape = given.shape
+    levels = rng.gamma(shape[:-1], 1.0 / shape[:-1], (n, len(given.kinds)))
+    shared = rng.gamma(shape[-1], 1.0 / shape[-1], n)
+    levels[:, given.kinds == SPLIT] *= shared[:, None]
+    return np.asarray(levels)
+
+
+def _posterior_levels(
+    problem: Likelihood, given: Arguments, path: NDArray[np.int64], rng: np.random.Generator
+) -> Array:
+    """Levels of every stream given the past along one path of states, shape (N, M)."""
+    inputs, shape = problem.inputs, given.shape
+    t = np.arange(inputs.values.shape[1])
+    there = (t >= inputs.entry[:, None])[:, :, None]
+    rate = np.exp(given.eta) * np.moveaxis(given.lift[:, path], 0, 2) * there
+    count, exposure = (inputs.values * there).sum(axis=1), rate.sum(axis=1)
+    split = given.kinds == SPLIT
+    shared = np.ones(len(count))
+    if split.any():
+        own = (shape[:-1] + count) / (shape[:-1] + exposure)
+        total, whole = count[:, split].sum(axis=1), (own * exposure)[:, split].sum(axis=1)
+        shared = rng.gamma(shape[-1] + total) / (shape[-1] + whole)
+    exposure = np.where(split, exposure * shared[:, None], exposure)
+    levels = rng.gamma(shape[:-1] + count) / (shape[:-1] + exposure)
+    return np.asarray(np.where(split, levels * shared[:, None], levels))
+
+
+def _pick(weights: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One column of each row by its weight, shape (N,)."""
+    total = np.cumsum(weights, axis=1)
+    threshold = rng.random(len(total)) * total[:, -1]
+    found = (total < threshold[:, None]).sum(axis=1)
+    return np.asarray(np.minimum(found, weights.shape[1] - 1), dtype=np.int64)
+
+
+def _as_known(panel: Panel, cut: int) -> Panel:
+    """The panel with problems and changing covariates as they were known at the cut."""
+    problems = np.array(panel.problems)
+    problems[:, cut:] = 0.0
+    changed: dict[str, Any] = {"problems": problems}
+    if panel.time_covariates is not None:
+        changing = np.array(panel.time_covariates)
+        changing[:, cut:] = changing[:, cut - 1 : cut]
+        changed["time_covariates"] = changing
+    return replace(panel, **changed)
