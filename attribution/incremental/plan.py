@@ -8,17 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.checks.holdout import HoldoutCheck
-from attribution.incremental.checks.joint_placebo import run_joint_placebo
-from attribution.incremental.checks.lapse import check_lapse
-from attribution.incremental.checks.latent import run_checks
-from attribution.incremental.checks.life_or_satisfaction import choose_silent
-from attribution.incremental.checks.placebo import PlaceboCheck
+from attribution.incremental.chain import HiddenChain, HiddenChainFit
+from attribution.incremental.checks.future_touches import future_touches
+from attribution.incremental.checks.holdout import run_holdout
+from attribution.incremental.checks.lapse import check_lapse, lapse_window
+from attribution.incremental.checks.placebo import run_placebo
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.joint import JointDropoutFit
-from attribution.incremental.latent import LatentDropout, LatentDropoutFit
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
 from histories.panel import Panel
@@ -41,6 +38,8 @@ class Checked:
     """Checks that could not be done, and why."""
 
 
+WINDOWS = 2
+"""Lapse windows that a panel has to span for silence to say who left."""
 Choose = Callable[[PanelEstimator, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
 
@@ -76,7 +75,7 @@ class Plan:
 
 
 def plan_for(panel: Panel) -> Plan:
-    """Shared frailty where leaving is recorded, else the latent dropout month or the joint model.
+    """Shared frailty where leaving is recorded, else the hidden chain with the settings that are called for.
 
     Without the origin of every channel nothing can be said of leaving; then spend alone is credited by a
     Poisson regression, and not as supported.
@@ -94,37 +93,57 @@ def plan_for(panel: Panel) -> Plan:
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
-    return Plan(
-        default=LatentDropout(),
-        choose=choose_silent,
-        problems=short,
-        check=_check_silent,
-    )
+    return Plan(default=HiddenChain(), choose=_choose_settings, problems=short, check=_check_silent)
+
+
+def _choose_settings(
+    chain: PanelEstimator, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> Chosen:
+    """The hidden chain with the settings that the likelihood calls for."""
+    assert isinstance(chain, HiddenChain)
+    chosen = chain.choose(panel, stocks, rng)
+    assert isinstance(chosen.fit, HiddenChainFit)
+    to_come = future_touches(panel, stocks)
+    hidden = to_come is not None and to_come.verdict == "satisfaction"
+    if not hidden or chosen.fit.structure.satisfaction:
+        return chosen
+    return replace(chosen, caution=f"hidden satisfaction is left out although {to_come.words}")
 
 
 def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
-    return replace(estimator, decay=decay) if isinstance(estimator, LatentDropout) else estimator
+    return replace(estimator, decay=decay) if isinstance(estimator, HiddenChain) else estimator
 
 
 def _check_silent(
     fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
     """Silence, placebo and holdout speak against all channels, a contrary lapse window against its own."""
+    assert isinstance(fit, HiddenChainFit)
     tried = Tried()
-    refitted: tuple[PlaceboCheck | HoldoutCheck | None, ...]
-    if isinstance(fit, JointDropoutFit):
-        lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
-        refitted = (tried("zero-effect placebo", lambda: run_joint_placebo(fit, panel, stocks, rng=rng)),)
-    else:
-        assert isinstance(fit, LatentDropoutFit)
-        checks = run_checks(LatentDropout(decay=fit.design.decay), fit, panel, stocks, rng=rng)
-        lapse, refitted = checks.lapse, (checks.placebo, checks.holdout)
-        tried.notes.extend(checks.notes)
+    checks = (
+        tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng)),
+        tried("holdout check", lambda: run_holdout(fit, panel, stocks, rng=rng)),
+    )
+    lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
     contrary = {}
     if lapse is not None:
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
-    silence = interior_silence(panel, stocks, fit.gamma)
-    problems = [problem for check in refitted if check is not None for problem in check.problems]
-    return Checked(problems=(*silence.problems, *problems), by_channel=contrary, notes=tuple(tried.notes))
+    problems = [*_too_short(panel), *_odd_silence(fit, panel, stocks)]
+    problems += [problem for check in checks if check is not None for problem in check.problems]
+    return Checked(problems=tuple(problems), by_channel=contrary, notes=tuple(tried.notes))
+
+
+def _too_short(panel: Panel) -> list[str]:
+    window = lapse_window(panel)
+    if panel.n_periods >= WINDOWS * window:
+        return []
+    return [f"too few periods: {panel.n_periods}, needed are two lapse windows of {window} periods"]
+
+
+def _odd_silence(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) -> tuple[str, ...]:
+    """What silence between purchases speaks against, unless the settings account for it."""
+    if fit.structure.regular or fit.structure.asleep:
+        return ()
+    return interior_silence(panel, stocks, fit.gamma).problems

@@ -26,6 +26,8 @@ FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e3
 LONGEST_STEP = 1.0
 """Largest change of one parameter in a step."""
 HALVINGS = 8
+PATIENCE, HOPE = 3, 6.0
+"""Steps before a climb with a target may be given up; how many times the next step's promise it counts on."""
 NOISE = 3.0
 """Share of an entry between streams that is dropped, per parameter over customers."""
 
@@ -112,6 +114,7 @@ def climb(
     steps: int = 25,
     more: int = 60,
     tolerance: float = TOLERANCE,
+    target: float = -np.inf,
 ) -> Optimum:
     """Climb from a start.
 
@@ -127,10 +130,12 @@ def climb(
         Most steps with the outer product, then of BFGS.
     tolerance
         Gain expected of one more step at which the climb has arrived.
+    target
+        Bound that is to be reached: a climb that promises not to is given up, not converged.
     """
     ascent = _Ascent(problem, start, free, weights)
-    converged, damping = _by_scores(ascent, steps, tolerance)
-    if not converged and more:
+    converged, given_up, damping = _by_scores(ascent, steps, tolerance, target)
+    if not converged and not given_up and more:
         converged = _by_curvature(ascent, more, tolerance, damping)
     return Optimum(
         theta=ascent.theta,
@@ -143,17 +148,21 @@ def climb(
     )
 
 
-def _by_scores(ascent: _Ascent, steps: int, tolerance: float) -> tuple[bool, float]:
+def _by_scores(ascent: _Ascent, steps: int, tolerance: float, target: float) -> tuple[bool, bool, float]:
+    """Whether the climb has arrived, whether it was given up, and the damping at the end."""
     damping = FIRST_DAMPING
-    for _ in range(steps):
+    for step in range(steps):
         slope = ascent.slope()
         moving = ascent.moving(slope)
         information = ascent.outer_product(moving)
         diagonal = np.diag(information).copy()
         while True:
             change = _solve(information + np.diag(damping * diagonal), slope[moving])
-            if 0.5 * float(change @ slope[moving]) < tolerance:
-                return damping <= FIRST_DAMPING, damping
+            promise = 0.5 * float(change @ slope[moving])
+            if promise < tolerance:
+                return damping <= FIRST_DAMPING, False, damping
+            if step >= PATIENCE and ascent.bound + HOPE * promise < target:
+                return False, True, damping
             if ascent.step(moving, change):
                 damping = max(damping / 5.0, LEAST_DAMPING)
                 break
@@ -161,8 +170,8 @@ def _by_scores(ascent: _Ascent, steps: int, tolerance: float) -> tuple[bool, flo
                 break
             damping = max(10.0 * damping, 1e-3)
             if damping > 1.0:
-                return False, damping
-    return False, damping
+                return False, False, damping
+    return False, False, damping
 
 
 def _by_curvature(ascent: _Ascent, steps: int, tolerance: float, damping: float) -> bool:

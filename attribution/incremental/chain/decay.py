@@ -7,16 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.chain.climb import climb
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.stocks import mean_ratio, panel_stocks
 from histories.panel import Panel
 
 __all__ = ["ChainProfile"]
-
-STEPS = 8
-"""Steps of a climb from the optimum at another decay; two to four are the rule."""
-TOLERANCE = 0.02
 
 
 class ChainProfile:
@@ -37,21 +32,12 @@ class ChainProfile:
         return self._at(np.zeros_like(self._stocks), decay=self._fit.design.decay)
 
     def _at(self, stocks: NDArray[np.float32], *, decay: float) -> float:
-        fit = self._fit
-        moved = replace(fit, design=replace(fit.design, decay=decay))
-        problem = moved.likelihood(self._panel, stocks)
-        theta = self._theta.copy()
+        fit, theta = self._fit, self._theta.copy()
         if stocks.any():
             for k in range(2):
                 theta[fit.layout.effects(k, len(fit.channels))] *= mean_ratio(self._stocks, stocks)
-        found = climb(
-            problem,
-            theta,
-            fit.layout.free(problem.inputs, fit.structure),
-            np.ones(self._panel.n_customers),
-            steps=STEPS,
-            tolerance=TOLERANCE,
-        )
+        moved = replace(fit, design=replace(fit.design, decay=decay), theta=theta)
+        found = moved.refit(self._panel, stocks)
         if stocks.any():
             self._stocks, self._theta = stocks, found.theta
         return found.loglik

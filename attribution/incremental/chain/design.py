@@ -77,6 +77,8 @@ class Columns:
 class ChainInputs:
     """Arrays of N customers, P periods and M streams; nothing here depends on a parameter."""
 
+    channels: int
+    """Number of channels C, whose stocks come first among the cells of leaving."""
     leaving: Columns
     columns: tuple[Columns, ...]
     """Of each stream, length M."""
@@ -226,6 +228,7 @@ class ChainDesign:
         exit_ = panel.exit
         last = np.maximum(seen, panel.entry)
         return ChainInputs(
+            channels=panel.n_channels,
             leaving=driven,
             columns=tuple(columns),
             kinds=np.array(kinds, dtype=np.int64),
@@ -283,7 +286,7 @@ class ChainDesign:
         n, periods = panel.spend.shape
         if self.contractual:
             return np.concatenate([*self._troubles(panel), context], axis=2)
-        trend = np.broadcast_to((np.arange(periods) / periods - 0.5)[None, :, None], (n, periods, 1))
+        trend = np.broadcast_to((np.arange(periods) / YEAR)[None, :, None], (n, periods, 1))
         before = np.zeros((n, periods, 1))
         before[:, 1:, 0] = np.log1p(np.asarray(panel.purchases)[:, :-1])
         blocks = [before, trend, context, *arrived]

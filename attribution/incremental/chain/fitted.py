@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from attribution.incremental.chain.climb import climb
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
@@ -21,10 +22,15 @@ __all__ = ["HiddenChainFit"]
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
+REFIT_STEPS = 15
+REFIT_TOLERANCE = 0.05
+"""Gain expected of one more step at which a refit has arrived."""
 PATHS = 8
 """Lives drawn for each customer where states change: half of them go on, half ended."""
 NEGLIGIBLE = 1e-3
 """Chance of a state below which it is left out of a prediction."""
+NEVER = -30.0
+"""Log-odds of leaving in a month in which stocks do nothing."""
 CHUNK = 10_000
 """Customers predicted at a time: bounds memory."""
 
@@ -51,6 +57,8 @@ class HiddenChainFit:
     """The same less Schwarz's charge."""
     n: int
     """Customers fitted to."""
+    elasticity: float
+    """Relative change of expected purchases per relative change of their rate: 1 unless they are regular."""
     problems: tuple[str, ...]
     """Why no credit from this fit is supported; empty when nothing speaks against it."""
     influence: Single | None = field(default=None, repr=False, compare=False)
@@ -66,7 +74,7 @@ class HiddenChainFit:
     @property
     def gamma(self) -> Array:
         """Change of log spend per unit of stock, shape (C,)."""
-        return self.theta[self.layout.effects(1, len(self.channels))]
+        return self.elasticity * self.theta[self.layout.effects(1, len(self.channels))]
 
     @property
     def beta_sd(self) -> Array:
@@ -76,7 +84,7 @@ class HiddenChainFit:
     @property
     def gamma_sd(self) -> Array:
         """Standard errors of gamma, shape (C,)."""
-        return self.errors[self.layout.effects(1, len(self.channels))]
+        return self.elasticity * self.errors[self.layout.effects(1, len(self.channels))]
 
     @property
     def rho(self) -> float:
@@ -96,6 +104,14 @@ class HiddenChainFit:
         names = iter(name for name, acts in zip(self.channels, self.design.acting, strict=True) if acts)
         return tuple(next(names) if s.startswith("channel ") else s for s in self.design.streams)
 
+    @property
+    def effect_influence(self) -> Array | None:
+        """Each customer's influence on beta and gamma, shape (n, 2C); None where it was not kept."""
+        if self.influence is None or self.rows is not None:
+            return None
+        leaving, spending = (self.influence[:, self.layout.effects(k, len(self.channels))] for k in range(2))
+        return np.concatenate([leaving, self.elasticity * spending], axis=1, dtype=np.float64)
+
     def reweighted(self, weights: Array) -> HiddenChainFit:
         """The fit to reweighted customers, by one step of their influence.
 
@@ -113,6 +129,20 @@ class HiddenChainFit:
         shift = (weights.astype(np.float32) - np.float32(1.0)) @ self.influence
         low, high = self.layout.bounds()
         return replace(self, theta=np.clip(self.theta + shift, low, high), influence=None)
+
+    def refit(self, panel: Panel, stocks: Single) -> HiddenChainFit:
+        """The same settings climbed on other customers or periods, from here; no sampling error."""
+        problem = self.likelihood(panel, stocks)
+        found = climb(
+            problem,
+            self.theta,
+            self.layout.free(problem.inputs, self.structure),
+            np.ones(panel.n_customers),
+            steps=REFIT_STEPS,
+            more=REFIT_STEPS,
+            tolerance=REFIT_TOLERANCE,
+        )
+        return replace(self, theta=found.theta, loglik=found.loglik, influence=None, rows=None)
 
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, in a layer for each satisfaction or for each life drawn.
@@ -156,6 +186,7 @@ class HiddenChainFit:
         else:
             path, _, _, states = draw_paths(problem, self.theta, uniform=_uniform(rng, panel))
             offset = odds[None] + (states.features @ loading)[path]
+            offset[problem.resting(states)[path] == 1] = NEVER
             share, staying = _even_weights(alive, panel.contractual)
         bought = inputs.values[:, :, 0] * (np.arange(panel.n_periods) >= inputs.entry[:, None])
         return _Part(

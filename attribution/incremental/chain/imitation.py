@@ -70,7 +70,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     rates = _rates(fit, problem, panel, stocks)
     t = np.arange(panel.n_periods)
     lived = (t >= problem.inputs.entry[:, None]) & (t <= problem.inputs.low[:, None])
-    pushes = np.asarray(stocks, dtype=np.float64) @ np.stack([fit.beta, fit.gamma], axis=1)
+    pushes = np.asarray(stocks, dtype=np.float64) @ np.stack([rates.beta, rates.gamma], axis=1)
     mean = (pushes * lived[:, :, None]).sum(axis=(0, 1)) / lived.sum()
     eta = rates.eta.copy()
     eta[:, :, 0] += mean[1]
@@ -137,7 +137,7 @@ def onwards(
 
 
 def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Single) -> _Rates:
-    inputs, layout = problem.inputs, problem.layout
+    layout = problem.layout
     given = arguments(problem, fit.theta)
     past = np.zeros((panel.n_customers, panel.n_periods))
     past[:, 1:] = np.log1p(np.asarray(panel.purchases)[:, :-1])
@@ -146,10 +146,10 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
         after[k] = fit.theta[layout.linear(k + 1)][layout.static + layout.calendar]
     eta = given.eta - past[:, :, None] * after
     pushes = np.asarray(stocks, dtype=np.float64)
-    eta[:, :, 0] -= pushes @ fit.gamma
-    odds = given.odds - pushes @ fit.beta
-    assert inputs.stays.all()
-    return _Rates(given=given, odds=odds, eta=eta, after_purchase=after, beta=fit.beta, gamma=fit.gamma)
+    gamma = fit.theta[layout.effects(1, panel.n_channels)]
+    eta[:, :, 0] -= pushes @ gamma
+    odds = given.odds[:, :, 1]
+    return _Rates(given=given, odds=odds, eta=eta, after_purchase=after, beta=fit.beta, gamma=gamma)
 
 
 def _live(
@@ -175,7 +175,8 @@ def _live(
         stock = fit.design.decay * stock + np.log1p(touches[:, t])
         mean = np.exp(np.minimum(log_rate[:, 0] + stock @ rates.gamma, MOST_LOG_RATE)) * people.levels[:, 0]
         purchases[:, t] = _purchases(fit, mean, rates.given.extra, rng) * active
-        hazard = expit(rates.odds[:, t] + stock @ rates.beta + rates.given.push[state])
+        felt = stock @ rates.beta * (1 - rates.given.resting[state])
+        hazard = expit(rates.odds[:, t] + felt + rates.given.push[state])
         here = here & ~(active & (rng.random(len(here)) < hazard))
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)

@@ -16,8 +16,8 @@ __all__ = ["CHAIN_PARAMETERS", "Layout"]
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-CHAIN_PARAMETERS = 3
-"""logit of rho, logits of P(active | active) and P(active | quiet)."""
+CHAIN_PARAMETERS = 4
+"""logit of rho, logits of P(active | active), P(active | quiet) and P(active at entry)."""
 EXTRA = 4
 """Logs of nu, delta, phi, zeta."""
 SLOPE_PRECISION = 0.04
@@ -92,7 +92,7 @@ class Layout:
 
     @property
     def chain(self) -> slice:
-        """Parameters of the transitions (3,)."""
+        """Parameters of the chain (4,)."""
         return slice(self.lines.stop, self.lines.stop + CHAIN_PARAMETERS)
 
     @property
@@ -138,7 +138,7 @@ class Layout:
         if self.proxies:
             lines = free[self.lines].reshape(-1, 3)
             lines[:] = [True, structure.nodes > 1 and not structure.leaving_only, True]
-        free[self.chain] = [structure.drift, structure.quiet, structure.quiet]
+        free[self.chain] = [structure.drift, *(3 * [structure.quiet])]
         free[self.masses] = structure.free_masses
         return free
 
@@ -154,7 +154,7 @@ class Layout:
         precision[self.shapes] = SHAPE_PRECISION
         precision[self.extra] = SHAPE_PRECISION
         precision[self.lines] = LOADING_PRECISION
-        precision[self.chain], centre[self.chain] = CHAIN_PRECISION, (2.0, 1.5, -1.5)
+        precision[self.chain], centre[self.chain] = CHAIN_PRECISION, (2.0, 1.5, -1.5, 1.5)
         precision[self.masses] = MASS_PRECISION
         return precision, centre
 

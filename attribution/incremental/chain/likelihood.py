@@ -13,7 +13,7 @@ from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import LivingStates, Structure, living_states
 
-__all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "evaluate"]
+__all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "elasticity", "evaluate"]
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,7 @@ class Arguments:
 
     states: LivingStates
     odds: Array
+    resting: NDArray[np.int64]
     eta: Array
     push: Array
     lift: Array
@@ -75,6 +76,16 @@ class Likelihood:
         odds: Array = self.inputs.leaving.predict(theta[self.layout.linear(0)]) + self.inputs.leaving_offset
         return odds
 
+    def felt(self, theta: Array) -> Array:
+        """What the channel stocks do to the log-odds of leaving, shape (N, P)."""
+        channels = self.inputs.channels
+        effect: Array = self.inputs.leaving.cells[:, :, :channels] @ theta[self.layout.effects(0, channels)]
+        return effect
+
+    def resting(self, states: LivingStates) -> NDArray[np.int64]:
+        """1 for states in which stocks do nothing to leaving: customers who pause, shape (J,)."""
+        return (states.features[:, 1] * self.structure.asleep).astype(np.int64)
+
     def states(self, theta: Array) -> LivingStates:
         """The living states at these parameters."""
         return living_states(self.structure, theta[self.layout.chain], theta[self.layout.masses])
@@ -92,6 +103,7 @@ def evaluate(problem: Likelihood, theta: Array) -> Value:
         inputs.high,
         inputs.stays,
         given.odds,
+        given.resting,
         given.push,
         features,
         given.kinds,
@@ -108,7 +120,10 @@ def evaluate(problem: Likelihood, theta: Array) -> Value:
     )
     loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying = found
     scores = np.empty((inputs.n_customers, layout.size))
-    scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds)
+    scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds.sum(axis=2))
+    if problem.structure.asleep:
+        cells = inputs.leaving.cells[:, :, : inputs.channels]
+        scores[:, layout.effects(0, inputs.channels)] -= np.einsum("np,npc->nc", by_odds[:, :, 1], cells)
     for k, columns in enumerate(inputs.columns):
         scores[:, layout.linear(k + 1)] = columns.scores(by_eta[:, :, k])
     scores[:, layout.loadings] = np.concatenate([by_push[:, None], by_lift], axis=1).reshape(len(scores), -1)
@@ -126,9 +141,37 @@ def evaluate(problem: Likelihood, theta: Array) -> Value:
         scores=scores,
         staying=staying,
         weight=by_first,
-        by_odds=by_odds,
+        by_odds=by_odds.sum(axis=2),
         by_buying=by_eta[:, :, 0],
     )
+
+
+def elasticity(problem: Likelihood, theta: Array) -> float:
+    """Relative change of expected purchases per relative change of their rate; 1 unless they are regular.
+
+    Mean over the months in which customers are known to be there, weighted with expected purchases, at each
+    customer's mean level given all of these months and at average satisfaction.
+    """
+    if not problem.structure.regular:
+        return 1.0
+    inputs, given = problem.inputs, arguments(problem, theta)
+    t = np.arange(inputs.values.shape[1])
+    there = (t >= inputs.entry[:, None]) & (t <= np.minimum(inputs.low, inputs.end)[:, None])
+    rate = np.exp(given.eta[:, :, 0]) * there
+    level = (given.shape[0] + (inputs.values[:, :, 0] * there).sum(axis=1)) / (
+        given.shape[0] + rate.sum(axis=1)
+    )
+    mean = np.maximum(rate * level[:, None], 1e-9)
+    _, delta, phi, zeta = given.extra
+
+    def expected(m: Array) -> Array:
+        often = zeta * m
+        value: Array = -np.expm1(-phi * m**delta) * often / -np.expm1(-often)
+        return value
+
+    step = 1e-4
+    slopes = (expected(mean * (1.0 + step)) - expected(mean * (1.0 - step))) / (2.0 * step)
+    return float((slopes * there).sum() / (expected(mean) * there).sum())
 
 
 def draw_paths(
@@ -144,6 +187,7 @@ def draw_paths(
         inputs.high,
         inputs.stays,
         given.odds,
+        given.resting,
         given.push,
         given.kinds,
         inputs.values,
@@ -173,6 +217,7 @@ def arguments(problem: Likelihood, theta: Array) -> Arguments:
     lift = np.where(
         (kinds == FLAG)[:, None], by_state, np.exp(np.clip(by_state, -MAX_PREDICTOR, MAX_PREDICTOR))
     )
+    odds = problem.odds(theta)
     lines = theta[layout.lines].reshape(-1, 3)
     u = states.features[:, 0]
     residual = (inputs.proxies[:, :, None] - lines[:, 0, None] - lines[:, 1, None] * u) / np.exp(
@@ -181,7 +226,8 @@ def arguments(problem: Likelihood, theta: Array) -> Arguments:
     residual = np.nan_to_num(residual)
     return Arguments(
         states=states,
-        odds=np.clip(problem.odds(theta), -MAX_PREDICTOR, MAX_PREDICTOR),
+        odds=np.clip(np.stack([odds, odds - problem.felt(theta)], axis=2), -MAX_PREDICTOR, MAX_PREDICTOR),
+        resting=problem.resting(states),
         eta=eta,
         push=np.ascontiguousarray(states.features @ loadings[0]),
         lift=np.ascontiguousarray(lift),

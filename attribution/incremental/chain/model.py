@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from attribution.incremental.chain.climb import Optimum
+from attribution.incremental.chain.decay import ChainProfile
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.chain.likelihood import elasticity
 from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import Structure
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import DECAY
+from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
 
@@ -101,6 +103,11 @@ class HiddenChain:
         if isinstance(start, HiddenChainFit) and start.influence is not None and weights is not None:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
         return _best(self.fits(panel, stocks, weights=weights, rng=rng))
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> ChainProfile:
+        """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`."""
+        fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)
+        return ChainProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
     def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
         """The best settings, and those within reach of them beside it."""
@@ -178,6 +185,7 @@ def _assemble(
         loglik=optimum.loglik,
         score=candidate.score,
         n=problem.inputs.n_customers,
+        elasticity=elasticity(problem, optimum.theta),
         problems=_problems(candidate, optimum),
         influence=influence,
         rows=rows,

@@ -35,6 +35,7 @@ def _filter(
     entry: int,
     end: int,
     odds: Float,
+    resting: Integer,
     push: Float,
     kinds: Integer,
     values: Float,
@@ -94,7 +95,7 @@ def _filter(
                         exposure[t, c, j] /= before[t, j]
         for j in range(states):
             density[j] = first[j] if t == entry else 0.0
-            hazard[t, j] = 1.0 / (1.0 + np.exp(-odds[t] - push[j]))
+            hazard[t, j] = 1.0 / (1.0 + np.exp(-odds[t, resting[j]] - push[j]))
         emissions(kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density)
         top = density.max()
         total = 0.0
@@ -132,6 +133,7 @@ def chain_slopes(
     high: Integer,
     stays: NDArray[np.bool_],
     odds: Float,
+    resting: Integer,
     push: Float,
     push_features: Float,
     kinds: Integer,
@@ -156,8 +158,9 @@ def chain_slopes(
         First and last month with a row, shape (N,).
     low, high, stays
         First and last month in which the customer may have left, and whether he may be there still, (N,).
-    odds
-        Log-odds of leaving but for the state, shape (N, P).
+    odds, resting
+        Log-odds of leaving but for the state, shape (N, P, 2): of states that feel their stocks and of states
+        that do not; and to which each state belongs, shape (J,).
     push, push_features
         What a state adds to them, shape (J,), and the features that it is linear in, shape (J, F).
     kinds, values, eta, lift, shape, extra
@@ -173,14 +176,14 @@ def chain_slopes(
 
     Returns
     -------
-    Log-likelihood (N,); slopes by log-odds (N, P); by predictors (N, P, M); by what features do to
+    Log-likelihood (N,); slopes by log-odds (N, P, 2); by predictors (N, P, M); by what features do to
     leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4); by first (N, J); by
     transitions (N, R); and the chance of being there at the end in each state (N, J).
     """
     n, periods, streams = values.shape
     states, features, parameters = len(push), push_features.shape[1], len(move_slopes)
     loglik = np.empty(n)
-    by_odds, by_eta = np.zeros((n, periods)), np.zeros((n, periods, streams))
+    by_odds, by_eta = np.zeros((n, periods, 2)), np.zeros((n, periods, streams))
     by_push, by_lift = np.zeros((n, features)), np.zeros((n, streams, features))
     by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, 4))
     by_first, by_moves, staying = np.zeros((n, states)), np.zeros((n, parameters)), np.zeros((n, states))
@@ -198,8 +201,8 @@ def chain_slopes(
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
-            a, b, odds[i], push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves, static,
-            hazard, before, now, scale, count, exposure, rate,
+            a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
+            static, hazard, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
         later[:] = 0.0
@@ -218,7 +221,7 @@ def chain_slopes(
                     by_h += there
                 weight[j] = slope * now[t, j]
                 by_h *= now[t, j] * h * (1.0 - h)
-                by_odds[i, t] += by_h
+                by_odds[i, t, resting[j]] += by_h
                 for f in range(features):
                     by_push[i, f] += by_h * push_features[j, f]
             emission_slopes(
@@ -267,6 +270,7 @@ def chain_paths(
     high: Integer,
     stays: NDArray[np.bool_],
     odds: Float,
+    resting: Integer,
     push: Float,
     kinds: Integer,
     values: Float,
@@ -310,8 +314,8 @@ def chain_paths(
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
-            a, b, odds[i], push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves, static,
-            hazard, before, now, scale, count, exposure, rate,
+            a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
+            static, hazard, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
         if stays[i]:

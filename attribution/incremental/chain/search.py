@@ -6,7 +6,7 @@ The search runs on some of the customers; structures within reach of the best ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from attribution.incremental.chain.start import (
     common_axis,
     crude_rates,
     frailty,
+    own_levels,
     quieter,
     residual_axis,
 )
@@ -33,10 +34,10 @@ Array = NDArray[np.float64]
 SILENT_NODES, RECORDED_NODES = 7, 9
 REACH = 5.0
 """Log-likelihood less charge by which a rival may be behind and stay in the range."""
-FIRST_STEPS = 12
+FIRST_STEPS = 5
 """Steps from each start before the best goes on."""
 HOPELESS = 20.0
-"""Log-likelihood less charge by which a first climb may be behind and still go on."""
+"""Log-likelihood less charge by which a climb that promises no more is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +76,24 @@ class Search:
 
     def compare(self) -> list[Candidate]:
         """Every structure that the inputs may call for at its optimum, the best first."""
-        pairs = []
-        for shared in (True, False) if self.inputs.own.sum() > 1 else (False,):
-            alone = self.alone(shared=shared)
-            pairs.append((alone, self.lasting(alone)))
+        several = self.inputs.own.sum() > 1
+        alone = self.alone(shared=bool(several))
+        pairs = [(alone, self.lasting(alone))]
+        if several:
+            own = self.climb(replace(alone.structure, shared=False), alone, shift=own_levels)
+            pairs.append((own, self.lasting(own, rival=_ahead(pairs[0]))))
         found = [candidate for pair in pairs for candidate in pair]
-        alone, lasting = max(pairs, key=lambda pair: max(candidate.score for candidate in pair))
-        found.append(self.climb(replace(lasting.structure, drift=True), lasting))
+        alone, lasting = max(pairs, key=lambda pair: _ahead(pair).score)
+        found.append(self.climb(replace(lasting.structure, drift=True), lasting, rival=_ahead(found)))
         if self.recorded:
-            found.append(self.climb(replace(lasting.structure, free_masses=True), lasting))
+            free = replace(lasting.structure, free_masses=True)
+            found.append(self.climb(free, lasting, rival=_ahead(found)))
         else:
-            found.append(self.frail(alone))
+            found.append(self.frail(alone, rival=_ahead(found)))
             found += self.quiet(alone, _ahead(found))
         if COUNT in self.inputs.kinds[:1]:
             best = _ahead(found)
-            found.append(self.climb(replace(best.structure, regular=True), best))
+            found.append(self.climb(replace(best.structure, regular=True), best, rival=best))
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def only(self, structure: Structure) -> Candidate:
@@ -109,18 +113,19 @@ class Search:
         before: Candidate,
         *,
         shift: Callable[[Likelihood, Array], Array] = lambda _, theta: theta,
+        rival: Candidate | None = None,
     ) -> Candidate:
-        """A structure from the optimum of another, or from a shift of it."""
+        """A structure from the optimum of another, or a shift of it; given up if a rival is out of reach."""
         problem = Likelihood.of(self.inputs, structure)
         start = carried_over(before.optimum.theta, before.problem.layout, problem.layout)
-        return self._climb(problem, shift(problem, start))
+        return self._climb(problem, shift(problem, start), rival=rival)
 
     def alone(self, *, shared: bool) -> Candidate:
         """No satisfaction, from crude rates."""
         problem = Likelihood.of(self.inputs, Structure(shared=shared))
         return self._climb(problem, crude_rates(problem, self.weights))
 
-    def lasting(self, alone: Candidate) -> Candidate:
+    def lasting(self, alone: Candidate, *, rival: Candidate | None = None) -> Candidate:
         """Satisfaction that lasts, from what scores have in common and from loadings alike."""
         count = RECORDED_NODES if self.recorded else SILENT_NODES
         problem = Likelihood.of(self.inputs, replace(alone.structure, nodes=count))
@@ -131,29 +136,50 @@ class Search:
         )
         tried = [self._climb(problem, start, steps=FIRST_STEPS, more=0) for start in starts]
         best = max(tried, key=lambda candidate: candidate.optimum.bound)
-        hopeless = best.score < alone.score - HOPELESS
-        return best if hopeless else self.climb(problem.structure, best)
+        return self.climb(problem.structure, best, rival=rival or alone)
 
-    def frail(self, alone: Candidate) -> Candidate:
+    def frail(self, alone: Candidate, *, rival: Candidate | None = None) -> Candidate:
         """Customers who differ in leaving."""
         structure = replace(alone.structure, nodes=SILENT_NODES, leaving_only=True)
-        return self.climb(structure, alone, shift=frailty)
+        return self.climb(structure, alone, shift=frailty, rival=rival)
 
     def quiet(self, alone: Candidate, best: Candidate) -> list[Candidate]:
         """Quiet spells and pauses, and one of them beside the best where it is called for."""
-        kinds = [{"quiet": True}, {"quiet": True, "asleep": True}]
-        found = [self.climb(replace(alone.structure, **kind), alone, shift=quieter) for kind in kinds]
+        spells = replace(alone.structure, quiet=True)
+        found = [
+            self.climb(structure, alone, shift=quieter, rival=alone)
+            for structure in (spells, replace(spells, asleep=True))
+        ]
         ahead = _ahead(found)
         if ahead.score < alone.score or best is alone:
             return found
         both = replace(best.structure, quiet=True, asleep=ahead.structure.asleep)
         return [*found, self.climb(both, best, shift=quieter)]
 
-    def _climb(self, problem: Likelihood, start: Array, *, steps: int = 25, more: int = 60) -> Candidate:
+    def _climb(
+        self,
+        problem: Likelihood,
+        start: Array,
+        *,
+        steps: int = 25,
+        more: int = 60,
+        rival: Candidate | None = None,
+    ) -> Candidate:
         free = problem.layout.free(self.inputs, problem.structure)
-        optimum = climb(problem, start, free, self.weights, steps=steps, more=more, tolerance=self.tolerance)
+        charge = 0.5 * float(free.sum()) * float(np.log(self.inputs.n_customers))
+        target = -np.inf if rival is None else rival.score - HOPELESS + charge
+        optimum = climb(
+            problem,
+            start,
+            free,
+            self.weights,
+            steps=steps,
+            more=more,
+            tolerance=self.tolerance,
+            target=target,
+        )
         return Candidate(problem=problem, optimum=optimum)
 
 
-def _ahead(candidates: list[Candidate]) -> Candidate:
+def _ahead(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda candidate: candidate.score)

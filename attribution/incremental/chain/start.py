@@ -9,7 +9,7 @@ from attribution.incremental.chain.emissions import AMOUNT, FLAG
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood
 
-__all__ = ["carried_over", "common_axis", "crude_rates", "frailty", "quieter", "residual_axis"]
+__all__ = ["carried_over", "common_axis", "crude_rates", "frailty", "own_levels", "quieter", "residual_axis"]
 
 Array = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ SILENT_LEAVING = -3.0
 """Log-odds of leaving a month from which a climb without recorded leaving sets out."""
 SIZE, LEAVING = 0.4, -0.3
 """Largest loading of a start, and the loading of leaving at most."""
-CHAIN = (2.0, 1.5, -1.5)
+CHAIN = (2.0, 1.5, -1.5, 1.5)
 QUIETER = -1.5
 """Log of the rate of acts when quiet, relative to the rate when active."""
 
@@ -89,6 +89,13 @@ def frailty(problem: Likelihood, theta: Array) -> Array:
     """A start from which customers differ in leaving, shape (p,)."""
     start = theta.copy()
     start[problem.layout.loadings.start] = LEAVING
+    return start
+
+
+def own_levels(problem: Likelihood, theta: Array) -> Array:
+    """A start from which every stream has a level of its own, shape (p,)."""
+    start = theta.copy()
+    start[problem.layout.shapes][:-1][problem.inputs.own] = 0.0
     return start
 
 

@@ -3,7 +3,7 @@
 Satisfaction takes K values u_k with mean 0 and variance 1. Drifting, it moves by Rouwenhorst's chain (1995;
 Kopecky & Suen 2010), whose autocorrelation is exactly rho and whose stationary law is binomial; static, it
 keeps its first value; free masses replace the binomial ones (Kiefer & Wolfowitz 1956). A quiet customer acts
-less often and is a customer all the same; being active is a two-state chain that starts where it ends.
+less often and is a customer all the same; being active is a two-state chain.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class Structure:
     """Whether the customer's own acts share one level; else each channel has its own."""
     regular: bool = False
     """Whether purchases are more regular than chance."""
+
+    @property
+    def satisfaction(self) -> bool:
+        """Whether there is satisfaction that moves more than leaving."""
+        return self.nodes > 1 and not self.leaving_only
 
     @property
     def static(self) -> bool:
@@ -128,13 +133,14 @@ def living_states(structure: Structure, chain: Array, masses: Array) -> LivingSt
     structure
         Settings.
     chain
-        logit of rho, then logits of P(active next | active) and P(active next | quiet), shape (3,).
+        logit of rho, then logits of P(active next | active), P(active next | quiet) and P(active at entry),
+        shape (4,).
     masses
         Log masses of the K nodes relative to the binomial ones, shape (K,); read where masses are free.
 
     Returns
     -------
-    States whose slopes are by `chain` (3 rows) and then by `masses` (K rows).
+    States whose slopes are by `chain` (4 rows) and then by `masses` (K rows).
     """
     u = nodes(structure.nodes)
     quiet = np.arange(2 if structure.quiet else 1)
@@ -179,8 +185,7 @@ def _start(structure: Structure, chain: Array, masses: Array) -> Array:
     law = _law(structure, masses)
     if not structure.quiet:
         return law
-    stay, turn = expit(chain[1:3])
-    active = turn / (turn + 1.0 - stay)
+    active = expit(chain[3])
     return (law[:, None] + np.log([active, 1.0 - active])).ravel()
 
 

@@ -4,50 +4,38 @@ With W the 95 % quantile of the gaps between purchases, a customer whose last pu
 before the end is taken to have left in the period of that purchase. The risk set ends at P - W, where every
 verdict is in. Dating at the crossing (last purchase + W), or at the last act of any kind, would credit
 touches with proof of life; dated at the last purchase the check keeps the signs and loses shares
-(`docs/latent-dropout.md`). It stands beside the latent model and never replaces it.
+(`docs/latent-dropout.md`). It stands beside the hidden chain and never replaces it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from attribution.incremental.chain.design import ChainInputs
+from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.glm import LOGIT, fit_glm
-from attribution.incremental.latent.arrays import FloatArray, Stocks
-from attribution.incremental.latent.design import LatentInputs
-from attribution.incremental.latent.fit import LatentDropoutFit
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["LapseCheck", "SignedFit", "check_lapse"]
+__all__ = ["GAP_QUANTILE", "LapseCheck", "check_lapse", "lapse_window", "purchase_gaps"]
 
-
-class SignedFit(Protocol):
-    """A fit whose signs can be compared. Channels C."""
-
-    @property
-    def beta(self) -> FloatArray:
-        """Change of the log-odds of leaving per unit of stock, shape (C,)."""
-
-    @property
-    def beta_sd(self) -> FloatArray:
-        """Standard errors of it, shape (C,)."""
-
-    @property
-    def life(self) -> LatentDropoutFit:
-        """The model of life: its columns, and its lapse window."""
+Float = NDArray[np.float64]
 
 
 Verdict = Literal["agrees", "undecided", "differs"]
+GAP_QUANTILE = 0.95
+"""Share of the gaps between purchases that are no longer than the window."""
 CLEAR = 1.96
 """Standard errors from zero at which a sign counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LapseCheck:
-    """The hazard of lapsing, and whether it contradicts the latent model. Channels C."""
+    """The hazard of lapsing, and whether it contradicts the hidden chain. Channels C."""
 
     channels: tuple[str, ...]
     """The C channels."""
@@ -59,9 +47,9 @@ class LapseCheck:
     """Customers with a purchase within the horizon."""
     lapsed: int
     """Those taken to have left."""
-    beta: FloatArray
+    beta: Float
     """Change of the log-odds of lapsing per unit of stock, shape (C,)."""
-    beta_sd: FloatArray
+    beta_sd: Float
     """Standard errors, clustered by customer, shape (C,)."""
     verdicts: tuple[Verdict, ...]
     """Per channel: "agrees", "differs", or "undecided" (one is within 1.96 standard errors of zero)."""
@@ -76,13 +64,29 @@ class LapseCheck:
         return (f"the lapse check (window {self.window} periods) gives the opposite sign for {names}",)
 
 
-def check_lapse(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck:
+def purchase_gaps(panel: Panel) -> Float:
+    """Periods between a customer's periods with a purchase, all customers, first to first repeat included."""
+    customer, period = np.nonzero(panel.purchases > 0)
+    same = customer[1:] == customer[:-1]
+    result: Float = (period[1:] - period[:-1])[same].astype(np.float64)
+    return result
+
+
+def lapse_window(panel: Panel) -> int:
+    """The window in whole periods, at least 1; as many as the panel has when nobody bought twice."""
+    gaps = purchase_gaps(panel)
+    if gaps.size == 0:
+        return panel.n_periods
+    return max(1, int(np.ceil(np.quantile(gaps, GAP_QUANTILE))))
+
+
+def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) -> LapseCheck:
     """Compare the signs of a fit with the lapse window's.
 
     Parameters
     ----------
     fit
-        The latent model, or the joint one.
+        The hidden chain.
     panel, stocks
         Customers and their decayed stocks, shape (N, P, C).
 
@@ -91,7 +95,7 @@ def check_lapse(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck:
     ModelError
         If the panel is not longer than the lapse window.
     """
-    window = fit.life.window
+    window = lapse_window(panel)
     horizon = panel.n_periods - window
     if horizon < 1:
         raise ModelError(
@@ -101,10 +105,10 @@ def check_lapse(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck:
     bought = panel.purchases > 0
     final = panel.n_periods - 1 - bought[:, ::-1].argmax(axis=1)
     rows = bought.any(axis=1) & (panel.entry < horizon)
-    inputs = fit.life.design.inputs(panel, stocks).take(np.flatnonzero(rows))
+    inputs = fit.design.inputs(panel.take(np.flatnonzero(rows)), stocks[rows])
     beta, covariance = _lapse_hazard(inputs, final[rows], horizon)
     channels = len(panel.channels)
-    position = beta.size - inputs.drivers.shape[2]
+    position = beta.size - inputs.leaving.cells.shape[2]
     effect = beta[position : position + channels]
     spread = np.sqrt(np.diag(covariance))[position : position + channels]
     return LapseCheck(
@@ -119,19 +123,14 @@ def check_lapse(fit: SignedFit, panel: Panel, stocks: Stocks) -> LapseCheck:
     )
 
 
-def _lapse_hazard(inputs: LatentInputs, final: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (constant, static, season, drivers) of the log-odds of lapsing, and their covariance."""
-    period = np.arange(inputs.n_periods)
+def _lapse_hazard(inputs: ChainInputs, final: Float, horizon: int) -> tuple[Float, Float]:
+    """Coefficients of the columns of leaving on the log-odds of lapsing, and their covariance."""
+    columns = inputs.leaving
+    period = np.arange(columns.cells.shape[1])
     at_risk = (period >= inputs.entry[:, None]) & (period <= final[:, None]) & (period < horizon)
     customer, t = np.nonzero(at_risk)
     design = np.concatenate(
-        [
-            np.ones((customer.size, 1)),
-            inputs.static[customer],
-            inputs.season[t],
-            inputs.drivers[customer, t],
-        ],
-        axis=1,
+        [columns.static[customer], columns.calendar[t], columns.cells[customer, t]], axis=1
     )
     lapsed = (t == final[customer]).astype(np.float64)
     found = fit_glm(design, lapsed, LOGIT)

@@ -6,25 +6,25 @@ Shuffling touch histories instead would be no placebo, because it breaks the pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from attribution.incremental.aumann_shapley import panel_credit
-from attribution.incremental.checks.replica import without_effects
-from attribution.incremental.latent.arrays import FloatArray, Stocks
-from attribution.incremental.latent.fit import LatentDropoutFit
-from attribution.incremental.setfunction import FittedPanelModel
+from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.chain.imitation import without_effects
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
-__all__ = ["PLACEBO_LIMIT", "Imitation", "PlaceboCheck", "placebo_of", "run_placebo"]
+__all__ = ["PLACEBO_LIMIT", "PlaceboCheck", "run_placebo"]
+
+Float = NDArray[np.float64]
 
 PLACEBO_LIMIT = 0.05
 """Largest share of an outcome that a channel may be credited with when nothing has an effect."""
-CUSTOMERS = 40_000
+CUSTOMERS = 12_000
 """Customers simulated in all: small companies are simulated several times, to tell a fault from noise."""
 MOST = 5
 """Most simulated companies."""
@@ -38,13 +38,13 @@ class PlaceboCheck:
 
     channels: tuple[str, ...]
     """The C channels."""
-    retention: FloatArray
+    retention: Float
     """Credit over expected survivors, mean of the simulated companies, shape (C,)."""
-    spend: FloatArray
+    spend: Float
     """Credit over spend, shape (C,)."""
-    retention_sd: FloatArray
+    retention_sd: Float
     """Standard error of the mean, shape (C,)."""
-    spend_sd: FloatArray
+    spend_sd: Float
     """Standard error of the mean, shape (C,)."""
     companies: int
     """Simulated companies."""
@@ -70,55 +70,19 @@ class PlaceboCheck:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Imitation:
-    """How a model imitates a company without effects and is fitted to the imitation. Channels C."""
-
-    without_effects: Callable[[Panel, Stocks, np.random.Generator], Panel]
-    """The same customers, simulated with every effect at zero."""
-    again: Callable[[Panel, Stocks], FittedPanelModel]
-    """The same model fitted to them, warm."""
-    beta_sd: FloatArray
-    """Standard errors of the effects on leaving, shape (C,)."""
-    gamma_sd: FloatArray
-    """Standard errors of the effects on spend, shape (C,)."""
-    n: int
-    """Customers that those errors are of."""
-    decay: float
-    """Share of a stock left after one period."""
-
-
 def run_placebo(
-    fit: LatentDropoutFit,
+    fit: HiddenChainFit,
     panel: Panel,
-    stocks: Stocks,
+    stocks: NDArray[np.float32],
     *,
     rng: np.random.Generator,
     customers: int = CUSTOMERS,
 ) -> PlaceboCheck:
-    """Simulate from a latent dropout fit without effects, refit with its emission kept, credit.
-
-    See `placebo_of`.
-    """
-    imitation = Imitation(
-        without_effects=lambda few, few_stocks, rng: without_effects(fit, few, few_stocks, rng=rng),
-        again=lambda few, few_stocks: fit.refit(few, few_stocks, weights=np.ones(few.n_customers)),
-        beta_sd=fit.beta_sd,
-        gamma_sd=fit.gamma_sd,
-        n=fit.n,
-        decay=fit.design.decay,
-    )
-    return placebo_of(imitation, panel, stocks, rng=rng, customers=customers)
-
-
-def placebo_of(
-    imitation: Imitation, panel: Panel, stocks: Stocks, *, rng: np.random.Generator, customers: int
-) -> PlaceboCheck:
-    """Simulate without effects, refit, credit.
+    """Simulate from a fit without effects, climb again with its settings, credit.
 
     Parameters
     ----------
-    imitation
+    fit
         The model.
     panel, stocks
         Customers to imitate, and their decayed stocks, shape (N, P, C).
@@ -132,7 +96,7 @@ def placebo_of(
         rows = np.sort(rng.choice(panel.n_customers, half, replace=False))
         panel, stocks = panel.take(rows), stocks[rows]
     companies = int(np.clip(round(customers / panel.n_customers), 1, MOST))
-    found = [_one_company(imitation, panel, stocks, rng) for _ in range(companies)]
+    found = [_one_company(fit, panel, stocks, rng) for _ in range(companies)]
     shares = np.mean([share for share, _ in found], axis=0)
     spread = np.sqrt(np.sum([variance for _, variance in found], axis=0)) / companies
     return PlaceboCheck(
@@ -147,12 +111,12 @@ def placebo_of(
 
 
 def _one_company(
-    imitation: Imitation, panel: Panel, stocks: Stocks, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
+    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[Float, Float]:
     """Shares of retention and spend by channel, and their sampling variances, each of shape (2, C)."""
-    company = imitation.without_effects(panel, stocks, rng)
-    new = panel_stocks(company, decay=imitation.decay)
-    again = imitation.again(company, new)
+    company = without_effects(fit, panel, stocks, rng=rng)
+    new = panel_stocks(company, decay=fit.design.decay)
+    again = fit.refit(company, new)
     credit = panel_credit(again, company, new, rng=rng)
     share = np.stack(
         [credit.retention.credit / credit.retention.total, credit.spend.credit / credit.spend.total]
@@ -160,11 +124,11 @@ def _one_company(
     by_beta = np.stack([credit.retention.staying, credit.spend.staying]) / _away(again.beta)
     by_gamma = np.stack([np.zeros(panel.n_channels), credit.spend.spending]) / _away(again.gamma)
     total = np.array([[credit.retention.total], [credit.spend.total]])
-    variance = ((by_beta * imitation.beta_sd) ** 2 + (by_gamma * imitation.gamma_sd) ** 2) / total**2
-    return share, variance * (imitation.n / company.n_customers)
+    variance = ((by_beta * fit.beta_sd) ** 2 + (by_gamma * fit.gamma_sd) ** 2) / total**2
+    return share, variance * (fit.n / company.n_customers)
 
 
-def _away(effect: FloatArray) -> FloatArray:
+def _away(effect: Float) -> Float:
     """The effect, kept away from zero so that credit per unit of effect is finite."""
-    result: FloatArray = np.where(np.abs(effect) < 1e-9, 1e-9, effect)
+    result: Float = np.where(np.abs(effect) < 1e-9, 1e-9, effect)
     return result

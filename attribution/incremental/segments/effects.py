@@ -6,9 +6,9 @@ it move the effects to any target while all other parameters follow as they do i
 
     w = 1 + F V^-1 d,   F the influence on the effects, V = F'F,   theta + Cov(theta, effects) V^-1 d
 
-Shared frailty takes the outer product of n scores of p parameters for its information. The inverse of such a
-mean is too large by n / (n - p - 1) (Hartlap, Simon & Schneider 2007), a third in 1,000 customers; its
-covariance is corrected for that.
+Shared frailty and the hidden chain take the outer product of n scores of p parameters for the information.
+The inverse of such a mean is too large by n / (n - p - 1) (Hartlap, Simon & Schneider 2007), a third in 1,000
+customers; its covariance is corrected for that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.chain import HiddenChainFit
 from attribution.incremental.frailty import SharedFrailtyFit
-from attribution.incremental.joint import JointDropoutFit
-from attribution.incremental.latent import LatentDropoutFit
 from attribution.incremental.regression import PanelRegressionFit
 from attribution.incremental.setfunction import FittedPanelModel
 
@@ -66,7 +65,8 @@ def effects_of(fit: FittedPanelModel) -> Effects | None:
     if influence is None:
         return None
     correction = 1.0
-    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None and not fit.robust:
+    measured = isinstance(fit, SharedFrailtyFit) and fit.robust
+    if isinstance(fit, SharedFrailtyFit | HiddenChainFit) and fit.influence is not None and not measured:
         n, free = len(fit.influence), int(fit.influence.any(axis=0).sum())
         correction = max(n - free - 1, 1) / n
     return Effects(values=np.concatenate([fit.beta, fit.gamma]), influence=influence, correction=correction)
@@ -77,15 +77,8 @@ def effect_influence(fit: FittedPanelModel) -> Float | None:
     if isinstance(fit, SharedFrailtyFit) and fit.influence is not None:
         stocks = fit.influence[:, fit.shape.slices()["stocks"]]
         return np.asarray(stocks, dtype=np.float64)
-    if isinstance(fit, JointDropoutFit) and fit.influence is not None:
-        places, channels = fit.shape.slices()["stocks"], len(fit.channels)
-        both = fit.influence[:, places].reshape(-1, 2, channels + 1)[:, :, :channels]
-        return both.reshape(-1, 2 * channels).astype(np.float64)
-    if isinstance(fit, LatentDropoutFit) and fit.influence is not None and fit.rows is None:
-        layout, channels = fit.layout, len(fit.channels)
-        leaving = fit.influence[:, layout.hazard_drivers(channels)]
-        spending = fit.influence[:, layout.purchase_drivers(channels)]
-        return np.concatenate([leaving, spending], axis=1, dtype=np.float64)
+    if isinstance(fit, HiddenChainFit):
+        return fit.effect_influence
     if isinstance(fit, PanelRegressionFit) and fit.influence is not None:
         moved = [change[:, -fit.n_channels :] for change in fit.influence]
         if fit.leaving is None:

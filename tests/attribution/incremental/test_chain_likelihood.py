@@ -33,6 +33,7 @@ STRUCTURES = {
     "all": Structure(nodes=3, drift=True, quiet=True, shared=False),
     "free": Structure(nodes=3, free_masses=True),
     "frail": Structure(nodes=3, leaving_only=True),
+    "pauses": Structure(nodes=2, quiet=True, asleep=True),
     "regular": Structure(nodes=2, regular=True),
 }
 
@@ -103,7 +104,7 @@ def closed_form(problem: Likelihood, theta: Array, i: int) -> float:
     return float(logsumexp(terms))
 
 
-@pytest.mark.parametrize("structure", [STRUCTURES["drifting"], STRUCTURES["quiet"], STRUCTURES["all"]])
+@pytest.mark.parametrize("structure", [STRUCTURES[name] for name in ("drifting", "quiet", "pauses", "all")])
 def test_moving_states_have_the_likelihood_of_all_paths_where_levels_are_one(structure):
     problem, theta = problem_of("hidden30", structure, n=3, periods=4)
     theta[problem.layout.shapes] = ALIKE
@@ -120,6 +121,8 @@ def all_paths(problem: Likelihood, theta: Array, i: int) -> float:
     odds = inputs.leaving.predict(theta[layout.linear(0)])[i]
     eta = np.stack([c.predict(theta[layout.linear(k + 1)])[i] for k, c in enumerate(inputs.columns)], axis=1)
     push, lift = states.features @ loadings[0], states.features @ loadings[1:].T
+    felt = problem.felt(theta)[i]
+    awake = 1.0 - problem.resting(states)
     terms = []
     for d in range(inputs.low[i], len(odds) + 1):
         for path in product(range(len(push)), repeat=min(d + 1, len(odds))):
@@ -128,7 +131,7 @@ def all_paths(problem: Likelihood, theta: Array, i: int) -> float:
                 value += np.log(max(states.moves[path[t - 1], j], 1e-300)) if t else 0.0
                 log_mu = eta[t] + lift[j]
                 value += (inputs.values[i, t] * log_mu - np.exp(log_mu)).sum()
-                hazard = expit(odds[t] + push[j])
+                hazard = expit(odds[t] - (1.0 - awake[j]) * felt[t] + push[j])
                 value += np.log(hazard if t == d else 1.0 - hazard)
             terms.append(value)
     return float(logsumexp(terms))
@@ -232,7 +235,9 @@ def test_lives_are_drawn_with_the_chance_of_their_state():
 
 @pytest.mark.parametrize("count", [2, 7])
 def test_nodes_have_variance_one_and_exactly_the_autocorrelation_asked_for(count):
-    states = living_states(Structure(nodes=count, drift=True), np.array([1.5, 0.0, 0.0]), np.zeros(count))
+    states = living_states(
+        Structure(nodes=count, drift=True), np.array([1.5, 0.0, 0.0, 0.0]), np.zeros(count)
+    )
     u, mass, rho = nodes(count), np.exp(states.log_first), expit(1.5)
     assert mass @ u**2 == pytest.approx(1.0)
     np.testing.assert_allclose(states.moves @ u, rho * u, atol=1e-12)

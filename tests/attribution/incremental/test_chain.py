@@ -1,0 +1,210 @@
+"""The hidden chain on companies whose truth is known: settings, effects, survivors, credit, errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attribution.incremental.aumann_shapley import panel_credit
+from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
+from attribution.incremental.chain.imitation import onwards, without_effects
+from attribution.incremental.checks.holdout import run_holdout
+from attribution.incremental.checks.lapse import check_lapse
+from attribution.incremental.checks.placebo import run_placebo
+from attribution.incremental.decay import choose_decay
+from attribution.incremental.stocks import panel_stocks
+from benchmarks.truth import error_of_shares
+from histories.errors import ConfigError, DataError, ModelError
+from histories.panel import Panel
+from histories.simulate import SimulatedPanel, simulate_panel
+
+
+class Case:
+    """A company, and the settings that the likelihood chose for it."""
+
+    def __init__(self, scenario: str, *, n: int = 1_500, seed: int = 1) -> None:
+        self.company: SimulatedPanel = simulate_panel(scenario, n=n, periods=18, seed=seed)
+        self.panel: Panel = self.company.panel
+        self.stocks = panel_stocks(self.panel)
+        self.chosen = HiddenChain().choose(self.panel, self.stocks, np.random.default_rng(1))
+
+    @property
+    def fit(self) -> HiddenChainFit:
+        assert isinstance(self.chosen.fit, HiddenChainFit)
+        return self.chosen.fit
+
+    def credit(self, outcome: str) -> tuple[float, float]:
+        """Error of shares, and level."""
+        found = panel_credit(self.fit, self.panel, self.stocks, rng=np.random.default_rng(2))
+        truth = self.company.truth.outcomes[outcome].credit
+        credit = found.require(outcome).credit
+        return error_of_shares(credit, truth), float(credit.sum() / truth.sum())
+
+
+@pytest.fixture(scope="module")
+def hidden() -> Case:
+    return Case("hidden30")
+
+
+@pytest.fixture(scope="module")
+def both() -> Case:
+    return Case("hidden_both")
+
+
+def test_life_alone_is_chosen_where_nothing_else_is_hidden(hidden):
+    structure = hidden.fit.structure
+    assert (structure.nodes, structure.quiet, structure.shared, structure.regular) == (1, False, True, False)
+    assert "ahead of" in hidden.chosen.notes[0]
+
+
+def test_survivors_are_found_though_leaving_is_never_seen(hidden):
+    there = (hidden.company.latent["exit"] >= 18).sum()
+    credit = panel_credit(hidden.fit, hidden.panel, hidden.stocks, rng=np.random.default_rng(2))
+    assert credit.retention.total == pytest.approx(there, rel=0.06)
+    assert credit.expected_survivors == pytest.approx(credit.retention.total, rel=1e-3)
+    assert credit.expected_spend == pytest.approx(credit.spend.total, rel=1e-3)
+
+
+def test_effects_are_within_their_errors_of_the_truth(hidden):
+    effects = hidden.company.truth.parameters
+    for found, error, name in (
+        (hidden.fit.beta, hidden.fit.beta_sd, "beta"),
+        (hidden.fit.gamma, hidden.fit.gamma_sd, "gamma"),
+    ):
+        true = np.array([effects[name][channel] for channel in hidden.panel.channels])
+        assert np.all(np.abs(found - true) < 3.5 * error)
+
+
+def test_satisfaction_that_drifts_is_found_with_its_persistence_and_its_signs(both):
+    assert both.fit.structure.drift
+    assert both.fit.rho == pytest.approx(0.9, abs=0.06)
+    loadings = both.fit.loadings
+    assert loadings["leaving"] < -0.3
+    assert loadings["community"] > 0.3 > loadings["care"]
+    assert loadings["phone"] < -0.1
+
+
+def test_credit_with_both_hidden_is_of_the_right_size(both):
+    for outcome, error, level in (("retention", 0.35, (0.5, 1.6)), ("spend", 0.3, (0.6, 1.5))):
+        found, size = both.credit(outcome)
+        assert found < error
+        assert level[0] < size < level[1]
+
+
+def test_a_rival_within_reach_stays_in_the_range_and_one_far_behind_does_not(hidden, both):
+    names = " ".join(hidden.chosen.beside)
+    assert "differ in leaving" in names
+    assert "a level for each channel" not in names
+    assert not any("no satisfaction" in name for name in both.chosen.beside)
+
+
+def test_two_kinds_of_customers_get_free_masses_near_their_shares():
+    case = Case("klass")
+    assert case.fit.structure.nodes > 1
+    assert case.fit.structure.free_masses
+    assert case.fit.loadings["leaving"] < -0.3
+
+
+@pytest.mark.parametrize("name", ["hidden", "both"])
+def test_one_step_of_influence_is_close_to_a_climb_on_reweighted_customers(name, request):
+    case = request.getfixturevalue(name)
+    weights = np.random.default_rng(5).exponential(size=case.panel.n_customers)
+    step = case.chosen.estimator.fit(
+        case.panel, case.stocks, weights=weights, start=case.fit, rng=np.random.default_rng(6)
+    )
+    whole = HiddenChain(structure=case.fit.structure).fits(
+        case.panel, case.stocks, weights=weights, rng=np.random.default_rng(6)
+    )[0]
+    for near, far, before, error in (
+        (step.beta, whole.beta, case.fit.beta, case.fit.beta_sd),
+        (step.gamma, whole.gamma, case.fit.gamma, case.fit.gamma_sd),
+    ):
+        assert np.abs(near - far).max() < 0.8 * error.max()
+        assert np.abs(near - far).mean() < np.abs(near - before).mean()
+
+
+@pytest.mark.parametrize("name", ["hidden", "both"])
+def test_a_prediction_does_not_depend_on_the_other_customers(name, request):
+    case = request.getfixturevalue(name)
+    some = np.arange(40)
+    few = case.fit.predict(case.panel.take(some), case.stocks[some], rng=np.random.default_rng(1))
+    everybody = case.fit.predict(case.panel, case.stocks, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(few.survival, everybody.survival[:40], rtol=1e-9)
+    for share, total in ((few.share, np.ones(40)), (few.staying, few.survival)):
+        assert share is not None
+        np.testing.assert_allclose(share.sum(axis=0), total, rtol=1e-9)
+
+
+def test_a_company_simulated_without_effects_resembles_the_one_it_was_fitted_to(both):
+    again = without_effects(both.fit, both.panel, both.stocks, rng=np.random.default_rng(3))
+    assert again.purchases.sum() == pytest.approx(both.panel.purchases.sum(), rel=0.12)
+    assert again.touches.sum() == pytest.approx(both.panel.touches.sum(), rel=0.12)
+    own = np.array([origin == "customer" for origin in both.panel.origins])
+    np.testing.assert_array_equal(again.touches[:, :, ~own], both.panel.touches[:, :, ~own])
+
+
+def test_the_placebo_credits_nothing_beyond_noise(hidden):
+    check = run_placebo(
+        hidden.fit, hidden.panel, hidden.stocks, rng=np.random.default_rng(4), customers=3_000
+    )
+    assert not check.problems
+    assert np.abs(check.spend).max() < 0.06
+
+
+def test_the_holdout_is_foreseen(hidden):
+    check = run_holdout(hidden.fit, hidden.panel, hidden.stocks, rng=np.random.default_rng(5))
+    assert check.predicted_purchases == pytest.approx(check.observed_purchases, rel=0.08)
+    assert check.predicted_heard == pytest.approx(check.observed_heard, rel=0.05)
+
+
+def test_what_a_model_of_another_company_foresees_is_missed_in_the_holdout(hidden):
+    theta = hidden.fit.theta.copy()
+    theta[0] += 2.0
+    cut = hidden.panel.n_periods - 5
+    past = replace(
+        hidden.panel,
+        **{
+            name: getattr(hidden.panel, name)[:, :cut]
+            for name in ("touches", "own_acts", "problems", "spend", "purchases")
+        },
+    )
+    wrong = replace(hidden.fit, theta=theta)
+    purchases, _ = onwards(wrong, hidden.panel, past, hidden.stocks, rng=np.random.default_rng(5))
+    assert purchases.sum() < 0.8 * hidden.panel.purchases[:, cut:].sum()
+
+
+def test_the_lapse_window_agrees_on_the_signs_of_clear_effects(hidden):
+    assert "differs" not in check_lapse(hidden.fit, hidden.panel, hidden.stocks).verdicts
+
+
+def test_the_decay_is_found_within_its_interval():
+    panel = simulate_panel("hidden_slow_decay", n=2_000, periods=18, seed=2).panel
+    chain = HiddenChain(structure=Structure())
+    decay = choose_decay("estimate", chain, panel, rng=np.random.default_rng(1))
+    assert decay.source == "estimated"
+    assert decay.low is not None
+    assert decay.high is not None
+    assert decay.low - 0.05 < 0.85 < decay.high + 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"origins": (None, *(5 * ["customer"]))}, ConfigError, "have no origin"),
+        ({"purchases": 0.0}, DataError, "0 purchases"),
+    ],
+)
+def test_a_panel_that_cannot_be_fitted_is_refused_in_words(hidden, change, error, words):
+    changed = {
+        name: np.zeros_like(hidden.panel.purchases) if name == "purchases" else value
+        for name, value in change.items()
+    }
+    with pytest.raises(error, match=words):
+        HiddenChain().fit(replace(hidden.panel, **changed), hidden.stocks, rng=np.random.default_rng(1))
+
+
+def test_weights_of_other_customers_are_refused(hidden):
+    with pytest.raises(ModelError, match="3 weights"):
+        hidden.fit.reweighted(np.ones(3))
