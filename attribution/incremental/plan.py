@@ -105,7 +105,7 @@ def _choose_settings(
     assert isinstance(chosen.fit, HiddenChainFit)
     to_come = future_touches(panel, stocks)
     hidden = to_come is not None and to_come.verdict == "satisfaction"
-    if not hidden or chosen.fit.structure.satisfaction:
+    if to_come is None or not hidden or chosen.fit.structure.satisfaction:
         return chosen
     return replace(chosen, caution=f"hidden satisfaction is left out although {to_come.words}")
 

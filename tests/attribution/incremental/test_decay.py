@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
+from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.decay import HIGHEST, LOWEST, choose_decay, maximise_profile
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.latent import LatentDropout
 from attribution.incremental.plan import Checked
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import DECAY, mean_ratio
@@ -22,7 +22,7 @@ from histories.errors import ConfigError, ModelError
 from histories.simulate import simulate_panel
 
 QUICK_FRAILTY = SharedFrailty(dynamic=False, second_factor=False, starts=1)
-QUICK_LATENT = LatentDropout(emission="poisson")
+QUICK_CHAIN = HiddenChain(structure=Structure())
 UNUSUAL = 0.9
 
 
@@ -44,7 +44,7 @@ def silent() -> Panel:
     ("scenario", "estimator", "truth"),
     [
         ("slow_decay", QUICK_FRAILTY, 0.85),
-        ("hidden_slow_decay", QUICK_LATENT, 0.85),
+        ("hidden_slow_decay", QUICK_CHAIN, 0.85),
     ],
 )
 def test_a_decay_that_is_not_the_customary_one_is_found(scenario: str, estimator: Any, truth: float) -> None:
@@ -57,7 +57,7 @@ def test_a_decay_that_is_not_the_customary_one_is_found(scenario: str, estimator
     assert not found.low < DECAY < found.high
 
 
-@pytest.mark.parametrize("estimator", [QUICK_FRAILTY, QUICK_LATENT])
+@pytest.mark.parametrize("estimator", [QUICK_FRAILTY, QUICK_CHAIN])
 def test_a_profile_is_the_same_whatever_was_tried_before(
     estimator: Any, contractual: Panel, silent: Panel
 ) -> None:
@@ -123,7 +123,7 @@ def test_where_no_channel_does_anything_the_best_decay_is_noise_and_is_not_used(
 
 def test_a_company_without_effects_keeps_the_customary_decay() -> None:
     idle = simulate_panel("hidden_null", n=600, periods=12, seed=1).panel
-    assert choose_decay("estimate", QUICK_LATENT, idle, rng=rng()).source == "kept"
+    assert choose_decay("estimate", QUICK_CHAIN, idle, rng=rng()).source == "kept"
 
 
 def test_an_estimator_without_a_likelihood_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
@@ -190,15 +190,15 @@ def test_the_plan_hands_the_decay_to_models_with_stocks_of_their_own(silent: Pan
 def test_checks_refit_with_the_decay_of_the_fit(silent: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def holdout(model: LatentDropout, *_: Any, **__: Any) -> Any:
-        seen.append(model.decay)
+    def holdout(fit: HiddenChainFit, *_: Any, **__: Any) -> Any:
+        seen.append(fit.design.decay)
         raise ModelError("too short")
 
-    monkeypatch.setattr("attribution.incremental.checks.latent.run_holdout", holdout)
-    monkeypatch.setattr("attribution.incremental.checks.latent.run_placebo", lambda *_, **__: None)
+    monkeypatch.setattr("attribution.incremental.plan.run_holdout", holdout)
+    monkeypatch.setattr("attribution.incremental.plan.run_placebo", lambda *_, **__: None)
     plan = plan_for(silent)
     stocks = decayed_stocks(silent.touches, decay=UNUSUAL)
-    fit = LatentDropout(emission="poisson", decay=UNUSUAL).fit(silent, stocks, rng=rng())
+    fit = replace(QUICK_CHAIN, decay=UNUSUAL).fit(silent, stocks, rng=rng())
     assert plan.check is not None
     plan.check(fit, silent, stocks, rng())
     assert seen == [UNUSUAL]

@@ -10,13 +10,12 @@ import pytest
 
 from attribution.incremental import estimate
 from attribution.incremental.bootstrap import CreditDraws
-from attribution.incremental.checks import latent as latent_checks
+from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.checks.comparison import alike_channels, spread_of_stocks
 from attribution.incremental.checks.future_touches import future_touches
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
-from attribution.incremental.latent import LatentDropout
-from attribution.incremental.plan import Plan
+from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.regression import STATIC, PanelRegressionFit
 from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import credit_table
@@ -143,19 +142,17 @@ def test_a_check_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ValueError("lam value too large")
 
-    monkeypatch.setattr(latent_checks, "run_placebo", fails)
+    monkeypatch.setattr("attribution.incremental.plan.run_placebo", fails)
     made, stocks = company("plain", n=400)
-    model = LatentDropout(emission="poisson")
-    fit = model.fit(made.panel, stocks, rng=np.random.default_rng(1))
-    checks = latent_checks.run_checks(
-        model, fit, made.panel, stocks, rng=np.random.default_rng(1), holdout=False
-    )
-    assert checks.placebo is None
-    assert checks.notes == ("the zero-effect placebo could not be done: lam value too large",)
+    fit = HiddenChain(structure=Structure()).fit(made.panel, stocks, rng=np.random.default_rng(1))
+    check = plan_for(made.panel).check
+    assert check is not None
+    checked = check(fit, made.panel, stocks, np.random.default_rng(1))
+    assert checked.notes == ("the zero-effect placebo could not be done: lam value too large",)
 
 
 def test_a_refused_company_of_regular_buyers_hears_why() -> None:
-    class Failing(LatentDropout):
+    class Failing(HiddenChain):
         def fit(self, *_: object, **__: object) -> None:  # type: ignore[override]
             raise FloatingPointError("overflow")
 

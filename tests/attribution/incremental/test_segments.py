@@ -21,8 +21,8 @@ from attribution.incremental import (
     panel_credit,
     segment_table,
 )
+from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.latent import LatentDropout
 from attribution.incremental.regression import OWN_MEANS, STATIC
 from attribution.incremental.segments import credit_by_label
 from attribution.incremental.segments.decision import decide
@@ -121,10 +121,10 @@ def test_effects_that_differ_much_are_hardly_shrunk_and_the_noisy_ones_more() ->
 
 @pytest.mark.parametrize(
     ("scenario", "estimator"),
-    [("r7", STATIC), ("r7", SharedFrailty(starts=1)), ("hidden30", LatentDropout(emission="poisson"))],
+    [("r7", STATIC), ("r7", SharedFrailty(starts=1)), ("hidden30", HiddenChain(structure=Structure()))],
 )
 def test_a_fit_moves_its_effects_to_any_target_and_its_covariance_is_its_own(
-    scenario: str, estimator: SharedFrailty | LatentDropout
+    scenario: str, estimator: SharedFrailty | HiddenChain
 ) -> None:
     panel = simulate_panel(scenario, n=700, periods=8, seed=3).panel
     stocks = decayed_stocks(panel.touches)
@@ -139,8 +139,10 @@ def test_a_fit_moves_its_effects_to_any_target_and_its_covariance_is_its_own(
     moved = own.moved(estimator, panel, stocks, rng=np.random.default_rng(0))
     assert np.concatenate([moved.beta, moved.gamma]) == pytest.approx(effects.values + 0.1, abs=1e-3)
     spread = np.sqrt(np.diag(effects.covariance))
-    if isinstance(estimator, LatentDropout):
-        assert spread == pytest.approx(np.concatenate([fit.beta_sd, fit.gamma_sd]), rel=1e-3)
+    if isinstance(estimator, HiddenChain):
+        errors = np.concatenate([fit.beta_sd, fit.gamma_sd])
+        assert effects.correction < 0.95
+        assert spread / errors == pytest.approx(np.sqrt(effects.correction) * np.ones(12), rel=0.1)
     if isinstance(estimator, SharedFrailty):
         errors = np.concatenate([fit.beta_error, fit.gamma_error])
         assert effects.correction < 0.9
