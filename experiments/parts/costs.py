@@ -56,7 +56,8 @@ class ChannelCosts:
         """
         if self.by_month.is_empty():
             return None
-        known = {name: cost for name, cost in self.by_channel.items() if name in self.from_table}
+        sums = self.by_channel
+        known = {name: sums.get(name, 0.0) for name in self.from_table}
         each = pl.col("channel").replace_strict(known, default=None, return_dtype=pl.Float64)
         own = to_currency(pl.col("cost")) if "cost" in touches.columns else pl.lit(None, dtype=pl.Float64)
         cost = pl.coalesce(each / pl.len().over("channel"), own)

@@ -58,6 +58,10 @@ def _posts(config: RunConfig, histories: Histories, made: Made) -> str | None:
     return None if _has(made, "care") else "no figure was made of posts"
 
 
+def _hours(config: RunConfig, histories: Histories, made: Made) -> str | None:
+    return None if _has(made, "care") else "no service figure was made that needs opening hours"
+
+
 def _cases(config: RunConfig, histories: Histories, made: Made) -> str | None:
     touches = histories.touchpoints
     answers = touches is not None and touches["replied"].null_count() < touches.height
@@ -116,6 +120,7 @@ def _transitions(config: RunConfig, histories: Histories, made: Made) -> str | N
 _REASONS: Final[dict[str, Reason]] = {
     "customers": _customers,
     "identities": _identities,
+    "hours": _hours,
     "posts": _posts,
     "cases": _cases,
     "costs": _costs,
