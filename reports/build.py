@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+from collections.abc import Callable
+from typing import TypeVar
 
 import orjson
 
-from reports.context import ReportContext, Section
+from histories.errors import reason_of
+from reports.context import ReportContext, Section, Sentence, Tile
 from reports.html import render_html
 from reports.pdf import render_pdf
 from reports.sections.care_figures import service_section
@@ -30,6 +33,8 @@ from reports.sources import ReportSources
 from reports.words import amounts, day, months
 
 __all__ = ["build_context", "render_json", "render_report"]
+
+T = TypeVar("T")
 
 TITLE = "What customer conversations are worth"
 
@@ -54,9 +59,13 @@ _SECTIONS = (
 
 
 def build_context(sources: ReportSources) -> ReportContext:
-    """Everything the report says, once; a section without its table is not there."""
-    made = (section(sources) for section in _SECTIONS)
-    tiles = build_tiles(sources)
+    """Everything the report says, once; a section without its table is not there.
+
+    A section that fails costs no other: a note says which, and why.
+    """
+    failed: list[str] = []
+    made = [_attempt(section, sources, failed, None) for section in _SECTIONS]
+    tiles: tuple[Tile, ...] = _attempt(build_tiles, sources, failed, ())
     first, last = sources.first_day, sources.as_of
     span = f"Data {day(first)} to {day(last)}" if first else f"Data to {day(last)}"
     return ReportContext(
@@ -69,14 +78,23 @@ def build_context(sources: ReportSources) -> ReportContext:
         currency=sources.currency,
         run_id=str(sources.manifest.get("run_id", "")),
         model_version=str(sources.manifest.get("model_version", "")),
-        headline=headline(sources),
-        deck=deck(sources),
+        headline=_attempt(headline, sources, failed, Sentence(text="What these data say is below.")),
+        deck=_attempt(deck, sources, failed, ()),
         tiles=tiles,
         tiles_foot=tiles_foot(sources) if tiles else "",
         sections=_lettered([section for section in made if section is not None]),
-        measures=measures(sources),
-        notes=tuple(str(note) for note in sources.manifest.get("notes") or ()),
+        measures=_attempt(measures, sources, failed, ()),
+        notes=(*(str(note) for note in sources.manifest.get("notes") or ()), *failed),
     )
+
+
+def _attempt(make: Callable[[ReportSources], T], sources: ReportSources, failed: list[str], absent: T) -> T:
+    """What `make` makes; `absent`, and a note, when it fails."""
+    try:
+        return make(sources)
+    except Exception as error:  # whatever it is, the rest of the report shall be there
+        failed.append(f"The report lacks its {make.__name__.replace('_', ' ')}: {reason_of(error)}.")
+        return absent
 
 
 def _period(sources: ReportSources) -> str:

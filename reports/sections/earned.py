@@ -313,6 +313,8 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
         .agg(low=pl.col("credit").min(), high=pl.col("credit").max())
         .sort("high", descending=True)
     )
+    if spans.is_empty():  # no touch led to anything
+        return None
     is_money = outcome in MONEY_OUTCOMES
     divisor, unit, decimals = (
         money_unit(total, sources.currency) if is_money else (1.0, outcome_word(outcome), 0)

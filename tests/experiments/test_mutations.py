@@ -75,7 +75,7 @@ def run(config: RunConfig) -> None:
         settings=config.report,
         gross_margin=config.value.gross_margin,
     )
-    build_context(sources)
+    assert not [note for note in build_context(sources).notes if "unexpected" in note]
 
 
 def test_there_are_two_hundred_of_them() -> None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from reports import build_context, render_html
+from reports.build import _SECTIONS
 from reports.facts import added, whole
 from tests.reports.company import credits, sources
 
@@ -45,3 +46,27 @@ def test_channels_without_a_group_stand_beside_the_groups_once() -> None:
     assert found is not None
     assert set(found.groups) == set(found.group_of.values())
     assert found.groups["fax"].value == one["credit"][0]
+
+
+def test_a_section_that_fails_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_section(given: object) -> None:
+        raise KeyError("Ann")
+
+    usual = build_context(sources())
+    monkeypatch.setattr("reports.build._SECTIONS", (broken_section, *_SECTIONS))
+    context = build_context(sources())
+    assert [section.key for section in context.sections] == [section.key for section in usual.sections]
+    (told,) = [note for note in context.notes if "lacks" in note]
+    assert told.startswith("The report lacks its broken section: unexpected KeyError at ")
+    assert "Ann" not in told
+
+
+def test_where_no_touch_led_to_anything_the_report_is_made() -> None:
+    rows = (
+        credits()
+        .filter(pl.col("kind") == "incremental")
+        .with_columns(kind=pl.lit("descriptive"), method=pl.lit("last"))
+    )
+    total = rows.filter(pl.col("level") == "total")
+    context = build_context(sources(tables={"credits": total}))
+    assert not [note for note in context.notes if "unexpected" in note]
