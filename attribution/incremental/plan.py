@@ -13,7 +13,7 @@ from attribution.incremental.checks.future_touches import future_touches
 from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse, lapse_window
 from attribution.incremental.checks.placebo import run_placebo
-from attribution.incremental.checks.silence import interior_silence
+from attribution.incremental.checks.silence import InteriorSilence, interior_silence
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
@@ -130,9 +130,11 @@ def _check_silent(
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
-    problems = [*_too_short(panel), *_odd_silence(fit, panel, stocks)]
+    silence = _odd_silence(fit, panel, stocks)
+    problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += [problem for check in checks if check is not None for problem in check.problems]
-    return Checked(problems=tuple(problems), by_channel=contrary, notes=tuple(tried.notes))
+    cautions = silence.cautions if silence else ()
+    return Checked(problems=tuple(problems), by_channel=contrary, notes=(*cautions, *tried.notes))
 
 
 def _too_short(panel: Panel) -> list[str]:
@@ -142,8 +144,10 @@ def _too_short(panel: Panel) -> list[str]:
     return [f"too few periods: {panel.n_periods}, needed are two lapse windows of {window} periods"]
 
 
-def _odd_silence(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) -> tuple[str, ...]:
-    """What silence between purchases speaks against, unless the settings account for it."""
+def _odd_silence(
+    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]
+) -> InteriorSilence | None:
+    """Silence between purchases, unless the settings account for what is odd in it."""
     if fit.structure.regular or fit.structure.asleep:
-        return ()
-    return interior_silence(panel, stocks, fit.gamma).problems
+        return None
+    return interior_silence(panel, stocks, fit.gamma)

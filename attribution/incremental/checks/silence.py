@@ -7,7 +7,7 @@ w_it / sum, whatever the customer's level, and leaves
     sum_t (1 - p_it)^K_i
 
 of them empty. Regular buyers leave fewer empty: a silent period then says much more of leaving than exp(-mu).
-Customers who buy in clumps leave more empty: it says less. Who pauses neither buys nor acts: then the empty
+Customers who buy in clumps leave more empty. Who pauses neither buys nor acts: then the empty
 periods and the customer's own acts go together against each other, more than each by itself would show.
 """
 
@@ -75,12 +75,21 @@ class InteriorSilence:
                 "customers pause: they stop buying and acting together and come back, which looks like "
                 f"leaving (slope {self.slope:.2f}, {self.slope / self.slope_error:.0f} standard errors)",
             )
-        if not self.clear:
+        if not self.clear or self.excess > 0:
             return ()
-        counts = f"{self.seen:,.0f} silent periods between purchases where chance leaves {self.expected:,.0f}"
-        if self.excess < 0:
-            return (f"customers buy regularly ({counts}): silence says more of leaving than assumed",)
-        return (f"customers buy in clumps ({counts}): silence says less of leaving than assumed",)
+        return (f"customers buy regularly ({self.counts}): silence says more of leaving than assumed",)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the reader should know; no reason to withhold the credit, which is right in such companies."""
+        if not self.clear or self.excess < 0:
+            return ()
+        return (f"customers buy in clumps ({self.counts})",)
+
+    @property
+    def counts(self) -> str:
+        """Seen against expected, in words."""
+        return f"{self.seen:,.0f} silent periods between purchases where chance leaves {self.expected:,.0f}"
 
 
 def interior_silence(

@@ -45,14 +45,15 @@ def gamma_of(made: SimulatedPanel) -> np.ndarray:
         ("no_proxy", None),
         ("regular", "buy regularly"),
         ("clockwork", "buy regularly"),
-        ("clumpy", "buy in clumps"),
+        ("clumpy", None),
         ("retargeting", "customers pause"),
     ],
 )
 def test_silence_between_purchases_tells_who_buys_by_chance(scenario: str, words: str | None) -> None:
     made, stocks = company(scenario)
-    problems = interior_silence(made.panel, stocks, gamma_of(made)).problems
-    assert problems == () if words is None else words in problems[0]
+    found = interior_silence(made.panel, stocks, gamma_of(made))
+    assert found.problems == () if words is None else words in found.problems[0]
+    assert bool(found.cautions) == (scenario == "clumpy")
 
 
 def test_expected_silence_is_that_of_a_multinomial_draw() -> None:
