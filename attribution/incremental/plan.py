@@ -144,9 +144,7 @@ def _too_short(panel: Panel) -> list[str]:
     return [f"too few periods: {panel.n_periods}, needed are two lapse windows of {window} periods"]
 
 
-def _odd_silence(
-    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]
-) -> InteriorSilence | None:
+def _odd_silence(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) -> InteriorSilence | None:
     """Silence between purchases, unless the settings account for what is odd in it."""
     if fit.structure.regular or fit.structure.asleep:
         return None
