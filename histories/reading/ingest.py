@@ -10,6 +10,8 @@ from pathlib import Path
 from shutil import rmtree
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import polars as pl
+
 from histories.errors import ConfigError, nearest
 from histories.identity import check_key
 from histories.reading.cautions import touchpoint_notes, transaction_notes
@@ -95,9 +97,13 @@ def ingest(
         if name in sources
     }
     mended = {name: _mend(table) for name, table in staged.items()}
-    if "transactions" in mended:
-        mended["transactions"] = mended["transactions"].with_notes(*differing_by_case(mended))
-    linked = _link(unify_customer_ids(mended, id_key))
+    unified = unify_customer_ids(mended, id_key)
+    if (
+        "transactions" in unified
+        and unified["transactions"].frame.collect_schema()["customer_id"] == pl.String
+    ):
+        unified["transactions"] = unified["transactions"].with_notes(*differing_by_case(mended))
+    linked = _link(unified)
     if "transactions" in linked:
         currency = check_currency(linked["transactions"], currency)
     tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}

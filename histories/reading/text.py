@@ -100,8 +100,9 @@ def open_text(source: TableSource, file: Path, *, table: str, work_dir: Path) ->
         encoding = source.encoding or _encoding(head)
         plain = file if encoding in {"utf-8", "ascii"} else _as_utf8(file, encoding, work_dir, key)
         form, notes = _form(source, plain, file.name, key)
-        ragged, joined = _fitting(form, file, key)
-        frame = _scan(form, has_more=any(fields > len(form.names) for fields in ragged.values()))
+        ragged, joined, has_empty = _fitting(form, file, key)
+        has_more = any(fields > len(form.names) for fields in ragged.values())
+        frame = _scan(form, has_more=has_more, has_empty=has_empty)
     if joined:
         ragged = _rows_of_lines(ragged, joined)
     return TextTable(frame=frame, ragged=ragged, width=len(form.names), notes=tuple(notes))
@@ -252,8 +253,10 @@ def _lines(form: _Form) -> pl.LazyFrame:
     ).with_row_index("number", offset=1)
 
 
-def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tuple[int, int]]]:
-    """Fields of each line that does not fit the header, and the lines that a quoted field joins."""
+def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tuple[int, int]], bool]:
+    """Fields of each line that does not fit the header, the lines that a quoted field joins, and whether some
+    line is so short that it may hold nothing.
+    """
     line = pl.col("line")
     width = len(form.names)
     if form.separator == WHITESPACE:
@@ -277,9 +280,12 @@ def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tu
         fields.alias("fields"),
         odd.alias("odd"),
         line.str.contains("\0", literal=True).alias("zero"),
+        (line.is_null() | (line.str.len_bytes() <= 2 * width + 2)).alias("short"),
     )
     try:
-        found = looked.filter((pl.col("fields") != width) | pl.col("odd") | pl.col("zero")).collect()
+        found = looked.filter(
+            (pl.col("fields") != width) | pl.col("odd") | pl.col("zero") | pl.col("short")
+        ).collect()
     except pl.exceptions.ComputeError:
         _refuse_bytes(file, key)
         raise
@@ -294,7 +300,8 @@ def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tu
     for first, last in joined:
         inside_joined |= pl.col("number").is_between(first, last)
     ragged = found.filter((pl.col("fields") != width) & ~inside_joined) if joined else found
-    return dict(ragged.filter(pl.col("fields") != width).select("number", "fields").iter_rows()), joined
+    fields_of = dict(ragged.filter(pl.col("fields") != width).select("number", "fields").iter_rows())
+    return fields_of, joined, bool(found["short"].any())
 
 
 def _escaped(mark: str) -> str:
@@ -372,7 +379,7 @@ def _rows_of_lines(ragged: dict[int, int], joined: list[tuple[int, int]]) -> dic
     return rows
 
 
-def _scan(form: _Form, *, has_more: bool) -> pl.LazyFrame:
+def _scan(form: _Form, *, has_more: bool, has_empty: bool) -> pl.LazyFrame:
     further = FURTHER if has_more else ()
     if form.separator == WHITESPACE:
         names = [*form.names, *further]
@@ -398,4 +405,4 @@ def _scan(form: _Form, *, has_more: bool) -> pl.LazyFrame:
             eol_char=form.end_of_line,
             glob=False,
         ).with_row_index("row", offset=1)
-    return frame.filter(pl.any_horizontal(pl.col(*form.names).is_not_null()))
+    return frame.filter(pl.any_horizontal(pl.col(*form.names).is_not_null())) if has_empty else frame

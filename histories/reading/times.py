@@ -143,7 +143,8 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
 
 
 def moments(column: pl.Expr, dtype: pl.DataType, options: TimeOptions, *, as_dates: bool = False) -> pl.Expr:
-    """Instants in the company's zone, in microseconds; null where a value cannot be read.
+    """Instants in the company's zone, in microseconds; null where a value cannot be read. Texts have no blanks
+    around them.
 
     `as_dates`: every time of the column is a midnight, so only the date as it is written counts.
     """
@@ -164,7 +165,8 @@ def are_dates(frame: pl.LazyFrame, column: pl.Expr, dtype: pl.DataType, options:
         return True
 
     def all_midnight(rows: pl.LazyFrame) -> bool:
-        found = rows.select(column.alias("at")).select(_is_midnight(dtype, options).alias("is"))
+        at = column.str.strip_chars() if dtype == pl.String else column
+        found = rows.select(at.alias("at")).select(_is_midnight(dtype, options).alias("is"))
         is_any, is_all = found.select(any=pl.col("is").any(), all=pl.col("is").all()).collect().row(0)
         return bool(is_any and is_all)
 
@@ -175,8 +177,7 @@ def _is_midnight(dtype: pl.DataType, options: TimeOptions) -> pl.Expr:
     """True or false of each time; null of what is no time."""
     at = pl.col("at")
     if dtype == pl.String and options.form is None:
-        text = at.str.strip_chars()
-        return pl.when(text.str.contains(r"^\d")).then(text.str.contains(MIDNIGHT))
+        return pl.when(at.str.contains(r"^\d")).then(at.str.contains(MIDNIGHT))
     written = at.map_batches(
         lambda found: _as_written(found, dtype, options), return_dtype=pl.Datetime("us"), is_elementwise=True
     )
@@ -301,5 +302,4 @@ def _excel_times(found: pl.Series) -> pl.Series:
 
 
 def _text(found: pl.Series) -> pl.Series:
-    text = found if found.dtype == pl.String else found.cast(pl.String)
-    return text.str.strip_chars()
+    return found if found.dtype == pl.String else found.cast(pl.String)
