@@ -254,8 +254,9 @@ def _lines(form: _Form) -> pl.LazyFrame:
 
 
 def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tuple[int, int]], bool]:
-    """Fields of each line that does not fit the header, the lines that a quoted field joins, and whether some
-    line is so short that it may hold nothing.
+    """Fields of each line that does not fit the header, and the lines that a quoted field joins.
+
+    And whether some line is so short that it may hold nothing.
     """
     line = pl.col("line")
     width = len(form.names)

@@ -143,9 +143,9 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
 
 
 def moments(column: pl.Expr, dtype: pl.DataType, options: TimeOptions, *, as_dates: bool = False) -> pl.Expr:
-    """Instants in the company's zone, in microseconds; null where a value cannot be read. Texts have no blanks
-    around them.
+    """Instants in the company's zone, in microseconds; null where a value cannot be read.
 
+    Texts have no blanks around them.
     `as_dates`: every time of the column is a midnight, so only the date as it is written counts.
     """
     target = pl.Datetime("us", options.timezone)
