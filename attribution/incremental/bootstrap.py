@@ -88,11 +88,10 @@ def bootstrap_credits(
     for _ in range(replicates):
         weights = rng.exponential(1.0, panel.n_customers)
         try:
-            refit = estimator.fit(panel, stocks, weights=weights, start=fit, rng=rng)
+            again = credits_of(estimator.fit(panel, stocks, weights=weights, start=fit, rng=rng))
         except FAILURES:
             failed += 1
             continue
-        again = credits_of(refit)
         for name, rows in found.items():
             rows.append(again.require(name).credit - centre.require(name).credit)
     scale = n_customers / few.n_customers

@@ -23,6 +23,9 @@ from histories.touchpoints import channels_in_use, require_origins, uncredited_c
 
 __all__ = ["IncrementalPart", "incremental_part"]
 
+FEWEST: Final = 20
+"""Customers, and purchases, below which nothing can be compared."""
+
 OUTCOMES: Final = ("retention", "spend", "lifetime_value")
 
 
@@ -59,6 +62,7 @@ def incremental_part(
     if "retention" in outcomes or "lifetime_value" in outcomes:
         require_origins(config.channels, used, directed=directed)
     panel = _panel(config, histories, used)
+    _refuse_too_few(panel, histories)
     about: dict[str, Any] = {
         "settings": config.attribution,
         "residual_value": _aligned(residual_value, panel),
@@ -85,6 +89,16 @@ def incremental_part(
         notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
         left_out=left_out,
     )
+
+
+def _refuse_too_few(panel: Panel, histories: Histories) -> None:
+    """Refuse a company in which there is nobody to compare with."""
+    bought = 0 if histories.purchases is None else histories.purchases.height
+    if panel.n_customers < FEWEST or bought < FEWEST:
+        raise DataError(
+            f"{panel.n_customers:,} customers and {bought:,} purchases are too few to compare; "
+            f"{FEWEST} of each needed."
+        )
 
 
 def _experiments(

@@ -150,3 +150,10 @@ def test_every_method_counts_retention_in_customers_and_periods_apart(tmp_path: 
     assert kept["credit"].to_list() == pytest.approx([40.0] * kept.height)
     assert set(kept["method"]) == {"last", "linear", "markov", "shapley"}
     assert (totals.filter(pl.col("outcome") == "retention_periods")["credit"] > 300).all()
+
+
+def test_a_handful_of_customers_is_not_compared(tmp_path: Path) -> None:
+    tree = {"attribution": {"methods": ["last", "incremental"], "outcomes": ["spend"]}}
+    found = run_small(tmp_path, small_company(6), tree)
+    assert "too few to compare; 20 of each needed" in found.left_out["incremental credit"]
+    assert set(found.tables["credits"]["method"]) == {"last"}

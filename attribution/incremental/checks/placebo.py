@@ -16,6 +16,7 @@ from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.imitation import without_effects
 from attribution.incremental.stocks import panel_stocks
+from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["PLACEBO_LIMIT", "PlaceboCheck", "run_placebo"]
@@ -118,6 +119,8 @@ def _one_company(
     new = panel_stocks(company, decay=fit.design.decay)
     again = fit.refit(company, new)
     credit = panel_credit(again, company, new, rng=rng)
+    if not (credit.retention.total and credit.spend.total):
+        raise ModelError("the simulated company keeps no customer or sells nothing to have a share of")
     share = np.stack(
         [credit.retention.credit / credit.retention.total, credit.spend.credit / credit.spend.total]
     )
