@@ -25,7 +25,7 @@ from api.middleware import Middleware
 from api.prediction import PredictionPool
 from api.problems import MEDIA_TYPE, Problem
 from api.replies import ARROW, Reply
-from api.routes import admin, care, customers, health, reports, staffing, tables, values
+from api.routes import admin, audiences, care, customers, health, reports, staffing, tables, values
 from api.settings import Settings
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for part in (customers, values, tables, care, staffing, reports, admin):
+    for part in (audiences, customers, values, tables, care, staffing, reports, admin):
         app.include_router(part.router, dependencies=[Depends(known_query)])
     app.include_router(health.router)
     document(app)

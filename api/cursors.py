@@ -10,25 +10,16 @@ from typing import Final
 import numpy as np
 import orjson
 
+from api.filtering import CHUNK, compile_filter
 from api.problems import Problem
 from api.store import Store
-from experiments.bundle.columns import NULL_INT64, Array
+from experiments.bundle.columns import Array
+from experiments.filters import Filter
 
-__all__ = ["CURSOR", "Bound", "Listing", "decode_cursor", "encode_cursor", "page_of"]
+__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "page_of"]
 
 CURSOR: Final = "^[A-Za-z0-9_-]{20,64}$"
 """What a cursor looks like."""
-
-_CHUNK: Final = 65_536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """Keep customers whose column lies between two ends, both included; None is no end."""
-
-    column: str
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +29,16 @@ class Listing:
     Attributes
     ----------
     sort
-        A column of `SORTABLE`, or "customer_id".
+        A column, or "customer_id".
     descending
         Greatest first; customers without a value come last either way.
+    bound
+        Who is listed, bound to the store's columns; None: everybody.
     """
 
     sort: str = "customer_id"
     descending: bool = False
-    bounds: tuple[Bound, ...] = ()
+    bound: Filter | None = None
 
     def fingerprint(self, digest: str) -> str:
         """Names the listing over one bundle, so that a cursor cannot be used for another."""
@@ -54,15 +47,18 @@ class Listing:
 
 def page_of(store: Store, listing: Listing, *, start: int, limit: int) -> tuple[list[int], int | None]:
     """Rows of the next customers, and the rank from which the page after goes on (None at the end)."""
+    keeps = None if listing.bound is None else compile_filter(store, listing.bound)
     rows: list[int] = []
     rank = start
+    step = min(CHUNK, 4 * limit)  # the first chunk is small: most pages are full at once
     while rank < len(store) and len(rows) < limit:
-        ranks = np.arange(rank, min(rank + _CHUNK, len(store)))
+        ranks = np.arange(rank, min(rank + step, len(store)))
         candidates = _at_ranks(store, listing, ranks)
-        keep = np.flatnonzero(_within(store, listing.bounds, candidates))
+        keep = np.arange(len(ranks)) if keeps is None else np.flatnonzero(keeps(candidates))
         wanted = keep[: limit - len(rows)]
         rows.extend(candidates[wanted].tolist())
         rank = int(ranks[wanted[-1]]) + 1 if len(keep) > len(wanted) else int(ranks[-1]) + 1
+        step = CHUNK
     return rows, rank if rank < len(store) else None
 
 
@@ -70,22 +66,9 @@ def _at_ranks(store: Store, listing: Listing, ranks: Array) -> Array:
     """Rows of the store at positions of the sorted list."""
     if listing.sort == "customer_id":
         return len(store) - 1 - ranks if listing.descending else ranks
-    known = store.known[listing.sort]
+    order, known = store.order(listing.sort)
     positions = np.where(ranks < known, known - 1 - ranks, ranks) if listing.descending else ranks
-    return store.orders[listing.sort][positions].astype(np.int64)
-
-
-def _within(store: Store, bounds: tuple[Bound, ...], rows: Array) -> Array:
-    keep = np.ones(len(rows), dtype=bool)
-    for bound in bounds:
-        values = store.columns[bound.column].values[rows]
-        if values.dtype.kind == "i":
-            keep &= values != NULL_INT64
-        if bound.low is not None:
-            keep &= values >= bound.low
-        if bound.high is not None:
-            keep &= values <= bound.high
-    return keep
+    return order[positions].astype(np.int64)
 
 
 def encode_cursor(fingerprint: str, rank: int) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 __all__ = [
     "Attribution",
     "Batch",
     "CareKpis",
+    "CustomerCount",
+    "CustomerGrid",
     "CustomerPage",
     "CustomerScore",
     "Effects",
@@ -24,6 +26,7 @@ __all__ = [
     "ProblemDocument",
     "Reloaded",
     "Returns",
+    "Segments",
     "Staffing",
     "Touchpoints",
 ]
@@ -82,6 +85,19 @@ class CustomerScore(_Context, _Score):
     """One customer's row of the customers table."""
 
 
+CustomerRow = create_model(  # type: ignore[call-overload]
+    "CustomerRow",
+    __config__=ConfigDict(extra="allow", protected_namespaces=()),
+    customer_id=(str, Field(description="The id.")),
+    **{
+        name: (field.annotation, Field(default=None, description=field.description))
+        for name, field in _Score.model_fields.items()
+        if name != "customer_id"
+    },
+)
+"""One customer in a list: the columns asked for, those of the input's customers table among them."""
+
+
 class Batch(_Answer):
     """Many customers' scores by column."""
 
@@ -96,8 +112,51 @@ class Batch(_Answer):
 class CustomerPage(_Context):
     """One page of customers."""
 
-    customers: list[_Score]
+    customers: list[CustomerRow]  # type: ignore[valid-type]
     next: str | None = Field(description="Cursor of the page that follows; null on the last.")
+
+
+class CustomerCount(_Context):
+    """How many customers a filter keeps."""
+
+    customers: int = Field(description="Customers whom the filter keeps.")
+    of: int = Field(description="Customers in all.")
+    customer_lifetime_value: float = Field(description="What they are worth together, in currency.")
+
+
+class Axis(_Answer):
+    """One side of a grid."""
+
+    column: str
+    edges: list[float] | list[dt.date] = Field(
+        description="Ends of the parts, one more than there are parts."
+    )
+
+
+class CustomerGrid(_Context):
+    """Counts of customers over two columns."""
+
+    x: Axis
+    y: Axis
+    counts: list[list[int]] = Field(description="counts[i][j]: customers in part i of x and part j of y.")
+    without_value: int = Field(description="Customers without a value of x or y.")
+
+
+class Segment(_Answer):
+    """A named segment."""
+
+    name: str
+    filter: str = Field(description="Who belongs, in the filter language.")
+    description: str
+    customers: int = Field(description="How many now.")
+    share: float | None = Field(description="Share of all customers when the run was made.")
+    customer_lifetime_value: float = Field(description="What they were worth together then, in currency.")
+
+
+class Segments(_Context):
+    """The segments that the configuration names."""
+
+    segments: list[Segment]
 
 
 class Touchpoints(_Answer):

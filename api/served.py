@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import orjson
 import polars as pl
 
@@ -19,6 +20,8 @@ from care.tables import CASES_SCHEMA
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
 from experiments.champion import champion_signature
+from experiments.filters import Filter
+from experiments.segments import named_filters
 from experiments.tombstones import Tombstones
 from histories.identity import pseudonym
 
@@ -127,6 +130,22 @@ class Served:
             if not same:
                 return path.relative_to(self.bundle.path).as_posix()
         return None
+
+    @cached_property
+    def segments(self) -> dict[str, Filter]:
+        """The named segments of the run, parsed."""
+        return named_filters(self.bundle.manifest.get("segments", []))
+
+    @cached_property
+    def hidden_rows(self) -> Array:
+        """Rows of customers who were erased but are still in the bundle's files; shape (m,).
+
+        Finding them takes about a second per million customers, and is needed until the bundle is rewritten.
+        """
+        if not self.pending:
+            return np.zeros(0, dtype=np.int64)
+        rows = [row for row in range(len(self.store)) if self.hides(self.store.customer_id(row))]
+        return np.array(rows, dtype=np.int64)
 
     def stored_id(self, customer_id: str) -> str:
         """The id under which the bundle knows a customer: the pseudonym where it holds pseudonyms."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column
+from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column, known_values
 from experiments.bundle.reading import Bundle
 from experiments.bundle.serving import open_serving
 
@@ -29,7 +29,9 @@ class Store:
         serving = open_serving(bundle.path / "serving")
         self.key = serving.key
         self.columns: Mapping[str, Column] = serving.customers
-        self.orders, self.known = serving.orders, serving.known
+        self.filterable: Mapping[str, Column] = {**serving.customers, **serving.profiles}
+        self.types = {name: column.dtype for name, column in self.filterable.items()}
+        self._orders = {name: (rows, serving.known[name]) for name, rows in serving.orders.items()}
         self._touchpoints = serving.touchpoints
         self._touched, self._first = serving.touched, serving.first_touchpoint
         self.integer_ids = self.key.dtype.kind == "i"
@@ -48,22 +50,38 @@ class Store:
         """Rows of customers, -1 where unknown; shape (n,)."""
         return find_rows(self.key, customer_ids)
 
+    def order(self, name: str) -> tuple[Array, int]:
+        """Rows in ascending order of a column, ties by id, those without a value last; and how many have one.
+
+        Columns that are sorted by often come from the bundle; another is sorted when it is first asked for.
+        """
+        found = self._orders.get(name)
+        if found is None:
+            column = self.filterable[name]
+            known = np.flatnonzero(known_values(column))
+            order = known[np.argsort(column.values[known], kind="stable")]
+            rest = np.setdiff1d(np.arange(len(self)), known, assume_unique=True)
+            found = self._orders[name] = np.concatenate([order, rest]).astype(np.uint32), len(known)
+        return found
+
     def customer_id(self, row: int) -> str:
         """The id of a row as text."""
         value = self.key.item(row)
         return str(value) if self.integer_ids else value.decode()
 
-    def score(self, row: int) -> dict[str, Any]:
-        """One customer's columns as plain values, without the id."""
+    def score(self, row: int, fields: Sequence[str] | None = None) -> dict[str, Any]:
+        """One customer's columns as plain values, without the id; those of `fields`, or all scores."""
+        if fields is not None:
+            return {name: self.filterable[name].item(row) for name in fields}
         return {name: item(row) for name, item in self._fields}
 
     def columns_of(self, rows: Array, fields: Sequence[str]) -> dict[str, Any]:
         """Columns of many customers in a form that orjson writes fast: arrays, or lists with nulls."""
-        return {name: _plain(self.columns[name], rows) for name in fields}
+        return {name: _plain(self.filterable[name], rows) for name in fields}
 
     def frame_of(self, rows: Array, fields: Sequence[str]) -> pl.DataFrame:
         """Columns of many customers as a frame, without the id."""
-        return pl.DataFrame([self.columns[name].series(rows) for name in fields])
+        return pl.DataFrame([self.filterable[name].series(rows) for name in fields])
 
     def touchpoints_of(
         self, customer_id: str, *, after: int, limit: int

@@ -15,7 +15,14 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
@@ -23,6 +30,7 @@ from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
 from care.settings import CareSettings
 from clv.settings import ValueSettings
+from experiments.segments import Segment, unique_names
 from histories.errors import ConfigError, nearest
 from histories.reading.sources import Channel, Limits, TableSource, without_password
 from reports.settings import ReportSettings
@@ -103,6 +111,7 @@ class RunConfig:
     effects: tuple[EffectDesign, ...] = ()
     care: CareSettings = Field(default_factory=CareSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+    segments: Annotated[tuple[Segment, ...], AfterValidator(unique_names)] = ()
     limits: Limits = Field(default_factory=Limits)
     base_dir: Annotated[Path, Field(exclude=True)] = Path()
 

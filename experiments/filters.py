@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -190,7 +191,7 @@ class _Reader:
         at = self._at
         word = self._take("word", f"one of {', '.join(_WORDS)}")
         if word not in _WORDS:
-            raise FilterError(f"The filter is wrong at character {at}: {nearest(word, _WORDS)}.")
+            raise FilterError(f"The filter is wrong at character {at}: {nearest(word, _WORDS)}")
         self._mark("(")
         if word in _COMBINING:
             parts = [self.filter(depth=depth + 1)]
@@ -245,7 +246,10 @@ class _Reader:
             return self._string()
         if self.kind == "word" and self.token in ("true", "false"):
             return self._take("word", "") == "true"
-        return float(self._take("number", "a number, true, false, or a text in double quotes"))
+        number = float(self._take("number", "a number, true, false, or a text in double quotes"))
+        if not math.isfinite(number):
+            raise self._error("a smaller number before it")
+        return number
 
 
 def bind_filter(
@@ -286,12 +290,13 @@ def _bind(
             raise FilterError(f"The filter is wrong at character {found.at}: segments name each other.")
         if found.name not in segments:
             known = nearest(found.name, segments) if segments else "the configuration names no segment"
-            raise FilterError(f"The filter is wrong at character {found.at}: no such segment; {known}.")
+            raise FilterError(f"The filter is wrong at character {found.at}: no such segment; {known}")
         return _bind(segments[found.name], columns, segments, (*open_names, found.name))
     if isinstance(found, Comparison):
         if found.column not in columns:
             raise FilterError(
-                f"The filter is wrong at character {found.at}: no such column; {nearest(found.column, columns)}."
+                f"The filter is wrong at character {found.at}: no such column; "
+                f"{nearest(found.column, columns)}"
             )
         values = tuple(_typed(value, columns[found.column], found) for value in found.values)
         return Comparison(operator=found.operator, column=found.column, values=values, at=found.at)

@@ -24,9 +24,11 @@ from experiments.parts.costs import ChannelCosts, channel_costs, costs_by_quarte
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
+from experiments.parts.profiles import profiles_table
 from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
 from experiments.report import previous_report
+from experiments.segments import count_segments
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
@@ -102,6 +104,7 @@ def run_experiment(
         step("Writing the report and the bundle")
         left_out = dict(found.left_out)
         manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
+        manifest["segments"] = attempt(left_out, "segments", lambda: _segments(config, found)) or []
         previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))
         headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
@@ -209,11 +212,21 @@ def _tables(
         made["purchases"] = attempt(
             left_out, "purchases", lambda: purchases_table(purchases.lazy(), credit.journeys)
         )
+    people = histories.customers
+    if people is not None:
+        made["profiles"] = attempt(left_out, "profiles", lambda: profiles_table(people))
     if touches is not None:
         made["touchpoints"] = attempt(
             left_out, "touchpoints", lambda: touchpoints_table(touches.lazy(), credit.touch_credit)
         )
     return {name: table for name, table in made.items() if table is not None}
+
+
+def _segments(config: RunConfig, found: Findings) -> list[dict[str, Any]]:
+    """The named segments, counted."""
+    if not config.segments or "customers" not in found.tables:
+        return []
+    return count_segments(config.segments, found.tables["customers"], found.tables.get("profiles"))
 
 
 def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: str) -> dict[str, Any]:

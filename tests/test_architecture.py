@@ -30,7 +30,10 @@ API_MAY_READ_OF_EXPERIMENTS = (
     "experiments.bundle",
     "experiments.champion",
     "experiments.erasure",
+    "experiments.filters",
     "experiments.processes",
+    "experiments.sampling",
+    "experiments.segments",
     "experiments.tombstones",
 )
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import orjson
 import polars as pl
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from api.bodies import BatchBody, decode_body, schema_of
-from api.cursors import CURSOR, Bound, Listing, decode_cursor, encode_cursor, page_of
+from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, page_of
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
 from api.fast_path import answer_value
 from api.problems import Problem
+from api.questions import CustomerFilter, check_column, fields_of
 from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
 from api.responses import Batch, CustomerPage, CustomerScore, Touchpoints
 from api.served import Served, served_of
@@ -114,56 +115,30 @@ def _arrow(served: Served, ids: list[str], rows: Any, fields: list[str], *, unkn
     return Reply(stream.getvalue(), media_type=ARROW.encode(), headers=headers)
 
 
-Sort = Literal[
-    "customer_id",
-    "-customer_id",
-    "customer_lifetime_value",
-    "-customer_lifetime_value",
-    "total_value",
-    "-total_value",
-    "net_lifetime_value",
-    "-net_lifetime_value",
-    "historic_value",
-    "-historic_value",
-    "expected_purchases",
-    "-expected_purchases",
-    "churn_probability",
-    "-churn_probability",
-    "probability_alive",
-    "-probability_alive",
-]
+class CustomerQuery(CustomerFilter):
+    """Which customers, in what order, how many, and what of them."""
 
-
-class CustomerQuery(BaseModel):
-    """Which customers, in what order, how many."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    decile: Annotated[int, Field(ge=1, le=10, description="1 is the tenth worth most.")] | None = None
-    min_customer_lifetime_value: (
-        Annotated[float, Field(allow_inf_nan=False, description="In currency.")] | None
+    sort: Annotated[
+        str,
+        Field(
+            pattern=r"^-?[A-Za-z_][A-Za-z0-9_ ]{0,63}$",
+            description="A column; a leading minus: greatest first.",
+            examples=["-customer_lifetime_value"],
+        ),
+    ] = "customer_id"
+    fields: (
+        Annotated[
+            str, Field(max_length=2048, description="Columns to answer, with commas; all scores if absent.")
+        ]
+        | None
     ) = None
-    max_customer_lifetime_value: (
-        Annotated[float, Field(allow_inf_nan=False, description="In currency.")] | None
-    ) = None
-    min_churn_probability: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_churn_probability: Annotated[float, Field(ge=0, le=1)] | None = None
-    min_probability_alive: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_probability_alive: Annotated[float, Field(ge=0, le=1)] | None = None
-    min_frequency: Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")] | None = None
-    max_frequency: Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")] | None = None
-    sort: Annotated[Sort, Field(description="A leading minus: greatest first.")] = "customer_id"
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(pattern=CURSOR, description="`next` of the page before.")] | None = None
 
-    def listing(self) -> Listing:
+    def listing(self, served: Served) -> Listing:
         """The question without its place."""
-        bounds = [Bound(column="decile", low=self.decile, high=self.decile)] if self.decile else []
-        for column in ("customer_lifetime_value", "churn_probability", "probability_alive", "frequency"):
-            low, high = getattr(self, f"min_{column}"), getattr(self, f"max_{column}")
-            if low is not None or high is not None:
-                bounds.append(Bound(column=column, low=low, high=high))
-        return Listing(sort=self.sort.lstrip("-"), descending=self.sort.startswith("-"), bounds=tuple(bounds))
+        column = check_column(served, self.sort.removeprefix("-"), "query.sort")
+        return Listing(sort=column, descending=self.sort.startswith("-"), bound=self.bound(served))
 
 
 @router.get("/customers", response_model=CustomerPage, responses=refusals("stale-cursor"))
@@ -174,13 +149,16 @@ async def list_customers(
 
     Pages of one listing come from one bundle: when the scores change meanwhile, the cursor is refused.
     """
-    listing = query.listing()
+    listing = query.listing(served)
+    fields = fields_of(served, query.fields)
     fingerprint = listing.fingerprint(served.bundle.digest)
     start = decode_cursor(query.cursor, fingerprint) if query.cursor is not None else 0
     rows, rank = await asyncio.to_thread(page_of, served.store, listing, start=start, limit=query.limit)
     shown = [(served.store.customer_id(row), row) for row in rows]
     customers = [
-        {"customer_id": name, **served.store.score(row)} for name, row in shown if not served.hides(name)
+        {"customer_id": name, **served.store.score(row, fields)}
+        for name, row in shown
+        if not served.hides(name)
     ]
     following = encode_cursor(fingerprint, rank) if rank is not None else None
     body = orjson.dumps({**served.context, "customers": customers, "next": following})

@@ -32,7 +32,16 @@ import polars as pl
 
 from histories.errors import BundleError
 
-__all__ = ["LONGEST_ID", "Column", "open_array", "open_column", "open_key", "write_column", "write_key"]
+__all__ = [
+    "LONGEST_ID",
+    "Column",
+    "known_values",
+    "open_array",
+    "open_column",
+    "open_key",
+    "write_column",
+    "write_key",
+]
 
 LONGEST_ID: Final = 255
 """Longest text id in bytes; longer ones are refused when a bundle is written."""
@@ -181,6 +190,29 @@ class Column:
         if missing.any():
             plain = plain.set(pl.Series(missing), None)
         return plain.cast(self.dtype)
+
+
+def known_values(column: Column, values: Array | None = None) -> Array:
+    """Where a stored column holds a value rather than its type's null; boolean, shape (n,).
+
+    Parameters
+    ----------
+    column
+        The column.
+    values
+        Some of its stored values; all by default.
+    """
+    values = column.values if values is None else values
+    if column.dtype == pl.Float64:
+        return ~np.isnan(values)
+    if column.dtype == pl.Date:
+        found: Array = values != NULL_INT32
+        return found
+    if column.dtype in (pl.Boolean, pl.String):
+        found = values >= 0
+        return found
+    found = values != NULL_INT64
+    return found
 
 
 class _StoredTexts(Sequence[str]):

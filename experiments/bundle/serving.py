@@ -5,6 +5,7 @@
     serving/layout.json               rows and column types
     serving/customers/<column>.npy    sorted by customer_id
     serving/customers/order.<column>.npy   row numbers in ascending order of a column, nulls last
+    serving/profiles/<column>.npy     the same customers, columns of the input's customers table
     serving/touchpoints/<column>.npy  sorted by customer_id and time
     serving/touchpoints/customer_id.npy    who has touchpoints, sorted; shape (m,)
     serving/touchpoints/first.npy     first row of each of them, and the end; shape (m + 1,)
@@ -67,6 +68,7 @@ class _Layout(msgspec.Struct):
     customers: _Table
     touchpoints: _Table
     known: dict[str, int]
+    profiles: _Table = msgspec.field(default_factory=lambda: _Table(rows=0, columns={}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class Serving:
     ----------
     key
         Sorted ids, shape (n_customers,): int64, or UTF-8 bytes of fixed width.
-    customers, touchpoints
+    customers, profiles, touchpoints
         Columns by name, in the tables' order, without the id.
     touched
         Sorted ids of customers with touchpoints, scored or not; shape (m,).
@@ -89,6 +91,7 @@ class Serving:
 
     key: Array
     customers: Mapping[str, Column]
+    profiles: Mapping[str, Column]
     touchpoints: Mapping[str, Column]
     touched: Array
     first_touchpoint: Array
@@ -113,7 +116,11 @@ def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         )
     touchpoints = tables["touchpoints"].sort("customer_id", "timestamp", maintain_order=True)
     layout: dict[str, Any] = {}
-    for name, frame in (("customers", customers), ("touchpoints", touchpoints)):
+    profiles = ids.to_frame()
+    if "profiles" in tables:
+        said = tables["profiles"].with_columns(pl.col("customer_id").cast(ids.dtype, strict=False))
+        profiles = profiles.join(said, on="customer_id", how="left", maintain_order="left")
+    for name, frame in (("customers", customers), ("profiles", profiles), ("touchpoints", touchpoints)):
         (folder / name).mkdir(parents=True)
         columns = [series for series in frame if series.name != "customer_id"]
         for series in columns:
@@ -162,11 +169,12 @@ def open_serving(folder: Path) -> Serving:
             column: open_column(folder / name, column, _TYPES[kind])
             for column, kind in getattr(layout, name).columns.items()
         }
-        for name in ("customers", "touchpoints")
+        for name in ("customers", "profiles", "touchpoints")
     }
     found = Serving(
         key=open_key(folder / "customers"),
         customers=tables["customers"],
+        profiles=tables["profiles"],
         touchpoints=tables["touchpoints"],
         touched=open_key(folder / "touchpoints"),
         first_touchpoint=open_array(folder / "touchpoints" / "first.npy"),
@@ -183,6 +191,7 @@ def _check_rows(found: Serving, layout: _Layout) -> None:
     lengths = {
         "customers/customer_id": (len(found.key), customers),
         **{f"customers/{name}": (len(c.values), customers) for name, c in found.customers.items()},
+        **{f"profiles/{name}": (len(c.values), customers) for name, c in found.profiles.items()},
         **{f"customers/order.{name}": (len(rows), customers) for name, rows in found.orders.items()},
         **{f"touchpoints/{name}": (len(c.values), touchpoints) for name, c in found.touchpoints.items()},
         "touchpoints/first": (len(found.first_touchpoint), len(found.touched) + 1),

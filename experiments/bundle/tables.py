@@ -26,7 +26,7 @@ from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["HISTORY_TABLES", "TABLES", "conform_table"]
+__all__ = ["HISTORY_TABLES", "OPEN_TABLES", "TABLES", "conform_table"]
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -44,10 +44,15 @@ TABLES: Final[dict[str, Schema]] = {
     "transitions": TRANSITIONS_SCHEMA,
     "removal_effects": REMOVAL_EFFECTS_SCHEMA,
     "customer_credits": CUSTOMER_CREDITS_SCHEMA,
+    "profiles": {"customer_id": pl.String()},
 }
 
 HISTORY_TABLES: Final = frozenset({"touchpoints", "purchases"})
 """Tables whose optional columns follow the input; a column that the input lacks is null throughout."""
+
+
+OPEN_TABLES: Final = frozenset({"profiles"})
+"""Tables that may have further columns of their own, as the input had them."""
 
 
 def conform_table(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
@@ -69,6 +74,8 @@ def conform_table(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
     if name in HISTORY_TABLES and "customer_id" not in missing:
         frame = frame.with_columns(pl.lit(None, dtype=schema[column]).alias(column) for column in missing)
         missing = []
+    if name in OPEN_TABLES:
+        schema |= {column: dtype for column, dtype in frame.schema.items() if column not in schema}
     extra = [column for column in frame.columns if column not in schema]
     if missing or extra:
         raise BundleError(

@@ -16,7 +16,8 @@ from api.keys import SCOPES, create_key
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample
 
-# A schema cannot say that lists are of one length or that a product is bounded; such a body is refused.
+# A schema cannot say that lists are of one length, that a product is bounded, what a filter's grammar is and
+# which columns there are; what does not fit is refused.
 CONFIG = "".join(
     f"""
 [[operations]]
@@ -24,7 +25,13 @@ include-name = "{name}"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
 """
-    for name in ("POST /v1/values/predict", "POST /v1/staffing")
+    for name in (
+        "POST /v1/values/predict",
+        "POST /v1/staffing",
+        "GET /v1/customers",
+        "GET /v1/customers/count",
+        "GET /v1/customers/grid",
+    )
 )
 
 

@@ -1,0 +1,125 @@
+"""Which customers a question means: a filter in words of the language, or the short forms of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.problems import Problem
+from api.served import Served
+from experiments.filters import (
+    LONGEST,
+    Combination,
+    Comparison,
+    Filter,
+    FilterError,
+    bind_filter,
+    parse_filter,
+)
+from histories.errors import nearest
+
+__all__ = ["CustomerFilter", "check_column", "fields_of"]
+
+_SHORT: Final = ("customer_lifetime_value", "churn_probability", "probability_alive", "frequency")
+_EXAMPLE: Final = "and(gt(churn_probability,.7),gt(customer_lifetime_value,200))"
+
+Number = Annotated[float, Field(allow_inf_nan=False, description="In currency.")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")]
+
+
+class CustomerFilter(BaseModel):
+    """Which customers: `filter`, and short forms of it; all that is given must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: (
+        Annotated[
+            str,
+            Field(max_length=LONGEST, description="See `/v1/segments` and the guide.", examples=[_EXAMPLE]),
+        ]
+        | None
+    ) = None
+    decile: Annotated[int, Field(ge=1, le=10, description="1 is the tenth worth most.")] | None = None
+    min_customer_lifetime_value: Number | None = None
+    max_customer_lifetime_value: Number | None = None
+    min_churn_probability: Share | None = None
+    max_churn_probability: Share | None = None
+    min_probability_alive: Share | None = None
+    max_probability_alive: Share | None = None
+    min_frequency: Count | None = None
+    max_frequency: Count | None = None
+
+    def bound(self, served: Served) -> Filter | None:
+        """The filter over what is served; None for everybody.
+
+        Raises
+        ------
+        Problem
+            When a column does not exist, a value has another type, or the text is no filter.
+        """
+        parts: list[Filter] = []
+        if self.decile is not None:
+            parts.append(_compared("eq", "decile", self.decile))
+        for column in _SHORT:
+            for end, operator in (("min", "ge"), ("max", "le")):
+                value = getattr(self, f"{end}_{column}")
+                if value is not None:
+                    parts.append(_compared(operator, column, value))
+        if self.filter is not None:
+            try:
+                found = bind_filter(parse_filter(self.filter), served.store.types, served.segments)
+            except FilterError as error:
+                raise Problem(
+                    name="invalid-request",
+                    detail="The filter is not right; see errors.",
+                    errors=[{"at": "query.filter", "detail": str(error)}],
+                ) from error
+            parts.append(found)
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return Combination(operator="and", parts=tuple(parts))
+
+
+def _compared(operator: str, column: str, value: float) -> Comparison:
+    return Comparison(operator=operator, column=column, values=(float(value),), at=1)
+
+
+def fields_of(served: Served, asked: str | None) -> list[str] | None:
+    """Columns named in a list with commas, each once, without the id; None when none were asked for.
+
+    Raises
+    ------
+    Problem
+        When there is no such column.
+    """
+    if asked is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
+    _check(served, names, "query.fields")
+    return [name for name in names if name != "customer_id"]
+
+
+def check_column(served: Served, name: str, at: str) -> str:
+    """The column's name.
+
+    Raises
+    ------
+    Problem
+        When there is no such column.
+    """
+    _check(served, [name], at)
+    return name
+
+
+def _check(served: Served, names: Sequence[str], at: str) -> None:
+    known = ("customer_id", *served.store.filterable)
+    errors = [
+        {"at": at, "detail": f"There is no such column; {nearest(name, known)}"}
+        for name in names
+        if name not in known
+    ]
+    if errors:
+        raise Problem(name="invalid-request", detail="A column is not known; see errors.", errors=errors)

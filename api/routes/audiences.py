@@ -1,0 +1,180 @@
+"""Groups of customers: how many, where they lie, and the segments that have names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+import polars as pl
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from api.dependencies import ServedDep, refusals
+from api.filtering import CHUNK, Keeps, compile_filter
+from api.problems import Problem
+from api.questions import CustomerFilter, check_column
+from api.replies import cached_reply
+from api.responses import CustomerCount, CustomerGrid, Segments
+from api.served import Served
+from experiments.bundle.columns import Array, Column, known_values
+from experiments.filters import bind_filter
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["audiences"])
+
+
+def _everybody(rows: Any) -> Array:
+    return np.ones(rows.stop - rows.start, dtype=bool)
+
+
+def _kept(served: Served, question: CustomerFilter) -> Keeps:
+    bound = question.bound(served)
+    return _everybody if bound is None else compile_filter(served.store, bound)
+
+
+def _slices(served: Served) -> list[slice]:
+    n = len(served.store)
+    return [slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
+
+
+def _mask(served: Served, keeps: Keeps) -> Array:
+    """Which customers are kept and may be shown; boolean, shape (n,)."""
+    parts = [keeps(rows) for rows in _slices(served)]
+    mask = np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
+    mask[served.hidden_rows] = False
+    return mask
+
+
+@router.get("/customers/count", response_model=CustomerCount, responses=refusals())
+async def count_customers(
+    question: Annotated[CustomerFilter, Query()], served: ServedDep, request: Request
+) -> Response:
+    """How many customers a filter keeps, what they are worth together, and how many there are."""
+    keeps = _kept(served, question)
+
+    def render() -> dict[str, Any]:
+        mask = _mask(served, keeps)
+        values = served.store.columns["customer_lifetime_value"].values
+        return {
+            **served.context,
+            "customers": int(np.count_nonzero(mask)),
+            "of": len(served.store) - len(served.hidden_rows),
+            "customer_lifetime_value": float(np.nansum(values, where=mask)),
+        }
+
+    body = await asyncio.to_thread(served.rendered, ("count", question.model_dump_json()), render)
+    return cached_reply(request.scope, served, body)
+
+
+class GridQuery(CustomerFilter):
+    """Two columns, cut into parts."""
+
+    x: Annotated[str, Field(max_length=64, description="A column of numbers or days.", examples=["recency"])]
+    y: Annotated[str, Field(max_length=64, description="Another one.", examples=["frequency"])]
+    x_parts: Annotated[int, Field(ge=1, le=200)] = 20
+    y_parts: Annotated[int, Field(ge=1, le=200)] = 20
+
+
+@router.get("/customers/grid", response_model=CustomerGrid, responses=refusals())
+async def grid_customers(
+    query: Annotated[GridQuery, Query()], served: ServedDep, request: Request
+) -> Response:
+    """Counts of customers over two columns.
+
+    Each column is cut into parts of equal width up to its 99th percentile; the last part reaches to the
+    largest value. `counts[i][j]` is the number in part `i` of `x` and part `j` of `y`.
+    """
+    columns = [
+        served.store.filterable[check_column(served, name, f"query.{at}")]
+        for at, name in (("x", query.x), ("y", query.y))
+        if name != "customer_id"
+    ]
+    wrong = [column.name for column in columns if not (column.dtype.is_numeric() or column.dtype == pl.Date)]
+    if len(columns) < 2 or wrong:
+        raise Problem(
+            name="invalid-request",
+            detail="x and y must be columns of numbers or days.",
+            errors=[{"at": "query", "detail": f"{name} is neither"} for name in wrong],
+        )
+    keeps = _kept(served, query)
+
+    def render() -> dict[str, Any]:
+        return {**served.context, **_grid(served, keeps, columns, (query.x_parts, query.y_parts))}
+
+    body = await asyncio.to_thread(served.rendered, ("grid", query.model_dump_json()), render)
+    return cached_reply(request.scope, served, body)
+
+
+def _grid(served: Served, keeps: Keeps, columns: list[Column], parts: tuple[int, int]) -> dict[str, Any]:
+    mask = _mask(served, keeps)
+    known = mask & known_values(columns[0]) & known_values(columns[1])
+    values = [column.values[known].astype(np.float64) for column in columns]
+    edges = [_edges(found, n) for found, n in zip(values, parts, strict=True)]
+    counts, _, _ = np.histogram2d(values[0], values[1], bins=(edges[0], edges[1]))
+    return {
+        "x": {"column": columns[0].name, "edges": _shown(columns[0], edges[0])},
+        "y": {"column": columns[1].name, "edges": _shown(columns[1], edges[1])},
+        "counts": counts.astype(np.int64),
+        "without_value": int(np.count_nonzero(mask)) - len(values[0]),
+    }
+
+
+def _edges(values: Array, parts: int) -> Array:
+    """Ends of the parts, ascending; shape (parts + 1,)."""
+    if not len(values):
+        return np.linspace(0.0, 1.0, parts + 1)
+    low, high, most = float(values.min()), float(np.quantile(values, 0.99)), float(values.max())
+    if most <= low:
+        return np.linspace(low, low + 1.0, parts + 1)
+    if parts == 1 or high <= low:
+        return np.linspace(low, most, parts + 1)
+    edges = np.append(np.linspace(low, high, parts + 1)[:-1], most)
+    edges[-1] = max(most, np.nextafter(edges[-2], np.inf))
+    return edges
+
+
+def _shown(column: Column, edges: Array) -> list[Any]:
+    if column.dtype == pl.Date:
+        days: list[Any] = pl.Series(np.floor(edges).astype(np.int32)).cast(pl.Date).to_list()
+        return [day.isoformat() for day in days]
+    found: list[Any] = edges.tolist()
+    return found
+
+
+@router.get("/segments", response_model=Segments, responses=refusals())
+async def list_segments(served: ServedDep, request: Request) -> Response:
+    """The segments that the run's configuration names, counted in the scores being served.
+
+    Ask for one wherever a filter is taken: `filter=segment("name")`.
+    """
+
+    def render() -> dict[str, Any]:
+        rows = []
+        for segment in served.bundle.manifest.get("segments", []):
+            bound = bind_filter(served.segments[segment["name"]], served.store.types, served.segments)
+            mask = _mask(served, compile_filter(served.store, bound))
+            rows.append({**segment, "customers": int(np.count_nonzero(mask))})
+        return {**served.context, "segments": rows}
+
+    body = await asyncio.to_thread(served.rendered, "segments", render)
+    return cached_reply(request.scope, served, body)
+
+
+@router.get("/customers/columns", response_model=dict[str, Any], responses=refusals())
+async def list_columns(served: ServedDep, request: Request) -> Response:
+    """Columns that filters, sort orders, grids and exports may name, with their types."""
+    kinds = {pl.Float64: "number", pl.Int64: "number", pl.Date: "date", pl.Boolean: "boolean"}
+    columns = [
+        {"column": name, "type": kinds.get(dtype.base_type(), "text"), "texts": _texts(served, name)}
+        for name, dtype in served.store.types.items()
+    ]
+    return cached_reply(request.scope, served, orjson.dumps({**served.context, "columns": columns}))
+
+
+def _texts(served: Served, name: str) -> list[str] | None:
+    column = served.store.filterable[name]
+    return list(column.texts) if column.dtype == pl.String and len(column.texts) <= 256 else None

@@ -1,0 +1,42 @@
+"""What the input says of customers besides what was estimated: columns that audiences are chosen by."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import polars as pl
+
+from clv.value import CUSTOMERS_SCHEMA
+
+__all__ = ["profiles_table"]
+
+MOST_TEXTS: Final = 256
+FEW_TEXTS: Final = 20
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,63}")
+_ALREADY: Final = frozenset({*CUSTOMERS_SCHEMA, "referred_by"})
+
+
+def profiles_table(customers: pl.DataFrame) -> pl.DataFrame:
+    """customer_id and the columns that sort customers into kinds: few texts, days, yes or no.
+
+    A text column with many different values holds names or addresses rather than kinds, and stays out: at
+    most 256 values, and at most one for each 20 customers (but always 20) are taken.
+
+    >>> mails = [f"{n}@example.org" for n in range(40)]
+    >>> frame = pl.DataFrame({"customer_id": range(40), "region": ["n", "s"] * 20, "mail": mails})
+    >>> profiles_table(frame).columns
+    ['customer_id', 'region']
+    """
+    most = min(MOST_TEXTS, max(FEW_TEXTS, customers.height // 20))
+    kept = [
+        series.name
+        for series in customers
+        if series.name not in _ALREADY
+        and _NAME.fullmatch(series.name)
+        and (
+            series.dtype in (pl.Date, pl.Boolean)
+            or (series.dtype == pl.String and series.drop_nulls().n_unique() <= most)
+        )
+    ]
+    return customers.select("customer_id", *kept)

@@ -1,0 +1,122 @@
+"""Segments that the configuration names: filters over customers, counted by a run and asked for by name.
+
+::
+
+    [[segments]]
+    name = "worth winning back"
+    filter = 'and(gt(churn_probability, .5), gt(customer_lifetime_value, 100))'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from experiments.filters import (
+    Combination,
+    Filter,
+    FilterError,
+    Sample,
+    bind_filter,
+    filter_expression,
+    parse_filter,
+)
+from experiments.sampling import sample_ids
+from histories.errors import ConfigError
+
+__all__ = ["Segment", "count_segments", "named_filters", "unique_names"]
+
+
+def _parses(text: str) -> str:
+    try:
+        parse_filter(text)
+    except FilterError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Segment:
+    """Customers who are spoken of together.
+
+    Attributes
+    ----------
+    name
+        How links, counts and the report call it.
+    filter
+        Who belongs, in the language of `experiments.filters`.
+    description
+        What it is for, in words.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+    filter: Annotated[str, AfterValidator(_parses)]
+    description: Annotated[str, Field(max_length=1000)] = ""
+
+
+def unique_names(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The same segments, unless two have one name.
+
+    Raises
+    ------
+    ConfigError
+        Naming the name that is used twice.
+    """
+    names = [segment.name for segment in segments]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f'segments: two are called "{twice[0]}". Give each a name of its own.')
+    return segments
+
+
+def named_filters(segments: Sequence[Mapping[str, Any]]) -> dict[str, Filter]:
+    """Parsed filters by name, from what a manifest's configuration says."""
+    return {str(segment["name"]): parse_filter(str(segment["filter"])) for segment in segments}
+
+
+def count_segments(
+    segments: Sequence[Segment], customers: pl.DataFrame, profiles: pl.DataFrame | None
+) -> list[dict[str, Any]]:
+    """One entry per segment: name, filter, description, customers, share, customer_lifetime_value.
+
+    Raises
+    ------
+    FilterError
+        When a filter names a column that customers do not have, or compares it with another type.
+    """
+    frame = customers
+    if profiles is not None:
+        frame = customers.join(profiles, on="customer_id", how="left", maintain_order="left")
+    named = {segment.name: parse_filter(segment.filter) for segment in segments}
+    columns = {name: dtype for name, dtype in frame.schema.items() if name != "customer_id"}
+    found = []
+    for segment in segments:
+        bound = bind_filter(named[segment.name], columns, named)
+        samples = {
+            sample: pl.lit(pl.Series(sample_ids(frame["customer_id"], sample.name) < sample.share))
+            for sample in _samples(bound)
+        }
+        inside = frame.filter(filter_expression(bound, samples))
+        found.append(
+            {
+                "name": segment.name,
+                "filter": segment.filter,
+                "description": segment.description,
+                "customers": inside.height,
+                "share": inside.height / frame.height if frame.height else None,
+                "customer_lifetime_value": float(inside["customer_lifetime_value"].sum()),
+            }
+        )
+    return found
+
+
+def _samples(bound: Filter) -> Iterator[Sample]:
+    if isinstance(bound, Sample):
+        yield bound
+    elif isinstance(bound, Combination):
+        for part in bound.parts:
+            yield from _samples(part)
