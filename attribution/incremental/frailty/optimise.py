@@ -33,8 +33,6 @@ MAX_DAMPING = 1e3
 MAX_LENGTH = 2.5
 PATIENCE, HOPE = 2, 2.0
 """A climb with a target goes on while this many times the next step's promise would reach it."""
-RIVAL_HOPE = 25.0
-"""The same for a climb with a rival: on a long ridge a climb has gained up to 12 times the last promise."""
 
 
 class Workspace(Protocol):
@@ -100,7 +98,6 @@ def maximise(
     hold_shape: bool = False,
     warm_up: int = 3,
     target: float = -np.inf,
-    rival: float = -np.inf,
     enough: float = np.inf,
     until: Callable[[Parameters], bool] | None = None,
 ) -> Optimum[W]:
@@ -124,8 +121,6 @@ def maximise(
         Newton steps of the posteriors before the first step of the parameters.
     target
         A climb that promises not to reach this bound is given up.
-    rival
-        The same for the bound without its penalty: the log-likelihood of another model.
     enough
         A climb that has reached this bound stops, not converged.
     until
@@ -141,7 +136,6 @@ def maximise(
             hold_shape=hold_shape,
             warm_up=warm_up,
             target=target,
-            rival=rival,
             enough=enough,
             until=until,
         )
@@ -156,7 +150,6 @@ def _ascend(
     hold_shape: bool,
     warm_up: int,
     target: float,
-    rival: float,
     enough: float,
     until: Callable[[Parameters], bool] | None,
 ) -> Optimum[W]:
@@ -185,9 +178,6 @@ def _ascend(
         damping = max(damping / 5.0, 1e-5)
         length = _next_length(gain, promise, length)
         if value >= enough or (iteration >= PATIENCE and value + HOPE * promise < target):
-            break
-        hope = RIVAL_HOPE * max(promise, gain)
-        if iteration >= PATIENCE and float(weights @ posterior.bound) + hope < rival:
             break
         if until is not None and until(climb.parameters(vector, nu)):
             break
