@@ -74,6 +74,11 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
         raise DataError(
             f'inputs.{table}: "{given[:60]}" is no usable path. Correct inputs.{table}.path.'
         ) from error
+    if not files and "://" in given:
+        raise DataError(
+            f"inputs.{table}: {given.split('://')[0]}:// is not read. Copy the file to this machine, or name a "
+            "database (postgresql://)."
+        )
     if not files:
         raise DataError(_no_file(path, table, given))
     return files
@@ -123,7 +128,7 @@ def _is_data(file: Path, folder: Path) -> bool:
 
 def _no_file(path: Path, table: str, given: str) -> str:
     folder = path.parent
-    beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    beside = [entry.name for entry in folder.iterdir() if entry.name != path.name] if folder.is_dir() else []
     if not folder.is_dir():
         hint = "its folder does not exist"
     elif beside and not any(letter in path.name for letter in "*?["):

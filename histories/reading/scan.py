@@ -164,6 +164,10 @@ def _format(source: TableSource, files: list[Path], place: str) -> str:
     for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("json", JSON_SUFFIXES), ("csv", TEXT_SUFFIXES)):
         if kinds <= set(suffixes):
             return kind
+    if kinds & {".xlsx", ".xls", ".ods", ".zip"}:
+        raise ConfigError(
+            f"{place}: workbooks and archives are not read. Save the sheet as CSV UTF-8, or unpack it."
+        )
     raise ConfigError(
         f"{place}: the format is not known by its name ({', '.join(sorted(kinds))}). "
         "Set `format` to csv, json, parquet, delta or postgresql."

@@ -260,3 +260,22 @@ def test_three_decimals_in_every_amount_are_a_caution(read: Read, tmp_path: Path
     assert grouped["transactions"].collect()["amount"].sum() == 10_000 * sum(
         row * 1000 + 500 for row in range(1, 151)
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("s3://bucket/orders.csv", "s3:// is not read. Copy the file to this machine"),
+        ("orders.xlsx", "Save the sheet as CSV UTF-8"),
+        ("empty", 'no file "empty"'),
+    ],
+)
+def test_what_is_no_table_on_this_machine_is_refused_by_its_kind(
+    read: Read, tmp_path: Path, path: str, said: str
+) -> None:
+    (tmp_path / "orders.xlsx").write_bytes(b"PK\x03\x04")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TributaryError) as error:
+        read(transactions=path)
+    assert said in str(error.value)
+    assert f'did you mean "{path}"' not in str(error.value)
