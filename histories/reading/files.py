@@ -76,8 +76,8 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
         ) from error
     if not files and "://" in given:
         raise DataError(
-            f"inputs.{table}: {given.split('://')[0]}:// is not read. Copy the file to this machine, or name a "
-            "database (postgresql://)."
+            f"inputs.{table}: {given.split('://')[0]}:// is not read. Copy the file to this machine, or name "
+            "a database (postgresql://)."
         )
     if not files:
         raise DataError(_no_file(path, table, given))
