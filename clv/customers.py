@@ -39,10 +39,13 @@ class Lean:
         Name of the model whose forecast counts.
     factor
         Multiplies each customer's expected purchases and value, shape (n,); None leaves them alone.
+    level
+        The forecast's total over the purchase model's.
     """
 
     model: str
     factor: FloatArray | None = None
+    level: float = 1.0
 
 
 def build_customers(

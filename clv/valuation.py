@@ -195,7 +195,7 @@ def value_customers(
             "chosen": chosen,
             "purchase_model": fit.model,
             "reason": "contracts say who is there" if contract is not None else _reason(outlook),
-            "forecast": _describe_forecast(outlook, judged),
+            "forecast": _describe_forecast(outlook, judged) | {"level": lean.level},
             "time_unit": time_unit,
             "currency": currency,
             "first_purchase": first.isoformat(),
@@ -264,7 +264,8 @@ def _lean(outlook: Outlook | None, fit: PurchaseFit, summary: pl.DataFrame, hori
         return Lean(model=fit.model)
     x, t_x, T = columns_of(summary, "frequency", "recency", "T")
     expected = fit.predict_purchases(np.array([horizon.length]), x, t_x, T)[0]
-    return Lean(model=outlook.chosen, factor=tilt(outlook.expected, expected))
+    level = float(outlook.expected.sum() / expected.sum()) if expected.sum() > 0.0 else 1.0
+    return Lean(model=outlook.chosen, factor=tilt(outlook.expected, expected), level=level)
 
 
 def _contract(

@@ -30,6 +30,7 @@ from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
 from care.settings import CareSettings
 from clv.settings import ValueSettings
+from experiments.extending import read_tree
 from experiments.segments import Segment, unique_names
 from histories.errors import ConfigError, nearest
 from histories.reading.sources import Channel, Limits, TableSource, without_password
@@ -170,7 +171,7 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
     Parameters
     ----------
     path
-        A TOML file.
+        A TOML file; with `extends` it begins from others (see `experiments.extending`).
     overrides
         Texts such as `value.horizon_months=24`; the right side is read as TOML, or as text when it is not.
 
@@ -179,16 +180,7 @@ def load_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
     ConfigError
         When the file is missing, is no TOML, names an unknown key or holds a value that is not allowed.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: there is no such file. Name a configuration file (TOML).") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text. Name a configuration file (TOML).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}. Mend the line and run again.") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: sections lie too deep in each other. Mend it and run again.") from error
+    tree = read_tree(path)
     for text in overrides:
         _override(tree, text)
     tree.setdefault("name", NOT_IN_NAMES.sub("-", path.stem)[:100])

@@ -16,7 +16,7 @@ from experiments.processes import has_ended
 from experiments.tracking import CHAMPION, KILLED, PROCESS, connect
 from histories.errors import ConfigError
 
-__all__ = ["RunRecord", "compare_runs", "find_run", "list_runs", "runs_frame"]
+__all__ = ["RunRecord", "find_run", "list_runs", "runs_frame"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class RunRecord:
     parameters: dict[str, str] = field(repr=False)
     metrics: dict[str, float] = field(repr=False)
     failure: str | None = None
+    datasets: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def list_runs(mlruns: Path, *, name: str | None = None, limit: int = 100) -> list[RunRecord]:
@@ -59,6 +60,7 @@ def _read_database(path: Path, *, name: str | None, limit: int) -> list[RunRecor
             kind: _by_run(database.execute(f"SELECT run_uuid, key, value FROM {kind}"))
             for kind in ("params", "tags", "latest_metrics")
         }
+        datasets = _by_run(database.execute(_DATASETS))
     return [
         _record(
             run_id,
@@ -69,6 +71,7 @@ def _read_database(path: Path, *, name: str | None, limit: int) -> list[RunRecor
             tags=kept["tags"].get(run_id, {}),
             parameters=kept["params"].get(run_id, {}),
             metrics=kept["latest_metrics"].get(run_id, {}),
+            datasets=datasets.get(run_id, {}),
         )
         for run_id, experiment, status, started in rows
     ]
@@ -86,6 +89,11 @@ _CHAMPIONS: Final = """
     JOIN model_versions ON model_versions.name = registered_model_aliases.name
       AND model_versions.version = registered_model_aliases.version
     WHERE registered_model_aliases.alias = ?
+"""
+_DATASETS: Final = """
+    SELECT inputs.destination_id, datasets.name, datasets.digest FROM inputs
+    JOIN datasets ON datasets.dataset_uuid = inputs.source_id
+    WHERE inputs.source_type = 'DATASET' AND inputs.destination_type = 'RUN'
 """
 
 
@@ -106,6 +114,7 @@ def _record(
     tags: Mapping[str, str],
     parameters: Mapping[str, str],
     metrics: Mapping[str, float],
+    datasets: Mapping[str, str],
 ) -> RunRecord:
     """One run, in the form of both readers; a run whose process is gone was killed, whatever MLflow says."""
     killed = status == "RUNNING" and has_ended(tags.get(PROCESS, ""))
@@ -119,6 +128,7 @@ def _record(
         parameters=dict(parameters),
         metrics=dict(metrics),
         failure=KILLED if killed else tags.get("tributary.failure"),
+        datasets=dict(datasets),
     )
 
 
@@ -149,6 +159,7 @@ def _ask_mlflow(mlruns: Path, *, name: str | None, limit: int) -> list[RunRecord
             tags=run.data.tags,
             parameters=run.data.params,
             metrics=run.data.metrics,
+            datasets={made.dataset.name: made.dataset.digest for made in run.inputs.dataset_inputs},
         )
         for run in runs
     ]
@@ -201,26 +212,5 @@ def runs_frame(runs: Sequence[RunRecord]) -> pl.DataFrame:
     )
 
 
-def compare_runs(runs: Sequence[RunRecord]) -> pl.DataFrame:
-    """What differs between runs: a row per parameter or metric that is not the same in all, a column per run.
-
-    Columns: kind (parameter, metric), name, then one text column for each run, headed by its short id.
-    """
-    rows: list[dict[str, str | None]] = []
-    for kind in ("parameter", "metric"):
-        tables = [run.parameters if kind == "parameter" else run.metrics for run in runs]
-        for name in sorted(set().union(*tables)):
-            values = [table.get(name) for table in tables]
-            if len(set(values)) > 1:
-                cells = {run.run_id[:12]: _text(value) for run, value in zip(runs, values, strict=True)}
-                rows.append({"kind": kind, "name": name, **cells})
-    columns = ["kind", "name", *(run.run_id[:12] for run in runs)]
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
-
-
 def _count(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _text(value: str | float | None) -> str | None:
-    return f"{value:.6g}" if isinstance(value, float) else value

@@ -18,6 +18,7 @@ from experiments.bundle.whole import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
+from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part
 from experiments.parts.costs import ChannelCosts, channel_costs, costs_by_quarter, returns_part
@@ -74,7 +75,14 @@ class RunResult:
 
 
 def run_experiment(
-    config: RunConfig, *, runs: Path, mlruns: Path, out: Path | None = None, step: Step = lambda text: None
+    config: RunConfig,
+    *,
+    runs: Path,
+    mlruns: Path,
+    out: Path | None = None,
+    step: Step = lambda text: None,
+    label: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Run a configuration from its tables to a bundle.
 
@@ -88,13 +96,16 @@ def run_experiment(
         The bundle's folder; by default a new one under `runs`.
     step
         Called with a few words when a part begins.
+    label, tags
+        What MLflow calls the run (by default the configuration's name), and further tags.
 
     Raises
     ------
     TributaryError
         When the configuration, the data or every model is refused; MLflow keeps the run as failed.
     """
-    with open_run(config.name, mlruns=mlruns, tags={"tributary.version": version()}) as record:
+    told = {"tributary.version": version(), **(tags or {})}
+    with open_run(config.name, mlruns=mlruns, tags=told, label=label) as record:
         step("Checking the tables")
         inputs = read_inputs(config)
         check_run(config, inputs)
@@ -301,42 +312,29 @@ def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findin
     if "chosen" in found.model:
         parameters["chosen_model"] = found.model["chosen"]
     record.log_parameters(parameters)
-    record.log_metrics(_metrics(histories, found))
+    read = histories.inputs.tables.items()
+    rows = {f"rows.{name}.valid": float(table.rows_valid) for name, table in read}
+    rows |= {f"rows.{name}.kept_out": float(table.rows_read - table.rows_valid) for name, table in read}
+    record.log_metrics(rows | run_metrics(found.tables, found.model))
     for name, table in histories.inputs.tables.items():
         source = ", ".join(source.path for source in config.inputs[name])  # type: ignore[index]
-        record.log_dataset(name, source=source, digest=table.sha256, rows=table.rows_valid, context="input")
+        record.log_dataset(
+            name,
+            source=source,
+            digest=table.sha256,
+            rows=table.rows_valid,
+            context="input",
+            columns={column: _mlflow_type(dtype) for column, dtype in table.valid.collect_schema().items()},
+        )
     record.log_bundle(bundle)
 
 
-def _metrics(histories: Histories, found: Findings) -> dict[str, float]:
-    """Figures that runs are compared by."""
-    metrics: dict[str, float] = {}
-    for name, table in histories.inputs.tables.items():
-        metrics[f"rows.{name}.valid"] = table.rows_valid
-        metrics[f"rows.{name}.kept_out"] = table.rows_read - table.rows_valid
-    customers = found.tables.get("customers")
-    if customers is not None:
-        metrics["customers"] = customers.height
-        metrics["customer_lifetime_value"] = float(customers["customer_lifetime_value"].sum())
-    metrics |= _validation_metrics(found)
-    credits = found.tables.get("credits")
-    if credits is not None:
-        whole = credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
-        for row in whole.filter(pl.col("credit").is_not_null()).iter_rows(named=True):
-            key = f"credit.{row['outcome']}.{row['method']}.{row['level']}.{row['channel']}"
-            metrics[re.sub(r"[^\w./ -]", "", key)] = row["credit"]
-    return metrics
-
-
-def _validation_metrics(found: Findings) -> dict[str, float]:
-    """Holdout figures of each model at the last origin; those of the chosen one under `holdout.`."""
-    validation = found.tables.get("validation")
-    if validation is None or validation.is_empty():
-        return {}
-    last = validation.filter(pl.col("origin") == pl.col("origin").max()).drop_nulls("value")
-    chosen = found.model.get("chosen")
-    metrics = {f"holdout.{r['model']}.{r['metric']}": r["value"] for r in last.iter_rows(named=True)}
-    return metrics | {
-        f"holdout.{r['metric']}": r["value"]
-        for r in last.filter(pl.col("model") == chosen).iter_rows(named=True)
-    }
+def _mlflow_type(dtype: pl.DataType) -> str:
+    """The name MLflow has for a type of column."""
+    if dtype.is_integer():
+        return "long"
+    if dtype.is_float():
+        return "double"
+    if dtype == pl.Boolean:
+        return "boolean"
+    return "datetime" if dtype.is_temporal() else "string"

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.processes import has_ended, this_process
-from histories.errors import ConfigError, TributaryError
+from histories.errors import TributaryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run", "set_champion"]
+__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run"]
 
 CHAMPION = "champion"
 PROCESS = "tributary.process"
@@ -73,8 +73,17 @@ class OpenRun:
         for start in range(0, len(rows), 1000):
             self.client.log_batch(self.run_id, metrics=rows[start : start + 1000])
 
-    def log_dataset(self, name: str, *, source: str, digest: str, rows: int, context: str) -> None:
-        """Note which rows a run read: the table, its files, the digest of their bytes, valid rows."""
+    def log_dataset(
+        self,
+        name: str,
+        *,
+        source: str,
+        digest: str,
+        rows: int,
+        context: str,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note which rows a run read: the table, its files, the digest of their bytes, rows and columns."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
@@ -82,6 +91,13 @@ class OpenRun:
             digest=hashlib.sha256(digest.encode()).hexdigest()[:8],
             source_type="local",
             source=json.dumps({"uri": source, "sha256": digest}),
+            schema=json.dumps(
+                {
+                    "mlflow_colspec": [
+                        {"name": n, "type": t, "required": False} for n, t in (columns or {}).items()
+                    ]
+                }
+            ),
             profile=json.dumps({"num_rows": rows}),
         )
         self.client.log_inputs(
@@ -90,23 +106,19 @@ class OpenRun:
         )
 
     def log_bundle(self, bundle: Path) -> None:
-        """Copy a bundle into the run's artifacts, and register it as a version of the model `name`."""
+        """Copy a bundle into the run's artifacts; a version is registered when the run is promoted."""
         self.client.log_artifacts(self.run_id, str(bundle), "bundle")
         self.client.set_tag(self.run_id, "tributary.bundle", str(bundle.resolve()))
-        self._register()
-
-    def _register(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        with contextlib.suppress(MlflowException):  # it exists already
-            self.client.create_registered_model(self.name)
-        uri = self.client.get_run(self.run_id).info.artifact_uri
-        self.client.create_model_version(self.name, source=f"{uri}/bundle", run_id=self.run_id)
 
 
 @contextlib.contextmanager
-def open_run(name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None) -> Iterator[OpenRun]:
-    """Begin a run of experiment `name`; end it as finished, or as failed with the reason as a tag."""
+def open_run(
+    name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None, label: str | None = None
+) -> Iterator[OpenRun]:
+    """Begin a run of experiment `name`, called `label` (by default the experiment's name).
+
+    It ends as finished, or as failed with the reason as a tag.
+    """
     client = connect(mlruns)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
@@ -115,7 +127,8 @@ def open_run(name: str, *, mlruns: Path, tags: Mapping[str, str] | None = None) 
     else:
         experiment_id = experiment.experiment_id
     _end_killed(client, experiment_id)
-    run = client.create_run(experiment_id, tags={**(tags or {}), PROCESS: this_process()}, run_name=None)
+    told = {**(tags or {}), PROCESS: this_process()}
+    run = client.create_run(experiment_id, tags=told, run_name=label or name)
     run_id = run.info.run_id
     try:
         yield OpenRun(client=client, run_id=run_id, name=name)
@@ -133,23 +146,6 @@ def _end_killed(client: MlflowClient, experiment_id: str) -> None:
         if has_ended(run.data.tags.get(PROCESS, "")):
             client.set_tag(run.info.run_id, "tributary.failure", KILLED)
             client.set_terminated(run.info.run_id, status="KILLED")
-
-
-def set_champion(name: str, run_id: str, *, mlruns: Path) -> None:
-    """Point the alias `champion` of model `name` at the version that `run_id` registered.
-
-    Raises
-    ------
-    ConfigError
-        When that run registered no version of the model.
-    """
-    client = connect(mlruns)
-    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    if not versions:
-        raise ConfigError(
-            f"{mlruns}: run {run_id} has no registered version of {name}; list runs with `tributary runs`."
-        )
-    client.set_registered_model_alias(name, CHAMPION, versions[0].version)
 
 
 def _cut(text: str) -> str:

@@ -8,10 +8,11 @@ import pytest
 
 from experiments.bundle.reading import load_bundle
 from experiments.bundle.tables import TABLES
+from experiments.comparing import compare_runs
 from experiments.config import parse_config
-from experiments.registry import compare_runs, find_run, list_runs, runs_frame
+from experiments.registering import set_champion
+from experiments.registry import find_run, list_runs, runs_frame
 from experiments.run import RunResult, run_experiment
-from experiments.tracking import set_champion
 from histories.errors import ConfigError, DataError
 from histories.samples import cdnow_path
 

@@ -34,8 +34,8 @@ def demo(customers: int, months: int, seed: int, scenario: str, out: Path, as_js
     """Simulate a company with a known truth, run everything, and say how far off each figure is."""
     from experiments.champion import promote_bundle
     from experiments.config import load_config
+    from experiments.registering import set_champion
     from experiments.run import run_experiment
-    from experiments.tracking import set_champion
     from histories.simulate import simulate_company, write_company
 
     steps = Steps(quiet=as_json)

@@ -11,7 +11,7 @@ import polars as pl
 
 from tributary.commands.output import Steps, echo_json, echo_table, json_option
 
-__all__ = ["check", "compare", "promote", "report", "rollback", "run", "runs"]
+__all__ = ["check", "compare", "promote", "report", "rollback", "run", "runs", "score", "sweep"]
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
@@ -147,16 +147,18 @@ def runs(name: str | None, mlruns: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", nargs=-1, required=True)
+@click.option("--all", "everything", is_flag=True, help="Every figure, not only those one compares by.")
 @mlruns_option
 @json_option
-def compare(run: tuple[str, ...], mlruns: Path, as_json: bool) -> None:
-    """Show what differs between runs: parameters and figures."""
-    from experiments.registry import compare_runs, find_run
+def compare(run: tuple[str, ...], everything: bool, mlruns: Path, as_json: bool) -> None:
+    """Show what differs between runs: data, configuration, figures, scores that moved most."""
+    from experiments.comparing import compare_runs
+    from experiments.registry import find_run
     from histories.errors import ConfigError
 
     if len(run) < 2:
         raise ConfigError("compare needs at least two runs. List them with `tributary runs`.")
-    frame = compare_runs([find_run(mlruns, wanted) for wanted in run])
+    frame = compare_runs([find_run(mlruns, wanted) for wanted in run], everything=everything)
     if as_json:
         echo_json(frame)
     elif frame.is_empty():
@@ -167,26 +169,135 @@ def compare(run: tuple[str, ...], mlruns: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run")
+@click.option("--force", is_flag=True, help="Also where its last window speaks against it.")
 @runs_option
 @mlruns_option
-def promote(run: str, folder: Path, mlruns: Path) -> None:
-    """Serve RUN (an id's beginning, or a bundle's folder) from now on."""
+def promote(run: str, force: bool, folder: Path, mlruns: Path) -> None:
+    """Serve RUN (an id's beginning, or a bundle's folder) from now on.
+
+    A run whose last window refutes it, or that is clearly worse than the champion on the same window, becomes
+    the challenger instead.
+    """
     from experiments.registry import find_run
     from histories.errors import ConfigError
 
     found = find_run(mlruns, run)
     if found.bundle is None:
         raise ConfigError(f"Run {found.run_id} left no bundle; it is {found.status}. Promote a finished one.")
-    _promote(found.run_id, found.name, found.bundle, folder, mlruns)
+    _promote(found.run_id, found.name, found.bundle, folder, mlruns, force=force)
     click.echo(f"Serving {found.bundle}")
 
 
-def _promote(run_id: str, name: str, bundle: Path, folder: Path, mlruns: Path) -> None:
-    from experiments.champion import promote_bundle
-    from experiments.tracking import set_champion
+def _promote(
+    run_id: str, name: str, bundle: Path, folder: Path, mlruns: Path, *, force: bool = False
+) -> None:
+    from experiments.bundle.reading import load_bundle
+    from experiments.champion import champion, promote_bundle
+    from experiments.guard import reason_against
+    from experiments.registering import set_challenger, set_champion
+    from histories.errors import ModelError
 
+    served = champion(folder)
+    against = reason_against(load_bundle(bundle), None if served is None else load_bundle(served))
+    if against is not None and not force:
+        set_challenger(name, run_id, mlruns=mlruns)
+        raise ModelError(
+            f"{bundle}: not promoted, {against}. It is kept as {name}@challenger; --force serves it all "
+            "the same."
+        )
     promote_bundle(folder, bundle, getpass.getuser())
     set_champion(name, run_id, mlruns=mlruns)
+
+
+@click.command()
+@config_argument
+@click.option(
+    "--over", multiple=True, metavar="KEY=[A, B]", help="A key and its values; several make a grid."
+)
+@click.option("--together", is_flag=True, help="Go through the lists side by side, no grid.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Runs made at once.")
+@set_option
+@runs_option
+@mlruns_option
+@json_option
+def sweep(
+    config: Path,
+    over: tuple[str, ...],
+    together: bool,
+    jobs: int,
+    overrides: tuple[str, ...],
+    folder: Path,
+    mlruns: Path,
+    as_json: bool,
+) -> None:
+    """Run CONFIG with every combination of some keys' values, as nested runs.
+
+    What is finished already is not made again. For example: tributary sweep c.toml --over
+    'value.horizon_months=[12, 24]' --over 'seed=[1, 2]'
+    """
+    from experiments.sweeping import grid
+    from experiments.sweeping import sweep as make
+
+    steps = Steps(quiet=as_json)
+    table = make(
+        config,
+        grid(over, together=together),
+        overrides=overrides,
+        runs=folder,
+        mlruns=mlruns,
+        jobs=jobs,
+        step=steps,
+    )
+    steps.done()
+    if as_json:
+        echo_json(table)
+    else:
+        echo_table(table)
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@config_argument
+@set_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("scores.parquet"),
+    show_default=True,
+    help="Where the scores go; .parquet or .csv.",
+)
+@json_option
+def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Score the tables of CONFIG with the fitted models of BUNDLE, and say whether to fit again."""
+    from experiments.bundle.reading import load_bundle
+    from experiments.config import load_config
+    from experiments.inputs import read_inputs
+    from experiments.parts.histories import build_histories
+    from experiments.scoring import score_bundle
+
+    loaded = load_config(config, overrides=overrides)
+    found = score_bundle(load_bundle(bundle), build_histories(loaded, read_inputs(loaded)))
+    fresh = out.with_name(f".{out.name}.new")
+    if out.suffix == ".csv":
+        found.customers.write_csv(fresh)
+    else:
+        found.customers.write_parquet(fresh)
+    fresh.replace(out)
+    if as_json:
+        echo_json(found.to_dict())
+        return
+    click.echo(f"{found.customers.height:,} customers scored: {out}")
+    echo_table(found.drift)
+    since = found.decay
+    if since is not None:
+        click.echo(
+            f"Since the fit ({since['days']:.0f} days): {since['actual']:,.0f} purchases of its customers, "
+            f"{since['expected']:,.0f} [{since['low']:,.0f}, {since['high']:,.0f}] expected."
+        )
+    for reason in found.refit:
+        click.echo(f"Fit again: {reason}.")
+    if not found.refit:
+        click.echo("Nothing asks for a new fit.")
 
 
 @click.command()
@@ -195,8 +306,8 @@ def _promote(run_id: str, name: str, bundle: Path, folder: Path, mlruns: Path) -
 def rollback(folder: Path, mlruns: Path) -> None:
     """Serve again what was served before."""
     from experiments.champion import rollback_bundle
+    from experiments.registering import set_champion
     from experiments.registry import find_run
-    from experiments.tracking import set_champion
 
     bundle = rollback_bundle(folder, getpass.getuser())
     found = find_run(mlruns, str(bundle))

@@ -1,0 +1,198 @@
+"""New data with a fitted model: values of today's customers, how far the data moved, and when to fit again.
+
+The rule says *refit* when one of these holds, and names it:
+
+- customers are others: PSI of frequency or monetary value above .25 (recency and T grow by themselves, and
+  are shown only);
+- the forecast no longer fits: purchases since the fit lie outside the interval that the fit gave them;
+- the fit is older than the horizon that its values look ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from clv.outlook import columns_of
+from clv.purchases.fits import fit_from_dict
+from clv.spend import GammaGammaFit
+from clv.stack import total_interval
+from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
+from clv.totals import sampling_variance
+from clv.value import predict_values
+from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
+from experiments.bundle.reading import Bundle
+from experiments.parts.histories import Histories
+from histories.errors import BundleError, DataError
+from histories.periods import DAYS_PER_MONTH
+
+__all__ = ["Scored", "score_bundle"]
+
+
+#: Columns whose drift asks for a new fit.
+TELLING = ("frequency", "monetary_value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a fitted model says of new data.
+
+    Attributes
+    ----------
+    customers
+        customer_id, first_purchase, frequency, recency, T, monetary_value, probability_alive,
+        churn_probability, expected_purchases, expected_spend, customer_lifetime_value; by descending value.
+    drift
+        column, psi, ks, moved.
+    decay
+        Purchases since the fit: expected, low, high, actual, days; None when no day has passed.
+    refit
+        Reasons to fit again; empty when there is none.
+    """
+
+    customers: pl.DataFrame
+    drift: pl.DataFrame
+    decay: Mapping[str, float] | None
+    refit: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the customers as a count."""
+        return {
+            "customers": self.customers.height,
+            "customer_lifetime_value": float(self.customers["customer_lifetime_value"].sum()),
+            "drift": self.drift.to_dicts(),
+            "decay": None if self.decay is None else dict(self.decay),
+            "refit": list(self.refit),
+        }
+
+
+def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
+    """Value the customers of new histories with the models of a bundle; nothing is fitted.
+
+    Raises
+    ------
+    BundleError
+        When the bundle has no purchase model.
+    DataError
+        When the histories have no purchases.
+    """
+    card = bundle.model
+    if not card.get("purchase_model"):
+        raise BundleError(f"{bundle.path.name}: the run fitted no purchase model, so it cannot score.")
+    if histories.purchases is None or histories.purchases.is_empty():
+        raise DataError("there are no purchases to score: give [inputs.transactions].")
+    end, unit = histories.inputs.observation_end, str(card["time_unit"])
+    purchases = histories.purchases.lazy()
+    summary = (
+        summarize_purchases(purchases, observation_end=end, time_unit=unit).sort("customer_id").collect()
+    )
+    customers = _values(card, summary)
+    before = bundle.table("customers")
+    drift = _drift(before, customers)
+    fitted = date.fromisoformat(str(card["observation_end"]))
+    decay = _decay(card, purchases, fitted, end, unit) if end > fitted else None
+    return Scored(
+        customers=customers,
+        drift=drift,
+        decay=decay,
+        refit=tuple(_reasons(card, drift, decay, (end - fitted).days)),
+    )
+
+
+def _values(card: Mapping[str, Any], summary: pl.DataFrame) -> pl.DataFrame:
+    """Each customer's value by the bundle's models, at the level of its forecast."""
+    fit = fit_from_dict(card["final"][card["purchase_model"]])
+    spend = card.get("spend")
+    x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
+    found = predict_values(
+        fit,
+        GammaGammaFit.from_dict(spend) if spend else None,
+        x,
+        t_x,
+        T,
+        m,
+        horizon_months=int(card["horizon_months"]),
+        discount_rate=float(card["discount_rate"]),
+        gross_margin=float(card["gross_margin"]),
+        time_unit=str(card["time_unit"]),
+    )
+    level = float((card.get("forecast") or {}).get("level", 1.0))
+    for name in ("expected_purchases", "customer_lifetime_value"):
+        found[name] = found[name] * level
+    names = (
+        "probability_alive",
+        "churn_probability",
+        "expected_purchases",
+        "expected_spend",
+        "customer_lifetime_value",
+    )
+    table = summary.select("customer_id", "first_purchase", *INPUTS).with_columns(
+        pl.Series(name, found[name]).fill_nan(None) for name in names
+    )
+    return table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
+
+
+def _drift(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """PSI and KS of the customer figures since the fit."""
+    rows = []
+    for column in INPUTS:
+        old, new = (columns_of(frame, column)[0] for frame in (before, now))
+        psi = population_stability(old, new)
+        rows.append({"column": column, "psi": psi, "ks": kolmogorov_smirnov(old, new), "moved": psi > ALERT})
+    return pl.DataFrame(rows)
+
+
+def _decay(
+    card: Mapping[str, Any], purchases: pl.LazyFrame, fitted: date, end: date, unit: str
+) -> dict[str, float]:
+    """What the fit expected of its own customers from then to now, and what came."""
+    fit = fit_from_dict(card["final"][card["purchase_model"]])
+    summary = summarize_purchases(purchases, observation_end=fitted, time_unit=unit).sort("customer_id")
+    known = summary.collect()
+    later = summarize_holdout(purchases, after=fitted, until=end).collect()
+    bought = known.select("customer_id").join(later, on="customer_id", how="inner")["holdout_purchases"]
+    x, t_x, T = columns_of(known, "frequency", "recency", "T")
+    days = (end - fitted).days
+    horizon = days / DAYS_PER_UNIT[unit]
+    level = float((card.get("forecast") or {}).get("level", 1.0))
+    expected = float(fit.predict_purchases(np.array([horizon]), x, t_x, T)[0].sum()) * level
+    forecast = card.get("forecast") or {}
+    errors = [
+        float(np.log(window["actual"] / window["forecast"])) - float(forecast.get("bias", 0.0))
+        for window in forecast.get("past_windows", ())
+    ]
+    sampling = sampling_variance(fit, None, known, horizon, rng=np.random.default_rng(0)).purchases
+    low, high = total_interval(
+        expected, sampling=sampling, errors=errors, level=float(card.get("interval", 0.9))
+    )
+    return {
+        "days": float(days),
+        "expected": expected,
+        "low": low,
+        "high": high,
+        "actual": float(bought.sum() or 0),
+    }
+
+
+def _reasons(
+    card: Mapping[str, Any], drift: pl.DataFrame, decay: Mapping[str, float] | None, age: int
+) -> list[str]:
+    """Why to fit again."""
+    reasons = [
+        f"{row['column']} has moved (PSI {row['psi']:.2f}, {ALERT:.2f} allowed)"
+        for row in drift.filter(pl.col("moved") & pl.col("column").is_in(TELLING)).iter_rows(named=True)
+    ]
+    if decay is not None and not decay["low"] <= decay["actual"] <= decay["high"]:
+        reasons.append(
+            f"{decay['actual']:,.0f} purchases came in {decay['days']:.0f} days where "
+            f"{decay['expected']:,.0f} [{decay['low']:,.0f}, {decay['high']:,.0f}] were expected"
+        )
+    longest = round(int(card["horizon_months"]) * DAYS_PER_MONTH)
+    if age > longest:
+        reasons.append(f"the fit is {age} days old, its values look {longest} days ahead")
+    return reasons

@@ -1,0 +1,101 @@
+"""The model that MLflow loads and serves: purchase summaries in, values out.
+
+MLflow keeps this file with the model and runs it when the model is loaded, in any process where Tributary is
+installed; the fitted parameters are in the artifact `model`, the model card of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CustomerValueModel"]
+
+# the signature is kept with the model; MLflow would look for it in the types below, and say that it cannot
+logging.getLogger("mlflow.models.signature").setLevel(logging.WARNING)
+
+
+class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Values of customers by the purchase and spend model of a run, at the level of its forecast."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the fitted models from the model card."""
+        from clv.purchases.fits import fit_from_dict
+        from clv.spend import GammaGammaFit
+
+        card = json.loads(Path(context.artifacts["model"]).read_text(encoding="utf-8"))
+        spend = card.get("spend")
+        self.card = card
+        self.fit = fit_from_dict(card["final"][card["purchase_model"]])
+        self.spend_fit = GammaGammaFit.from_dict(spend) if spend else None
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Value each row.
+
+        Parameters
+        ----------
+        context
+            Of MLflow; not used.
+        model_input
+            frequency, recency and T in the model's time unit; monetary_value in its currency, missing where
+            it is not known.
+        params
+            horizon_months; the run's by default.
+
+        Returns
+        -------
+        DataFrame
+            probability_alive, churn_probability, expected_purchases, expected_spend and
+            customer_lifetime_value; missing where a row is impossible.
+        """
+        import pandas as pd
+
+        from clv.value import predict_values
+
+        x, t_x, T = (
+            np.asarray(model_input[name], dtype=np.float64) for name in ("frequency", "recency", "T")
+        )
+        money = np.full(x.size, np.nan)
+        if "monetary_value" in model_input:
+            money = np.asarray(model_input["monetary_value"], dtype=np.float64)
+        possible = (x >= 0) & (x == np.floor(x)) & (t_x >= 0) & (t_x <= T) & ((x > 0) == (t_x > 0))
+        level = float(self.card.get("forecast", {}).get("level", 1.0))
+        found = predict_values(
+            self.fit,
+            self.spend_fit,
+            x[possible],
+            t_x[possible],
+            T[possible],
+            money[possible],
+            horizon_months=int((params or {}).get("horizon_months", self.card["horizon_months"])),
+            discount_rate=float(self.card["discount_rate"]),
+            gross_margin=float(self.card["gross_margin"]),
+            time_unit=str(self.card["time_unit"]),
+        )
+        for name in ("expected_purchases", "customer_lifetime_value"):
+            found[name] = found[name] * level
+        columns = {}
+        for name in (
+            "probability_alive",
+            "churn_probability",
+            "expected_purchases",
+            "expected_spend",
+            "customer_lifetime_value",
+        ):
+            values = np.full(x.size, np.nan)
+            values[possible] = found[name]
+            columns[name] = values
+        return pd.DataFrame(columns, index=model_input.index)
+
+
+mlflow.models.set_model(CustomerValueModel())

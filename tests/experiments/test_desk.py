@@ -1,0 +1,156 @@
+"""The desk of data scientists: files that extend others, sweeps, comparisons, models that load, scores."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from experiments.bundle.reading import Bundle, load_bundle
+from experiments.comparing import compare_runs
+from experiments.config import load_config, parse_config
+from experiments.guard import reason_against
+from experiments.inputs import read_inputs
+from experiments.parts.histories import build_histories
+from experiments.registering import set_challenger, set_champion
+from experiments.registry import find_run
+from experiments.run import run_experiment
+from experiments.scoring import score_bundle
+from experiments.sweeping import grid, sweep
+from histories.errors import ConfigError
+from tests.experiments.test_run import CDNOW
+
+PATHS = "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n"
+
+
+def test_a_file_takes_the_keys_of_those_it_extends_and_their_paths_stay_theirs(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "base.toml").write_text(
+        'currency = "EUR"\n[value]\nhorizon_months = 24\nmodels = ["bg_nbd", "mbg_nbd"]\n'
+        '[inputs]\npaths = "data/paths.csv"\n'
+    )
+    (tmp_path / "c.toml").write_text('extends = "shared/base.toml"\n[value]\nmodels = ["bg_nbd"]\n')
+    config = load_config(tmp_path / "c.toml", overrides=["value.origins=2"])
+    assert (config.name, config.currency) == ("c", "EUR")
+    assert config.value.models == ("bg_nbd",)
+    assert (config.value.horizon_months, config.value.origins) == (24, 2)
+    assert config.inputs["paths"][0].path == "shared/data/paths.csv"
+
+
+def test_a_file_that_extends_itself_or_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('extends = "b.toml"\n')
+    (tmp_path / "b.toml").write_text('extends = ["a.toml"]\n')
+    with pytest.raises(ConfigError, match=r"a\.toml extends b\.toml extends a\.toml"):
+        load_config(tmp_path / "a.toml")
+    (tmp_path / "c.toml").write_text('extends = "absent.toml"\n')
+    with pytest.raises(ConfigError, match=r"absent\.toml: there is no such file"):
+        load_config(tmp_path / "c.toml")
+
+
+def test_a_grid_is_every_combination_or_side_by_side() -> None:
+    over = ["seed=[1, 2]", 'value.models=[["bg_nbd"], ["mbg_nbd"]]']
+    assert len(grid(over)) == 4
+    assert [s.label for s in grid(over, together=True)] == [
+        "seed=1, value.models=bg_nbd",
+        "seed=2, value.models=mbg_nbd",
+    ]
+    with pytest.raises(ConfigError, match="no key with a list"):
+        grid(["seed=1"])
+    with pytest.raises(ConfigError, match="lists of one length"):
+        grid(["seed=[1, 2]", "value.origins=[1]"], together=True)
+
+
+def test_a_sweep_nests_its_runs_and_goes_on_where_it_was(tmp_path: Path, mlruns: Path) -> None:
+    (tmp_path / "paths.csv").write_text(PATHS)
+    config = tmp_path / "paths.toml"
+    config.write_text('[inputs]\npaths = "paths.csv"\n')
+    settings = grid(['attribution.methods=[["last"], ["first"]]'])
+    first = sweep(config, settings[:1], runs=tmp_path / "runs", mlruns=mlruns)
+    both = sweep(config, settings, runs=tmp_path / "runs", mlruns=mlruns)
+    assert first["status"].to_list() == ["finished"]
+    assert both["status"].to_list() == ["kept from before", "finished"]
+    assert both["run"][0] == first["run"][0]
+    with pytest.raises(ConfigError, match=r"unknown key"):
+        sweep(config, grid(["value.sed=[1]"]), runs=tmp_path / "runs", mlruns=mlruns)
+    table = compare_runs([find_run(mlruns, run) for run in both["run"]])
+    assert table.filter(pl.col("kind") == "parameter")["name"].to_list() == ["attribution.methods"]
+    assert table.filter(pl.col("kind") == "data").is_empty()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[str, Bundle, Path]:
+    folder = tmp_path_factory.mktemp("desk")
+    result = run_experiment(parse_config(CDNOW), runs=folder / "runs", mlruns=folder / "mlruns")
+    return result.run_id, load_bundle(result.bundle), folder / "mlruns"
+
+
+def test_the_champion_loads_in_a_clean_process_and_scores_a_frame(made: tuple[str, Bundle, Path]) -> None:
+    run_id, _, mlruns = made
+    set_champion("cdnow", run_id, mlruns=mlruns)
+    code = (
+        "import mlflow, pandas as pd\n"
+        f"mlflow.set_tracking_uri('sqlite:///{mlruns / 'mlflow.db'}')\n"
+        "model = mlflow.pyfunc.load_model('models:/cdnow@champion')\n"
+        "assert model.metadata.signature.inputs.input_names()[:3] == ['frequency', 'recency', 'T']\n"
+        "frame = pd.DataFrame({'frequency': [2.0, 1.0], 'recency': [30.43, 50.0], 'T': [38.86, 30.0]})\n"
+        "print(model.predict(frame).to_json())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
+    import json
+
+    scores = json.loads(done.stdout.splitlines()[-1])
+    assert 0.0 < scores["probability_alive"]["0"] < 1.0
+    assert scores["expected_purchases"]["0"] > 0.0
+    assert scores["expected_purchases"]["1"] is None  # a recency beyond T is impossible
+
+
+def test_a_version_has_a_card_and_a_kept_back_run_is_the_challenger(made: tuple[str, Bundle, Path]) -> None:
+    from experiments.tracking import connect
+
+    run_id, _, mlruns = made
+    set_challenger("cdnow", run_id, mlruns=mlruns)
+    version = connect(mlruns).get_model_version_by_alias("cdnow", "challenger")
+    assert "| 1997-09-30 to 1998-06-30 |" in version.description
+    assert version.tags["tributary.as_of"] == "1998-06-30"
+
+
+def test_a_refuted_run_and_a_clearly_worse_one_are_kept_from_promotion(
+    made: tuple[str, Bundle, Path],
+) -> None:
+    bundle = made[1]
+    assert reason_against(bundle, None) is None
+    assert reason_against(bundle, bundle) is None
+    refuted = replace(
+        bundle, manifest={**bundle.manifest, "forecast": {"status": "refuted", "reason": "why"}}
+    )
+    assert reason_against(refuted, None) == "its forecast is refuted: why"
+
+
+def test_new_data_is_scored_and_the_rule_says_when_to_fit_again(made: tuple[str, Bundle, Path]) -> None:
+    bundle = made[1]
+    config = parse_config(CDNOW)
+    same = score_bundle(bundle, build_histories(config, read_inputs(config)))
+    assert same.customers.height == 2357
+    assert same.decay is None
+    assert same.refit == ()
+    stored = bundle.table("customers").sort("customer_id")["probability_alive"]
+    assert same.customers.sort("customer_id")["probability_alive"].to_list() == pytest.approx(
+        stored.to_list()
+    )
+
+    later = build_histories(config, read_inputs(config))
+    silent = replace(
+        later, inputs=replace(later.inputs, observation_end=date(1998, 6, 30) + timedelta(days=500))
+    )
+    found = score_bundle(bundle, silent)
+    assert found.decay is not None
+    assert found.decay["actual"] == 0.0 < found.decay["low"]
+    assert any("were expected" in reason for reason in found.refit)
+    assert any("500 days old" in reason for reason in found.refit)
