@@ -18,13 +18,14 @@ from api.admission import Admission
 from api.dependencies import known_query
 from api.documentation import document
 from api.erasure import Rewriter
+from api.export_files import ExportFiles
 from api.fast_path import FastPath
 from api.keys import KeyRing
 from api.metrics import Metrics
 from api.middleware import Middleware
-from api.prediction import PredictionPool
+from api.pool import WorkPool
 from api.problems import MEDIA_TYPE, Problem
-from api.replies import ARROW, Reply
+from api.replies import ARROW, PARQUET, Reply
 from api.routes import admin, audiences, care, customers, health, reports, staffing, tables, values
 from api.settings import Settings
 from api.watcher import Watcher
@@ -66,9 +67,10 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
-    app.state.predictions, app.state.stopping = PredictionPool(), False
+    app.state.exports = ExportFiles(watcher.home)
+    app.state.predictions, app.state.stopping = WorkPool("prediction"), False
     app.add_middleware(
-        GZipMiddleware, minimum_size=1024, compresslevel=4, exclude_content_types=(*UNPACKED, ARROW)
+        GZipMiddleware, minimum_size=1024, compresslevel=4, exclude_content_types=(*UNPACKED, ARROW, PARQUET)
     )
     app.add_middleware(FastPath)
     app.add_middleware(
@@ -112,6 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*watchers, return_exceptions=True)
         state.rewriter.stop()
         state.predictions.close()
+        state.exports.close()
 
 
 async def _watch_keys(app: FastAPI) -> None:

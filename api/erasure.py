@@ -35,7 +35,7 @@ async def erase(request: Request, served: Served, customer_id: str) -> bool:
     fresh = await asyncio.to_thread(
         entomb, home, stored, who=key.name if key else "local", request_id=request.scope["request_id"]
     )
-    state.watcher.snapshot()
+    state.exports.prune(state.watcher.snapshot())
     if fresh:
         state.metrics.erased()
     state.rewriter.start(home)

@@ -51,7 +51,7 @@ class Middleware:
         started = time.perf_counter()
         asked = scope["method"]
         if asked == "HEAD":  # answered like GET; the server leaves the body out
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "head": True}
         served: Served | None = self._watcher.snapshot()
         arrival = Arrival.read(scope["headers"])
         request_id = arrival.request_id or os.urandom(8).hex().encode()

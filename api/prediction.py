@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,14 +19,10 @@ if TYPE_CHECKING:
     from clv.purchases.fits import PurchaseFit
     from clv.spend import GammaGammaFit
 
-__all__ = ["PredictionPool", "Predictor", "read_predictor"]
+__all__ = ["Predictor", "read_predictor"]
 
 _BEYOND: Final = 20
 """How far beyond the bundle's customers a summary may lie: further out, series converge slowly or never."""
-_WAITING: Final = 8
-"""Predictions that wait for the one being made; more are asked to come back."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,35 +143,3 @@ def _largest(store: Store, name: str) -> float:
     values = store.columns[name].values
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return float(known.max()) if len(known) else float("inf")
-
-
-class PredictionPool:
-    """One thread for long predictions, and a short queue before it, so that they stop nothing else."""
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
-        self._begun = 0
-
-    async def run(self, work: Callable[[], _T]) -> _T:
-        """Do the work in its turn.
-
-        Raises
-        ------
-        Problem
-            When too much is waiting already.
-        """
-        if self._begun > _WAITING:
-            raise Problem(
-                name="busy",
-                detail=f"{self._begun} predictions are waiting. Come back, or send smaller batches.",
-                headers={"retry-after": "2"},
-            )
-        self._begun += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        finally:
-            self._begun -= 1
-
-    def close(self) -> None:
-        """Let no further work begin."""
-        self._executor.shutdown(wait=False, cancel_futures=True)

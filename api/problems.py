@@ -32,11 +32,12 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "url-too-long": (414, "The address is too long"),
     "head-too-large": (431, "The head of the request is too large"),
     "unsupported-media-type": (415, "The body must be plain JSON"),
+    "no-such-range": (416, "The file has no such bytes"),
     "invalid-request": (422, "The request does not have the right form"),
     "too-many-requests": (429, "Too many requests"),
     "internal-error": (500, "The service failed"),
     "not-ready": (503, "No bundle is loaded yet"),
-    "busy": (503, "More predictions are waiting than the service takes"),
+    "busy": (503, "More of this work is waiting than the service takes"),
     "storage-refused": (503, "The disk does not take the change"),
     "disk-full": (507, "There is no space for the change"),
 }

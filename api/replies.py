@@ -10,9 +10,10 @@ from starlette.responses import Response
 from api.problems import Problem
 from api.served import Served
 
-__all__ = ["ARROW", "JSON", "Reply", "cached_reply", "negotiate", "not_modified"]
+__all__ = ["ARROW", "JSON", "PARQUET", "Reply", "cached_reply", "negotiate", "not_modified"]
 
 JSON: Final = "application/json"
+PARQUET: Final = "application/vnd.apache.parquet"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 Header = tuple[bytes, bytes]

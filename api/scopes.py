@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["required_scope"]
 
-_BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict"})
+_BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict", "/v1/customers/export"})
 
 
 def required_scope(method: str, path: str) -> str | None:
@@ -23,6 +23,6 @@ def required_scope(method: str, path: str) -> str | None:
         return "admin"
     if method == "DELETE":
         return "erase"
-    if method == "POST" and path in _BATCH:
+    if path in _BATCH:
         return "batch"
     return "read"

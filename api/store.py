@@ -69,6 +69,13 @@ class Store:
         value = self.key.item(row)
         return str(value) if self.integer_ids else value.decode()
 
+    def ids_of(self, rows: Array) -> pl.Series:
+        """Ids as the bundle holds them, whole numbers or texts; named customer_id."""
+        ids = self.key[rows]
+        if self.integer_ids:
+            return pl.Series("customer_id", ids)
+        return pl.Series("customer_id", ids.tolist(), dtype=pl.Binary).cast(pl.String)
+
     def score(self, row: int, fields: Sequence[str] | None = None) -> dict[str, Any]:
         """One customer's columns as plain values, without the id; those of `fields`, or all scores."""
         if fields is not None:

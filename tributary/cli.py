@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "promote": ("runs", "Serve a run from now on."),
     "rollback": ("runs", "Serve again what was served before."),
     "report": ("runs", "Draw the report of a bundle again."),
+    "export": ("export", "Write the customers of a bundle to one file."),
     "serve": ("serving", "Serve scores over HTTP."),
     "key": ("serving", "Make, replace, end and list API keys."),
     "forget": ("serving", "Erase a customer from every bundle."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import orjson
 import polars as pl
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from api.dependencies import ServedDep, refusals
+from api.export import MEDIA_TYPES
+from api.export_files import ExportFiles, export_name
 from api.filtering import CHUNK, Keeps, compile_filter
 from api.problems import Problem
-from api.questions import CustomerFilter, check_column
-from api.replies import cached_reply
+from api.questions import CustomerFilter, check_column, fields_of
+from api.replies import cached_reply, negotiate, not_modified
 from api.responses import CustomerCount, CustomerGrid, Segments
 from api.served import Served
 from experiments.bundle.columns import Array, Column, known_values
@@ -143,6 +147,61 @@ def _shown(column: Column, edges: Array) -> list[Any]:
         return [day.isoformat() for day in days]
     found: list[Any] = edges.tolist()
     return found
+
+
+class ExportQuery(CustomerFilter):
+    """Who is exported, and what of them."""
+
+    fields: (
+        Annotated[str, Field(max_length=2048, description="Columns, with commas; all if absent.")] | None
+    ) = None
+
+
+class _Download(FileResponse):
+    """A file whose head alone is sent where that was asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "HEAD" if scope.get("head") else "GET"
+        await super().__call__({**scope, "method": method}, receive, send)
+
+
+@router.get(
+    "/customers/export",
+    response_model=None,
+    responses={
+        **refusals("not-acceptable", "no-such-range", "busy", "disk-full", "storage-refused"),
+        200: {
+            "description": "The whole file.",
+            "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in MEDIA_TYPES},
+        },
+        206: {"description": "The bytes asked for."},
+        304: {"description": "The client's copy is still good."},
+    },
+)
+async def export_customers(
+    query: Annotated[ExportQuery, Query()], served: ServedDep, request: Request
+) -> Response:
+    """All customers, or those whom a filter keeps, as one file by `Accept`.
+
+    Parquet, an Arrow stream, CSV or JSON lines. The file comes from one bundle throughout; while that is
+    served, `Range` takes up a broken download and `If-None-Match` saves a second one.
+    """
+    media_type = negotiate(request.headers.get("accept"), MEDIA_TYPES)
+    form, fields, bound = MEDIA_TYPES[media_type], fields_of(served, query.fields), query.bound(served)
+    etag = f'"{export_name(served, form=form, fields=fields, bound=bound)}"'
+    headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept"}
+    if not_modified(request.scope, etag):
+        return Response(status_code=304, headers=headers)
+    exports: ExportFiles = request.app.state.exports
+    path = await exports.file(served, form=form, fields=fields, bound=bound)
+    size = path.stat().st_size
+    first = re.fullmatch(r"bytes=(\d+)-\d*", request.headers.get("range", ""))
+    if first is not None and int(first[1]) >= size:
+        raise Problem(
+            name="no-such-range", detail=f"It has {size} bytes.", headers={"content-range": f"bytes */{size}"}
+        )
+    kind = f"{media_type}; charset=utf-8" if media_type == "text/csv" else media_type
+    return _Download(path, media_type=kind, filename=f"customers.{form}", headers=headers)
 
 
 @router.get("/segments", response_model=Segments, responses=refusals())

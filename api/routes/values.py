@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.bodies import PredictBody, decode_body, schema_of
 from api.dependencies import ServedDep, refusals
-from api.prediction import PredictionPool
+from api.pool import WorkPool
 from api.problems import Problem
 from api.replies import Reply
 from api.responses import Predictions
@@ -40,7 +40,7 @@ async def predict(request: Request, served: ServedDep) -> Response:
     """
     body = await decode_body(request, PredictBody)
     _check_lengths(body)
-    pool: PredictionPool = request.app.state.predictions
+    pool: WorkPool = request.app.state.predictions
     predictor = served.predictor if served.has_predictor else await pool.run(served.load_predictor)
     if predictor is None:
         raise Problem(

@@ -165,10 +165,10 @@ def test_wrong_keys_are_counted_logged_by_address_and_slowed_down(
 
 
 def test_long_predictions_stop_nothing_else_and_too_many_are_told_to_come_back(sample: Path) -> None:
-    from api.prediction import PredictionPool
+    from api.pool import WorkPool
     from api.problems import Problem
 
-    pool = PredictionPool()
+    pool = WorkPool("test")
     with running(bundle=sample) as client:
         import asyncio
 

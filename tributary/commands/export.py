@@ -1,0 +1,58 @@
+"""`tributary export`: the scores of a bundle as one file, without a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tributary.commands.output import echo_json, json_option
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to make; its ending names the format: .parquet, .arrow, .csv or .ndjson.",
+)
+@click.option("--filter", "text", help='Who, such as: and(gt(churn_probability,.7),eq(region,"north"))')
+@click.option("--fields", help="Columns, with commas.  [default: all]")
+@json_option
+def export(bundle: Path, out: Path, text: str | None, fields: str | None, as_json: bool) -> None:
+    """Write the customers of BUNDLE, or those whom a filter keeps, to one file."""
+    from api.export import FORMATS, write_export
+    from api.served import Served
+    from experiments.bundle.reading import read_bundle
+    from experiments.filters import bind_filter, parse_filter
+    from experiments.tombstones import load_tombstones
+    from histories.durable import storage_error
+    from histories.errors import ConfigError, nearest
+
+    form = out.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise ConfigError(f'--out: the ending "{form}" is no format; {nearest(form, FORMATS)}')
+    tombstones = load_tombstones(bundle.resolve().parent)
+    served = read_bundle(bundle, lambda found: Served.open(found, tombstones=tombstones, id_key=None))
+    known = served.store.filterable
+    names = None if fields is None else [name.strip() for name in fields.split(",") if name.strip()]
+    wrong = [name for name in names or () if name not in known and name != "customer_id"]
+    if wrong:
+        raise ConfigError(f'--fields: there is no column "{wrong[0]}"; {nearest(wrong[0], known)}')
+    chosen = None if names is None else [name for name in dict.fromkeys(names) if name != "customer_id"]
+    bound = None if text is None else bind_filter(parse_filter(text), served.store.types, served.segments)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        rows = write_export(served, partial, form=form, fields=chosen, bound=bound)
+        partial.replace(out)
+    except OSError as error:
+        raise storage_error(str(out), error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    if as_json:
+        echo_json({"file": str(out), "customers": rows, "model_version": served.context["model_version"]})
+    else:
+        click.echo(f"{rows:,} customers in {out}")
