@@ -40,6 +40,7 @@ CASE_COLUMNS: Final[dict[str, pl.DataType]] = {
     "waiting_since": _INSTANT,
     "first_response_at": _INSTANT,
     "first_automatic_at": _INSTANT,
+    "from_desk": pl.Boolean(),  # a row of the desk's own table, which alone can say what is resolved
     "resolved_at": _INSTANT,
     "abandoned_at": _INSTANT,
     "first_business_seconds": pl.Int64(),  # where the desk gives no other time
@@ -123,10 +124,10 @@ def combine_cases(
             own, disagree = _filled(own, made)
             own_notes += disagree
             made = made.join(own, on="case_id", how="anti")
-        parts.append(own)
+        parts.append(own.with_columns(pl.lit(True).alias("from_desk")))
         notes += [*own_notes, *_untimed(own)]
     if made is not None:
-        parts.append(made)
+        parts.append(made.with_columns(pl.lit(False).alias("from_desk")))
     cases = pl.concat([_conformed(part) for part in parts], how="diagonal_relaxed").sort(
         "opened_at", "case_id"
     )

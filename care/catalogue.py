@@ -97,6 +97,8 @@ CATALOGUE: Final[tuple[Kpi, ...]] = (
          "Matters that need a reply.", "listened - noise", interval="none", smallest_n=0, hourly=True),
     _kpi("noise_rate", "service", "share", None, m.noise_rate,
          "Share of matters that need no reply.", "noise / listened"),
+    _kpi("match_rate", "service", "share", "up", m.match_rate,
+         "Share of matters whose author is a known customer.", "matters with a customer_id / listened"),
     _kpi("response_rate", "service", "share", "up", m.response_rate,
          "Share that a human has answered, once they are three days old.",
          "answered by a human / applicable and older than horizon_days", needs=_REPLY, hourly=True),

@@ -116,12 +116,15 @@ def _summed(cases: pl.DataFrame) -> pl.DataFrame:
             pl.col("first_response_at").filter(asking).min(),
             pl.col("first_automatic_at").min(),
             pl.col("answered").filter(asking).any(),
+            pl.col("from_desk").last(),
             pl.col("resolved_at").last(),
             pl.col("resolution_business_seconds").last(),
             pl.col("abandoned_at").last(),
             pl.col("stations").max(),
-            pl.col("reopened").any(),
-            pl.col("escalated").any(),
+            *(
+                pl.when(pl.col(name).count() > 0).then(pl.col(name).any()).alias(name)
+                for name in ("reopened", "escalated")
+            ),
             pl.col("audience").max(),
             pl.col("redirected_at").min(),
             pl.col("joined_at").min(),

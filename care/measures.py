@@ -86,6 +86,13 @@ def noise_rate(view: View, clock: Clock) -> Measure:
     return _of(share_interval(1.0 - view["needs_reply"], view["customer"]), of=len(view.needs))
 
 
+def match_rate(view: View, clock: Clock) -> Measure:
+    """Share of matters whose author is a known customer."""
+    return _of(
+        share_interval(view["known_customer"].astype(float), view["customer"]), of=int(view.chosen.sum())
+    )
+
+
 def _old_enough(view: View) -> Flags:
     return view.needs & (view["age_seconds"] >= view.settings.horizon_days * 86_400)
 
@@ -312,7 +319,7 @@ def unanswered_audience(which: str) -> Measured:
 def first_contact_resolution(view: View, clock: Clock) -> Measure:
     """Share resolved in one turn of the customer, without a further contact about it."""
     once = np.where(np.isnan(view["turns"]), view["contacts"], view["turns"])
-    closed = view.needs & (view["window_closed"] == 1.0) & ~np.isnan(once)
+    closed = view.needs & (view["from_desk"] == 1.0) & (view["window_closed"] == 1.0) & ~np.isnan(once)
     resolved = view["resolved"] == 1.0
     hit = resolved & (once <= 1) & (view["returned"] == 0.0) & (view["reopened"] != 1.0)
     found = share_interval(_where(closed, hit), view["customer"])
@@ -487,6 +494,9 @@ def cost_per(what: str) -> Measured:
             costs.filter(pl.col("day").is_between(first, last)).group_by("channel").agg(pl.col("cost").sum())
         )
         channels = view.desk.frame["channel"]
+        if what == "resolved":  # channels whose cases the desk can close
+            closing = set(channels.filter(view.desk.frame["from_desk"].fill_null(False)).to_list())
+            spent = spent.filter(pl.col("channel").is_in(list(closing)))
         priced = channels.is_in(spent["channel"].to_list()).to_numpy()[view.chosen]
         if not priced.any():
             return _absent("no cost of these channels is known")

@@ -24,7 +24,7 @@ Clock = Literal["calendar", "business"]
 
 _NUMBERS: Final = (
     "needs_reply", "answered", "first_open", "first_known", "first_business_known", "resolved",
-    "resolution_known", "waiting", "reopened", "escalated", "returned", "window_closed",
+    "resolution_known", "from_desk", "waiting", "reopened", "escalated", "returned", "window_closed",
     "first_seconds", "first_business_seconds", "resolution_seconds", "resolution_business_seconds",
     "tool_seconds", "tool_business_seconds", "age_seconds", "age_business_seconds", "waiting_seconds",
     "turns", "contacts", "replies", "stations", "channel_changes", "handling_seconds", "audience",
@@ -201,12 +201,15 @@ class View:
         return seconds, self["first_open"] == 0.0, known
 
     def resolution(self, clock: Clock) -> tuple[Float, Flags, Flags]:
-        """Seconds to the resolution, whether it came, and whether both are known; all matters."""
+        """Seconds to the resolution, whether it came, and whether both are known; all matters.
+
+        Only the desk's own table can say what is resolved.
+        """
         infix = "_business" if clock == "business" else ""
         seconds = self[f"resolution{infix}_seconds"]
         resolved = self["resolved"] == 1.0
         usable = ~np.isnan(seconds) if infix else self["resolution_known"] == 1.0
-        return seconds, resolved, self.needs & usable
+        return seconds, resolved, self.needs & usable & (self["from_desk"] == 1.0)
 
     def covered(self, promise: Promise) -> View:
         """Those of the matters for which a promise holds."""

@@ -33,7 +33,7 @@ from clv.settings import ValueSettings
 from experiments.extending import read_tree
 from experiments.segments import Segment, unique_names
 from histories.errors import ConfigError, nearest
-from histories.reading.sources import Channel, Limits, TableSource, without_password
+from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource, without_password
 from reports.settings import ReportSettings
 
 __all__ = ["RunConfig", "load_config", "parse_config"]
@@ -113,6 +113,7 @@ class RunConfig:
     care: CareSettings = Field(default_factory=CareSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
     segments: Annotated[tuple[Segment, ...], AfterValidator(unique_names)] = ()
+    identity: IdentityLinks = Field(default_factory=IdentityLinks)
     limits: Limits = Field(default_factory=Limits)
     base_dir: Annotated[Path, Field(exclude=True)] = Path()
 

@@ -48,6 +48,7 @@ def read_inputs(config: RunConfig) -> Inputs:
         currency=config.currency,
         channels=config.channels,
         limits=config.limits,
+        identity=config.identity,
         id_key=key.encode() if key else None,
     )
     if config.observation_end is None:

@@ -22,12 +22,13 @@ from histories.reading.links import (
     reject_repeated,
     reject_unknown_customers,
     resolve_handles,
+    set_aside_doubtful,
     set_aside_further_lines,
     unify_customer_ids,
 )
 from histories.reading.proportion import clear_placeholders, set_aside_far_dates
 from histories.reading.schemas import TABLES
-from histories.reading.sources import Channel, Limits, TableSource
+from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import Staged, stage_table
 from histories.reading.verdicts import conclude
 
@@ -45,6 +46,7 @@ def ingest(
     currency: str | None = None,
     channels: Mapping[str, Channel] | None = None,
     limits: Limits | None = None,
+    identity: IdentityLinks | None = None,
     id_key: bytes | None = None,
     work_dir: Path | None = None,
 ) -> Inputs:
@@ -66,6 +68,8 @@ def ingest(
         checked where a table names it.
     channels
         What is known of channels; kept beside the tables.
+    identity
+        How certain a link of a handle to a customer must be.
     limits
         When to stop, and how large a table is held in memory.
     id_key
@@ -103,7 +107,7 @@ def ingest(
         and unified["transactions"].frame.collect_schema()["customer_id"] == pl.String
     ):
         unified["transactions"] = unified["transactions"].with_notes(*differing_by_case(mended))
-    linked = _link(unified)
+    linked = _link(unified, identity or IdentityLinks())
     if "transactions" in linked:
         currency = check_currency(linked["transactions"], currency)
     tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}
@@ -146,9 +150,11 @@ def _mend(staged: Staged) -> Staged:
     return set_aside_far_dates(clear_placeholders(mended))
 
 
-def _link(staged: dict[str, Staged]) -> dict[str, Staged]:
+def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Staged]:
     """Apply the checks that look at several rows or tables, those of the customers first."""
     linked = {name: set_aside_further_lines(reject_repeated(table)) for name, table in staged.items()}
+    if "identities" in linked:
+        linked["identities"] = set_aside_doubtful(linked["identities"], identity.min_probability)
     if "touchpoints" in linked and "handle" in linked["touchpoints"].columns:
         linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from histories.errors import DataError
-from histories.identity import customers_of_handles, pseudonyms
+from histories.identity import customers_of_handles, normal_handle, pseudonyms
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
 from histories.reading.staging import RULE, Staged
@@ -18,6 +18,7 @@ __all__ = [
     "reject_repeated",
     "reject_unknown_customers",
     "resolve_handles",
+    "set_aside_doubtful",
     "set_aside_further_lines",
     "unify_customer_ids",
 ]
@@ -28,6 +29,8 @@ CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
 REPEATED = "repeated {}"
 
 _IS_VALID = pl.col(RULE).is_null()
+
+AMBIGUOUS = "handle of several customers"
 
 
 def unify_customer_ids(tables: Mapping[str, Staged], key: bytes | None) -> dict[str, Staged]:
@@ -131,6 +134,55 @@ def check_currency(staged: Staged, currency: str | None) -> str | None:
     return str(only) if only is not None else None
 
 
+def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
+    """Set aside links that are not certain enough, and every link of a handle that several customers have.
+
+    A repeated handle is a mistake where it names the same customer twice; where it names another, nobody
+    knows whose it is.
+    """
+    if "probability" in identities.columns:
+        identities = identities.with_rule(
+            Rule(
+                name="uncertain link",
+                broken=(pl.col("probability") < min_probability).fill_null(False),
+                says=f"have a probability below {min_probability:g}",
+                expected="They are set aside. Set identity.min_probability to take more or fewer.",
+                shows="probability",
+                sets_aside=True,
+            )
+        )
+    repeated = REPEATED.format(" + ".join(identities.table.unique))
+    said = _IS_VALID | (pl.col(RULE) == repeated).fill_null(False)
+    keys = {
+        "key_platform": pl.col("platform").str.to_lowercase(),
+        "key_handle": normal_handle(pl.col("handle")),
+    }
+    several = (
+        identities.frame.filter(said)
+        .group_by([expression.alias(name) for name, expression in keys.items()])
+        .agg((pl.col("customer_id").n_unique() > 1).alias("has_several"))
+    )
+    frame = (
+        identities.frame.with_columns(**keys)
+        .join(several, on=list(keys), how="left", maintain_order="left")
+        .with_columns(
+            pl.when(said & pl.col("has_several").fill_null(False))
+            .then(pl.lit(AMBIGUOUS))
+            .otherwise(pl.col(RULE))
+            .alias(RULE)
+        )
+        .drop(*keys, "has_several")
+    )
+    rule = Rule(
+        name=AMBIGUOUS,
+        broken=pl.lit(False),
+        says="give a handle to a customer that another row gives to another one",
+        expected="They are set aside; upper and lower case and a leading @ make no difference.",
+        sets_aside=True,
+    )
+    return identities.with_frame(frame, rule)
+
+
 def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
     """Give each touch the customer of its handle; set aside those whose handle none or several have."""
     unmatched = Rule(
@@ -148,8 +200,7 @@ def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
         expected="Correct identities, where upper and lower case and a leading @ make no difference.",
         sets_aside=True,
     )
-    # A repeated handle is rejected there, but its customer makes it no less ambiguous.
-    said = _IS_VALID | (pl.col(RULE) == REPEATED.format(" + ".join(identities.table.unique)))
+    said = _IS_VALID | (pl.col(RULE) == AMBIGUOUS)
     judged = touches.with_frame(customers_of_handles(touches.frame, identities.frame.filter(said)))
     judged = judged.with_rule(ambiguous).with_rule(unmatched)
     return judged.with_frame(judged.frame.drop("is_ambiguous"))

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-__all__ = ["Channel", "Limits", "TableSource", "Value", "as_text", "table_source"]
+__all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text", "table_source"]
 
 STRICT = ConfigDict(extra="forbid")
 Value = bool | int | float | str | dt.date
@@ -199,6 +199,19 @@ class Channel:
     group: str | None = None
     origin: Literal["customer", "firm"] | None = None
     credited: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IdentityLinks:
+    """Which links of handles to customers count.
+
+    Parameters
+    ----------
+    min_probability
+        Links with a `probability` below this are set aside, 0 to 1.
+    """
+
+    min_probability: float = Field(default=0.95, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -63,3 +63,21 @@ def test_a_handle_of_several_customers_is_nobodys_and_its_touches_are_set_aside(
     found = inputs.tables["touchpoints"]
     assert found.valid.collect()["customer_id"].sort().to_list() == [3, 6]
     assert found.set_aside_by_rule == {"ambiguous handle": 2, "unmatched handle": 1}
+
+
+def test_uncertain_links_are_set_aside_before_they_make_a_handle_ambiguous(tmp_path: Path) -> None:
+    (tmp_path / "identities.csv").write_text(
+        "platform,handle,customer_id,probability\n"
+        "twitter,ann,1,0.99\ntwitter,@Ann,2,0.4\ntwitter,bob,3,0.97\ntwitter,BOB,4,1.0\ntwitter,cy,5,\n"
+    )
+    inputs = ingest(
+        {"identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+    )
+    table = inputs.tables["identities"]
+    assert {name: n for name, n in table.set_aside_by_rule.items() if n} == {
+        "uncertain link": 1,
+        "handle of several customers": 2,
+    }
+    assert inputs["identities"].collect()["handle"].to_list() == ["ann", "cy"]

@@ -34,13 +34,19 @@ def simulate(
     Prints the true credit by channel, with what would have happened anyway.
     """
     from histories.simulate import COMPANY_SCENARIOS, simulate_company, truth_frame, write_company
+    from histories.simulation.desk_company import DESK_SCENARIOS
 
     if scenario == "list":
         for known in COMPANY_SCENARIOS.values():
-            click.echo(f"{known.name:<14}{known.summary}")
+            click.echo(f"{known.name:<16}{known.summary}")
+        for name, summary in DESK_SCENARIOS.items():
+            click.echo(f"{name:<16}{summary}")
         return
     if out is None:
         raise click.UsageError("Missing option '--out': the folder to write the company into.")
+    if scenario in DESK_SCENARIOS:
+        _simulate_desk(customers, months, seed, scenario, file_format, out, as_json=as_json)
+        return
     company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
     config = write_company(company, out, file_format="csv" if file_format == "csv" else "parquet")
     truth = truth_frame(company.truth)
@@ -48,4 +54,23 @@ def simulate(
         echo_json({"config": config, "truth": truth, "experiment": company.experiment})
         return
     echo_table(truth)
+    click.echo(f"\nWritten to {out}. Next: tributary run {config}")
+
+
+def _simulate_desk(
+    customers: int, months: int, seed: int, scenario: str, file_format: str, out: Path, *, as_json: bool
+) -> None:
+    """A company with a care desk; prints the true service figures."""
+    import polars as pl
+
+    from histories.simulation.desk_company import simulate_care, write_care
+
+    weeks = round(months * 365.25 / 12 / 7)
+    company = simulate_care(customers=customers, weeks=weeks, seed=seed, scenario=scenario)
+    config = write_care(company, out, file_format="csv" if file_format == "csv" else "parquet")
+    if as_json:
+        echo_json({"config": config, "truth": company.truth})
+        return
+    figures = pl.DataFrame(company.truth["figures"], infer_schema_length=None)
+    echo_table(figures.select("kpi", "clock", pl.col("value").cast(pl.Float64)))
     click.echo(f"\nWritten to {out}. Next: tributary run {config}")
