@@ -246,7 +246,7 @@ def test_segments_by_spend_loyalty_and_generation_are_made_from_the_history():
         if effect.segment != "(all)":
             by_column[effect.segment.split(": ")[0]].append(effect)
     assert len(by_column["spend"]) == 4
-    assert {e.segment for e in by_column["generation"]} >= {"generation=boomer", "generation=millennial"}
+    assert {e.segment for e in by_column["generation"]} >= {"generation: boomer", "generation: millennial"}
     for effects in by_column.values():
         assert sum(e.n_treated for e in effects) == result.effects[0].n_treated
 
