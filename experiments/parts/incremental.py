@@ -24,7 +24,7 @@ from histories.touchpoints import channels_in_use, require_origins, uncredited_c
 __all__ = ["IncrementalPart", "incremental_part"]
 
 FEWEST: Final = 20
-"""Customers, and purchases, below which nothing can be compared."""
+"""Customers, purchases and touches below which nothing can be compared."""
 
 OUTCOMES: Final = ("retention", "spend", "lifetime_value")
 
@@ -94,10 +94,11 @@ def incremental_part(
 def _refuse_too_few(panel: Panel, histories: Histories) -> None:
     """Refuse a company in which there is nobody to compare with."""
     bought = 0 if histories.purchases is None else histories.purchases.height
-    if panel.n_customers < FEWEST or bought < FEWEST:
+    touched = 0 if histories.touchpoints is None else histories.touchpoints.height
+    if min(panel.n_customers, bought, touched) < FEWEST:
         raise DataError(
-            f"{panel.n_customers:,} customers and {bought:,} purchases are too few to compare; "
-            f"{FEWEST} of each needed."
+            f"{panel.n_customers:,} customers, {bought:,} purchases and {touched:,} touches are too few to "
+            f"compare; {FEWEST} of each needed."
         )
 
 
