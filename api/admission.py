@@ -32,6 +32,7 @@ class Arrival:
     request_id: bytes | None = None
     content_length: bytes | None = None
     hosts: int = 0
+    fragment: bool = False
 
     @classmethod
     def read(cls, headers: list[Header]) -> Arrival:
@@ -46,6 +47,8 @@ class Arrival:
                 found.request_id = value if _REQUEST_ID.fullmatch(value) else None
             elif name == b"content-length":
                 found.content_length = value
+            elif name == b"hx-request":
+                found.fragment = True
         return found
 
 
@@ -65,7 +68,7 @@ class Admission:
             When it may not go on.
         """
         self._check_size(scope, arrival)
-        needed = required_scope(scope["method"], scope["path"])
+        needed = required_scope(scope["method"], scope["path"], fragment=arrival.fragment)
         if needed is None:
             return
         key = self._identify(scope, arrival)

@@ -19,6 +19,7 @@ from api.dependencies import known_query
 from api.documentation import document
 from api.erasure import Rewriter
 from api.export_files import ExportFiles
+from api.explore.pages import router as explorer
 from api.fast_path import FastPath
 from api.keys import KeyRing
 from api.metrics import Metrics
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     for part in (audiences, customers, values, tables, care, staffing, reports, admin):
         app.include_router(part.router, dependencies=[Depends(known_query)])
     app.include_router(health.router)
+    app.include_router(explorer)
     document(app)
     return app
 

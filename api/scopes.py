@@ -9,14 +9,22 @@ __all__ = ["required_scope"]
 _BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict", "/v1/customers/export"})
 
 
-def required_scope(method: str, path: str) -> str | None:
+def required_scope(method: str, path: str, *, fragment: bool = False) -> str | None:
     """The scope for a request; None where no key is asked for.
+
+    The explorer's pages hold no data where keys are known; the fragments that fill them do.
 
     >>> required_scope("GET", "/v1/customers/17/value"), required_scope("DELETE", "/v1/customers/17")
     ('read', 'erase')
     >>> required_scope("POST", "/v1/admin/reload"), required_scope("GET", "/health/live")
     ('admin', None)
+    >>> required_scope("GET", "/explore/credit"), required_scope("GET", "/explore/credit", fragment=True)
+    (None, 'read')
     """
+    if path.startswith("/explore/"):
+        if path.startswith("/explore/export"):
+            return "batch"
+        return "read" if fragment or path.startswith("/explore/download/") else None
     if not path.startswith("/v1"):
         return None
     if path.startswith("/v1/admin/"):

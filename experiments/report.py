@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-from pydantic import TypeAdapter
-
 from experiments.bundle.manifest import read_manifest
 from experiments.bundle.reading import Bundle, load_bundle
-from experiments.bundle.tables import TABLES
+from experiments.bundle.sources import kept_report, report_sources
 from experiments.champion import champion
 from experiments.config import RunConfig
-from histories.errors import BundleError, ConfigError, nearest
-from reports import ReportContext, ReportSettings, ReportSources
+from histories.errors import ConfigError, nearest
+from reports import ReportContext
 from reports.build import build_context, render_json
 from reports.html import render_html
 from reports.pdf import render_pdf
 
-__all__ = ["FORMATS", "previous_report", "redraw_report", "report_context", "report_sources"]
+__all__ = ["FORMATS", "previous_report", "redraw_report", "report_context"]
 
 FORMATS: Final[dict[str, Callable[[ReportContext], bytes]]] = {
     "html": lambda context: render_html(context).encode(),
     "pdf": render_pdf,
     "json": render_json,
 }
-
-_SETTINGS: Final = TypeAdapter(ReportSettings)
-_NOT_READ: Final = frozenset({"paths", "transitions", "removal_effects", "customer_credits"})
-"""Tables that may be large and that no section draws from."""
 
 
 def previous_report(config: RunConfig, runs: Path) -> dict[str, Any] | None:
@@ -42,58 +35,16 @@ def previous_report(config: RunConfig, runs: Path) -> dict[str, Any] | None:
         When `[report] previous` names a folder that is no bundle, or one without a report.
     """
     if config.report.previous is not None:
-        return _kept(load_bundle(config.base_dir / config.report.previous, verify=False), required=True)
+        return kept_report(load_bundle(config.base_dir / config.report.previous, verify=False), required=True)
     served = champion(runs)
     if served is None or read_manifest(served)[0].get("name") != config.name:
         return None
-    return _kept(load_bundle(served, verify=False), required=False)
-
-
-def _kept(bundle: Bundle, *, required: bool) -> dict[str, Any] | None:
-    content = bundle.file("report.json")
-    if content is None:
-        if required:
-            raise BundleError(
-                f"{bundle.path.name} holds no report.json to compare with. Name another bundle."
-            )
-        return None
-    return dict(orjson.loads(content))
-
-
-def report_sources(bundle: Bundle, previous: Mapping[str, Any] | None = None) -> ReportSources:
-    """What the report of a bundle is made from.
-
-    Without `previous`, what the bundle's own report remembers of those before it is kept.
-    """
-    manifest = bundle.manifest
-    configuration = manifest.get("configuration") or {}
-    known = set(ReportSettings.__dataclass_fields__)
-    settings = {key: value for key, value in (configuration.get("report") or {}).items() if key in known}
-    names = [name for name in manifest["tables"] if name in TABLES and name not in _NOT_READ]
-    return ReportSources(
-        tables={name: bundle.table(name) for name in names},
-        manifest=manifest,
-        model=bundle.model,
-        pictures=bundle.pictures(),
-        settings=_SETTINGS.validate_python(settings),
-        gross_margin=(configuration.get("value") or {}).get("gross_margin"),
-        previous=_remembered(bundle) if previous is None else previous,
-    )
-
-
-def _remembered(bundle: Bundle) -> dict[str, Any] | None:
-    """The report before, as far as the bundle's own report tells of it."""
-    own = _kept(bundle, required=False) or {}
-    as_of = str(bundle.manifest["as_of"])[:10]
-    earlier = [m for m in own.get("measures", ()) if str(m.get("as_of", ""))[:10] < as_of]
-    if not earlier:
-        return None
-    return {"as_of": max(str(m["as_of"]) for m in earlier), "measures": earlier}
+    return kept_report(load_bundle(served, verify=False), required=False)
 
 
 def report_context(bundle: Bundle, *, previous: Path | None = None) -> ReportContext:
     """The report of a bundle as one value, made from its tables."""
-    before = None if previous is None else _kept(load_bundle(previous, verify=False), required=True)
+    before = None if previous is None else kept_report(load_bundle(previous, verify=False), required=True)
     return build_context(report_sources(bundle, before))
 
 

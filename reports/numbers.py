@@ -77,7 +77,8 @@ def money(value: float, currency: str | None) -> str:
         if _significant(size) >= scale:
             return f"{sign}{before}{_plain(_significant(size) / scale)}{unit}"
     if size < 100:
-        return f"{sign}{before}{size:,.2f}" if round(size, 2) else f"{before}0"
+        cents = "" if round(size, 2) == round(size) else f"{size:,.2f}"
+        return f"{sign}{before}{cents or round(size)}" if round(size, 2) else f"{before}0"
     return f"{sign}{before}{_significant(size):,.0f}"
 
 

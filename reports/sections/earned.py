@@ -159,7 +159,9 @@ def waterfall(
         )
     )
     return Ledger(
-        label=f"Where the {OUTCOME_NAMES.get(spend.outcome, outcome_word(spend.outcome))} came from",
+        label="Channel"
+        if most > MOST
+        else f"Where the {OUTCOME_NAMES.get(spend.outcome, outcome_word(spend.outcome))} came from",
         columns=(
             Column(title="", form="plot", plot=plot),
             Column(title=unit, divisor=divisor, decimals=decimals, signed=True, phone=True),

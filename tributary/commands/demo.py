@@ -67,7 +67,7 @@ def _tell(headline: str, summary: pl.DataFrame, misses: pl.DataFrame, out: Path)
         echo_table(misses.filter(pl.col("outcome") == outcome).drop("outcome"), indent=2)
     click.echo(
         f"\nReport   {out / 'runs' / 'champion' / 'report.html'}"
-        f"\nServe    tributary serve --runs {out / 'runs'}   then open http://127.0.0.1:8000/docs"
+        f"\nServe    tributary serve --runs {out / 'runs'}   then open http://127.0.0.1:8000/explore"
         f"\nAsk      curl http://127.0.0.1:8000/v1/customers/{some_id}/value"
         f"\nRuns     tributary runs --mlruns {out / 'mlruns'}"
         f"\nMLflow   mlflow ui --backend-store-uri sqlite:///{out / 'mlruns' / 'mlflow.db'}"

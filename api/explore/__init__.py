@@ -1,0 +1,1 @@
+"""The explorer: pages and fragments drawn by the server with the report's own functions."""

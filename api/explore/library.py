@@ -1,0 +1,92 @@
+"""What the explorer's views read: the report's sources of the bundle being served, opened once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import polars as pl
+
+from api.served import Served
+from experiments.bundle.sources import report_sources
+from reports.build import build_context
+from reports.context import ReportContext
+from reports.facts import EffectFact, effects_of
+from reports.sources import ReportSources
+
+__all__ = ["Shelf", "shelf_of"]
+
+_KEPT: Final = 2
+"""Bundles kept open: the one served, and the one before it while readers finish."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One bundle's tables, its report, and its customers as the explorer shows them."""
+
+    sources: ReportSources
+
+    @cached_property
+    def context(self) -> ReportContext:
+        """The report as one value."""
+        return build_context(self.sources)
+
+    @cached_property
+    def effects(self) -> tuple[EffectFact, ...]:
+        """Every effect."""
+        return effects_of(self.sources.table("effects"))
+
+    @cached_property
+    def credits(self) -> pl.DataFrame:
+        """Rows of the credits table."""
+        return self.sources.table("credits")
+
+    @cached_property
+    def customers(self) -> pl.DataFrame:
+        """Scores with the id as text, `worth` and days of silence, most valuable first.
+
+        Columns: customer_id, worth, low, high, gone, silent (days), gap (days).
+        """
+        table = self.sources.table("customers")
+        if table.is_empty():
+            return pl.DataFrame()
+        days = 7.0 if self.sources.manifest.get("time_unit") == "week" else 1.0
+        return (
+            table.select(
+                pl.col("customer_id").cast(pl.String),
+                worth=pl.col("customer_lifetime_value"),
+                low=pl.col("customer_lifetime_value_low"),
+                high=pl.col("customer_lifetime_value_high"),
+                gone=pl.col("churn_probability"),
+                silent=((pl.col("T") - pl.col("recency")) * days).round().cast(pl.Int64),
+                gap=pl.col("average_days_between_purchases"),
+            )
+            .filter(pl.col("worth").is_not_null() & pl.col("gone").is_not_null())
+            .sort("worth", "customer_id", descending=[True, False])
+        )
+
+    def customers_for(self, served: Served) -> pl.DataFrame:
+        """The same without those who were erased and are still in the files."""
+        customers = self.customers
+        if customers.is_empty() or not served.pending:
+            return customers
+        hidden = [served.hides(customer_id) for customer_id in customers["customer_id"]]
+        return customers.filter(~pl.Series(hidden))
+
+
+_SHELVES: OrderedDict[str, Shelf] = OrderedDict()
+_LOCK: Final = threading.Lock()
+
+
+def shelf_of(served: Served) -> Shelf:
+    """The shelf of what is served; the first time this reads the bundle's tables."""
+    with _LOCK:
+        found = _SHELVES.get(served.etag)
+        if found is None:
+            found = _SHELVES[served.etag] = Shelf(report_sources(served.bundle))
+            while len(_SHELVES) > _KEPT:
+                _SHELVES.popitem(last=False)
+        return found

@@ -1,0 +1,384 @@
+"""The explorer's addresses: a page, or with `HX-Request` the fragment that changes in it.
+
+A page holds no data where the service knows keys: it asks for one, keeps it in the tab's memory, and fetches
+the fragment with it. Every choice stands in the address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+import polars as pl
+from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
+from starlette.responses import RedirectResponse, Response
+
+from api.dependencies import CustomerId
+from api.explore.credit import credit_rows, credit_view
+from api.explore.customer import customer_view
+from api.explore.customers import customers_view, select_customers
+from api.explore.library import Shelf, shelf_of
+from api.problems import Problem
+from api.replies import Reply
+from api.served import Served, served_of
+from api.settings import is_loopback
+from reports.context import Mark, Plot
+from reports.customer_drawings import Rectangle
+from reports.drawing import draw_plot
+from reports.html import environment
+from reports.numbers import symbol
+from reports.sections.care_figures import service_section
+from reports.styles import font_bytes, stylesheet
+from reports.words import label
+
+__all__ = ["is_fragment", "router"]
+
+router = APIRouter(prefix="/explore", include_in_schema=False)
+
+VIEWS: Final = ("credit", "customers", "evidence", "service", "report")
+_POLICY: Final = (
+    b"default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
+    b"base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+_HEADERS: Final = [
+    (b"content-security-policy", _POLICY),
+    (b"referrer-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+    (b"vary", b"hx-request"),
+]
+_TYPES: Final = {"js": b"text/javascript", "css": b"text/css", "woff2": b"font/woff2"}
+
+Text = Annotated[str | None, Query(max_length=200)]
+Share = Annotated[float | None, Query(ge=0, le=100, allow_inf_nan=False)]
+
+
+def is_fragment(headers: Any) -> bool:
+    """Whether a request asks for the part that changes, which holds data."""
+    return any(name == b"hx-request" for name, _ in headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request for a view: where it is answered from, and whether data may go with the page."""
+
+    request: Request
+    view: str
+
+    @property
+    def fragment(self) -> bool:
+        return is_fragment(self.request.scope["headers"])
+
+    @property
+    def open(self) -> bool:
+        """Whether the page may hold data: no keys are known, and the reader is on this machine."""
+        client = self.request.scope.get("client")
+        local = client is None or not client[0][:1].isdigit() or is_loopback(client[0])
+        return self.request.app.state.keys is None and local
+
+
+async def _answer(
+    request: Request, view: str, render: Callable[[Shelf, Served], Mapping[str, Any]], template: str
+) -> Response:
+    """The fragment, or the page around it."""
+    asked = _Asked(request, view)
+    keyed = request.app.state.keys is not None
+    if not asked.fragment and not asked.open:
+        return _html(_page(view, "", None, keyed=keyed))
+    try:
+        served = served_of(request.scope)
+    except Problem:
+        if asked.fragment:
+            raise
+        return _html(_page(view, _pane("empty_bundle.html.jinja"), None, keyed=keyed), status=503)
+
+    def draw() -> str:
+        shelf = shelf_of(served)
+        values = {"view": view, "report": shelf.context, "query": _query(request), **_common(shelf, served)}
+        return str(_templates().get_template(template).render(**values, **render(shelf, served)))
+
+    body = await asyncio.to_thread(draw)
+    if not asked.fragment:
+        body = _page(view, body, served, keyed=keyed)
+    return _html(body)
+
+
+def _html(body: str, *, status: int = 200) -> Response:
+    return Reply(body.encode(), media_type=b"text/html; charset=utf-8", status=status, headers=_HEADERS)
+
+
+def _templates() -> Any:
+    return environment("api.explore")
+
+
+def _draw_bar(share: float, top: float) -> str:
+    """A bar beside its figure."""
+    return draw_plot(
+        Plot(low=0.0, high=top or 1.0), (Mark(form="bar", value=share, start=0.0, tone="grey"),), height=18
+    )
+
+
+def _pane(name: str) -> str:
+    return str(_templates().get_template(name).render())
+
+
+def _page(view: str, body: str, served: Served | None, *, keyed: bool) -> str:
+    return str(
+        _templates()
+        .get_template("page.html.jinja")
+        .render(
+            view=view,
+            title=view.capitalize(),
+            body=Markup(body),
+            keyed=keyed,
+            version=served.context["model_version"] if served is not None else "",
+            assets=f"/explore/static/{_assets_digest()}",
+        )
+    )
+
+
+def _query(request: Request) -> Callable[..., str]:
+    """The address of this view with some choices changed."""
+
+    def changed(path: str, **choices: str | None) -> str:
+        kept = dict(request.query_params) | choices
+        text = urlencode({name: value for name, value in kept.items() if value not in (None, "")})
+        return f"{path}?{text}" if text else path
+
+    return changed
+
+
+def _common(shelf: Shelf, served: Served) -> dict[str, Any]:
+    return {
+        "views": VIEWS,
+        "model_version": served.context["model_version"],
+        "before": symbol(shelf.sources.currency),
+        "label": label,
+        "draw_bar": lambda share, top: Markup(_draw_bar(share, top)),
+    }
+
+
+@router.get("")
+async def start() -> Response:
+    """The first view."""
+    return RedirectResponse("/explore/credit", status_code=307)
+
+
+@router.get("/credit")
+async def credit(
+    request: Request,
+    outcome: Text = None,
+    method: Text = None,
+    segment: Text = None,
+    period: Text = None,
+    row: Text = None,
+) -> Response:
+    """What each channel added."""
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        made = credit_view(shelf, outcome=outcome, method=method, segment=segment, period=period, row=row)
+        return {"one": made}
+
+    return await _answer(request, "credit", render, "credit.html.jinja")
+
+
+@router.get("/customers")
+async def customers(
+    request: Request, gone_from: Share = None, gone_to: Share = None, worth: Text = None
+) -> Response:
+    """All customers by value and risk."""
+    rectangle = _rectangle(gone_from, gone_to, worth)
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        horizon = (
+            "twelve months"
+            if shelf.sources.horizon_months == 12
+            else f"{shelf.sources.horizon_months} months"
+        )
+        made = customers_view(
+            shelf.customers_for(served), rectangle, currency=shelf.sources.currency, horizon=horizon
+        )
+        return {"one": made}
+
+    return await _answer(request, "customers", render, "customers.html.jinja")
+
+
+def _rectangle(gone_from: float | None, gone_to: float | None, worth: str | None) -> Rectangle | None:
+    """The selection that the edges name; None without any."""
+    least = _amount(worth)
+    if gone_from is None and gone_to is None and least is None:
+        return None
+    low, high = sorted(((gone_from or 0.0) / 100, (100.0 if gone_to is None else gone_to) / 100))
+    return Rectangle(low=low, high=high, worth=least or 0.0)
+
+
+def _amount(text: str | None) -> float | None:
+    """A number out of what was typed, with or without the currency."""
+    digits = "".join(mark for mark in text or "" if mark.isdigit() or mark == ".")
+    try:
+        return float(digits) if digits else None
+    except ValueError:
+        return None
+
+
+@router.get("/customer")
+async def find(customer_id: Annotated[str, Query(min_length=1, max_length=255)]) -> Response:
+    """From the field that asks for an id to that customer's page."""
+    from urllib.parse import quote
+
+    return RedirectResponse(f"/explore/customers/{quote(customer_id.strip(), safe='')}", status_code=307)
+
+
+@router.get("/customers/{customer_id:path}")
+async def customer(request: Request, customer_id: CustomerId) -> Response:
+    """One customer."""
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        made = customer_view(shelf, served, customer_id)
+        if made is None:
+            raise Problem(
+                name="unknown-customer", detail="No customer has this id in the scores being served."
+            )
+        return {"one": made}
+
+    return await _answer(request, "customers", render, "customer.html.jinja")
+
+
+@router.get("/evidence")
+async def evidence(request: Request, outcome: Text = None) -> Response:
+    """Every estimate, of one outcome or of all."""
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        keys = ("proven", "evidence", "segments")
+        parts = [part for key in keys if (part := shelf.context.section(key)) is not None]
+        return {"parts": parts, "empty": "effects", "channels": (), "channel": ""}
+
+    return await _answer(request, "evidence", render, "sections.html.jinja")
+
+
+@router.get("/service")
+async def service(request: Request, channel: Text = None) -> Response:
+    """How good the service is, by channel."""
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        care = shelf.sources.table("care")
+        channels = () if care.is_empty() else tuple(sorted(set(care["channel"].drop_nulls().to_list())))
+        chosen = channel if channel in channels else ""
+        first = service_section(shelf.sources, chosen or None)
+        rest = [shelf.context.section(key) for key in ("service_detail", "voice")]
+        parts = [part for part in (first, *rest) if part is not None]
+        return {"parts": parts, "empty": "care", "channels": channels, "channel": chosen}
+
+    return await _answer(request, "service", render, "sections.html.jinja")
+
+
+@router.get("/report")
+async def report(request: Request) -> Response:
+    """The report's own pages."""
+    return await _answer(request, "report", lambda shelf, served: {}, "whole.html.jinja")
+
+
+@router.get("/download/{name}")
+async def download(
+    request: Request,
+    name: str,
+    outcome: Text = None,
+    segment: Text = None,
+    period: Text = None,
+    form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
+) -> Response:
+    """The rows behind a view: credit, evidence, service."""
+    served = served_of(request.scope)
+
+    def rows() -> bytes:
+        shelf = shelf_of(served)
+        if name == "credit":
+            view = credit_view(shelf, outcome=outcome, method=None, segment=segment, period=period, row=None)
+            return _table(credit_rows(shelf, view), form)
+        table = {"evidence": "effects", "service": "care", "returns": "roi"}.get(name)
+        if table is None:
+            raise Problem(name="not-found", detail="There are credit, evidence, service and returns.")
+        return _table(shelf.sources.table(table), form)
+
+    return _file(await asyncio.to_thread(rows), f"{name}.{form}", form)
+
+
+@router.get("/export")
+async def export(
+    request: Request,
+    gone_from: Share = None,
+    gone_to: Share = None,
+    worth: Text = None,
+    form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
+) -> Response:
+    """The selected customers with the columns of the score table; needs the scope `batch`."""
+    served = served_of(request.scope)
+    rectangle = _rectangle(gone_from, gone_to, worth)
+
+    def rows() -> bytes:
+        shelf = shelf_of(served)
+        chosen = select_customers(shelf.customers_for(served), rectangle).select("customer_id")
+        table = shelf.sources.table("customers").with_columns(pl.col("customer_id").cast(pl.String))
+        return _table(chosen.join(table, on="customer_id", how="left", maintain_order="left"), form)
+
+    return _file(await asyncio.to_thread(rows), f"customers.{form}", form)
+
+
+def _table(frame: pl.DataFrame, form: str) -> bytes:
+    stream = io.BytesIO()
+    if form == "parquet":
+        frame.write_parquet(stream)
+    else:
+        frame.write_csv(stream)
+    return stream.getvalue()
+
+
+def _file(body: bytes, name: str, form: str) -> Response:
+    kind = b"text/csv; charset=utf-8" if form == "csv" else b"application/vnd.apache.parquet"
+    headers = [
+        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return Reply(body, media_type=kind, headers=headers)
+
+
+@cache
+def _asset(name: str) -> bytes | None:
+    """A file that a page needs; the style sheet is the report's own with the explorer's after it."""
+    own = files("api.explore") / "static"
+    if name == "explorer.css":
+        mine = (own / "explorer.css").read_text(encoding="utf-8")
+        return f"{stylesheet(fonts_at='.')}\n{mine}".encode()
+    if name in ("explorer.js", "htmx.min.js"):
+        return (own / name).read_bytes()
+    if name in ("inter-latin.woff2", "newsreader-latin.woff2"):
+        return font_bytes(name)
+    return None
+
+
+@cache
+def _assets_digest() -> str:
+    """One tag for all of them: a new version has new addresses."""
+    digest = hashlib.sha256()
+    for name in ("explorer.css", "explorer.js", "htmx.min.js"):
+        digest.update(_asset(name) or b"")
+    return digest.hexdigest()[:16]
+
+
+@router.get("/static/{digest}/{name}")
+async def static(digest: str, name: str) -> Response:
+    """Style, script and fonts, kept by the browser for as long as it likes."""
+    body = _asset(name)
+    if body is None or digest != _assets_digest():
+        raise Problem(name="not-found", detail="There is no such file of the explorer.")
+    kind = _TYPES[name.rpartition(".")[2]]
+    etag = b'"' + digest.encode() + b'"'
+    headers = [(b"cache-control", b"public, max-age=31536000, immutable"), (b"etag", etag)]
+    return Reply(body, media_type=kind, headers=headers)
