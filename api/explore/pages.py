@@ -57,7 +57,6 @@ _HEADERS: Final = [
 _TYPES: Final = {"js": b"text/javascript", "css": b"text/css", "woff2": b"font/woff2"}
 
 Text = Annotated[str | None, Query(max_length=200)]
-Share = Annotated[float | None, Query(ge=0, le=100, allow_inf_nan=False)]
 
 
 def is_fragment(headers: Any) -> bool:
@@ -191,7 +190,7 @@ async def credit(
 
 @router.get("/customers")
 async def customers(
-    request: Request, gone_from: Share = None, gone_to: Share = None, worth: Text = None
+    request: Request, gone_from: Text = None, gone_to: Text = None, worth: Text = None
 ) -> Response:
     """All customers by value and risk."""
     rectangle = _rectangle(gone_from, gone_to, worth)
@@ -210,13 +209,13 @@ async def customers(
     return await _answer(request, "customers", render, "customers.html.jinja")
 
 
-def _rectangle(gone_from: float | None, gone_to: float | None, worth: str | None) -> Rectangle | None:
-    """The selection that the edges name; None without any."""
-    least = _amount(worth)
-    if gone_from is None and gone_to is None and least is None:
+def _rectangle(gone_from: str | None, gone_to: str | None, worth: str | None) -> Rectangle | None:
+    """The selection that the edges name, as they were typed; None without any."""
+    first, last, least = (_amount(text) for text in (gone_from, gone_to, worth))
+    if first is None and last is None and least is None:
         return None
-    low, high = sorted(((gone_from or 0.0) / 100, (100.0 if gone_to is None else gone_to) / 100))
-    return Rectangle(low=low, high=high, worth=least or 0.0)
+    ends = (min(first or 0.0, 100.0) / 100, min(100.0 if last is None else last, 100.0) / 100)
+    return Rectangle(low=min(ends), high=max(ends), worth=least or 0.0)
 
 
 def _amount(text: str | None) -> float | None:
@@ -313,8 +312,8 @@ async def download(
 @router.get("/export")
 async def export(
     request: Request,
-    gone_from: Share = None,
-    gone_to: Share = None,
+    gone_from: Text = None,
+    gone_to: Text = None,
     worth: Text = None,
     form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
 ) -> Response:

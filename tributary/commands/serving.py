@@ -76,7 +76,8 @@ def serve(
     else:
         click.echo("No --keys: only this machine is served, without keys.", err=True)
     click.echo(
-        f"Serving {bundle or runs / 'champion'} at http://{host}:{port}: look at /explore, read /docs.", err=True
+        f"Serving {bundle or runs / 'champion'} at http://{host}:{port}: look at /explore, read /docs.",
+        err=True,
     )
     run_server(settings)
 

@@ -216,6 +216,7 @@
   };
 
   body.addEventListener("click", (event) => {
+    if (key && event.target.closest("a[hx-get]") && !event.ctrlKey && !event.metaKey) event.preventDefault();
     const hit = event.target.closest("[data-download],[data-copy],[data-help],[data-svg]");
     if (!hit) return;
     event.preventDefault();
@@ -225,8 +226,8 @@
     else navigator.clipboard.writeText(location.href).then(() => say("The link is copied.", "It opens with these choices, and without your key."));
   });
   body.addEventListener("submit", (event) => {
+    if (event.target.closest("#view")) event.preventDefault(); // a page that is left forgets the key
     if (!event.target.matches("[data-find]")) return;
-    event.preventDefault();
     const id = one("[name=customer_id]", event.target).value.trim();
     if (!id) return;
     const path = `/explore/customers/${encodeURIComponent(id)}`;
@@ -244,6 +245,7 @@
       if (next) { row.tabIndex = -1; next.tabIndex = 0; next.focus(); }
       return;
     }
+    if (typing && event.key === "Escape") event.target.blur();
     if (typing || !shortcuts || event.ctrlKey || event.metaKey || event.altKey || one("#help").open) return;
     const tab = one(`[data-view="${event.key}"]`);
     if (tab) tab.click();
