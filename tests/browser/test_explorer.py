@@ -148,9 +148,11 @@ def test_an_unknown_customer_is_told_without_losing_the_page(look: Any, explorer
 def test_too_many_asks_wait_and_ask_again(look: Any, bundle: Path) -> None:
     with running(Settings(rate_limit=2, access_log=False), bundle=bundle) as client:
         page = look(f"{base(client)}/explore/credit")
-        for key in ("2", "3", "4"):
+        for key, view in {"2": "customers", "3": "evidence"}.items():
             page.keyboard.press(key)
-            page.wait_for_timeout(400)
+            page.wait_for_url(f"**/{view}")
+            until(page, "!document.querySelector('#view').hasAttribute('aria-busy')")
+        page.keyboard.press("4")
         said(page, "Wait")
         assert page.locator("main").is_visible()
 
