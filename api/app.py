@@ -18,8 +18,8 @@ from api.admission import Admission
 from api.dependencies import known_query
 from api.documentation import document
 from api.erasure import Rewriter
-from api.export_files import ExportFiles
 from api.explore.pages import router as explorer
+from api.export_files import ExportFiles
 from api.fast_path import FastPath
 from api.keys import KeyRing
 from api.metrics import Metrics
