@@ -27,6 +27,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "bundle-refused": (409, "The bundle was refused; the one before still serves"),
     "nothing-to-roll-back": (409, "There is no earlier bundle to go back to"),
     "stale-cursor": (409, "The scores changed since this page was made"),
+    "no-purchases": (409, "The bundle holds no purchases"),
     "no-purchase-model": (409, "The run fitted no purchase model"),
     "too-large": (413, "The request is too large"),
     "url-too-long": (414, "The address is too long"),

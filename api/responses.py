@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 __all__ = [
+    "AliveHistory",
     "Attribution",
     "Batch",
     "CareKpis",
@@ -24,6 +25,7 @@ __all__ = [
     "ModelCard",
     "Predictions",
     "ProblemDocument",
+    "Purchases",
     "Reloaded",
     "Returns",
     "Segments",
@@ -168,6 +170,47 @@ class Touchpoints(_Answer):
     total: int = Field(description="Contacts in all.")
     touchpoints: list[dict[str, Any]] = Field(description="Rows of the touchpoints table; money in currency.")
     next: int | None = Field(description="Value of `after` for the contacts that follow; null at the end.")
+
+
+class Purchase(_Answer):
+    """One purchase: the orders of a day, netted."""
+
+    timestamp: str | None = Field(description="When, local to the run's zone.")
+    date: dt.date | None = Field(description="The day.")
+    amount: float | None = Field(description="Revenue, in currency.")
+    margin: float | None = Field(description="Margin where the input gave it, in currency.")
+    orders: int | None = Field(description="Orders in it.")
+    touches: int | None = Field(description="Contacts in its lookback window.")
+    credit: float | None = Field(description="Share credited to contacts.")
+
+
+class Purchases(_Answer):
+    """A customer's purchases, oldest first."""
+
+    model_version: str
+    as_of: str
+    customer_id: str
+    total: int = Field(description="Purchases in all.")
+    purchases: list[Purchase]
+    next: int | None = Field(description="Value of `after` for those that follow; null at the end.")
+
+
+class AlivePoint(_Answer):
+    """The chance of being a customer on one day."""
+
+    date: dt.date
+    probability_alive: float
+    purchased: bool = Field(description="Whether the customer bought on that day.")
+
+
+class AliveHistory(_Answer):
+    """The chance of being a customer over time."""
+
+    model_version: str
+    as_of: str
+    customer_id: str
+    step_days: int
+    history: list[AlivePoint]
 
 
 class _Rows(_Context):

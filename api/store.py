@@ -11,7 +11,7 @@ import polars as pl
 
 from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column, known_values
 from experiments.bundle.reading import Bundle
-from experiments.bundle.serving import open_serving
+from experiments.bundle.serving import Records, open_serving
 
 __all__ = ["Store", "find_row", "find_rows"]
 
@@ -32,8 +32,7 @@ class Store:
         self.filterable: Mapping[str, Column] = {**serving.customers, **serving.profiles}
         self.types = {name: column.dtype for name, column in self.filterable.items()}
         self._orders = {name: (rows, serving.known[name]) for name, rows in serving.orders.items()}
-        self._touchpoints = serving.touchpoints
-        self._touched, self._first = serving.touched, serving.first_touchpoint
+        self.touchpoints, self.purchases = serving.touchpoints, serving.purchases
         self.integer_ids = self.key.dtype.kind == "i"
         self._fields: list[tuple[str, Callable[[int], Any]]] = [
             (name, column.item) for name, column in self.columns.items()
@@ -90,19 +89,20 @@ class Store:
         """Columns of many customers as a frame, without the id."""
         return pl.DataFrame([self.filterable[name].series(rows) for name in fields])
 
-    def touchpoints_of(
-        self, customer_id: str, *, after: int, limit: int
+    def records_of(
+        self, records: Records, customer_id: str, *, after: int = 0, limit: int | None = None
     ) -> tuple[list[dict[str, Any]], int] | None:
-        """A customer's touchpoints in order from position `after` on, and how many there are in all.
+        """A customer's touchpoints or purchases in order from position `after` on, and how many there are.
 
         None when the customer is unknown.
         """
-        position = find_row(self._touched, customer_id)
+        position = find_row(records.owners, customer_id)
         if position < 0:
             return None if self.find(customer_id) < 0 else ([], 0)
-        first, end = int(self._first[position]), int(self._first[position + 1])
-        rows = range(min(first + after, end), min(first + after + limit, end))
-        fields = [(name, column.item) for name, column in self._touchpoints.items()]
+        first, end = int(records.first[position]), int(records.first[position + 1])
+        start = min(first + after, end)
+        rows = range(start, end if limit is None else min(start + limit, end))
+        fields = [(name, column.item) for name, column in records.columns.items()]
         return [{name: item(row) for name, item in fields} for row in rows], end - first
 
 

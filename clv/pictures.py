@@ -57,7 +57,7 @@ def alive_history(
     days = sorted(set(purchase_days))
     unit = DAYS_PER_UNIT[time_unit]
     span = (until - days[0]).days
-    moments = sorted({*range(0, span + 1, step_days), *((d - days[0]).days for d in days if d <= until)})
+    moments = sorted({*range(0, span, step_days), span, *((d - days[0]).days for d in days if d <= until)})
     bought = np.array([(d - days[0]).days for d in days])
     now = np.array(moments)
     seen = np.searchsorted(bought, now, side="right")

@@ -69,6 +69,26 @@ def test_tables_pages_and_the_rest(client: Client) -> None:
     assert len(client.customers(limit=2, sort="-total_value", cursor=page["next"])["customers"]) == 2
 
 
+def test_audiences_are_counted_exported_and_walked_through(client: Client, place: dict[str, str]) -> None:
+    question = "ge(frequency,1)"
+    kept = sample_customers(60).filter(pl.col("frequency") >= 1).sort("customer_id")
+    assert client.count(filter=question)["customers"] == kept.height
+    frame = client.export(filter=question, fields=["decile"])
+    assert frame.columns == ["customer_id", "decile"]
+    assert frame["customer_id"].to_list() == kept["customer_id"].to_list()
+    walked = [row["customer_id"] for row in client.every_customer(filter=question, limit=7)]
+    assert walked == kept["customer_id"].cast(pl.String).to_list()
+    assert "decile" in client.columns()["column"].to_list()
+    assert client.segments().is_empty()
+    assert sum(map(sum, client.grid(x="recency", y="frequency")["counts"])) == 60
+
+    async def walk() -> list[str]:
+        async with AsyncClient(place["url"], key=place["key"]) as other:
+            return [row["customer_id"] async for row in other.every_customer(filter=question)]
+
+    assert asyncio.run(walk()) == walked
+
+
 def test_a_refusal_carries_the_problem(client: Client) -> None:
     with pytest.raises(ServiceError, match="does not have the right form") as caught:
         client.customers(limit=0)
@@ -148,7 +168,7 @@ def test_the_asynchronous_client_is_as_patient() -> None:
 
 def test_both_clients_offer_the_same_calls_with_a_word_on_each() -> None:
     calls = [name for name in dir(Client) if not name.startswith("_") and name not in ("send", "close")]
-    assert len(calls) == 16
+    assert len(calls) == 24
     for name in calls:
         assert inspect.getdoc(getattr(Client, name)), name
         assert hasattr(AsyncClient, name)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Calls", "ServiceError", "UnknownCustomerError"]
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
+PARQUET: Final = "application/vnd.apache.parquet"
 MOST_IDS: Final = 10_000
 """Ids in one request; longer batches are cut."""
 
@@ -153,11 +154,53 @@ class Calls:
     def customers(
         self, /, *, limit: int = 100, cursor: str | None = None, **question: Any
     ) -> Call[dict[str, Any]]:
-        """A page of customers; `question` as in the service's description: sort, decile, min_…, max_…."""
+        """A page of customers; `question` as the service describes it: filter, sort, fields, decile, …."""
         query: dict[str, Any] = {"limit": limit, **question}
         if cursor:
             query["cursor"] = cursor
         return _one("GET", "/v1/customers", _json, params=query)
+
+    @_Method
+    def count(self, /, **question: Any) -> Call[dict[str, Any]]:
+        """How many customers a filter keeps, of how many, and what they are worth together."""
+        return _one("GET", "/v1/customers/count", _json, params=question)
+
+    @_Method
+    def grid(self, /, *, x: str, y: str, **question: Any) -> Call[dict[str, Any]]:
+        """Counts of customers over two columns: `x_parts`, `y_parts`, and a filter."""
+        return _one("GET", "/v1/customers/grid", _json, params={"x": x, "y": y, **question})
+
+    @_Method
+    def columns(self) -> Call[pl.DataFrame]:
+        """Columns that filters, sort orders, grids and exports may name: column, type, texts."""
+
+        def read(answer: httpx.Response) -> pl.DataFrame:
+            return pl.DataFrame(answer.json()["columns"], schema_overrides={"texts": pl.List(pl.String)})
+
+        return _one("GET", "/v1/customers/columns", read)
+
+    @_Method
+    def segments(self) -> Call[pl.DataFrame]:
+        """The segments that the run names: name, filter, description, customers, share, value."""
+
+        def read(answer: httpx.Response) -> pl.DataFrame:
+            return pl.DataFrame(answer.json()["segments"], infer_schema_length=None)
+
+        return _one("GET", "/v1/segments", read)
+
+    @_Method
+    def export(self, /, **question: Any) -> Call[pl.DataFrame]:
+        """All customers, or those whom a filter keeps: `filter`, `fields` (a list, or names with commas)."""
+        if not isinstance(question.get("fields", ""), str):
+            question["fields"] = ",".join(question["fields"])
+        headers = {"accept": PARQUET}
+        return _one(
+            "GET",
+            "/v1/customers/export",
+            lambda answer: pl.read_parquet(answer.content),
+            params=question,
+            headers=headers,
+        )
 
     @_Method
     def touchpoints(self, customer_id: str | int, *, after: int = 0, limit: int = 1000) -> Call[pl.DataFrame]:
@@ -168,6 +211,26 @@ class Calls:
 
         path = f"/v1/customers/{_segment(customer_id)}/touchpoints"
         return _one("GET", path, read, params={"after": after, "limit": limit})
+
+    @_Method
+    def purchases(self, customer_id: str | int, *, after: int = 0, limit: int = 1000) -> Call[pl.DataFrame]:
+        """A customer's purchases, oldest first."""
+
+        def read(answer: httpx.Response) -> pl.DataFrame:
+            return pl.DataFrame(answer.json()["purchases"], infer_schema_length=None)
+
+        path = f"/v1/customers/{_segment(customer_id)}/purchases"
+        return _one("GET", path, read, params={"after": after, "limit": limit})
+
+    @_Method
+    def history(self, customer_id: str | int, *, step_days: int = 7) -> Call[pl.DataFrame]:
+        """The chance of being a customer over time: date, probability_alive, purchased."""
+
+        def read(answer: httpx.Response) -> pl.DataFrame:
+            return pl.DataFrame(answer.json()["history"], infer_schema_length=None)
+
+        path = f"/v1/customers/{_segment(customer_id)}/history"
+        return _one("GET", path, read, params={"step_days": step_days})
 
     @_Method
     def attribution(self, /, **question: str) -> Call[pl.DataFrame]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, Final, Self, TypeVar
 
 import httpx
@@ -126,6 +126,22 @@ class Client(Calls):
         except StopIteration as end:
             return _answered(end)
 
+    def every_customer(self, **question: Any) -> Iterator[dict[str, Any]]:
+        """Customers one by one, page after page; `question` as in `customers`.
+
+        Raises
+        ------
+        ServiceError
+            When the service refuses; 409 when the scores were replaced between two pages.
+        """
+        cursor = None
+        while True:
+            page = self.customers(**{"limit": 1000, **question}, cursor=cursor)
+            yield from page["customers"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -180,6 +196,17 @@ class AsyncClient(Calls):
                     found = error
         except StopIteration as end:
             return _answered(end)
+
+    async def every_customer(self, **question: Any) -> AsyncIterator[dict[str, Any]]:
+        """Customers one by one, page after page; `question` as in `customers`."""
+        cursor = None
+        while True:
+            page = await self.customers(**{"limit": 1000, **question}, cursor=cursor)
+            for customer in page["customers"]:
+                yield customer
+            cursor = page["next"]
+            if cursor is None:
+                return
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -22,7 +22,7 @@ from api.fast_path import answer_value
 from api.problems import Problem
 from api.questions import CustomerFilter, check_column, fields_of
 from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
-from api.responses import Batch, CustomerPage, CustomerScore, Touchpoints
+from api.responses import Batch, CustomerPage, CustomerScore
 from api.served import Served, served_of
 
 __all__ = ["router"]
@@ -163,36 +163,6 @@ async def list_customers(
     following = encode_cursor(fingerprint, rank) if rank is not None else None
     body = orjson.dumps({**served.context, "customers": customers, "next": following})
     return cached_reply(request.scope, served, body)
-
-
-@router.get(
-    "/customers/{customer_id:path}/touchpoints",
-    response_model=Touchpoints,
-    responses=refusals("unknown-customer"),
-)
-async def get_touchpoints(
-    customer_id: CustomerId,
-    served: ServedDep,
-    request: Request,
-    after: Annotated[int, Query(ge=0, le=2**31, description="Contacts to skip.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Response:
-    """A customer's contacts in order, each with its credit."""
-    stored = served.stored_id(customer_id)
-    found = None if served.hides(stored) else served.store.touchpoints_of(stored, after=after, limit=limit)
-    if found is None:
-        raise _unknown()
-    touchpoints, total = found
-    end = after + len(touchpoints)
-    answer = {
-        "model_version": served.context["model_version"],
-        "as_of": served.context["as_of"],
-        "customer_id": customer_id,
-        "total": total,
-        "touchpoints": touchpoints,
-        "next": end if end < total else None,
-    }
-    return cached_reply(request.scope, served, orjson.dumps(answer))
 
 
 @router.delete(

@@ -1,4 +1,4 @@
-"""The part of a bundle that answers requests: customers sorted by id, their touchpoints, sort orders.
+"""The part of a bundle that answers requests: customers sorted by id, what they did, sort orders.
 
 ::
 
@@ -6,7 +6,7 @@
     serving/customers/<column>.npy    sorted by customer_id
     serving/customers/order.<column>.npy   row numbers in ascending order of a column, nulls last
     serving/profiles/<column>.npy     the same customers, columns of the input's customers table
-    serving/touchpoints/<column>.npy  sorted by customer_id and time
+    serving/touchpoints/<column>.npy  sorted by customer_id and time; purchases the same
     serving/touchpoints/customer_id.npy    who has touchpoints, sorted; shape (m,)
     serving/touchpoints/first.npy     first row of each of them, and the end; shape (m + 1,)
 """
@@ -34,7 +34,7 @@ from experiments.bundle.columns import (
 )
 from histories.errors import BundleError
 
-__all__ = ["SORTABLE", "Serving", "open_serving", "write_serving"]
+__all__ = ["SORTABLE", "Records", "Serving", "open_serving", "write_serving"]
 
 SORTABLE: Final = (
     "customer_lifetime_value",
@@ -69,6 +69,26 @@ class _Layout(msgspec.Struct):
     touchpoints: _Table
     known: dict[str, int]
     profiles: _Table = msgspec.field(default_factory=lambda: _Table(rows=0, columns={}))
+    purchases: _Table | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What customers did, each customer's rows together and in order of time.
+
+    Attributes
+    ----------
+    columns
+        By name, in the table's order, without the id.
+    owners
+        Sorted ids of customers with rows, scored or not; shape (m,).
+    first
+        First row of each of them, and the end; shape (m + 1,).
+    """
+
+    columns: Mapping[str, Column]
+    owners: Array
+    first: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +99,10 @@ class Serving:
     ----------
     key
         Sorted ids, shape (n_customers,): int64, or UTF-8 bytes of fixed width.
-    customers, profiles, touchpoints
+    customers, profiles
         Columns by name, in the tables' order, without the id.
-    touched
-        Sorted ids of customers with touchpoints, scored or not; shape (m,).
-    first_touchpoint
-        Row of the first touchpoint of each of them, and the end; shape (m + 1,).
+    touchpoints, purchases
+        What customers met and bought; no purchases in bundles of earlier versions.
     orders, known
         By sortable column: rows in ascending order, nulls last; how many are not null.
     """
@@ -92,15 +110,14 @@ class Serving:
     key: Array
     customers: Mapping[str, Column]
     profiles: Mapping[str, Column]
-    touchpoints: Mapping[str, Column]
-    touched: Array
-    first_touchpoint: Array
+    touchpoints: Records
+    purchases: Records | None
     orders: Mapping[str, Array]
     known: Mapping[str, int]
 
 
 def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Write the columns of `customers` and `touchpoints`.
+    """Write the columns of `customers`, `profiles`, `touchpoints` and `purchases`.
 
     Raises
     ------
@@ -114,26 +131,31 @@ def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             f'Table "customers": {ids.null_count()} rows without an id, '
             f"{ids.len() - ids.n_unique()} repeated ids. There must be one row per customer."
         )
-    touchpoints = tables["touchpoints"].sort("customer_id", "timestamp", maintain_order=True)
+    records = {
+        name: tables[name].sort("customer_id", "timestamp", maintain_order=True)
+        for name in ("touchpoints", "purchases")
+        if name in tables
+    }
     layout: dict[str, Any] = {}
     profiles = ids.to_frame()
     if "profiles" in tables:
         said = tables["profiles"].with_columns(pl.col("customer_id").cast(ids.dtype, strict=False))
         profiles = profiles.join(said, on="customer_id", how="left", maintain_order="left")
-    for name, frame in (("customers", customers), ("profiles", profiles), ("touchpoints", touchpoints)):
+    for name, frame in {"customers": customers, "profiles": profiles, **records}.items():
         (folder / name).mkdir(parents=True)
         columns = [series for series in frame if series.name != "customer_id"]
         for series in columns:
             write_column(folder / name, series)
         layout[name] = {"rows": frame.height, "columns": {s.name: _type_name(s.dtype) for s in columns}}
     write_key(folder / "customers", ids)
-    _write_touched(folder / "touchpoints", touchpoints["customer_id"])
+    for name, frame in records.items():
+        _write_owners(folder / name, frame["customer_id"])
     layout["known"] = {name: _write_order(folder / "customers", customers[name]) for name in SORTABLE}
     (folder / "layout.json").write_bytes(orjson.dumps(layout, option=orjson.OPT_INDENT_2))
 
 
-def _write_touched(folder: Path, ids: pl.Series) -> None:
-    """Store whose touchpoints start where; `ids` is sorted."""
+def _write_owners(folder: Path, ids: pl.Series) -> None:
+    """Store whose rows start where; `ids` is sorted."""
     starts = pl.DataFrame({"id": ids}).with_row_index("row").group_by("id", maintain_order=True).first()
     write_key(folder, starts["id"])
     np.save(folder / "first.npy", np.append(starts["row"].to_numpy(), ids.len()).astype(np.int64))
@@ -164,20 +186,12 @@ def open_serving(folder: Path) -> Serving:
         layout = msgspec.json.decode((folder / "layout.json").read_bytes(), type=_Layout)
     except (OSError, msgspec.MsgspecError) as error:
         raise BundleError(f"{folder.name}/layout.json cannot be read. Write the bundle again.") from error
-    tables = {
-        name: {
-            column: open_column(folder / name, column, _TYPES[kind])
-            for column, kind in getattr(layout, name).columns.items()
-        }
-        for name in ("customers", "profiles", "touchpoints")
-    }
     found = Serving(
         key=open_key(folder / "customers"),
-        customers=tables["customers"],
-        profiles=tables["profiles"],
-        touchpoints=tables["touchpoints"],
-        touched=open_key(folder / "touchpoints"),
-        first_touchpoint=open_array(folder / "touchpoints" / "first.npy"),
+        customers=_open_columns(folder / "customers", layout.customers),
+        profiles=_open_columns(folder / "profiles", layout.profiles),
+        touchpoints=_open_records(folder / "touchpoints", layout.touchpoints),
+        purchases=None if layout.purchases is None else _open_records(folder / "purchases", layout.purchases),
         orders={name: open_array(folder / "customers" / f"order.{name}.npy") for name in layout.known},
         known=layout.known,
     )
@@ -185,21 +199,40 @@ def open_serving(folder: Path) -> Serving:
     return found
 
 
+def _open_columns(folder: Path, table: _Table) -> dict[str, Column]:
+    return {name: open_column(folder, name, _TYPES[kind]) for name, kind in table.columns.items()}
+
+
+def _open_records(folder: Path, table: _Table) -> Records:
+    found = Records(
+        columns=_open_columns(folder, table), owners=open_key(folder), first=open_array(folder / "first.npy")
+    )
+    lengths = {f"{folder.name}/{name}": (len(c.values), table.rows) for name, c in found.columns.items()}
+    lengths[f"{folder.name}/first"] = (len(found.first), len(found.owners) + 1)
+    _check_lengths(lengths)
+    if found.first[-1] != table.rows:
+        raise BundleError("serving/layout.json names other rows than there are. Write the bundle again.")
+    return found
+
+
 def _check_rows(found: Serving, layout: _Layout) -> None:
     """Refuse columns that do not belong together: a row must be one customer in all of them."""
-    customers, touchpoints = layout.customers.rows, layout.touchpoints.rows
-    lengths = {
-        "customers/customer_id": (len(found.key), customers),
-        **{f"customers/{name}": (len(c.values), customers) for name, c in found.customers.items()},
-        **{f"profiles/{name}": (len(c.values), customers) for name, c in found.profiles.items()},
-        **{f"customers/order.{name}": (len(rows), customers) for name, rows in found.orders.items()},
-        **{f"touchpoints/{name}": (len(c.values), touchpoints) for name, c in found.touchpoints.items()},
-        "touchpoints/first": (len(found.first_touchpoint), len(found.touched) + 1),
-    }
+    customers = layout.customers.rows
+    _check_lengths(
+        {
+            "customers/customer_id": (len(found.key), customers),
+            **{f"customers/{name}": (len(c.values), customers) for name, c in found.customers.items()},
+            **{f"profiles/{name}": (len(c.values), customers) for name, c in found.profiles.items()},
+            **{f"customers/order.{name}": (len(rows), customers) for name, rows in found.orders.items()},
+        }
+    )
+    if any(n > customers for n in found.known.values()):
+        raise BundleError("serving/layout.json names other rows than there are. Write the bundle again.")
+
+
+def _check_lengths(lengths: Mapping[str, tuple[int, int]]) -> None:
     for name, (rows, expected) in lengths.items():
         if rows != expected:
             raise BundleError(
                 f"serving/{name} has {rows} rows where {expected} are expected. Write the bundle again."
             )
-    if found.first_touchpoint[-1] != touchpoints or any(n > customers for n in found.known.values()):
-        raise BundleError("serving/layout.json names other rows than there are. Write the bundle again.")

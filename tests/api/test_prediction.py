@@ -14,6 +14,7 @@ from clv.settings import ValueSettings
 from clv.valuation import CustomerValues, value_customers
 from clv.value import predict_values
 from experiments.bundle.whole import write_bundle
+from histories.tables import purchases_table
 from tests.clv.data import cdnow_purchases
 from tests.running import running
 from tributary.client import Client
@@ -50,7 +51,11 @@ def service(valued: CustomerValues, tmp_path_factory: pytest.TempPathFactory) ->
     path: Path = tmp_path_factory.mktemp("predict") / "cdnow"
     write_bundle(
         path,
-        tables={"customers": valued.customers, "validation": valued.validation},
+        tables={
+            "customers": valued.customers,
+            "validation": valued.validation,
+            "purchases": purchases_table(cdnow_purchases().lazy()),
+        },
         manifest={"run_id": "cdnow", "as_of": END, "currency": "USD", "time_unit": "week"},
         model=valued.model,
     )
@@ -102,3 +107,40 @@ def test_impossible_summaries_are_named_and_do_not_hold_up_the_others(service: h
     known = [value is not None for value in answer["columns"]["expected_purchases"]]
     assert known == [True, False, False, True]
     assert answer["columns"]["customer_lifetime_value"] == [None] * 4
+
+
+def test_purchases_are_those_of_the_customer_and_the_history_ends_in_the_score(
+    service: httpx.Client, valued: CustomerValues
+) -> None:
+    bought = cdnow_purchases()
+    for customer in (4, 18, 21, *valued.customers.sort("frequency")["customer_id"].tail(3)):
+        rows = bought.filter(customer_id=customer).sort("date")
+        answer = service.get(f"/v1/customers/{customer}/purchases?limit=1000").raise_for_status().json()
+        assert answer["total"] == rows.height
+        assert [row["date"] for row in answer["purchases"]] == rows["date"].dt.to_string().to_list()
+        assert [row["amount"] for row in answer["purchases"]] == pytest.approx(
+            (rows["amount"] / 10_000).to_list()
+        )
+        history = service.get(f"/v1/customers/{customer}/history").raise_for_status().json()["history"]
+        assert history[0] == {
+            "date": str(rows["date"][0]),
+            "probability_alive": 1.0,
+            "purchased": True,
+        }
+        assert history[-1]["date"] == str(END)
+        score = valued.customers.filter(customer_id=customer)["probability_alive"].item()
+        assert history[-1]["probability_alive"] == pytest.approx(score, rel=1e-9)
+        assert sum(point["purchased"] for point in history) == rows["date"].n_unique()
+
+
+def test_pages_of_purchases_follow_each_other(service: httpx.Client, valued: CustomerValues) -> None:
+    customer = valued.customers.sort("frequency")["customer_id"][-1]
+    whole = service.get(f"/v1/customers/{customer}/purchases?limit=1000").json()
+    walked, after = [], 0
+    while after is not None:
+        page = service.get(f"/v1/customers/{customer}/purchases?limit=7&after={after}").json()
+        walked += page["purchases"]
+        after = page["next"]
+    assert walked == whole["purchases"]
+    for path in ("purchases", "history", "touchpoints"):
+        assert service.get(f"/v1/customers/nobody/{path}").status_code == 404

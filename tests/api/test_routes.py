@@ -18,8 +18,12 @@ from tests.sample_bundle import sample_customers, sample_tables, write_sample
 PAGES = [
     ("/v1/customers/7/value", responses.CustomerScore),
     ("/v1/customers?limit=3&sort=-total_value", responses.CustomerPage),
+    ("/v1/customers/1/purchases", responses.Purchases),
     ("/v1/customers/1/touchpoints", responses.Touchpoints),
     ("/v1/customers/2/touchpoints", responses.Touchpoints),
+    ("/v1/customers/count?filter=ge(frequency,1)", responses.CustomerCount),
+    ("/v1/customers/grid?x=recency&y=first_purchase", responses.CustomerGrid),
+    ("/v1/segments", responses.Segments),
     ("/v1/attribution?outcome=spend&method=linear", responses.Attribution),
     ("/v1/effects", responses.Effects),
     ("/v1/care/kpis?channel=chat", responses.CareKpis),

@@ -100,7 +100,7 @@ def test_customers_with_touchpoints_but_no_score_keep_their_touchpoints(tmp_path
     store = Store(
         load_bundle(write_sample(tmp_path / "b", tables={"customers": sample_customers(3).clear()}))
     )
-    found = store.touchpoints_of("1", after=0, limit=10)
+    found = store.records_of(store.touchpoints, "1", limit=10)
     assert found is not None
     assert found[1] == 3
 

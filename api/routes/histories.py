@@ -1,0 +1,132 @@
+"""What lies behind one customer's score: contacts, purchases, the chance of being a customer over time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.dependencies import CustomerId, ServedDep, refusals
+from api.pool import WorkPool
+from api.problems import Problem
+from api.replies import cached_reply
+from api.responses import AliveHistory, Purchases, Touchpoints
+from api.served import Served
+from experiments.bundle.serving import Records
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/customers/{customer_id:path}", tags=["customers"])
+
+After = Annotated[int, Query(ge=0, le=2**31, description="Rows to skip.")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+_MOST_POINTS = 1000
+
+
+@router.get("/touchpoints", response_model=Touchpoints, responses=refusals("unknown-customer"))
+async def get_touchpoints(
+    customer_id: CustomerId, served: ServedDep, request: Request, after: After = 0, limit: Limit = 100
+) -> Response:
+    """A customer's contacts in order, each with its credit."""
+    return _page(request, served, customer_id, "touchpoints", served.store.touchpoints, after, limit)
+
+
+@router.get("/purchases", response_model=Purchases, responses=refusals("unknown-customer", "no-purchases"))
+async def get_purchases(
+    customer_id: CustomerId, served: ServedDep, request: Request, after: After = 0, limit: Limit = 100
+) -> Response:
+    """A customer's purchases in order: orders netted, refunds taken off; with the contacts before each."""
+    return _page(request, served, customer_id, "purchases", _purchases(served), after, limit)
+
+
+@router.get(
+    "/history",
+    response_model=AliveHistory,
+    responses=refusals("unknown-customer", "no-purchases", "no-purchase-model", "busy"),
+)
+async def get_history(
+    customer_id: CustomerId,
+    served: ServedDep,
+    request: Request,
+    step_days: Annotated[int, Query(ge=1, le=365, description="Days from point to point.")] = 7,
+) -> Response:
+    """The chance of being a customer over time, each day judged by what was known on it.
+
+    By the purchase model alone. It falls while the customer is silent and jumps at a purchase. At most 1,000
+    points, then further apart.
+    """
+    pool: WorkPool = request.app.state.predictions
+    rows, _ = _found(served, customer_id, _purchases(served), 0, None)
+    predictor = served.predictor if served.has_predictor else await pool.run(served.load_predictor)
+    if predictor is None:
+        raise Problem(
+            name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
+        )
+    until = dt.date.fromisoformat(str(served.context["as_of"])[:10])
+    days = sorted({day for row in rows if (day := dt.date.fromisoformat(row["date"])) <= until})
+    span = (until - days[0]).days if days else 0
+    step = max(step_days, -(-span // _MOST_POINTS))
+
+    def draw() -> list[dict[str, Any]]:
+        from clv.pictures import alive_history  # with the models, which most workers never need
+
+        if not days:
+            return []
+        history = alive_history(
+            predictor.fit, days, until=until, time_unit=predictor.time_unit, step_days=step
+        )
+        return history.to_dicts()
+
+    answer = {**_head(served, customer_id), "step_days": step, "history": await pool.run(draw)}
+    return cached_reply(request.scope, served, orjson.dumps(answer))
+
+
+def _purchases(served: Served) -> Records:
+    if served.store.purchases is None:
+        raise Problem(
+            name="no-purchases", detail="The bundle is of an earlier version, without purchases. Run again."
+        )
+    return served.store.purchases
+
+
+def _found(
+    served: Served, customer_id: str, records: Records, after: int, limit: int | None
+) -> tuple[list[dict[str, Any]], int]:
+    stored = served.stored_id(customer_id)
+    hidden = served.hides(stored)
+    found = None if hidden else served.store.records_of(records, stored, after=after, limit=limit)
+    if found is None:
+        raise Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+    return found
+
+
+def _head(served: Served, customer_id: str) -> dict[str, Any]:
+    return {
+        "model_version": served.context["model_version"],
+        "as_of": served.context["as_of"],
+        "customer_id": customer_id,
+    }
+
+
+def _page(
+    request: Request,
+    served: Served,
+    customer_id: str,
+    name: str,
+    records: Records,
+    after: int,
+    limit: int,
+) -> Response:
+    rows, total = _found(served, customer_id, records, after, limit)
+    end = after + len(rows)
+    answer = {
+        **_head(served, customer_id),
+        "total": total,
+        name: rows,
+        "next": end if end < total else None,
+    }
+    return cached_reply(request.scope, served, orjson.dumps(answer))
