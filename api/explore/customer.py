@@ -46,7 +46,7 @@ def customer_view(shelf: Shelf, served: Served, customer_id: str) -> CustomerVie
     stored = served.stored_id(customer_id)
     currency = shelf.sources.currency
     bought = _purchases(shelf, stored)
-    touched = served.store.touchpoints_of(stored, after=0, limit=_TOUCHES)
+    touched = served.store.records_of(served.store.touchpoints, stored, limit=_TOUCHES)
     touches = touched[0] if touched else []
     requests, open_requests = _requests(shelf, stored)
     last = shelf.sources.as_of
