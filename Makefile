@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test check format coverage hooks dist clean
+.PHONY: setup demo test check format coverage pictures vendor hooks dist clean
 
 setup: $(READY)
 
@@ -33,6 +33,12 @@ format: setup
 
 coverage: setup
 	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q --cov --cov-report=term:skip-covered
+
+pictures: setup
+	$(BIN)/python docs/prepare/pictures.py demo
+
+vendor: setup
+	$(BIN)/python docs/prepare/vendor.py
 
 hooks:
 	printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit

@@ -22,8 +22,6 @@ def required_scope(method: str, path: str, *, fragment: bool = False) -> str | N
     (None, 'read')
     """
     if path.startswith("/explore/"):
-        if path.startswith("/explore/export"):
-            return "batch"
         return "read" if fragment or path.startswith("/explore/download/") else None
     if not path.startswith("/v1"):
         return None

@@ -81,12 +81,12 @@ def draw_customers(
 
 
 def _points(kind: str, x: Array, y: Array) -> str:
-    """One path of strokes without length: a round dot each, a few bytes."""
+    """One path of strokes without length: a round dot each, told as steps from the one before."""
     if not len(x):
         return ""
-    strokes = "".join(
-        f"M{a} {b}h0" for a, b in zip(np.rint(x).astype(int), np.rint(y).astype(int), strict=True)
-    )
+    places = np.unique(np.column_stack((np.rint(x), np.rint(y))).astype(int), axis=0)
+    steps = np.diff(places, axis=0, prepend=np.zeros((1, 2), dtype=int))
+    strokes = "".join(f"m{a} {b}h0" for a, b in steps.tolist())
     return f'<path class="{kind}" d="{strokes}" vector-effect="non-scaling-stroke"/>'
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 import polars as pl
 
@@ -41,6 +42,18 @@ class CustomersView:
     plot: Plot
     rectangle: Rectangle | None
     counted: bool
+
+    @property
+    def export(self) -> str:
+        """Where the selected are exported: the service's own address, with the rectangle as its filter."""
+        if self.rectangle is None:
+            return "/v1/customers/export"
+        low, high, worth = (
+            f"{x:.6g}" for x in (self.rectangle.low, self.rectangle.high, self.rectangle.worth)
+        )
+        inside = f"between(churn_probability,{low},{high})"
+        question = {"filter": f"and({inside},ge(customer_lifetime_value,{worth}))"}
+        return f"/v1/customers/export?{urlencode(question)}"
 
 
 def select_customers(customers: pl.DataFrame, rectangle: Rectangle | None) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from api.dependencies import CustomerId
 from api.explore.credit import credit_rows, credit_view
 from api.explore.customer import customer_view
-from api.explore.customers import customers_view, select_customers
+from api.explore.customers import customers_view
 from api.explore.library import Shelf, shelf_of
 from api.problems import Problem
 from api.replies import Reply
@@ -307,27 +307,6 @@ async def download(
         return _table(shelf.sources.table(table), form)
 
     return _file(await asyncio.to_thread(rows), f"{name}.{form}", form)
-
-
-@router.get("/export")
-async def export(
-    request: Request,
-    gone_from: Text = None,
-    gone_to: Text = None,
-    worth: Text = None,
-    form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
-) -> Response:
-    """The selected customers with the columns of the score table; needs the scope `batch`."""
-    served = served_of(request.scope)
-    rectangle = _rectangle(gone_from, gone_to, worth)
-
-    def rows() -> bytes:
-        shelf = shelf_of(served)
-        chosen = select_customers(shelf.customers_for(served), rectangle).select("customer_id")
-        table = shelf.sources.table("customers").with_columns(pl.col("customer_id").cast(pl.String))
-        return _table(chosen.join(table, on="customer_id", how="left", maintain_order="left"), form)
-
-    return _file(await asyncio.to_thread(rows), f"customers.{form}", form)
 
 
 def _table(frame: pl.DataFrame, form: str) -> bytes:

@@ -1,0 +1,127 @@
+"""The explorer without a browser: figures that equal the service's, data only behind a key, small pages."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import Settings
+from api.keys import create_key
+from reports.numbers import decimal, money, signed
+from tests.browser.conftest import write_company
+from tests.running import running
+
+VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "report")
+FRAGMENT = {"hx-request": "true"}
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_company(tmp_path_factory.mktemp("explored") / "company")
+
+
+@pytest.fixture(scope="module")
+def explorer(company: Path) -> Iterator[httpx.Client]:
+    with running(bundle=company) as client:
+        yield client
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_page_holds_its_fragment_and_asks_nothing_of_others(explorer: httpx.Client, view: str) -> None:
+    page = explorer.get(f"/explore/{view}")
+    fragment = explorer.get(f"/explore/{view}", headers=FRAGMENT)
+    assert page.status_code == fragment.status_code == 200
+    assert fragment.text in page.text
+    assert not re.search(r"<(script|style)[^>]*>[^<]", page.text)
+    assert " style=" not in page.text
+    assert " on" not in "".join(re.findall(r"<[a-z]+( on\w+=)", page.text))
+    assert "unsafe" not in page.headers["content-security-policy"]
+    foreign = re.findall(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)[\w.]+", page.text)
+    assert foreign == []
+
+
+def test_figures_equal_those_of_the_service(explorer: httpx.Client) -> None:
+    rows = explorer.get("/v1/attribution", params={"outcome": "spend", "level": "group"}).json()["rows"]
+    groups = [row for row in rows if row["kind"] == "incremental"]
+    assert len(groups) == 5
+    for row in groups:
+        page = explorer.get("/explore/credit", params={"outcome": "spend", "row": row["channel"]}).text
+        shown = signed(decimal(row["credit"] / 1000, 1))
+        cells = re.search(rf'data-key="{row["channel"]}".*?</tr>', page, re.S)
+        assert cells is not None
+        assert f">{shown}</td>" in cells[0]
+        facts = re.search(r'<table class="facts">.*?</table>', page, re.S)
+        assert facts is not None
+        assert f"<td>{shown} thousand</td>" in facts[0]
+
+
+def test_a_customers_value_equals_that_of_the_service(explorer: httpx.Client) -> None:
+    score = explorer.get("/v1/customers/7/value").json()
+    page = explorer.get("/explore/customers/7").text
+    assert money(score["customer_lifetime_value"], "GBP") in page
+    assert f"{score['probability_alive'] * 100:.0f}% likely to be still a customer" in page
+
+
+def test_a_choice_that_the_run_lacks_is_struck_out_with_its_reason(explorer: httpx.Client) -> None:
+    page = explorer.get("/explore/credit").text
+    assert re.search(r'class="struck" title="this run has no credit of it">.*?Customers kept', page, re.S)
+
+
+def test_an_unknown_and_an_erased_customer_read_the_same(explorer: httpx.Client) -> None:
+    for page in (explorer.get("/explore/customers/nobody"), explorer.get("/explore/customers/999999")):
+        assert page.status_code == 404
+        assert page.json()["detail"] == "No customer has this id in the scores being served."
+
+
+@pytest.mark.parametrize(
+    "query", ["gone_from=x&worth=%C2%A350", "gone_from=-1e400", "gone_to=200", "worth=..", "row=%3Cb%3E"]
+)
+def test_no_question_is_too_odd_for_a_view(explorer: httpx.Client, query: str) -> None:
+    for view in ("customers", "credit"):
+        answer = explorer.get(f"/explore/{view}?{query}")
+        assert answer.status_code == 200
+        assert "<b>" not in answer.text
+
+
+def test_with_keys_pages_hold_no_data_and_fragments_need_a_key(company: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    key = create_key(keys, scopes=["read"], name="reader")[0]
+    with running(Settings(keys=keys, access_log=False), bundle=company) as client:
+        for view in VIEWS:
+            page = client.get(f"/explore/{view}")
+            assert page.status_code == 200
+            assert "phone" not in page.text.lower()
+            assert client.get(f"/explore/{view}", headers=FRAGMENT).status_code == 401
+            opened = client.get(f"/explore/{view}", headers=FRAGMENT | {"authorization": f"Bearer {key}"})
+            assert opened.status_code == 200
+        assert client.get("/explore/download/credit").status_code == 401
+
+
+def test_files_of_the_page_are_kept_by_address(explorer: httpx.Client) -> None:
+    page = explorer.get("/explore/credit").text
+    files = re.findall(r'"(/explore/static/\w+/[\w.-]+)"', page)
+    assert len(files) == 3
+    for name in files:
+        answer = explorer.get(name)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert explorer.get("/explore/static/0/explorer.js").status_code == 404
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["credit", "evidence", "service"])
+def test_the_rows_behind_a_view_can_be_had(explorer: httpx.Client, name: str, form: str) -> None:
+    answer = explorer.get(f"/explore/download/{name}?format={form}")
+    assert answer.status_code == 200
+    assert answer.content.startswith(b"PAR1" if form == "parquet" else b"")
+    assert len(answer.content) > 200
+
+
+def test_a_hundred_thousand_customers_are_drawn_small(tmp_path: Path) -> None:
+    bundle = write_company(tmp_path / "large", customers=100_000)
+    with running(bundle=bundle) as client:
+        page = client.get("/explore/customers?gone_from=20&gone_to=70&worth=50")
+    assert len(page.content) < 300_000
+    assert "squares" in page.text
