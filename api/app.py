@@ -27,7 +27,19 @@ from api.middleware import Middleware
 from api.pool import WorkPool
 from api.problems import MEDIA_TYPE, Problem
 from api.replies import ARROW, PARQUET, Reply
-from api.routes import admin, audiences, care, customers, health, histories, reports, staffing, tables, values
+from api.routes import (
+    admin,
+    audiences,
+    care,
+    changes,
+    customers,
+    health,
+    histories,
+    reports,
+    staffing,
+    tables,
+    values,
+)
 from api.settings import Settings
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
@@ -84,7 +96,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for part in (audiences, customers, histories, values, tables, care, staffing, reports, admin):
+    for part in (audiences, changes, customers, histories, values, tables, care, staffing, reports, admin):
         app.include_router(part.router, dependencies=[Depends(known_query)])
     app.include_router(health.router)
     app.include_router(explorer)

@@ -16,6 +16,7 @@ __all__ = [
     "Attribution",
     "Batch",
     "CareKpis",
+    "Changes",
     "CustomerCount",
     "CustomerGrid",
     "CustomerPage",
@@ -31,6 +32,7 @@ __all__ = [
     "Segments",
     "Staffing",
     "Touchpoints",
+    "Versions",
 ]
 
 Share = Annotated[float | None, Field(ge=0, le=1)]
@@ -170,6 +172,39 @@ class Touchpoints(_Answer):
     total: int = Field(description="Contacts in all.")
     touchpoints: list[dict[str, Any]] = Field(description="Rows of the touchpoints table; money in currency.")
     next: int | None = Field(description="Value of `after` for the contacts that follow; null at the end.")
+
+
+class Versions(_Context):
+    """Model versions of the last promotions."""
+
+    versions: list[str] = Field(description="The newest first.")
+
+
+class ChangeCounts(_Answer):
+    """How many changed, by kind."""
+
+    moved: int
+    entered: int
+    left: int
+
+
+class Change(_Answer):
+    """One customer who changed."""
+
+    customer_id: str
+    status: str = Field(description="moved, entered or left.")
+    before: float | int | str | bool | None = Field(default=None, description="The value then.")
+    after: float | int | str | bool | None = Field(default=None, description="The value now.")
+
+
+class Changes(_Context):
+    """What changed since an earlier promotion."""
+
+    since: str
+    counts: ChangeCounts
+    erased: int = Field(description="Customers erased since; they are not named.")
+    customers: list[Change]
+    next: str | None = Field(description="Cursor of the page that follows; null on the last.")
 
 
 class Purchase(_Answer):

@@ -57,6 +57,8 @@ class Served:
         The small tables and the reports, in memory: answers that last as long as this value does.
     cache
         Answers already rendered, by what was asked.
+    comparisons
+        Differences from earlier promotions, the last few by what was asked.
     """
 
     bundle: Bundle
@@ -75,6 +77,7 @@ class Served:
     signature: tuple[str, int, int] | None
     id_key: bytes | None = None
     cache: dict[Any, bytes] = field(default_factory=dict)
+    comparisons: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, bundle: Bundle, *, tombstones: Tombstones, id_key: bytes | None) -> Served:
@@ -113,7 +116,7 @@ class Served:
         if tombstones is self.tombstones:
             return self
         pending = tombstones.pending(self.bundle.manifest["erasure"])
-        return replace(self, tombstones=tombstones, pending=pending, cache={})
+        return replace(self, tombstones=tombstones, pending=pending, cache={}, comparisons={})
 
     def changed_file(self) -> str | None:
         """A mapped file that was written over or taken away under our eyes; None when there is none.

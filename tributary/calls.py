@@ -189,6 +189,21 @@ class Calls:
         return _one("GET", "/v1/segments", read)
 
     @_Method
+    def versions(self) -> Call[list[str]]:
+        """Model versions of the last promotions, the newest first."""
+        return _one("GET", "/v1/versions", lambda answer: list(answer.json()["versions"]))
+
+    @_Method
+    def changes(
+        self, /, *, since: str, limit: int = 1000, cursor: str | None = None, **question: Any
+    ) -> Call[dict[str, Any]]:
+        """A page of what changed since a model version: `column` and `by`, or `segment`."""
+        query: dict[str, Any] = {"since": since, "limit": limit, **question}
+        if cursor:
+            query["cursor"] = cursor
+        return _one("GET", "/v1/customers/changes", _json, params=query)
+
+    @_Method
     def export(self, /, **question: Any) -> Call[pl.DataFrame]:
         """All customers, or those whom a filter keeps: `filter`, `fields` (a list, or names with commas)."""
         if not isinstance(question.get("fields", ""), str):

@@ -31,6 +31,7 @@ expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
         "GET /v1/customers",
         "GET /v1/customers/count",
         "GET /v1/customers/grid",
+        "GET /v1/customers/changes",
     )
 )
 
