@@ -76,8 +76,8 @@ def arrivals_by_hour(opened: pl.Series, *, weeks: int = 8, level: float = 0.95) 
     )
 
 
-def arrivals_of_open_hours(by_hour: pl.DataFrame, hours: Hours | None) -> dict[str, list[float]]:
-    """Arrivals of each open hour, by day of the week; days without an open hour are left out.
+def arrivals_of_open_hours(by_hour: pl.DataFrame, hours: Hours | None) -> dict[str, dict[int, float]]:
+    """Arrivals of each open hour of the clock, by day of the week; days without one are left out.
 
     What comes outside hours waits for the next opening, and is counted in that hour. An hour that is open in
     part counts as open.
@@ -91,7 +91,9 @@ def arrivals_of_open_hours(by_hour: pl.DataFrame, hours: Hours | None) -> dict[s
     """
     counts = {(day, hour): float(n) for day, hour, n in by_hour.select("weekday", "hour", "arrivals").rows()}
     if hours is None:
-        return {name: [counts[day, hour] for hour in range(24)] for day, name in enumerate(DAYS, start=1)}
+        return {
+            name: {hour: counts[day, hour] for hour in range(24)} for day, name in enumerate(DAYS, start=1)
+        }
     monday = dt.date(2024, 1, 1)  # a Monday on which no desk of today is closed
     is_open: set[int] = set()
     for day in range(7):
@@ -107,5 +109,5 @@ def arrivals_of_open_hours(by_hour: pl.DataFrame, hours: Hours | None) -> dict[s
     return {
         name: found
         for day, name in enumerate(DAYS)
-        if (found := [n for hour, n in open_hours.items() if hour // 24 == day])
+        if (found := {hour % 24: n for hour, n in open_hours.items() if hour // 24 == day})
     }

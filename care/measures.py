@@ -506,6 +506,8 @@ def cost_per(what: str) -> Measured:
         if not count:
             return _absent(f"nothing to divide by: no {what} case")
         left = "" if priced.all() else "channels without a known cost are left out"
+        if left and what == "resolved":
+            left = "channels without a known cost, or whose cases nobody closes, are left out"
         return Measure(value=cost / count, n=int(count), coverage=float(priced.mean()), reason=left or None)
 
     return measure

@@ -18,7 +18,15 @@ from histories.compiled import compiled
 from histories.errors import DataError
 from histories.identity import normal_handle
 
-__all__ = ["LinkedPosts", "author_key", "cut_cycles", "link_posts", "roots_of"]
+__all__ = [
+    "LinkedPosts",
+    "author_key",
+    "check_sides",
+    "cut_cycles",
+    "is_customer",
+    "link_posts",
+    "roots_of",
+]
 
 Integer = NDArray[np.int64]
 
@@ -83,8 +91,8 @@ def link_posts(posts: pl.DataFrame) -> LinkedPosts:
     absent = [
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in OPTIONAL.items() if name not in posts.columns
     ]
-    rows = posts.with_columns(absent).with_columns(_is_customer(posts)).sort("at", "post_id")
-    _check_sides(rows)
+    rows = posts.with_columns(*absent, is_customer(posts)).sort("at", "post_id")
+    check_sides(rows["is_customer"])
     parents, lost, own = _parents(rows)
     cycles = cut_cycles(parents)
     roots = roots_of(parents)
@@ -92,24 +100,40 @@ def link_posts(posts: pl.DataFrame) -> LinkedPosts:
     return LinkedPosts(posts=_placed(rows, roots, above), notes=_notes(rows, lost, own, cycles))
 
 
-def _is_customer(posts: pl.DataFrame) -> pl.Expr:
+def is_customer(posts: pl.DataFrame) -> pl.Series:
+    """Whether each post is a customer's.
+
+    Raises
+    ------
+    DataError
+        When no column tells.
+    """
     if "is_brand" in posts.columns:
         brand = pl.col("is_brand")
         if "inbound" in posts.columns:
             brand = pl.coalesce(brand, ~pl.col("inbound"))
-        return (~brand).fill_null(True).alias("is_customer")
-    if "inbound" in posts.columns:
-        return pl.col("inbound").fill_null(True).alias("is_customer")
-    raise DataError(
-        "posts: neither is_brand nor inbound says which posts are the brand's. Name the column in "
-        "inputs.posts.columns, or turn the other side's round with negate."
-    )
+        told = (~brand).fill_null(True)
+    elif "inbound" in posts.columns:
+        told = pl.col("inbound").fill_null(True)
+    else:
+        raise DataError(
+            "posts: neither is_brand nor inbound says which posts are the brand's. Name the column in "
+            "inputs.posts.columns, or turn the other side's round with negate."
+        )
+    return posts.select(told.alias("is_customer"))["is_customer"]
 
 
-def _check_sides(rows: pl.DataFrame) -> None:
-    customers, n = int(rows["is_customer"].sum()), rows.height
-    if n and customers in (0, n):
-        whose = "the brand's" if not customers else "customers'"
+def check_sides(customers: pl.Series) -> None:
+    """Refuse posts of one side only.
+
+    Raises
+    ------
+    DataError
+        When all are customers', or none is.
+    """
+    n, count = customers.len(), int(customers.sum())
+    if n and count in (0, n):
+        whose = "the brand's" if not count else "customers'"
         raise DataError(
             f"posts: all {n:,} posts are {whose}; allowed: both sides. Is inbound turned round? "
             'Set inputs.posts.negate = ["is_brand"] where the column says who is the customer.'

@@ -16,6 +16,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
 from attribution.effects.units import read_table, read_units
+from care.threads import check_sides, is_customer
 from experiments.config import RunConfig
 from histories.errors import ConfigError, TributaryError, nearest
 from histories.reading.inputs import Inputs
@@ -39,15 +40,40 @@ def check_run(config: RunConfig, inputs: Inputs) -> None:
     ------
     ConfigError
         One line for each name, with the nearest that there is.
+    DataError
+        When all posts are the brand's, or none is.
     """
+    _both_sides_write(inputs)
     problems = [
         *_channels(inputs),
         *_long_ids(inputs),
         *_columns(config, inputs),
+        *_promises(config, inputs),
         *(problem for effect in config.effects for problem in _effect(effect, config, inputs)),
     ]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def _both_sides_write(inputs: Inputs) -> None:
+    """Refuse posts of one side only: then the flag that tells the sides apart is turned round."""
+    if "posts" in inputs and {"is_brand", "inbound"} & {*inputs.tables["posts"].columns}:
+        check_sides(is_customer(inputs["posts"].collect()))
+
+
+def _promises(config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    """Promises in channels or groups that nothing has."""
+    channels = {*(_values(inputs, "cases", "channel") or ()), *(_values(inputs, "posts", "platform") or ())}
+    if not channels:
+        return
+    groups = {config.channel_groups.get(name, name) for name in channels}
+    for promise in config.care.promises:
+        for kind, name, known in (("channel", promise.channel, channels), ("group", promise.group, groups)):
+            if name is not None and name not in known:
+                yield (
+                    f'care.promises "{promise.name}": no case or post has the {kind} "{name}"; '
+                    f"{nearest(name, sorted(known))}"
+                )
 
 
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:

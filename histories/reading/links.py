@@ -9,7 +9,7 @@ import polars as pl
 from histories.errors import DataError
 from histories.identity import customers_of_handles, normal_handle, pseudonyms
 from histories.reading.rules import Rule
-from histories.reading.scan import ROW
+from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
 
 __all__ = [
@@ -61,7 +61,7 @@ def _has_integer_ids(staged: Staged) -> bool:
 
 
 def reject_repeated(staged: Staged) -> Staged:
-    """Reject every row whose identifying columns stood in an earlier valid row.
+    """Reject every row whose identifying columns stood in an earlier valid row; of cases, in a later file.
 
     Rows without the id are no repetition. Only hashes of the ids are held at once; the few rows whose hash
     repeats are then compared in full.
@@ -74,11 +74,16 @@ def reject_repeated(staged: Staged) -> Staged:
     hashed = identified.select(pl.struct(keys).hash().alias("hash"))
     suspects = hashed.group_by("hash").len().filter(pl.col("len") > 1).select("hash").collect()
     named = " + ".join(keys)
+    files = sum(len(part.scanned.file_names) for part in staged.parts)
+    later_wins = staged.table.name == "cases" and files > 1
+    delivered_twice = staged.table.name == "posts" or later_wins
+    kept = "The row of the latest file is kept." if later_wins else "The first row of each is kept."
     rule = Rule(
         name=REPEATED.format(named),
         broken=pl.lit(False),
-        says=f"repeat the {named} of an earlier row",
-        expected="The first row of each is kept.",
+        says=f"repeat the {named} of {'another' if later_wins else 'an earlier'} row",
+        expected=kept,
+        sets_aside=delivered_twice,
     )
     if suspects.is_empty():
         return staged.with_frame(staged.frame, rule)
@@ -86,7 +91,8 @@ def reject_repeated(staged: Staged) -> Staged:
         identified.select(ROW, *keys)
         .filter(pl.struct(keys).hash().is_in(suspects["hash"].implode()))
         .collect()
-        .sort(ROW)
+        # Open and solved cases are two files at most desks: what the later one says is newer.
+        .sort((pl.col(ROW) // FILE_STEP) * (-1 if later_wins else 1), ROW)
         .filter(~pl.struct(keys).is_first_distinct())
     )
     repeated = _IS_VALID & pl.col(ROW).is_in(rows[ROW].implode())

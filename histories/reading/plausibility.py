@@ -23,6 +23,7 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
     """Sentences on costs, channels, customers and the end of observation; each names count and next step."""
     return (
         *_channel_notes(inputs),
+        *_care_channel_notes(inputs),
         *_customer_notes(inputs),
         *_cost_notes(inputs),
         *_assumption_notes(inputs),
@@ -51,10 +52,10 @@ def _place(inputs: Inputs, name: str) -> str:
     return files[0].name if len(files) == 1 else name
 
 
-def _channels(inputs: Inputs, name: str) -> set[str]:
+def _channels(inputs: Inputs, name: str, column: str = "channel") -> set[str]:
     if name not in inputs:
         return set()
-    return set(inputs[name].select(pl.col("channel").unique()).collect()["channel"])
+    return set(inputs[name].select(pl.col(column).unique()).collect()[column])
 
 
 def _some(names: Collection[str]) -> str:
@@ -69,6 +70,17 @@ def _channel_notes(inputs: Inputs) -> Iterator[str]:
             f'{_place(inputs, "touchpoints")}: channels whose name holds "{PATH_SEPARATOR}", which separates '
             f"the channels of a path: {len(joined)} ({_some(joined)}). Rename them, or paths cannot be read."
         )
+
+
+def _care_channel_notes(inputs: Inputs) -> Iterator[str]:
+    """Channels of cases and posts that the configuration does not know, where it knows others."""
+    for name, column in (("cases", "channel"), ("posts", "platform")):
+        unknown = _channels(inputs, name, column) - set(inputs.channels)
+        if unknown and inputs.channels:
+            yield (
+                f"{_place(inputs, name)}: channels of {name} that [channels] does not name: {len(unknown)} "
+                f"({_some(unknown)}). Each is its own group; {nearest(min(unknown), inputs.channels)}"
+            )
 
 
 def _customer_notes(inputs: Inputs) -> Iterator[str]:
@@ -115,12 +127,14 @@ def _cost_notes(inputs: Inputs) -> Iterator[str]:
         amount = float(negative.select(to_currency(pl.col("amount").sum())).item())
         yield f"{place}: negative costs: {negative.height} rows, {amount:,.2f} in total. They lower the cost."
     yield from _outside_notes(inputs, table, place)
-    known = _channels(inputs, "touchpoints") | set(inputs.channels)
+    care = _channels(inputs, "cases") | _channels(inputs, "posts", "platform")
+    known = _channels(inputs, "touchpoints") | care | set(inputs.channels)
     unknown = set(table["channel"]) - known
     if unknown and known:
         first = min(unknown)
         yield (
-            f"{place}: channels of costs that no touchpoint has: {len(unknown)} ({_some(unknown)}). Their "
+            f"{place}: channels of costs that no contact has: {len(unknown)} "
+            f"({_some(unknown)}). Their "
             f"cost is held against nothing; {nearest(first, known)}"
         )
 

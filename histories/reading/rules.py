@@ -165,7 +165,7 @@ def _range_rules(name: str, column: Column, shows: str | None) -> Iterator[Rule]
             name=says.removeprefix("have ").removeprefix("a "),
             broken=outside,
             says=says,
-            expected=f"Allowed: {column.range}.",
+            expected=f"Allowed: {column.range}. {column.hint}".rstrip(),
             shows=shows,
         )
     if column.allowed:

@@ -40,7 +40,8 @@ class Column:
     """One column.
 
     `low` and `high` are inclusive; `allowed` lists the words of a text column; `personal` values never appear
-    in a message; an id that `keeps_integers` stays a whole number where the source has whole numbers.
+    in a message; an id that `keeps_integers` stays a whole number where the source has whole numbers; `hint`
+    is a guess at what a value outside the range may be.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     personal: bool = False
     keeps_integers: bool = False
+    hint: str = ""
 
     @property
     def range(self) -> str:
@@ -108,6 +110,13 @@ _REQUIRED_DATE = Column(kind=Kind.DATE, required=True)
 _FLAG = Column(kind=Kind.BOOLEAN)
 _CUSTOMER = _customer()
 _KEY = Column(kind=Kind.ID, keeps_integers=True)
+
+_CSAT = Column(
+    kind=Kind.NUMBER,
+    low=1,
+    high=5,
+    hint="Is this 0-100, or two scales in one column? Map its values with inputs.cases.values.",
+)
 
 TRANSACTIONS = Table(
     name="transactions",
@@ -245,7 +254,7 @@ CASES = Table(
         "contacts": _count(),
         "reopened": _FLAG,
         "reopens": _count(),
-        "csat": _number(1, 5),
+        "csat": _CSAT,
         "nps": _number(0, 10),
         "ces": _number(1, 7),
         "sentiment_first": _number(-1, 1),

@@ -135,9 +135,9 @@ def test_what_comes_at_night_waits_for_the_opening() -> None:
     )
     found = arrivals_of_open_hours(even, Hours(zone="UTC"))
     assert list(found) == ["Mon", "Tue", "Wed", "Thu", "Fri"]
-    assert found["Tue"] == [16.0] + [1.0] * 8
-    assert found["Mon"][0] == 1 + 9 + 6 + 48
-    assert sum(map(sum, found.values())) == 168
+    assert found["Tue"] == {9: 16.0} | dict.fromkeys(range(10, 18), 1.0)
+    assert found["Mon"][9] == 1 + 9 + 6 + 48
+    assert sum(sum(day.values()) for day in found.values()) == 168
 
 
 @pytest.mark.parametrize(

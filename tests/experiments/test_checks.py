@@ -136,7 +136,7 @@ def test_costs_that_look_wrong_are_told_with_their_count(tmp_path: Path) -> None
     assert "same channel and item: 1." in note(notes, "period overlaps")
     assert "1 rows, -7.50 in total" in note(notes, "negative costs")
     assert "(2025-02-01 to 2025-12-31): 1 of 7" in note(notes, "beyond the observation")
-    assert '1 ("fax")' in note(notes, "that no touchpoint has")
+    assert '1 ("fax")' in note(notes, "that no contact has")
 
 
 def test_costs_that_are_right_are_passed_over_in_silence(tmp_path: Path) -> None:

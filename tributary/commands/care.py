@@ -65,14 +65,14 @@ def _headline(figures: pl.DataFrame, roi: pl.DataFrame, first: Any) -> pl.DataFr
     meant = whole.filter(pl.col("target").is_not_null())["clock"].to_list()
     clock = meant[0] if meant else "calendar"
     rows = whole.filter(pl.col("kpi").is_in(order), pl.col("clock").is_null() | (pl.col("clock") == clock))
+    row: dict[str, Any] = dict.fromkeys(figures.columns)
+    row |= {"kpi": "return", "group": "effectiveness", "unit": "share", "direction": "up"}
     returns = roi.filter(pl.col("period") == ALL).tail(1)
     if returns.height:
-        row: dict[str, Any] = dict.fromkeys(figures.columns)
-        row |= {"kpi": "return", "group": "effectiveness", "unit": "share", "direction": "up"}
-        row |= dict(
-            zip(("value", "low", "high"), returns.select("roi", "roi_low", "roi_high").row(0), strict=True)
-        )
-        rows = pl.concat([rows, pl.DataFrame([row], schema=figures.schema)])
+        row |= returns.select(value="roi", low="roi_low", high="roi_high").row(0, named=True)
+    else:
+        row["reason"] = "the run made no return, and says why"
+    rows = pl.concat([rows, pl.DataFrame([row], schema=figures.schema)])
     places = {name: place for place, name in enumerate(order)}
     return rows.sort(pl.col("kpi").replace_strict(places, return_dtype=pl.Int64))
 

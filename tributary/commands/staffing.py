@@ -163,7 +163,7 @@ def _work_that_can_wait(
     plans = {
         day: plan_deferred(
             DeferredDemand(
-                arrivals=[n * scenario for n in arrivals],
+                arrivals=[n * scenario for n in arrivals.values()],
                 per_hour=3600.0 / seconds,
                 promise_minutes=promise,
                 shrinkage=away,
@@ -186,19 +186,19 @@ def _work_that_can_wait(
             f"wait is {plan.longest_wait_minutes:,.1f} minutes{fewer}.",
             bold=True,
         )
-        echo_table(plan.hours, indent=2)
+        echo_table(plan.hours.with_columns(pl.Series("hour", list(days[day]))), indent=2)
     click.echo(
         f"{3600 / seconds:.3g} cases an agent finishes an hour. `agents` is the cheapest number hour by "
         "hour; backlog and oldest case are with the same agents all day."
     )
 
 
-def _arrivals(table: Path | None) -> tuple[dict[str, list[float]], None]:
+def _arrivals(table: Path | None) -> tuple[dict[str, dict[int, float]], None]:
     assert table is not None
-    return {"day": [float(row["contacts"] or 0.0) for row in _intervals(table, {})]}, None
+    return {"day": {n: float(row["contacts"] or 0.0) for n, row in enumerate(_intervals(table, {}))}}, None
 
 
-def _arrivals_of_cases(bundle: Path) -> tuple[dict[str, list[float]], float | None]:
+def _arrivals_of_cases(bundle: Path) -> tuple[dict[str, dict[int, float]], float | None]:
     """Arrivals of each open hour by day of the week, and the mean work on a case in seconds."""
     from care.arrivals import arrivals_by_hour, arrivals_of_open_hours
     from care.settings import Hours

@@ -1,0 +1,119 @@
+"""What goes wrong in a desk's export: each with its place, count and next step; nothing is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.checks import check_run
+from experiments.config import load_config
+from experiments.inputs import read_inputs
+from experiments.parts.care import CarePart, care_part
+from experiments.parts.histories import build_histories
+from histories.errors import ConfigError, DataError
+from histories.reading.inputs import Inputs
+
+CASES = "case_id,opened_at,channel,customer_id,first_response_at,resolved_at"
+POSTS = "post_id,platform,author,timestamp,in_reply_to,text,is_brand"
+
+
+def _read(folder: Path, care: str = "", limits: str = "1", **tables: str) -> tuple[CarePart, Inputs]:
+    lines = [f"observation_end = 2026-03-31\n[limits]\nmax_rejected_share = {limits}\n{care}\n[inputs]"]
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+        lines.append(f'{name} = "{name}.csv"')
+    path = folder / "care.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    config = load_config(path)
+    inputs = read_inputs(config)
+    check_run(config, inputs)
+    return care_part(config, build_histories(config, inputs)), inputs
+
+
+@pytest.mark.parametrize("flag", ["true", "false"])
+def test_posts_of_one_side_stop_the_run(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(DataError, match=r"all 1 posts are .*Is inbound turned round"):
+        _read(tmp_path, posts=f"{POSTS}\na,x,u1,2026-03-01T10:00:00Z,,Where?,{flag}\n")
+
+
+def test_resolved_before_the_first_reply_has_no_time_of_resolution(tmp_path: Path) -> None:
+    part, _ = _read(
+        tmp_path,
+        cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T12:00:00Z,2026-03-01T11:00:00Z\n",
+    )
+    assert any("1 were resolved before their first reply" in note for note in part.notes)
+    row = part.tables["cases"].row(0, named=True)
+    assert (row["first_response_minutes"], row["resolution_minutes"]) == (120, None)
+
+
+def test_resolved_before_it_was_opened_is_rejected(tmp_path: Path) -> None:
+    _, inputs = _read(
+        tmp_path,
+        cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,,2026-03-01T09:00:00Z\n"
+        "m,2026-03-01T10:00:00Z,mail,1,,\n",
+    )
+    assert inputs.tables["cases"].rejected_by_rule == {"resolved_at before opened_at": 1}
+
+
+def test_satisfaction_above_its_scale_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"csat outside 1-5 .*Is this 0-100"):
+        _read(
+            tmp_path,
+            limits="0.1",
+            cases=f"{CASES},csat\nk,2026-03-01T10:00:00Z,mail,1,,,80\nm,2026-03-01T10:00:00Z,mail,1,,,4\n",
+        )
+
+
+def test_a_post_that_was_delivered_twice_is_set_aside(tmp_path: Path) -> None:
+    line = "a,x,u1,2026-03-01T10:00:00Z,,Where?,false\n"
+    part, inputs = _read(
+        tmp_path, posts=f"{POSTS}\n{line}{line}b,x,acme,2026-03-01T11:00:00Z,a,Here,true\n", limits="0.0"
+    )
+    assert inputs.tables["posts"].set_aside_by_rule["repeated post_id"] == 1
+    assert part.tables["cases"].height == 1
+
+
+def test_the_later_file_of_cases_is_the_newer(tmp_path: Path) -> None:
+    (tmp_path / "open.csv").write_text(f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,,\n")
+    (tmp_path / "solved.csv").write_text(f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T11:00:00Z,\n")
+    path = tmp_path / "care.toml"
+    path.write_text(
+        "observation_end = 2026-03-31\n"
+        '[[inputs.cases]]\npath = "open.csv"\n[[inputs.cases]]\npath = "solved.csv"\n'
+    )
+    config = load_config(path)
+    inputs = read_inputs(config)
+    assert inputs.tables["cases"].set_aside_by_rule == {"repeated case_id": 1}
+    part = care_part(config, build_histories(config, inputs))
+    assert part.tables["cases"]["first_response_minutes"].to_list() == [60]
+
+
+def test_shifts_that_overlap_are_set_aside_and_an_agent_in_two_teams_is_named(tmp_path: Path) -> None:
+    part, _ = _read(
+        tmp_path,
+        cases="case_id,opened_at,channel,agent,team,resolved_at\n"
+        "k,2026-03-01T10:00:00Z,mail,Ann,red,2026-03-01T11:00:00Z\n"
+        "m,2026-03-01T12:00:00Z,mail,Ann,blue,2026-03-01T13:00:00Z\n",
+        hours="agent,start,end\nAnn,2026-03-01T09:00:00Z,2026-03-01T17:00:00Z\n"
+        "Ann,2026-03-01T16:00:00Z,2026-03-01T18:00:00Z\n",
+    )
+    assert any("1 shifts begin before" in note for note in part.notes)
+    assert any("1 agents stand in two teams" in note for note in part.notes)
+    care = part.tables["care"].filter(
+        kpi="resolutions_per_hour", segment="(all)", team="(all)", channel="(all)"
+    )
+    assert care["value"].to_list() == [2 / 8]
+    assert not any("Ann" in str(row) for row in part.tables["cases"].rows())
+
+
+def test_channels_that_the_configuration_does_not_know_are_named_with_the_nearest(tmp_path: Path) -> None:
+    care = '[channels]\nemail = { group = "mail" }'
+    _, inputs = _read(tmp_path, care, cases=f"{CASES}\nk,2026-03-01T10:00:00Z,e-mail,1,,\n")
+    assert any('"e-mail"' in note and "email" in note for note in inputs.notes)
+
+
+def test_a_promise_where_nothing_comes_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    care = '[[care.promises]]\nname = "hour"\nwithin_minutes = 60\nchannel = "twiter"'
+    with pytest.raises(ConfigError, match=r'no case or post has the channel "twiter"; .*twitter'):
+        _read(tmp_path, care, cases=f"{CASES}\nk,2026-03-01T10:00:00Z,twitter,1,,\n")
