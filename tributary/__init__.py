@@ -5,8 +5,8 @@ Nothing is imported before it is used, so that `import tributary` takes no time.
 
 >>> import tributary as tb
 >>> paths = {"path": ["forum > chat", "chat"], "conversions": [3, 1], "nulls": [2, 4]}
->>> tb.credit_paths(paths, methods=["last", "shapley"]).frame.height
-6
+>>> tb.credit_paths(paths, methods=["last", "shapley"]).shown["channel"].to_list()
+['chat', 'forum', '(untouched)', '(total)']
 """
 
 from __future__ import annotations
