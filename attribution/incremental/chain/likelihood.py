@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import FLAG, HURDLE, SPLIT
+from attribution.incremental.chain.halves import by_customers
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import LivingStates, Structure, living_states
@@ -96,27 +97,30 @@ def evaluate(problem: Likelihood, theta: Array) -> Value:
     inputs, layout = problem.inputs, problem.layout
     given = arguments(problem, theta)
     features = given.states.features
-    found = chain_slopes(
-        inputs.entry,
-        inputs.end,
-        inputs.low,
-        inputs.high,
-        inputs.stays,
-        given.odds,
-        given.resting,
-        given.push,
-        features,
-        given.kinds,
-        inputs.values,
-        given.eta,
-        given.lift,
-        features,
-        given.shape,
-        given.extra,
-        given.first,
-        given.states.moves,
-        given.states.move_slopes,
-        problem.structure.static,
+    found = by_customers(
+        lambda rows: chain_slopes(
+            inputs.entry[rows],
+            inputs.end[rows],
+            inputs.low[rows],
+            inputs.high[rows],
+            inputs.stays[rows],
+            given.odds[rows],
+            given.resting,
+            given.push,
+            features,
+            given.kinds,
+            inputs.values[rows],
+            given.eta[rows],
+            given.lift,
+            features,
+            given.shape,
+            given.extra,
+            given.first[rows],
+            given.states.moves,
+            given.states.move_slopes,
+            problem.structure.static,
+        ),
+        inputs.n_customers,
     )
     loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying = found
     scores = np.empty((inputs.n_customers, layout.size))

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import digamma as exact_digamma
 from scipy.special import expit, gammaln, logsumexp
 
+from attribution.incremental.chain import halves
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
@@ -267,3 +268,13 @@ def test_poisson_counts_are_the_limit_of_levels_that_are_one():
         expected += (stats.poisson.logpmf(n, mu) + gammaln(n + 1.0)).sum()
     low = replace(inputs, low=np.array([2]))
     assert evaluate(replace(problem, inputs=low), theta).loglik[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_pass_on_two_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(rows: slice) -> tuple[np.ndarray, ...]:
+        here = np.arange(1000.0)[rows]
+        return here, np.outer(here, [1.0, 2.0])
+
+    monkeypatch.setattr(halves, "_cores", lambda: 2)
+    alone = compute(slice(0, 1000))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, halves.by_customers(compute, 1000), strict=True))
