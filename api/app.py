@@ -21,6 +21,7 @@ from api.erasure import Rewriter
 from api.explore.pages import router as explorer
 from api.export_files import ExportFiles
 from api.fast_path import FastPath
+from api.hooks.courier import Courier
 from api.keys import KeyRing
 from api.metrics import Metrics
 from api.middleware import Middleware
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
+    app.state.notice = notice
     app.state.exports = ExportFiles(watcher.home)
     app.state.predictions, app.state.stopping = WorkPool("prediction"), False
     app.add_middleware(
@@ -116,7 +118,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if state.watcher.current is None:
         with contextlib.suppress(BundleError):
             await asyncio.to_thread(state.watcher.reload)
-    watchers = [asyncio.create_task(state.watcher.watch()), asyncio.create_task(_watch_keys(app))]
+    courier = Courier(state.watcher, state.metrics, state.notice)
+    watchers = [
+        asyncio.create_task(state.watcher.watch()),
+        asyncio.create_task(_watch_keys(app)),
+        asyncio.create_task(courier.run(seconds=state.settings.watch_seconds)),
+    ]
     if state.watcher.home is not None:
         await state.rewriter.start_if_needed(state.watcher.home)
     try:
@@ -126,6 +133,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for watcher in watchers:
             watcher.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
+        courier.stop()
         state.rewriter.stop()
         state.predictions.close()
         state.exports.close()

@@ -49,6 +49,9 @@ class Metrics:
         self._rewriting_failures = Counter(
             "tributary_rewriting_failures", "Attempts to rewrite bundles that failed.", **made
         )
+        self._deliveries = Gauge(
+            "tributary_hook_deliveries", "Events on their way to receivers.", ("status",), **newest
+        )
         self._ready = Gauge("tributary_ready", "1 while a bundle is served.", **newest)
         self._store = Gauge(
             "tributary_store_info", "What is served: 1 for the current version.", ("model_version",), **newest
@@ -72,6 +75,11 @@ class Metrics:
     def refuse(self, reason: str) -> None:
         """Count a request that never reached its route."""
         self._refused_requests.labels(reason).inc()
+
+    def hooks(self, *, waiting: int, dead: int) -> None:
+        """Say how many deliveries of events wait, and how many were given up."""
+        self._deliveries.labels("waiting").set(waiting)
+        self._deliveries.labels("dead").set(dead)
 
     def pending(self, erasures: int) -> None:
         """Say how many erased customers are still in some file."""

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "export": ("export", "Write the customers of a bundle to one file."),
     "serve": ("serving", "Serve scores over HTTP."),
     "key": ("serving", "Make, replace, end and list API keys."),
+    "hook": ("hooks", "Tell other systems of new scores, by webhooks."),
     "forget": ("serving", "Erase a customer from every bundle."),
     "power": ("planning", "Sample size for an effect, detectable effect for a sample, or power."),
     "staffing": ("staffing", "Say how many agents keep what is promised: calls, or work that can wait."),

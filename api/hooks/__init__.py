@@ -1,0 +1,3 @@
+"""Webhooks: events kept until each receiver has taken them, signed, in order, and never lost."""
+
+__all__: list[str] = []
