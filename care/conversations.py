@@ -14,7 +14,7 @@ import polars as pl
 from care.settings import CareSettings
 from care.words import channel_patterns, matches, needs_reply, redirection_reason, redirection_target
 
-__all__ = ["Conversations", "build_conversations"]
+__all__ = ["POST_CASE", "Conversations", "build_conversations"]
 
 POST_CASE: Final = "post:"
 """Prefix of the id of a case that posts make: the id of its first post follows."""

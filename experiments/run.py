@@ -198,7 +198,8 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         model=dict(value.values.model) if value.values else {},
         pictures=value.pictures()
         | dict(effects.pictures if effects else {})
-        | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)},
+        | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)}
+        | care.pictures,
         left_out=left_out | unused_tables(config, histories, tables),
         notes=(
             *histories.inputs.notes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -12,10 +13,12 @@ import polars as pl
 from care.agents import agent_funnel
 from care.cases import Cases, combine_cases
 from care.clock import to_instants
-from care.conversations import Conversations, build_conversations
+from care.conversations import POST_CASE, Conversations, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
 from care.journeys import build_journeys
+from care.measures import promised
+from care.objectives import objective_scores, objectives_table
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
 from care.settings import CareSettings
@@ -23,7 +26,7 @@ from care.threads import link_posts
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
-from histories.identity import customers_of_handles
+from histories.identity import KEY_VARIABLE, customers_of_handles, pseudonyms
 from histories.periods import end_of_day
 
 __all__ = ["CarePart", "care_part"]
@@ -31,9 +34,10 @@ __all__ = ["CarePart", "care_part"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarePart:
-    """Tables of service figures and cases, or why there are none."""
+    """Tables of service figures and cases, frames of the report's pictures, or why there are none."""
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    pictures: dict[str, pl.DataFrame] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -63,10 +67,47 @@ def care_part(config: RunConfig, histories: Histories, customers: pl.DataFrame |
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
     cases, hours, more = _with_pseudonyms(cases, histories, config.timezone)
     whole = _desk(config, histories, cases, settings, hours, customers)
-    figures = [care_figures(whole), promise_figures(whole), agent_funnel(whole)]
+    figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
+    pictures, told = _objectives(histories, whole, figures)
     return CarePart(
-        tables={"care": pl.concat(figures), "cases": cases_table(cases, whole)},
-        notes=(*notes, *cases.notes, *more),
+        tables={"care": figures, "cases": _without_post_ids(cases_table(cases, whole))},
+        pictures=pictures,
+        notes=(*notes, *cases.notes, *more, *told),
+    )
+
+
+def _objectives(
+    histories: Histories, desk: Desk, figures: pl.DataFrame
+) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
+    """Objectives held against the figures, and their scores."""
+    table = histories.table("objectives")
+    if table is None:
+        return {}, ()
+    promise = promised(desk.view())
+    held = objectives_table(table.collect(), figures, clock="calendar" if promise is None else promise.clock)
+    capped, plain = objective_scores(held["attainment"], held["weight"])
+    notes = [
+        f"objectives: {row['kpi']}: {row['reason']}."
+        for row in held.filter(pl.col("reason").is_not_null()).iter_rows(named=True)
+    ]
+    if capped is not None and plain is not None:
+        notes.append(f"objectives: the weighted score is {capped:.2f} ({plain:.2f} uncapped).")
+    else:
+        notes.append("objectives: no score, since no objective with a weight above 0 was measured.")
+    return {"objectives": held}, tuple(notes)
+
+
+def _without_post_ids(table: pl.DataFrame) -> pl.DataFrame:
+    """With the key of pseudonyms, a post's public id names its author no more."""
+    key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        return table
+    return table.with_columns(
+        pl.when(pl.col(name).str.starts_with(POST_CASE))
+        .then(pl.concat_str(pl.lit(POST_CASE), pseudonyms(name, key.encode())))
+        .otherwise(name)
+        .alias(name)
+        for name in ("case_id", "journey_id", "repeat_of")
     )
 
 

@@ -137,8 +137,16 @@ def _rows_of(part: Part, verdicts: pl.DataFrame, key: bytes | None, staged: Stag
     ).select(*NAMES, pl.exclude(*NAMES))
     if key is None:
         return rows
-    hidden = [part.found[name] for name in staged.table.customers if name in part.found]
-    return rows.with_columns(pseudonyms(name, key) for name in hidden)
+    ids = [name for name in staged.table.customers if name in part.found]
+    personal = [
+        name for name, column in staged.table.columns.items() if column.personal and name in part.found
+    ]
+    named = [name for name in personal if staged.table.columns[name].kind is Kind.ID and name not in ids]
+    words = [name for name in personal if name not in {*ids, *named}]
+    return rows.with_columns(
+        *(pseudonyms(part.found[name], key) for name in (*ids, *named)),
+        *(pl.lit(None, dtype=pl.String).alias(part.found[name]) for name in words),
+    )
 
 
 def _sha256(staged: Staged) -> str:

@@ -117,3 +117,18 @@ def test_a_promise_where_nothing_comes_is_refused_with_the_nearest(tmp_path: Pat
     care = '[[care.promises]]\nname = "hour"\nwithin_minutes = 60\nchannel = "twiter"'
     with pytest.raises(ConfigError, match=r'no case or post has the channel "twiter"; .*twitter'):
         _read(tmp_path, care, cases=f"{CASES}\nk,2026-03-01T10:00:00Z,twitter,1,,\n")
+
+
+def test_with_a_key_rejected_posts_name_no_author_and_say_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIBUTARY_ID_KEY", "0123456789abcdef0123456789abcdef")
+    _, inputs = _read(
+        tmp_path,
+        posts=f"{POSTS}\na,x,ann_b,2026-03-01T10:00:00Z,,Where is my parcel?,false\n"
+        "b,x,acme,2026-03-01T11:00:00Z,a,Here,true\nc,x,cy_d,yesterday,,My name is Cy,false\n",
+    )
+    (row,) = inputs.tables["posts"].rejected.rows(named=True)
+    assert len(row["author"]) == 32
+    assert row["text"] is None
+    assert "Cy" not in str(row)

@@ -82,3 +82,24 @@ def test_without_posts_and_cases_the_reason_is_told(tmp_path: Path) -> None:
     config = CONFIG.replace('posts = "posts.csv"', 'touchpoints = "t.csv"')
     (tmp_path / "t.csv").write_text("customer_id,timestamp,channel\n1,2026-03-01T10:00:00Z,chat\n")
     assert _care(tmp_path, config).left_out == {"service figures": "no posts and no cases were given"}
+
+
+def test_objectives_are_held_against_the_figures_of_the_run(tmp_path: Path) -> None:
+    part = _care(
+        tmp_path,
+        objectives="objective,kpi,baseline,target,weight\nservice,service_level,0.2,0.8,1\n"
+        "service,happiness,0,1,1\n",
+    )
+    held = part.pictures["objectives"]
+    assert held["attainment"].to_list() == [pytest.approx((0.6 - 0.2) / 0.6), None]
+    assert any("the weighted score is 0.67" in note for note in part.notes)
+    assert any('there is no figure "happiness"' in note for note in part.notes)
+
+
+def test_with_a_key_no_case_leads_to_a_public_post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIBUTARY_ID_KEY", "0123456789abcdef0123456789abcdef")
+    cases = _care(tmp_path).tables["cases"]
+    assert cases["case_id"].str.contains("^post:[0-9a-f]{32}$").all()
+    repeated = cases.filter(pl.col("repeat_of").is_not_null())
+    assert repeated["repeat_of"].is_in(cases["case_id"].implode()).all()
+    assert repeated.height == 1
