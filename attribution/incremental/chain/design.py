@@ -9,7 +9,8 @@ Log-linear predictors of leaving and of each stream::
 
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
 Leaving silent: purchases and the customer's own acts are streams, what the firm sends is exposure only, and
-the calendar is a season and a trend, because an effect per period can hardly be told from leaving.
+the calendar is a season and a trend of acts, because an effect per period can hardly be told from leaving;
+of purchases it is one if the likelihood calls for it.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ class ChainDesign:
     """Of a period with a row, or of a purchase where purchases are the stream, in currency."""
     harmonics: int
     """Sine and cosine pairs of the year; without recorded leaving."""
+    periods: int
+    """Periods that have effects of their own."""
     decay: float
     """Share of the stock of problems left after a period."""
 
@@ -165,6 +168,7 @@ class ChainDesign:
             mean_spend=float(
                 panel.spend[there].mean() if amounts else panel.spend.sum() / max(panel.purchases.sum(), 1.0)
             ),
+            periods=panel.n_periods,
             harmonics=int(panel.n_periods >= SEASON_FROM),
             decay=decay,
         )
@@ -197,7 +201,9 @@ class ChainDesign:
         buying = driven
         if not self.contractual:
             buying = Columns(
-                static=static, calendar=calendar, cells=np.concatenate([driven.cells, *arrived], axis=2)
+                static=static,
+                calendar=np.column_stack([np.eye(periods, self.periods), calendar]),
+                cells=np.concatenate([driven.cells, *arrived], axis=2),
             )
         acting = Columns(
             static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived)
@@ -257,7 +263,7 @@ class ChainDesign:
 
     def _calendar(self, periods: int) -> Array:
         if self.contractual:
-            return np.eye(periods)[:, 1:]
+            return np.eye(periods, self.periods)[:, 1:]
         angle = 2 * np.pi * np.arange(periods)[:, None] / YEAR * np.arange(1, self.harmonics + 1)
         return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
 

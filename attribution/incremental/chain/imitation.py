@@ -143,7 +143,7 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     past[:, 1:] = np.log1p(np.asarray(panel.purchases)[:, :-1])
     after = np.zeros(layout.streams)
     for k in range(1, layout.streams):
-        after[k] = fit.theta[layout.linear(k + 1)][layout.static + layout.calendar]
+        after[k] = fit.theta[layout.cells(k + 1).start]
     eta = given.eta - past[:, :, None] * after
     pushes = np.asarray(stocks, dtype=np.float64)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]

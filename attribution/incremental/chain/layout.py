@@ -44,7 +44,8 @@ class Layout:
     coefficients: tuple[int, ...]
     """Of leaving, then of each of M streams."""
     static: int
-    calendar: int
+    calendars: tuple[int, ...]
+    """Columns of the calendar of leaving, then of each stream."""
     proxies: int
     nodes: int
 
@@ -54,7 +55,7 @@ class Layout:
         return Layout(
             coefficients=(inputs.leaving.size, *(columns.size for columns in inputs.columns)),
             static=inputs.leaving.static.shape[1],
-            calendar=inputs.leaving.calendar.shape[1],
+            calendars=tuple(c.calendar.shape[1] for c in (inputs.leaving, *inputs.columns)),
             proxies=inputs.proxies.shape[1],
             nodes=structure.nodes,
         )
@@ -68,6 +69,11 @@ class Layout:
         """Coefficients of leaving (0) or of stream k - 1."""
         start = sum(self.coefficients[:k])
         return slice(start, start + self.coefficients[k])
+
+    def cells(self, k: int) -> slice:
+        """Those among them of columns of customer and period."""
+        where = self.linear(k)
+        return slice(where.start + self.static + self.calendars[k], where.stop)
 
     @property
     def loadings(self) -> slice:
@@ -107,7 +113,7 @@ class Layout:
 
     def effects(self, k: int, channels: int) -> slice:
         """Effects of the channel stocks on leaving (0) or on purchases or spend (1)."""
-        start = self.linear(k).start + self.static + self.calendar
+        start = self.cells(k).start
         return slice(start, start + channels)
 
     def blocks(self) -> NDArray[np.int64]:
@@ -123,6 +129,9 @@ class Layout:
         """Parameters that move under a structure."""
         free = np.zeros(self.size, dtype=bool)
         free[: self.loadings.start] = True
+        if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
+            start = self.linear(1).start + self.static
+            free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
         loadings = free[self.loadings].reshape(-1, 2)
         if structure.nodes > 1:
             loadings[:, 0] = True

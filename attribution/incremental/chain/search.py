@@ -91,6 +91,8 @@ class Search:
         else:
             found.append(self.frail(alone, rival=_ahead(found)))
             found += self.quiet(alone, _ahead(found))
+            best = _ahead(found)
+            found.append(self.climb(replace(best.structure, periods=True), best, rival=best))
         if COUNT in self.inputs.kinds[:1]:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, regular=True), best, rival=best))

@@ -40,6 +40,8 @@ class Structure:
     """Whether quiet customers do not buy either."""
     shared: bool = True
     """Whether the customer's own acts share one level; else each channel has its own."""
+    periods: bool = False
+    """Whether purchases have an effect of each period, where leaving is silent; else they always have."""
     regular: bool = False
     """Whether purchases are more regular than chance."""
 
@@ -68,6 +70,8 @@ class Structure:
             parts.append("no satisfaction")
         if self.quiet:
             parts.append("pauses" if self.asleep else "quiet spells")
+        if self.periods:
+            parts.append("months of their own")
         if self.regular:
             parts.append("regular purchases")
         parts.append("one level of acts" if self.shared else "a level for each channel")
