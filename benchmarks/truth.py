@@ -25,6 +25,8 @@ from histories.simulate import OutcomeTruth, SimulatedPanel, simulate_panel
 
 RESULTS = Path(__file__).parent / "results" / "truth.jsonl"
 PERIODS = 18
+HALF, LEAST = 0.5, 0.01
+"""Shares of the true credit and of the outcome by which a range has to miss the truth to be wrong."""
 KEYS = ["scenario", "method", "seed", "customers"]
 
 
@@ -63,9 +65,23 @@ def judge(found: Found, truth: OutcomeTruth) -> dict[str, Any]:
     if found.range_low is not None and found.range_high is not None:
         inside = (found.range_low <= truth.credit) & (truth.credit <= found.range_high)
         row["range_channels"] = float(inside.mean())
+        row["wrong"] = float(_wrong(found, truth).mean())
     if found.total_range is not None:
         row["range_total"] = float(found.total_range[0] <= increment <= found.total_range[1])
     return row
+
+
+def _wrong(found: Found, truth: OutcomeTruth) -> np.ndarray:
+    """Whether each credit is supported though its range misses the truth by more than half of it.
+
+    By more than a hundredth of the outcome too: where the truth is zero every miss would count.
+    """
+    assert found.range_low is not None
+    assert found.range_high is not None
+    missed = np.maximum(found.range_low - truth.credit, truth.credit - found.range_high)
+    stands = np.full(len(truth.credit), found.supported) if found.stands is None else found.stands
+    far = missed > np.maximum(HALF * np.abs(truth.credit), LEAST * abs(truth.total))
+    return np.asarray(stands & far)
 
 
 def _moving(truth: OutcomeTruth) -> np.ndarray:
@@ -122,7 +138,17 @@ def answer(company: SimulatedPanel, method: str) -> Iterable[dict[str, Any]]:
 def read(results: Path = RESULTS) -> pl.DataFrame:
     """All answers so far."""
     rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    measures = ("error", "level", "excess", "signs", "covered", "range_channels", "range_total", "seconds")
+    measures = (
+        "error",
+        "level",
+        "excess",
+        "signs",
+        "covered",
+        "range_channels",
+        "range_total",
+        "wrong",
+        "seconds",
+    )
     schema = {
         "scenario": pl.String,
         "method": pl.String,
@@ -141,7 +167,7 @@ def table(frame: pl.DataFrame) -> pl.DataFrame:
     measured = [
         pl.col(name).fill_nan(None).mean() for name in ("error", "level", "excess", "signs", "covered")
     ]
-    ranges = [pl.col(name).mean() for name in ("range_channels", "range_total", "seconds")]
+    ranges = [pl.col(name).mean() for name in ("range_channels", "range_total", "wrong", "seconds")]
     levels = pl.col("level").fill_nan(None)
     spread = [levels.min().alias("lowest"), levels.max().alias("highest")]
     return (
@@ -166,6 +192,7 @@ HEAD = (
     "covered",
     "range, each",
     "range, sum",
+    "wrong and supported",
 )
 
 
@@ -178,7 +205,9 @@ def markdown(summary: pl.DataFrame) -> str:
         pair = [by_outcome.get(outcome, {}) for outcome in ("retention", "spend")]
         cells = [f"{scenario}, {customers:,}", str(method), str(max(row.get("seeds", 0) for row in pair))]
         cells += [_pair(pair, "error", 3), _level(pair[0]), _level(pair[1])]
-        cells += [_pair(pair, name) for name in ("signs", "covered", "range_channels", "range_total")]
+        cells += [
+            _pair(pair, name) for name in ("signs", "covered", "range_channels", "range_total", "wrong")
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.incremental.beside import channel_bounds
+from attribution.incremental.beside import channel_bounds, objections
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.range import WIDENING
@@ -45,6 +45,8 @@ class Found:
     total_range: tuple[float, float] | None = None
     """Range of all channels together."""
     supported: bool = True
+    stands: NDArray[np.bool_] | None = None
+    """Whether each channel's credit is supported; None: as `supported` says."""
     reason: str = ""
 
 
@@ -150,10 +152,12 @@ def _estimated(
         settings = replace(settings, decay=decay)
     estimate = estimate_credit(panel, settings=settings, plan=plan)
     outcomes = ["spend", "retention"] if estimate.hazard else ["spend"]
-    return {outcome: _found(estimate, outcome, settings.interval) for outcome in outcomes}
+    against = objections(panel, estimate.problems, estimate.against_channels)
+    stands = np.array([not against[name] for name in panel.channels])
+    return {outcome: _found(estimate, outcome, settings.interval, stands) for outcome in outcomes}
 
 
-def _found(estimate: CreditEstimate, outcome: str, interval: float) -> Found:
+def _found(estimate: CreditEstimate, outcome: str, interval: float, stands: NDArray[np.bool_]) -> Found:
     own = estimate.credit.require(outcome)
     bounds = channel_bounds(
         estimate.credit, estimate.companions, estimate.draws, outcome=outcome, interval=interval
@@ -169,6 +173,7 @@ def _found(estimate: CreditEstimate, outcome: str, interval: float) -> Found:
         credit=own.credit,
         total_range=_total_range(estimate, outcome),
         supported=not estimate.problems,
+        stands=stands,
         reason="; ".join(estimate.problems),
         **arrays,
     )

@@ -30,7 +30,7 @@ def bounds_around(
     estimate
         The default's figure.
     companions
-        The same figure by other estimators; empty: no range.
+        The same figure by other estimators within reach; empty: the range is the default's alone.
     std_error
         Bootstrap standard error of the default's; NaN: neither interval nor range.
     interval
@@ -45,10 +45,7 @@ def bounds_around(
     if not np.isfinite(std_error):
         return Bounds()
     z = float(stats.norm.ppf(0.5 + interval / 2.0)) * std_error
-    known = [value for value in companions if np.isfinite(value)]
-    if not known:
-        return Bounds(low=estimate - z, high=estimate + z)
-    hull = [estimate, *known]
+    hull = [estimate, *(value for value in companions if np.isfinite(value))]
     return Bounds(
         low=estimate - z,
         high=estimate + z,

@@ -174,8 +174,8 @@ def test_totals_far_from_the_observed_are_a_reason(panel: Panel) -> None:
     ("companions", "std_error", "expected"),
     [
         ([], float("nan"), (None, None, None, None)),
-        ([], 1.0, (-1.96, 1.96, None, None)),
-        ([float("nan")], 1.0, (-1.96, 1.96, None, None)),
+        ([], 1.0, (-1.96, 1.96, -2.0, 2.0)),
+        ([float("nan")], 1.0, (-1.96, 1.96, -2.0, 2.0)),
         ([-3.0, 2.0], 1.0, (-1.96, 1.96, -5.0, 4.0)),
         ([0.5], 0.0, (0.0, 0.0, 0.0, 0.5)),
     ],

@@ -75,6 +75,28 @@ def test_the_judge_counts_coverage_signs_and_range() -> None:
     assert verdict["excess"] == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    ("range_low", "stands", "wrong"),
+    [
+        (1.5, [True, True], 0.5),
+        (1.5, [True, False], 0.0),
+        (-1.1, [True, True], 0.0),
+        (-0.9, [True, True], 0.5),
+    ],
+)
+def test_a_supported_range_that_misses_the_truth_by_more_than_half_of_it_is_wrong(
+    range_low: float, stands: list[bool], wrong: float
+) -> None:
+    truth = OutcomeTruth(credit=np.array([4.0, -2.0]), baseline=8.0, total=10.0, without=np.zeros(2))
+    found = Found(
+        credit=np.array([3.0, 1.0]),
+        range_low=np.array([2.0, range_low]),
+        range_high=np.array([5.0, 2.0]),
+        stands=np.array(stands),
+    )
+    assert judge(found, truth)["wrong"] == wrong
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     results = tmp_path / "truth.jsonl"
     run(scenarios=["r7"], seeds=[1], methods=["last"], customers=300, results=results)
