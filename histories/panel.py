@@ -135,7 +135,7 @@ class Panel:
         """
         if self.exit is None:
             raise DataError(
-                "The panel has no dates of leaving; retention then needs the latent dropout model."
+                "The panel has no dates of leaving; retention then needs the hidden chain."
             )
         left: NDArray[np.bool_] = np.arange(self.n_periods) == self.exit[:, None]
         return left

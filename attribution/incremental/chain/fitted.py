@@ -130,13 +130,19 @@ class HiddenChainFit:
         low, high = self.layout.bounds()
         return replace(self, theta=np.clip(self.theta + shift, low, high), influence=None)
 
-    def refit(self, panel: Panel, stocks: Single) -> HiddenChainFit:
-        """The same settings climbed on other customers or periods, from here; no sampling error."""
+    def refit(self, panel: Panel, stocks: Single, *, hold_calendar: bool = False) -> HiddenChainFit:
+        """The same settings climbed on other customers or periods, from here; no sampling error.
+
+        With `hold_calendar` season and effects of periods stay what they are.
+        """
         problem = self.likelihood(panel, stocks)
+        free = self.layout.free(problem.inputs, self.structure)
+        for k in range(self.layout.streams + 1 if hold_calendar else 0):
+            free[self.layout.calendar(k)] = False
         found = climb(
             problem,
             self.theta,
-            self.layout.free(problem.inputs, self.structure),
+            free,
             np.ones(panel.n_customers),
             steps=REFIT_STEPS,
             more=REFIT_STEPS,

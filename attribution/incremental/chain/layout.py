@@ -70,6 +70,11 @@ class Layout:
         start = sum(self.coefficients[:k])
         return slice(start, start + self.coefficients[k])
 
+    def calendar(self, k: int) -> slice:
+        """Those among them of columns of the calendar."""
+        start = self.linear(k).start + self.static
+        return slice(start, start + self.calendars[k])
+
     def cells(self, k: int) -> slice:
         """Those among them of columns of customer and period."""
         where = self.linear(k)
@@ -130,7 +135,7 @@ class Layout:
         free = np.zeros(self.size, dtype=bool)
         free[: self.loadings.start] = True
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
-            start = self.linear(1).start + self.static
+            start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
         loadings = free[self.loadings].reshape(-1, 2)
         if structure.nodes > 1:

@@ -2,7 +2,8 @@
 
 The model is climbed again on the first P - 5 periods; every customer is then simulated onwards from the
 posterior at that point. Purchases, and the number of customers heard of at all, are compared with what
-happened. A model that takes quiet spells for dropout foresees too few customers and shows here.
+happened. Season and effects of months are those of all periods: too few are left to tell them from leaving. A
+model that takes quiet spells for dropout foresees too few customers and shows here.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def run_holdout(
     rows = np.sort(rng.permutation(rows)[:CUSTOMERS])
     panel, stocks = panel.take(rows), stocks[rows]
     past = _until(panel, cut)
-    again = fit.refit(past, stocks[:, :cut])
+    again = fit.refit(past, stocks[:, :cut], hold_calendar=True)
     purchases, heard = onwards(again, panel, past, stocks, rng=rng)
     signs = (panel.purchases[:, cut:] > 0) | (panel.own_acts[:, cut:] > 0)
     return HoldoutCheck(

@@ -4,7 +4,7 @@ With W the 95 % quantile of the gaps between purchases, a customer whose last pu
 before the end is taken to have left in the period of that purchase. The risk set ends at P - W, where every
 verdict is in. Dating at the crossing (last purchase + W), or at the last act of any kind, would credit
 touches with proof of life; dated at the last purchase the check keeps the signs and loses shares
-(`docs/latent-dropout.md`). It stands beside the hidden chain and never replaces it.
+(`docs/hidden-chain.md`). It stands beside the hidden chain and never replaces it.
 """
 
 from __future__ import annotations
