@@ -134,9 +134,7 @@ class Panel:
             If nobody knows who left.
         """
         if self.exit is None:
-            raise DataError(
-                "The panel has no dates of leaving; retention then needs the hidden chain."
-            )
+            raise DataError("The panel has no dates of leaving; retention then needs the hidden chain.")
         left: NDArray[np.bool_] = np.arange(self.n_periods) == self.exit[:, None]
         return left
 
