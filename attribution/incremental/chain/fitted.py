@@ -12,7 +12,7 @@ from attribution.incremental.chain.climb import climb
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
-from attribution.incremental.chain.states import Structure
+from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.setfunction import PanelPrediction
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -94,7 +94,7 @@ class HiddenChainFit:
     @property
     def loadings(self) -> dict[str, float]:
         """Loadings on satisfaction, which keeps customers, of leaving and of every stream by name."""
-        values = self.theta[self.layout.loadings].reshape(-1, 2)[:, 0]
+        values = self.theta[self.layout.loadings].reshape(-1, FEATURES)[:, 0]
         values = -values if values[0] > 0 else values
         return {name: float(v) for name, v in zip(("leaving", *self.streams), values, strict=True)}
 
@@ -183,7 +183,7 @@ class HiddenChainFit:
         push = np.asarray(stocks, dtype=np.float64) @ self.beta
         odds = problem.odds(self.theta) - push
         alive = value.staying.sum(axis=1)
-        loading = self.theta[layout.loadings].reshape(-1, 2)[0]
+        loading = self.theta[layout.loadings].reshape(-1, FEATURES)[0]
         if self.structure.static:
             states = problem.states(self.theta)
             by_state = states.features @ loading

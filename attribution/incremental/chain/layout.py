@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
-from attribution.incremental.chain.states import Structure
+from attribution.incremental.chain.states import FEATURES, Structure
 
 __all__ = ["CHAIN_PARAMETERS", "Layout"]
 
@@ -82,9 +82,9 @@ class Layout:
 
     @property
     def loadings(self) -> slice:
-        """Loadings (1 + M, 2), row by row."""
+        """Loadings (1 + M, FEATURES), row by row."""
         start = sum(self.coefficients)
-        return slice(start, start + 2 * (1 + self.streams))
+        return slice(start, start + FEATURES * (1 + self.streams))
 
     @property
     def shapes(self) -> slice:
@@ -126,7 +126,7 @@ class Layout:
         found = np.full(self.size, -1)
         for k in range(self.streams + 1):
             found[self.linear(k)] = k
-        found[self.loadings] = np.repeat(np.arange(self.streams + 1), 2)
+        found[self.loadings] = np.repeat(np.arange(self.streams + 1), FEATURES)
         found[self.shapes][:-1] = np.arange(1, self.streams + 1)
         return found
 
@@ -137,13 +137,14 @@ class Layout:
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
-        loadings = free[self.loadings].reshape(-1, 2)
+        loadings = free[self.loadings].reshape(-1, FEATURES)
         if structure.nodes > 1:
             loadings[:, 0] = True
             if structure.leaving_only:
                 loadings[1:, 0] = False
-        loadings[1:, 1] = structure.quiet & inputs.own
-        loadings[1, 1] = structure.asleep
+        loadings[:, 1] = structure.second
+        loadings[1:, 2] = structure.quiet & inputs.own
+        loadings[1, 2] = structure.asleep
         grouped = inputs.own & structure.shared
         shapes = free[self.shapes]
         shapes[:-1] = inputs.kinds != FLAG

@@ -12,7 +12,7 @@ from attribution.incremental.chain.emissions import FLAG, HURDLE, SPLIT
 from attribution.incremental.chain.halves import by_customers
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
-from attribution.incremental.chain.states import LivingStates, Structure, living_states
+from attribution.incremental.chain.states import FEATURES, LivingStates, Structure, living_states
 
 __all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "elasticity", "evaluate"]
 
@@ -85,7 +85,7 @@ class Likelihood:
 
     def resting(self, states: LivingStates) -> NDArray[np.int64]:
         """1 for states in which stocks do nothing to leaving: customers who pause, shape (J,)."""
-        return (states.features[:, 1] * self.structure.asleep).astype(np.int64)
+        return (states.features[:, 2] * self.structure.asleep).astype(np.int64)
 
     def states(self, theta: Array) -> LivingStates:
         """The living states at these parameters."""
@@ -211,7 +211,7 @@ def arguments(problem: Likelihood, theta: Array) -> Arguments:
     """What the compiled passes take at these parameters."""
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
     states = problem.states(theta)
-    loadings = theta[layout.loadings].reshape(-1, 2)
+    loadings = theta[layout.loadings].reshape(-1, FEATURES)
     kinds = layout.kinds(inputs, structure, SPLIT, HURDLE)
     eta = np.empty(inputs.values.shape)
     for k, columns in enumerate(inputs.columns):

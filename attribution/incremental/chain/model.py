@@ -27,7 +27,7 @@ from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import elasticity
 from attribution.incremental.chain.search import REACH, Candidate, Search
-from attribution.incremental.chain.states import Structure
+from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.errors import ConfigError, DataError
@@ -211,7 +211,7 @@ def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
     found = []
     if not optimum.converged:
         found.append(f"the hidden chain had not converged after {optimum.passes} passes")
-    loadings = optimum.theta[candidate.problem.layout.loadings].reshape(-1, 2)[:, 0]
+    loadings = optimum.theta[candidate.problem.layout.loadings].reshape(-1, FEATURES)[:, 0]
     if np.abs(loadings).max() > MAX_LOADING:
         found.append(f"a loading on satisfaction is {np.abs(loadings).max():.1f}, above {MAX_LOADING:g}")
     return tuple(found)

@@ -85,6 +85,8 @@ def _filter(
                 for i in range(states):
                     flow = max(now[t - 1, i] * (1.0 - hazard[t - 1, i]), FLOOR)
                     for j in range(states):
+                        if moves[i, j] == 0.0:
+                            continue
                         part = flow * moves[i, j]
                         before[t, j] += part
                         for c in range(streams + 1):
@@ -252,6 +254,8 @@ def chain_slopes(
                 flow_slope[k] = 0.0
                 later[:, k] = 0.0
                 for j in range(states):
+                    if moves[k, j] == 0.0:
+                        continue
                     total = before_slope[j]
                     for c in range(streams + 1):
                         total += by_exposure[c, j] * (exposure[t - 1, c, k] + rate[t - 1, c, k])

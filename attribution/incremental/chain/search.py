@@ -24,6 +24,7 @@ from attribution.incremental.chain.start import (
     own_levels,
     quieter,
     residual_axis,
+    second_axis,
 )
 from attribution.incremental.chain.states import Structure
 
@@ -85,6 +86,10 @@ class Search:
         found = [candidate for pair in pairs for candidate in pair]
         alone, lasting = max(pairs, key=lambda pair: _ahead(pair).score)
         found.append(self.climb(replace(lasting.structure, drift=True), lasting, rival=_ahead(found)))
+        best = _ahead(found)
+        if best.structure.satisfaction:
+            shift = second_axis(best.optimum.value.scores)
+            found.append(self.climb(replace(best.structure, second=True), best, shift=shift, rival=best))
         if self.recorded:
             free = replace(lasting.structure, free_masses=True)
             found.append(self.climb(free, lasting, rival=_ahead(found)))

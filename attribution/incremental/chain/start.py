@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, FLAG
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood
+from attribution.incremental.chain.states import FEATURES
 
-__all__ = ["carried_over", "common_axis", "crude_rates", "frailty", "own_levels", "quieter", "residual_axis"]
+__all__ = [
+    "carried_over",
+    "common_axis",
+    "crude_rates",
+    "frailty",
+    "own_levels",
+    "quieter",
+    "residual_axis",
+    "second_axis",
+]
 
 Array = NDArray[np.float64]
 
@@ -61,14 +73,30 @@ def residual_axis(layout: Layout, alone: Array, scores: Array) -> Array:
     scores
         Of every customer there, shape (N, at least up to the proxies).
     """
+    return _with_loadings(layout, alone, _common(layout, scores))
+
+
+def second_axis(scores: Array) -> Callable[[Likelihood, Array], Array]:
+    """A start whose second factor is what scores still have in common."""
+
+    def shift(problem: Likelihood, theta: Array) -> Array:
+        start, layout = theta.copy(), problem.layout
+        loadings = start[layout.loadings].reshape(-1, FEATURES)
+        loadings[:, 1] = _common(layout, scores)[: layout.streams + 1]
+        return start
+
+    return shift
+
+
+def _common(layout: Layout, scores: Array) -> Array:
+    """First eigenvector of the correlations of constants' scores, its largest entry `SIZE`."""
     constants = [layout.linear(k).start for k in range(layout.streams + 1)]
     constants += [layout.lines.start + 3 * j for j in range(layout.proxies)]
     chosen = scores[:, constants] / np.maximum(scores[:, constants].std(axis=0), 1e-12)
     together = np.asarray(chosen.T @ chosen / len(chosen))
     np.fill_diagonal(together, 0.0)
     axis = np.linalg.eigh(together)[1][:, -1]
-    axis *= SIZE / np.abs(axis).max() * (-1.0 if axis[0] > 0 else 1.0)
-    return _with_loadings(layout, alone, axis)
+    return np.asarray(axis * SIZE / np.abs(axis).max() * (-1.0 if axis[0] > 0 else 1.0))
 
 
 def common_axis(layout: Layout, alone: Array) -> Array:
@@ -102,15 +130,15 @@ def own_levels(problem: Likelihood, theta: Array) -> Array:
 def quieter(problem: Likelihood, theta: Array) -> Array:
     """A start from which acts come in spells, shape (p,)."""
     start = theta.copy()
-    loadings = start[problem.layout.loadings].reshape(-1, 2)
-    loadings[1:, 1] = np.where(problem.inputs.own, QUIETER, 0.0)
-    loadings[1, 1] = QUIETER * problem.structure.asleep
+    loadings = start[problem.layout.loadings].reshape(-1, FEATURES)
+    loadings[1:, 2] = np.where(problem.inputs.own, QUIETER, 0.0)
+    loadings[1, 2] = QUIETER * problem.structure.asleep
     return start
 
 
 def _with_loadings(layout: Layout, theta: Array, axis: Array) -> Array:
     start = theta.copy()
-    loadings = start[layout.loadings].reshape(-1, 2)
+    loadings = start[layout.loadings].reshape(-1, FEATURES)
     loadings[:, 0] = axis[: layout.streams + 1]
     loadings[0, 0] = min(axis[0], LEAVING)
     if layout.proxies:

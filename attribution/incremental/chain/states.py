@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, gammaln, logsumexp
 
-__all__ = ["LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
+__all__ = ["FEATURES", "LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
 
 Array = NDArray[np.float64]
 
+FEATURES = 3
+"""Satisfaction, a second factor, and being quiet."""
+SECOND_NODES = 5
+"""Values that the second factor takes."""
 STEP = 1e-5
 """Of the central differences that give the slopes of transitions."""
 
@@ -34,6 +38,8 @@ class Structure:
     """Whether its distribution is free on its nodes; static only."""
     leaving_only: bool = False
     """Whether it moves leaving alone: a frailty, not satisfaction."""
+    second: bool = False
+    """Whether there is a second satisfaction, which lasts and moves everything in other proportions."""
     quiet: bool = False
     """Whether customers fall silent without leaving."""
     asleep: bool = False
@@ -68,6 +74,8 @@ class Structure:
             parts.append(f"satisfaction {law}")
         else:
             parts.append("no satisfaction")
+        if self.second:
+            parts.append("a second factor")
         if self.quiet:
             parts.append("pauses" if self.asleep else "quiet spells")
         if self.periods:
@@ -83,7 +91,7 @@ class LivingStates:
     """J living states, with the slopes by the R free parameters of their chain."""
 
     features: Array
-    """Satisfaction, and 1 where quiet, shape (J, 2)."""
+    """Satisfaction, the second factor, and 1 where quiet, shape (J, FEATURES)."""
     log_first: Array
     """Log chance of each state at entry, shape (J,)."""
     first_slopes: Array
@@ -146,9 +154,9 @@ def living_states(structure: Structure, chain: Array, masses: Array) -> LivingSt
     -------
     States whose slopes are by `chain` (4 rows) and then by `masses` (K rows).
     """
-    u = nodes(structure.nodes)
-    quiet = np.arange(2 if structure.quiet else 1)
-    features = np.column_stack([np.repeat(u, len(quiet)), np.tile(quiet, len(u))]).astype(np.float64)
+    u, v = nodes(structure.nodes), nodes(_second(structure))
+    quiet = np.arange(2.0 if structure.quiet else 1.0)
+    features = np.stack(np.meshgrid(u, v, quiet, indexing="ij"), axis=-1).reshape(-1, FEATURES)
     parameters = len(chain) + structure.nodes
     first_slopes = np.zeros((parameters, len(features)))
     move_slopes = np.zeros((parameters, len(features), len(features)))
@@ -164,7 +172,7 @@ def living_states(structure: Structure, chain: Array, masses: Array) -> LivingSt
     if structure.free_masses:
         law = np.exp(_law(structure, masses))
         slopes = np.eye(structure.nodes) - law[:, None]
-        first_slopes[len(chain) :] = np.repeat(slopes, len(quiet), axis=1)
+        first_slopes[len(chain) :] = np.repeat(slopes, len(v) * len(quiet), axis=1)
     return LivingStates(
         features=features,
         log_first=_start(structure, chain, masses),
@@ -174,11 +182,20 @@ def living_states(structure: Structure, chain: Array, masses: Array) -> LivingSt
     )
 
 
+def _second(structure: Structure) -> int:
+    return SECOND_NODES if structure.second else 1
+
+
+def _binomial(count: int) -> Array:
+    """Log of the binomial masses of `nodes`."""
+    k = np.arange(count)
+    last = count - 1
+    return np.asarray(gammaln(last + 1) - gammaln(k + 1) - gammaln(last - k + 1) - last * np.log(2.0))
+
+
 def _law(structure: Structure, masses: Array) -> Array:
-    """Log masses of the nodes."""
-    k = np.arange(structure.nodes)
-    last = structure.nodes - 1
-    law = gammaln(last + 1) - gammaln(k + 1) - gammaln(last - k + 1) - last * np.log(2.0)
+    """Log masses of the nodes of satisfaction."""
+    law = _binomial(structure.nodes)
     if structure.free_masses:
         law = law + masses
         law = law - logsumexp(law)
@@ -186,7 +203,7 @@ def _law(structure: Structure, masses: Array) -> Array:
 
 
 def _start(structure: Structure, chain: Array, masses: Array) -> Array:
-    law = _law(structure, masses)
+    law = np.add.outer(_law(structure, masses), _binomial(_second(structure))).ravel()
     if not structure.quiet:
         return law
     active = expit(chain[3])
@@ -197,6 +214,7 @@ def _moves(structure: Structure, chain: Array) -> Array:
     moves = (
         rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
     )
+    moves = np.kron(moves, np.eye(_second(structure)))
     if not structure.quiet:
         return moves
     stay, turn = expit(chain[1:3])

@@ -17,7 +17,7 @@ from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
 from attribution.incremental.chain.start import crude_rates
-from attribution.incremental.chain.states import Structure, living_states, nodes, rouwenhorst
+from attribution.incremental.chain.states import FEATURES, Structure, living_states, nodes, rouwenhorst
 from attribution.incremental.stocks import panel_stocks
 from histories.simulate import simulate_panel
 
@@ -32,6 +32,8 @@ STRUCTURES = {
     "drifting": Structure(nodes=3, drift=True),
     "quiet": Structure(nodes=2, quiet=True),
     "all": Structure(nodes=3, drift=True, quiet=True, shared=False),
+    "second": Structure(nodes=2, second=True),
+    "second, drifting": Structure(nodes=2, drift=True, second=True),
     "free": Structure(nodes=3, free_masses=True),
     "frail": Structure(nodes=3, leaving_only=True),
     "pauses": Structure(nodes=2, quiet=True, asleep=True),
@@ -81,7 +83,7 @@ def closed_form(problem: Likelihood, theta: Array, i: int) -> float:
     """Sum over months of leaving and nodes, levels integrated out at once (negative multinomial)."""
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
     states = problem.states(theta)
-    loadings = theta[layout.loadings].reshape(-1, 2)[:, 0]
+    loadings = theta[layout.loadings].reshape(-1, FEATURES)[:, 0]
     odds = inputs.leaving.predict(theta[layout.linear(0)])[i]
     eta = np.stack([c.predict(theta[layout.linear(k + 1)])[i] for k, c in enumerate(inputs.columns)], axis=1)
     shapes = np.exp(theta[layout.shapes])
@@ -118,7 +120,7 @@ def all_paths(problem: Likelihood, theta: Array, i: int) -> float:
     """Sum over every path of states and every month of leaving."""
     inputs, layout = problem.inputs, problem.layout
     states = problem.states(theta)
-    loadings = theta[layout.loadings].reshape(-1, 2)
+    loadings = theta[layout.loadings].reshape(-1, FEATURES)
     odds = inputs.leaving.predict(theta[layout.linear(0)])[i]
     eta = np.stack([c.predict(theta[layout.linear(k + 1)])[i] for k, c in enumerate(inputs.columns)], axis=1)
     push, lift = states.features @ loadings[0], states.features @ loadings[1:].T
