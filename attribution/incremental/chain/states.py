@@ -214,7 +214,7 @@ def _moves(structure: Structure, chain: Array) -> Array:
     moves = (
         rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
     )
-    moves = np.kron(moves, np.eye(_second(structure)))
+    moves = np.asarray(np.kron(moves, np.eye(_second(structure))), dtype=np.float64)
     if not structure.quiet:
         return moves
     stay, turn = expit(chain[1:3])
