@@ -10,7 +10,7 @@ import polars as pl
 
 from attribution.credits.rows import one_row_per_group
 from reports.sources import ReportSources
-from reports.words import DESIGNS, inside, label
+from reports.words import DESIGNS, inside, upper_first
 
 __all__ = [
     "SOCIAL",
@@ -22,6 +22,7 @@ __all__ = [
     "added",
     "care_groups",
     "effects_of",
+    "main_outcome",
     "preferred",
     "returns",
     "whole",
@@ -89,6 +90,12 @@ class Added:
         return all(estimate.supported for estimate in self.groups.values())
 
     @property
+    def told(self) -> bool:
+        """Whether there is a figure to draw: some group has one, and the baseline does."""
+        some = any(estimate.supported for estimate in self.groups.values())
+        return some and self.baseline.value is not None and bool(self.total)
+
+    @property
     def reason(self) -> str:
         """Why it is not supported."""
         return next((e.reason or "" for e in self.groups.values() if not e.supported), "")
@@ -108,6 +115,12 @@ def whole(credits: pl.DataFrame) -> pl.DataFrame:
     if credits.is_empty():
         return credits
     return credits.filter((pl.col("segment") == ALL) & (pl.col("period") == ALL))
+
+
+def main_outcome(rows: pl.DataFrame) -> str | None:
+    """The outcome that path credit is told of: spend where there is any, else the first with a total."""
+    totals = rows.filter((pl.col("level") == "total") & (pl.col("credit") > 0))["outcome"].to_list()
+    return "spend" if "spend" in totals else next(iter(totals), None)
 
 
 def _estimate(row: Mapping[str, Any]) -> Estimate:
@@ -234,6 +247,7 @@ class EffectFact:
     n_control: int
     e_value: float | None
     placebo_passed: bool | None
+    one_of_several: bool = False
 
     @property
     def rungs(self) -> int:
@@ -254,15 +268,24 @@ class EffectFact:
         return f"{both:,} customers" if both else ""
 
     @property
+    def called(self) -> str:
+        """The effect's name inside a sentence; with its arm where the comparison has several."""
+        return f"{inside(self.name)}, {inside(self.treatment)}," if self.one_of_several else inside(self.name)
+
+    @property
     def title(self) -> str:
         """The effect's name as it stands alone."""
-        return label(self.name)
+        return upper_first(self.called).rstrip(",")
 
 
 def effects_of(table: pl.DataFrame) -> tuple[EffectFact, ...]:
     """Every row of the effects table."""
+    arms: dict[str, set[str]] = {}
+    for name, treatment in table.select("name", "treatment").iter_rows() if not table.is_empty() else ():
+        arms.setdefault(name, set()).add(treatment)
     return tuple(
         EffectFact(
+            one_of_several=len(arms[row["name"]]) > 1,
             **{key: row[key] for key in ("name", "treatment", "control", "outcome", "segment", "design")},
             estimator=row["estimator"],
             estimand=row["estimand"],

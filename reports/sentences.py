@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 MONEY_OUTCOMES = frozenset({"spend", "margin", "lifetime_value", "revenue"})
-SHARE_OUTCOMES = frozenset({"retention", "csat", "satisfied"})
+SHARE_OUTCOMES = frozenset({"retention", "csat", "satisfied", "visit", "conversion", "churn", "renewal"})
+"""Outcomes of an effect that are shares of customers: their differences are points."""
 
 
 def outcome_word(outcome: str) -> str:
@@ -152,7 +153,8 @@ def effect_range(estimate: Estimate, outcome: str, currency: str | None) -> str:
 
 def effect_sentence(effect: EffectFact, currency: str | None) -> Sentence:
     """What one effect may be said to have done."""
-    estimate, noun, name = effect.estimate, outcome_word(effect.outcome), effect.title
+    estimate, noun = effect.estimate, outcome_word(effect.outcome)
+    name = upper_first(effect.called)
     figures = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     if estimate.state == "not_supported" or estimate.value is None:
         return Sentence(text=f"{name}: not supported, because {without_notes(estimate.reason)}.")
@@ -191,15 +193,15 @@ def proven_finding(effects: Sequence[EffectFact]) -> Sentence:
     by_outcome: dict[str, list[EffectFact]] = {}
     for effect in effects:
         by_outcome.setdefault(effect.outcome, []).append(effect)
-    clear: list[tuple[str, str, list[str]]] = []
+    clear: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for outcome, rows in by_outcome.items():
         for state, verb in (("positive", "raised"), ("negative", "reduced")):
-            names = [inside(row.name) for row in rows if row.estimate.state == state]
+            names = tuple(dict.fromkeys(inside(row.name) for row in rows if row.estimate.state == state))
             if names:
-                clear.append((verb, outcome, names))
+                clear.setdefault((verb, names), []).append(outcome_word(outcome))
     if clear:
-        verb, outcome, names = max(clear, key=lambda one: len(one[2]))
-        told.append(f"{join(list(dict.fromkeys(names)), most=2)} {verb} {outcome_word(outcome)}")
+        (verb, names), nouns = max(clear.items(), key=lambda one: len(one[0][1]) * len(one[1]))
+        told.append(f"{join(names, most=2)} {verb} {join(nouns)}")
     open_rows = [row for row in effects if row.estimate.state == "covers"]
     refused = [row for row in effects if row.estimate.state == "not_supported"]
     if open_rows:
@@ -207,7 +209,7 @@ def proven_finding(effects: Sequence[EffectFact]) -> Sentence:
         if told:
             told.append(f"an effect on {join(nouns, most=2)} is not shown")
         elif len(effects) == 1:
-            told.append(f"an effect of {inside(effects[0].name)} on {nouns[0]} is not shown")
+            told.append(f"an effect of {effects[0].called} on {nouns[0]} is not shown")
         else:
             told.append(f"none of the {len(effects)} effects asked for is shown")
     elif refused and len(told) < 2:

@@ -26,6 +26,7 @@ __all__ = [
     "ordinal",
     "quarter",
     "segment_parts",
+    "segment_title",
     "upper_first",
 ]
 
@@ -199,6 +200,22 @@ def segment_parts(segment: str) -> tuple[str, str]:
     mark = ": " if ": " in segment else "="
     column, _, value = segment.partition(mark)
     return column, value
+
+
+def segment_title(segment: str) -> str:
+    """A segment as it stands alone; a value that says nothing by itself keeps its column.
+
+    >>> segment_title("region: north"), segment_title("newbie=1")
+    ('North', 'Newbie 1')
+    """
+    column, value = segment_parts(segment)
+    bare = value.replace(".", "").replace("-", "").isdigit() or value.lower() in (
+        "true",
+        "false",
+        "yes",
+        "no",
+    )
+    return f"{label(column)} {value}" if bare else label(value)
 
 
 def join(names: Sequence[str], *, most: int = 3) -> str:

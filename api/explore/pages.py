@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final
@@ -30,14 +30,15 @@ from api.problems import Problem
 from api.replies import Reply
 from api.served import Served, served_of
 from api.settings import is_loopback
-from reports.context import Mark, Plot
+from reports.context import Block, Mark, Plot, Section
 from reports.customer_drawings import Rectangle
 from reports.drawing import draw_plot
 from reports.html import environment
 from reports.numbers import symbol
 from reports.sections.care_figures import service_section
+from reports.sentences import outcome_word
 from reports.styles import font_bytes, stylesheet
-from reports.words import label
+from reports.words import label, upper_first
 
 __all__ = ["is_fragment", "router"]
 
@@ -256,10 +257,26 @@ async def evidence(request: Request, outcome: Text = None) -> Response:
 
     def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
         keys = ("proven", "evidence", "segments")
-        parts = [part for key in keys if (part := shelf.context.section(key)) is not None]
-        return {"parts": parts, "empty": "effects", "channels": (), "channel": ""}
+        found = [part for key in keys if (part := shelf.context.section(key)) is not None]
+        outcomes = tuple(dict.fromkeys(effect.outcome for effect in shelf.effects))
+        chosen = outcome if outcome in outcomes else ""
+        parts = [_of_outcome(part, chosen) for part in found] if chosen else found
+        parts = [part for part in parts if part.blocks]
+        named = tuple((name, upper_first(outcome_word(name))) for name in outcomes)
+        return {"parts": parts, "empty": "effects", "choices": named, "chosen": chosen, "field": "outcome"}
 
     return await _answer(request, "evidence", render, "sections.html.jinja")
+
+
+def _of_outcome(part: Section, outcome: str) -> Section:
+    """The section with the ledgers of one outcome; what is of no outcome stays."""
+    word = outcome_word(outcome)
+
+    def kept(block: Block) -> bool:
+        title = getattr(block, "label", "")
+        return title == f"Effect on {word}" or title.endswith(f", {word}") or "balance" in title.lower()
+
+    return replace(part, blocks=tuple(block for block in part.blocks if kept(block)))
 
 
 @router.get("/service")
@@ -273,7 +290,8 @@ async def service(request: Request, channel: Text = None) -> Response:
         first = service_section(shelf.sources, chosen or None)
         rest = [shelf.context.section(key) for key in ("service_detail", "voice")]
         parts = [part for part in (first, *rest) if part is not None]
-        return {"parts": parts, "empty": "care", "channels": channels, "channel": chosen}
+        named = tuple((name, "All channels" if name == "(all)" else label(name)) for name in channels)
+        return {"parts": parts, "empty": "care", "choices": named, "chosen": chosen, "field": "channel"}
 
     return await _answer(request, "service", render, "sections.html.jinja")
 

@@ -7,7 +7,20 @@ from typing import Any, Final
 
 import polars as pl
 
-from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence, Slope, SlopePoint
+from reports.context import (
+    Block,
+    Cell,
+    Column,
+    Ledger,
+    Mark,
+    Plot,
+    Row,
+    Section,
+    Sentence,
+    Slope,
+    SlopePoint,
+    Verdict,
+)
 from reports.facts import SOCIAL, Added, Estimate, added, whole
 from reports.numbers import money_ticks, money_unit, nice_scale
 from reports.sections.earned import range_of
@@ -25,7 +38,7 @@ def credit_section(sources: ReportSources) -> Section | None:
     """Slope, ledger with the span of the path methods, and the outcomes side by side."""
     credits = whole(sources.table("credits"))
     spend = added(credits, "spend")
-    if spend is None or not spend.supported:
+    if spend is None or not spend.told:
         return None
     paths = handed_out(credits, "spend")
     blocks: list[Block] = []
@@ -122,7 +135,7 @@ def comparison_slope(
             high=estimate.high,
             lead=group == lead,
         )
-        for group, estimate in list(spend.groups.items())[:12]
+        for group, estimate in [one for one in spend.groups.items() if one[1].supported][:12]
     )
     first = sources.first_day
     period = f", {months(first, sources.as_of)}" if first else ""
@@ -202,6 +215,9 @@ def _row(
         )
     )
     cells: list[Cell] = [tuple(marks), estimate.value, range_of(estimate)]
+    if not estimate.supported:
+        refused = Verdict(text="not supported", tone="caution")
+        cells = [tuple(mark for mark in marks if mark.form == "span"), refused, None]
     cells += [paths[m].get(name) for m in shown]
     if shown:
         cells.append(_ratio(estimate, paths[shown[0]].get(name)))
@@ -209,7 +225,7 @@ def _row(
 
 
 def _ratio(estimate: Estimate, given: float | None) -> str:
-    if given is None or not estimate.value or estimate.state == "covers":
+    if given is None or not estimate.value or estimate.state in ("covers", "not_supported"):
         return ""
     if given > 0 > estimate.value:
         return "wrong sign"

@@ -100,8 +100,7 @@ def _refusals(sources: ReportSources) -> list[Ask]:
         if effect.name == wanted and effect.estimate.state == "not_supported":
             asks.append(
                 Ask(
-                    text=f"Do not use the effect of {inside(effect.name)} on "
-                    f"{outcome_word(effect.outcome)} yet.",
+                    text=f"Do not use the effect of {effect.called} on {outcome_word(effect.outcome)} yet.",
                     detail=upper_first(without_notes(effect.estimate.reason)) + ".",
                     reading="Not supported.",
                     evidence=effect.design_words,
@@ -211,8 +210,7 @@ def _tests(sources: ReportSources) -> list[Ask]:
         ends = effect_range(effect.estimate, effect.outcome, sources.currency)
         asks.append(
             Ask(
-                text=f"Decide whether {inside(effect.name)} is worth a test for "
-                f"{outcome_word(effect.outcome)}.",
+                text=f"Decide whether {effect.called} is worth a test for {outcome_word(effect.outcome)}.",
                 detail=f"It went with {went_with}{unit}, but anything from {ends} fits the data.{settle}",
                 reading="Range covers zero.",
                 evidence=effect.design_words,

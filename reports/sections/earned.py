@@ -7,10 +7,10 @@ from typing import Final
 
 import polars as pl
 
-from reports.context import Cell, Column, Ledger, Mark, Pair, Plot, Row, Section, Sentence
-from reports.facts import EVERYTHING, SOCIAL, Added, Estimate, Return, added, returns, whole
+from reports.context import Cell, Column, Ledger, Mark, Pair, Plot, Row, Section, Sentence, Verdict
+from reports.facts import EVERYTHING, SOCIAL, Added, Estimate, Return, added, main_outcome, returns, whole
 from reports.numbers import axis_number, money_ticks, money_unit, nice_scale, percent, symbol
-from reports.sentences import MONEY_OUTCOMES, anyway, named, outcome_word, paid_finding
+from reports.sentences import MONEY_OUTCOMES, anyway, named, outcome_word, paid_finding, without_notes
 from reports.sources import ReportSources
 from reports.words import METHOD_NAMES, OUTCOME_NAMES, count_words, join, label, upper_first
 
@@ -43,12 +43,13 @@ def origin_section(sources: ReportSources) -> Section | None:
     spend = added(credits, "spend")
     if spend is None or not spend.total:
         return _presence_section(sources, credits)
-    if not spend.supported:
-        return None
+    if not spend.told:
+        return _presence_section(sources, credits)
     share = spend.share(spend.baseline) or 0.0
     finding = f"{anyway(share)} of spend would have come anyway"
     figures: dict[str, float | None] = {"baseline share": share}
-    lead = SOCIAL if SOCIAL in spend.groups else next(iter(spend.groups))
+    supported = [name for name, one in spend.groups.items() if one.supported]
+    lead = SOCIAL if SOCIAL in supported else supported[0]
     estimate = spend.groups[lead]
     if estimate.value is not None and estimate.state in ("positive", "negative"):
         verb = "added" if estimate.value > 0 else "took away"
@@ -60,7 +61,9 @@ def origin_section(sources: ReportSources) -> Section | None:
         if spend.tested
         else ""
     )
-    hollow = any((e.value or 0.0) < 0 for e in spend.groups.values())
+    hollow = any((e.value or 0.0) < 0 for e in spend.groups.values() if e.supported)
+    refused = [label(name) for name, one in spend.groups.items() if not one.supported]
+    why = f" Not supported: {join(refused)}, {without_notes(spend.reason)}." if refused else ""
     return Section(
         key="earned",
         title="What conversations earned",
@@ -68,7 +71,9 @@ def origin_section(sources: ReportSources) -> Section | None:
         finding=Sentence(text=finding, figures=figures),
         blocks=(waterfall(spend, sources.currency),),
         foot=f"Incremental credit, modelled from {spend.customers:,} customers by "
-        f"{_period(sources)}{tested}." + (" Outlined bar: the channel reduced spend." if hollow else ""),
+        f"{_period(sources)}{tested}."
+        + (" Outlined bar: the channel reduced spend." if hollow else "")
+        + why,
         terms=(
             ("Would have come anyway", "Spend that the model expects had no conversation taken place."),
             ("Added", "Spend that would be missing without the channel's conversations."),
@@ -194,7 +199,7 @@ def _step(key: str, name: str, estimate: Estimate, role: str, start: float, spen
     )
     cells: tuple[Cell, ...] = ((bar,), estimate.value, range_of(estimate), spend.share(estimate))
     if not estimate.supported:
-        cells = ((), "not supported", None, None)
+        cells = ((), Verdict(text="not supported", tone="caution"), None, None)
     return Row(name=name, role=role, key=key, cells=cells)  # type: ignore[arg-type]
 
 
@@ -303,7 +308,9 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
     )
     if rows.is_empty():
         return None
-    outcome = "spend" if "spend" in rows["outcome"] else str(rows["outcome"][0])
+    outcome = main_outcome(rows)
+    if outcome is None:
+        return None
     rows = rows.filter(pl.col("outcome") == outcome)
     total = float(rows.filter(pl.col("level") == "total")["credit"].max() or 0.0)  # type: ignore[arg-type]
     if not total:

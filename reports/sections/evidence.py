@@ -86,12 +86,10 @@ def estimates_ledger(effects: Sequence[EffectFact], currency: str | None) -> Led
         columns = (*columns[:3], Column(title="placebo", form="text", right=True), columns[3])
     rows: list[Row] = []
     last: tuple[str, str] | None = None
-    several = len({e.treatment for e in effects}) > 1
     for effect in effects:
         if (effect.name, effect.treatment) != last:
             last = effect.name, effect.treatment
-            arms = len({e.treatment for e in effects if e.name == effect.name}) > 1
-            name = f"{effect.title}: {effect.treatment}" if several and arms else effect.title
+            name = effect.title
             detail = ", ".join(word for word in (effect.design_words, effect.sizes) if word)
             rows.append(
                 Row(name=name, cells=(), role="group", rungs=_design_rungs(effects, effect), detail=detail)

@@ -14,6 +14,7 @@ from reports.facts import (
     Return,
     added,
     effects_of,
+    main_outcome,
     preferred,
     returns,
     whole,
@@ -129,7 +130,9 @@ def _spend_headline(sources: ReportSources, spend: Added) -> Sentence:
 def _presence(credits: pl.DataFrame) -> Sentence:
     """What path methods alone can say: before how much of the outcome somebody was there."""
     rows = credits.filter(pl.col("level").is_in(["channel", "total"]) & pl.col("credit").is_not_null())
-    outcome = "spend" if "spend" in rows["outcome"] else str(rows["outcome"][0])
+    outcome = main_outcome(rows)
+    if outcome is None:
+        return Sentence(text="No conversation was followed by a purchase in these data.")
     rows = rows.filter(pl.col("outcome") == outcome)
     first = rows.filter(pl.col("method") == rows["method"][0])
     channels = float(first.filter(pl.col("level") == "channel")["credit"].sum())
@@ -296,7 +299,7 @@ def _effect_tile(sources: ReportSources) -> Tile | None:
         return None
     effect = rows[0]
     noun = "Customers kept" if effect.outcome == "retention" else upper_first(outcome_word(effect.outcome))
-    label = f"{noun}: {inside(effect.name)}"
+    label = f"{noun}: {effect.called.rstrip(',')}"
     if effect.estimate.state == "not_supported" or effect.estimate.value is None:
         reason = upper_first(without_notes(effect.estimate.reason))
         return Tile(label=label, figure="not supported", detail=reason)
@@ -324,7 +327,7 @@ def _value_tile(sources: ReportSources) -> Tile | None:
         shown = effect.estimate.state != "covers"
         assert effect.estimate.value is not None
         return Tile(
-            label=f"{upper_first(outcome_word(effect.outcome))} of a customer: {inside(effect.name)}",
+            label=f"{upper_first(outcome_word(effect.outcome))} of a customer: {effect.called.rstrip(',')}",
             figure=shown_of(effect.estimate.value, effect.outcome, sources.currency, plus=True),
             detail=f"difference {effect_range(effect.estimate, effect.outcome, sources.currency)}:",
             strong="shown" if shown else "not shown",

@@ -145,7 +145,7 @@ def _questions(sources: ReportSources) -> list[tuple[str, str, str, Verdict]]:
 
 def _question(effect: EffectFact) -> str:
     verb = "keep customers" if effect.outcome == "retention" else f"change {outcome_word(effect.outcome)}"
-    return f"Does {inside(effect.name)} {verb}?"
+    return f"Does {effect.called} {verb}?"
 
 
 def _allowed(effect: EffectFact, sources: ReportSources) -> str:

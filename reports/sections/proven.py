@@ -153,9 +153,7 @@ def forest(effects: Sequence[EffectFact], currency: str | None) -> Ledger:
             verdict_of(effect.estimate),
         )
         detail = ", ".join(word for word in (effect.design_words, effect.sizes) if word)
-        several = len({e.treatment for e in effects if e.name == effect.name}) > 1
-        name = f"{effect.title}: {effect.treatment}" if several else effect.title
-        rows.append(Row(name=name, cells=cells, rungs=effect.rungs, detail=detail))
+        rows.append(Row(name=effect.title, cells=cells, rungs=effect.rungs, detail=detail))
     return Ledger(
         label=f"Effect on {outcome_word(outcome)}",
         columns=effect_columns(outcome, plot, currency, largest=max(sizes, default=0.0)),

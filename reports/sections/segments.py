@@ -15,7 +15,7 @@ from reports.sections.proven import effect_columns, effect_mark, effect_plot
 from reports.sentences import outcome_word, shown_of, verdict_of
 from reports.sources import ReportSources
 from reports.suppression import cells_to_suppress
-from reports.words import inside, join, label, segment_parts, upper_first
+from reports.words import inside, join, label, segment_parts, segment_title, upper_first
 
 __all__ = ["segment_effects", "segments_section"]
 
@@ -116,7 +116,7 @@ def segment_effects(
             verdict_of(e.estimate),
         )
         everybody = e.segment == ALL
-        title = f"All {_several(column)}" if everybody else label(segment_parts(e.segment)[1])
+        title = f"All {_several(column)}" if everybody else segment_title(e.segment)
         body.append(
             Row(
                 name=title, cells=cells, rungs=e.rungs, detail=e.sizes, role="total" if everybody else "plain"
@@ -169,10 +169,7 @@ def _finding(
     if p is not None and p < _LEVEL and len(rows) > 1:
         most = max(rows, key=lambda e: e.estimate.value or 0.0)
         least = min(rows, key=lambda e: e.estimate.value or 0.0)
-        told.append(
-            f"most in {label(segment_parts(most.segment)[1])}, "
-            f"least in {label(segment_parts(least.segment)[1])}"
-        )
+        told.append(f"most in {segment_title(most.segment)}, least in {segment_title(least.segment)}")
     elif p is not None:
         told.append(f"the {_several(column)} differ no more than chance explains")
     return Sentence(text="; ".join(told), figures={"joint p": p})
@@ -217,7 +214,7 @@ def _credit_blocks(sources: ReportSources) -> list[Ledger]:
                 tone="other" if causal else "grey",
                 hollow=causal and (not ranged or start <= 0 <= end),  # type: ignore[operator]
             )
-            body.append(Row(name=label(segment_parts(segment)[1]), cells=((mark,), value)))
+            body.append(Row(name=segment_title(segment), cells=((mark,), value)))
         what = "added" if causal else "were there before"
         made.append(
             Ledger(

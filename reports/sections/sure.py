@@ -24,11 +24,13 @@ def forecast_error(sources: ReportSources) -> float | None:
     return None if rows.is_empty() or rows["value"][0] is None else float(rows["value"][0])
 
 
-def sure_section(sources: ReportSources) -> Section:
-    """Three sentences that every report has, short of what it does not know."""
+def sure_section(sources: ReportSources) -> Section | None:
+    """Up to four sentences, short of what the report does not know."""
     told = [
         text for text in (_forecast(sources), _missing(sources), _checks(sources), _expired(sources)) if text
     ]
+    if not told:
+        return None
     return Section(
         key="sure",
         title="How sure",

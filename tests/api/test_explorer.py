@@ -69,6 +69,15 @@ def test_a_choice_that_the_run_lacks_is_struck_out_with_its_reason(explorer: htt
     assert re.search(r'class="struck" title="this run has no credit of it">.*?Customers kept', page, re.S)
 
 
+def test_evidence_and_service_are_filtered_by_their_choice(explorer: httpx.Client) -> None:
+    all_of_it = explorer.get("/explore/evidence").text
+    spend = explorer.get("/explore/evidence?outcome=spend").text
+    assert "Effect on customers kept" in all_of_it
+    assert "Effect on customers kept" not in spend
+    assert "Effect on spend" in spend
+    assert "Twitter" in explorer.get("/explore/service?channel=twitter").text
+
+
 def test_an_unknown_and_an_erased_customer_read_the_same(explorer: httpx.Client) -> None:
     for page in (explorer.get("/explore/customers/nobody"), explorer.get("/explore/customers/999999")):
         assert page.status_code == 404

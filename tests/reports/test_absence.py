@@ -2,6 +2,7 @@
 
 import re
 
+import polars as pl
 import pytest
 
 from reports.build import build_context, render_json
@@ -106,3 +107,20 @@ def test_names_from_the_data_are_text_and_never_markup() -> None:
     assert "<b>" not in html
     assert "&lt;b&gt;" in html
     assert render_pdf(context).startswith(b"%PDF")
+
+
+def test_a_channel_without_support_loses_its_figure_and_no_other() -> None:
+    from .company import credits, roi
+
+    mixed = credits().with_columns(
+        supported=pl.col("channel_group") != "phone",
+        reason=pl.when(pl.col("channel_group") == "phone").then(pl.lit("no unanswered problems to compare")),
+    )
+    context = build_context(sources("credits", tables={"credits": mixed, "roi": roi()}))
+    html = check_whole(context)
+    earned = context.section("earned")
+    assert earned is not None
+    assert "Not supported: Phone, no unanswered problems to compare." in earned.foot
+    assert "social conversations added" in earned.finding.text
+    assert html.count('<span class="chip caution">not supported</span>') == 2
+    assert "−£24" not in html

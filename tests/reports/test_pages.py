@@ -9,7 +9,7 @@ import pytest
 from reports.build import build_context, render_json, render_report
 from reports.context import ReportContext
 from reports.html import render_html
-from reports.pdf import board_pages, render_pdf
+from reports.pdf import board_pages, render_pdf, report_source
 
 from .company import COSTS, GROUPS, PREVIOUS, TABLES, credits, roi, sources
 
@@ -82,3 +82,24 @@ def test_the_json_carries_numbers_and_says_every_form() -> None:
     assert block["form"] == "ledger"
     social = next(row for row in block["rows"] if row["key"] == "social")
     assert social["cells"][1:3] == [150_000.0, [105_000.0, 195_000.0]]
+
+
+def test_no_page_is_nearly_empty_but_the_last() -> None:
+    import io
+    import tempfile
+    from importlib.resources import as_file, files
+    from pathlib import Path
+
+    import typst
+
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    with as_file(files("reports") / "static" / "fonts") as fonts, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.typ"
+        path.write_text(report_source(company_of(6)), encoding="utf-8")
+        pages = typst.Compiler(str(path), font_paths=[str(fonts)]).compile(format="png", ppi=30)
+    for page in pages[:-1]:
+        grey = image.open(io.BytesIO(page)).convert("L")
+        body = grey.crop((0, 0, grey.width, int(grey.height * 0.93)))
+        lowest = body.point(lambda level: 255 if level < 200 else 0).getbbox()
+        assert lowest is not None
+        assert lowest[3] > 0.2 * grey.height
