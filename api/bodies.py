@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,38 +11,17 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from api.settings import Settings
+from clv.tables import CUSTOMERS_SCHEMA
 from experiments.bundle.columns import LONGEST_ID
 
 __all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "schema_of"]
 
 MOST_ROWS: Final = 10_000
 
-Field = Literal[
-    "customer_id",
-    "first_purchase",
-    "frequency",
-    "recency",
-    "T",
-    "monetary_value",
-    "probability_alive",
-    "churn_probability",
-    "expected_purchases",
-    "expected_purchases_low",
-    "expected_purchases_high",
-    "expected_spend",
-    "customer_lifetime_value",
-    "customer_lifetime_value_low",
-    "customer_lifetime_value_high",
-    "historic_value",
-    "total_value",
-    "acquisition_cost",
-    "cost_to_serve",
-    "net_lifetime_value",
-    "expected_next_purchase",
-    "average_days_between_purchases",
-    "decile",
-    "model",
-]
+if TYPE_CHECKING:
+    Field = str
+else:
+    Field = Literal[tuple(CUSTOMERS_SCHEMA)]
 """Columns of the customers table."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID, description="Customer id, as text.")]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from api.problems import Problem
 from api.served import Served
+from clv.tables import CUSTOMERS, Column
 from experiments.filters import (
     LONGEST,
     Combination,
@@ -22,15 +24,10 @@ from histories.errors import nearest
 
 __all__ = ["CustomerFilter", "check_column", "fields_of"]
 
-_SHORT: Final = ("customer_lifetime_value", "churn_probability", "probability_alive", "frequency")
 _EXAMPLE: Final = "and(gt(churn_probability,.7),gt(customer_lifetime_value,200))"
 
-Number = Annotated[float, Field(allow_inf_nan=False, description="In currency.")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0, le=2**31, description="Repeat purchases.")]
 
-
-class CustomerFilter(BaseModel):
+class Question(BaseModel):
     """Which customers: `filter`, and short forms of it; all that is given must hold."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,14 +40,6 @@ class CustomerFilter(BaseModel):
         | None
     ) = None
     decile: Annotated[int, Field(ge=1, le=10, description="1 is the tenth worth most.")] | None = None
-    min_customer_lifetime_value: Number | None = None
-    max_customer_lifetime_value: Number | None = None
-    min_churn_probability: Share | None = None
-    max_churn_probability: Share | None = None
-    min_probability_alive: Share | None = None
-    max_probability_alive: Share | None = None
-    min_frequency: Count | None = None
-    max_frequency: Count | None = None
 
     def bound(self, served: Served) -> Filter | None:
         """The filter over what is served; None for everybody.
@@ -63,11 +52,10 @@ class CustomerFilter(BaseModel):
         parts: list[Filter] = []
         if self.decile is not None:
             parts.append(_compared("eq", "decile", self.decile))
-        for column in _SHORT:
-            for end, operator in (("min", "ge"), ("max", "le")):
-                value = getattr(self, f"{end}_{column}")
-                if value is not None:
-                    parts.append(_compared(operator, column, value))
+        for name, (operator, column, _) in _SHORT.items():
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(_compared(operator, column, value))
         if self.filter is not None:
             try:
                 found = bind_filter(parse_filter(self.filter), served.store.types, served.segments)
@@ -81,6 +69,33 @@ class CustomerFilter(BaseModel):
         if len(parts) < 2:
             return parts[0] if parts else None
         return Combination(operator="and", parts=tuple(parts))
+
+
+def _bounded(column: Column) -> Any:
+    """The type of a number that a column may be compared with."""
+    if column.unit == "share":
+        bounds = Field(ge=0, le=1, description=column.words)
+    elif column.dtype == pl.Int64:
+        return Annotated[int, Field(ge=0, le=2**31, description=column.words)] | None
+    else:
+        bounds = Field(allow_inf_nan=False, description=column.words)
+    return Annotated[float, bounds] | None
+
+
+_SHORT: Final = {
+    f"{end}_{column.name}": (operator, column.name, _bounded(column))
+    for column in CUSTOMERS
+    if column.filterable
+    for end, operator in (("min", "ge"), ("max", "le"))
+}
+"""Short forms: how which column is compared, and with what type of number."""
+
+if TYPE_CHECKING:
+    CustomerFilter = Question
+else:
+    CustomerFilter = create_model(
+        "CustomerFilter", __base__=Question, **{name: (kind, None) for name, (_, _, kind) in _SHORT.items()}
+    )
 
 
 def _compared(operator: str, column: str, value: float) -> Comparison:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from clv.tables import CUSTOMERS, Column
 
 __all__ = [
     "AliveHistory",
@@ -52,52 +55,36 @@ class _Context(_Answer):
     )
 
 
-class _Score(_Answer):
-    customer_id: str = Field(description="The id as asked.", examples=["17"])
-    first_purchase: dt.date | None = Field(description="Day of the first purchase.")
-    frequency: int | None = Field(description="Repeat purchases: the first is not counted.")
-    recency: float | None = Field(description="Time from first to last purchase, in time_unit.")
-    T: float | None = Field(description="Time from first purchase to as_of, in time_unit.")
-    monetary_value: float | None = Field(
-        description="Mean value of repeat purchases, in currency; null at none."
-    )
-    probability_alive: Share = Field(description="Belief that the customer can still buy.")
-    churn_probability: Share = Field(description="Probability of no purchase within the horizon.")
-    expected_purchases: float | None = Field(description="Expected purchases within the horizon.")
-    expected_purchases_low: float | None = Field(description="Lower end of the predictive interval.")
-    expected_purchases_high: float | None = Field(description="Upper end of the predictive interval.")
-    expected_spend: float | None = Field(description="Expected revenue per purchase, in currency.")
-    customer_lifetime_value: float | None = Field(
-        description="Expected discounted margin of future purchases within the horizon, in currency."
-    )
-    customer_lifetime_value_low: float | None = Field(description="Lower end of its interval.")
-    customer_lifetime_value_high: float | None = Field(description="Upper end of its interval.")
-    historic_value: float | None = Field(description="Margin so far, undiscounted, in currency.")
-    total_value: float | None = Field(description="Historic plus lifetime value, in currency.")
-    acquisition_cost: float | None = Field(description="What winning the customer cost, in currency.")
-    cost_to_serve: float | None = Field(description="Expected discounted cost of service, in currency.")
-    net_lifetime_value: float | None = Field(description="Lifetime value less these costs, in currency.")
-    expected_next_purchase: dt.date | None = Field(
-        description="Median day of the next purchase; null when unlikely."
-    )
-    average_days_between_purchases: float | None = Field(description="In days.")
-    decile: int | None = Field(description="1 to 10 by lifetime value; 1 is the tenth worth most.")
-    model: str | None = Field(description="Purchase model.")
+def _described(column: Column) -> tuple[Any, Any]:
+    """A column's type and what documentation says of it."""
+    if column.name == "customer_id":
+        return str, Field(description="The id as asked.", examples=["17"])
+    kind = Share if column.unit == "share" else _TYPES[type(column.dtype)] | None
+    return kind, Field(description=column.words)
 
 
-class CustomerScore(_Context, _Score):
-    """One customer's row of the customers table."""
+_TYPES: dict[type[pl.DataType], Any] = {
+    pl.Float64: float,
+    pl.Int64: int,
+    pl.Date: dt.date,
+    pl.String: str,
+    pl.Boolean: bool,
+}
+_COLUMNS: dict[str, Any] = {column.name: _described(column) for column in CUSTOMERS}
+_Score = create_model("_Score", __base__=_Answer, **_COLUMNS)
 
+CustomerScore = create_model(
+    "CustomerScore", __base__=(_Context, _Score), __doc__="One customer's row of the customers table."
+)
 
-CustomerRow = create_model(  # type: ignore[call-overload]
+CustomerRow = create_model(
     "CustomerRow",
     __config__=ConfigDict(extra="allow", protected_namespaces=()),
-    customer_id=(str, Field(description="The id.")),
     **{
-        name: (field.annotation, Field(default=None, description=field.description))
-        for name, field in _Score.model_fields.items()
-        if name != "customer_id"
-    },
+        name: (kind, Field(default=None, description=field.description))
+        for name, (kind, field) in _COLUMNS.items()
+    }
+    | {"customer_id": (str, Field(description="The id."))},
 )
 """One customer in a list: the columns asked for, those of the input's customers table among them."""
 

@@ -60,9 +60,10 @@ def _ours(row: str, file: Path) -> tuple[Callable[[], object], Callable[[], obje
     """A small run and the run to be timed, through the functions that a user calls."""
     import polars as pl
 
-    from attribution import count_transitions, encode_paths, fit_markov
+    from attribution.paths.encoded import encode_paths
+    from attribution.paths.markov import fit_markov
     from attribution.paths.rules import path_weights
-    from attribution.paths.transitions import transition_table
+    from attribution.paths.transitions import count_transitions, transition_table
 
     frame = pl.read_parquet(file)
 

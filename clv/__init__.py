@@ -1,21 +1,7 @@
-"""Customer value: purchase summaries, purchase and spend models, value, validation."""
+"""Customer value: purchase summaries, purchase and spend models, value, validation.
 
-from clv.evaluate import VALIDATION_SCHEMA
-from clv.settings import PURCHASE_MODELS, ValueSettings
-from clv.spend import GammaGamma, GammaGammaFit
-from clv.summary import summarize_purchases
-from clv.valuation import CustomerValues, value_customers
-from clv.value import CUSTOMERS_SCHEMA, predict_values
+Nothing is offered here: the columns of the customers table are read by who must not load the models. The
+models are in `clv.purchases` and `clv.spend`, the whole in `clv.valuation`.
+"""
 
-__all__ = [
-    "CUSTOMERS_SCHEMA",
-    "PURCHASE_MODELS",
-    "VALIDATION_SCHEMA",
-    "CustomerValues",
-    "GammaGamma",
-    "GammaGammaFit",
-    "ValueSettings",
-    "predict_values",
-    "summarize_purchases",
-    "value_customers",
-]
+__all__: list[str] = []

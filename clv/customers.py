@@ -18,6 +18,7 @@ from clv.purchases.observations import FloatArray
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
+from clv.tables import work_out
 from clv.uncertainty import Uncertainty
 from clv.value import Horizon, predict_values
 from histories.money import MONEY_SCALE
@@ -114,14 +115,8 @@ def build_customers(
     age = T * DAYS_PER_UNIT[time_unit]
     serving = pl.Series(monthly_cost(table["cost"], age) * months)
     notes = _cost_notes(table, customers is not None, cost_to_serve is not None)
-    value = pl.col("customer_lifetime_value")
-    table = table.with_columns(
-        pl.when(pl.col("cost").is_not_null()).then(serving).alias("cost_to_serve"),
-        (pl.col("historic_value") + value.fill_null(0.0)).alias("total_value"),
-    ).with_columns(
-        (value - pl.col("cost_to_serve").fill_null(0.0) - pl.col("acquisition_cost").fill_null(0.0)).alias(
-            "net_lifetime_value"
-        ),
+    table = work_out(
+        table.with_columns(pl.when(pl.col("cost").is_not_null()).then(serving).alias("cost_to_serve"))
     )
     ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
     by_value = -np.arange(ranked.height, dtype=np.float64)

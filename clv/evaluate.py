@@ -16,9 +16,9 @@ import numpy.typing as npt
 import polars as pl
 
 from clv.purchases.observations import FloatArray
+from clv.tables import VALIDATION_SCHEMA
 
 __all__ = [
-    "VALIDATION_SCHEMA",
     "Forecast",
     "compare_deviance",
     "decile_of",
@@ -30,16 +30,6 @@ __all__ = [
 ]
 
 RowIndex = npt.NDArray[np.int64]
-
-VALIDATION_SCHEMA: dict[str, pl.DataType] = {
-    "origin": pl.Date(),
-    "model": pl.String(),
-    "metric": pl.String(),
-    "value": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "n": pl.Int64(),
-}
 
 #: Bootstrap samples behind each interval, and the most customers in one.
 RESAMPLES, RESAMPLED_CUSTOMERS = 100, 10_000

@@ -27,6 +27,7 @@ from clv.evaluate import decile_of
 from clv.purchases.maximum import maximize
 from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT
+from clv.tables import work_out
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = [
@@ -275,13 +276,7 @@ def value_contracts(
         .alias("cost_to_serve"),
         pl.when(known).then(pl.lit(CONTRACT)).otherwise(pl.col("model")).alias("model"),
     )
-    value = pl.col("customer_lifetime_value")
-    joined = joined.with_columns(
-        total_value=pl.col("historic_value") + value.fill_null(0.0),
-        net_lifetime_value=value
-        - pl.col("cost_to_serve").fill_null(0.0)
-        - pl.col("acquisition_cost").fill_null(0.0),
-    ).drop(name for name in joined.columns if name.startswith("c_"))
+    joined = work_out(joined).drop(name for name in joined.columns if name.startswith("c_"))
     ranked = joined.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
     return ranked.with_columns(pl.Series("decile", decile_of(-np.arange(ranked.height, dtype=np.float64))))
 

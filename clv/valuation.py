@@ -34,9 +34,10 @@ from clv.subscriptions import (
     value_contracts,
 )
 from clv.summary import summarize_purchases
+from clv.tables import CUSTOMERS_SCHEMA
 from clv.totals import sampling_variance
 from clv.uncertainty import estimate_uncertainty
-from clv.value import CUSTOMERS_SCHEMA, Horizon
+from clv.value import Horizon
 from histories.errors import DataError, ModelError, TributaryError
 from histories.periods import DAYS_PER_MONTH
 

@@ -1,4 +1,4 @@
-"""What customers are worth: predictions, discounted value and the customers table.
+"""What customers are worth: predictions and discounted value.
 
 Everything here works on arrays and needs numpy and scipy only, so a service can value a customer it has never
 seen.
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
@@ -19,39 +18,10 @@ from clv.summary import DAYS_PER_UNIT
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = [
-    "CUSTOMERS_SCHEMA",
     "Horizon",
     "discounted_purchases",
     "predict_values",
 ]
-
-#: Columns of the customers table; customer_id takes the type of the input.
-CUSTOMERS_SCHEMA: dict[str, pl.DataType] = {
-    "customer_id": pl.String(),
-    "first_purchase": pl.Date(),
-    "frequency": pl.Int64(),
-    "recency": pl.Float64(),
-    "T": pl.Float64(),
-    "monetary_value": pl.Float64(),
-    "probability_alive": pl.Float64(),
-    "churn_probability": pl.Float64(),
-    "expected_purchases": pl.Float64(),
-    "expected_purchases_low": pl.Float64(),
-    "expected_purchases_high": pl.Float64(),
-    "expected_spend": pl.Float64(),
-    "customer_lifetime_value": pl.Float64(),
-    "customer_lifetime_value_low": pl.Float64(),
-    "customer_lifetime_value_high": pl.Float64(),
-    "historic_value": pl.Float64(),
-    "total_value": pl.Float64(),
-    "acquisition_cost": pl.Float64(),
-    "cost_to_serve": pl.Float64(),
-    "net_lifetime_value": pl.Float64(),
-    "expected_next_purchase": pl.Date(),
-    "average_days_between_purchases": pl.Float64(),
-    "decile": pl.Int64(),
-    "model": pl.String(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

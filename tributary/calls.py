@@ -172,7 +172,7 @@ class Calls:
 
     @_Method
     def columns(self) -> Call[pl.DataFrame]:
-        """Columns that filters, sort orders, grids and exports may name: column, type, texts."""
+        """Columns that filters, sort orders, grids and exports may name: column, type, unit, words, texts."""
 
         def read(answer: httpx.Response) -> pl.DataFrame:
             return pl.DataFrame(answer.json()["columns"], schema_overrides={"texts": pl.List(pl.String)})

@@ -23,6 +23,7 @@ from api.questions import CustomerFilter, check_column, fields_of
 from api.replies import cached_reply, negotiate, not_modified
 from api.responses import CustomerCount, CustomerGrid, Segments
 from api.served import Served
+from clv.tables import CUSTOMERS
 from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import bind_filter
 
@@ -225,10 +226,17 @@ async def list_segments(served: ServedDep, request: Request) -> Response:
 
 @router.get("/customers/columns", response_model=dict[str, Any], responses=refusals())
 async def list_columns(served: ServedDep, request: Request) -> Response:
-    """Columns that filters, sort orders, grids and exports may name, with their types."""
+    """Columns that filters, sort orders, grids and exports may name: type, unit, what they mean."""
+    declared = {column.name: column for column in CUSTOMERS}
     kinds = {pl.Float64: "number", pl.Int64: "number", pl.Date: "date", pl.Boolean: "boolean"}
     columns = [
-        {"column": name, "type": kinds.get(dtype.base_type(), "text"), "texts": _texts(served, name)}
+        {
+            "column": name,
+            "type": kinds.get(dtype.base_type(), "text"),
+            "unit": declared[name].unit if name in declared else "",
+            "words": declared[name].words if name in declared else "From the input's customers table.",
+            "texts": _texts(served, name),
+        }
         for name, dtype in served.store.types.items()
     ]
     return cached_reply(request.scope, served, orjson.dumps({**served.context, "columns": columns}))

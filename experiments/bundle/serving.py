@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from clv.tables import CUSTOMERS
 from experiments.bundle.columns import (
     Array,
     Column,
@@ -34,18 +35,7 @@ from experiments.bundle.columns import (
 )
 from histories.errors import BundleError
 
-__all__ = ["SORTABLE", "Records", "Serving", "open_serving", "write_serving"]
-
-SORTABLE: Final = (
-    "customer_lifetime_value",
-    "total_value",
-    "net_lifetime_value",
-    "historic_value",
-    "expected_purchases",
-    "churn_probability",
-    "probability_alive",
-)
-"""Columns of `customers` that a list can be ordered by without sorting on request."""
+__all__ = ["Records", "Serving", "open_serving", "write_serving"]
 
 _TYPES: Final[dict[str, pl.DataType]] = {
     "float64": pl.Float64(),
@@ -150,7 +140,11 @@ def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     write_key(folder / "customers", ids)
     for name, frame in records.items():
         _write_owners(folder / name, frame["customer_id"])
-    layout["known"] = {name: _write_order(folder / "customers", customers[name]) for name in SORTABLE}
+    layout["known"] = {
+        column.name: _write_order(folder / "customers", customers[column.name])
+        for column in CUSTOMERS
+        if column.sortable
+    }
     (folder / "layout.json").write_bytes(orjson.dumps(layout, option=orjson.OPT_INDENT_2))
 
 

@@ -20,8 +20,7 @@ from attribution.credits.table import (
 )
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
-from clv.evaluate import VALIDATION_SCHEMA
-from clv.value import CUSTOMERS_SCHEMA
+from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from clv.value import CUSTOMERS_SCHEMA
+from clv.tables import CUSTOMERS_SCHEMA
 
 __all__ = ["profiles_table"]
 

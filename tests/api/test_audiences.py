@@ -263,7 +263,10 @@ def test_a_grid_counts_everybody_once(client: httpx.Client, frame: pl.DataFrame)
 
 def test_columns_are_listed_with_their_types_and_texts(client: httpx.Client) -> None:
     columns = {row["column"]: row for row in client.get("/v1/customers/columns").json()["columns"]}
-    assert columns["region"] == {"column": "region", "type": "text", "texts": ["north", "south"]}
+    assert columns["region"]["type"] == "text"
+    assert columns["region"]["texts"] == ["north", "south"]
+    assert columns["total_value"]["unit"] == "currency"
+    assert all(row["words"] for row in columns.values())
     assert columns["acquired_at"]["type"] == "date"
     assert columns["frequency"]["type"] == "number"
 

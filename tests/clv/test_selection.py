@@ -10,7 +10,6 @@ from clv.challenger import forecast_by_boosting, history_features, tilt
 from clv.clock import Clock
 from clv.dependence import estimate_trend
 from clv.evaluate import (
-    VALIDATION_SCHEMA,
     Forecast,
     decile_of,
     decile_table,
@@ -20,6 +19,7 @@ from clv.evaluate import (
 )
 from clv.selection import Window, compare_models, rolling_windows
 from clv.simulate import simulate_gamma_gamma
+from clv.tables import VALIDATION_SCHEMA
 from histories.errors import ModelError
 
 ORIGIN, UNTIL = date(2026, 1, 1), date(2026, 7, 1)

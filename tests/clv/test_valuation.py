@@ -7,13 +7,12 @@ import polars as pl
 import pytest
 
 from clv.accounting import acquisition_table, historic_margin
-from clv.evaluate import VALIDATION_SCHEMA
 from clv.fitting import fit_models
 from clv.newcomers import NEWCOMERS_SCHEMA
 from clv.outlook import Company, look_ahead
 from clv.settings import ValueSettings
+from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from clv.valuation import CustomerValues, value_customers
-from clv.value import CUSTOMERS_SCHEMA
 from histories.errors import DataError, ModelError
 from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_purchases, cdnow_summary
 

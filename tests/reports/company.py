@@ -11,7 +11,7 @@ import polars as pl
 from attribution.credits.table import CREDITS_SCHEMA
 from attribution.effects import Effect, effects_frame
 from care.tables import ROI_SCHEMA
-from clv.evaluate import VALIDATION_SCHEMA
+from clv.tables import VALIDATION_SCHEMA
 from reports import ReportSettings, ReportSources
 
 GROUPS = {"social": 150.0, "newsletter": 85.0, "ads": 63.0, "chat": 36.0, "phone": -24.0}

@@ -1,0 +1,206 @@
+"""The tables that customer value leaves in a bundle; each column of customers is declared here, once.
+
+From a declaration follow the table's schema, the service's requests, answers, sort orders and short
+filters, and the reference of `docs/tables.md`. A column with a `formula` needs nothing else: it is worked out
+wherever a customers table is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+__all__ = ["CUSTOMERS", "CUSTOMERS_SCHEMA", "VALIDATION_SCHEMA", "Column", "work_out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    unit
+        "currency", "share" (0 to 1), "purchases", "days", "time_unit" (day or week, as the run says), or
+        nothing.
+    words
+        What it means, as a sentence.
+    sortable
+        Whether lists are ordered by it without sorting on request.
+    filterable
+        Whether a query has short forms for it, `min_<name>` and `max_<name>`.
+    formula
+        The column from the ones before it, where it is no more than that.
+    """
+
+    name: str
+    dtype: pl.DataType
+    words: str
+    unit: str = ""
+    sortable: bool = False
+    filterable: bool = False
+    formula: pl.Expr | None = None
+
+
+_TEXT, _DAY, _WHOLE, _NUMBER = pl.String(), pl.Date(), pl.Int64(), pl.Float64()
+_VALUE = pl.col("customer_lifetime_value")
+
+CUSTOMERS: Final = (
+    Column(name="customer_id", dtype=_TEXT, words="The id; in the type of the input."),
+    Column(name="first_purchase", dtype=_DAY, words="Day of the first purchase."),
+    Column(
+        name="frequency",
+        dtype=_WHOLE,
+        unit="purchases",
+        filterable=True,
+        words="Repeat purchases: the first is not counted.",
+    ),
+    Column(
+        name="recency",
+        dtype=_NUMBER,
+        unit="time_unit",
+        words="Time from first to last purchase, in time_unit.",
+    ),
+    Column(
+        name="T", dtype=_NUMBER, unit="time_unit", words="Time from first purchase to as_of, in time_unit."
+    ),
+    Column(
+        name="monetary_value",
+        dtype=_NUMBER,
+        unit="currency",
+        words="Mean value of repeat purchases, in currency; null at none.",
+    ),
+    Column(
+        name="probability_alive",
+        dtype=_NUMBER,
+        unit="share",
+        sortable=True,
+        filterable=True,
+        words="Belief that the customer can still buy.",
+    ),
+    Column(
+        name="churn_probability",
+        dtype=_NUMBER,
+        unit="share",
+        sortable=True,
+        filterable=True,
+        words="Probability of no purchase within the horizon.",
+    ),
+    Column(
+        name="expected_purchases",
+        dtype=_NUMBER,
+        unit="purchases",
+        sortable=True,
+        words="Expected purchases within the horizon.",
+    ),
+    Column(
+        name="expected_purchases_low",
+        dtype=_NUMBER,
+        unit="purchases",
+        words="Lower end of the predictive interval.",
+    ),
+    Column(
+        name="expected_purchases_high",
+        dtype=_NUMBER,
+        unit="purchases",
+        words="Upper end of the predictive interval.",
+    ),
+    Column(
+        name="expected_spend",
+        dtype=_NUMBER,
+        unit="currency",
+        words="Expected revenue per purchase, in currency.",
+    ),
+    Column(
+        name="customer_lifetime_value",
+        dtype=_NUMBER,
+        unit="currency",
+        sortable=True,
+        filterable=True,
+        words="Expected discounted margin of future purchases within the horizon, in currency.",
+    ),
+    Column(
+        name="customer_lifetime_value_low",
+        dtype=_NUMBER,
+        unit="currency",
+        words="Lower end of its interval.",
+    ),
+    Column(
+        name="customer_lifetime_value_high",
+        dtype=_NUMBER,
+        unit="currency",
+        words="Upper end of its interval.",
+    ),
+    Column(
+        name="historic_value",
+        dtype=_NUMBER,
+        unit="currency",
+        sortable=True,
+        words="Margin so far, undiscounted, in currency.",
+    ),
+    Column(
+        name="total_value",
+        dtype=_NUMBER,
+        unit="currency",
+        sortable=True,
+        words="Historic plus lifetime value, in currency.",
+        formula=pl.col("historic_value") + _VALUE.fill_null(0.0),
+    ),
+    Column(
+        name="acquisition_cost",
+        dtype=_NUMBER,
+        unit="currency",
+        words="What winning the customer cost, in currency.",
+    ),
+    Column(
+        name="cost_to_serve",
+        dtype=_NUMBER,
+        unit="currency",
+        words="Expected discounted cost of service, in currency.",
+    ),
+    Column(
+        name="net_lifetime_value",
+        dtype=_NUMBER,
+        unit="currency",
+        sortable=True,
+        words="Lifetime value less these costs, in currency.",
+        formula=_VALUE - pl.col("cost_to_serve").fill_null(0.0) - pl.col("acquisition_cost").fill_null(0.0),
+    ),
+    Column(
+        name="expected_next_purchase",
+        dtype=_DAY,
+        words="Median day of the next purchase; null when unlikely.",
+    ),
+    Column(name="average_days_between_purchases", dtype=_NUMBER, unit="days", words="In days."),
+    Column(name="decile", dtype=_WHOLE, words="1 to 10 by lifetime value; 1 is the tenth worth most."),
+    Column(name="model", dtype=_TEXT, words="Purchase model."),
+)
+"""The columns of the customers table, in order."""
+
+CUSTOMERS_SCHEMA: Final[dict[str, pl.DataType]] = {column.name: column.dtype for column in CUSTOMERS}
+"""Their types; customer_id takes that of the input."""
+
+VALIDATION_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "origin": pl.Date(),
+    "model": pl.String(),
+    "metric": pl.String(),
+    "value": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "n": pl.Int64(),
+}
+
+
+def work_out(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with every column that has a formula, each from those before it.
+
+    >>> known = {"historic_value": 5.0, "customer_lifetime_value": 2.0, "cost_to_serve": 0.5}
+    >>> row = pl.DataFrame(known).with_columns(acquisition_cost=pl.lit(None, dtype=pl.Float64))
+    >>> work_out(row).select("total_value", "net_lifetime_value").row(0)
+    (7.0, 1.5)
+    """
+    for column in CUSTOMERS:
+        if column.formula is not None:
+            table = table.with_columns(column.formula.alias(column.name))
+    return table
