@@ -222,8 +222,14 @@ def care_groups(sources: ReportSources) -> frozenset[str]:
     touches = sources.table("touchpoints")
     if touches.is_empty() or "kind" not in touches.columns:
         return frozenset()
-    kinds = touches.group_by("channel_group").agg(
-        care=(pl.col("kind") == "care").mean(), known=pl.col("kind").is_not_null().any()
+    number = pl.col("touches") if touches.schema.get("touches", pl.String).is_integer() else pl.lit(1)
+    kinds = (
+        touches.with_columns(number=number)
+        .group_by("channel_group")
+        .agg(
+            care=pl.col("number").filter(pl.col("kind") == "care").sum() / pl.col("number").sum(),
+            known=pl.col("kind").is_not_null().any(),
+        )
     )
     served = kinds.filter((pl.col("care") > 0.9) & pl.col("known"))["channel_group"]
     return frozenset(served.drop_nulls().to_list()) - {SOCIAL}

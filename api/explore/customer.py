@@ -10,6 +10,7 @@ import polars as pl
 
 from api.explore.library import Shelf
 from api.served import Served
+from histories.errors import BundleError
 from reports.context import Mark, Plot
 from reports.customer_drawings import Touch, draw_tracks
 from reports.numbers import decimal, money, money_ticks, nice_scale, percent
@@ -45,7 +46,7 @@ def customer_view(shelf: Shelf, served: Served, customer_id: str) -> CustomerVie
     score = served.store.score(row)
     stored = served.stored_id(customer_id)
     currency = shelf.sources.currency
-    bought = _purchases(shelf, stored)
+    bought = _purchases(served, stored)
     touched = served.store.records_of(served.store.touchpoints, stored, limit=_TOUCHES)
     touches = touched[0] if touched else []
     requests, open_requests = _requests(shelf, stored)
@@ -53,7 +54,7 @@ def customer_view(shelf: Shelf, served: Served, customer_id: str) -> CustomerVie
     first = min([*(b[0] for b in bought), *(_day(t["timestamp"]) for t in touches)], default=last)
     words = _finding(customer_id, score, bought, shelf)
     drawing = draw_tracks(
-        _alive(shelf, [b[0] for b in bought], last),
+        _alive(served, [b[0] for b in bought], last),
         bought,
         [_touch(t, open_requests) for t in touches],
         first=first,
@@ -91,16 +92,12 @@ def _same(frame: pl.DataFrame, stored: str) -> pl.Expr:
     return pl.col("customer_id") == int(stored) if stored.lstrip("-").isdigit() else pl.lit(False)
 
 
-def _purchases(shelf: Shelf, stored: str) -> list[tuple[dt.date, float, bool]]:
-    frame = shelf.sources.table("purchases")
-    if frame.is_empty():
-        return []
-    own = frame.filter(_same(frame, stored)).sort("date")
-    touched = own["touches"] if "touches" in own.columns else pl.Series([0] * own.height)
-    return [
-        (when, float(amount or 0.0), bool(n))
-        for when, amount, n in zip(own["date"], own["amount"], touched, strict=True)
-    ]
+def _purchases(served: Served, stored: str) -> list[tuple[dt.date, float, bool]]:
+    """Day, amount, and whether a conversation came before; in order of time."""
+    records = served.store.purchases
+    found = None if records is None else served.store.records_of(records, stored, after=0, limit=None)
+    rows = found[0] if found else []
+    return [(_day(row["date"]), float(row.get("amount") or 0.0), bool(row.get("touches"))) for row in rows]
 
 
 def _requests(shelf: Shelf, stored: str) -> tuple[int, frozenset[tuple[dt.date, str]]]:
@@ -128,23 +125,19 @@ def _touch(touch: dict[str, Any], waiting: frozenset[tuple[dt.date, str]]) -> To
     )
 
 
-def _alive(shelf: Shelf, days: list[dt.date], last: dt.date) -> list[tuple[dt.date, float]]:
+def _alive(served: Served, days: list[dt.date], last: dt.date) -> list[tuple[dt.date, float]]:
     """The chance of still being a customer, day by day; nothing where the run keeps no such model."""
-    model = shelf.sources.model
-    kept = (model.get("final") or {}).get(str(model.get("purchase_model") or model.get("chosen")))
-    days = [when for when in days if when <= last]
-    if kept is None or not days:
+    days = sorted({when for when in days if when <= last})
+    try:
+        predictor = served.load_predictor()
+    except BundleError:
         return []
-    from clv.pictures import alive_history
-    from clv.purchases.fits import fit_from_dict
-    from histories.errors import TributaryError
+    if predictor is None or not days:
+        return []
+    from clv.pictures import alive_history  # with the models, which other views never need
 
     step = max(1, (last - days[0]).days // 300)
-    unit = str(model.get("time_unit") or shelf.sources.manifest.get("time_unit") or "week")
-    try:
-        frame = alive_history(fit_from_dict(kept), days, until=last, time_unit=unit, step_days=step)
-    except (TributaryError, KeyError, TypeError, ValueError):
-        return []
+    frame = alive_history(predictor.fit, days, until=last, time_unit=predictor.time_unit, step_days=step)
     return list(zip(frame["date"], frame["probability_alive"], strict=True))
 
 

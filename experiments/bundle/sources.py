@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
+import polars as pl
 from pydantic import TypeAdapter
 
 from experiments.bundle.reading import Bundle
@@ -14,11 +15,75 @@ from histories.errors import BundleError
 from reports.settings import ReportSettings
 from reports.sources import ReportSources
 
-__all__ = ["kept_report", "report_sources"]
+__all__ = ["BundleTables", "kept_report", "report_sources"]
 
 _SETTINGS: Final = TypeAdapter(ReportSettings)
-_NOT_READ: Final = frozenset({"paths", "transitions", "removal_effects", "customer_credits"})
-"""Tables that may be large and that no section draws from."""
+_LARGE: Final[Mapping[str, tuple[str, ...]]] = {
+    "customers": (
+        "customer_id",
+        "first_purchase",
+        "frequency",
+        "recency",
+        "T",
+        "probability_alive",
+        "churn_probability",
+        "customer_lifetime_value",
+        "customer_lifetime_value_low",
+        "customer_lifetime_value_high",
+        "average_days_between_purchases",
+        "decile",
+    ),
+    "purchases": ("customer_id", "timestamp", "date", "amount"),
+    "cases": (
+        "case_id",
+        "customer_id",
+        "channel",
+        "topic",
+        "needs_reply",
+        "answered",
+        "opened_at",
+        "first_response_at",
+        "csat",
+        "sentiment_first",
+        "sentiment_last",
+    ),
+}
+"""Tables with a row for each customer, purchase or case, and the columns of them that anything draws from."""
+
+_SMALL: Final = frozenset({"credits", "effects", "care", "roi", "validation", "objectives"})
+
+
+class BundleTables(Mapping[str, pl.DataFrame]):
+    """A bundle's tables, read when they are asked for; small ones are kept, large ones are let go.
+
+    Of touchpoints there is only how many there are by group and kind.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        names = bundle.manifest["tables"]
+        self._names = [n for n in names if n in {*_LARGE, *_SMALL, "touchpoints"} and n in TABLES]
+        self._kept: dict[str, pl.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        if name not in self._names:
+            raise KeyError(name)
+        if name in self._kept:
+            return self._kept[name]
+        if name == "touchpoints":
+            kinds = self._bundle.scan(name).group_by("channel_group", "kind").agg(touches=pl.len())
+            return self._kept.setdefault(name, kinds.sort("channel_group", "kind").collect())
+        if name in _LARGE:
+            frame = self._bundle.scan(name)
+            have = frame.collect_schema().names()
+            return frame.select(column for column in _LARGE[name] if column in have).collect()
+        return self._kept.setdefault(name, self._bundle.table(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def kept_report(bundle: Bundle, *, required: bool = False) -> dict[str, Any] | None:
@@ -48,9 +113,8 @@ def report_sources(bundle: Bundle, previous: Mapping[str, Any] | None = None) ->
     configuration = manifest.get("configuration") or {}
     known = set(ReportSettings.__dataclass_fields__)
     settings = {key: value for key, value in (configuration.get("report") or {}).items() if key in known}
-    names = [name for name in manifest["tables"] if name in TABLES and name not in _NOT_READ]
     return ReportSources(
-        tables={name: bundle.table(name) for name in names},
+        tables=BundleTables(bundle),
         manifest=manifest,
         model=bundle.model,
         pictures=bundle.pictures(),

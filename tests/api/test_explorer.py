@@ -61,6 +61,7 @@ def test_a_customers_value_equals_that_of_the_service(explorer: httpx.Client) ->
     score = explorer.get("/v1/customers/7/value").json()
     page = explorer.get("/explore/customers/7").text
     assert money(score["customer_lifetime_value"], "GBP") in page
+    assert 'class="band"' in page
     assert f"{score['probability_alive'] * 100:.0f}% likely to be still a customer" in page
 
 

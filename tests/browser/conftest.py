@@ -27,6 +27,8 @@ MODEL: dict[str, Any] = {
     "purchase_model": "bg_nbd",
     "time_unit": "week",
     "horizon_months": 12,
+    "discount_rate": 0.1,
+    "gross_margin": 0.45,
     "final": {
         "bg_nbd": {
             "k": 1,
