@@ -104,6 +104,11 @@ def windows_of(log: Log) -> Iterator[tuple[date, date, int]]:
             long_enough = (origin - log.first).days >= SHORTEST_HISTORY
             if start.month in (1, 4, 7, 10) and long_enough and until <= log.last + timedelta(days=3):
                 yield origin, min(until, log.last), months
+    for months in MONTHS:  # and the windows that end with the log
+        origin = log.last - timedelta(days=round(months * 30.4375))
+        at_a_quarter = (origin + timedelta(days=4)).month in (1, 4, 7, 10) and abs(origin.day - 30) <= 4
+        if (origin - log.first).days >= SHORTEST_HISTORY and not at_a_quarter:
+            yield origin, log.last, months
 
 
 def _month_end_after(origin: date, months: int) -> date:
@@ -227,6 +232,17 @@ def by_window(frame: pl.DataFrame) -> pl.DataFrame:
     return wide.join(stack, on=["log", "origin", "until"]).sort("log", "origin", "until")
 
 
+def coverage(windows: pl.DataFrame) -> pl.DataFrame:
+    """By log: share of windows whose 90 % interval held the total, and its half width (median)."""
+    held = ("covered", "half_width", "revenue_covered", "revenue_half_width")
+    each = [
+        pl.len().alias("windows"),
+        *(pl.col(name).mean() if name.endswith("covered") else pl.col(name).median() for name in held),
+    ]
+    whole = windows.select(pl.lit("all").alias("log"), *each)
+    return pl.concat([windows.group_by("log", maintain_order=True).agg(*each), whole])
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Score and print."""
     parser = argparse.ArgumentParser(
@@ -254,7 +270,9 @@ def main(arguments: list[str] | None = None) -> None:
     pl.Config.set_tbl_formatting("ASCII_MARKDOWN").set_tbl_hide_dataframe_shape(True)
     pl.Config.set_tbl_hide_column_data_types(True)
     print(summarise(frame))
-    print(by_window(frame))
+    windows = by_window(frame)
+    print(coverage(windows))
+    print(windows)
 
 
 if __name__ == "__main__":

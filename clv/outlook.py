@@ -16,6 +16,7 @@ import polars as pl
 
 from clv.challenger import CHALLENGER, forecast_by_boosting
 from clv.clock import Clock
+from clv.explained import WITH_COVARIATES, explained_forecasts
 from clv.fitting import fit_models, fit_spend
 from clv.purchases.fits import MODELS, PurchaseFit
 from clv.purchases.observations import FloatArray
@@ -64,6 +65,8 @@ class Company:
         "day" or "week".
     part
         customer_id of the customers that past windows are learned on; None for all.
+    customers
+        The customers table, for covariates; None without one.
     """
 
     purchases_at: Callable[[date], pl.LazyFrame]
@@ -71,6 +74,7 @@ class Company:
     first: date
     time_unit: str
     part: pl.DataFrame | None = None
+    customers: pl.DataFrame | None = None
     _seen: dict[date, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -82,13 +86,21 @@ class Company:
         settings: ValueSettings,
         first: date,
         time_unit: str,
+        customers: pl.DataFrame | None = None,
     ) -> Company:
         """Draw the customers that past windows are learned on from all of them."""
         part = None
         if customer_id.len() > LEARNING_CUSTOMERS:
             rows = np.random.default_rng(0).choice(customer_id.len(), LEARNING_CUSTOMERS, replace=False)
             part = customer_id[np.sort(rows).tolist()].to_frame("customer_id")
-        return cls(purchases_at=purchases_at, settings=settings, first=first, time_unit=time_unit, part=part)
+        return cls(
+            purchases_at=purchases_at,
+            settings=settings,
+            first=first,
+            time_unit=time_unit,
+            part=part,
+            customers=customers,
+        )
 
     def learned_at(self, day: date) -> pl.LazyFrame:
         """Purchases of the learning customers as they were known on a day, read once."""
@@ -194,6 +206,9 @@ def look_ahead(
     predicted = predict(fits, timed, summary, clock, origin=origin, days=days)
     if not predicted:
         return None
+    explained, told = _explained(company, timed, list(fits), clock, origin=origin, days=days)
+    predicted |= explained
+    notes += told
     if company.settings.challenger:
         try:
             predicted[CHALLENGER] = forecast_by_boosting(
@@ -208,7 +223,8 @@ def look_ahead(
         if breaks(fits[model]):
             where = ", ".join(fits[model].report.at_bound)
             notes.append(f"{model} ended at its bound ({where}) by {origin} and does not compete")
-    chosen, members = company.chosen, [m for m in predicted if m in levelling or m == CHALLENGER]
+    beside = (CHALLENGER, *WITH_COVARIATES.values())
+    chosen, members = company.chosen, [m for m in predicted if m in levelling or m in beside]
     if chosen != STACK and chosen not in predicted:
         notes.append(f"{chosen} has no forecast from {origin}; the stack takes its place")
         chosen = STACK
@@ -226,6 +242,18 @@ def look_ahead(
         chosen=chosen,
         expected=stack.forecast(predicted),
         notes=tuple(notes),
+    )
+
+
+def _explained(
+    company: Company, timed: pl.DataFrame, models: list[str], clock: Clock, *, origin: date, days: float
+) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
+    """Forecasts with covariates, where the configuration names some and a customers table has them."""
+    columns = company.settings.covariates
+    if not columns or company.customers is None:
+        return {}, ()
+    return explained_forecasts(
+        timed, company.customers, models=models, columns=columns, clock=clock, origin=origin, days=days
     )
 
 
@@ -311,6 +339,8 @@ def _past_window(
     fits = {model: fit for model, fit in fits.items() if not breaks(fit)}
     predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
     leading = [model for model in levelling if model in predicted]
+    if any(name in members for name in WITH_COVARIATES.values()):
+        predicted |= _explained(company, timed, list(fits), clock, origin=origin, days=length)[0]
     if not leading:
         return None
     if CHALLENGER in members:

@@ -63,7 +63,8 @@ class ValueSettings:
     spend_trend
         Correct expected spend for its dependence on frequency.
     covariates
-        Columns of the customers table that may shift purchase rate and dropout.
+        Columns of the customers table that may shift purchase rate and dropout; BG/NBD and Pareto/NBD with
+        them join the stack.
     retention_cohorts
         Cohort length of the retention table.
     """

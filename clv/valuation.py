@@ -134,7 +134,14 @@ def value_customers(
         raise DataError(f"no purchases up to {observation_end}; check observation_end and the transactions")
     known_at = purchases_at or (lambda day: purchases)
     first = _first_day(frame)
-    company = Company.of(known_at, frame["customer_id"], settings=settings, first=first, time_unit=time_unit)
+    company = Company.of(
+        known_at,
+        frame["customer_id"],
+        settings=settings,
+        first=first,
+        time_unit=time_unit,
+        customers=customers,
+    )
     judged = judge_models(
         company,
         observation_end=observation_end,
