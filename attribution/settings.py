@@ -78,19 +78,47 @@ Decay = Annotated[float | Literal["estimate"], BeforeValidator(_share_or_estimat
 class AttributionSettings:
     """Choices for journeys, descriptive rules and incremental credit.
 
-    `lookback_days` is the longest time before an outcome in which a touch may earn credit. `period` is the
-    step of the customer-period panel and of retention journeys. `session_minutes` above 0 joins touches of
-    one channel that follow each other within so many minutes. `views` counts touches that were seen and not
-    acted on; `segments` names columns of the customers table whose values get credit of their own,
-    descriptive and incremental; `exclude_channels` leaves channels out of every journey.
-    `unique_channels` keeps the first
-    touch of each channel in a journey only. `markov_order` is the order of the method "markov"; "holdout"
-    chooses it by prediction of held-out journeys. `repeat_window_days` is the time within which a further
-    purchase counts as the outcome "repeat_purchase". `interval` is the level of every interval,
-    `replicates` the number of bootstrap fits behind those of incremental credit, and `fit_customers` the
-    largest number of customers on which incremental models are fitted (all of them are credited). `decay`
-    is the share of what a touch has built up that is left one period later, or "estimate".
+    Attributes
+    ----------
+    lookback_days
+        Longest time before an outcome in which a touch may earn credit.
+    period
+        Step of the customer-period panel and of retention journeys.
+    outcomes
+        What is credited: conversions, retention, spend, lifetime value, repeat purchases.
+    methods
+        How: the descriptive rules by name, and "incremental".
+    confounders
+        Columns of customers or cases that moved customers into channels and to the outcome.
+    segments
+        Columns of the customers table whose values get credit of their own, descriptive and incremental.
+    session_minutes
+        Above 0, touches of one channel that follow each other within so many minutes are one.
+    views
+        Whether touches that were seen and not acted on count.
+    exclude_channels
+        Channels left out of every journey.
+    unique_channels
+        Keep the first touch of each channel in a journey only.
+    direct_channel
+        Name of the channel that "last non-direct" passes over.
+    half_life_days
+        Time in which the weight of a touch halves under time decay.
+    markov_order
+        Order of the method "markov"; "holdout" chooses it by prediction of held-out journeys.
+    repeat_window_days
+        Time within which a further purchase counts as the outcome "repeat_purchase".
+    interval
+        Level of every interval.
+    replicates
+        Bootstrap fits behind the intervals of incremental credit.
+    fit_customers
+        Largest number of customers on which incremental models are fitted; all of them are credited.
+    decay
+        Share of what a touch has built up that is left one period later, or "estimate".
 
+    Examples
+    --------
     >>> AttributionSettings(half_life_days=14).half_life_days
     14.0
     """

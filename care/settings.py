@@ -218,6 +218,10 @@ class CareSettings:
         Opening hours; without them no business clock is shown.
     promises
         What is promised; the first one is the service level of the headline.
+    needs_reply
+        Which posts want an answer.
+    redirection
+        How "please send us a direct message" is recognised.
     sales_days
         Days after a case within which a purchase counts towards service-to-sales conversion.
     quotes

@@ -90,9 +90,32 @@ def _sources(value: Any) -> Any:
 class RunConfig:
     """Everything a run depends on besides the rows themselves.
 
-    Times are local to `timezone`; `observation_end` and `calibration_end` are the last days that count.
-    Without `observation_end` the last transaction's day is taken. Relative paths start at `base_dir`, the
-    folder of the configuration file.
+    Relative paths start at `base_dir`, the folder of the configuration file.
+
+    Attributes
+    ----------
+    name
+        What the run is called: its experiment, its registered model, its bundles.
+    observation_end
+        Last day that counts; by default that of the last transaction.
+    calibration_end
+        Last day seen by the validation fit; what follows judges it. By default the last third is held out.
+    time_unit
+        Unit of recency, T and the parameters of the purchase models.
+    purchase_unit
+        Purchases of one customer within it are one purchase.
+    timezone
+        Zone of local times, e.g. "Europe/London".
+    currency
+        Three-letter code of every amount.
+    seed
+        Of everything random.
+    inputs
+        Where each input table is: a path, or keys as below.
+    channels
+        What is known of each channel.
+    value, attribution, effects, care, report, segments, limits
+        The sections below.
     """
 
     name: Name = "tributary"

@@ -14,9 +14,16 @@ __all__ = ["ReportSettings"]
 class ReportSettings:
     """Section `[report]` of a configuration.
 
-    `headline_effect` names the entry of `[[effects]]` whose retention uplift opens the report. `previous` is
-    the bundle of the report before, for what changed; by default the one served, if it is of the same name.
-    Cells with fewer customers than `minimum_cell` are suppressed: 10 inside the company, 50 for publication.
+    Attributes
+    ----------
+    headline_effect
+        The entry of `[[effects]]` whose retention uplift opens the report.
+    title
+        On the first page; by default made from the run's name.
+    previous
+        Bundle of the report before, for what changed; by default the one served, if it is of the same name.
+    minimum_cell
+        Cells with fewer customers are suppressed: 10 inside the company, 50 for publication.
     """
 
     headline_effect: str | None = None

@@ -35,15 +35,27 @@ _STRICT = ConfigDict(extra="forbid")
 class Treatment:
     """What is done to the treated.
 
-    From a table or `assignments`: `column` (table only) holds the arm, `control` names the control arm,
-    `arms` the arms to read (default: all others), `shares` the planned share of units per arm, `experiment`
-    the name in `assignments` (default: the design's name).
+    The keys of contacts are filters; every one given must hold.
 
-    From contacts: every filter given must hold. `first_response_minutes` counts a case as treated when the
-    brand first answered within that time.
-
-    Of the change log: `intervention` names entries of `interventions` (default: all); `channel` restricts
-    them.
+    Attributes
+    ----------
+    column
+        Of a table: the column that holds the arm.
+    control
+        Name of the control arm.
+    arms
+        Arms to read; by default all others.
+    shares
+        Planned share of units per arm.
+    experiment
+        Name in `assignments`; by default the design's name.
+    group, channel, kind, direction, proactive, campaign
+        Of contacts: their channel's group, channel, kind ("care", "marketing", …), who speaks ("inbound",
+        "outbound"), whether the brand spoke first, and campaign.
+    first_response_minutes
+        A case is treated when the brand first answered within this time.
+    intervention
+        Of the change log: names of `interventions`; by default all.
     """
 
     column: str | None = None
@@ -63,7 +75,17 @@ class Treatment:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class UnitSource:
-    """A table with one row per unit; `columns` maps our names (`unit`) to the table's."""
+    """A table with one row per unit.
+
+    Attributes
+    ----------
+    path
+        CSV or Parquet: a file, folder or glob.
+    columns
+        Our names (`unit`) to the table's.
+    separator
+        Of a CSV file.
+    """
 
     path: str
     columns: dict[str, str] = field(default_factory=dict)
@@ -76,6 +98,24 @@ class EffectDesign:
 
     Attributes
     ----------
+    name
+        What the effect is called, in tables and in the report.
+    design
+        How treated and control are compared.
+    treatment
+        Who is treated: an arm of a table or experiment, or filters over contacts.
+    control
+        Of a landmark: against whom.
+    table
+        A table with one row per unit; without one the design is on the histories.
+    outcomes
+        Columns of the table, or outcomes of customers such as "retention" and "spend".
+    covariates
+        What is adjusted for; known before the start.
+    segments
+        Columns by whose values the effect is read, too.
+    follow_up_days
+        How long after the start outcomes count.
     before
         For each outcome, the covariate that is the same metric before the start; it feeds CUPED and the
         placebo. Found by itself as `<outcome>_before` or `pre_<outcome>`, and made from the histories for
