@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test check format coverage pictures vendor hooks dist clean
+.PHONY: setup demo test check format coverage docs pictures vendor hooks dist clean
 
 setup: $(READY)
 
@@ -40,6 +40,10 @@ pictures: setup
 vendor: setup
 	$(BIN)/python docs/prepare/vendor.py
 
+docs: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
 hooks:
 	printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit
 	chmod +x .git/hooks/pre-commit
@@ -48,4 +52,4 @@ dist: setup
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist site

@@ -39,7 +39,11 @@ API_PAGES = {
 
 def tables_page() -> str:
     """Every table of a bundle with its columns and types."""
-    lines = ["# Tables of a bundle", "", "Parquet files; a table that was not made is present, empty and typed."]
+    lines = [
+        "# Tables of a bundle",
+        "",
+        "Parquet files; a table that was not made is present, empty and typed.",
+    ]
     for name, schema in TABLES.items():
         lines += ["", f"## {name}", "", "| column | type |", "| --- | --- |"]
         lines += [f"| `{column}` | {dtype} |" for column, dtype in schema.items()]
