@@ -114,7 +114,7 @@ class RunConfig:
         Where each input table is: a path, or keys as below.
     channels
         What is known of each channel.
-    value, attribution, effects, care, report, segments, limits
+    identity, value, attribution, effects, care, report, segments, limits
         The sections below.
     """
 

@@ -22,7 +22,7 @@ from care.settings import CareSettings, Hours, NeedsReply, Promise, Redirection
 from clv.settings import ValueSettings
 from experiments.config import RunConfig
 from experiments.segments import Segment
-from histories.reading.sources import Channel, Limits, TableSource
+from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from reports.settings import ReportSettings
 
 __all__ = ["SECTIONS", "described", "reference"]
@@ -36,6 +36,7 @@ SECTIONS: tuple[tuple[str, type[Any], str], ...] = (
         Channel,
         'One entry for each channel, e.g. `forum = { group = "social", origin = "customer" }`.',
     ),
+    ("[identity]", IdentityLinks, "How handles are linked to customers."),
     ("[value]", ValueSettings, "Customer value."),
     ("[attribution]", AttributionSettings, "Credit."),
     ("[[effects]]", EffectDesign, "One entry for each effect to be estimated."),
