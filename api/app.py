@@ -76,6 +76,9 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        openapi_tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        servers=[{"url": settings.base_url}] if settings.public_url is not None else None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans hold customers' ids
         openapi_url="/openapi.json",
     )
@@ -150,11 +153,11 @@ async def _watch_keys(app: FastAPI) -> None:
             app.state.log.write("keys_refused", reason=str(error))
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return Reply(
-        error.body(),
+        error.body(request.scope.get("request_id")),
         media_type=MEDIA_TYPE,
         status=error.status,
         headers=[*headers, (b"cache-control", b"no-store")],
@@ -194,6 +197,21 @@ _HANDLERS = {
     Problem: _problem,
     RequestValidationError: _invalid,
     HTTPException: _http,
+}
+
+_TAGS = {
+    "customers": "Scores of customers: one, many, a page; what lies behind a score; erasure.",
+    "audiences": "Groups of customers: filters, counts, grids, named segments, one file of all.",
+    "changes": "What moved since an earlier promotion.",
+    "values": "Values of customers who are not stored.",
+    "attribution": "Credit by channel.",
+    "effects": "Estimated effects.",
+    "care": "Service figures, open cases, staffing.",
+    "roi": "Returns on cost.",
+    "reports": "The report.",
+    "model": "What the scores come from and cannot say.",
+    "admin": "Load again, go back.",
+    "health": "For those who watch the service.",
 }
 
 _DESCRIPTION = (

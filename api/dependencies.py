@@ -82,4 +82,4 @@ def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-_SCHEMA = ProblemDocument.model_json_schema()
+_SCHEMA = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
 from api.problems import PROBLEMS
+from api.responses import ProblemDocument
 from api.scopes import required_scope
 
 __all__ = ["document"]
@@ -40,10 +41,21 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         version=app.version,
         description=app.description,
         routes=app.routes,
+        tags=app.openapi_tags,
+        servers=app.servers,
     )
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})[ProblemDocument.__name__] = ProblemDocument.model_json_schema()
+    components["headers"] = _HEADERS
+    for path, method, operation in _operations(schema):
+        for status, response in operation["responses"].items():
+            names = _headers_of(path, method, status)
+            response.setdefault("headers", {}).update(
+                {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+            )
     if app.state.keys is None:
         return schema
-    schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes = components.setdefault("securitySchemes", {})
     schemes["key"] = {"type": "http", "scheme": "bearer", "description": "A key of `tributary key create`."}
     for path, method, operation in _operations(schema):
         scope = required_scope(method, path)
@@ -51,6 +63,48 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             operation["security"] = [{"key": []}]
             operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
     return schema
+
+
+_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "Names the request in the service's log; taken from the request when it has one.",
+        "schema": {"type": "string"},
+    },
+    "X-Model-Version": {"description": "Which model answers.", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "Send it back in If-None-Match: 304 until the answer changes.",
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "RateLimit-Limit": {
+        "description": "Requests a minute, where the key has a limit.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit-Remaining": {
+        "description": "Requests that could follow at once.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit-Reset": {
+        "description": "Seconds until the limit is whole again.",
+        "schema": {"type": "integer"},
+    },
+}
+
+
+def _headers_of(path: str, method: str, status: str) -> Iterator[str]:
+    """Header fields of an answer."""
+    yield "X-Request-Id"
+    if status in ("429", "503", "507"):
+        yield "Retry-After"
+    good = status in ("200", "204", "206", "304")
+    if not path.startswith("/v1") or not (good or status == "429"):
+        return
+    yield from ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+    if good:
+        yield "X-Model-Version"
+    uncached = path in ("/v1/versions", "/v1/customers/changes")
+    if method == "GET" and status in ("200", "206", "304") and not uncached:
+        yield "ETag"
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -63,6 +63,6 @@ class FastPath:
         try:
             response = answer_value(scope, customer_id)
         except Problem as problem:
-            await send_problem(send, problem)
+            await send_problem(send, problem, scope["request_id"])
             return
         await response(scope, receive, send)

@@ -78,10 +78,11 @@ class Middleware:
             await self._app(scope, receive, stamped)
         except Problem as problem:
             self._metrics.refuse(problem.name)
-            await send_problem(stamped, problem)
+            await send_problem(stamped, problem, scope["request_id"])
         except Exception as error:
             if status == 0:
-                await send_problem(stamped, Problem(name="internal-error", detail="The fault was logged."))
+                fault = Problem(name="internal-error", detail="The fault was logged.")
+                await send_problem(stamped, fault, scope["request_id"])
             self._log.write(
                 "error", request_id=scope["request_id"], kind=type(error).__name__, trace=trace_of(error)
             )

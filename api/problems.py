@@ -73,23 +73,27 @@ class Problem(Exception):  # noqa: N818 - the field's word
         """HTTP status code."""
         return PROBLEMS[self.name][0]
 
-    def body(self) -> bytes:
-        """The problem document."""
-        return problem_body(self.name, self.detail, self.errors)
+    def body(self, request_id: str | None = None) -> bytes:
+        """The problem document of a request."""
+        return problem_body(self.name, self.detail, self.errors, request_id=request_id)
 
 
-def problem_body(name: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> bytes:
+def problem_body(
+    name: str, detail: str, errors: Sequence[Mapping[str, str]] = (), *, request_id: str | None = None
+) -> bytes:
     """The JSON document of a problem."""
     status, title = PROBLEMS[name]
     document: dict[str, Any] = {"type": f"/docs#{name}", "title": title, "status": status, "detail": detail}
+    if request_id is not None:
+        document["request_id"] = request_id
     if errors:
         document["errors"] = list(errors)
     return orjson.dumps(document)
 
 
-async def send_problem(send: Send, problem: Problem) -> None:
+async def send_problem(send: Send, problem: Problem, request_id: str | None = None) -> None:
     """Answer with a problem document."""
-    body = problem.body()
+    body = problem.body(request_id)
     headers = [
         (b"content-type", MEDIA_TYPE),
         (b"content-length", b"%d" % len(body)),

@@ -10,13 +10,16 @@ from starlette.responses import Response
 from api.problems import Problem
 from api.served import Served
 
-__all__ = ["ARROW", "JSON", "PARQUET", "Reply", "cached_reply", "negotiate", "not_modified"]
+__all__ = ["ARROW", "JSON", "NO_STORE", "PARQUET", "Reply", "cached_reply", "negotiate", "not_modified"]
 
 JSON: Final = "application/json"
 PARQUET: Final = "application/vnd.apache.parquet"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 
 Header = tuple[bytes, bytes]
+
+NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+"""For answers that depend on more than the bundle."""
 
 _REVALIDATE: Final[Header] = (b"cache-control", b"private, no-cache")
 

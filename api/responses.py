@@ -349,6 +349,7 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What was found and what to do next.")
+    request_id: str | None = Field(default=None, description="Names the request in the service's log.")
     errors: list[dict[str, str]] | None = Field(
         default=None, description="Places in the request that are wrong."
     )

@@ -42,7 +42,7 @@ class Served:
     Attributes
     ----------
     etag
-        Entity tag of everything answered from the bundle: its digest, quoted.
+        Entity tag of everything answered from the bundle: its digest, and who is hidden, quoted.
     etag_header, version_header
         Header fields of every answer.
     tombstones, pending
@@ -91,7 +91,8 @@ class Served:
         signature = champion_signature(bundle.path)
         mapped = [bundle.path / name for name in bundle.manifest["checksums"] if name.startswith("serving/")]
         reports = {name: bundle.file(name) for name in REPORTS}
-        etag = f'"{bundle.digest[:32]}"'
+        pending = tombstones.pending(bundle.manifest["erasure"])
+        etag = _tag(bundle, tombstones, pending)
         keys = ("model_version", "as_of", "currency", "time_unit", "interval_level")
         return cls(
             bundle=bundle,
@@ -100,7 +101,7 @@ class Served:
             etag_header=(b"etag", etag.encode()),
             version_header=(b"x-model-version", bundle.model_version.encode("ascii", "backslashreplace")),
             tombstones=tombstones,
-            pending=tombstones.pending(bundle.manifest["erasure"]),
+            pending=pending,
             context={key: bundle.manifest.get(key) for key in keys},
             loaded_at=dt.datetime.now(dt.UTC),
             open_cases=_open_cases(bundle),
@@ -116,7 +117,16 @@ class Served:
         if tombstones is self.tombstones:
             return self
         pending = tombstones.pending(self.bundle.manifest["erasure"])
-        return replace(self, tombstones=tombstones, pending=pending, cache={}, comparisons={})
+        etag = _tag(self.bundle, tombstones, pending)
+        return replace(
+            self,
+            tombstones=tombstones,
+            pending=pending,
+            etag=etag,
+            etag_header=(b"etag", etag.encode()),
+            cache={},
+            comparisons={},
+        )
 
     def changed_file(self) -> str | None:
         """A mapped file that was written over or taken away under our eyes; None when there is none.
@@ -207,6 +217,12 @@ def _open_cases(bundle: Bundle) -> pl.DataFrame:
     if "cases" not in bundle.manifest["tables"]:
         return pl.DataFrame(schema=CASES_SCHEMA)
     return bundle.scan("cases").filter(pl.col("status") == "open").collect()
+
+
+def _tag(bundle: Bundle, tombstones: Tombstones, pending: frozenset[bytes]) -> str:
+    """The entity tag: of the bundle, and of who is hidden from it, since that changes what is answered."""
+    hidden = f"-{len(tombstones.digests)}" if pending else ""
+    return f'"{bundle.digest[:32]}{hidden}"'
 
 
 def _look(path: Path) -> _Look:

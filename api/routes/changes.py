@@ -16,7 +16,7 @@ from api.changes import changed_scores, changed_segment, earlier_bundle, promote
 from api.cursors import CURSOR, decode_cursor, encode_cursor
 from api.dependencies import ServedDep, refusals
 from api.questions import check_column
-from api.replies import cached_reply
+from api.replies import NO_STORE, Reply
 from api.responses import Changes, Versions
 from api.served import Served
 
@@ -32,7 +32,7 @@ async def list_versions(served: ServedDep, request: Request) -> Response:
     versions = (
         [] if home is None else [version for version, _ in await asyncio.to_thread(promoted_versions, home)]
     )
-    return cached_reply(request.scope, served, orjson.dumps({**served.context, "versions": versions}))
+    return Reply(orjson.dumps({**served.context, "versions": versions}), headers=[NO_STORE])
 
 
 class ChangesQuery(BaseModel):
@@ -92,7 +92,7 @@ async def list_changes(
         }
         return orjson.dumps(answer)
 
-    return cached_reply(request.scope, served, await asyncio.to_thread(render))
+    return Reply(await asyncio.to_thread(render), headers=[NO_STORE])
 
 
 class _Found:
