@@ -5,6 +5,7 @@ A case of the desk is the truth about itself; posts fill what it lacks. Times ar
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from care.settings import CareSettings
 from care.threads import cut_cycles, roots_of
 from care.words import channel_patterns
 
-__all__ = ["Cases", "combine_cases"]
+__all__ = ["Cases", "combine_cases", "known_by"]
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
 
@@ -127,6 +128,7 @@ def combine_cases(
         parts.append(own.with_columns(pl.lit(True).alias("from_desk")))
         notes += [*own_notes, *_untimed(own)]
     if made is not None:
+        made = made.filter(pl.col("opened_at").is_not_null())  # replies to a case that no table has
         parts.append(made.with_columns(pl.lit(False).alias("from_desk")))
     cases = pl.concat([_conformed(part) for part in parts], how="diagonal_relaxed").sort(
         "opened_at", "case_id"
@@ -134,6 +136,30 @@ def combine_cases(
     cases = cases.with_columns(pl.col("needs_reply").fill_null(settings.needs_reply.otherwise))
     linked = _journeys(_completed(cases, settings, touches), settings)
     return Cases(cases=linked, waits=waits, columns=frozenset(given), notes=tuple(notes))
+
+
+def known_by(cases: pl.DataFrame, end: dt.datetime) -> pl.DataFrame:
+    """Cases as they were known at an instant: what came at it or later has not come yet."""
+    late = pl.col("first_response_at") >= end
+    untimed = pl.col("resolved_at") >= end
+    came = [
+        pl.when(pl.col(name) < end).then(name).alias(name)
+        for name in (
+            "first_response_at", "first_automatic_at", "resolved_at", "abandoned_at", "redirected_at",
+            "joined_at",
+        )
+    ]  # fmt: skip
+    # A reply without a time is known by the resolution that it made, if at all.
+    answered = pl.col("answered") & ~late.fill_null(False)
+    only_resolved = pl.col("first_response_at").is_null() & untimed.fill_null(False)
+    return cases.with_columns(
+        (answered & ~only_resolved).alias("answered"),
+        pl.when(pl.col("waiting_since") < end)
+        .then("waiting_since")
+        .otherwise("opened_at")
+        .alias("waiting_since"),
+        *came,
+    )
 
 
 def _untimed(own: pl.DataFrame) -> list[str]:
@@ -263,6 +289,15 @@ def _conformed(part: pl.DataFrame) -> pl.DataFrame:
     if "customer_id" in part.columns:
         columns.append(pl.col("customer_id"))
     rows = part.select(columns)
+    # The posts' clock may be ahead of the desk's: a reply before the case has no time.
+    early = (pl.col("first_response_at") < pl.col("opened_at")).fill_null(False)
+    rows = rows.with_columns(
+        (pl.col("answered").fill_null(False) | early).alias("answered"),
+        pl.when(~early).then("first_response_at").alias("first_response_at"),
+        pl.when(pl.col("first_automatic_at") >= pl.col("opened_at"))
+        .then("first_automatic_at")
+        .alias("first_automatic_at"),
+    )
     late = pl.max_horizontal("opened_at", "last_at", "first_response_at", "resolved_at", "abandoned_at")
     after = pl.col("last_customer_at") > pl.col("resolved_at")
     asked = pl.coalesce("waiting_since", "opened_at")
@@ -273,7 +308,6 @@ def _conformed(part: pl.DataFrame) -> pl.DataFrame:
         .alias("waiting_since"),
         late.alias("last_at"),
         (pl.col("reopened").fill_null(False) | after.fill_null(False)).alias("reopened"),
-        pl.col("answered").fill_null(False),
         pl.coalesce("closed_channel", "channel").alias("closed_channel"),
         pl.coalesce("key", pl.format("case:{}", pl.col("case_id"))).alias("key"),
     )

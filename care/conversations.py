@@ -194,11 +194,16 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
     """One row per case."""
     customer, human = pl.col("is_customer"), pl.col("human")
     asked = pl.col("target").is_not_null()
-    run = customer & ~customer.shift(1, fill_value=False).over("case")
+    # A robot's greeting between two messages makes no second turn.
+    spoke_last = pl.when(~pl.col("automatic")).then(customer).forward_fill().shift(1).over("case")
+    run = customer & ~spoke_last.fill_null(False)
+    opened = pl.when(customer).then("at").min().over("case")
+    after = (pl.col("at") >= opened).fill_null(True)  # of the desk's cases only replies may be known
     posts = posts.with_columns(
         run.alias("turn"),
+        (human & after).alias("replies_to"),
+        (pl.col("automatic") & after).alias("greets"),
         pl.when(asked).then("at").min().over("case").alias("redirected_at"),
-        pl.when("automatic").then(None).otherwise("at").max().over("case").alias("spoken_at"),
     ).with_columns(pl.col("redirected_at").min().over("case"))
     to_private = (pl.col("target") == "private message").any().over("case")
     there = to_private & customer & pl.col("private") & (pl.col("at") >= pl.col("redirected_at"))
@@ -221,9 +226,9 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
         pl.col("at").filter(customer).min().alias("opened_at"),
         pl.col("at").max().alias("last_at"),
         pl.col("at").filter(customer).max().alias("last_customer_at"),
-        pl.col("needs").any().alias("needs_reply"),
-        pl.col("at").filter(pl.col("automatic")).min().alias("first_automatic_at"),
-        pl.col("at").filter(human).min().alias("first_human_at"),
+        pl.when(customer.any()).then(pl.col("needs").any()).alias("needs_reply"),
+        pl.col("at").filter(pl.col("greets")).min().alias("first_automatic_at"),
+        pl.col("at").filter(pl.col("replies_to")).min().alias("first_human_at"),
         (human & (pl.col("at") < pl.col("answers_at"))).fill_null(False).any().alias("early"),
         pl.col("turn").sum().cast(pl.Int64).alias("turns"),
         human.sum().cast(pl.Int64).alias("replies"),
@@ -254,7 +259,10 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
             pl.when(answered_early)
             .then(None)
             .otherwise(
-                pl.coalesce("first_response_at", pl.when(~pl.col("needs_reply")).then("first_human_at"))
+                pl.coalesce(
+                    "first_response_at",
+                    pl.when(~pl.col("needs_reply").fill_null(False)).then("first_human_at"),
+                )
             )
             .alias("first_response_at"),
         )

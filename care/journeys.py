@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from care.cases import Cases
+from care.cases import Cases, known_by
 from care.clock import BusinessClock, calendar_seconds
 from care.settings import CareSettings
 
@@ -44,7 +44,7 @@ class Journeys:
 
 def build_journeys(cases: Cases, settings: CareSettings, *, end: dt.datetime) -> Journeys:
     """Sum the parts of each matter, find repeats, and measure its waits up to `end` (an instant)."""
-    whole = _returns(_repeats(_summed(cases.cases), settings), settings, end)
+    whole = _returns(_repeats(_summed(known_by(cases.cases, end)), settings), settings, end)
     waits = (
         cases.waits.join(cases.cases.select("case_id", "journey_id"), on="case_id")
         .join(whole.select("journey_id", "resolved_at", "abandoned_at"), on="journey_id")
@@ -182,36 +182,29 @@ def _returns(journeys: pl.DataFrame, settings: CareSettings, end: dt.datetime) -
 
 def _measured(journeys: pl.DataFrame, clock: BusinessClock | None, end: dt.datetime) -> pl.DataFrame:
     """Waits to the first reply and to the resolution, on both clocks."""
-    known = journeys.with_columns(
-        _ended(pl.col("first_response_at"), end).alias("first_response_at"),
-        _ended(pl.col("resolved_at"), end).alias("resolved_at"),
-        _ended(pl.col("abandoned_at"), end).alias("abandoned_at"),
-        # A reply that came after the end is not known yet.
-        (pl.col("answered") & ~(pl.col("first_response_at") >= end).fill_null(False)).alias("answered"),
-    )
     limit = pl.coalesce("abandoned_at", pl.lit(end).cast(pl.Datetime("us", "UTC")))
-    until = known.select(
+    until = journeys.select(
         first=pl.coalesce("first_response_at", limit),
         resolution=pl.coalesce("resolved_at", limit),
-        tool=pl.min_horizontal("first_response_at", _ended(pl.col("first_automatic_at"), end)),
+        tool=pl.min_horizontal("first_response_at", "first_automatic_at"),
         end=pl.lit(end).cast(pl.Datetime("us", "UTC")),
     )
-    since, opened = known["waiting_since"], known["opened_at"]
-    given = known["first_business_seconds"]
+    since, opened = journeys["waiting_since"], journeys["opened_at"]
+    given = journeys["first_business_seconds"]
     added = {
         "first_seconds": calendar_seconds(since, until["first"]),
         "resolution_seconds": calendar_seconds(opened, until["resolution"]),
         "tool_seconds": calendar_seconds(since, until["tool"]),
         "age_seconds": calendar_seconds(since, until["end"]),
     }
-    nothing = pl.Series([None] * known.height, dtype=pl.Int64)
+    nothing = pl.Series([None] * journeys.height, dtype=pl.Int64)
     business = {
         "first_business_seconds": nothing if clock is None else clock.seconds(since, until["first"]),
         "resolution_business": nothing if clock is None else clock.seconds(opened, until["resolution"]),
         "tool_business_seconds": nothing if clock is None else clock.seconds(since, until["tool"]),
         "age_business_seconds": nothing if clock is None else clock.seconds(since, until["end"]),
     }
-    rows = known.drop("first_business_seconds").with_columns(
+    rows = journeys.drop("first_business_seconds").with_columns(
         *(series.alias(name) for name, series in added.items()),
         *(series.alias(name) for name, series in business.items()),
         given.alias("given_business"),

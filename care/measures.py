@@ -497,7 +497,7 @@ def cost_per(what: str) -> Measured:
         if what == "resolved":  # channels whose cases the desk can close
             closing = set(channels.filter(view.desk.frame["from_desk"].fill_null(False)).to_list())
             spent = spent.filter(pl.col("channel").is_in(list(closing)))
-        priced = channels.is_in(spent["channel"].to_list()).to_numpy()[view.chosen]
+        priced = channels.is_in(spent["channel"].implode()).to_numpy()[view.chosen]
         if not priced.any():
             return _absent("no cost of these channels is known")
         used = set(channels.filter(pl.Series(view.chosen)).to_list())

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from care.cases import Cases
+from care.cases import Cases, known_by
 from care.clock import BusinessClock, calendar_seconds
 from care.tables import CASES_SCHEMA
 from care.view import Desk
@@ -38,12 +38,8 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         "journey_id", "repeat_of", "waiting", "waiting_seconds", pl.col("resolved").alias("whole_resolved"),
         "customer_lifetime_value",
     )  # fmt: skip
-    rows = cases.cases.join(whole, on="journey_id", how="left", maintain_order="left")
-    end = desk.journeys.end
-    rows = rows.with_columns(
-        pl.when(pl.col(name) < end).then(name).alias(name)
-        for name in ("first_response_at", "resolved_at", "abandoned_at", "first_automatic_at", "joined_at")
-    )
+    known = known_by(cases.cases, desk.journeys.end)
+    rows = known.join(whole, on="journey_id", how="left", maintain_order="left")
     is_first = pl.col("case_id") == pl.col("journey_id")
     rows = rows.with_columns(
         _minutes(rows["waiting_since"], rows["first_response_at"]).alias("first_response_minutes"),
@@ -61,13 +57,13 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         for name, dtype in CASES_SCHEMA.items()
         if isinstance(dtype, pl.Datetime)
     ]
-    known = rows.with_columns(local)
-    absent = [pl.lit(None).alias(name) for name in CASES_SCHEMA if name not in known.columns]
+    told = rows.with_columns(local)
+    absent = [pl.lit(None).alias(name) for name in CASES_SCHEMA if name not in told.columns]
     keep: dict[str, Any] = dict(CASES_SCHEMA)
-    if "customer_id" in known.columns:
-        keep["customer_id"] = known.schema["customer_id"]
+    if "customer_id" in told.columns:
+        keep["customer_id"] = told.schema["customer_id"]
     return (
-        known.with_columns(absent)
+        told.with_columns(absent)
         .select(pl.col(name).cast(dtype) for name, dtype in keep.items())
         .sort("opened_at", "case_id")
     )

@@ -243,7 +243,13 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
         .with_columns(
             pl.when("is_customer")
             .then("own_key")
-            .otherwise(pl.coalesce("linked_key", pl.when(is_named).then(pl.coalesce(last_key, next_key))))
+            .otherwise(
+                pl.coalesce(
+                    "linked_key",
+                    pl.when(is_named).then(pl.coalesce(last_key, next_key)),
+                    pl.format("case:{}", "case_id"),  # a case whose question only the desk has
+                )
+            )
             .alias("key"),
             pl.when(~pl.col("is_customer"))
             .then(pl.coalesce("linked_at", pl.when(is_named).then(last_at)))

@@ -161,3 +161,49 @@ def test_buckets_of_customers_give_the_same_cases() -> None:
     apart = pl.concat([part.cases for part in parts if part.cases.height], how="diagonal_relaxed")
     assert apart.sort("case_id").equals(whole.cases.sort("case_id"))
     assert sum(part.waits.height for part in parts) == whole.waits.height
+
+
+AT = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
+
+
+def test_a_robots_greeting_makes_no_second_turn() -> None:
+    lines = """\
+a u1   03-02T09:00:00 - public Where is it?
+b acme 03-02T09:00:02 a public Hello
+c u1   03-02T09:05:00 a public It is order 12"""
+    assert cases_of(posts(lines)).cases["turns"].to_list() == [1]
+
+
+def test_replies_in_posts_answer_a_case_whose_question_only_the_desk_has() -> None:
+    lines = """\
+a u1   03-02T09:00:00 - public Where is it?
+b acme 03-02T09:30:00 - public Here it is"""
+    frame = posts(lines).with_columns(pl.Series("case_id", [None, "k"]))
+    desk = pl.DataFrame({"case_id": ["k"], "opened_at": [AT], "channel": ["web form"]})
+    found = desk_of(cases_of(frame, SETTINGS, desk)).frame.filter(pl.col("journey_id") == "k")
+    assert (found["answered"].to_list(), found["first_seconds"].to_list()) == ([True], [1800])
+
+
+def test_a_reply_before_the_desks_case_was_opened_has_no_time() -> None:
+    lines = """\
+a u1   03-02T08:00:00 - public Where is it?
+b acme 03-02T08:30:00 a public Here it is"""
+    desk = pl.DataFrame({"case_id": ["k"], "opened_at": [AT], "channel": ["chat"]})
+    cases = cases_of(posts(lines).with_columns(pl.lit("k").alias("case_id")), SETTINGS, desk).cases
+    assert cases.select("answered", "first_response_at").rows() == [(True, None)]
+
+
+def test_what_happens_after_the_end_is_not_known_yet() -> None:
+    desk = pl.DataFrame(
+        {
+            "case_id": ["k"],
+            "opened_at": [AT],
+            "channel": ["chat"],
+            "needs_reply_at": [AT + dt.timedelta(days=40)],
+            "first_response_at": [AT + dt.timedelta(days=50)],
+            "resolved_at": [AT + dt.timedelta(days=60)],
+        }
+    )
+    frame = desk_of(cases_of(None, SETTINGS, desk)).frame
+    assert frame.select("answered", "waiting", "resolved").rows() == [(False, True, False)]
+    assert frame["waiting_seconds"].to_list() == [111 * 3600]
