@@ -9,7 +9,9 @@ The index of a day is m = exp(level_k + season_month), k its calendar month. By 
 - M: penalised Poisson regression of N_k on E_k exp(level_k + season_month). Counts are noisier than Poisson,
   so month k has weight 1/(1 + DISPERSION^2 E_k); the level is a random walk, the season is shrunk to none.
 
-The parameters of the purchase model and the index are estimated in turn.
+The parameters of the purchase model and the index are estimated in turn. Where customers are regular, nobody
+buys again before a first gap is over, which the model reads as a bad month; the months in which a company of
+regular customers begins are left out.
 
 Trend and dropout cannot be told apart in a single cohort, where calendar time is age. Totals survive that;
 the probability of being alive does not, and is taken from the model on calendar time.
@@ -27,6 +29,7 @@ from clv.purchases.base import PurchaseFit
 from clv.purchases.fits import fit_purchases
 from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
+from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["SHORTEST_HISTORY", "estimate_clock"]
 
@@ -39,6 +42,10 @@ DISPERSION = 0.05
 #: How often the purchase model is fitted, and how often the index is renewed between two fits.
 FITS, INNER = 5, 12
 MODEL = "mbg_nbd"
+#: Customers are regular when their gaps vary, on average, by less than this share of their mean.
+REGULAR = 0.5
+#: Gaps that a customer needs to say anything of that.
+FEWEST_GAPS = 3
 
 
 def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit: str) -> Clock:
@@ -65,12 +72,13 @@ def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit
     frame = summary.sort("customer_id").collect()
     months = _Months.of(clock)
     counts = _repeats_by_month(purchases, months, end=end)
+    left_out = _first_gap(purchases, end=end)
     index = np.zeros(months.count + 12)
     for _ in range(FITS):
         fit = fit_purchases(MODEL, clock.retime(frame, origin=end))
         for _ in range(INNER):
             exposure = _exposure(fit, frame, clock, months)
-            index = _regress(counts, exposure, months, index)
+            index = _regress(counts, exposure, months, index, left_out=left_out)
             clock = Clock(
                 first=first,
                 end=end,
@@ -104,6 +112,26 @@ def _repeats_by_month(purchases: pl.LazyFrame, months: _Months, *, end: date) ->
     return np.bincount(month, minlength=months.count).astype(np.float64)
 
 
+def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
+    """Months at the beginning that a company of regular customers says nothing in; 0 where they are not."""
+    gap = pl.col("date").diff().over("customer_id", order_by="date").dt.total_days()
+    by_customer = (
+        purchases.filter(pl.col("date") <= end)
+        .select("customer_id", gap=gap)
+        .drop_nulls()
+        .group_by("customer_id")
+        .agg(pl.col("gap").mean().alias("mean"), pl.col("gap").std().alias("spread"), pl.len().alias("n"))
+        .filter(pl.col("n") >= FEWEST_GAPS)
+        .collect()
+    )
+    if by_customer.is_empty():
+        return 0
+    variation = float((by_customer["spread"] / by_customer["mean"]).fill_nan(0.0).to_numpy().mean())
+    if variation >= REGULAR:
+        return 0
+    return 1 + int(np.ceil(float(np.median(by_customer["mean"].to_numpy())) / DAYS_PER_MONTH))
+
+
 def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Months) -> FloatArray:
     """Purchases expected of each month at an index of 1 (the E step), shape (months,)."""
     r, alpha = fit.vector()[:2]
@@ -121,11 +149,14 @@ def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Mont
     return np.bincount(months.of_day, weights=daily, minlength=months.count).astype(np.float64)
 
 
-def _regress(counts: FloatArray, exposure: FloatArray, months: _Months, start: FloatArray) -> FloatArray:
+def _regress(
+    counts: FloatArray, exposure: FloatArray, months: _Months, start: FloatArray, *, left_out: int
+) -> FloatArray:
     """The M step by Newton's method: level of each month and season of each month of the year."""
     K = months.count
     design = np.hstack([np.eye(K), np.eye(12)[months.of_year]])
     weight = 1.0 / (1.0 + DISPERSION**2 * exposure)
+    weight[:left_out] = 0.0
     steps = np.diff(np.eye(K), axis=0)
     precision = np.zeros((K + 12, K + 12))
     precision[:K, :K] = steps.T @ steps / LEVEL_STEP**2

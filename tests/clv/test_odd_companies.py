@@ -1,0 +1,101 @@
+"""Companies that no simulator had in mind: a right answer or a refusal, never NaN, and a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from clv.settings import ValueSettings
+from clv.valuation import CustomerValues, value_customers
+
+Rows = list[tuple[int, int]]
+FIRST = date(2023, 1, 1)
+
+
+def value(rows: Rows) -> CustomerValues:
+    """The values of customers who bought on these days, in amounts around 30."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(sorted(set(rows)), schema=["customer_id", "day"], orient="row").with_columns(
+        date=pl.lit(FIRST) + pl.duration(days="day"),
+    )
+    purchases = frame.drop("day").with_columns(
+        timestamp=pl.col("date").cast(pl.Datetime("us")),
+        amount=pl.Series(rng.gamma(3.0, 100_000.0, frame.height).astype(np.int64)),
+        margin=pl.lit(None, dtype=pl.Int64),
+    )
+    settings = ValueSettings(
+        models=("bg_nbd", "mbg_nbd", "pareto_nbd"), challenger=False, posterior_draws=100
+    )
+    return value_customers(
+        purchases.lazy(),
+        settings=settings,
+        observation_end=FIRST + timedelta(days=max(day for _, day in rows)),
+        calibration_end=None,
+        time_unit="week",
+        currency="EUR",
+        seed=1,
+    )
+
+
+def shoppers(n: int, last: int) -> Rows:
+    rng = np.random.default_rng(1)
+    rows = []
+    for customer in range(n):
+        day, rate = int(rng.integers(0, last // 2)), rng.gamma(1.0, 0.03)
+        while day < last:
+            rows.append((customer, day))
+            day += max(1, int(rng.exponential(1.0 / max(rate, 1e-4))))
+    return rows
+
+
+def on_the_dot() -> Rows:
+    return [(customer, day) for customer in range(150) for day in range(customer % 30, 600, 30)]
+
+
+def everyone_stops() -> Rows:
+    return [row for row in shoppers(300, 700) if row[1] < 420] + [(9999, 699)]
+
+
+def back_after_two_years() -> Rows:
+    return shoppers(200, 300) + [(customer, 900 + customer % 60) for customer in range(200)]
+
+
+def one_customer() -> Rows:
+    return [(1, day) for day in (0, 5, 9, 40, 200, 300)]
+
+
+def daily() -> Rows:
+    return [(customer, day) for customer in range(40) for day in range(0, 500, 1 + customer % 3)]
+
+
+@pytest.mark.parametrize(
+    "company",
+    [on_the_dot, everyone_stops, back_after_two_years, one_customer, daily],
+    ids=lambda f: f.__name__,
+)
+def test_no_company_gives_nan_or_a_card_that_is_no_json(company: Callable[[], Rows]) -> None:
+    values = value(company())
+    for column in values.customers.select(pl.selectors.float()).iter_columns():
+        assert not column.is_nan().any(), column.name
+        assert not column.is_infinite().any(), column.name
+    json.dumps(dict(values.model), allow_nan=False)
+
+
+def test_customers_who_buy_on_the_dot_go_on_so() -> None:
+    values = value(on_the_dot())
+    latest = values.model["forecast"]["origins"][0]
+    assert abs(latest["total_error"]) < 0.1
+    assert values.model["totals"]["expected_purchases"] == pytest.approx(150 * 365 / 30, rel=0.1)
+
+
+@pytest.mark.parametrize("company", [everyone_stops, back_after_two_years], ids=lambda f: f.__name__)
+def test_a_company_that_turned_has_a_refuted_headline(company: Callable[[], Rows]) -> None:
+    values = value(company())
+    assert values.model["forecast"]["status"] == "refuted"
+    assert values.model["forecast"]["reason"]
+    assert any(warning.startswith("lifetime value is refuted") for warning in values.warnings)
