@@ -14,6 +14,7 @@ import pytest
 
 from api import Settings
 from api.keys import create_key
+from clv.purchases import FitReport
 from experiments.bundle.tables import TABLES
 from experiments.bundle.whole import write_bundle
 from reports import build_context, render_html
@@ -34,7 +35,7 @@ MODEL: dict[str, Any] = {
             "k": 1,
             "model": "bg_nbd",
             "parameters": {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259},
-            "report": {"log_likelihood": -9582.43, "customers": 2357, "covariance": None},
+            "report": FitReport(log_likelihood=-9582.43, customers=2357, covariance=None).to_dict(),
         }
     },
 }
