@@ -3,7 +3,9 @@
 Quarterly origins from half a year of history on, the windows of 3 and 6 months behind each, customers known
 at the origin, nothing later than an origin used for it. Prints the tables of docs/clv.md:
 
-    python -m benchmarks.forecasts --data FOLDER [--log grocery=orders.parquet]
+    python -m benchmarks.forecasts --data FOLDER [--log Grocery=orders.parquet] [--write docs/clv.md]
+
+With --write the tables between the marks `<!-- forecasts -->` of that page are written anew.
 
 FOLDER holds cdnow/, online_retail/ and dunnhumby_cj/; a further log has columns customer_id, date and amount.
 """
@@ -243,6 +245,67 @@ def coverage(windows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([windows.group_by("log", maintain_order=True).agg(*each), whole])
 
 
+MARK = "<!-- forecasts -->"
+NAMES = ("bg_nbd", "mbg_nbd", "pareto_nbd", "mbg_cnbd_2", "gradient_boosting", STACK)
+
+
+def as_markdown(frame: pl.DataFrame) -> str:
+    """The three tables of docs/clv.md; where a log never left calendar time its clock rows are left out."""
+    lines = [
+        "| log (windows) | forecast | time | total | deviance | MAE | revenue |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    on_clock = dict(frame.group_by("log").agg((~pl.col("calendar")).any()).iter_rows())
+    for row in summarise(frame).iter_rows(named=True):
+        shown = row["clock"] or not on_clock[row["log"]]
+        if row["clock"] and not on_clock[row["log"]]:
+            continue
+        bold = "**" if row["model"] == STACK and shown else ""
+        revenue = row["revenue_error"]
+        cells = (
+            f"{row['log']} ({row['windows']})",
+            f"{bold}{row['model']}{bold}",
+            "clock" if row["clock"] else "calendar",
+            f"{bold}{row['total_error']:.3f}{bold}",
+            f"{bold}{row['deviance']:.3f}{bold}",
+            f"{row['mae']:.3f}",
+            "-" if revenue is None or not np.isfinite(revenue) else f"{revenue:.3f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    windows = by_window(frame)
+    lines += [
+        "",
+        "| log | windows | 90 % interval held | half width (median) | of revenue: held | half width |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in coverage(windows).iter_rows(named=True):
+        shares = [row[n] for n in ("covered", "half_width", "revenue_covered", "revenue_half_width")]
+        cells = ["-" if share is None else f"{share:.0%}".replace("%", " %") for share in shares]
+        lines.append(f"| {row['log']} | {row['windows']} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "By origin, error of the total in percent:",
+        "",
+        "| log | from | to | purchases | " + " | ".join(NAMES) + " | held |",
+        "| --- | --- | --- | --- | " + "--- | " * len(NAMES) + "--- |",
+    ]
+    for row in windows.iter_rows(named=True):
+        errors = [f"{100 * row[name]:+.0f}" if row.get(name) is not None else "-" for name in NAMES]
+        held = "yes" if row["covered"] else "no"
+        lines.append(
+            f"| {row['log']} | {row['origin']} | {row['until']} | {row['actual']:,.0f} | "
+            + " | ".join(errors)
+            + f" | {held} |"
+        )
+    return "\n".join(lines)
+
+
+def write_between_marks(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page."""
+    before, _, after = page.read_text(encoding="utf-8").split(MARK)
+    page.write_text(f"{before}{MARK}\n{text}\n{MARK}{after}", encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Score and print."""
     parser = argparse.ArgumentParser(
@@ -251,10 +314,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--log", action="append", default=[], metavar="NAME=PARQUET")
     parser.add_argument("--only", help="one log by name")
+    parser.add_argument("--write", type=Path, help="a page with two marks, whose tables are written anew")
+    parser.add_argument("--scores", type=Path, help="take the scores of every window from here")
     parser.add_argument("--out", type=Path, help="keep the scores of every window here, as JSON lines")
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
-    for log in read_logs(options.data, options.log):
+    if options.scores:
+        rows = [json.loads(line) for line in options.scores.read_text().splitlines()]
+        rows = [row | {day: date.fromisoformat(row[day]) for day in ("origin", "until")} for row in rows]
+    for log in () if options.scores else read_logs(options.data, options.log):
         if options.only and log.name != options.only:
             continue
         for origin, until, _ in windows_of(log):
@@ -266,6 +334,8 @@ def main(arguments: list[str] | None = None) -> None:
                 with options.out.open("a") as file:
                     file.writelines(json.dumps(row, default=str) + "\n" for row in scored)
     frame = pl.DataFrame(rows, infer_schema_length=None)
+    if options.write:
+        write_between_marks(options.write, as_markdown(frame))
     pl.Config.set_tbl_rows(-1).set_tbl_cols(-1).set_tbl_width_chars(200).set_float_precision(3)
     pl.Config.set_tbl_formatting("ASCII_MARKDOWN").set_tbl_hide_dataframe_shape(True)
     pl.Config.set_tbl_hide_column_data_types(True)
