@@ -12,11 +12,11 @@ from typing import Final
 
 import polars as pl
 
+from histories.cuts import ALL
 from histories.errors import nearest
 
 __all__ = ["OBJECTIVES_SCHEMA", "attainment", "objective_scores", "objectives_table"]
 
-ALL: Final = "(all)"
 OBJECTIVES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "objective": pl.String(),
     "kpi": pl.String(),

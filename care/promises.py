@@ -17,10 +17,10 @@ from care.measures import kept_of
 from care.settings import Promise
 from care.tables import CARE_SCHEMA
 from care.view import Desk
+from histories.cuts import ALL
 
 __all__ = ["promise_figures"]
 
-ALL: Final = "(all)"
 WEEKS_BEFORE: Final = 26
 FEWEST_WEEKS: Final = 8
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
+from attribution.credits.rows import RESERVED_CHANNELS
 from attribution.effects.covariates import DERIVED
 from attribution.effects.design import EffectDesign
 from attribution.effects.outcomes import OUTCOMES
@@ -22,10 +22,7 @@ from histories.errors import ConfigError, TributaryError, nearest
 from histories.reading.inputs import Inputs
 from histories.touchpoints import channels_in_use, require_origins
 
-__all__ = ["RESERVED_CHANNELS", "check_run", "foreseen"]
-
-RESERVED_CHANNELS: Final = (ALL, BASELINE, TOTAL, UNTOUCHED)
-"""Names of rows of the credits table, which no channel may have."""
+__all__ = ["check_run", "foreseen"]
 
 LONGEST_ID: Final = 255
 """Bytes of a customer id that an address of the service can hold."""
@@ -103,7 +100,7 @@ def _columns_of(inputs: Inputs, *tables: str) -> list[str]:
 
 def _channels(inputs: Inputs) -> Iterator[str]:
     for table in ("touchpoints", "costs"):
-        for name in sorted({*(_values(inputs, table, "channel") or ())} & {*RESERVED_CHANNELS}):
+        for name in sorted({*(_values(inputs, table, "channel") or ())} & RESERVED_CHANNELS):
             yield (
                 f'{table}: a channel is called "{name}", which is a row of every credits table. '
                 "Rename it in the table."

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from attribution.credits.rows import ALL, BASELINE, TOTAL, UNTOUCHED
+from attribution.credits.rows import RESERVED_CHANNELS
 from attribution.effects.design import EffectDesign
 from attribution.settings import AttributionSettings
 from care.settings import CareSettings
@@ -33,27 +33,16 @@ from clv.settings import ValueSettings
 from experiments.extending import read_tree
 from experiments.segments import Segment, unique_names
 from histories.errors import ConfigError, nearest
+from histories.reading.schemas import TABLES
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource, without_password
 from reports.settings import ReportSettings
 
 __all__ = ["RunConfig", "load_config", "parse_config"]
 
-Table = Literal[
-    "transactions",
-    "touchpoints",
-    "customers",
-    "identities",
-    "posts",
-    "cases",
-    "costs",
-    "hours",
-    "assignments",
-    "interventions",
-    "assumptions",
-    "objectives",
-    "paths",
-    "transitions",
-]
+if TYPE_CHECKING:
+    Table = str
+else:
+    Table = Literal[tuple(TABLES)]
 
 
 NOT_IN_NAMES = re.compile(r"""[/:'"\\\x00-\x1f\x7f]""")
@@ -171,7 +160,7 @@ class RunConfig:
 
     @pydantic.model_validator(mode="after")
     def _names_of_rows_are_reserved(self) -> RunConfig:
-        named = {*self.channels, *self.channel_groups.values()} & {ALL, BASELINE, TOTAL, UNTOUCHED}
+        named = {*self.channels, *self.channel_groups.values()} & RESERVED_CHANNELS
         if named:
             raise ValueError(f'channels: "{min(named)}" is a row of every credits table; use another name')
         return self
@@ -260,7 +249,7 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f'"{key}" is required.'
     if problem["type"] == "literal_error" and location[:1] == ("inputs",):
-        return f'unknown table "{key}"; {nearest(str(location[1]), typing.get_args(Table))}'
+        return f'unknown table "{key}"; {nearest(str(location[1]), TABLES)}'
     if problem["type"] == "literal_error":
         expected = problem["ctx"]["expected"]
         return f'"{key}" is {_shown(problem["input"])}; allowed: {expected}.'

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from attribution.credits.rows import one_row_per_group
+from histories.cuts import ALL
 from reports.sources import ReportSources
 from reports.words import DESIGNS, inside, upper_first
 
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 SOCIAL: Final = "social"
-ALL: Final = "(all)"
 EVERYTHING: Final = "all channels"
 
 State = Literal["positive", "negative", "covers", "no_interval", "not_supported"]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from api.explore.library import Shelf
+from histories.cuts import ALL
 from reports.context import Ledger, Plot, Slope, Verdict
 from reports.facts import SOCIAL, Added, EffectFact, Estimate, added, preferred, returns
 from reports.numbers import decimal, money_unit, percent, signed
@@ -32,7 +33,6 @@ from reports.words import METHOD_NAMES, OUTCOME_NAMES, inside, label, segment_pa
 
 __all__ = ["Card", "Choice", "CreditView", "credit_rows", "credit_view"]
 
-ALL: Final = "(all)"
 _OUTCOMES: Final = ("spend", "lifetime_value", "retention", "conversion", "repeat_purchase")
 _CARDS: Final = 3
 

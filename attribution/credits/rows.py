@@ -9,10 +9,11 @@ from typing import Literal, TypeVar
 import polars as pl
 
 from attribution.credits.schemas import CREDITS_SCHEMA
+from histories.cuts import ALL
 
 __all__ = [
-    "ALL",
     "BASELINE",
+    "RESERVED_CHANNELS",
     "TOTAL",
     "UNTOUCHED",
     "Bounds",
@@ -25,10 +26,11 @@ __all__ = [
     "one_row_per_group",
 ]
 
-ALL = "(all)"
 BASELINE = "(baseline)"
 UNTOUCHED = "(untouched)"
 TOTAL = "(total)"
+RESERVED_CHANNELS = frozenset({ALL, BASELINE, TOTAL, UNTOUCHED})
+"""Names of rows of the credits table, which no channel may have."""
 
 Kind = Literal["descriptive", "incremental"]
 _T = TypeVar("_T")

@@ -13,7 +13,6 @@ import polars as pl
 
 from attribution.credits.conservation import CONSERVATION_TOLERANCE, refuse_unbalanced, refuse_wrong_subtotals
 from attribution.credits.rows import (
-    ALL,
     BASELINE,
     TOTAL,
     UNTOUCHED,
@@ -31,10 +30,10 @@ from attribution.credits.schemas import (
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
+from histories.cuts import ALL
 from histories.errors import DataError, SchemaError
 
 __all__ = [
-    "ALL",
     "BASELINE",
     "CONSERVATION_TOLERANCE",
     "CREDITS_SCHEMA",

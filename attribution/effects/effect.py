@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from attribution.effects.schema import EFFECTS_SCHEMA
+from histories.cuts import ALL
+
 __all__ = [
-    "ALL",
-    "EFFECTS_SCHEMA",
     "INTERVAL_LEVEL",
     "Z_INTERVAL",
     "Effect",
@@ -31,34 +32,6 @@ INTERVAL_LEVEL = 0.95
 """Coverage of `low` and `high`, and of the placebo's interval."""
 
 Z_INTERVAL = float(stats.norm.ppf(0.5 + INTERVAL_LEVEL / 2))
-
-ALL = "(all)"
-"""The segment that is everybody."""
-
-EFFECTS_SCHEMA: dict[str, pl.DataType] = {
-    "name": pl.String(),
-    "treatment": pl.String(),
-    "control": pl.String(),
-    "outcome": pl.String(),
-    "segment": pl.String(),
-    "design": pl.String(),
-    "estimator": pl.String(),
-    "estimand": pl.String(),
-    "estimate": pl.Float64(),
-    "std_error": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "n_treated": pl.Int64(),
-    "n_control": pl.Int64(),
-    "effective_n": pl.Float64(),
-    "supported": pl.Boolean(),
-    "reason": pl.String(),
-    "e_value": pl.Float64(),
-    "robustness_value": pl.Float64(),
-    "placebo_estimate": pl.Float64(),
-    "placebo_low": pl.Float64(),
-    "placebo_high": pl.Float64(),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution.effects.tables import EffectTables
 from attribution.effects.windows import Events, build_events
 from histories.errors import DataError
+from histories.money import MONEY_SCALE
 
 __all__ = ["FAR", "History", "build_history", "day_of"]
 
@@ -20,9 +21,6 @@ Days = NDArray[np.int64]
 
 FAR = 1_000_000
 """A day after all data, in days since 1970-01-01: the end of those who never left."""
-
-MONEY_SCALE = 10_000
-"""Minor units of money in one unit of currency."""
 
 _EPOCH = date(1970, 1, 1)
 

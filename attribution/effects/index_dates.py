@@ -15,10 +15,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.history import MONEY_SCALE, History
+from attribution.effects.history import History
 from attribution.effects.tables import EffectTables
 from attribution.effects.windows import Events, build_events
 from histories.errors import DataError
+from histories.money import MONEY_SCALE
 
 __all__ = ["IndexDates", "find_index_dates", "matching_contacts"]
 

@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
-from attribution.effects.effect import ALL, Effect, holm
+from attribution.effects.effect import Effect, holm
 from attribution.effects.findings import PICTURE_SCHEMAS
+from histories.cuts import ALL
 
 __all__ = [
     "MONEY_OUTCOMES",

@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.history import MONEY_SCALE
 from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.units import read_table
 from histories.errors import ConfigError, DataError, SchemaError, nearest
+from histories.money import MONEY_SCALE
 
 __all__ = ["Series", "find_series"]
 

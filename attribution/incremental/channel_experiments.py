@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import polars as pl
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import ALL
 from attribution.incremental.experiment import ChannelExperiment
+from histories.cuts import ALL
 from histories.panel import Panel
 from histories.period_index import period_of
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.credits.table import ALL, concat_credits, incremental_credits, unavailable_credits
+from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
 from attribution.incremental.beside import (
     channel_bounds,
     channel_counts,
@@ -24,6 +24,7 @@ from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
 from attribution.settings import AttributionSettings
+from histories.cuts import ALL
 from histories.panel import Panel
 
 __all__ = ["Standing", "credit_table", "incremental_credit"]

@@ -13,7 +13,6 @@ import polars as pl
 
 from attribution.credits.schemas import CUSTOMER_CREDITS_SCHEMA, PATHS_SCHEMA
 from attribution.credits.table import (
-    ALL,
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
     Credits,
@@ -38,6 +37,7 @@ from attribution.paths.methods import (
 from attribution.paths.sampling import sample_bounds
 from attribution.paths.transitions import read_transitions, transition_table
 from attribution.settings import INCREMENTAL, OUTCOMES, AttributionSettings
+from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
 __all__ = ["Descriptive", "descriptive", "descriptive_from_transitions"]

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from attribution.credits.table import ALL, concat_credits
-from attribution.effects import EffectsResult
+from attribution.credits.table import concat_credits
+from attribution.effects.findings import EffectsResult
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
 from attribution.paths.rules import touch_credits
 from attribution.paths.walks import PATH_OUTCOMES, PathWalk, Trails
@@ -19,6 +19,7 @@ from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import IncrementalPart, incremental_part
 from experiments.parts.segments import segment_labels
+from histories.cuts import ALL
 from histories.journeys import JourneyCounts, paths_from_table
 from histories.tables import TOUCH
 from histories.touchpoints import uncredited_channels

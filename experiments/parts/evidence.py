@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attribution.effects import EffectTables, estimate_effects
 from attribution.effects.findings import EffectsResult
+from attribution.effects.run import estimate_effects
+from attribution.effects.tables import EffectTables
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.effects import EffectsResult
+from attribution.effects.findings import EffectsResult
 from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.experiment import ChannelExperiment

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from histories.cuts import ALL
 from reports.context import Block, Cell, Column, Ledger, Lines, Mark, Plot, Row, Section, Sentence, Series
-from reports.facts import ALL, EffectFact, effects_of
+from reports.facts import EffectFact, effects_of
 from reports.numbers import axis_number, nice_scale
 from reports.sections.earned import range_of
 from reports.sections.proven import effect_columns, effect_mark, effect_plot

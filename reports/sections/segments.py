@@ -7,8 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from histories.cuts import ALL
 from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence
-from reports.facts import ALL, EffectFact, added, effects_of
+from reports.facts import EffectFact, added, effects_of
 from reports.numbers import nice_scale
 from reports.sections.earned import range_of
 from reports.sections.proven import effect_columns, effect_mark, effect_plot

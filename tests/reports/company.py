@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from attribution.credits.table import CREDITS_SCHEMA
-from attribution.effects import Effect, effects_frame
+from attribution.effects.effect import Effect, effects_frame
 from care.tables import ROI_SCHEMA
 from clv.tables import VALIDATION_SCHEMA
 from reports import ReportSettings, ReportSources

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.effects import effects_frame
+from attribution.effects.effect import effects_frame
 from reports import ReportSettings
 from reports.build import build_context
 from reports.context import Asks, ReportContext

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.effects import EffectDesign
 from attribution.effects.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.design import EffectDesign
 from attribution.effects.dgps import simulate_confounded_units
 from attribution.effects.effect import Effect
 from attribution.effects.nuisance import (

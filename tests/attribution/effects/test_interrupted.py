@@ -9,8 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.effects import EffectDesign, EffectsResult, EffectTables, estimate_effects
+from attribution.effects.design import EffectDesign
+from attribution.effects.findings import EffectsResult
 from attribution.effects.interrupted import fit_segmented
+from attribution.effects.run import estimate_effects
+from attribution.effects.tables import EffectTables
 from tests.honesty import claimed_over_seen
 
 START = date(2024, 1, 1)

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.effects import EffectDesign, estimate_effect, estimate_effects
+from attribution.effects.design import EffectDesign
 from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, holm
 from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
+from attribution.effects.run import estimate_effect, estimate_effects
 from attribution.effects.units import units_from_frame
 from histories.errors import DataError, SchemaError
 from tests.honesty import claimed_over_seen

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from attribution.effects import EffectDesign, estimate_effect
+from attribution.effects.design import EffectDesign
 from attribution.effects.instrument import fit_two_stage
 from attribution.effects.nuisance import own_learner
+from attribution.effects.run import estimate_effect
 
 
 def table(
