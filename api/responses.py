@@ -13,25 +13,23 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from clv.tables import CUSTOMERS, Column
+from experiments.bundle.tables import TABLES
 
 __all__ = [
+    "ROWS",
     "AliveHistory",
-    "Attribution",
     "Batch",
-    "CareKpis",
     "Changes",
     "CustomerCount",
     "CustomerGrid",
     "CustomerPage",
     "CustomerScore",
-    "Effects",
     "Health",
     "ModelCard",
     "Predictions",
     "ProblemDocument",
     "Purchases",
     "Reloaded",
-    "Returns",
     "Segments",
     "Staffing",
     "Touchpoints",
@@ -239,16 +237,14 @@ class _Rows(_Context):
     rows: list[dict[str, Any]]
 
 
-class Attribution(_Rows):
-    """Credit by channel; with its baseline or untouched row it adds up to the total."""
-
-
-class Effects(_Rows):
-    """Estimated effects, with the reason where one is not supported."""
-
-
-class CareKpis(_Rows):
-    """Service figures."""
+ROWS = {
+    name: create_model(
+        "".join(word.capitalize() for word in table.route.split("/")), __base__=_Rows, __doc__=table.words
+    )
+    for name, table in TABLES.items()
+    if table.route
+}
+"""Answers with rows of a table, by its name."""
 
 
 class OpenCases(_Context):
@@ -256,10 +252,6 @@ class OpenCases(_Context):
 
     cases: list[dict[str, Any]] = Field(description="Rows of the cases table, without any text.")
     next: str | None = Field(description="Cursor of the page that follows; null on the last.")
-
-
-class Returns(_Rows):
-    """Returns on cost by scenario."""
 
 
 class Predictions(_Answer):

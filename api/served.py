@@ -19,15 +19,16 @@ from api.store import Store
 from care.tables import CASES_SCHEMA
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
+from experiments.bundle.tables import TABLES, conform_table
 from experiments.champion import champion_signature
 from experiments.filters import Filter
 from experiments.segments import named_filters
 from experiments.tombstones import Tombstones
 from histories.identity import pseudonym
 
-__all__ = ["SMALL_TABLES", "Served", "served_of"]
+__all__ = ["Served", "served_of"]
 
-SMALL_TABLES: Final = ("credits", "effects", "care", "roi", "validation")
+SMALL_TABLES: Final = tuple(name for name, table in TABLES.items() if table.small)
 """Tables without customers, which are kept in memory."""
 
 REPORTS: Final = ("report.html", "report.pdf", "report.json")
@@ -105,7 +106,7 @@ class Served:
             context={key: bundle.manifest.get(key) for key in keys},
             loaded_at=dt.datetime.now(dt.UTC),
             open_cases=_open_cases(bundle),
-            tables={name: bundle.table(name) for name in SMALL_TABLES if name in bundle.manifest["tables"]},
+            tables={name: _table(bundle, name) for name in SMALL_TABLES},
             files={name: data for name, data in reports.items() if data is not None},
             looks={path: _look(path) for path in mapped},
             signature=signature,
@@ -223,6 +224,11 @@ def _tag(bundle: Bundle, tombstones: Tombstones, pending: frozenset[bytes]) -> s
     """The entity tag: of the bundle, and of who is hidden from it, since that changes what is answered."""
     hidden = f"-{len(tombstones.digests)}" if pending else ""
     return f'"{bundle.digest[:32]}{hidden}"'
+
+
+def _table(bundle: Bundle, name: str) -> pl.DataFrame:
+    """A table; empty in a bundle that was written before there was such a one."""
+    return bundle.table(name) if name in bundle.manifest["tables"] else conform_table(name, None)
 
 
 def _look(path: Path) -> _Look:

@@ -271,7 +271,7 @@ def many_customers(n: int, *, text: bool) -> Any:
         "customer_id": pl.format("customer-{}", pl.lit(ids)) if text else pl.lit(ids)
     }
     kinds = {pl.Int64: lambda: rng.integers(0, 10, n), pl.Date: lambda: rng.integers(18_000, 20_000, n)}
-    for name, dtype in list(TABLES["customers"].items())[1:-1]:
+    for name, dtype in list(TABLES["customers"].schema.items())[1:-1]:
         kind = dtype if isinstance(dtype, type) else type(dtype)
         values = kinds.get(kind, lambda: rng.gamma(2.0, 50.0, n))()
         columns[name] = pl.lit(pl.Series(values).cast(pl.Int32 if kind is pl.Date else dtype).cast(dtype))

@@ -172,7 +172,12 @@ CUSTOMERS: Final = (
         dtype=_DAY,
         words="Median day of the next purchase; null when unlikely.",
     ),
-    Column(name="average_days_between_purchases", dtype=_NUMBER, unit="days", words="In days."),
+    Column(
+        name="average_days_between_purchases",
+        dtype=_NUMBER,
+        unit="days",
+        words="Mean time between purchases so far, in days.",
+    ),
     Column(name="decile", dtype=_WHOLE, words="1 to 10 by lifetime value; 1 is the tenth worth most."),
     Column(name="model", dtype=_TEXT, words="Purchase model."),
 )

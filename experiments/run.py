@@ -318,7 +318,7 @@ def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findin
     rows |= {f"rows.{name}.kept_out": float(table.rows_read - table.rows_valid) for name, table in read}
     record.log_metrics(rows | run_metrics(found.tables, found.model))
     for name, table in histories.inputs.tables.items():
-        source = ", ".join(source.path for source in config.inputs[name])  # type: ignore[index]
+        source = ", ".join(source.path for source in config.inputs[name])
         record.log_dataset(
             name,
             source=source,

@@ -42,12 +42,12 @@ def sample_customers(n: int = 50, *, text: bool = False, seed: int = 1) -> pl.Da
     )
     drawn = {
         name: rng.uniform(0, 1, n)
-        for name in TABLES["customers"]
+        for name in TABLES["customers"].schema
         if name not in frame.columns
     }  # fmt: skip
     return (
         frame.with_columns(**{name: pl.Series(values) for name, values in drawn.items()})
-        .select(*TABLES["customers"])
+        .select(*TABLES["customers"].schema)
         .sample(fraction=1.0, shuffle=True, seed=seed)
     )
 
@@ -125,12 +125,12 @@ def _cases(customers: pl.DataFrame) -> pl.DataFrame:
         {**_CASE, "case_id": "c", "channel": "mail"},
         {**_CASE, "case_id": "d", "customer_id": first, "status": "answered", "waiting_minutes": None},
     ]
-    schema = dict(TABLES["cases"]) | {"customer_id": customers.schema["customer_id"]}
+    schema = dict(TABLES["cases"].schema) | {"customer_id": customers.schema["customer_id"]}
     return pl.DataFrame(rows, schema=schema)
 
 
 def _filled(name: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=dict(TABLES[name]))
+    return pl.DataFrame(rows, schema=dict(TABLES[name].schema))
 
 
 def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str, pl.DataFrame]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import polars as pl
 
+from experiments.bundle.tables import TABLES, BundleTable
 from histories.errors import TributaryError
 
 if TYPE_CHECKING:
@@ -248,21 +249,6 @@ class Calls:
         return _one("GET", path, read, params={"step_days": step_days})
 
     @_Method
-    def attribution(self, /, **question: str) -> Call[pl.DataFrame]:
-        """Credit by channel: outcome, method, kind, level, channel, segment, period."""
-        return _one("GET", "/v1/attribution", _rows, params=question)
-
-    @_Method
-    def effects(self, /, **question: str) -> Call[pl.DataFrame]:
-        """Estimated effects: name, outcome, segment, design."""
-        return _one("GET", "/v1/effects", _rows, params=question)
-
-    @_Method
-    def care(self, /, **question: str) -> Call[pl.DataFrame]:
-        """Service figures: kpi, group, channel, team, segment, period, clock."""
-        return _one("GET", "/v1/care/kpis", _rows, params=question)
-
-    @_Method
     def open_cases(self, /, **question: str | int) -> Call[pl.DataFrame]:
         """A page of the cases whose customers wait: sort, channel, team, priority, limit, cursor."""
         return _one(
@@ -271,11 +257,6 @@ class Calls:
             lambda answer: pl.DataFrame(answer.json()["cases"], infer_schema_length=None),
             params=question,
         )
-
-    @_Method
-    def roi(self, /, **question: str) -> Call[pl.DataFrame]:
-        """Returns on cost: scenario, period."""
-        return _one("GET", "/v1/roi", _rows, params=question)
 
     @_Method
     def staffing(self, /, **demand: Any) -> Call[dict[str, Any]]:
@@ -308,6 +289,21 @@ class Calls:
     def rollback(self) -> Call[dict[str, Any]]:
         """Serve again what was served before."""
         return replace(_one("POST", "/v1/admin/rollback", _json), repeatable=False)
+
+
+def _rows_of(table: BundleTable) -> _Method[..., pl.DataFrame]:
+    """The call that asks for rows of a table."""
+
+    def build(self: Calls, /, **question: str) -> Call[pl.DataFrame]:
+        return _one("GET", f"/v1/{table.route}", _rows, params=question)
+
+    build.__doc__ = f"{table.words} Filters: {', '.join(table.filters)}."
+    return _Method(build)
+
+
+for _table in TABLES.values():
+    if _table.route:
+        setattr(Calls, _table.route.partition("/")[0], _rows_of(_table))
 
 
 _PREDICTED: Final = (

@@ -1,4 +1,4 @@
-"""Customer care: service figures, and who waits."""
+"""Customer care: who waits."""
 
 from __future__ import annotations
 
@@ -14,40 +14,15 @@ from starlette.responses import Response
 from api.cursors import CURSOR, decode_cursor, encode_cursor
 from api.dependencies import ServedDep, refusals
 from api.replies import cached_reply
-from api.responses import CareKpis, OpenCases
-from api.routes.tables import Filter, table_rows
+from api.responses import OpenCases
 from api.served import Served
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/care", tags=["care"])
 
+Filter = Annotated[str | None, Query(max_length=128)]
 Sort = Literal["-waiting_minutes", "-value_at_stake"]
-
-
-@router.get("/kpis", response_model=CareKpis, responses=refusals())
-async def get_kpis(
-    request: Request,
-    served: ServedDep,
-    kpi: Annotated[str | None, Query(max_length=128, examples=["service_level"])] = None,
-    group: Filter = None,
-    channel: Filter = None,
-    team: Filter = None,
-    segment: Filter = None,
-    period: Filter = None,
-    clock: Filter = None,
-) -> Response:
-    """Service figures by channel, team, segment (`brand: acme`, `hour: Mon 09`), period and clock."""
-    filters = {
-        "kpi": kpi,
-        "group": group,
-        "channel": channel,
-        "team": team,
-        "segment": segment,
-        "period": period,
-        "clock": clock,
-    }
-    return await table_rows(request, served, "care", filters)
 
 
 @router.get("/cases", response_model=OpenCases, responses=refusals("stale-cursor"))

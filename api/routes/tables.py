@@ -1,4 +1,4 @@
-"""The small tables of a bundle: credit by channel, effects, returns."""
+"""The small tables of a bundle: a route for each one that says so in `TABLES`."""
 
 from __future__ import annotations
 
@@ -8,92 +8,75 @@ from typing import Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Query, Request
+from pydantic import Field, create_model
 from starlette.responses import Response
 
 from api.dependencies import ServedDep, refusals
 from api.replies import cached_reply
-from api.responses import Attribution, Effects, Returns
+from api.responses import ROWS
 from api.served import Served
+from experiments.bundle.tables import TABLES, BundleTable
 
-__all__ = ["Filter", "router", "table_rows"]
+__all__ = ["router"]
 
 router = APIRouter(prefix="/v1")
 
-EFFECTS_LEVEL = 0.95
-"""Probability inside every interval of an effect."""
 
-Filter = Annotated[str | None, Query(max_length=128)]
+def _add_route(name: str, table: BundleTable) -> None:
+    """Answer with rows of one table whose columns equal the filters that were given."""
+    fields: dict[str, Any] = {
+        column: (
+            str | None,
+            Field(default=None, max_length=128, examples=[table.examples[column]])
+            if column in table.examples
+            else Field(default=None, max_length=128),
+        )
+        for column in table.filters
+    }
+    question = create_model(f"{name}_query", **fields)
+
+    async def get(request: Request, served: ServedDep, query: Any) -> Response:
+        return await _rows(request, served, name, query.model_dump(exclude_none=True))
+
+    get.__annotations__["query"] = Annotated[question, Query()]
+    place, _, last = table.route.rpartition("/")
+    router.get(
+        f"/{table.route}",
+        name=f"get_{last}",
+        description=table.words,
+        response_model=ROWS[name],
+        tags=[place or last],
+        responses=refusals(),
+    )(get)
 
 
-async def table_rows(
-    request: Request, served: Served, table: str, filters: Mapping[str, str | None]
-) -> Response:
-    """Rows of a table whose columns equal the filters that were given."""
-    wanted = {column: value for column, value in filters.items() if value is not None}
-
+async def _rows(request: Request, served: Served, name: str, wanted: Mapping[str, str]) -> Response:
     def render() -> dict[str, Any]:
-        frame = served.tables[table]
+        frame = served.tables[name]
         if wanted:
             frame = frame.filter(*(pl.col(column) == value for column, value in wanted.items()))
-        return {**served.context, "interval_level": _level(served, table), "rows": frame.to_dicts()}
+        return {**served.context, "interval_level": _level(served, name), "rows": frame.to_dicts()}
 
-    body = await asyncio.to_thread(served.rendered, (table, tuple(wanted.items())), render)
+    body = await asyncio.to_thread(served.rendered, (name, tuple(wanted.items())), render)
     return cached_reply(request.scope, served, body)
 
 
-def _level(served: Served, table: str) -> float | None:
+def _level(served: Served, name: str) -> float | None:
     """Probability inside the intervals of a table; None where each row has its own."""
-    if "interval_level" in served.tables[table].columns:
+    table = TABLES[name]
+    if "interval_level" in served.tables[name].columns:
         return None
-    if table == "effects":
-        return EFFECTS_LEVEL
-    settings = served.bundle.manifest.get("configuration", {}).get("attribution", {})
-    level: float | None = settings.get("interval") if table == "roi" else served.context["interval_level"]
+    if table.interval_level is not None:
+        return table.interval_level
+    configuration = served.bundle.manifest.get("configuration", {})
+    level: float | None = (
+        configuration.get(table.interval_of, {}).get("interval")
+        if table.interval_of
+        else served.context["interval_level"]
+    )
     return level
 
 
-@router.get("/attribution", response_model=Attribution, tags=["attribution"], responses=refusals())
-async def get_attribution(
-    request: Request,
-    served: ServedDep,
-    outcome: Annotated[str | None, Query(max_length=128, examples=["spend"])] = None,
-    method: Annotated[str | None, Query(max_length=128, examples=["incremental"])] = None,
-    kind: Filter = None,
-    level: Filter = None,
-    channel: Filter = None,
-    segment: Filter = None,
-    period: Filter = None,
-) -> Response:
-    """Credit by channel, descriptive and incremental, with intervals and what they rest on."""
-    filters = {
-        "outcome": outcome,
-        "method": method,
-        "kind": kind,
-        "level": level,
-        "channel": channel,
-        "segment": segment,
-        "period": period,
-    }
-    return await table_rows(request, served, "credits", filters)
-
-
-@router.get("/effects", response_model=Effects, tags=["effects"], responses=refusals())
-async def get_effects(
-    request: Request,
-    served: ServedDep,
-    name: Filter = None,
-    outcome: Filter = None,
-    segment: Filter = None,
-    design: Filter = None,
-) -> Response:
-    """Estimated effects with intervals, sample sizes and the checks they went through."""
-    filters = {"name": name, "outcome": outcome, "segment": segment, "design": design}
-    return await table_rows(request, served, "effects", filters)
-
-
-@router.get("/roi", response_model=Returns, tags=["roi"], responses=refusals())
-async def get_roi(
-    request: Request, served: ServedDep, scenario: Filter = None, period: Filter = None
-) -> Response:
-    """Returns on cost by scenario, with the probability that they are positive."""
-    return await table_rows(request, served, "roi", {"scenario": scenario, "period": period})
+for _name, _table in TABLES.items():
+    if _table.route:
+        _add_route(_name, _table)

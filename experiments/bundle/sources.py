@@ -50,7 +50,7 @@ _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Tables with a row for each customer, purchase or case, and the columns of them that anything draws from."""
 
-_SMALL: Final = frozenset({"credits", "effects", "care", "roi", "validation", "objectives"})
+_SMALL: Final = frozenset(name for name, table in TABLES.items() if table.small)
 
 
 class BundleTables(Mapping[str, pl.DataFrame]):
@@ -62,7 +62,7 @@ class BundleTables(Mapping[str, pl.DataFrame]):
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         names = bundle.manifest["tables"]
-        self._names = [n for n in names if n in {*_LARGE, *_SMALL, "touchpoints"} and n in TABLES]
+        self._names = [n for n in names if n in {*_LARGE, *_SMALL, "touchpoints"}]
         self._kept: dict[str, pl.DataFrame] = {}
 
     def __getitem__(self, name: str) -> pl.DataFrame:

@@ -1,57 +1,139 @@
-"""The tables of a bundle: which there are, and what columns each has.
+"""The tables of a bundle, each declared once: its columns, what it is, and how the service answers from it.
 
-A schema belongs to the package that fills it; this module only collects them. `customer_id` is Int64 or
-String, as the input was.
+A schema belongs to the package that fills it. From an entry of `TABLES` follow the reference of
+`docs/tables.md` and, where it has a `route`, the address, its query, its answer and the client's method.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-from attribution.credits.table import (
+from attribution.credits.schemas import (
     CREDITS_SCHEMA,
     CUSTOMER_CREDITS_SCHEMA,
     PATHS_SCHEMA,
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
-from attribution.effects.effect import EFFECTS_SCHEMA
+from attribution.effects.schema import EFFECTS_SCHEMA
 from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["HISTORY_TABLES", "OPEN_TABLES", "TABLES", "conform_table"]
+__all__ = ["TABLES", "BundleTable", "conform_table"]
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
-TABLES: Final[dict[str, Schema]] = {
-    "customers": CUSTOMERS_SCHEMA,
-    "credits": CREDITS_SCHEMA,
-    "effects": EFFECTS_SCHEMA,
-    "care": CARE_SCHEMA,
-    "cases": CASES_SCHEMA,
-    "roi": ROI_SCHEMA,
-    "validation": VALIDATION_SCHEMA,
-    "touchpoints": TOUCHPOINTS_SCHEMA,
-    "purchases": PURCHASES_SCHEMA,
-    "paths": PATHS_SCHEMA,
-    "transitions": TRANSITIONS_SCHEMA,
-    "removal_effects": REMOVAL_EFFECTS_SCHEMA,
-    "customer_credits": CUSTOMER_CREDITS_SCHEMA,
-    "profiles": {"customer_id": pl.String()},
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleTable:
+    """One table.
+
+    Attributes
+    ----------
+    schema
+        Types by column; `customer_id` is Int64 or String, as the input was.
+    words
+        What it holds, as a sentence.
+    route
+        Where the service answers with its rows, below `/v1/`; its first word is the client's method. Empty
+        where it does not.
+    filters
+        Text columns by which these rows can be asked for.
+    examples
+        Values of filters, for the documentation.
+    interval_level
+        Probability inside the intervals of every row, where that is fixed.
+    interval_of
+        Section of the configuration whose `interval` it is otherwise; the run's own where empty.
+    small
+        Whether it is kept in memory by who serves or draws it.
+    follows_input
+        Whether a column that the input lacks is null throughout, rather than an error.
+    open
+        Whether it may have further columns of its own, as the input had them.
+    """
+
+    schema: Schema
+    words: str
+    route: str = ""
+    filters: tuple[str, ...] = ()
+    examples: Mapping[str, str] = field(default_factory=dict)
+    interval_level: float | None = None
+    interval_of: str = ""
+    small: bool = False
+    follows_input: bool = False
+    open: bool = False
+
+
+TABLES: Final[dict[str, BundleTable]] = {
+    "customers": BundleTable(
+        schema=CUSTOMERS_SCHEMA, words="What each customer did, is expected to do, and is worth."
+    ),
+    "credits": BundleTable(
+        schema=CREDITS_SCHEMA,
+        small=True,
+        words="Credit by channel, descriptive and incremental, with intervals and what they rest on.",
+        route="attribution",
+        filters=("outcome", "method", "kind", "level", "channel", "segment", "period"),
+        examples={"outcome": "spend", "method": "incremental"},
+    ),
+    "effects": BundleTable(
+        schema=EFFECTS_SCHEMA,
+        small=True,
+        words="Estimated effects with intervals, sample sizes and the checks they went through.",
+        route="effects",
+        filters=("name", "outcome", "segment", "design"),
+        interval_level=0.95,
+    ),
+    "care": BundleTable(
+        schema=CARE_SCHEMA,
+        small=True,
+        words="Service figures by channel, team, segment (`brand: acme`, `hour: Mon 09`), period and clock.",
+        route="care/kpis",
+        filters=("kpi", "group", "channel", "team", "segment", "period", "clock"),
+        examples={"kpi": "service_level"},
+    ),
+    "cases": BundleTable(schema=CASES_SCHEMA, words="Cases: a matter from first message to resolution."),
+    "roi": BundleTable(
+        schema=ROI_SCHEMA,
+        small=True,
+        words="Returns on cost by scenario, with the probability that they are positive.",
+        route="roi",
+        filters=("scenario", "period"),
+        interval_of="attribution",
+    ),
+    "validation": BundleTable(
+        schema=VALIDATION_SCHEMA,
+        small=True,
+        words="How each forecast of purchases fared on time that it had not seen.",
+    ),
+    "touchpoints": BundleTable(
+        schema=TOUCHPOINTS_SCHEMA, words="Every contact, by customer and time.", follows_input=True
+    ),
+    "purchases": BundleTable(
+        schema=PURCHASES_SCHEMA, words="Every purchase, by customer and time.", follows_input=True
+    ),
+    "paths": BundleTable(schema=PATHS_SCHEMA, words="Counted paths towards each outcome."),
+    "transitions": BundleTable(schema=TRANSITIONS_SCHEMA, words="Steps of the Markov chains, counted."),
+    "removal_effects": BundleTable(
+        schema=REMOVAL_EFFECTS_SCHEMA, words="What the Markov chains lose without a channel."
+    ),
+    "customer_credits": BundleTable(
+        schema=CUSTOMER_CREDITS_SCHEMA, words="Credit by channel of each customer."
+    ),
+    "profiles": BundleTable(
+        schema={"customer_id": pl.String()},
+        words="What the input's customers table says of each customer.",
+        open=True,
+    ),
 }
-
-HISTORY_TABLES: Final = frozenset({"touchpoints", "purchases"})
-"""Tables whose optional columns follow the input; a column that the input lacks is null throughout."""
-
-
-OPEN_TABLES: Final = frozenset({"profiles"})
-"""Tables that may have further columns of their own, as the input had them."""
 
 
 def conform_table(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
@@ -64,16 +146,17 @@ def conform_table(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
     """
     if name not in TABLES:
         raise BundleError(f'A bundle has no table "{name}"; {nearest(name, TABLES)}')
-    schema = dict(TABLES[name])
+    table = TABLES[name]
+    schema = dict(table.schema)
     if frame is None:
         return pl.DataFrame(schema=schema)
     if "customer_id" in schema and "customer_id" in frame.columns:
         schema["customer_id"] = pl.String() if frame.schema["customer_id"] == pl.String() else pl.Int64()
     missing = [column for column in schema if column not in frame.columns]
-    if name in HISTORY_TABLES and "customer_id" not in missing:
+    if table.follows_input and "customer_id" not in missing:
         frame = frame.with_columns(pl.lit(None, dtype=schema[column]).alias(column) for column in missing)
         missing = []
-    if name in OPEN_TABLES:
+    if table.open:
         schema |= {column: dtype for column, dtype in frame.schema.items() if column not in schema}
     extra = [column for column in frame.columns if column not in schema]
     if missing or extra:

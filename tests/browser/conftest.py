@@ -125,7 +125,7 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def filled(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     """A table in its schema's columns; what it lacks is null."""
-    schema = TABLES[name]
+    schema = TABLES[name].schema
     missing = [
         pl.lit(None, dtype=kind).alias(column)
         for column, kind in schema.items()

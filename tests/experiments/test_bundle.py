@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 
 from experiments.bundle.manifest import FORMAT_VERSION
 from experiments.bundle.reading import load_bundle
+from experiments.bundle.reference import reference
 from experiments.bundle.tables import TABLES
 from experiments.bundle.whole import write_bundle
 from experiments.bundle.writing import seal_bundle
@@ -45,7 +46,7 @@ def test_a_table_that_was_not_made_is_there_empty_and_typed(tmp_path: Path, name
     write_bundle(tmp_path / "b", tables={}, manifest=MANIFEST, model={})
     table = load_bundle(tmp_path / "b").table(name)
     assert table.height == 0
-    assert table.schema == pl.Schema(TABLES[name])
+    assert table.schema == pl.Schema(TABLES[name].schema)
 
 
 def test_a_file_that_is_not_the_bundles_own_is_not_read(bundle: Path) -> None:
@@ -169,3 +170,9 @@ def test_an_id_that_no_address_can_carry_is_refused(tmp_path: Path) -> None:
     nul = frame.with_columns(customer_id=pl.Series(["x\0", "y"]))
     with pytest.raises(BundleError, match="NUL"):
         write_sample(tmp_path / "b", tables={"customers": nul})
+
+
+def test_the_reference_of_the_tables_is_what_is_declared() -> None:
+    page = Path(__file__).parents[2] / "docs" / "tables.md"
+    again = "write it again: python -m experiments.bundle.reference > docs/tables.md"
+    assert page.read_text(encoding="utf-8") == reference(), again
