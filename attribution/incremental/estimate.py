@@ -57,6 +57,8 @@ class CreditEstimate:
     """Of all stocks."""
     problems: tuple[str, ...]
     """Why no credit is supported; empty when nothing speaks against it."""
+    impossible: tuple[str, ...]
+    """What the fit expects that cannot be; then there is no credit at all."""
     against_channels: Mapping[str, str]
     """What the checks speak against single channels."""
     readings: tuple[ExperimentReading, ...]
@@ -153,6 +155,7 @@ def estimate_credit(
         limits="; ".join(part for part in (found.caution, found.estimator.limits, decay.words) if part),
         decay=decay,
         problems=problems,
+        impossible=impossible,
         against_channels={**checked.by_channel, **alike_channels(sample, sample_stocks)},
         notes=(*panel.notes, *found.notes, *notes, *checked.notes),
         plan=replace(chosen, default=found.estimator, choose=None),

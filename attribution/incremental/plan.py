@@ -13,6 +13,7 @@ from attribution.incremental.checks.future_touches import future_touches
 from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse, lapse_window
 from attribution.incremental.checks.placebo import run_placebo
+from attribution.incremental.checks.proof_of_life import fading_channels
 from attribution.incremental.checks.silence import InteriorSilence, interior_silence
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.frailty import SharedFrailty
@@ -93,7 +94,12 @@ def plan_for(panel: Panel) -> Plan:
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
-    return Plan(default=HiddenChain(), choose=_choose_settings, problems=short, check=_check_silent)
+    return Plan(
+        default=HiddenChain(),
+        choose=_choose_settings,
+        problems=(*short, *fading_channels(panel)),
+        check=_check_silent,
+    )
 
 
 def _choose_settings(

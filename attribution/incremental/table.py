@@ -172,6 +172,8 @@ def credit_table(
 
 def _why_missing(estimate: CreditEstimate, outcome: str) -> str | None:
     """Why there is no credit of an outcome; None when there is."""
+    if estimate.impossible:
+        return estimate.impossible[0]
     if outcome == "spend":
         return None
     if not estimate.hazard:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution.effects.findings import EffectsResult
 from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
+from attribution.incremental.checks.proof_of_life import with_proof_of_life
 from attribution.incremental.experiment import ChannelExperiment
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
@@ -128,7 +129,7 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         raise DataError(
             "incremental credit: no channel is left to credit; see exclude_channels and credited."
         )
-    return build_panel(
+    panel = build_panel(
         histories.touchpoints.lazy(),
         histories.purchases.lazy(),
         histories.customers.lazy() if histories.customers is not None else None,
@@ -141,6 +142,7 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         contractual=histories.contractual,
         cases=histories.table("cases"),
     )
+    return with_proof_of_life(panel)
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:

@@ -20,6 +20,8 @@ CUSTOMERS = 2_000
 """Customers on whom the values are taken; they are scaled to all."""
 SLACK = 1.01
 """Rounding that a bound allows for."""
+FAR = 10.0
+"""Times the bound above which it does not matter by how much."""
 MOST_SPENT = 2.0
 """What those who are there may spend without a channel, in what they spend with all."""
 
@@ -90,10 +92,10 @@ def impossible_values(panel: Panel, values: Float) -> tuple[str, ...]:
     for what, row, bound in zip(("customers kept", "spend"), values, most, strict=True):
         worst = int(np.argmax(row))
         if row[worst] > SLACK * bound:
-            found.append(
-                f"impossible: {names[worst]} the model expects {row[worst]:,.0f} {what}, above the "
-                f"{bound:,.0f} that there can be"
-            )
+            far = row[worst] > FAR * bound
+            expected = f"more than {FAR:g} times" if far else f"{row[worst]:,.0f} {what}, above"
+            than = f"the {bound:,.0f} {what} that" if far else f"the {bound:,.0f} that"
+            found.append(f"impossible: {names[worst]} the model expects {expected} {than} there can be")
     return tuple(found)
 
 

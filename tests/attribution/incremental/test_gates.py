@@ -162,3 +162,17 @@ def test_a_refused_company_of_regular_buyers_hears_why() -> None:
         estimate.estimate_credit(
             made.panel, settings=AttributionSettings(replicates=0), plan=Plan(default=Failing())
         )
+
+
+def test_what_is_impossible_has_no_credit_at_all(contract: tuple) -> None:
+    panel, _, _ = contract
+    found = estimate.estimate_credit(
+        panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
+    )
+    reason = "impossible: without push the model expects more than 10 times the 600 customers kept"
+    table = credit_table(
+        panel, replace(found, impossible=(reason,)), outcomes=("retention", "spend"), interval=0.95
+    )
+    assert table["credit"].null_count() == table.height
+    assert not table["supported"].any()
+    assert set(table["reason"]) == {reason}

@@ -1,0 +1,71 @@
+"""A firm that reaches only the living tells who is there; that is no effect of its touches."""
+
+import numpy as np
+import pytest
+
+from attribution.incremental.checks.proof_of_life import (
+    fading_channels,
+    reach_after_leaving,
+    with_proof_of_life,
+)
+from histories.panel import Panel
+
+N, P = 1500, 18
+
+
+def company(share_after_leaving: float, *, seed: int = 1) -> Panel:
+    """Customers who act in half of their months, leave with chance .06 a month, and get a letter a month.
+
+    After leaving they get `share_after_leaving` as many letters.
+    """
+    rng = np.random.default_rng(seed)
+    left = rng.geometric(0.06, N)
+    there = np.arange(P) < left[:, None]
+    acts = (rng.random((N, P)) < 0.5) & there
+    letters = rng.poisson(np.where(there, 1.0, share_after_leaving))
+    touches = np.stack([acts, letters], axis=2).astype(np.float32)
+    return Panel(
+        channels=("forum", "letter"),
+        groups=("forum", "letter"),
+        origins=("customer", "firm"),
+        touches=touches,
+        own_acts=acts.astype(np.float64),
+        problems=np.zeros((N, P)),
+        spend=np.zeros((N, P)),
+        purchases=np.zeros((N, P)),
+        entry=np.zeros(N, dtype=np.int64),
+        exit=None,
+        covariates=np.zeros((N, 0)),
+        covariate_names=(),
+        proxies=np.zeros((N, 0)),
+        proxy_names=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"), [(1.0, "goes on"), (1.5, "goes on"), (0.4, "fades"), (0.0, "stops")]
+)
+def test_what_happens_to_the_firms_touches_when_customers_leave_is_told(share: float, verdict: str) -> None:
+    (reach,) = reach_after_leaving(company(share))
+    assert reach.verdict == verdict
+    assert reach.ratio == pytest.approx(share, abs=0.12)
+
+
+def test_a_firm_that_knows_no_more_is_never_accused() -> None:
+    verdicts = [reach_after_leaving(company(1.0, seed=seed))[0].verdict for seed in range(30)]
+    assert set(verdicts) == {"goes on"}
+
+
+def test_touches_that_stop_become_signs_of_life() -> None:
+    panel = company(0.0)
+    made = with_proof_of_life(panel)
+    assert made.origins == ("customer", "customer")
+    assert np.array_equal(made.own_acts, panel.own_acts + panel.touches[:, :, 1])
+    assert made.notes[0].startswith("letter stops when customers fall silent for good")
+
+
+def test_touches_that_become_fewer_speak_against_every_credit() -> None:
+    (reason,) = fading_channels(company(0.4))
+    assert reason.startswith("letter reaches customers who seem to have left")
+    assert fading_channels(company(1.0)) == ()
+    assert with_proof_of_life(company(0.4)).origins == ("customer", "firm")
