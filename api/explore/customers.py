@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -42,18 +43,20 @@ class CustomersView:
     plot: Plot
     rectangle: Rectangle | None
     counted: bool
+    segment: str = ""
 
     @property
     def export(self) -> str:
         """Where the selected are exported: the service's own address, with the rectangle as its filter."""
-        if self.rectangle is None:
-            return "/v1/customers/export"
-        low, high, worth = (
-            f"{x:.6g}" for x in (self.rectangle.low, self.rectangle.high, self.rectangle.worth)
-        )
-        inside = f"between(churn_probability,{low},{high})"
-        question = {"filter": f"and({inside},ge(customer_lifetime_value,{worth}))"}
-        return f"/v1/customers/export?{urlencode(question)}"
+        parts = []
+        if self.rectangle is not None:
+            edges = (self.rectangle.low, self.rectangle.high, self.rectangle.worth)
+            low, high, worth = (f"{edge:.6g}" for edge in edges)
+            parts = [f"between(churn_probability,{low},{high})", f"ge(customer_lifetime_value,{worth})"]
+        if self.segment:
+            parts.append(f"segment({json.dumps(self.segment, ensure_ascii=False)})")
+        question = urlencode({"filter": f"and({','.join(parts)})"} if parts else {})
+        return f"/v1/customers/export?{question}".rstrip("?")
 
 
 def select_customers(customers: pl.DataFrame, rectangle: Rectangle | None) -> pl.DataFrame:
@@ -66,9 +69,14 @@ def select_customers(customers: pl.DataFrame, rectangle: Rectangle | None) -> pl
 
 
 def customers_view(
-    customers: pl.DataFrame, rectangle: Rectangle | None, *, currency: str | None, horizon: str
+    customers: pl.DataFrame,
+    rectangle: Rectangle | None,
+    *,
+    currency: str | None,
+    horizon: str,
+    segment: str = "",
 ) -> CustomersView:
-    """The view for a rectangle."""
+    """The view for a rectangle, of customers who may be those of a segment."""
     chosen = select_customers(customers, rectangle)
     all_worth = float(customers["worth"].sum()) if customers.height else 0.0
     worth = float(chosen["worth"].sum()) if chosen.height else 0.0
@@ -104,6 +112,7 @@ def customers_view(
         plot=Plot(low=0.0, high=top or 1.0),
         rectangle=rectangle,
         counted=counted,
+        segment=segment,
     )
 
 

@@ -10,8 +10,10 @@ from typing import Final
 
 import polars as pl
 
+from api.filtering import compile_filter
 from api.served import Served
 from experiments.bundle.sources import report_sources
+from experiments.filters import bind_filter
 from reports.build import build_context
 from reports.context import ReportContext
 from reports.facts import EffectFact, effects_of
@@ -68,13 +70,21 @@ class Shelf:
             .sort("worth", "customer_id", descending=[True, False])
         )
 
-    def customers_for(self, served: Served) -> pl.DataFrame:
-        """The same without those who were erased and are still in the files."""
+    def customers_for(self, served: Served, segment: str = "") -> pl.DataFrame:
+        """The same without those who were erased and are still in the files; of one named segment, or all."""
         customers = self.customers
-        if customers.is_empty() or not served.pending:
+        if customers.is_empty():
             return customers
-        hidden = [served.hides(customer_id) for customer_id in customers["customer_id"]]
-        return customers.filter(~pl.Series(hidden))
+        if segment:
+            store = served.store
+            bound = bind_filter(served.segments[segment], store.types, served.segments)
+            inside = compile_filter(store, bound)(slice(0, len(store)))
+            rows = store.find_many(customers["customer_id"].to_list())
+            customers = customers.filter(pl.Series(inside[rows] & (rows >= 0)))
+        if served.pending:
+            hidden = [served.hides(customer_id) for customer_id in customers["customer_id"]]
+            customers = customers.filter(~pl.Series(hidden, dtype=pl.Boolean))
+        return customers
 
 
 _SHELVES: OrderedDict[str, Shelf] = OrderedDict()

@@ -191,9 +191,13 @@ async def credit(
 
 @router.get("/customers")
 async def customers(
-    request: Request, gone_from: Text = None, gone_to: Text = None, worth: Text = None
+    request: Request,
+    gone_from: Text = None,
+    gone_to: Text = None,
+    worth: Text = None,
+    segment: Text = None,
 ) -> Response:
-    """All customers by value and risk."""
+    """All customers by value and risk, or those of a segment that the configuration names."""
     rectangle = _rectangle(gone_from, gone_to, worth)
 
     def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
@@ -202,10 +206,16 @@ async def customers(
             if shelf.sources.horizon_months == 12
             else f"{shelf.sources.horizon_months} months"
         )
+        names = tuple(served.segments)
+        chosen = segment if segment in names else ""
         made = customers_view(
-            shelf.customers_for(served), rectangle, currency=shelf.sources.currency, horizon=horizon
+            shelf.customers_for(served, chosen),
+            rectangle,
+            currency=shelf.sources.currency,
+            horizon=horizon,
+            segment=chosen,
         )
-        return {"one": made}
+        return {"one": made, "segments": names, "segment": chosen}
 
     return await _answer(request, "customers", render, "customers.html.jinja")
 

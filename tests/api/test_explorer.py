@@ -1,5 +1,6 @@
 """The explorer without a browser: figures that equal the service's, data only behind a key, small pages."""
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def test_a_customers_value_equals_that_of_the_service(explorer: httpx.Client) ->
     assert money(score["customer_lifetime_value"], "GBP") in page
     assert 'class="band"' in page
     assert f"{score['probability_alive'] * 100:.0f}% likely to be still a customer" in page
+
+
+def test_a_named_segment_and_a_rectangle_select_whom_the_export_gives(explorer: httpx.Client) -> None:
+    for query in ("segment=dear", "segment=dear&gone_from=20&gone_to=80&worth=120", "gone_from=0&worth=50"):
+        page = explorer.get(f"/explore/customers?{query}").text
+        number = re.search(r"<h1>([\d,]+) customers", page)
+        link = re.search(r'primary" data-download href="([^"]+)"', page)
+        assert number is not None
+        assert link is not None
+        rows = explorer.get(html.unescape(link[1]), headers={"accept": "text/csv"}).text.splitlines()
+        assert len(rows) - 1 == int(number[1]) > 0
 
 
 def test_a_choice_that_the_run_lacks_is_struck_out_with_its_reason(explorer: httpx.Client) -> None:

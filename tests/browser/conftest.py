@@ -92,7 +92,16 @@ def wide(page: Any) -> int:
 
 def until(page: Any, expression: str) -> None:
     """Wait until an expression holds in the page (its policy forbids the driver's own way)."""
-    assert eventually(lambda: page.evaluate(f"Boolean({expression})"), seconds=15), expression
+
+    def holds() -> bool:
+        try:
+            return bool(page.evaluate(f"Boolean({expression})"))
+        except Exception as error:  # the page was being left: look again at the next one
+            if "context was destroyed" in str(error):
+                return False
+            raise
+
+    assert eventually(holds, seconds=15), expression
 
 
 def said(page: Any, words: str) -> None:
@@ -162,6 +171,7 @@ def write_company(path: Path, *, customers: int = 60, run_id: str = "abc123def45
         ),
     }
     manifest = company.MANIFEST | {"run_id": run_id, "model_version": f"acme-{run_id}", "time_unit": "week"}
+    manifest["segments"] = [{"name": "dear", "filter": "ge(customer_lifetime_value, 100)"}]
     manifest["configuration"] = company.MANIFEST["configuration"] | {"value": {"gross_margin": 0.45}}
     return write_bundle(path, tables=tables, manifest=manifest, model=MODEL, **more)
 
