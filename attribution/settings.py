@@ -11,8 +11,10 @@ from histories.errors import nearest
 
 __all__ = [
     "INCREMENTAL",
+    "INCREMENTAL_OUTCOMES",
     "MAX_RATE_GAME_CHANNELS",
     "OUTCOMES",
+    "PATH_OUTCOMES",
     "AttributionSettings",
     "Method",
     "Outcome",
@@ -38,6 +40,10 @@ def _method(name: str) -> str:
 Method = Annotated[str, AfterValidator(_method)]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+PATH_OUTCOMES: tuple[Outcome, ...] = tuple(name for name in OUTCOMES if name != "lifetime_value")
+"""Those at the end of a journey; lifetime value lies ahead of every journey."""
+INCREMENTAL_OUTCOMES: tuple[str, ...] = ("retention", "spend", "lifetime_value")
+"""Those of a customer and period, which incremental credit divides."""
 MAX_RATE_GAME_CHANNELS = 20
 LONGEST_DAYS = 36_525.0
 """A hundred years: longer times cannot be counted in microseconds."""

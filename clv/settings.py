@@ -9,22 +9,10 @@ from pydantic.dataclasses import dataclass
 
 from histories.errors import nearest
 
-__all__ = ["PURCHASE_MODELS", "STACK", "ValueSettings"]
+__all__ = ["STACK", "ValueSettings"]
 
 #: The forecast that combines all models.
 STACK = "stack"
-
-#: Names of the purchase models of `clv.purchases.fits`; the number is the Erlang shape k of regular buyers.
-PURCHASE_MODELS = (
-    "bg_nbd",
-    "mbg_nbd",
-    "pareto_nbd",
-    "bg_bb",
-    "bg_cnbd_2",
-    "bg_cnbd_3",
-    "mbg_cnbd_2",
-    "mbg_cnbd_3",
-)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -34,7 +22,7 @@ class ValueSettings:
     Attributes
     ----------
     models
-        Purchase models to fit, from `PURCHASE_MODELS`; empty switches lifetime value off.
+        Purchase models to fit, from `clv.purchases.fits.MODELS`; empty switches lifetime value off.
     forecast
         "stack" combines all models, levelled and weighted by past windows; or the name of the one model (of
         `models`) whose forecast counts. A single model listed is the forecast.
@@ -90,9 +78,11 @@ class ValueSettings:
     @classmethod
     def _known_models(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         """Refuse a model that nobody wrote, naming the nearest one that exists."""
+        from clv.purchases.fits import MODELS  # settings are read by who fits nothing
+
         for name in models:
-            if name not in PURCHASE_MODELS:
-                raise ValueError(f'unknown purchase model "{name}"; {nearest(name, PURCHASE_MODELS)}')
+            if name not in MODELS:
+                raise ValueError(f'unknown purchase model "{name}"; {nearest(name, MODELS)}')
         if len(set(models)) != len(models):
             raise ValueError("a purchase model is listed twice")
         return models

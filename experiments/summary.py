@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from reports.numbers import percent, short
-from reports.words import METHOD_NAMES
+from reports.words import method_name
 
 __all__ = ["summarize_run"]
 
@@ -79,7 +79,7 @@ def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:
         rows = whole.filter(
             (pl.col("outcome") == outcome) & (pl.col("method") == method) & (pl.col("level") != "group")
         )
-        name = METHOD_NAMES[method]
+        name = method_name(method)
         for row in rows.iter_rows(named=True):
             shown = "–" if row["credit"] is None else short(float(row["credit"]))
             note = "" if row["supported"] else " (not supported)"

@@ -10,7 +10,6 @@ __all__ = [
     "COVARIATES",
     "DESIGNS",
     "ESTIMATORS",
-    "METHOD_NAMES",
     "OUTCOMES",
     "OUTCOME_NAMES",
     "TARGETS",
@@ -22,6 +21,7 @@ __all__ = [
     "inside",
     "join",
     "label",
+    "method_name",
     "months",
     "ordinal",
     "quarter",
@@ -30,20 +30,6 @@ __all__ = [
     "upper_first",
 ]
 
-METHOD_NAMES: Final = {
-    "first": "first touch",
-    "last": "last touch",
-    "last_non_direct": "last touch but direct",
-    "linear": "equal shares",
-    "time_decay": "time decay",
-    "position": "position based",
-    "markov": "Markov",
-    "markov_2": "Markov, order 2",
-    "markov_3": "Markov, order 3",
-    "shapley": "Shapley",
-    "shapley_rate": "Shapley, rates",
-    "incremental": "added",
-}
 OUTCOME_NAMES: Final = {
     "conversion": "purchases",
     "repeat_purchase": "repeat purchases",
@@ -169,6 +155,19 @@ def inside(name: str) -> str:
     """
     text = name.strip().strip("()").replace("_", " ")
     return " ".join(_PROPER.get(word.lower(), word) for word in text.split())
+
+
+def method_name(method: str) -> str:
+    """How a method of credit is called inside a sentence.
+
+    >>> method_name("linear"), method_name("incremental")
+    ('equal shares', 'added')
+    """
+    from attribution.paths.methods import METHODS  # the service starts without the arithmetic behind it
+
+    if method == "incremental":
+        return "added"
+    return METHODS[method].label if method in METHODS else inside(method)
 
 
 def label(name: str) -> str:

@@ -29,7 +29,7 @@ from reports.sentences import (
     verdict_of,
     without_notes,
 )
-from reports.words import METHOD_NAMES, OUTCOME_NAMES, inside, label, segment_parts, upper_first
+from reports.words import OUTCOME_NAMES, inside, label, method_name, segment_parts, upper_first
 
 __all__ = ["Card", "Choice", "CreditView", "credit_rows", "credit_view"]
 
@@ -112,8 +112,7 @@ def credit_view(
     choices = {
         "outcomes": tuple(_outcome_choice(o, outcome, have, incremental) for o in _OUTCOMES[:4]),
         "methods": tuple(
-            Choice(value=m, label=upper_first(METHOD_NAMES.get(m, inside(m))), chosen=m == method)
-            for m in paths
+            Choice(value=m, label=upper_first(method_name(m)), chosen=m == method) for m in paths
         ),
         "segments": tuple(Choice(value=s, label=_segment_label(s), chosen=s == segment) for s in segments),
         "periods": tuple(Choice(value=p, label=_period_label(p, shelf), chosen=p == period) for p in periods),
@@ -208,7 +207,7 @@ def _deck(found: Added, given: Mapping[str, float], method: str, shelf: Shelf) -
     subject = _subject(found)
     if given.get(subject) is not None:
         figure = figure_of(given[subject], found.outcome, shelf.sources.currency)
-        name = upper_first(METHOD_NAMES.get(method, inside(method)))
+        name = upper_first(method_name(method))
         told.append(f"{name} credits {inside(subject)} with {figure}.")
     return " ".join(told)
 
@@ -254,7 +253,7 @@ def _facts(
         facts.append((f"{found.level * 100:.0f}% range", span("low", "high")))
         facts.append(("Allowing for the model, too", span("range_low", "range_high")))
     if given.get(selected) is not None:
-        name = METHOD_NAMES.get(method, inside(method))
+        name = method_name(method)
         ratio = ""
         if estimate.value and estimate.state in ("positive", "negative"):
             times = given[selected] / estimate.value

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from attribution.settings import INCREMENTAL_OUTCOMES
 from histories.panel import Panel
 
-__all__ = ["OUTCOMES", "CreditDraws", "bootstrap_credits"]
+__all__ = ["CreditDraws", "bootstrap_credits"]
 
 Float = NDArray[np.float64]
 
-OUTCOMES = ("retention", "spend", "lifetime_value")
 EVALUATED = 2_000
 """Customers on whom replicates are credited; the spread is scaled up to all."""
 
@@ -83,7 +83,9 @@ def bootstrap_credits(
         return panel_credit(model, few, few_stocks, rng=same, residual_value=value, gross_margin=gross_margin)
 
     centre = credits_of(fit)
-    found: dict[str, list[Float]] = {name: [] for name in OUTCOMES if centre.outcome(name) is not None}
+    found: dict[str, list[Float]] = {
+        name: [] for name in INCREMENTAL_OUTCOMES if centre.outcome(name) is not None
+    }
     failed = 0
     for _ in range(replicates):
         weights = rng.exponential(1.0, panel.n_customers)

@@ -18,12 +18,11 @@ from attribution.incremental.beside import (
     group_counts,
     objections,
 )
-from attribution.incremental.bootstrap import OUTCOMES
 from attribution.incremental.checks.possible import unmeasured_channels
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
-from attribution.settings import AttributionSettings
+from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.cuts import ALL
 from histories.panel import Panel
 
@@ -48,7 +47,7 @@ def incremental_credit(
     panel: Panel,
     *,
     settings: AttributionSettings,
-    outcomes: Sequence[str] = OUTCOMES,
+    outcomes: Sequence[str] = INCREMENTAL_OUTCOMES,
     residual_value: Float | None = None,
     gross_margin: float = 1.0,
     costs: Mapping[str, float] | None = None,
@@ -95,7 +94,7 @@ def incremental_credit(
         seed=seed,
         plan=plan,
     )
-    wanted = [name for name in OUTCOMES if name in outcomes]
+    wanted = [name for name in INCREMENTAL_OUTCOMES if name in outcomes]
     return credit_table(panel, estimate, outcomes=wanted, interval=settings.interval, costs=costs)
 
 

@@ -100,7 +100,7 @@ class Method:
     Attributes
     ----------
     label
-        Its name in words.
+        Its name in reports and on pages.
     credit
         Credit by channel, in units of the outcome, that adds up to the outcome of touched journeys; the chain
         is given where `order` is.
@@ -242,19 +242,19 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "first": _rule("first touch", "first"),
         "last": _rule("last touch", "last"),
-        "last_non_direct": _rule("last non-direct touch", "last_non_direct"),
-        "linear": _rule("linear", "linear"),
+        "last_non_direct": _rule("last touch but direct", "last_non_direct"),
+        "linear": _rule("equal shares", "linear"),
         "time_decay": _rule("time decay", "time_decay"),
         "position": _rule("position based", "position"),
-        "markov": Method(label="Markov chain", credit=_by_chain, order=_order_of, too_few=_too_few_for_chain),
+        "markov": Method(label="Markov", credit=_by_chain, order=_order_of, too_few=_too_few_for_chain),
         "markov_2": Method(
-            label="Markov chain, order 2",
+            label="Markov, order 2",
             credit=_by_chain,
             order=lambda settings: 2,
             too_few=_too_few_for_chain,
         ),
         "markov_3": Method(
-            label="Markov chain, order 3",
+            label="Markov, order 3",
             credit=_by_chain,
             order=lambda settings: 3,
             too_few=_too_few_for_chain,
@@ -265,7 +265,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             rule=True,
         ),
         "shapley_rate": Method(
-            label="Shapley, rate game",
+            label="Shapley, rates",
             credit=lambda journeys, chain: shapley_rate(journeys.paths, journeys.worth),
             why_not=_needs_rates,
             signed=True,

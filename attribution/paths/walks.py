@@ -14,7 +14,7 @@ import polars as pl
 
 from attribution.paths.repeat_purchases import walk_repeat_purchases
 from attribution.paths.sessions import merge_sessions
-from attribution.settings import AttributionSettings
+from attribution.settings import PATH_OUTCOMES, AttributionSettings
 from histories.errors import DataError
 from histories.journeys import JourneyCounts, JourneyWalk, count_paths, walk_journeys
 from histories.retention import (
@@ -29,9 +29,8 @@ from histories.retention import (
 )
 from histories.timeline import JourneyWindow
 
-__all__ = ["PATH_OUTCOMES", "PathWalk", "Trails"]
+__all__ = ["PathWalk", "Trails"]
 
-PATH_OUTCOMES = ("conversion", "spend", "repeat_purchase", "retention", "retention_periods")
 """Outcomes that have journeys; lifetime value lies ahead of every journey."""
 
 

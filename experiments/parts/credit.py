@@ -13,7 +13,8 @@ from attribution.credits.table import concat_credits
 from attribution.effects.findings import EffectsResult
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
 from attribution.paths.rules import touch_credits
-from attribution.paths.walks import PATH_OUTCOMES, PathWalk, Trails
+from attribution.paths.walks import PathWalk, Trails
+from attribution.settings import PATH_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories

@@ -15,6 +15,7 @@ from attribution.incremental import Panel, build_panel, credit_table, estimate_c
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.checks.proof_of_life import with_proof_of_life
 from attribution.incremental.experiment import ChannelExperiment
+from attribution.settings import INCREMENTAL_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
@@ -26,8 +27,6 @@ __all__ = ["IncrementalPart", "incremental_part"]
 
 FEWEST: Final = 20
 """Customers, purchases and touches below which nothing can be compared."""
-
-OUTCOMES: Final = ("retention", "spend", "lifetime_value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ def incremental_part(
     DataError, ModelError
         When there is nothing to compare, or no model could be fitted.
     """
-    outcomes = [outcome for outcome in OUTCOMES if outcome in config.attribution.outcomes]
+    outcomes = [outcome for outcome in INCREMENTAL_OUTCOMES if outcome in config.attribution.outcomes]
     if "incremental" not in config.attribution.methods or not outcomes:
         return IncrementalPart()
     assert histories.touchpoints is not None

@@ -26,7 +26,7 @@ from reports.numbers import money_ticks, money_unit, nice_scale
 from reports.sections.earned import range_of
 from reports.sentences import MONEY_OUTCOMES, outcome_word
 from reports.sources import ReportSources
-from reports.words import METHOD_NAMES, count_words, inside, join, label, months, upper_first
+from reports.words import count_words, inside, join, label, method_name, months, upper_first
 
 __all__ = ["comparison_slope", "credit_section", "handed_out", "slope_finding"]
 
@@ -76,7 +76,7 @@ def handed_out(credits: pl.DataFrame, outcome: str) -> dict[str, dict[str, float
 
 def slope_finding(spend: Added, given: Mapping[str, float], method: str) -> Sentence:
     """Whom the usual method credits most beyond what they added."""
-    name = METHOD_NAMES.get(method, inside(method))
+    name = method_name(method)
     ratios = {
         group: given[group] / estimate.value
         for group, estimate in spend.groups.items()
@@ -142,7 +142,7 @@ def comparison_slope(
     noun = upper_first(outcome_word(spend.outcome))
     return Slope(
         points=points,
-        left=f"credited by {METHOD_NAMES.get(method, inside(method))}",
+        left=f"credited by {method_name(method)}",
         right="added (incremental)",
         divisor=divisor,
         decimals=decimals,
@@ -178,12 +178,10 @@ def _ledger(spend: Added, paths: Mapping[str, Mapping[str, float]], currency: st
             decimals=decimals,
             signed=True,
         ),
-        *(Column(title=METHOD_NAMES.get(m, inside(m)), divisor=divisor, decimals=decimals) for m in shown),
+        *(Column(title=method_name(m), divisor=divisor, decimals=decimals) for m in shown),
     ]
     if shown:
-        columns.append(
-            Column(title=f"{METHOD_NAMES.get(shown[0], shown[0])} gives", form="text", phone=True, right=True)
-        )
+        columns.append(Column(title=f"{method_name(shown[0])} gives", form="text", phone=True, right=True))
     rows = [_row(role, name, estimate, paths, methods, shown) for role, name, estimate in rows_of]
     return Ledger(
         label=f"{unit} of spend" if unit else "Spend",
@@ -299,7 +297,7 @@ def _foot(sources: ReportSources, paths: Mapping[str, Any]) -> str:
         return ""
     settings = (sources.manifest.get("configuration") or {}).get("attribution") or {}
     window = settings.get("lookback_days")
-    names = join([METHOD_NAMES.get(m, inside(m)) for m in paths], most=5)
+    names = join([method_name(m) for m in paths], most=5)
     within = f" within {window:g} days" if isinstance(window, int | float) else ""
     return (
         f"Path methods ({names}) divide all spend that had a touch{within}: they say who was there, not what "

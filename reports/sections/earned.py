@@ -12,7 +12,7 @@ from reports.facts import EVERYTHING, SOCIAL, Added, Estimate, Return, added, ma
 from reports.numbers import axis_number, money_ticks, money_unit, nice_scale, percent, symbol
 from reports.sentences import MONEY_OUTCOMES, anyway, named, outcome_word, paid_finding, without_notes
 from reports.sources import ReportSources
-from reports.words import METHOD_NAMES, OUTCOME_NAMES, count_words, join, label, upper_first
+from reports.words import OUTCOME_NAMES, count_words, join, label, method_name, upper_first
 
 __all__ = ["after_cost_section", "folded", "origin_section", "range_of", "waterfall"]
 
@@ -344,7 +344,7 @@ def _presence_section(sources: ReportSources, credits: pl.DataFrame) -> Section 
                 cells=((mark,), (row["low"], row["high"]), row["high"] / total),
             )
         )
-    names = join([METHOD_NAMES.get(str(m), str(m)) for m in methods], most=5)
+    names = join([method_name(str(m)) for m in methods], most=5)
     first = label(str(spans["channel"][0]))
     noun = outcome_word(outcome)
     top = float(spans["high"][0]) / total

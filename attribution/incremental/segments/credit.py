@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
-from attribution.incremental.bootstrap import OUTCOMES, CreditDraws
+from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.checks.gates import total_problems
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.experiment import combine
@@ -23,7 +23,7 @@ from attribution.incremental.segments.sums import credit_by_label
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import Standing
-from attribution.settings import AttributionSettings
+from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.panel import Panel
 
 __all__ = ["SegmentCredit", "segment_credits"]
@@ -209,7 +209,8 @@ def _credited_alone(
     against = (*company.estimate.problems, *checked.problems, *total_problems(own))
     common = part.estimate
     chosen: dict[str, Any] = {
-        name: (own if decision.owns(part.label, name) else common.credit).outcome(name) for name in OUTCOMES
+        name: (own if decision.owns(part.label, name) else common.credit).outcome(name)
+        for name in INCREMENTAL_OUTCOMES
     }
     deviations = {
         name: decision.widening(name) * own_draws.deviations[name]

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
-from attribution.incremental.bootstrap import OUTCOMES, CreditDraws
+from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.segments.own import OwnFit
 from attribution.incremental.segments.sums import credit_by_label
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from attribution.settings import INCREMENTAL_OUTCOMES
 from histories.errors import ConvergenceError
 from histories.panel import Panel
 
@@ -222,7 +223,7 @@ def _some_of_each(columns: Mapping[str, Labels], rng: np.random.Generator) -> ND
 
 def _deviations(centre: PanelCredit, again: list[PanelCredit], *, scale: float, failed: int) -> CreditDraws:
     deviations = {}
-    for outcome in OUTCOMES:
+    for outcome in INCREMENTAL_OUTCOMES:
         own = centre.outcome(outcome)
         if own is not None:
             rows = [found.require(outcome).credit - own.credit for found in again]

@@ -9,11 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.credits.schemas import CREDITS_SCHEMA
-from attribution.incremental.bootstrap import OUTCOMES
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.segments.credit import segment_credits
 from attribution.incremental.table import credit_table
-from attribution.settings import AttributionSettings
+from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.panel import Panel
 
 __all__ = ["segment_table"]
@@ -28,7 +27,7 @@ def segment_table(
     columns: Mapping[str, Labels],
     *,
     settings: AttributionSettings,
-    outcomes: Sequence[str] = OUTCOMES,
+    outcomes: Sequence[str] = INCREMENTAL_OUTCOMES,
     residual_value: Float | None = None,
     gross_margin: float = 1.0,
     seed: int = 1,
@@ -51,7 +50,7 @@ def segment_table(
     seed
         Of all randomness.
     """
-    wanted = [name for name in OUTCOMES if name in outcomes]
+    wanted = [name for name in INCREMENTAL_OUTCOMES if name in outcomes]
     found = segment_credits(
         panel,
         estimate,
