@@ -13,7 +13,6 @@ from histories.errors import reason_of
 from reports.context import ReportContext, Section, Sentence, Tile
 from reports.html import render_html
 from reports.pdf import render_pdf
-from reports.sections.care_figures import service_section
 from reports.sections.changed import changed_section, measures
 from reports.sections.coverage import coverage_section
 from reports.sections.credit import credit_section
@@ -25,6 +24,7 @@ from reports.sections.objectives import objectives_section
 from reports.sections.proven import proven_section
 from reports.sections.returns import returns_section
 from reports.sections.segments import segments_section
+from reports.sections.service import service_section
 from reports.sections.service_detail import service_detail_section
 from reports.sections.sure import sure_section
 from reports.sections.value import value_section

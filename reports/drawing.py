@@ -10,17 +10,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from reports.context import Lines, Mark, Plot, Slope
-from reports.numbers import decimal, signed
+from reports.context import Mark, Plot
 
 __all__ = [
     "LIGHT",
+    "circle",
     "draw_axis",
-    "draw_lines",
     "draw_plot",
     "draw_rungs",
-    "draw_slope",
     "drawing_rules",
+    "line",
+    "open_svg",
+    "short_number",
+    "strokes",
     "with_colours",
 ]
 
@@ -77,14 +79,16 @@ def with_colours(svg: str, *, width: float) -> str:
     return f"{head}>{style}{rest}"
 
 
-def _open(kind: str, height: float, *, alt: str = "", width: str = "100%") -> str:
+def open_svg(kind: str, height: float, *, alt: str = "", width: str = "100%") -> str:
+    """The start of a drawing, named where it is an image of its own."""
     words = f'role="img" aria-label="{escape(alt)}"' if alt else 'aria-hidden="true"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" width="{width}" height="{height:g}" {words}>'
     )
 
 
-def _number(value: float) -> str:
+def short_number(value: float) -> str:
+    """A number of a drawing, without digits that nobody sees."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
@@ -96,15 +100,17 @@ def _place(plot: Plot, value: float) -> float:
 
 
 def _percent(plot: Plot, value: float) -> str:
-    return f"{_number(_place(plot, value))}%"
+    return f"{short_number(_place(plot, value))}%"
 
 
-def _line(kind: str, x1: str, x2: str, y1: float, y2: float) -> str:
-    return f'<line class="{kind}" x1="{x1}" x2="{x2}" y1="{_number(y1)}" y2="{_number(y2)}"/>'
+def line(kind: str, x1: str, x2: str, y1: float, y2: float) -> str:
+    """One line; x as it stands, y in pixels."""
+    return f'<line class="{kind}" x1="{x1}" x2="{x2}" y1="{short_number(y1)}" y2="{short_number(y2)}"/>'
 
 
-def _circle(kind: str, x: str, y: float, r: float = 4.5) -> str:
-    return f'<circle class="{kind}" cx="{x}" cy="{_number(y)}" r="{_number(r)}"/>'
+def circle(kind: str, x: str, y: float, r: float = 4.5) -> str:
+    """One circle; x as it stands, y in pixels."""
+    return f'<circle class="{kind}" cx="{x}" cy="{short_number(y)}" r="{short_number(r)}"/>'
 
 
 def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW, width: float | None = None) -> str:
@@ -112,17 +118,17 @@ def draw_plot(plot: Plot, marks: Sequence[Mark], *, height: float = _ROW, width:
 
     `width` in pixels is for those who set it at a fixed size; without it the drawing takes any width.
     """
-    parts = [_open("plot", height)]
+    parts = [open_svg("plot", height)]
     for tick, _ in plot.ticks:
         if tick != plot.zero:
             x = _percent(plot, tick)
-            parts.append(_line("grid", x, x, 0, height))
+            parts.append(line("grid", x, x, 0, height))
     if plot.zero is not None:
         x = _percent(plot, plot.zero)
-        parts.append(_line("zero", x, x, 0, height))
+        parts.append(line("zero", x, x, 0, height))
     if plot.limit is not None:
         x = _percent(plot, plot.limit)
-        parts.append(_line("limit", x, x, 0, height))
+        parts.append(line("limit", x, x, 0, height))
     for mark in marks:
         drawn = _spark(mark, height, width) if mark.form == "spark" else _FORMS[mark.form](plot, mark, height)
         parts.append(drawn)
@@ -133,10 +139,10 @@ def _dot(plot: Plot, mark: Mark, height: float) -> str:
     middle, drawn = height / 2, ""
     if mark.low is not None and mark.high is not None:
         low, high = _percent(plot, mark.low), _percent(plot, mark.high)
-        drawn = _line(f"range {mark.tone}", low, high, middle, middle)
+        drawn = line(f"range {mark.tone}", low, high, middle, middle)
     if mark.value is not None and plot.low <= mark.value <= plot.high:
         kind = f"dot {mark.tone}{' hollow' if mark.hollow else ''}"
-        drawn += _circle(kind, _percent(plot, mark.value), middle)
+        drawn += circle(kind, _percent(plot, mark.value), middle)
     return drawn
 
 
@@ -144,16 +150,16 @@ def _whisker(plot: Plot, mark: Mark, middle: float, cap: float = 3.5) -> str:
     if mark.low is None or mark.high is None:
         return ""
     low, high = _percent(plot, mark.low), _percent(plot, mark.high)
-    return _line("whisker", low, high, middle, middle) + "".join(
-        _line("whisker", x, x, middle - cap, middle + cap) for x in (low, high)
+    return line("whisker", low, high, middle, middle) + "".join(
+        line("whisker", x, x, middle - cap, middle + cap) for x in (low, high)
     )
 
 
 def _rect(kind: str, plot: Plot, one: float, other: float, y: float, height: float) -> str:
     left, right = sorted((_place(plot, one), _place(plot, other)))
     return (
-        f'<rect class="{kind}" x="{_number(left)}%" width="{_number(max(right - left, 0.25))}%" '
-        f'y="{_number(y)}" height="{_number(height)}"/>'
+        f'<rect class="{kind}" x="{short_number(left)}%" width="{short_number(max(right - left, 0.25))}%" '
+        f'y="{short_number(y)}" height="{short_number(height)}"/>'
     )
 
 
@@ -180,7 +186,7 @@ def _bullet(plot: Plot, mark: Mark, height: float) -> str:
         drawn += _whisker(plot, mark, middle, cap=2.5)
     if mark.target is not None:
         x = _percent(plot, mark.target)
-        drawn += _line("target", x, x, middle - 9, middle + 9)
+        drawn += line("target", x, x, middle - 9, middle + 9)
     return drawn
 
 
@@ -190,9 +196,9 @@ def _pair(plot: Plot, mark: Mark, height: float) -> str:
     one, other = _percent(plot, mark.start), _percent(plot, mark.value)
     grey = " grey" if mark.tone == "grey" else ""
     return (
-        _line(f"join{grey}", one, other, height / 2, height / 2)
-        + _circle("dot grey hollow", one, height / 2, 4)
-        + _circle("dot lead", other, height / 2, 4)
+        line(f"join{grey}", one, other, height / 2, height / 2)
+        + circle("dot grey hollow", one, height / 2, 4)
+        + circle("dot lead", other, height / 2, 4)
     )
 
 
@@ -210,12 +216,12 @@ def _spark(mark: Mark, height: float, width: float | None) -> str:
 
     end = _SPARK_SHARE * known[-1][0] / last
     points = [(place / last, y(value)) for place, value in known]
-    return _strokes([("line", points)], share=_SPARK_SHARE, height=height, width=width) + _circle(
-        "dot lead", f"{_number(end)}%", y(known[-1][1]), 3
+    return strokes([("line", points)], share=_SPARK_SHARE, height=height, width=width) + circle(
+        "dot lead", f"{short_number(end)}%", y(known[-1][1]), 3
     )
 
 
-def _strokes(
+def strokes(
     lines: Sequence[tuple[str, Sequence[tuple[float, float]]]],
     *,
     share: float,
@@ -229,7 +235,7 @@ def _strokes(
     scale = 100.0 if width is None else width * share / 100
     drawn = []
     for kind, points in lines:
-        where = " ".join(f"{_number(scale * x)},{_number(y)}" for x, y in points)
+        where = " ".join(f"{short_number(scale * x)},{short_number(y)}" for x, y in points)
         form = "polygon" if kind == "band" else "polyline"
         effect = ' vector-effect="non-scaling-stroke"' if width is None else ""
         drawn.append(f'<{form} class="{kind}" points="{where}"{effect}/>')
@@ -252,11 +258,11 @@ _FORMS: Final = {
 
 def draw_axis(plot: Plot) -> str:
     """The labels under the ticks; those at the ends turn inwards."""
-    parts = [_open("axis", 16)]
+    parts = [open_svg("axis", 16)]
     for tick, label in plot.ticks:
         place = _place(plot, tick)
         anchor = "start" if place < 6 else "end" if place > 94 else "middle"
-        parts.append(f'<text x="{_number(place)}%" y="12" text-anchor="{anchor}">{escape(label)}</text>')
+        parts.append(f'<text x="{short_number(place)}%" y="12" text-anchor="{anchor}">{escape(label)}</text>')
     return "".join(parts) + "</svg>"
 
 
@@ -266,124 +272,4 @@ def draw_rungs(rungs: int) -> str:
         f'<rect class="rung{"" if place < rungs else " off"}" x="{place * 7}" y="0" width="6" height="10"/>'
         for place in range(4)
     )
-    return _open("rungs", 10, width="27") + bars + "</svg>"
-
-
-_STEMS: Final = (34.0, 64.0)
-_SLOPE_HEIGHT: Final = 260.0
-_GAP: Final = 15.0
-
-
-def draw_slope(slope: Slope) -> str:
-    """Two stems; the interval is drawn on the right one, names stand outside and never on each other."""
-    shown = [value for p in slope.points for value in (p.left, p.right, p.low, p.high) if value is not None]
-    low, high = min([*shown, 0.0]), max([*shown, 0.0])
-    room = _SLOPE_HEIGHT - 40
-
-    def y(value: float) -> float:
-        return 14 + room * (1 - (value - low) / ((high - low) or 1.0))
-
-    left, right = (f"{x:g}%" for x in _STEMS)
-    parts = [_open("chart slopes", _SLOPE_HEIGHT, alt=slope.alt)]
-    if low < 0 < high or low == 0:
-        parts.append(_line("limit", left, right, y(0), y(0)))
-    for point in sorted(slope.points, key=lambda p: p.lead):
-        tone = " lead" if point.lead else ""
-        if point.low is not None and point.high is not None:
-            parts.append(_line(f"stem{tone}", right, right, y(point.high), y(point.low)))
-        parts.append(_line(f"slope{tone}", left, right, y(point.left), y(point.right)))
-        kind = "dot lead" if point.lead else "dot grey"
-        parts += [_circle(kind, left, y(point.left)), _circle(kind, right, y(point.right))]
-    parts += _beside(slope, y, right_side=False) + _beside(slope, y, right_side=True)
-    base = _SLOPE_HEIGHT - 6
-    inner = f"{_STEMS[0] + 8:g}%", f"{_STEMS[1] - 6:g}%"
-    parts.append(f'<text x="{inner[0]}" y="{base:g}" text-anchor="end">{escape(slope.left)}</text>')
-    parts.append(f'<text x="{inner[1]}" y="{base:g}" text-anchor="start">{escape(slope.right)}</text>')
-    return "".join(parts) + "</svg>"
-
-
-def _beside(slope: Slope, y: object, *, right_side: bool) -> list[str]:
-    assert callable(y)
-    wanted = [(float(y(p.right if right_side else p.left)), p) for p in slope.points]
-    wanted.sort(key=lambda pair: pair[0])
-    places = _apart([place for place, _ in wanted])
-    x = _STEMS[1] + 1.5 if right_side else _STEMS[0] - 1.5
-    anchor = "start" if right_side else "end"
-    words = []
-    for place, (_, point) in zip(places, wanted, strict=True):
-        figure = decimal((point.right if right_side else point.left) / slope.divisor, slope.decimals)
-        text = f"{signed(figure)}  {point.name}" if right_side else f"{point.name}  {figure}"
-        tone = "lead" if point.lead else "name"
-        words.append(
-            f'<text class="{tone}" x="{x:g}%" y="{_number(place + 4)}" text-anchor="{anchor}" '
-            f'xml:space="preserve">{escape(text)}</text>'
-        )
-    return words
-
-
-def _apart(places: Sequence[float]) -> list[float]:
-    """Sorted places moved as little as it takes to stand a line's height from each other."""
-    moved = list(places)
-    for _ in range(60):
-        touched = False
-        for one in range(len(moved) - 1):
-            overlap = _GAP - (moved[one + 1] - moved[one])
-            if overlap > 1e-6:
-                moved[one] -= overlap / 2
-                moved[one + 1] += overlap / 2
-                touched = True
-        if not touched:
-            break
-    shift = max(0.0, 8 - min(moved, default=8.0))
-    return [place + shift for place in moved]
-
-
-_LINES_HEIGHT: Final = 190.0
-_LINES_WIDTH: Final = 86.0
-
-
-def draw_lines(lines: Lines, *, width: float | None = None) -> str:
-    """Lines over time, each named at its end; `width` as for `draw_plot`."""
-    room, top = _LINES_HEIGHT - 40, 12.0
-
-    def y(value: float) -> float:
-        return top + room * (1 - (value - lines.low) / ((lines.high - lines.low) or 1.0))
-
-    parts = [_open("chart lines", _LINES_HEIGHT, alt=lines.alt)]
-    for value, label in lines.y_ticks:
-        parts.append(_line("grid", "0", f"{_LINES_WIDTH:g}%", y(value), y(value)))
-        parts.append(f'<text x="0" y="{_number(y(value) - 4)}">{escape(label)}</text>')
-    inner: list[tuple[str, list[tuple[float, float]]]] = []
-    if lines.band:
-        upper = [(x, y(high)) for x, _, high in lines.band]
-        lower = [(x, y(low)) for x, low, _ in reversed(lines.band)]
-        inner.append(("band", upper + lower))
-    for series in lines.series:
-        kind = f"line{'' if series.lead else ' grey'}{' dashed' if series.dashed else ''}"
-        inner.append((kind, [(x, y(value)) for x, value in series.points]))
-    parts.append(_strokes(inner, share=_LINES_WIDTH, height=_LINES_HEIGHT, width=width))
-    ends = sorted(((y(s.points[-1][1]), s) for s in lines.series if s.points), key=lambda pair: pair[0])
-    for place, (end, series) in zip(_apart([end for end, _ in ends]), ends, strict=True):
-        x = _LINES_WIDTH * series.points[-1][0]
-        kind = "dot lead" if series.lead else "dot grey hollow"
-        parts.append(_circle(kind, f"{_number(x)}%", end, 4))
-        tone = "lead" if series.lead else "name"
-        parts.append(
-            f'<text class="{tone}" x="{_number(x + 1.2)}%" y="{_number(place + 4)}">'
-            f"{escape(series.name)}</text>"
-        )
-    for place, label in lines.x_ticks:
-        x = _LINES_WIDTH * place
-        anchor = "start" if place < 0.04 else "end" if place > 0.96 else "middle"
-        parts.append(
-            f'<text x="{_number(x)}%" y="{_LINES_HEIGHT - 6:g}" text-anchor="{anchor}">{escape(label)}</text>'
-        )
-    if lines.divider is not None:
-        place, label = lines.divider
-        cut = f"{_number(_LINES_WIDTH * place)}%"
-        parts.append(_line("limit", cut, cut, top, top + room))
-        parts.append(
-            f'<text class="note" x="{cut}" y="{_number(top + room - 6)}" text-anchor="middle">'
-            f"{escape(label)}</text>"
-        )
-    return "".join(parts) + "</svg>"
+    return open_svg("rungs", 10, width="27") + bars + "</svg>"

@@ -7,8 +7,9 @@ from functools import cache
 from typing import Any
 
 from reports.cells import has_axis, shown, tint
+from reports.chart_drawing import draw_lines, draw_slope
 from reports.context import Block, Column, Ledger, Lines, ReportContext
-from reports.drawing import draw_axis, draw_lines, draw_plot, draw_rungs, draw_slope
+from reports.drawing import draw_axis, draw_plot, draw_rungs
 from reports.numbers import decimal
 from reports.styles import stylesheet
 

@@ -16,8 +16,9 @@ from typing import Final
 
 from histories.errors import ConfigError
 from reports.cells import has_axis, shown, tint
+from reports.chart_drawing import draw_lines, draw_slope
 from reports.context import Column, Ledger, Mark, ReportContext, Row, Tile, Verdict
-from reports.drawing import draw_axis, draw_lines, draw_plot, draw_rungs, draw_slope, with_colours
+from reports.drawing import draw_axis, draw_plot, draw_rungs, with_colours
 from reports.html import first_figure, glossary, grouped, is_course
 from reports.styles import LIGHT_PAGE
 

@@ -19,7 +19,6 @@ __all__ = [
     "added_sentence",
     "effect_range",
     "effect_sentence",
-    "effect_verdict",
     "figure_of",
     "outcome_word",
     "paid_back",
@@ -182,9 +181,6 @@ def verdict_of(estimate: Estimate) -> Verdict:
     if state == "covers":
         return Verdict(text="not shown", tone="open")
     return Verdict(text="clear", tone="clear")
-
-
-effect_verdict = verdict_of
 
 
 def proven_finding(effects: Sequence[EffectFact]) -> Sentence:

@@ -35,7 +35,7 @@ from reports.customer_drawings import Rectangle
 from reports.drawing import draw_plot
 from reports.html import environment
 from reports.numbers import symbol
-from reports.sections.care_figures import service_section
+from reports.sections.service import service_section
 from reports.sentences import outcome_word
 from reports.styles import font_bytes, stylesheet
 from reports.words import label, upper_first

@@ -10,7 +10,7 @@ from typing import Any, Final
 from reports.context import Ask, Asks, Section, Sentence
 from reports.facts import EVERYTHING, EffectFact, Return, added, effects_of, preferred, returns, whole
 from reports.numbers import money, symbol
-from reports.sections.care_figures import care_asks
+from reports.sections.service import care_asks
 from reports.sentences import SHARE_OUTCOMES, effect_range, outcome_word, shown_of, without_notes
 from reports.sources import ReportSources
 from reports.words import count_words, day, inside, join, upper_first

@@ -19,8 +19,6 @@ __all__ = ["after_cost_section", "folded", "origin_section", "range_of", "waterf
 MOST: Final = 8
 """Groups with a row of their own on the first page; the others are one row, and stand in appendix A."""
 
-_DESCRIPTIVE: Final = ("last", "linear", "markov", "shapley")
-
 
 def range_of(estimate: Estimate) -> Pair | None:
     """The interval as a cell."""

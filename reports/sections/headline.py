@@ -20,7 +20,7 @@ from reports.facts import (
     whole,
 )
 from reports.numbers import count, money, percent, signed, symbol
-from reports.sections.care_figures import care_tile
+from reports.sections.service import care_tile
 from reports.sections.value import refuted, total_value, value_noun
 from reports.sentences import (
     MONEY_OUTCOMES,

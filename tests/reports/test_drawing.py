@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from reports.cells import shown, tint
+from reports.chart_drawing import draw_slope
 from reports.context import Column, Ledger, Mark, Plot, Row, Slope, SlopePoint
-from reports.drawing import draw_axis, draw_plot, draw_slope, with_colours
+from reports.drawing import draw_axis, draw_plot, with_colours
 
 PLOT = Plot(low=-10.0, high=10.0, zero=0.0, ticks=((-10.0, "−£10"), (0.0, "0"), (10.0, "+£10")))
 EMPTY = draw_plot(Plot(low=-10.0, high=10.0), ())
