@@ -75,6 +75,10 @@ _HEADERS: Final[dict[str, Any]] = {
         "description": "Send it back in If-None-Match: 304 until the answer changes.",
         "schema": {"type": "string"},
     },
+    "Link": {
+        "description": "Where the page that follows is, as rel=next; absent on the last.",
+        "schema": {"type": "string"},
+    },
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
     "RateLimit-Limit": {
         "description": "Requests a minute, where the key has a limit.",
@@ -102,6 +106,8 @@ def _headers_of(path: str, method: str, status: str) -> Iterator[str]:
     yield from ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
     if good:
         yield "X-Model-Version"
+    if status == "200" and path.rpartition("/")[2] in ("customers", "changes", "purchases", "touchpoints"):
+        yield "Link"
     uncached = path in ("/v1/versions", "/v1/customers/changes")
     if method == "GET" and status in ("200", "206", "304") and not uncached:
         yield "ETag"

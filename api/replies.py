@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.problems import Problem
 from api.served import Served
 
-__all__ = ["ARROW", "JSON", "NO_STORE", "PARQUET", "Reply", "cached_reply", "negotiate", "not_modified"]
+__all__ = [
+    "ARROW",
+    "JSON",
+    "NO_STORE",
+    "PARQUET",
+    "Reply",
+    "cached_reply",
+    "negotiate",
+    "not_modified",
+    "onward_link",
+]
 
 JSON: Final = "application/json"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -67,19 +79,35 @@ def cached_reply(
     *,
     media_type: bytes = b"application/json",
     variant: str = "",
+    onward: Header | None = None,
 ) -> Response:
     """An answer that stays right as long as the bundle is served; 304 when the client has it already.
 
-    The bundle's digest tags every address: one bundle, one answer per address and `variant`.
+    The bundle's digest tags every address: one bundle, one answer per address and `variant`. `onward` leads
+    to the page that follows.
     """
     if variant:
         etag = f'{served.etag[:-1]}-{variant}"'
         headers = [(b"etag", etag.encode()), _REVALIDATE, (b"vary", b"accept")]
     else:
         etag, headers = served.etag, [served.etag_header, _REVALIDATE]
+    if onward is not None:
+        headers.append(onward)
     if not_modified(scope, etag):
         return NotModified(headers)
     return Reply(body if isinstance(body, bytes) else body(), media_type=media_type, headers=headers)
+
+
+def onward_link(request: Request, **changes: str | int | None) -> Header | None:
+    """A Link field (RFC 8288) to the page that follows: the same question from another place on.
+
+    None when the place is None, as on the last page.
+    """
+    if None in changes.values():
+        return None
+    query = {**request.query_params, **changes}
+    address = quote(request.url.path, safe="/%")
+    return b"link", f'<{address}?{urlencode(query)}>; rel="next"'.encode()
 
 
 def negotiate(accept: str | None, offered: Iterable[str]) -> str:

@@ -63,11 +63,20 @@ def promote_bundle(runs: Path, bundle: Path, who: str) -> Path:
     return found.path
 
 
-def rollback_bundle(runs: Path, who: str) -> Path:
+def rollback_bundle(runs: Path, who: str, *, key: str | None = None) -> Path:
     """Serve again what was served before; return its folder.
 
     Rolling back twice goes back twice: promotions are a stack. Where the link was set by hand, the
     bundle that was promoted last is served again.
+
+    Parameters
+    ----------
+    runs
+        The folder with the bundles.
+    who
+        Stands in the log.
+    key
+        Names this very rollback: one with a key that stands in the log already was done, and is not repeated.
 
     Raises
     ------
@@ -79,14 +88,17 @@ def rollback_bundle(runs: Path, who: str) -> Path:
     if not runs.is_dir():
         raise BundleError(f"{runs}: there is no such folder. Name the folder with the bundles.")
     with locked(runs, LINK):
-        current = _target(runs)
-        stack = _stack(champion_log(runs), current)
+        current, log = _target(runs), champion_log(runs)
+        for entry in log if key is not None else ():
+            if entry.get("key") == key:
+                return _located(runs, entry["bundle"])
+        stack = _stack(log, current)
         if stack and stack[-1] == current:
             stack.pop()
         if not stack:
             raise BundleError("There is no earlier bundle to go back to. Promote one by name.")
         found = load_bundle(_located(runs, stack[-1]))
-        _swap(runs, found, action="rollback", who=who)
+        _swap(runs, found, action="rollback", who=who, key=key)
     return found.path
 
 
@@ -128,7 +140,7 @@ def _located(runs: Path, bundle: str) -> Path:
     return runs / bundle if not Path(bundle).is_absolute() else Path(bundle)
 
 
-def _swap(runs: Path, bundle: Bundle, *, action: str, who: str) -> None:
+def _swap(runs: Path, bundle: Bundle, *, action: str, who: str, key: str | None = None) -> None:
     """Write the log, then point the link elsewhere in one step; the log's line goes when the link stays."""
     home = runs.resolve()
     target = str(bundle.path.relative_to(home)) if bundle.path.is_relative_to(home) else str(bundle.path)
@@ -140,6 +152,8 @@ def _swap(runs: Path, bundle: Bundle, *, action: str, who: str) -> None:
         "before": _target(runs),
         "model_version": bundle.model_version,
     }
+    if key is not None:
+        entry["key"] = key
     fresh = runs / f".{LINK}.{secrets.token_hex(4)}"
     with appended(runs / LOG, orjson.dumps(entry), mode=0o644):
         try:

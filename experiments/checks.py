@@ -17,7 +17,10 @@ from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
 from attribution.effects.units import read_table, read_units
 from care.threads import check_sides, is_customer
+from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
+from experiments.filters import FilterError, bind_filter, parse_filter
+from experiments.parts.profiles import profiles_table
 from histories.errors import ConfigError, TributaryError, nearest
 from histories.reading.inputs import Inputs
 from histories.touchpoints import channels_in_use, require_origins
@@ -46,6 +49,7 @@ def check_run(config: RunConfig, inputs: Inputs) -> None:
         *_long_ids(inputs),
         *_columns(config, inputs),
         *_promises(config, inputs),
+        *_segments(config, inputs),
         *(problem for effect in config.effects for problem in _effect(effect, config, inputs)),
     ]
     if problems:
@@ -71,6 +75,22 @@ def _promises(config: RunConfig, inputs: Inputs) -> Iterator[str]:
                     f'care.promises "{promise.name}": no case or post has the {kind} "{name}"; '
                     f"{nearest(name, sorted(known))}"
                 )
+
+
+def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    """Segments whose filters name columns that customers will not have, or compare them with another type."""
+    if not config.segments:
+        return
+    columns: dict[str, pl.DataType] = {**CUSTOMERS_SCHEMA}
+    if "customers" in inputs:
+        columns |= profiles_table(inputs["customers"].collect()).schema
+    columns.pop("customer_id")
+    named = {segment.name: parse_filter(segment.filter) for segment in config.segments}
+    for segment in config.segments:
+        try:
+            bind_filter(named[segment.name], columns, named)
+        except FilterError as error:
+            yield f'segments "{segment.name}": {error}'
 
 
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:

@@ -151,10 +151,21 @@ def test_patience_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
         gone.model()
 
 
-def test_a_rollback_is_not_sent_twice_over_a_broken_connection() -> None:
-    client = Client("http://service", transport=httpx.MockTransport(_busy([0, 200], {})))
-    with pytest.raises(ServiceError, match="could not be reached"):
-        client.rollback()
+def test_a_rollback_over_a_broken_connection_is_sent_again_under_its_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+    busy = _busy([0, 200], {})
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["idempotency-key"])
+        return busy(request)
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    client = Client("http://service", transport=httpx.MockTransport(answer))
+    client.rollback()
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
 
 
 def test_the_asynchronous_client_is_as_patient() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, overload
 from urllib.parse import quote
 
@@ -54,15 +55,11 @@ class UnknownCustomerError(ServiceError):
 class Call(Generic[T]):
     """Requests to send one after the other, and how their answers become one result.
 
-    Attributes
-    ----------
-    repeatable
-        Whether sending twice does no harm, so that a broken connection may be tried again.
+    Sending twice does no harm, so that a broken connection may be tried again.
     """
 
     requests: Sequence[dict[str, Any]]
     read: Callable[[Sequence[httpx.Response]], T]
-    repeatable: bool = True
 
 
 def _one(method: str, path: str, read: Callable[[httpx.Response], T], **options: Any) -> Call[T]:
@@ -288,7 +285,8 @@ class Calls:
     @_Method
     def rollback(self) -> Call[dict[str, Any]]:
         """Serve again what was served before."""
-        return replace(_one("POST", "/v1/admin/rollback", _json), repeatable=False)
+        headers = {"idempotency-key": secrets.token_hex(16)}
+        return _one("POST", "/v1/admin/rollback", _json, headers=headers)
 
 
 def _rows_of(table: BundleTable) -> _Method[..., pl.DataFrame]:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def _exchange(
-    request: dict[str, Any], *, retries: int, repeatable: bool
+    request: dict[str, Any], *, retries: int
 ) -> Generator[dict[str, Any] | float, httpx.Response | httpx.TransportError | None, httpx.Response]:
     """Say what to do next, a request to send or seconds to wait, until there is an answer.
 
@@ -43,7 +43,7 @@ def _exchange(
         if isinstance(found, httpx.Response):
             if found.status_code not in _RETRIED or last:
                 return _checked(found)
-        elif last or not repeatable:
+        elif last:
             reason = type(found).__name__
             raise ServiceError(0, {"detail": f"It could not be reached ({reason})."}) from found
         asked = found.headers.get("retry-after", "") if isinstance(found, httpx.Response) else ""
@@ -107,10 +107,10 @@ class Client(Calls):
         ServiceError
             When the service refuses, or cannot be reached.
         """
-        return call.read([self._send(request, call.repeatable) for request in call.requests])
+        return call.read([self._send(request) for request in call.requests])
 
-    def _send(self, request: dict[str, Any], repeatable: bool) -> httpx.Response:
-        steps = _exchange(request, retries=self._retries, repeatable=repeatable)
+    def _send(self, request: dict[str, Any]) -> httpx.Response:
+        steps = _exchange(request, retries=self._retries)
         found: httpx.Response | httpx.TransportError | None = None
         try:
             while True:
@@ -178,10 +178,10 @@ class AsyncClient(Calls):
         ServiceError
             When the service refuses, or cannot be reached.
         """
-        return call.read([await self._send(request, call.repeatable) for request in call.requests])
+        return call.read([await self._send(request) for request in call.requests])
 
-    async def _send(self, request: dict[str, Any], repeatable: bool) -> httpx.Response:
-        steps = _exchange(request, retries=self._retries, repeatable=repeatable)
+    async def _send(self, request: dict[str, Any]) -> httpx.Response:
+        steps = _exchange(request, retries=self._retries)
         found: httpx.Response | httpx.TransportError | None = None
         try:
             while True:

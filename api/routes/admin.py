@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from api.dependencies import refusals
@@ -20,6 +21,14 @@ from histories.errors import BundleError
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern="^[!-~]{1,128}$", description="Names the request, so that it is done once however often sent."
+    ),
+]
 
 
 async def _load(request: Request) -> Response:
@@ -52,14 +61,18 @@ async def reload(request: Request) -> Response:
 @router.post(
     "/rollback", response_model=Reloaded, responses=refusals("bundle-refused", "nothing-to-roll-back")
 )
-async def rollback(request: Request) -> Response:
-    """Serve again what was served before the last promotion."""
+async def rollback(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+    """Serve again what was served before the last promotion.
+
+    Sent again with the same `Idempotency-Key` it goes back no further.
+    """
     settings = request.app.state.settings
     if settings.runs is None or settings.bundle is not None:
         raise Problem(name="nothing-to-roll-back", detail="The service serves one fixed bundle.")
     key = request.scope.get("api_key")
     try:
-        await asyncio.to_thread(rollback_bundle, settings.runs, key.name if key else "local")
+        who = key.name if key else "local"
+        await asyncio.to_thread(rollback_bundle, settings.runs, who, key=idempotency_key)
     except BundleError as error:
         raise Problem(name="nothing-to-roll-back", detail=str(error)) from error
     return await _load(request)

@@ -16,7 +16,7 @@ from api.changes import changed_scores, changed_segment, earlier_bundle, promote
 from api.cursors import CURSOR, decode_cursor, encode_cursor
 from api.dependencies import ServedDep, refusals
 from api.questions import check_column
-from api.replies import NO_STORE, Reply
+from api.replies import NO_STORE, Header, Reply, onward_link
 from api.responses import Changes, Versions
 from api.served import Served
 
@@ -76,7 +76,7 @@ async def list_changes(
     start = 0 if query.cursor is None else decode_cursor(query.cursor, fingerprint)
     home = request.app.state.watcher.home
 
-    def render() -> bytes:
+    def render() -> tuple[bytes, Header | None]:
         found = _found(served, home, query)
         page = found.changed.slice(start, query.limit)
         end = start + page.height
@@ -90,9 +90,10 @@ async def list_changes(
             "customers": page.to_dicts(),
             "next": following,
         }
-        return orjson.dumps(answer)
+        return orjson.dumps(answer), onward_link(request, cursor=following)
 
-    return Reply(await asyncio.to_thread(render), headers=[NO_STORE])
+    body, onward = await asyncio.to_thread(render)
+    return Reply(body, headers=[NO_STORE] if onward is None else [NO_STORE, onward])
 
 
 class _Found:

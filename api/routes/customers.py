@@ -21,7 +21,7 @@ from api.erasure import erase
 from api.fast_path import answer_value
 from api.problems import Problem
 from api.questions import CustomerFilter, check_column, fields_of
-from api.replies import ARROW, JSON, Reply, cached_reply, negotiate
+from api.replies import ARROW, JSON, Reply, cached_reply, negotiate, onward_link
 from api.responses import Batch, CustomerPage, CustomerScore
 from api.served import Served, served_of
 
@@ -162,7 +162,7 @@ async def list_customers(
     ]
     following = encode_cursor(fingerprint, rank) if rank is not None else None
     body = orjson.dumps({**served.context, "customers": customers, "next": following})
-    return cached_reply(request.scope, served, body)
+    return cached_reply(request.scope, served, body, onward=onward_link(request, cursor=following))
 
 
 @router.delete(

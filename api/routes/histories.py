@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.pool import WorkPool
 from api.problems import Problem
-from api.replies import cached_reply
+from api.replies import cached_reply, onward_link
 from api.responses import AliveHistory, Purchases, Touchpoints
 from api.served import Served
 from experiments.bundle.serving import Records
@@ -123,10 +123,11 @@ def _page(
 ) -> Response:
     rows, total = _found(served, customer_id, records, after, limit)
     end = after + len(rows)
-    answer = {
+    answer: dict[str, Any] = {
         **_head(served, customer_id),
         "total": total,
         name: rows,
         "next": end if end < total else None,
     }
-    return cached_reply(request.scope, served, orjson.dumps(answer))
+    onward = onward_link(request, after=answer["next"])
+    return cached_reply(request.scope, served, orjson.dumps(answer), onward=onward)

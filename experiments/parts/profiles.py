@@ -21,7 +21,8 @@ def profiles_table(customers: pl.DataFrame) -> pl.DataFrame:
     """customer_id and the columns that sort customers into kinds: few texts, days, yes or no.
 
     A text column with many different values holds names or addresses rather than kinds, and stays out: at
-    most 256 values, and at most one for each 20 customers (but always 20) are taken.
+    most 256 values, and at most one for each 20 customers (but always 20) are taken. So does one with a value
+    of its own for each customer, or with an @ in it, however few they are.
 
     >>> mails = [f"{n}@example.org" for n in range(40)]
     >>> frame = pl.DataFrame({"customer_id": range(40), "region": ["n", "s"] * 20, "mail": mails})
@@ -36,7 +37,14 @@ def profiles_table(customers: pl.DataFrame) -> pl.DataFrame:
         and _NAME.fullmatch(series.name)
         and (
             series.dtype in (pl.Date, pl.Boolean)
-            or (series.dtype == pl.String and series.drop_nulls().n_unique() <= most)
+            or (series.dtype == pl.String and _sorts(series.drop_nulls(), most))
         )
     ]
     return customers.select("customer_id", *kept)
+
+
+def _sorts(texts: pl.Series, most: int) -> bool:
+    """Whether texts sort customers into kinds rather than name them."""
+    different = texts.n_unique()
+    one_each = different == texts.len() > 1
+    return different <= most and not one_each and not texts.str.contains("@", literal=True).any()

@@ -112,6 +112,24 @@ def test_pages_of_a_listing_cover_every_customer_once_in_order(service: httpx.Cl
     assert [int(row["customer_id"]) for row in seen] == expected["customer_id"].to_list()
 
 
+def test_links_lead_from_page_to_page(service: httpx.Client) -> None:
+    for path, name in (
+        ("/v1/customers?limit=7&filter=ge(frequency,1)&sort=-T", "customers"),
+        ("/v1/customers/1/touchpoints?limit=1", "touchpoints"),
+    ):
+        walked, address = [], path
+        while True:
+            answer = service.get(address)
+            walked += answer.json()[name]
+            if "next" not in answer.links:
+                break
+            address = answer.links["next"]["url"]
+        assert (
+            walked
+            == service.get(path.replace("limit=7", "limit=99").replace("limit=1", "limit=99")).json()[name]
+        )
+
+
 def test_customers_without_a_value_come_last_in_either_direction(tmp_path: Path) -> None:
     from api.cursors import Listing, page_of
     from api.store import Store

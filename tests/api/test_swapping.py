@@ -58,6 +58,19 @@ def test_an_administrator_reloads_and_rolls_back_at_once(runs: Path, tmp_path: P
     assert [(entry["action"], entry["who"]) for entry in champion_log(runs)][-1] == ("rollback", "ops")
 
 
+def test_a_rollback_under_one_key_goes_back_once(runs: Path) -> None:
+    write_sample(runs / "v3", seed=3, version="v3")
+    for version in ("v2", "v3"):
+        promote_bundle(runs, runs / version, "test")
+    with running(Settings(runs=runs, watch_seconds=60, access_log=False)) as client:
+        for _ in range(3):
+            answer = client.post("/v1/admin/rollback", headers={"idempotency-key": "once"})
+            assert answer.json()["model_version"] == "v2"
+        again = client.post("/v1/admin/rollback", headers={"idempotency-key": "twice"})
+        assert again.json()["model_version"] == "v1"
+        assert client.post("/v1/admin/rollback", headers={"idempotency-key": "a b"}).status_code == 422
+
+
 @pytest.mark.parametrize("damage", ["a byte", "a file", "an older format"])
 def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(runs: Path, damage: str) -> None:
     _damage(runs / "v2", damage)

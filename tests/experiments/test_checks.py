@@ -196,3 +196,33 @@ def test_assumptions_that_have_expired_are_told_and_marked(tmp_path: Path) -> No
     config = parse_config({**TREE, "inputs": {"assumptions": "assumptions.csv"}}, base_dir=tmp_path)
     marked = _marked(read_inputs(config)["assumptions"], date(2025, 12, 31))
     assert [(row["name"], row["expired"]) for row in marked] == [("rate", True), ("share", False)]
+
+
+def test_a_segment_of_a_column_that_customers_do_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("customer_id,timestamp,amount\n1,2026-01-01,5\n2,2026-01-02,6\n")
+    people = "customer_id,region,email\n" + "".join(
+        f"{n},{'ns'[n % 2]},{n}@x.example\n" for n in range(1, 31)
+    )
+    (tmp_path / "people.csv").write_text(people)
+
+    def check(text: str) -> None:
+        config = parse_config(
+            {
+                "name": "x",
+                "inputs": {"transactions": "orders.csv", "customers": "people.csv"},
+                "segments": [{"name": "mine", "filter": text}],
+            },
+            base_dir=tmp_path,
+        )
+        check_run(config, read_inputs(config))
+
+    check('and(eq(region,"n"),gt(customer_lifetime_value,1))')
+    for text, word in (
+        ('eq(regoin,"n")', 'did you mean "region"'),
+        ('eq(email,"1@x.example")', "no such column"),  # names somebody, and is not in the bundle
+        ("eq(region,1)", "a text in double quotes"),
+        ('segment("others")', "no such segment"),
+    ):
+        with pytest.raises(ConfigError, match=r'segments "mine": ') as refused:
+            check(text)
+        assert word in str(refused.value)
