@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from api.changes import changed_segment, earlier_bundle
 from api.hooks.outbox import Delivery, Outbox
-from api.hooks.sending import send
 from api.metrics import Metrics
 from api.problems import Problem
 from api.served import Served
@@ -84,6 +83,8 @@ class Courier:
         self._metrics.hooks(**counts)
 
     def _deliver(self, outbox: Outbox, delivery: Delivery) -> None:
+        from api.hooks.sending import send  # with an HTTP client, which few services need
+
         reason = send(delivery)
         if reason is None:
             outbox.delivered(delivery)
