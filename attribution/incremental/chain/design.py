@@ -2,7 +2,7 @@
 
 Log-linear predictors of leaving and of each stream::
 
-    leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival
+    leaving             a + x_i + calendar_t + stocks, sends, problems, changing covariates, arrival
     purchases, spend    the same
     acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm
     problems            a + x_i + calendar_t + changing covariates, arrival
@@ -10,7 +10,8 @@ Log-linear predictors of leaving and of each stream::
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
 Leaving silent: purchases and the customer's own acts are streams, what the firm sends is exposure only, and
 the calendar is a season and a trend of acts, because an effect per period can hardly be told from leaving;
-of purchases it is one if the likelihood calls for it.
+of purchases it is one if the likelihood calls for it. Where the firm's touches follow what customers do in
+the same month, those of the month itself ("sends") have columns of their own: effects are told from the rest.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class ChainInputs:
     """Arrays of N customers, P periods and M streams; nothing here depends on a parameter."""
 
     channels: int
-    """Number of channels C, whose stocks come first among the cells of leaving."""
+    """Number of channels C, whose stocks come first among the cells of leaving and of purchases."""
+    sends: int
+    """Channels of the firm whose touches of the month itself, log(1 + touches), come next."""
     leaving: Columns
     columns: tuple[Columns, ...]
     """Of each stream, length M."""
@@ -194,7 +197,13 @@ class ChainDesign:
             static=static,
             calendar=calendar,
             cells=np.concatenate(
-                [np.asarray(stocks, dtype=np.float64), *self._troubles(panel), context], axis=2
+                [
+                    np.asarray(stocks, dtype=np.float64),
+                    np.log1p(np.asarray(panel.touches, dtype=np.float64)[:, :, _by_firm(panel)]),
+                    *self._troubles(panel),
+                    context,
+                ],
+                axis=2,
             ),
         )
         arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
@@ -235,6 +244,7 @@ class ChainDesign:
         last = np.maximum(seen, panel.entry)
         return ChainInputs(
             channels=panel.n_channels,
+            sends=int(_by_firm(panel).sum()),
             leaving=driven,
             columns=tuple(columns),
             kinds=np.array(kinds, dtype=np.int64),
@@ -296,7 +306,7 @@ class ChainDesign:
         before = np.zeros((n, periods, 1))
         before[:, 1:, 0] = np.log1p(np.asarray(panel.purchases)[:, :-1])
         blocks = [before, trend, context, *arrived]
-        firm = np.array([origin == "firm" for origin in panel.origins])
+        firm = _by_firm(panel)
         if firm.any():
             blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
@@ -308,6 +318,11 @@ def _arrival(panel: Panel) -> Array:
     if panel.entry_share is not None:
         offset[np.arange(panel.n_customers), panel.entry] = np.log(panel.entry_share)
     return offset
+
+
+def _by_firm(panel: Panel) -> NDArray[np.bool_]:
+    """Whether the firm acts in a channel, shape (C,)."""
+    return np.array([origin == "firm" for origin in panel.origins])
 
 
 def _other_acts(panel: Panel) -> Array:

@@ -137,6 +137,9 @@ class Layout:
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
+        for k in range(2):
+            start = self.cells(k).start + inputs.channels
+            free[start : start + inputs.sends] = structure.follows
         loadings = free[self.loadings].reshape(-1, FEATURES)
         if structure.nodes > 1:
             loadings[:, 0] = True

@@ -108,7 +108,7 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
     inputs = fit.design.inputs(panel.take(np.flatnonzero(rows)), stocks[rows])
     beta, covariance = _lapse_hazard(inputs, final[rows], horizon)
     channels = len(panel.channels)
-    position = beta.size - inputs.leaving.cells.shape[2]
+    position = beta.size - inputs.leaving.cells.shape[2] + inputs.sends
     effect = beta[position : position + channels]
     spread = np.sqrt(np.diag(covariance))[position : position + channels]
     return LapseCheck(
@@ -126,12 +126,12 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
 def _lapse_hazard(inputs: ChainInputs, final: Float, horizon: int) -> tuple[Float, Float]:
     """Coefficients of the columns of leaving on the log-odds of lapsing, and their covariance."""
     columns = inputs.leaving
+    sends = slice(inputs.channels, inputs.channels + inputs.sends)
+    cells = np.delete(columns.cells, sends, axis=2)
     period = np.arange(columns.cells.shape[1])
     at_risk = (period >= inputs.entry[:, None]) & (period <= final[:, None]) & (period < horizon)
     customer, t = np.nonzero(at_risk)
-    design = np.concatenate(
-        [columns.static[customer], columns.calendar[t], columns.cells[customer, t]], axis=1
-    )
+    design = np.concatenate([columns.static[customer], columns.calendar[t], cells[customer, t]], axis=1)
     lapsed = (t == final[customer]).astype(np.float64)
     found = fit_glm(design, lapsed, LOGIT)
     chance = LOGIT.mean(design @ found.coefficients)

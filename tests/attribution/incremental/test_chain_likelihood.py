@@ -34,6 +34,7 @@ STRUCTURES = {
     "all": Structure(nodes=3, drift=True, quiet=True, shared=False),
     "second": Structure(nodes=2, second=True),
     "second, drifting": Structure(nodes=2, drift=True, second=True),
+    "follows": Structure(follows=True),
     "free": Structure(nodes=3, free_masses=True),
     "frail": Structure(nodes=3, leaving_only=True),
     "pauses": Structure(nodes=2, quiet=True, asleep=True),
