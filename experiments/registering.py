@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 from experiments.tracking import CHAMPION, connect
 from histories.errors import ConfigError
@@ -65,19 +64,23 @@ def _register(client: MlflowClient, name: str, run_id: str) -> str:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise ConfigError(f"{run_id}: no such run is kept; list runs with `tributary runs`.") from error
-    place = Path(unquote(urlparse(run.info.artifact_uri).path)) / "bundle"
-    if not (place / "model.json").exists():
-        raise ConfigError(f"{run_id}: the run left no bundle; list runs with `tributary runs`.")
-    card = json.loads((place / "model.json").read_text(encoding="utf-8"))
-    source = f"{run.info.artifact_uri}/bundle"
-    if card.get("purchase_model"):
-        with tempfile.TemporaryDirectory() as folder:
-            save_scoring_model(place / "model.json", card, Path(folder) / "model")
-            client.log_artifacts(run_id, str(Path(folder) / "model"), "model")
-        source = f"{run.info.artifact_uri}/model"
+    with tempfile.TemporaryDirectory() as kept:
+        folder, found = Path(kept), {}
+        try:
+            for what in ("model.json", "manifest.json"):
+                found[what] = Path(client.download_artifacts(run_id, f"bundle/{what}", kept))
+            card, manifest = (json.loads(found[what].read_text(encoding="utf-8")) for what in found)
+        except (MlflowException, OSError) as error:
+            raise ConfigError(
+                f"{run_id}: the run left no bundle; list runs with `tributary runs`."
+            ) from error
+        source = f"{run.info.artifact_uri}/bundle"
+        if card.get("purchase_model"):
+            save_scoring_model(found["model.json"], card, folder / "model")
+            client.log_artifacts(run_id, str(folder / "model"), "model")
+            source = f"{run.info.artifact_uri}/model"
     with contextlib.suppress(MlflowException):  # it exists already
         client.create_registered_model(name)
-    manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
     made = client.create_model_version(
         name, source=source, run_id=run_id, description=model_card(manifest, card)
     )

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from experiments.processes import has_ended
-from experiments.tracking import CHAMPION, KILLED, PROCESS, connect
+from experiments.tracking import CHAMPION, KILLED, PROCESS, connect, server_of
 from histories.errors import ConfigError
 
 __all__ = ["RunRecord", "find_run", "list_runs", "runs_frame"]
@@ -43,6 +43,8 @@ def list_runs(mlruns: Path, *, name: str | None = None, limit: int = 100) -> lis
     ConfigError
         When `mlruns` holds no run store yet.
     """
+    if server_of(mlruns) is not None:
+        return _ask_mlflow(mlruns, name=name, limit=limit)
     if not (mlruns / "mlflow.db").exists():
         raise ConfigError(f"{mlruns}: no runs are kept here yet. Make one with `tributary run CONFIG`.")
     try:

@@ -2,6 +2,7 @@
 
 Everything lies under one folder, `mlruns/`: the database `mlflow.db` and the artifacts beside it. MLflow
 keeps absolute paths there, so that folder cannot be moved; the service therefore reads bundles, never MLflow.
+In the folder's place an address such as http://mlflow.example.com:5000 names a tracking server.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from histories.errors import TributaryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run"]
+__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run", "server_of"]
 
 CHAMPION = "champion"
 PROCESS = "tributary.process"
@@ -43,9 +44,21 @@ def connect(mlruns: Path) -> MlflowClient:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        if (server := server_of(mlruns)) is not None:
+            return MlflowClient(tracking_uri=server, registry_uri=server)
         mlruns.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{(mlruns / 'mlflow.db').resolve()}"
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def server_of(mlruns: Path) -> str | None:
+    """The address of a tracking server that stands in the folder's place; None for a folder.
+
+    >>> server_of(Path("http://127.0.0.1:5000")), server_of(Path("mlruns"))
+    ('http://127.0.0.1:5000', None)
+    """
+    scheme, colon, rest = mlruns.as_posix().partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}" if colon and scheme in ("http", "https") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +135,7 @@ def open_run(
     client = connect(mlruns)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        location = (mlruns / "artifacts").resolve().as_uri()
+        location = None if server_of(mlruns) else (mlruns / "artifacts").resolve().as_uri()
         experiment_id = client.create_experiment(name, artifact_location=location)
     else:
         experiment_id = experiment.experiment_id

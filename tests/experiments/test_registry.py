@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.registering import set_champion
 from experiments.registry import _ask_mlflow, list_runs
-from experiments.tracking import KILLED, PROCESS, open_run, set_champion
+from experiments.tracking import KILLED, PROCESS, open_run
 from histories.errors import DataError
 
 
@@ -26,6 +27,7 @@ def kept(mlruns: Path, tmp_path: Path) -> Path:
                 bundle = tmp_path / f"bundle-{run.run_id}"
                 bundle.mkdir()
                 (bundle / "model.json").write_text("{}")
+                (bundle / "manifest.json").write_text('{"model_version": "1", "as_of": "2026-06-30"}')
                 run.log_bundle(bundle)
                 set_champion(name, run.run_id, mlruns=mlruns)
         except DataError:
