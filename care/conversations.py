@@ -106,7 +106,8 @@ def _split(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
         pl.coalesce(pl.format("case:{}", pl.col("case_id")), pl.col("conversation")).alias("thread"),
     ]
     rows = posts.with_columns(group).sort("key", "thread", *_ORDER).with_row_index("row")
-    over = ["key", "thread"]
+    over = "group"  # numbers are compared faster than texts
+    rows = rows.with_columns(pl.struct("key", "thread").rle_id().alias(over))
     human, customer = pl.when("human"), pl.when("is_customer")
     rows = rows.with_columns(
         human.then("row").forward_fill().shift(1).over(over).alias("spoke"),
@@ -118,7 +119,7 @@ def _split(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
     anew = pl.col("is_customer") & had_last_word & silence & pl.col("case_id").is_null()
     rows = rows.with_columns(anew.fill_null(False).cum_sum().over(over).alias("part"))
     # A conversation that the brand began has a part before the customer's first word; it is the same case.
-    first = pl.when("is_customer").then("post_id").drop_nulls().first().over([*over, "part"])
+    first = pl.when("is_customer").then("post_id").drop_nulls().first().over(over, "part")
     return rows.with_columns(
         pl.coalesce("case_id", pl.format(f"{POST_CASE}{{}}", first)).alias("case")
     ).filter(pl.col("case").is_not_null())
@@ -151,10 +152,14 @@ def _join_redirected(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFram
         while whole[case] in whole and whole[whole[case]] not in seen:
             seen.add(whole[case])
             whole[case] = whole[whole[case]]
-    return posts.with_columns(
-        pl.col("case").replace(list(whole), list(whole.values())) if whole else pl.col("case"),
-        pl.col("platform").alias("channel"),
-    ).sort("case", *_ORDER)
+    return (
+        posts.with_columns(
+            pl.col("case").replace(list(whole), list(whole.values())) if whole else pl.col("case"),
+            pl.col("platform").alias("channel"),
+        )
+        .sort("case", *_ORDER)
+        .with_columns(pl.col("case").rle_id().alias("group"))
+    )
 
 
 def _is_there(settings: CareSettings) -> pl.Expr:
@@ -177,14 +182,14 @@ def _waits(posts: pl.DataFrame) -> pl.DataFrame:
     """
     rows = posts.drop("row").with_row_index("row")
     rows = rows.with_columns(
-        pl.when("needs").then("row").forward_fill().shift(1).over("case").alias("needed"),
-        pl.when("human").then("row").forward_fill().shift(1).over("case").alias("spoke"),
-        pl.when("human").then("at").backward_fill().over("case").alias("ended_at"),
+        pl.when("needs").then("row").forward_fill().shift(1).over("group").alias("needed"),
+        pl.when("human").then("row").forward_fill().shift(1).over("group").alias("spoke"),
+        pl.when("human").then("at").backward_fill().over("group").alias("ended_at"),
     )
     begins = pl.col("needs") & (pl.col("needed").is_null() | (pl.col("spoke") > pl.col("needed")))
     return rows.filter(begins.fill_null(False)).select(
         pl.col("case").alias("case_id"),
-        pl.int_range(pl.len(), dtype=pl.Int64).over("case").alias("number"),
+        pl.int_range(pl.len(), dtype=pl.Int64).over("group").alias("number"),
         pl.col("at").alias("started_at"),
         "ended_at",
     )
@@ -195,34 +200,35 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
     customer, human = pl.col("is_customer"), pl.col("human")
     asked = pl.col("target").is_not_null()
     # A robot's greeting between two messages makes no second turn.
-    spoke_last = pl.when(~pl.col("automatic")).then(customer).forward_fill().shift(1).over("case")
+    spoke_last = pl.when(~pl.col("automatic")).then(customer).forward_fill().shift(1).over("group")
     run = customer & ~spoke_last.fill_null(False)
-    opened = pl.when(customer).then("at").min().over("case")
+    opened = pl.when(customer).then("at").min().over("group")
     after = (pl.col("at") >= opened).fill_null(True)  # of the desk's cases only replies may be known
     posts = posts.with_columns(
         run.alias("turn"),
         (human & after).alias("replies_to"),
         (pl.col("automatic") & after).alias("greets"),
-        pl.when(asked).then("at").min().over("case").alias("redirected_at"),
-    ).with_columns(pl.col("redirected_at").min().over("case"))
-    to_private = (pl.col("target") == "private message").any().over("case")
+        pl.when(asked).then("at").min().over("group").alias("redirected_at"),
+    ).with_columns(pl.col("redirected_at").min().over("group"))
+    to_private = (pl.col("target") == "private message").any().over("group")
     there = to_private & customer & pl.col("private") & (pl.col("at") >= pl.col("redirected_at"))
-    elsewhere = customer & (pl.col("platform") != pl.col("platform").first().over("case"))
+    elsewhere = customer & (pl.col("platform") != pl.col("platform").first().over("group"))
     moved = there | (elsewhere & (pl.col("at") >= pl.col("redirected_at")))
-    summary = posts.group_by("case", maintain_order=True).agg(
-        pl.col("key").filter(customer).first(),
+    summary = posts.group_by("group", maintain_order=True).agg(
+        pl.col("case").first(),
+        pl.when(customer).then("key").first(ignore_nulls=True),
         *(
-            [pl.col("customer_id").filter(customer).drop_nulls().first()]
+            [pl.when(customer).then("customer_id").first(ignore_nulls=True)]
             if "customer_id" in posts.columns
             else []
         ),
-        pl.col("platform").filter(customer).first().alias("channel"),
+        pl.when(customer).then("platform").first(ignore_nulls=True).alias("channel"),
         pl.when(pl.col("private").last() & ~pl.col("private").first())
         .then(pl.format("{} (private)", pl.col("platform").last()))
         .otherwise(pl.col("platform").last())
         .alias("closed_channel"),
-        *(pl.col(name).drop_nulls().first() for name in ("brand", "product", "topic")),
-        *(pl.col(name).filter(human).drop_nulls().first() for name in ("team", "agent")),
+        *(pl.col(name).first(ignore_nulls=True) for name in ("brand", "product", "topic")),
+        *(pl.when(human).then(name).first(ignore_nulls=True) for name in ("team", "agent")),
         pl.col("at").filter(customer).min().alias("opened_at"),
         pl.col("at").max().alias("last_at"),
         pl.col("at").filter(customer).max().alias("last_customer_at"),
@@ -238,11 +244,11 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
         .cast(pl.Int64)
         .alias("stations"),
         pl.col("followers").filter(customer).max().alias("audience"),
-        pl.col("sentiment").filter(customer).drop_nulls().first().alias("sentiment_first"),
-        pl.col("sentiment").filter(customer).drop_nulls().last().alias("sentiment_last"),
+        pl.when(customer).then("sentiment").first(ignore_nulls=True).alias("sentiment_first"),
+        pl.when(customer).then("sentiment").last(ignore_nulls=True).alias("sentiment_last"),
         pl.col("redirected_at").first(),
-        pl.col("target").drop_nulls().first().alias("redirection_target"),
-        pl.col("reason").filter(asked).first().alias("redirection_reason"),
+        pl.col("target").first(ignore_nulls=True).alias("redirection_target"),
+        pl.when(asked).then("reason").first(ignore_nulls=True).alias("redirection_reason"),
         pl.col("at").filter(moved).min().alias("joined_at"),
     )
     first = waits.filter(pl.col("number") == 0).select(
@@ -250,7 +256,7 @@ def _summarize(posts: pl.DataFrame, waits: pl.DataFrame) -> pl.DataFrame:
         pl.col("started_at").alias("waiting_since"),
         pl.col("ended_at").alias("first_response_at"),
     )
-    timed = summary.join(first, on="case", how="left", maintain_order="left")
+    timed = summary.drop("group").join(first, on="case", how="left", maintain_order="left")
     # A reply dated before the post it answers: answered, but when is not known.
     answered_early = pl.col("early") & pl.col("waiting_since").is_not_null()
     return (

@@ -108,7 +108,10 @@ def _refuse_none_valid(staged: Staged, rows_read: int, rows_valid: int, said: di
         raise DataError(
             f"{staged.place}: transactions is empty: it has columns and no rows. Export it again."
         )
-    if rows_read and rows_valid == 0:
+    only_doubtful = staged.table.name == "identities" and not any(
+        name in said for name in {rule.name for rule in staged.rules if not rule.sets_aside}
+    )
+    if rows_read and rows_valid == 0 and not only_doubtful:  # without a certain link nobody is known
         raise DataError(
             f"{staged.place}: none of {rows_read} rows of {staged.table.name} is usable. "
             f"{' '.join(said.values())} Correct the table or the configuration."

@@ -81,3 +81,14 @@ def test_uncertain_links_are_set_aside_before_they_make_a_handle_ambiguous(tmp_p
         "handle of several customers": 2,
     }
     assert inputs["identities"].collect()["handle"].to_list() == ["ann", "cy"]
+
+
+def test_a_table_without_a_certain_link_leaves_everybody_unknown_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "identities.csv").write_text("platform,handle,customer_id,probability\ntwitter,ann,1,0.4\n")
+    inputs = ingest(
+        {"identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+    )
+    assert inputs["identities"].collect().is_empty()
+    assert inputs.tables["identities"].set_aside_by_rule == {"uncertain link": 1}
