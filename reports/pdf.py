@@ -254,7 +254,8 @@ def _cell(ledger: Ledger, column: Column, row: Row, place: int, width: float) ->
         if value is None:
             return "[]"
         percent = 4.2 * tint(value, ledger)
-        return f"table.cell(fill: accent.transparentize({100 - percent:.0f}%), {_text(text, size='7.3pt')})"
+        size = "7.3pt" if len(ledger.columns) <= 18 else "5.6pt"
+        return f"table.cell(fill: accent.transparentize({100 - percent:.0f}%), {_text(text, size=size)})"
     lead = row.role == "lead" and place == first_figure(ledger)
     strong = row.role == "total" or column.strong or lead
     fill = (

@@ -106,6 +106,12 @@ class Kpi:
         return bool(abs(change) > math.hypot(halves[0], halves[1]))
 
     @property
+    def better(self) -> bool:
+        """Whether it has clearly got better."""
+        change = self.change
+        return bool(self.moved) and change is not None and (change < 0) == self.lower_is_better
+
+    @property
     def verdict(self) -> Verdict:
         """Whether the target is met, is missed, or lies within the interval."""
         target, value = self.now.get("target"), self.now["value"]

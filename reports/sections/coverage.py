@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from reports.context import Block, Column, Ledger, Prose, Row, Section, Sentence, Verdict
@@ -83,17 +84,15 @@ def _rows(sources: ReportSources) -> Ledger | None:
         ]
         share = valid / read if read else 1.0
         body.append(Row(name=inside(name), cells=(read, valid, share, join(aside, most=4))))
-    return Ledger(
-        label="Table",
-        columns=(
-            Column(title="rows read", decimals=0),
-            Column(title="rows used", decimals=0, phone=True),
-            Column(title="used", divisor=0.01, decimals=1, suffix="%", phone=True),
-            Column(title="set aside", form="text"),
-        ),
-        rows=tuple(body),
-        dense=True,
-    )
+    columns = [
+        Column(title="rows read", decimals=0),
+        Column(title="rows used", decimals=0, phone=True),
+        Column(title="used", divisor=0.01, decimals=1, suffix="%", phone=True),
+    ]
+    if any(row.cells[-1] for row in body):
+        columns.append(Column(title="set aside", form="text"))
+    rows = tuple(replace(row, cells=row.cells[: len(columns)]) for row in body)
+    return Ledger(label="Table", columns=tuple(columns), rows=rows, dense=True)
 
 
 def _assumptions(sources: ReportSources) -> Ledger:
@@ -133,11 +132,12 @@ def _configured(sources: ReportSources) -> list[tuple[str, str]]:
     found = []
     if sources.gross_margin is not None:
         found.append(("Gross margin", percent(sources.gross_margin)))
-    if isinstance(value.get("discount_rate"), int | float):
+    if sources.model and isinstance(value.get("discount_rate"), int | float):
         found.append(("Discount rate", f"{percent(value['discount_rate'])} a year"))
-    if isinstance(attribution.get("lookback_days"), int | float):
+    credited = not sources.table("credits").is_empty()
+    if credited and isinstance(attribution.get("lookback_days"), int | float):
         found.append(("Longest time from touch to purchase", f"{attribution['lookback_days']:g} days"))
-    if isinstance(attribution.get("decay"), int | float):
+    if credited and isinstance(attribution.get("decay"), int | float):
         found.append(("Carry-over of a touch to the next period", f"{attribution['decay']:g}"))
     if not found:
         found.append(("Interval level", "95%"))

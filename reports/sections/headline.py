@@ -20,7 +20,7 @@ from reports.facts import (
     whole,
 )
 from reports.numbers import count, money, percent, signed, symbol
-from reports.sections.service import care_tile
+from reports.sections.service import care_tile, service_section
 from reports.sections.value import refuted, total_value, value_noun
 from reports.sentences import (
     MONEY_OUTCOMES,
@@ -83,8 +83,9 @@ def headline(sources: ReportSources) -> Sentence:
         if len(chosen) == 1:
             return effect_sentence(chosen[0], sources.currency)
         return Sentence(text=f"None of the {len(chosen)} effects asked for is shown.")
-    if not sources.table("care").is_empty():
-        return Sentence(text="How customers were served is below; what it earned was not asked.")
+    served = service_section(sources)
+    if served is not None:
+        return Sentence(text=f"{served.finding.text}.", figures=served.finding.figures)
     return Sentence(text="These data hold nothing that this report could say of conversations.")
 
 

@@ -82,7 +82,8 @@ def _foot(sources: ReportSources, channel: str, shown: list[Kpi]) -> str:
         told.append(f"Satisfaction from {int(csat.now['n'] or 0):,} answers.")
     waits = kpis(sources, channel).get("first_response_p50")
     if waits is not None and waits.now["value"] is not None:
-        told.append(f"Half of the requests have a reply within {duration(_minutes(waits.now))}.")
+        when = "Over the whole time" if waits.period == "(all)" else f"In {quarter_words(waits.period)}"
+        told.append(f"{when} half of the requests had a reply within {duration(_minutes(waits.now))}.")
     told.append("Requests never answered count as not answered in time. Whiskers: 95% intervals.")
     return " ".join(told)
 
@@ -102,16 +103,16 @@ def _finding(shown: list[Kpi], place: str) -> Sentence:
     ignored = by_name.get("ignored_rate")
     if answered is not None or ignored is not None:
         share = 1 - answered.now["value"] if answered is not None else ignored.now["value"]  # type: ignore[union-attr]
-        told.append(f"{percent(share)} of requests on {where} get no answer")
-    elif "service_level" in by_name:
-        told.append(
-            f"{percent(by_name['service_level'].now['value'])} of requests on {where} are answered as "
-            "promised"
-        )
+        if share < 0.005:
+            told.append(f"every request on {where} got an answer")
+        else:
+            told.append(f"{percent(share)} of requests on {where} get no answer")
+    promised = by_name.get("service_level")
     csat = by_name.get("csat")
-    if csat is not None:
-        target = f", {csat.verdict.text}" if csat.now.get("target") is not None else ""
-        told.append(f"satisfaction is {percent(csat.now['value'])}{target}")
+    for one, words in ((promised, "{} came as promised"), (csat, "satisfaction is {}")):
+        if one is not None and len(told) < 2:
+            target = f", {one.verdict.text}" if one.now.get("target") is not None else ""
+            told.append(words.format(percent(one.now["value"])) + target)
     if not told:
         first = shown[0]
         told.append(f"{first.title} on {where}: {percent(first.now['value'])}")
@@ -144,10 +145,10 @@ def care_tile(sources: ReportSources) -> Tile | None:
 
 
 def care_asks(sources: ReportSources) -> list[Ask]:
-    """A figure below its target that has not clearly moved: find out why."""
+    """A figure that misses its target and has not clearly got better: find out why."""
     asks = []
     for one in bullets(sources):
-        if one.verdict.tone != "caution" or one.moved:
+        if one.verdict.tone != "caution" or one.better:
             continue
         value, where = (
             float(one.now["value"]),
@@ -164,7 +165,7 @@ def care_asks(sources: ReportSources) -> list[Ask]:
                 detail=f"Target {percent(float(one.now['target']))}, "
                 f"{points(value - float(one.now['target']))} points off it, from "
                 f"{int(one.now['n'] or 0):,} requests{before}.",
-                reading=f"{upper_first(one.verdict.text)}, not moving.",
+                reading=f"{upper_first(one.verdict.text)}, {'getting worse' if one.moved else 'not moving'}.",
                 evidence="counted",
                 rule="why",
             )

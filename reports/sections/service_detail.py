@@ -64,6 +64,11 @@ def _finding(care: pl.DataFrame) -> Sentence:
             text=f"After an hour {percent(first)} of requests still wait; after a day {percent(last)} do",
             figures={"hour": first, "day": last},
         )
+    if hour.height:
+        first = float(hour["value"][0])
+        return Sentence(
+            text=f"After an hour {percent(first)} of requests still wait", figures={"hour": first}
+        )
     return Sentence(text="When customers ask, and how often they are answered")
 
 
@@ -73,10 +78,10 @@ def _curve(care: pl.DataFrame) -> Lines | None:
         return None
     places = [place / (waits.height - 1) for place in range(waits.height)]
     series = [Series(name="all requests", points=tuple(zip(places, waits["value"], strict=True)), lead=True)]
-    if "as_tool" in waits.columns and not waits["as_tool"].null_count():
+    if _differ(waits):
         answered = tuple(zip(places, waits["as_tool"], strict=True))
         series.insert(0, Series(name="answered ones", points=answered, dashed=True))
-    every = max(1, waits.height // 6)
+    every = max(1, -(-waits.height // 6))
     ticks = tuple(
         (places[at], "at once" if minutes == 0 else duration(minutes))
         for at, minutes in enumerate(waits["minutes"])
@@ -94,13 +99,20 @@ def _curve(care: pl.DataFrame) -> Lines | None:
     )
 
 
+def _differ(waits: pl.DataFrame) -> bool:
+    """Whether the line of the answered ones is another than that of all."""
+    if "as_tool" not in waits.columns or waits["as_tool"].null_count():
+        return False
+    return bool((waits["as_tool"] - waits["value"]).abs().max() > 0.005)  # type: ignore[operator]
+
+
 def _week(care: pl.DataFrame) -> Ledger | None:
     rows = care.filter(
         (pl.col("kpi") == "response_rate")
         & pl.col("segment").str.starts_with("hour: ")
         & pl.col("value").is_not_null()
     )
-    if rows.is_empty():
+    if rows.is_empty() or rows["value"].min() > 0.995:  # type: ignore[operator]
         return None
     cells: dict[str, dict[str, float]] = {}
     for segment, value in rows.select("segment", "value").iter_rows():
