@@ -27,7 +27,7 @@ from clv.tables import CUSTOMERS
 from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import bind_filter
 
-__all__ = ["router"]
+__all__ = ["grid_of", "router"]
 
 router = APIRouter(prefix="/v1", tags=["audiences"])
 
@@ -108,13 +108,17 @@ async def grid_customers(
     keeps = _kept(served, query)
 
     def render() -> dict[str, Any]:
-        return {**served.context, **_grid(served, keeps, columns, (query.x_parts, query.y_parts))}
+        return {**served.context, **grid_of(served, keeps, columns, (query.x_parts, query.y_parts))}
 
     body = await asyncio.to_thread(served.rendered, ("grid", query.model_dump_json()), render)
     return cached_reply(request.scope, served, body)
 
 
-def _grid(served: Served, keeps: Keeps, columns: list[Column], parts: tuple[int, int]) -> dict[str, Any]:
+def grid_of(
+    served: Served, keeps: Keeps | None, columns: list[Column], parts: tuple[int, int]
+) -> dict[str, Any]:
+    """Counts over two columns, as the route answers them; `keeps` None: of everybody."""
+    keeps = _everybody if keeps is None else keeps
     mask = _mask(served, keeps)
     known = mask & known_values(columns[0]) & known_values(columns[1])
     values = [column.values[known].astype(np.float64) for column in columns]
