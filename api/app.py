@@ -36,6 +36,7 @@ from api.routes import (
     customers,
     health,
     histories,
+    inference,
     reports,
     staffing,
     tables,
@@ -101,7 +102,19 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    for part in (audiences, changes, customers, histories, values, tables, care, staffing, reports, admin):
+    for part in (
+        audiences,
+        changes,
+        customers,
+        histories,
+        values,
+        inference,
+        tables,
+        care,
+        staffing,
+        reports,
+        admin,
+    ):
         app.include_router(part.router, dependencies=[Depends(known_query)])
     app.include_router(health.router)
     app.include_router(explorer)
@@ -157,7 +170,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return Reply(
-        error.body(request.scope.get("request_id")),
+        error.body(request.scope.get("request_id"), of_protocol=request.scope["path"].startswith("/v2")),
         media_type=MEDIA_TYPE,
         status=error.status,
         headers=[*headers, (b"cache-control", b"no-store")],
@@ -204,6 +217,7 @@ _TAGS = {
     "audiences": "Groups of customers: filters, counts, grids, named segments, one file of all.",
     "changes": "What moved since an earlier promotion.",
     "values": "Values of customers who are not stored.",
+    "inference": "The same in the Open Inference Protocol, version 2.",
     "attribution": "Credit by channel.",
     "effects": "Estimated effects.",
     "care": "Service figures, open cases, staffing.",

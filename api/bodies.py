@@ -212,5 +212,16 @@ async def _read(request: Request, settings: Settings) -> bytes:
 def schema_of(kind: type[Struct]) -> dict[str, Any]:
     """OpenAPI's description of a JSON body of this kind."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
-    body = components[str(schema["$ref"])]
+    body = _inlined(components[str(schema["$ref"])], components)
     return {"required": True, "content": {"application/json": {"schema": body}}}
+
+
+def _inlined(schema: Any, components: dict[str, Any]) -> Any:
+    """A schema with the parts that it refers to put in their places."""
+    if isinstance(schema, list):
+        return [_inlined(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(components[str(schema["$ref"])], components)
+    return {key: _inlined(part, components) for key, part in schema.items()}

@@ -101,7 +101,7 @@ def _headers_of(path: str, method: str, status: str) -> Iterator[str]:
     if status in ("429", "503", "507"):
         yield "Retry-After"
     good = status in ("200", "204", "206", "304")
-    if not path.startswith("/v1") or not (good or status == "429"):
+    if not path.startswith(("/v1", "/v2")) or not (good or status == "429"):
         return
     yield from ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
     if good:
@@ -226,7 +226,7 @@ def _curl(base: str, path: str, method: str, operation: dict[str, Any], schema: 
     words = ["curl"]
     if method != "GET":
         words.append(f"-X {method}")
-    words.append(f"{base}{path.replace('{customer_id}', '17')}")
+    words.append(f"{base}{path.replace('{customer_id}', '17').replace('{name}', 'NAME')}")
     if required_scope(method, path) is not None:
         words.append('-H "Authorization: Bearer $TRIBUTARY_KEY"')
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")

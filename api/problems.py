@@ -20,6 +20,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "not-loopback": (403, "Without keys only this machine is served"),
     "not-found": (404, "There is nothing at this address"),
     "unknown-customer": (404, "The customer is unknown"),
+    "unknown-model": (404, "There is no model of this name"),
     "unknown-version": (404, "No promotion that is kept has this version"),
     "no-report": (404, "The run made no report of this kind"),
     "method-not-allowed": (405, "The address does not take this method"),
@@ -73,17 +74,25 @@ class Problem(Exception):  # noqa: N818 - the field's word
         """HTTP status code."""
         return PROBLEMS[self.name][0]
 
-    def body(self, request_id: str | None = None) -> bytes:
-        """The problem document of a request."""
-        return problem_body(self.name, self.detail, self.errors, request_id=request_id)
+    def body(self, request_id: str | None = None, *, of_protocol: bool = False) -> bytes:
+        """The problem document of a request; with the member `error` where an inference protocol wants it."""
+        error = self.detail if of_protocol else None
+        return problem_body(self.name, self.detail, self.errors, request_id=request_id, error=error)
 
 
 def problem_body(
-    name: str, detail: str, errors: Sequence[Mapping[str, str]] = (), *, request_id: str | None = None
+    name: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    *,
+    request_id: str | None = None,
+    error: str | None = None,
 ) -> bytes:
     """The JSON document of a problem."""
     status, title = PROBLEMS[name]
     document: dict[str, Any] = {"type": f"/docs#{name}", "title": title, "status": status, "detail": detail}
+    if error is not None:
+        document["error"] = error
     if request_id is not None:
         document["request_id"] = request_id
     if errors:

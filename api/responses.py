@@ -25,7 +25,9 @@ __all__ = [
     "CustomerPage",
     "CustomerScore",
     "Health",
+    "InferenceAnswer",
     "ModelCard",
+    "ModelMetadata",
     "Predictions",
     "ProblemDocument",
     "Purchases",
@@ -269,6 +271,42 @@ class Predictions(_Answer):
     invalid: list[int] = Field(description="Positions, from 0, of summaries that no customer can have.")
 
 
+class TensorMetadata(_Answer):
+    """A tensor that a model takes or gives."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(_Answer):
+    """What the Open Inference Protocol says of a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class TensorAnswer(_Answer):
+    """A tensor of an answer."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float | bool | None]
+
+
+class InferenceAnswer(_Answer):
+    """Predictions in the Open Inference Protocol."""
+
+    model_name: str
+    model_version: str
+    id: str | None
+    outputs: list[TensorAnswer]
+
+
 class Staffing(_Answer):
     """Agents for one interval."""
 
@@ -341,6 +379,9 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What was found and what to do next.")
+    error: str | None = Field(
+        default=None, description="The detail again, under /v2 as its protocol wants it."
+    )
     request_id: str | None = Field(default=None, description="Names the request in the service's log.")
     errors: list[dict[str, str]] | None = Field(
         default=None, description="Places in the request that are wrong."

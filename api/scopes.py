@@ -23,6 +23,8 @@ def required_scope(method: str, path: str, *, fragment: bool = False) -> str | N
     """
     if path.startswith("/explore/"):
         return "read" if fragment or path.startswith("/explore/download/") else None
+    if path.startswith("/v2"):
+        return None if path.startswith("/v2/health/") else "batch" if path.endswith("/infer") else "read"
     if not path.startswith("/v1"):
         return None
     if path.startswith("/v1/admin/"):

@@ -32,6 +32,7 @@ expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
         "GET /v1/customers/count",
         "GET /v1/customers/grid",
         "GET /v1/customers/changes",
+        "POST /v2/models/{name}/infer",
     )
 )
 

@@ -144,3 +144,65 @@ def test_pages_of_purchases_follow_each_other(service: httpx.Client, valued: Cus
     assert walked == whole["purchases"]
     for path in ("purchases", "history", "touchpoints"):
         assert service.get(f"/v1/customers/nobody/{path}").status_code == 404
+
+
+def _tensors(**columns: list[float | None]) -> list[dict[str, object]]:
+    return [
+        {"name": name, "shape": [len(data)], "datatype": "FP64", "data": data}
+        for name, data in columns.items()
+    ]
+
+
+def test_the_inference_protocol_says_what_the_own_address_says(service: httpx.Client) -> None:
+    (name,) = service.get("/v2").json()["models"]
+    columns: dict[str, list[float | None]] = {
+        "frequency": [2, 0, 1],
+        "recency": [30.43, 0.0, 9.0],
+        "T": [38.86, 10.0, 8.0],
+        "monetary_value": [22.35, None, 5.0],
+    }
+    inputs = _tensors(**columns)
+    inputs[1] |= {"shape": [3, 1], "data": [[30.43], [0.0], [9.0]]}
+    body = {"id": "42", "inputs": inputs, "parameters": {"horizon_months": 24}}
+    answer = service.post(f"/v2/models/{name}/infer", json=body).raise_for_status().json()
+    own = service.post("/v1/values/predict", json={**columns, "horizon_months": 24}).json()
+    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("42", name, "cdnow")
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs.pop("invalid")["data"] == [False, False, True]
+    assert {output: found["data"] for output, found in outputs.items()} == own["columns"]
+    assert all(found["shape"] == [3] for found in outputs.values())
+    described = service.get(f"/v2/models/{name}").json()
+    assert {tensor["name"] for tensor in described["outputs"]} == {*outputs, "invalid"}
+    assert service.get(f"/v2/models/{name}/ready").json() == {"name": name, "ready": True}
+    assert service.get("/v2/health/ready").json() == {"ready": True}
+    one = {
+        "inputs": _tensors(frequency=[1], recency=[2.0], T=[5.0]),
+        "outputs": [{"name": "probability_alive"}],
+    }
+    found = service.post(f"/v2/models/{name}/infer", json=one).json()["outputs"]
+    assert [output["name"] for output in found] == ["probability_alive"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"inputs": []}, "length >= 1"),
+        ({"inputs": _tensors(frequency=[1], recency=[1.0])}, "missing required field `T`"),
+        ({"inputs": _tensors(frequency=[1], recency=[1.0, 2.0], T=[5.0])}, "one length"),
+        ({"inputs": _tensors(frequency=[1.5], recency=[1.0], T=[5.0])}, "int"),
+        ({"inputs": _tensors(frequency=[1], recency=[-1.0], T=[5.0])}, ">= 0"),
+        ({"inputs": _tensors(frequency=[1], recency=[1.0], T=[5.0], x=[1.0])}, "inputs are frequency"),
+        ({"inputs": _tensors(frequency=[10**6], recency=[1.0], T=[5.0])}, "20 times"),
+        ({"parameters": {"horizon_months": 0}}, ">= 1"),
+        ({"outputs": [{"name": "x"}]}, "outputs are unknown"),
+    ],
+)
+def test_the_inference_protocol_refuses_with_its_own_member(
+    service: httpx.Client, change: dict[str, object], word: str
+) -> None:
+    body = {"inputs": _tensors(frequency=[1], recency=[1.0], T=[5.0]), **change}
+    answer = service.post("/v2/models/tributary/infer", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"] == answer.json()["detail"]
+    assert word in answer.text
+    assert service.post("/v2/models/other/infer", json=body).status_code == 404
