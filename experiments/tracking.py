@@ -38,6 +38,7 @@ def connect(mlruns: Path) -> MlflowClient:
     """A client of the store in `mlruns`, made on first use; quiet, and without MLflow's usage reporting."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient

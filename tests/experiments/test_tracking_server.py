@@ -59,7 +59,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     control = ["pg_ctl", "-D", str(data), "-w", "-l", str(home / "log")]
     subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, **as_user)
     yield f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, **as_user)
+    os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGINT)
 
 
 @pytest.fixture(scope="module")

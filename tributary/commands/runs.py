@@ -30,7 +30,7 @@ mlruns_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("mlruns"),
     show_default=True,
-    help="Where MLflow keeps the runs.",
+    help="Where MLflow keeps the runs: a folder, or http://… of a server.",
 )
 
 
