@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from care.charts import funnel_limits
-from care.measures import kept_of, promised
+from care.measures.base import kept_of, promised
 from care.tables import CARE_SCHEMA
 from care.view import Desk
 

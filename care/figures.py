@@ -10,7 +10,7 @@ import polars as pl
 
 from care.catalogue import CATALOGUE, Kpi
 from care.intervals import LEVEL
-from care.measures import Measure, promised
+from care.measures.base import Measure, promised
 from care.tables import CARE_SCHEMA
 from care.view import Clock, Desk, View
 from care.waits import count_waits, kaplan_meier, share_by

@@ -13,7 +13,7 @@ import polars as pl
 
 from care.charts import control_limits, signals
 from care.intervals import LEVEL, share_interval
-from care.measures import kept_of
+from care.measures.base import kept_of
 from care.settings import Promise
 from care.tables import CARE_SCHEMA
 from care.view import Desk

@@ -17,7 +17,7 @@ from care.conversations import POST_CASE, Conversations, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
 from care.journeys import build_journeys
-from care.measures import promised
+from care.measures.base import promised
 from care.objectives import objective_scores, objectives_table
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table

@@ -1,0 +1,1 @@
+"""How each service figure is computed."""

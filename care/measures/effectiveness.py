@@ -1,0 +1,94 @@
+"""Figures of effectiveness: what a contact costs, and to whom the promise was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from care.intervals import share_interval
+from care.measures.base import (
+    Float,
+    Measure,
+    Measured,
+    absent,
+    kept_of,
+    measure_of,
+    promised,
+    where,
+)
+from care.view import Clock, View
+
+_PER: Final[dict[str, Callable[[View], Float]]] = {
+    "contact": lambda view: np.where(
+        np.isnan(view["contacts"]), np.fmax(view["turns"], 1.0), view["contacts"]
+    ),
+    "answered": lambda view: (view.needs & (view["answered"] == 1.0)).astype(float),
+    "resolved": lambda view: (view.needs & (view["resolved"] == 1.0)).astype(float),
+}
+
+
+def cost_per(what: str) -> Measured:
+    """Costs of the channels over what they did, for channels whose cost is known."""
+
+    def measure(view: View, clock: Clock) -> Measure:
+        costs = view.desk.costs
+        if costs is None:
+            return absent("no costs were given")
+        if set(view.cut) - {"channel", "week", "month"}:
+            return absent("costs are known by channel only")
+        first, last = view.days()
+        spent = (
+            costs.filter(pl.col("day").is_between(first, last)).group_by("channel").agg(pl.col("cost").sum())
+        )
+        channels = view.desk.frame["channel"]
+        if what == "resolved":  # channels whose cases the desk can close
+            closing = set(channels.filter(view.desk.frame["from_desk"].fill_null(False)).to_list())
+            spent = spent.filter(pl.col("channel").is_in(list(closing)))
+        priced = channels.is_in(spent["channel"].implode()).to_numpy()[view.chosen]
+        if not priced.any():
+            return absent("no cost of these channels is known")
+        used = set(channels.filter(pl.Series(view.chosen)).to_list())
+        cost = float(spent.filter(pl.col("channel").is_in(list(used)))["cost"].sum())
+        count = float(_PER[what](view)[priced].sum())
+        if not count:
+            return absent(f"nothing to divide by: no {what} case")
+        left = "" if priced.all() else "channels without a known cost are left out"
+        if left and what == "resolved":
+            left = "channels without a known cost, or whose cases nobody closes, are left out"
+        return Measure(value=cost / count, n=int(count), coverage=float(priced.mean()), reason=left or None)
+
+    return measure
+
+
+def value_weighted_service_level(view: View, clock: Clock) -> Measure:
+    """The service level with every case weighted by its customer's lifetime value."""
+    promise = promised(view)
+    if promise is None:
+        return absent("no promise on the first reply is set; add [[care.promises]]")
+    part = view.covered(promise)
+    kept, value = kept_of(part, promise, clock), part["value"]
+    if np.isnan(value).all():
+        return absent("no customer has a lifetime value")
+    decided, worth = ~np.isnan(kept), np.clip(value, 0.0, None)
+    usable = decided & ~np.isnan(value)
+    found = share_interval(np.where(usable, kept, np.nan), part["customer"], weights=np.nan_to_num(worth))
+    without = int((decided & ~usable).sum())
+    reason = f"{without:,} cases of customers without a value are left out" if without else None
+    plain = share_interval(np.where(usable, kept, np.nan), part["customer"])
+    made = measure_of(found, of=int(decided.sum()), as_tool=plain.value)
+    return replace(made, reason=made.reason or reason)
+
+
+def service_to_sales(view: View, clock: Clock) -> Measure:
+    """Share of known customers' matters followed by a purchase within the sales days."""
+    if view.desk.purchases is None:
+        return absent("no transactions were given")
+    return measure_of(
+        share_interval(where(view.needs, view["bought"]), view["customer"]),
+        of=view.applicable,
+        **({"reason": "descriptive: who asks is already a customer"} if (view["bought"] >= 0).any() else {}),
+    )
