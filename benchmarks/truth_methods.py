@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.beside import channel_bounds, objections
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
+from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.range import WIDENING
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
@@ -104,8 +105,8 @@ def regression(estimator: PanelEstimator) -> Method:
 
 def static_frailty(company: SimulatedPanel) -> Mapping[str, Found]:
     """The joint model with satisfaction that never changes and no second factor."""
-    companions = plan_for(company.panel).companions
-    return _estimated(company.panel, Plan(default=companions[0]), replicates=0)
+    static = SharedFrailty(dynamic=False, second_factor=False)
+    return _estimated(company.panel, Plan(default=static), replicates=0)
 
 
 def path_method(name: str) -> Method:

@@ -105,6 +105,9 @@ def estimate_credit(
     impossible = impossible_values(panel, values)
     models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
     models = {**found.beside, **models}
+    for name in [name for name, model in models.items() if _cannot_be(model, panel, stocks, seed)]:
+        del models[name]
+        notes = (*notes, f"{name} is missing from the range: it expects what cannot be")
     companions = {
         name: panel_credit(
             model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
@@ -177,6 +180,14 @@ def _fit_companions(
         except FAILURES as error:
             notes.append(f"{companion.name} is missing from the range: {error}")
     return models, tuple(notes)
+
+
+def _cannot_be(
+    model: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], seed: int
+) -> tuple[str, ...]:
+    """What of a companion's values is impossible."""
+    rng = np.random.default_rng([seed, 2])
+    return impossible_values(panel, values_without(model, panel, stocks, rng=rng))
 
 
 def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator) -> Chosen:

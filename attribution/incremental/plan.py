@@ -76,7 +76,9 @@ class Plan:
 
 
 def plan_for(panel: Panel) -> Plan:
-    """Shared frailty where leaving is recorded, else the hidden chain with the settings that are called for.
+    """The hidden chain with the settings that are called for.
+
+    Where leaving is recorded, shared frailty and own means stand beside it.
 
     Without the origin of every channel nothing can be said of leaving; then spend alone is credited by a
     Poisson regression, and not as supported.
@@ -88,8 +90,9 @@ def plan_for(panel: Panel) -> Plan:
     )
     if panel.contractual:
         return Plan(
-            default=SharedFrailty(),
-            companions=(SharedFrailty(dynamic=False, second_factor=False), OWN_MEANS),
+            default=HiddenChain(),
+            choose=_choose_settings,
+            companions=(SharedFrailty(), OWN_MEANS),
             problems=short,
         )
     if None in panel.origins or not panel.purchases.any():

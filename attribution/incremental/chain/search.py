@@ -95,7 +95,9 @@ class Search:
             found.append(self.climb(free, lasting, rival=_ahead(found)))
         else:
             found.append(self.frail(alone, rival=_ahead(found)))
+        if COUNT in self.inputs.kinds[:1]:
             found += self.quiet(alone, _ahead(found))
+        if not self.recorded:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, periods=True), best, rival=best))
         if self.inputs.sends:

@@ -114,7 +114,8 @@ def test_a_regression_of_spend_alone_states_its_limits_and_is_not_supported() ->
 
 
 def test_estimators_follow_from_what_is_recorded(panel: Panel) -> None:
-    assert isinstance(plan_for(panel).default, SharedFrailty)
+    assert isinstance(plan_for(panel).default, HiddenChain)
+    assert isinstance(plan_for(panel).companions[0], SharedFrailty)
     silent = simulate_panel("hidden30", n=50, periods=10, seed=1).panel
     assert isinstance(plan_for(silent).default, HiddenChain)
     assert plan_for(silent.take(slice(0, 50))).problems == ()
