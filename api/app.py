@@ -139,7 +139,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(state.watcher.watch()),
         asyncio.create_task(_watch_keys(app)),
         asyncio.create_task(courier.run(seconds=state.settings.watch_seconds)),
+        asyncio.create_task(
+            state.exports.watch(state.watcher.snapshot, seconds=state.settings.watch_seconds)
+        ),
     ]
+    await asyncio.to_thread(state.exports.sweep)
     if state.watcher.home is not None:
         await state.rewriter.start_if_needed(state.watcher.home)
     try:

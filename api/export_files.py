@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,18 @@ class ExportFiles:
         self._making: dict[str, asyncio.Lock] = {}
         self._state: tuple[str, int] | None = None
         self.pool = WorkPool("export")
+
+    def sweep(self) -> None:
+        """Delete files of processes that were killed: customers who were erased since may be in them."""
+        if self._home is not None:
+            _sweep(self._home / _FOLDER)
+
+    async def watch(self, current: Callable[[], Served | None], *, seconds: float) -> None:
+        """Delete what was made before an erasure, or from scores no longer served, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            if self._made:
+                self.prune(current())
 
     async def file(
         self, served: Served, *, form: str, fields: Sequence[str] | None, bound: Filter | None
@@ -119,7 +131,6 @@ def _write(served: Served, path: Path, form: str, fields: Sequence[str] | None, 
 
 
 def _sweep(folder: Path) -> None:
-    """Delete files that killed processes have left: customers who were erased since may be in them."""
     for left in folder.glob("*") if folder.is_dir() else ():
         if left.name.isdigit() and not is_running(int(left.name)):
             shutil.rmtree(left, ignore_errors=True)

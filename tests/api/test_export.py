@@ -19,7 +19,7 @@ from experiments.champion import promote_bundle
 from experiments.filters import FilterError
 from experiments.tombstones import add_tombstone
 from histories.errors import ConfigError
-from tests.running import running
+from tests.running import eventually, running
 from tests.sample_bundle import sample_customers, write_sample
 
 N = 300
@@ -152,6 +152,22 @@ def test_an_erasure_reaches_exports_that_were_made(tmp_path: Path) -> None:
         assert 7 not in [row["customer_id"] for row in rows]
         assert len(rows) == 19
     assert list((tmp_path / ".exports").rglob("*.*")) == []
+
+
+def test_an_erasure_by_another_process_reaches_exports_and_a_start_those_of_the_killed(
+    tmp_path: Path,
+) -> None:
+    write_sample(tmp_path / "b", n=20)
+    promote_bundle(tmp_path, tmp_path / "b", "test")
+    left = tmp_path / ".exports" / "999999999" / "x.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("customer_id")
+    with running(Settings(runs=tmp_path, watch_seconds=0.02, access_log=False)) as client:
+        assert not left.exists()
+        client.get("/v1/customers/export", headers={"accept": TYPES["csv"]}).raise_for_status()
+        (made,) = (tmp_path / ".exports").rglob("*.csv")
+        add_tombstone(tmp_path, 7)
+        assert eventually(lambda: not made.exists())
 
 
 @pytest.mark.parametrize("form", TYPES)
