@@ -192,7 +192,7 @@ def _widths(ledger: Ledger, width: float) -> list[float]:
         cells = [shown(column, row.cells[place], unsigned=row.unsigned) for row in ledger.rows if row.cells]
         needed = max([_wide(text, 1.0) for text in cells] + [_wide(column.title, 0.95)]) + _PAD
         if column.form == "verdict":
-            needed += 8
+            needed += 13
         if column.form == "text" and not column.aligned_right:
             flexible[place + 1] = needed
             fixed.append(None)

@@ -17,6 +17,7 @@ __all__ = [
     "MONEY_OUTCOMES",
     "SHARE_OUTCOMES",
     "added_sentence",
+    "because",
     "effect_range",
     "effect_sentence",
     "figure_of",
@@ -47,6 +48,16 @@ def without_notes(reason: str | None) -> str:
     return text.strip().rstrip(".")
 
 
+def because(reason: str | None) -> str:
+    """A reason as the end of a sentence; one that is a sentence of its own follows a colon.
+
+    >>> because("two starts differ"), because("holdout of 5 periods: foreseen 9, seen 4")
+    (', because two starts differ', ': held-back period of 5 periods, foreseen 9, seen 4')
+    """
+    text = without_notes(reason)
+    return f": {text.replace(': ', ', ')}" if ": " in text else f", because {text}"
+
+
 def figure_of(value: float, outcome: str, currency: str | None) -> str:
     """One figure of a total in a sentence."""
     if outcome in MONEY_OUTCOMES:
@@ -64,7 +75,7 @@ def added_sentence(who: str, estimate: Estimate, outcome: str, currency: str | N
     noun = outcome_word(outcome)
     figures = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     if estimate.state == "not_supported" or estimate.value is None:
-        return Sentence(text=f"{who}: not supported, because {without_notes(estimate.reason)}.")
+        return Sentence(text=f"{who}: not supported{because(estimate.reason)}.")
     amount = figure_of(abs(estimate.value), outcome, currency)
     of = f"{amount} of {noun}" if outcome in MONEY_OUTCOMES else f"{amount} {noun}"
     if estimate.low is None or estimate.high is None:
@@ -156,7 +167,7 @@ def effect_sentence(effect: EffectFact, currency: str | None) -> Sentence:
     name = upper_first(effect.called)
     figures = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     if estimate.state == "not_supported" or estimate.value is None:
-        return Sentence(text=f"{name}: not supported, because {without_notes(estimate.reason)}.")
+        return Sentence(text=f"{name}: not supported{because(estimate.reason)}.")
     unit = " points" if effect.outcome in SHARE_OUTCOMES else ""
     size = shown_of(abs(estimate.value), effect.outcome, currency)
     if estimate.state == "no_interval":

@@ -25,6 +25,7 @@ from reports.sections.value import refuted, total_value, value_noun
 from reports.sentences import (
     MONEY_OUTCOMES,
     SHARE_OUTCOMES,
+    because,
     effect_range,
     effect_sentence,
     outcome_word,
@@ -99,8 +100,8 @@ def _spend_headline(sources: ReportSources, spend: Added) -> Sentence:
     who = "Social conversations" if subject == SOCIAL else "Conversations"
     if not estimate.supported or estimate.value is None:
         return Sentence(
-            text="These data do not support a figure for what conversations earned, because "
-            f"{without_notes(estimate.reason)}."
+            text="These data do not support a figure for what conversations "
+            f"earned{because(estimate.reason)}."
         )
     margin = sources.gross_margin
     earned = estimate if margin is None else estimate.times(margin)
