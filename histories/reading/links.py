@@ -152,7 +152,7 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
                 name="uncertain link",
                 broken=(pl.col("probability") < min_probability).fill_null(False),
                 says=f"have a probability below {min_probability:g}",
-                expected="They are set aside. Set identity.min_probability to take more or fewer.",
+                expected="Set identity.min_probability to take more or fewer.",
                 shows="probability",
                 sets_aside=True,
             )
@@ -183,7 +183,7 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
         name=AMBIGUOUS,
         broken=pl.lit(False),
         says="give a handle to a customer that another row gives to another one",
-        expected="They are set aside; upper and lower case and a leading @ make no difference.",
+        expected="Upper and lower case and a leading @ make no difference.",
         sets_aside=True,
     )
     return identities.with_frame(frame, rule)

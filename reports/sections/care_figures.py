@@ -131,7 +131,7 @@ def _half(row: Mapping[str, Any]) -> float | None:
 
 
 def plain_rows(sources: ReportSources) -> pl.DataFrame:
-    """Rows without team and segment, calendar clock."""
+    """Rows without team and segment, calendar clock; the promise on the clock that it means."""
     care = sources.table("care")
     if care.is_empty():
         return care
@@ -139,7 +139,15 @@ def plain_rows(sources: ReportSources) -> pl.DataFrame:
         if column in care.columns:
             care = care.filter(pl.col(column).is_null() | (pl.col(column) == "(all)"))
     if "clock" in care.columns:
-        care = care.filter(pl.col("clock").is_null() | (pl.col("clock") != "business"))
+        promised = care.filter(pl.col("kpi") == "service_level", pl.col("target").is_not_null())
+        meant = promised["clock"].drop_nulls()
+        is_promise = pl.col("kpi").is_in(("service_level", "value_weighted_service_level"))
+        clock = (
+            pl.when(is_promise)
+            .then(pl.lit(meant[0] if meant.len() else "calendar"))
+            .otherwise(pl.lit("calendar"))
+        )
+        care = care.filter(pl.col("clock").is_null() | (pl.col("clock") == clock))
     return care
 
 
