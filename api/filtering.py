@@ -16,7 +16,11 @@ from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import Combination, Comparison, Filter, Sample
 from experiments.sampling import sample_numbers
 
-__all__ = ["CHUNK", "Keeps", "compile_filter", "count_rows"]
+__all__ = [
+    "CHUNK",
+    "Keeps",
+    "compile_filter",
+]
 
 Keeps = Callable[[Any], Array]
 """Which of the rows (indices, or a slice of the store) are kept; boolean, shape (n,)."""
@@ -45,13 +49,6 @@ def compile_filter(store: Store, bound: Filter) -> Keeps:
         return lambda rows: sample_numbers(store.key[rows], bound.name) < bound.share
     assert isinstance(bound, Comparison)
     return _comparison(store.filterable[bound.column], bound)
-
-
-def count_rows(store: Store, keeps: Keeps) -> int:
-    """How many rows a filter keeps, a chunk at a time."""
-    return sum(
-        int(np.count_nonzero(keeps(slice(start, start + CHUNK)))) for start in range(0, len(store), CHUNK)
-    )
 
 
 def _comparison(column: Column, bound: Comparison) -> Keeps:

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.buyers import simulate_gamma_gamma, simulate_geometric, simulate_pareto_nbd
 from clv.purchases import BgNbd, Observations, ParetoNbd
 from clv.purchases.reference import to_lifetimes
-from clv.simulate import simulate_gamma_gamma, simulate_geometric, simulate_pareto_nbd
 from clv.spend import GammaGamma
 from clv.summary import summarize_purchases
 from clv.uncertainty import purchase_posterior

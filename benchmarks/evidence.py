@@ -3,7 +3,7 @@
     python -m benchmarks.evidence --replications 200 --units 5000
 
 Three worlds: units that chose their treatment with a number and with a share as outcome
-(`attribution.effects.dgps`), and a contractual company with cases and purchases, read by a landmark design
+(`benchmarks.worlds`), and a contractual company with cases and purchases, read by a landmark design
 from its tables. Truth is the mean effect of the population, from a draw of a million units, or from two
 runs of the company in which everybody, and nobody, is answered fast. Prints a Markdown table.
 """
@@ -18,13 +18,13 @@ import numpy as np
 
 from attribution.effects.aipw import ESTIMANDS, estimate_ratio
 from attribution.effects.design import EffectDesign
-from attribution.effects.dgps import simulate_care_world, simulate_confounded_units
 from attribution.effects.history import build_history
 from attribution.effects.index_dates import find_index_dates
 from attribution.effects.landmark import build_landmark_units
 from attribution.effects.nuisance import LEARNERS, Learner, assign_folds, fit_nuisances, fit_propensity
 from attribution.effects.regression import fit_lin, mean_difference
 from attribution.effects.units import Units
+from benchmarks.worlds import simulate_care_world, simulate_confounded_units
 
 Estimates = dict[tuple[str, str], tuple[float, float]]
 

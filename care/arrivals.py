@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -12,22 +11,14 @@ from scipy.stats import nbinom
 from care.settings import DAYS, Hours
 from histories.errors import ConfigError
 
-__all__ = ["PRIOR_SHAPE", "arrivals_by_hour", "arrivals_of_open_hours", "predicted_count"]
+__all__ = [
+    "PRIOR_SHAPE",
+    "arrivals_by_hour",
+    "arrivals_of_open_hours",
+]
 
 PRIOR_SHAPE: Final = 0.5
 """Shape of the gamma prior of an hour's rate, with rate 0 (Jeffreys' prior)."""
-
-
-def predicted_count(counts: Sequence[float], chance: float) -> int:
-    """Count that the next hour of this kind stays at or below with this chance, given earlier ones.
-
-    Gamma-Poisson: a rate with prior shape `PRIOR_SHAPE` and all counts so far predicts a negative binomial.
-
-    >>> predicted_count([10, 12, 9, 11, 10, 13, 8, 11], 0.999)
-    23
-    """
-    n = len(counts)
-    return int(nbinom.ppf(chance, PRIOR_SHAPE + sum(counts), n / (n + 1.0))) if n else 0
 
 
 def arrivals_by_hour(opened: pl.Series, *, weeks: int = 8, level: float = 0.95) -> pl.DataFrame:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
-__all__ = ["internal_rate_of_return", "monthly_rate", "net_present_value", "payback_months"]
+__all__ = ["monthly_rate", "net_present_value", "payback_months"]
 
 LOWEST_RATE, HIGHEST_RATE = -0.99, 10.0
 """A month, between which an internal rate of return is looked for."""
@@ -62,22 +61,3 @@ def payback_months(flows: Sequence[float], *, discount_rate: float = 0.0) -> flo
     if last == so_far.size - 1:
         return None
     return float(last + so_far[last] / (so_far[last] - so_far[last + 1]))
-
-
-def internal_rate_of_return(flows: Sequence[float]) -> float | None:
-    """Rate a month at which the flows are worth nothing; None where there is none, or more than one.
-
-    >>> round(internal_rate_of_return([-60_000] + 6 * [4_000] + 6 * [9_000]), 5)
-    0.03577
-    """
-    paid = np.asarray(flows, dtype=np.float64)
-    signs = np.sign(paid[paid != 0])
-    if np.count_nonzero(np.diff(signs)) != 1:  # one change of sign, one rate (Descartes)
-        return None
-
-    def value(rate: float) -> float:
-        return float((paid / (1.0 + rate) ** np.arange(paid.size)).sum())
-
-    if value(LOWEST_RATE) * value(HIGHEST_RATE) > 0:
-        return None
-    return float(optimize.brentq(value, LOWEST_RATE, HIGHEST_RATE, xtol=1e-12))

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from care.measures import effectiveness, quality, service
 from care.measures.base import Measured
 
-__all__ = ["CATALOGUE", "HEADLINE", "Kpi", "headline_order"]
+__all__ = ["CATALOGUE", "Kpi", "headline_order"]
 
 Group = Literal["service", "quality", "effectiveness"]
 Direction = Literal["up", "down"]
@@ -255,10 +255,10 @@ _COST: Final = (
     "first_response_p50", "ignored_rate", "csat",
 )  # fmt: skip
 
-HEADLINE: Final[frozenset[str]] = frozenset(_SATISFACTION)
-"""The eight figures of the first page; "return" is the return on investment."""
-
 
 def headline_order(first: Literal["satisfaction", "cost"]) -> tuple[str, ...]:
-    """The eight in the order of what comes first; there is no composite."""
+    """The eight figures of the first page in the order of what comes first; there is no composite.
+
+    "return" is the return on investment.
+    """
     return _COST if first == "cost" else _SATISFACTION

@@ -15,7 +15,7 @@ import polars as pl
 
 from care.intervals import LEVEL, Interval, z_of
 
-__all__ = ["WAIT_COUNTS", "count_waits", "kaplan_meier", "merge_waits", "quantile_of", "share_by"]
+__all__ = ["WAIT_COUNTS", "count_waits", "kaplan_meier", "quantile_of", "share_by"]
 
 WAIT_COUNTS: dict[str, pl.DataType] = {
     "seconds": pl.Int64(),
@@ -41,11 +41,6 @@ def count_waits(seconds: pl.Series, ended: pl.Series) -> pl.DataFrame:
             "seconds", ended=pl.col("is_ended").cast(pl.Int64), waiting=(~pl.col("is_ended")).cast(pl.Int64)
         )
     )
-
-
-def merge_waits(*counts: pl.DataFrame) -> pl.DataFrame:
-    """Counts of several buckets of customers as those of all."""
-    return _summed(pl.concat(counts))
 
 
 def _summed(counts: pl.DataFrame) -> pl.DataFrame:

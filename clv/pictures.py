@@ -10,8 +10,6 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from clv.posterior import Posterior
-from clv.priors import log_prior
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT
@@ -20,7 +18,6 @@ __all__ = [
     "alive_history",
     "alive_matrix",
     "frequency_recency_matrix",
-    "posterior_against_prior",
     "tracking",
 ]
 
@@ -116,35 +113,3 @@ def tracking(
 def _day_numbers(days: pl.Series, start: np.datetime64) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Days since `start`."""
     return np.asarray((days.to_numpy() - start).astype("timedelta64[D]").astype(np.int64))
-
-
-def posterior_against_prior(
-    posterior: Posterior, *, prior: str, time_scale: float, points: int = 80
-) -> pl.DataFrame:
-    """Densities of each parameter's log: columns parameter, value, posterior and prior, each with peak 1.
-
-    The prior is shown along each parameter with the others at their posterior means.
-    """
-    density = log_prior(prior, posterior.names, time_scale=time_scale)
-    logs = np.log(posterior.draws)
-    center = logs.mean(axis=0)
-    frames = []
-    for i, name in enumerate(posterior.names):
-        width = max(float(logs[:, i].std()), 1e-9)
-        grid = center[i] + width * np.linspace(-4.0, 4.0, points)
-        bandwidth = 1.06 * width * len(logs) ** -0.2
-        kernel = np.exp(-0.5 * ((grid[:, None] - logs[:, i]) / bandwidth) ** 2).sum(axis=1)
-        slices = np.repeat(center[None, :], points, axis=0)
-        slices[:, i] = grid
-        believed = np.array([density(row) for row in slices])
-        frames.append(
-            pl.DataFrame(
-                {
-                    "parameter": [name] * points,
-                    "value": np.exp(grid),
-                    "posterior": kernel / kernel.max(),
-                    "prior": np.exp(believed - believed.max()),
-                }
-            )
-        )
-    return pl.concat(frames)

@@ -59,11 +59,6 @@ class GammaGammaFit:
     trend: float = 0.0
     report: FitReport
 
-    @property
-    def population_mean(self) -> float:
-        """Expected amount of a purchase of a customer of whom nothing is known, in currency."""
-        return self.p * self.v / (self.q - 1.0)
-
     def vector(self) -> FloatArray:
         """The parameters in the order of `parameter_names`, shape (3,)."""
         return np.array([self.p, self.q, self.v])

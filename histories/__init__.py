@@ -20,26 +20,21 @@ if TYPE_CHECKING:
     )
     from histories.identity import pseudonym
     from histories.journeys import (
-        JourneyCounts,
-        JourneyWalk,
         build_journeys,
         count_journeys,
         count_paths,
         journey_touches,
         paths_from_table,
-        walk_journeys,
     )
-    from histories.money import MONEY_SCALE, to_currency, to_minor
     from histories.partitions import by_partition, partition_by_customer
-    from histories.periods import DAYS_PER_MONTH, Split, split_calibration_holdout
+    from histories.periods import Split, split_calibration_holdout
     from histories.purchases import (
         PURCHASES_SCHEMA,
-        UnmatchedRefunds,
         build_purchases,
         count_unmatched_refunds,
     )
     from histories.reading.ingest import ingest
-    from histories.reading.inputs import Ingested, Inputs
+    from histories.reading.inputs import Inputs
     from histories.reading.schemas import TABLES
     from histories.reading.sources import Channel, Limits, TableSource, table_source
     from histories.retention import (
@@ -54,8 +49,6 @@ if TYPE_CHECKING:
     from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
 
 __all__ = [
-    "DAYS_PER_MONTH",
-    "MONEY_SCALE",
     "PURCHASES_SCHEMA",
     "TABLES",
     "TOUCHPOINTS_SCHEMA",
@@ -64,17 +57,13 @@ __all__ = [
     "ConfigError",
     "ConvergenceError",
     "DataError",
-    "Ingested",
     "Inputs",
-    "JourneyCounts",
-    "JourneyWalk",
     "Limits",
     "ModelError",
     "SchemaError",
     "Split",
     "TableSource",
     "TributaryError",
-    "UnmatchedRefunds",
     "build_contract_periods",
     "build_journeys",
     "build_purchases",
@@ -97,10 +86,7 @@ __all__ = [
     "require_origins",
     "split_calibration_holdout",
     "table_source",
-    "to_currency",
-    "to_minor",
     "touchpoints_table",
-    "walk_journeys",
     "walk_retention",
 ]
 
@@ -108,7 +94,6 @@ _MODULES = (
     "histories.errors",
     "histories.identity",
     "histories.journeys",
-    "histories.money",
     "histories.partitions",
     "histories.periods",
     "histories.purchases",

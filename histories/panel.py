@@ -7,7 +7,7 @@ has customers first and periods second, so that a chunk of customers is a slice.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from histories.errors import DataError
 from histories.exits import LEAST_SHARE
 
-__all__ = ["Origin", "Panel"]
+__all__ = ["Panel"]
 
 Float = NDArray[np.floating]
-Origin = Literal["customer", "firm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

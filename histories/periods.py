@@ -56,11 +56,6 @@ class Split:
                 f"({self.observation_end}): what lies between is the holdout period."
             )
 
-    @property
-    def holdout_days(self) -> int:
-        """Days after calibration_end up to and with observation_end; 0 when nothing is held out."""
-        return 0 if self.calibration_end is None else (self.observation_end - self.calibration_end).days
-
 
 def split_calibration_holdout(frame: pl.LazyFrame, split: Split) -> tuple[pl.LazyFrame, pl.LazyFrame]:
     """Rows up to and with `calibration_end`, and rows after it, by their `timestamp`.

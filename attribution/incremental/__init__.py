@@ -1,11 +1,11 @@
 """Incremental credit: retention, spend and lifetime value above what would have happened anyway."""
 
-from attribution.incremental.aumann_shapley import OutcomeCredit, PanelCredit, panel_credit
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
-from attribution.incremental.experiment import ChannelExperiment, ExperimentReading, read_experiment
+from attribution.incremental.experiment import ChannelExperiment
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.segments import segment_table
-from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, PanelPrediction
+from attribution.incremental.setfunction import PanelPrediction
 from attribution.incremental.stocks import decayed_stocks, panel_stocks
 from attribution.incremental.table import credit_table, incremental_credit
 from histories.panel import Panel
@@ -14,12 +14,7 @@ from histories.panel_building import build_panel
 __all__ = [
     "ChannelExperiment",
     "CreditEstimate",
-    "ExperimentReading",
-    "FittedPanelModel",
-    "OutcomeCredit",
     "Panel",
-    "PanelCredit",
-    "PanelEstimator",
     "PanelPrediction",
     "Plan",
     "build_panel",
@@ -30,6 +25,5 @@ __all__ = [
     "panel_credit",
     "panel_stocks",
     "plan_for",
-    "read_experiment",
     "segment_table",
 ]

@@ -5,7 +5,7 @@ Counts are additive: the paths of all customers are the sum of the paths of thei
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy import sparse
 from attribution.credits.schemas import PATHS_SCHEMA
 from histories.errors import DataError, SchemaError
 
-__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "merge_paths", "path_table", "unique_channels"]
+__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "unique_channels"]
 
 SEPARATOR = ">"
 _SLOTS = 1 << 13
@@ -164,16 +164,6 @@ def _keep_touches(paths: EncodedPaths, keep: NDArray[np.bool_]) -> EncodedPaths:
     before = np.zeros(keep.size + 1, np.int64)
     np.cumsum(keep, out=before[1:])
     return replace(paths, codes=paths.codes[keep], offsets=before[paths.offsets])
-
-
-def merge_paths(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Counted paths of several partitions of customers as one table, in order of the path."""
-    return (
-        pl.concat(list(parts))
-        .group_by("path")
-        .agg(pl.col("conversions", "value", "nulls").sum())
-        .sort("path")
-    )
 
 
 def path_table(paths: EncodedPaths, *, outcome: str, segment: str) -> pl.DataFrame:

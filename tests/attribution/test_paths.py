@@ -12,7 +12,6 @@ from attribution.paths.encoded import (
     EncodedPaths,
     encode_paths,
     exclude_channels,
-    merge_paths,
     path_table,
     unique_channels,
 )
@@ -105,19 +104,6 @@ def test_membership_counts_the_touches_of_each_channel() -> None:
     paths = encode_paths(counted(["b > a > b", "", "c"]))
     assert paths.membership().toarray().tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 1]]
     assert as_lists(paths)[0] == ["b", "a", "b"]
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    rows=st.lists(st.tuples(st.sampled_from(["a", "a > b", "b", ""]), st.integers(0, 5)), min_size=1),
-    cut=st.integers(0, 20),
-)
-def test_merged_partitions_equal_the_whole(rows: list[tuple[str, int]], cut: int) -> None:
-    frame = pl.DataFrame(rows, schema={"path": pl.String, "conversions": pl.Int64}, orient="row")
-    frame = frame.with_columns(value=pl.col("conversions") * 2.0, nulls=pl.lit(1, pl.Int64))
-    merged = merge_paths([frame.head(cut), frame.tail(max(frame.height - cut, 0))])
-    assert merged.equals(merge_paths([frame.reverse()]))
-    assert merged["conversions"].sum() == frame["conversions"].sum()
 
 
 def test_the_path_table_adds_equal_paths_and_starts_with_the_most_walked() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care.arrivals import arrivals_by_hour, arrivals_of_open_hours, predicted_count
+from care.arrivals import arrivals_by_hour, arrivals_of_open_hours
 from care.deferred import (
     DeferredDemand,
     agents_needed,
@@ -108,12 +108,6 @@ def test_the_schedule_keeps_the_promise_and_costs_no_more(arrivals: list[int], m
 def test_the_oldest_case_is_as_old_as_the_backlog_takes_to_arrive() -> None:
     """60 came evenly and 48 were done: the last 12 came within the last 12 minutes."""
     assert hour_by_hour(np.array([60.0]), 48.0).row(0) == pytest.approx((12.0, 12.0))
-
-
-def test_an_hour_that_is_no_chance_any_more() -> None:
-    limit = predicted_count([10, 12, 9, 11, 10, 13, 8, 11], 0.999)
-    assert limit == 23
-    assert 18 <= limit < 31
 
 
 def test_arrivals_are_those_of_the_last_weeks_by_hour_of_the_week() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from care.charts import control_limits, funnel_limits, signals
 from care.intervals import design_effect, mean_interval, net_score, share_interval, wilson
-from care.waits import count_waits, kaplan_meier, merge_waits, quantile_of, share_by
+from care.waits import count_waits, kaplan_meier, quantile_of, share_by
 
 
 def test_wilson_at_a_share_and_at_none() -> None:
@@ -65,11 +65,6 @@ def test_the_interval_of_the_curve_is_log_log() -> None:
     """By hand at 5: log S = -.1335, Greenwood 1 / (8 x 7), so .875 to the powers 7.11 and .1407."""
     first = kaplan_meier(count_waits(WAITS, ENDED)).row(0, named=True)
     assert (first["low"], first["high"]) == pytest.approx((0.3870, 0.9814), abs=5e-5)
-
-
-def test_counts_of_buckets_add_up() -> None:
-    parts = [count_waits(WAITS[a:b], ENDED[a:b]) for a, b in ((0, 3), (3, 8))]
-    assert merge_waits(*parts).equals(count_waits(WAITS, ENDED))
 
 
 def test_nothing_waits_when_there_is_no_case() -> None:

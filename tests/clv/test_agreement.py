@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.buyers import simulate_geometric, simulate_pareto_nbd
 from clv.purchases import BgBb, BgNbd, MbgNbd, Observations, ParetoNbd, fit_from_dict, fit_purchases
 from clv.purchases.fits import MODELS as MODELS_BY_NAME
 from clv.purchases.reference import (
@@ -16,7 +17,6 @@ from clv.purchases.reference import (
     to_lifetimes,
 )
 from clv.purchases.report import UNFITTED
-from clv.simulate import simulate_geometric, simulate_pareto_nbd
 from histories.errors import BundleError, ConfigError, ModelError
 from tests.clv.data import cdnow_summary, columns, shipped
 

@@ -6,18 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.buyers import simulate_geometric
 from clv.contractual import ShiftedBetaGeometric, count_renewals
 from clv.pictures import (
     alive_history,
     alive_matrix,
     frequency_recency_matrix,
-    posterior_against_prior,
     tracking,
 )
-from clv.posterior import Posterior
-from clv.purchases import BgNbd, MbgCnbd
-from clv.regularity import full_log_likelihood, select_regularity, sum_log_intervals
-from clv.simulate import simulate_geometric
+from clv.purchases import BgNbd, Geometric, MbgCnbd
+from clv.regularity import full_log_likelihood, sum_log_intervals
 from histories.errors import ConvergenceError, DataError
 from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_purchases, cdnow_summary
 
@@ -105,20 +103,20 @@ def test_the_regularity_of_simulated_buyers_is_recovered(k: int) -> None:
             logs, x, last = logs + float(np.log(gap)), x + 1, now
         rows.append((x, last, T))
     summary = pl.DataFrame(rows, schema=["frequency", "recency", "T"], orient="row")
-    found = select_regularity(summary, logs, birth=1, largest=3)
+    fits = [Geometric(k=shape, birth=1).fit(summary) for shape in (1, 2, 3)]
+    found = max(fits, key=lambda fit: full_log_likelihood(fit, logs))
     assert found.k == k
-    errors = found.fit.standard_errors()
+    errors = found.standard_errors()
     assert errors is not None
     for name, value in truth.items():
-        assert abs(getattr(found.fit, name) - value) < 4.0 * errors[name]
+        assert abs(getattr(found, name) - value) < 4.0 * errors[name]
 
 
 def test_buyers_of_music_are_not_regular() -> None:
     logs = sum_log_intervals(cdnow_purchases().lazy(), observation_end=CALIBRATION_END, time_unit="week")
-    found = select_regularity(cdnow_summary(), logs, birth=0)
-    assert found.k == 1
-    assert found.log_likelihoods[1] == pytest.approx(-9582.429, abs=1e-3)
-    assert full_log_likelihood(BgNbd().fit(cdnow_summary()), logs) == pytest.approx(-9582.429, abs=1e-3)
+    plain, regular = (full_log_likelihood(Geometric(k=k, birth=0).fit(cdnow_summary()), logs) for k in (1, 2))
+    assert plain == pytest.approx(-9582.429, abs=1e-3)
+    assert regular < plain
 
 
 def test_forecasts_of_regular_buyers_follow_their_future() -> None:
@@ -165,19 +163,3 @@ def test_tracking_follows_the_published_course() -> None:
     assert at_39["cumulative_expected"] == pytest.approx(at_39["cumulative_observed"], rel=0.05)
     assert table["cumulative_observed"][-1] == 2457 + 1882
     assert table["observed"].sum() == 2457 + 1882
-
-
-def test_posterior_and_prior_share_an_axis() -> None:
-    rng = np.random.default_rng(1)
-    posterior = Posterior(
-        names=("r", "alpha"),
-        draws=np.exp(rng.normal(0.0, 0.1, (500, 2))),
-        effective=500.0,
-        k_hat=0.1,
-        widened=0,
-    )
-    table = posterior_against_prior(posterior, prior="weak", time_scale=1.0)
-    assert table.group_by("parameter").len()["len"].to_list() == [80, 80]
-    peak = table.filter(pl.col("posterior") == 1.0)["value"].to_list()
-    assert peak == pytest.approx([1.0, 1.0], abs=0.05)
-    assert table["prior"].min() > 0.9  # type: ignore[operator]

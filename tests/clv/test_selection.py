@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.buyers import simulate_gamma_gamma
 from clv.challenger import forecast_by_boosting, history_features, tilt
 from clv.clock import Clock
 from clv.dependence import estimate_trend
@@ -18,7 +19,6 @@ from clv.evaluate import (
     poisson_deviance,
 )
 from clv.selection import Window, compare_models, rolling_windows
-from clv.simulate import simulate_gamma_gamma
 from clv.tables import VALIDATION_SCHEMA
 from histories.errors import ModelError
 

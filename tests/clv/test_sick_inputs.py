@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.buyers import simulate_gamma_gamma, simulate_geometric
 from clv.purchases import BgBb, BgNbd, MbgNbd, Observations, ParetoNbd
-from clv.simulate import simulate_gamma_gamma, simulate_geometric
 from clv.spend import GammaGamma
 from histories.errors import ConvergenceError, DataError
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from attribution.incremental.aumann_shapley import PanelCredit
@@ -12,11 +10,9 @@ from histories.panel import Panel
 
 __all__ = [
     "MAX_ANSWERED",
-    "MAX_PLACEBO",
     "MAX_TOTAL_ERROR",
     "answered_problems",
     "failed_replicates",
-    "placebo_problems",
     "total_problems",
     "untouched_channels",
 ]
@@ -25,8 +21,6 @@ MAX_TOTAL_ERROR = 0.02
 """How far the model's own total may be from the observed one, relative."""
 MAX_ANSWERED = 0.95
 """Share of answered problems above which there is nothing to compare replies with."""
-MAX_PLACEBO = 0.05
-"""Credit as a share of the outcome that may be found where nothing has an effect."""
 MAX_FAILED = 0.2
 """Share of bootstrap refits that may find no optimum."""
 MIN_TOUCHES = 50
@@ -71,12 +65,3 @@ def untouched_channels(panel: Panel) -> dict[str, str]:
         for name, count in zip(panel.channels, counts, strict=True)
         if count < MIN_TOUCHES
     }
-
-
-def placebo_problems(placebo: Mapping[str, float]) -> tuple[str, ...]:
-    """Credit found in data simulated from the fit with every effect at zero, as shares of each outcome."""
-    return tuple(
-        f"with no effect at all the model credits {share:.1%} of {outcome}, beyond {MAX_PLACEBO:.0%}"
-        for outcome, share in placebo.items()
-        if abs(share) > MAX_PLACEBO
-    )

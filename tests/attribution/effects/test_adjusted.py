@@ -11,7 +11,6 @@ import pytest
 
 from attribution.effects.aipw import ESTIMANDS, estimate_ratio
 from attribution.effects.design import EffectDesign
-from attribution.effects.dgps import simulate_confounded_units
 from attribution.effects.effect import Effect
 from attribution.effects.nuisance import (
     CURVED,
@@ -25,6 +24,7 @@ from attribution.effects.nuisance import (
 )
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.units import Units, units_from_frame
+from benchmarks.worlds import simulate_confounded_units
 from tests.honesty import claimed_over_seen
 
 HILLSTROM = Path("../shared/data/hillstrom")

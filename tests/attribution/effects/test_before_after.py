@@ -11,10 +11,10 @@ import pytest
 
 from attribution.effects.before_after import event_study
 from attribution.effects.design import EffectDesign
-from attribution.effects.dgps import CareWorld, simulate_care_world
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effect, estimate_effects
 from attribution.effects.staggered import NEVER, group_time_effects
+from benchmarks.worlds import CareWorld, simulate_care_world
 from tests.honesty import claimed_over_seen
 
 LETTER_EFFECT = 0.3

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.dgps import simulate_care_world
 from attribution.effects.run import estimate_effects
 from attribution.effects.synthetic_control import fit_synthetic_control
 from attribution.effects.tables import EffectTables
 from attribution.effects.time_varying import fit_hazard
+from benchmarks.worlds import simulate_care_world
 
 START = date(2024, 1, 1)
 

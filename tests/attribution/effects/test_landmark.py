@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.dgps import CareWorld, simulate_care_world
 from attribution.effects.findings import EffectsResult
 from attribution.effects.history import build_history
 from attribution.effects.index_dates import find_index_dates
 from attribution.effects.landmark import build_landmark_units
 from attribution.effects.run import estimate_effect, estimate_effects
 from attribution.effects.tables import EffectTables
+from benchmarks.worlds import CareWorld, simulate_care_world
 from histories.errors import DataError, SchemaError
 
 EFFECT = 0.2

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attribution.effects.aipw import ESTIMANDS, estimate_ratio
-from attribution.effects.dgps import simulate_confounded_units
 from attribution.effects.nuisance import LINEAR, assign_folds, fit_nuisances
+from benchmarks.worlds import simulate_confounded_units
 
 pytestmark = [
     pytest.mark.oracle,
