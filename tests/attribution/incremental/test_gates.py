@@ -121,7 +121,7 @@ def test_more_survivors_than_customers_are_impossible(contract: tuple) -> None:
     leaving[-1] = 3.0  # push drives everybody away: without it there would be several of each
     values = values_without(replace(fit, leaving=leaving), panel, stocks, rng=np.random.default_rng(1))
     assert impossible_values(panel, values)[0].startswith("impossible: without")
-    assert "above the 600 that there can be" in impossible_values(panel, values)[0]
+    assert "10 times the 600 customers kept that there can be" in impossible_values(panel, values)[0]
 
 
 def test_an_error_above_the_outcome_leaves_no_interval(contract: tuple) -> None:
