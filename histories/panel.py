@@ -76,6 +76,8 @@ class Panel:
     entry_share: Float | None = None
     """Share of the first period that the customer was there for, in (0, 1], 1 for those who were there from
     its start, shape (N,); None: all came at the start of a period."""
+    own_period: bool = True
+    """Whether a touch works in its own period already, or from the next one on."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 

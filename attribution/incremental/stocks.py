@@ -50,7 +50,8 @@ def panel_stocks(
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
     if moments is None or panel.exit is None or panel.exit_share is None:
-        return decayed_stocks(counts, decay=decay)
+        stocks = decayed_stocks(counts, decay=decay)
+        return stocks if panel.own_period else stocks - np.log1p(counts, dtype=np.float32)
     stayed = thinned_log(int(np.rint(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = np.empty(counts.shape, dtype=np.float32)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution.effects.findings import EffectsResult
 from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
+from attribution.incremental.checks.last_period import with_touches_before
 from attribution.incremental.checks.proof_of_life import with_proof_of_life
 from attribution.incremental.experiment import ChannelExperiment
 from attribution.settings import INCREMENTAL_OUTCOMES
@@ -141,7 +142,7 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
         contractual=histories.contractual,
         cases=histories.table("cases"),
     )
-    return with_proof_of_life(panel)
+    return with_touches_before(with_proof_of_life(panel))
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:
