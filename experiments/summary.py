@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from reports.numbers import percent, short
+from reports.numbers import short
 from reports.words import method_name
 
 __all__ = ["summarize_run"]
@@ -43,9 +43,9 @@ def _forecasts(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
     for score in forecast.get("origins", ()):
         told = [f"{score['actual']:,.0f} purchases came"]
         if score["total_error"] is not None:
-            told.insert(0, f"purchases {percent(score['total_error'])}")
+            told.insert(0, f"purchases off by {score['total_error']:+.1%}")
         if score.get("revenue_error") is not None:
-            told.append(f"revenue {percent(score['revenue_error'])}")
+            told.append(f"revenue off by {score['revenue_error']:+.1%}")
         told.append(f"{score['mae']:.2f} purchases off per customer")
         lines.append((f"forecast of {score['origin']} to {score['until']}", ", ".join(told)))
     return lines
