@@ -81,9 +81,15 @@ def test_a_manifest_that_lacks_what_is_needed_is_refused_by_its_place(
     seal_bundle(runs / "v2", {**content, **changes})
     with pytest.raises(BundleError, match=word):
         load_bundle(runs / "v2")
+
+
+def test_a_bundle_with_a_wrong_manifest_is_refused_by_the_service_which_serves_on(runs: Path) -> None:
+    content, _ = read_manifest(runs / "v2")
+    del content["checksums"]
+    seal_bundle(runs / "v2", {**content, "erasure": None})
     with running(_settings(runs)) as client:
         _point(runs, "v2")
-        assert eventually(lambda: word in _refusal(client))
+        assert eventually(lambda: "erasure" in _refusal(client))
         assert _version(client) == "v1"
 
 

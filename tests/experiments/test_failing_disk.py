@@ -100,7 +100,10 @@ def test_a_key_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["promote", "rollback"])
-def test_a_promotion_that_fails_leaves_link_and_log_of_one_mind(tmp_path: Path, action: str) -> None:
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_promotion_that_fails_leaves_link_and_log_of_one_mind(
+    tmp_path: Path, action: str, every: int
+) -> None:
     start = tmp_path / "start"
     for name in ("a", "b"):
         promote_bundle(start, write_sample(start / name, n=2), "test")
@@ -113,7 +116,7 @@ def test_a_promotion_that_fails_leaves_link_and_log_of_one_mind(tmp_path: Path, 
             rollback_bundle(copy, "test")
 
     outcomes = set()
-    for copy, raised in _each_failure(start, tmp_path, act):
+    for copy, raised in _each_failure(start, tmp_path, act, every=every):
         found = champion(copy)
         assert found is not None
         load_bundle(found)
