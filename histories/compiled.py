@@ -27,7 +27,12 @@ Loop = TypeVar("Loop", bound=Callable[..., object])
 
 
 def compiled(function: Loop) -> Loop:
-    """Return the same function as machine code, cached on disk, free of the interpreter lock."""
+    """Return the same function as machine code, cached on disk, free of the interpreter lock.
+
+    With `NUMBA_DISABLE_JIT=1` it stays as it is, and an index out of range is an error, no wrong value.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
     try:
         machine = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba's word for: no folder that can be written

@@ -1,0 +1,88 @@
+"""Every compiled loop on a few customers, as figures: the same with machine code and without.
+
+``NUMBA_DISABLE_JIT=1 python -m tests.uncompiled`` prints them; there an index out of range is an error.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import numpy as np
+import polars as pl
+
+from attribution.incremental.aumann_shapley import panel_credit
+from attribution.incremental.chain.design import ChainDesign
+from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
+from attribution.incremental.chain.start import crude_rates
+from attribution.incremental.chain.states import Structure
+from attribution.incremental.frailty import SharedFrailty
+from attribution.incremental.stocks import panel_stocks
+from attribution.paths.encoded import encode_paths
+from attribution.paths.transitions import count_transitions
+from care.threads import link_posts
+from histories.journeys import build_journeys
+from histories.simulate import simulate_panel
+from tests.care.desks import posts
+
+FEW, PERIODS = 30, 4
+
+
+def journeys() -> list[float]:
+    days = [dt.datetime(2026, 3, day) for day in (1, 4, 9, 20)]
+    touches = pl.LazyFrame(
+        {
+            "customer_id": [1, 1, 2, 2],
+            "timestamp": days,
+            "channel": ["a", "b", "a", "b"],
+            "date_only": False,
+            "view": False,
+        }
+    )
+    bought = pl.LazyFrame(
+        {"customer_id": [1, 2], "timestamp": [days[2], days[3]], "amount": [70_000, 50_000]}
+    )
+    made = build_journeys(touches, bought, lookback_days=10, observation_end=dt.date(2026, 12, 31)).collect()
+    return [float(made["n_touches"].sum()), float(made["converted"].sum())]
+
+
+def transitions() -> list[float]:
+    paths = {"path": ["a > b > a", "b", "", "a > a"], "conversions": [1, 2, 1, 0], "nulls": [0, 3, 2, 1]}
+    counts = count_transitions(encode_paths(pl.DataFrame(paths)), order=2)
+    return [float(counts.moves.sum()), float(counts.conversions.sum()), float(len(counts.states))]
+
+
+def threads() -> list[float]:
+    linked = link_posts(posts()).posts
+    return [float(linked["conversation"].n_unique()), float(linked["is_customer"].sum())]
+
+
+def chain() -> list[float]:
+    panel = simulate_panel("hidden_staggered", n=FEW, periods=PERIODS, seed=1).panel
+    inputs = ChainDesign.learn(panel, decay=0.6).inputs(panel, panel_stocks(panel))
+    found: list[float] = []
+    for structure in (Structure(nodes=2, drift=True, quiet=True), Structure(nodes=2, regular=True)):
+        problem = Likelihood.of(inputs, structure)
+        theta = crude_rates(problem, np.ones(FEW))
+        value = evaluate(problem, theta)
+        found += [float(value.loglik.sum()), float(value.scores.sum())]
+        path, *_ = draw_paths(problem, theta, uniform=np.full((2, FEW, PERIODS + 1), 0.37))
+        found.append(float(path.sum()))
+    return found
+
+
+def credit() -> list[float]:
+    panel = simulate_panel("r7", n=FEW, periods=PERIODS, seed=1).panel
+    stocks = panel_stocks(panel)
+    fit = SharedFrailty().fit(panel, stocks, rng=np.random.default_rng(1))
+    divided = panel_credit(fit, panel, stocks, rng=np.random.default_rng(1))
+    return [float(divided.retention.total), float(divided.retention.credit.sum())]
+
+
+def figures() -> dict[str, list[float]]:
+    """All of them."""
+    return {make.__name__: make() for make in (journeys, transitions, threads, chain, credit)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(figures()))
