@@ -180,8 +180,9 @@ def out_of_reach(runs: Path, *, also: Sequence[Path] = ()) -> list[str]:
             configured = read_manifest(folder)[0].get("configuration", {}).get("inputs", {})
         except BundleError:
             continue
-        for source in configured.values():
-            places[str(source.get("path") or source.get("database") or "")] = None
+        for sources in configured.values():
+            for source in sources if isinstance(sources, list) else [sources]:
+                places[str(source.get("path") or source.get("database") or "")] = None
     for entry in champion_log(runs):
         bundle = Path(entry["bundle"])
         if bundle.is_absolute() and bundle.is_dir():

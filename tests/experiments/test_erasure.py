@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from experiments.bundle.leftovers import find_bundles
 from experiments.bundle.reading import load_bundle
-from experiments.rewriting import forget_customer, rewrite_bundles
+from experiments.rewriting import forget_customer, out_of_reach, rewrite_bundles
 from experiments.tombstones import FILE, add_tombstone, load_tombstones
 from histories.errors import BundleError
 from tests.sample_bundle import write_sample
@@ -121,3 +121,9 @@ def test_a_tombstone_is_a_digest_under_a_key_of_its_own(tmp_path: Path) -> None:
     assert one.pending({"key": one.state()["key"], "tombstones": 1}) == frozenset()
     assert one.pending({"key": other.state()["key"], "tombstones": 1}) == frozenset(one.digests)
     assert (tmp_path / "x" / FILE).stat().st_mode & 0o077 == 0
+
+
+def test_the_tables_that_erasure_does_not_reach_are_named_one_source_or_several(tmp_path: Path) -> None:
+    inputs = {"transactions": [{"path": "a.csv"}, {"path": "b.csv"}], "cases": {"path": "c.csv"}}
+    write_sample(tmp_path / "v1", configuration={"inputs": inputs})
+    assert sorted(out_of_reach(tmp_path)) == ["a.csv", "b.csv", "c.csv"]
