@@ -135,7 +135,8 @@ def _expected_survivors(
     model: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], prediction: PanelPrediction
 ) -> float:
     """Customers less the sum of hazards over the rows at risk; a right model meets the observed count."""
-    if prediction.hazard_offset is None or not panel.contractual:
+    told = prediction.staying is not None  # layers of states in which stocks do nothing hold no hazard
+    if prediction.hazard_offset is None or told or not panel.contractual:
         return prediction.expected_survivors
     push = (stocks @ model.beta).astype(np.float32)
     at_risk = panel.at_risk
