@@ -127,3 +127,29 @@ def test_package_files_list_names_and_do_no_work(path: Path) -> None:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         is_names = isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.List)
         assert is_docstring or is_names or isinstance(node, ast.ImportFrom), ast.unparse(node)
+
+
+# Classes of one estimator, which nothing but its own package may ask for: the protocol says what any offers.
+ESTIMATORS = {
+    "HiddenChain": "chain/",
+    "SharedFrailty": "frailty/",
+    "PanelRegression": "regression.py",
+}
+INCREMENTAL = ROOT / "attribution" / "incremental"
+
+
+@pytest.mark.parametrize("path", sorted(INCREMENTAL.rglob("*.py")), ids=place)
+def test_no_estimator_is_asked_what_it_is(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    stated = {id(node) for one in ast.walk(tree) if isinstance(one, ast.Assert) for node in ast.walk(one)}
+    own = path.relative_to(INCREMENTAL).as_posix()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or id(node) in stated:
+            continue
+        asked = ast.unparse(node)
+        if node.func.id == "isinstance":
+            classes = {name for name in ESTIMATORS if name in ast.unparse(node.args[1])}
+            foreign = {name for name in classes if not own.startswith(ESTIMATORS[name])}
+            assert not foreign, f"{place(path)}: {asked}"
+        if node.func.id in ("getattr", "hasattr"):
+            assert ast.unparse(node.args[0]) in ("self", "panel", "os"), f"{place(path)}: {asked}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from attribution.incremental.customer_parts import customer_parts
-from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
+from attribution.incremental.setfunction import PanelModel, PanelPrediction
 from histories.panel import Panel
 
 __all__ = ["OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
@@ -86,7 +86,7 @@ class PanelCredit:
 
 
 def panel_credit(
-    model: FittedPanelModel,
+    model: PanelModel,
     panel: Panel,
     stocks: NDArray[np.float32],
     *,
@@ -132,7 +132,7 @@ def panel_credit(
 
 
 def _expected_survivors(
-    model: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], prediction: PanelPrediction
+    model: PanelModel, panel: Panel, stocks: NDArray[np.float32], prediction: PanelPrediction
 ) -> float:
     """Customers less the sum of hazards over the rows at risk; a right model meets the observed count."""
     told = prediction.staying is not None  # layers of states in which stocks do nothing hold no hazard
@@ -149,7 +149,7 @@ def _expected_survivors(
 
 
 def _sums_of(
-    model: FittedPanelModel,
+    model: PanelModel,
     panel: Panel,
     stocks: NDArray[np.float32],
     prediction: PanelPrediction,
@@ -200,7 +200,7 @@ def creditable_share(panel: Panel) -> Float:
 
 
 def _parts(
-    model: FittedPanelModel,
+    model: PanelModel,
     panel: Panel,
     stocks: NDArray[np.float32],
     prediction: PanelPrediction,

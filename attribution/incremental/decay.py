@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
-from attribution.incremental.setfunction import PanelEstimator
+from attribution.incremental.setfunction import PanelEstimator, Profile
 from attribution.incremental.stocks import DECAY
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -43,16 +43,6 @@ FLAT = 0.5
 """Length of an interval from which on the data cannot tell."""
 NO_EFFECT = 0.999
 """Point of chi-squared, two degrees of freedom a channel, that effects as a whole have to pass."""
-
-
-class Profile(Protocol):
-    """The maximised log-likelihood of a model, up to a constant."""
-
-    def __call__(self, decay: float) -> float:
-        """At this decay."""
-
-    def without_effects(self) -> float:
-        """With the effects of all channels on leaving and on spend at zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +87,7 @@ def choose_decay(
     wanted
         A number in (0, 1), or "estimate".
     estimator
-        Who credits the company; it may offer `decay_profile(panel, rng=rng)`.
+        Who credits the company.
     panel
         Customers to estimate on.
     rng
@@ -105,14 +95,12 @@ def choose_decay(
     """
     if wanted != "estimate":
         return Decay(value=wanted, source="given")
-    make = getattr(estimator, "decay_profile", None)
-    if make is None:
-        return Decay(
-            value=DECAY, source="kept", why=f"{estimator.name} has no likelihood to estimate it with"
-        )
     few = panel.take(np.sort(rng.permutation(panel.n_customers)[:CUSTOMERS]))
     try:
-        profile: Profile = make(few, rng=rng)
+        profile: Profile | None = estimator.decay_profile(few, rng=rng)
+        if profile is None:
+            why = f"{estimator.name} has no likelihood to estimate it with"
+            return Decay(value=DECAY, source="kept", why=why)
         best, low, high = maximise_profile(profile)
         gain = 2.0 * (profile(best) - profile.without_effects())
     except ModelError as error:

@@ -70,8 +70,8 @@ class Plan:
         """The same plan, whose estimators make stocks of their own with this decay."""
         return replace(
             self,
-            default=_at_decay(self.default, decay),
-            companions=tuple(_at_decay(companion, decay) for companion in self.companions),
+            default=self.default.at_decay(decay),
+            companions=tuple(companion.at_decay(decay) for companion in self.companions),
         )
 
 
@@ -117,10 +117,6 @@ def _choose_settings(
     if to_come is None or not hidden or chosen.fit.structure.satisfaction:
         return chosen
     return replace(chosen, caution=f"hidden satisfaction is left out although {to_come.words}")
-
-
-def _at_decay(estimator: PanelEstimator, decay: float) -> PanelEstimator:
-    return replace(estimator, decay=decay) if isinstance(estimator, HiddenChain) else estimator
 
 
 def _check_silent(

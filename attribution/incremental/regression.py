@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.designs import Design, DesignChoices, build_design
+from attribution.incremental.effects import Effects
 from attribution.incremental.glm import LOGIT, POISSON, fit_glm
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
 from attribution.incremental.stocks import moment_precision
@@ -36,6 +37,15 @@ class PanelRegression:
     design: DesignChoices = field(default_factory=DesignChoices)
     hazard: bool = True
     """Whether leaving is modelled where it is recorded; without it every credit goes through spend alone."""
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> None:
+        """None: there is no likelihood of both outcomes to estimate it with."""
+        del panel, rng
+
+    def at_decay(self, decay: float) -> PanelRegression:
+        """The same: it makes no stocks of its own."""
+        del decay
+        return self
 
     def fit(
         self,
@@ -100,6 +110,18 @@ class PanelRegressionFit:
         steps = [(weights - 1.0) @ moved for moved in self.influence or ()]
         leaving = None if self.leaving is None else self.leaving + steps[0]
         return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
+
+    def effects(self) -> Effects | None:
+        """Beta and gamma with each customer's influence; None where it was not kept."""
+        if self.influence is None:
+            return None
+        moved = [change[:, -self.n_channels :] for change in self.influence]
+        if self.leaving is None:
+            moved.insert(0, np.zeros_like(moved[0]))
+        return Effects(
+            values=np.concatenate([self.beta, self.gamma]),
+            influence=np.concatenate(moved, axis=1, dtype=np.float64),
+        )
 
     @property
     def beta(self) -> Float:

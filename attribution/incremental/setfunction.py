@@ -24,9 +24,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.effects import Effects
 from histories.panel import Panel
 
-__all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelPrediction"]
+__all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelModel", "PanelPrediction", "Profile"]
 
 Float = NDArray[np.floating]
 
@@ -63,8 +64,18 @@ class PanelPrediction:
         return share, even * self.survival if self.staying is None else self.staying
 
 
-class FittedPanelModel(Protocol):
-    """A fitted model of leaving and spending: an immutable value that predicts for any customers."""
+class Profile(Protocol):
+    """The maximised log-likelihood of a model, up to a constant."""
+
+    def __call__(self, decay: float) -> float:
+        """At this decay."""
+
+    def without_effects(self) -> float:
+        """With the effects of all channels on leaving and on spend at zero."""
+
+
+class PanelModel(Protocol):
+    """What credit is divided by: effects, and what is predicted for any customers."""
 
     @property
     def beta(self) -> NDArray[np.float64]:
@@ -84,6 +95,13 @@ class FittedPanelModel(Protocol):
         """What the model says of these customers, who need not be those it was fitted to."""
 
 
+class FittedPanelModel(PanelModel, Protocol):
+    """A fitted model of leaving and spending, an immutable value."""
+
+    def effects(self) -> Effects | None:
+        """Beta and gamma with each customer's influence; None where it was not kept."""
+
+
 class PanelEstimator(Protocol):
     """Choices of an estimator. `fit` is called once on the data and again, warm, on reweighted customers."""
 
@@ -94,6 +112,12 @@ class PanelEstimator(Protocol):
     @property
     def limits(self) -> str:
         """What the estimator assumes or leaves out, in one clause for the `reason` column; may be empty."""
+
+    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Profile | None:
+        """The maximised log-likelihood as a function of the decay of stocks; None without a likelihood."""
+
+    def at_decay(self, decay: float) -> PanelEstimator:
+        """The same estimator, whose own stocks have this decay."""
 
     def fit(
         self,

@@ -13,6 +13,7 @@ from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
 from attribution.incremental.chain.states import FEATURES, Structure
+from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -104,13 +105,16 @@ class HiddenChainFit:
         names = iter(name for name, acts in zip(self.channels, self.design.acting, strict=True) if acts)
         return tuple(next(names) if s.startswith("channel ") else s for s in self.design.streams)
 
-    @property
-    def effect_influence(self) -> Array | None:
-        """Each customer's influence on beta and gamma, shape (n, 2C); None where it was not kept."""
+    def effects(self) -> Effects | None:
+        """Beta and gamma with each customer's influence; None where it was not kept."""
         if self.influence is None or self.rows is not None:
             return None
         leaving, spending = (self.influence[:, self.layout.effects(k, len(self.channels))] for k in range(2))
-        return np.concatenate([leaving, self.elasticity * spending], axis=1, dtype=np.float64)
+        return Effects(
+            values=np.concatenate([self.beta, self.gamma]),
+            influence=np.concatenate([leaving, self.elasticity * spending], axis=1, dtype=np.float64),
+            correction=outer_product_correction(self.influence),
+        )
 
     def reweighted(self, weights: Array) -> HiddenChainFit:
         """The fit to reweighted customers, by one step of their influence.

@@ -104,6 +104,10 @@ class HiddenChain:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
         return _best(self.fits(panel, stocks, weights=weights, rng=rng))
 
+    def at_decay(self, decay: float) -> HiddenChain:
+        """The same estimator, whose own stocks have this decay."""
+        return replace(self, decay=decay)
+
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> ChainProfile:
         """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`."""
         fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)

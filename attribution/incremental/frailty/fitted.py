@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.frailty.data import FrailtyData, frailty_data
 from attribution.incremental.frailty.design import FrailtyDesign
 from attribution.incremental.frailty.influence import reweighted
@@ -131,6 +132,16 @@ class SharedFrailtyFit:
     def rho(self) -> float:
         """Correlation of satisfaction from one period to the next; 1 when it is constant."""
         return self.parameters.rho if self.dynamic else 1.0
+
+    def effects(self) -> Effects | None:
+        """Beta and gamma with each customer's influence; None where it was not kept."""
+        if self.influence is None:
+            return None
+        return Effects(
+            values=np.concatenate([self.beta, self.gamma]),
+            influence=np.asarray(self.influence[:, self.shape.slices()["stocks"]], dtype=np.float64),
+            correction=1.0 if self.robust else outer_product_correction(self.influence),
+        )
 
     def reweighted(self, weights: Array) -> SharedFrailtyFit:
         """The fit to reweighted customers, by one step of their influence.

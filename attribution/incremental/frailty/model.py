@@ -142,6 +142,11 @@ class SharedFrailty:
             solution, disagreement = second_start(data, w, solution, max_iterations=self.max_iterations)
         return self._assemble(panel, data, design, solution, w, disagreement=disagreement)
 
+    def at_decay(self, decay: float) -> SharedFrailty:
+        """The same: it makes no stocks of its own."""
+        del decay
+        return self
+
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator | None = None) -> FrailtyProfile:
         """The maximised bound as a function of the decay of stocks, from a fit with one start.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.checks.gates import MIN_TOUCHES
-from attribution.incremental.segments.effects import Effects, effects_of
+from attribution.incremental.effects import Effects
 from attribution.incremental.segments.heterogeneity import WaldTest, against_chance, shrink, wald_test
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
 from histories.errors import DataError, ModelError
@@ -201,7 +201,7 @@ def _fit_alone(
         return f"its own fit failed: {error}"
     if strict and fit.problems:
         return f"its own fit: {fit.problems[0]}"
-    effects = effects_of(fit)
+    effects = fit.effects()
     if effects is None or len(effects.influence) != len(customers):
         return f"{estimator.name} keeps no influence of customers"
     return OwnFit(fit=fit, effects=effects, customers=customers)

@@ -144,6 +144,9 @@ class Listening:
         self.heard.append((panel, stocks))
         return STATIC.fit(panel, stocks, **rest)
 
+    def at_decay(self, decay: float) -> Any:
+        return self
+
 
 def test_every_fit_check_and_companion_sees_the_decay_that_is_set(contractual: Panel) -> None:
     default, companion, checked = Listening(), Listening(), Listening()

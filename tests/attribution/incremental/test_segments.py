@@ -22,12 +22,12 @@ from attribution.incremental import (
     segment_table,
 )
 from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.effects import Effects
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.regression import OWN_MEANS, STATIC
 from attribution.incremental.segments import credit_by_label
 from attribution.incremental.segments.decision import decide
 from attribution.incremental.segments.draws import OwnTarget
-from attribution.incremental.segments.effects import Effects, effects_of
 from attribution.incremental.segments.heterogeneity import shrink, wald_test
 from attribution.incremental.segments.own import Comparison, OwnFit, compare_segments
 from attribution.incremental.setfunction import PanelPrediction
@@ -129,7 +129,7 @@ def test_a_fit_moves_its_effects_to_any_target_and_its_covariance_is_its_own(
     panel = simulate_panel(scenario, n=700, periods=8, seed=3).panel
     stocks = decayed_stocks(panel.touches)
     fit = estimator.fit(panel, stocks, rng=np.random.default_rng(0))
-    effects = effects_of(fit)
+    effects = fit.effects()
     assert effects is not None
     own = OwnTarget(
         own=OwnFit(fit=fit, effects=effects, customers=np.arange(700)),

@@ -1,6 +1,6 @@
 """A fit's effects with their covariance, and the same fit with its effects moved.
 
-Every default estimator keeps each customer's influence: the change of its parameters per unit of the
+An estimator may keep each customer's influence: the change of its parameters per unit of the
 customer's weight (Hampel 1974). The sum of its squares is their covariance, and weights chosen along
 it move the effects to any target while all other parameters follow as they do in the likelihood,
 
@@ -18,12 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.chain import HiddenChainFit
-from attribution.incremental.frailty import SharedFrailtyFit
-from attribution.incremental.regression import PanelRegressionFit
-from attribution.incremental.setfunction import FittedPanelModel
-
-__all__ = ["Effects", "effect_influence", "effects_of"]
+__all__ = ["Effects", "outer_product_correction"]
 
 Float = NDArray[np.float64]
 
@@ -59,29 +54,7 @@ class Effects:
         return result
 
 
-def effects_of(fit: FittedPanelModel) -> Effects | None:
-    """Effects of a fit with their influence; None where the estimator keeps none."""
-    influence = effect_influence(fit)
-    if influence is None:
-        return None
-    correction = 1.0
-    measured = isinstance(fit, SharedFrailtyFit) and fit.robust
-    if isinstance(fit, SharedFrailtyFit | HiddenChainFit) and fit.influence is not None and not measured:
-        n, free = len(fit.influence), int(fit.influence.any(axis=0).sum())
-        correction = max(n - free - 1, 1) / n
-    return Effects(values=np.concatenate([fit.beta, fit.gamma]), influence=influence, correction=correction)
-
-
-def effect_influence(fit: FittedPanelModel) -> Float | None:
-    """Each customer's influence on beta and gamma, shape (n, 2C); None where it was not kept."""
-    if isinstance(fit, SharedFrailtyFit) and fit.influence is not None:
-        stocks = fit.influence[:, fit.shape.slices()["stocks"]]
-        return np.asarray(stocks, dtype=np.float64)
-    if isinstance(fit, HiddenChainFit):
-        return fit.effect_influence
-    if isinstance(fit, PanelRegressionFit) and fit.influence is not None:
-        moved = [change[:, -fit.n_channels :] for change in fit.influence]
-        if fit.leaving is None:
-            moved.insert(0, np.zeros_like(moved[0]))
-        return np.concatenate(moved, axis=1, dtype=np.float64)
-    return None
+def outer_product_correction(influence: Float | NDArray[np.float32]) -> float:
+    """What makes good for an information that is the outer product of scores, with their influence (n, p)."""
+    n, free = len(influence), int(influence.any(axis=0).sum())
+    return max(n - free - 1, 1) / n
