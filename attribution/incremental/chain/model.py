@@ -40,12 +40,12 @@ Single = NDArray[np.float32]
 
 SAMPLE = 50_000
 """Customers that a model is fitted to; more are drawn down to it."""
-PILOT = 3_000
+PILOT = 2_000
 """Customers on whom settings are compared first."""
 ROUGH = 0.2
 """Gain expected of one more step at which a climb on the few has arrived."""
-SECOND_LOOK = 15.0
-"""Log-likelihood less charge by which a setting may be behind on the few to be climbed on all."""
+SECOND_LOOK, LOOKED_AT = 8.0, 3
+"""Log-likelihood less charge by which settings may be behind on the few to be climbed on all; how many."""
 MAX_LOADING = 3.0
 
 
@@ -163,7 +163,7 @@ class HiddenChain:
         near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
         if pilot is everybody:
             return near
-        return [everybody.climb(found.structure, found) for found in near]
+        return [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:

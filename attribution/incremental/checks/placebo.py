@@ -25,9 +25,9 @@ Float = NDArray[np.float64]
 
 PLACEBO_LIMIT = 0.05
 """Largest share of an outcome that a channel may be credited with when nothing has an effect."""
-CUSTOMERS = 12_000
+CUSTOMERS = 6_000
 """Customers simulated in all: small companies are simulated several times, to tell a fault from noise."""
-MOST = 5
+MOST = 3
 """Most simulated companies."""
 CHANCE = 0.05
 """Chance that noise alone fails any channel or outcome (Bonferroni), however small the company."""
