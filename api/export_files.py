@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -72,6 +73,15 @@ class ExportFiles:
         for old in list(self._made)[:-_MOST]:
             self._forget(old)
         return self._made[name]
+
+    def hold(self, path: Path) -> Path:
+        """A second name of a file for one download, so that pruning leaves it; delete it after."""
+        held = path.with_suffix(f".{secrets.token_hex(8)}.sending")
+        try:
+            os.link(path, held)
+        except OSError:  # no hard links here
+            shutil.copyfile(path, held)
+        return held
 
     def prune(self, served: Served | None) -> None:
         """Delete what was made from other scores, or before an erasure; running downloads go on."""

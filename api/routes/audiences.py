@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -163,11 +165,15 @@ class ExportQuery(CustomerFilter):
 
 
 class _Download(FileResponse):
-    """A file whose head alone is sent where that was asked for."""
+    """A held file, let go after it was sent; its head alone where that was asked for."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "HEAD" if scope.get("head") else "GET"
-        await super().__call__({**scope, "method": method}, receive, send)
+        try:
+            await super().__call__({**scope, "method": method}, receive, send)
+        finally:
+            with contextlib.suppress(OSError):
+                Path(self.path).unlink()
 
 
 @router.get(
@@ -206,7 +212,8 @@ async def export_customers(
             name="no-such-range", detail=f"It has {size} bytes.", headers={"content-range": f"bytes */{size}"}
         )
     kind = f"{media_type}; charset=utf-8" if media_type == "text/csv" else media_type
-    return _Download(path, media_type=kind, filename=f"customers.{form}", headers=headers)
+    held = exports.hold(path)
+    return _Download(held, media_type=kind, filename=f"customers.{form}", headers=headers)
 
 
 @router.get("/segments", response_model=Segments, responses=refusals())
