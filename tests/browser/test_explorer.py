@@ -147,13 +147,10 @@ def test_an_unknown_customer_is_told_without_losing_the_page(look: Any, explorer
 
 
 def test_too_many_asks_wait_and_ask_again(look: Any, bundle: Path) -> None:
-    with running(Settings(rate_limit=2, access_log=False), bundle=bundle) as client:
+    with running(Settings(rate_limit=1, access_log=False), bundle=bundle) as client:
         page = look(f"{base(client)}/explore/credit")
-        for key, view in {"2": "customers", "3": "evidence"}.items():
+        for key in "2345" * 3:  # faster than one a second, on a busy machine too
             page.keyboard.press(key)
-            page.wait_for_url(f"**/{view}")
-            until(page, "!document.querySelector('#view').hasAttribute('aria-busy')")
-        page.keyboard.press("4")
         said(page, "Wait")
         assert page.locator("main").is_visible()
 
