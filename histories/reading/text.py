@@ -193,6 +193,7 @@ def _form(source: TableSource, file: Path, name: str, key: str) -> tuple[_Form, 
     if separator == WHITESPACE:
         first, used = lines[skipped].split(), 1
     else:
+        csv.field_size_limit(2**27)
         given = (f"{line}\n" for line in lines[skipped:])
         reader = csv.reader(
             given,
@@ -200,7 +201,13 @@ def _form(source: TableSource, file: Path, name: str, key: str) -> tuple[_Form, 
             quotechar=quote or '"',
             quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
         )
-        first, used = next(reader), reader.line_num
+        try:
+            first, used = next(reader), reader.line_num
+        except csv.Error as error:
+            raise DataError(
+                f"{name}: line {skipped + 1} cannot be split into fields ({error}). Its lines end in "
+                f"different ways, or it is no text with separators: export it again, or mend {key}.separator."
+            ) from error
     form = _Form(
         file=file,
         name=name,

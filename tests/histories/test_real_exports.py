@@ -84,6 +84,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "another encoding than said": (HEADER.encode() + b"\x81\x8d,2026-01-05,5\n", {"encoding": "windows-1252"}, "line 1 or one soon after it holds bytes that are not cp1252"),
     "zeros": (f"{HEADER}7,2026-01-05,5\n\0\0\0\0\n".encode(), {}, "o.csv: row 2 holds NUL bytes"),
     "only a header, damaged": (b"\n\n\n", {}, "o.csv holds only empty lines"),
+    "lines that end in different ways": (b"customer_id,timestamp\r,amount\n7,2026-01-05,5\n", {}, "o.csv: line 1 cannot be split into fields"),
     "a zip": (b"PK\x03\x04rest", {}, "o.csv is a zip archive or an Excel workbook and no text"),
     "a web page": (b"\n<!DOCTYPE html><p>Log in</p>", {}, "o.csv is a web page and no text"),
     "parquet under another name": (b"PAR1xxxx", {}, 'set format = "parquet"'),
