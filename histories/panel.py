@@ -163,3 +163,23 @@ class Panel:
         if ids is not None:
             ids = ids[customers] if isinstance(customers, slice) else ids.gather(customers)
         return replace(self, **parts, customer_ids=ids)
+
+
+def last_true(flags: NDArray[np.bool_], *, none: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Last period in which each customer's flag is set; `none` where it never is.
+
+    Parameters
+    ----------
+    flags
+        Shape (N, P).
+    none
+        For those without any: one period, or one for each customer, shape (N,).
+
+    >>> last_true(np.array([[True, False, True, False], [False] * 4]), none=-1).tolist()
+    [2, -1]
+    """
+    periods = flags.shape[1]
+    found: NDArray[np.int64] = np.where(
+        flags.any(axis=1), periods - 1 - np.argmax(flags[:, ::-1], axis=1), none
+    )
+    return found

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.frailty.design import Standard
 from attribution.incremental.stocks import decayed_stocks, moment_precision
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["ChainDesign", "ChainInputs", "Columns"]
 
@@ -218,7 +218,7 @@ class ChainDesign:
             static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived)
         )
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
-        seen = np.where(signs.any(axis=1), periods - 1 - signs[:, ::-1].argmax(axis=1), 0)
+        seen = last_true(signs, none=0)
         columns, kinds, own, values = (
             [buying],
             [AMOUNT if self.amounts else COUNT],

@@ -18,7 +18,7 @@ from scipy import stats as distributions
 
 from attribution.incremental.glm import POISSON, fit_glm
 from histories.errors import ModelError
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["FutureTouches", "future_touches"]
 
@@ -111,7 +111,7 @@ def _known_rows(panel: Panel) -> NDArray[np.bool_]:
         until = panel.exit
     else:
         bought = panel.purchases > 0  # not acts: those who act little would be kept for buying much
-        until = panel.n_periods - 1 - bought[:, ::-1].argmax(axis=1)
+        until = last_true(bought, none=panel.n_periods - 1)
         until = np.where(bought.any(axis=1), until, -1)
     known: NDArray[np.bool_] = (t + LAG + SPAN <= until[:, None]) & (t >= panel.entry[:, None])
     known[:, panel.n_periods - LAG - SPAN :] = False

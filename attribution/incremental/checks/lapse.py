@@ -19,7 +19,7 @@ from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.glm import LOGIT, fit_glm
 from histories.errors import ModelError
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["GAP_QUANTILE", "LapseCheck", "check_lapse", "lapse_window", "purchase_gaps"]
 
@@ -103,7 +103,7 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
             f"Give at least {3 * window} periods, or longer ones."
         )
     bought = panel.purchases > 0
-    final = panel.n_periods - 1 - bought[:, ::-1].argmax(axis=1)
+    final = last_true(bought, none=panel.n_periods - 1)
     rows = bought.any(axis=1) & (panel.entry < horizon)
     inputs = fit.design.inputs(panel.take(np.flatnonzero(rows)), stocks[rows])
     beta, covariance = _lapse_hazard(inputs, final[rows], horizon)
@@ -123,7 +123,7 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
     )
 
 
-def _lapse_hazard(inputs: ChainInputs, final: Float, horizon: int) -> tuple[Float, Float]:
+def _lapse_hazard(inputs: ChainInputs, final: NDArray[np.int64], horizon: int) -> tuple[Float, Float]:
     """Coefficients of the columns of leaving on the log-odds of lapsing, and their covariance."""
     columns = inputs.leaving
     sends = slice(inputs.channels, inputs.channels + inputs.sends)

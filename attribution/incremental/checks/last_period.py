@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["LastPeriod", "last_periods", "with_touches_before"]
 
@@ -62,7 +62,7 @@ def last_periods(panel: Panel) -> LastPeriod | None:
     acts = np.asarray(panel.own_acts, dtype=np.float64) + np.asarray(panel.purchases, dtype=np.float64)
     periods = np.arange(panel.n_periods)
     any_act = acts > 0
-    last = np.where(any_act.any(axis=1), panel.n_periods - 1 - np.argmax(any_act[:, ::-1], axis=1), -1)
+    last = last_true(any_act, none=-1)
     months = last - panel.entry - 1
     before = (periods > panel.entry[:, None]) & (periods < last[:, None])
     rate = _shrunk((acts * before).sum(axis=1), months)

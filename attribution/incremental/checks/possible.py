@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit, creditable_share
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["impossible_values", "unmeasured_channels", "values_without"]
 
@@ -82,8 +82,7 @@ def impossible_values(panel: Panel, values: Float) -> tuple[str, ...]:
     to the end and spent twice as much while there.
     """
     signs = (panel.purchases > 0) | (panel.own_acts > 0) | (panel.spend > 0)
-    t = np.arange(panel.n_periods)
-    last = np.where(signs.any(axis=1), t[-1] - signs[:, ::-1].argmax(axis=1), panel.entry)
+    last = last_true(signs, none=panel.entry)
     lived = (np.minimum(last, panel.last) - panel.entry + 1).sum()
     whole = (panel.n_periods - panel.entry).sum()
     most = (float(panel.n_customers), MOST_SPENT * float(panel.spend.sum()) * whole / max(lived, 1))

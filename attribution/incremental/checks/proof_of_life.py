@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["Reach", "fading_channels", "reach_after_leaving", "with_proof_of_life"]
 
@@ -79,7 +79,7 @@ def reach_after_leaving(panel: Panel) -> tuple[Reach, ...]:
     """
     signs = (panel.purchases > 0) | (panel.own_acts > 0)
     periods = np.arange(panel.n_periods)
-    last = np.where(signs.any(axis=1), panel.n_periods - 1 - np.argmax(signs[:, ::-1], axis=1), -1)
+    last = last_true(signs, none=-1)
     length = np.minimum(_silence(signs, panel.entry), LONGEST)
     silent = (length >= SILENT) & panel.at_risk & ~signs
     back = silent & (periods < last[:, None])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
 __all__ = ["InteriorSilence", "interior_silence"]
 
@@ -107,7 +107,7 @@ def interior_silence(
     bought = panel.purchases > 0
     t = np.arange(panel.n_periods)
     first = bought.argmax(axis=1)
-    last = panel.n_periods - 1 - bought[:, ::-1].argmax(axis=1)
+    last = last_true(bought, none=panel.n_periods - 1)
     rows = np.flatnonzero(bought.any(axis=1) & (last > first + 1))
     inside = (t > first[rows, None]) & (t < last[rows, None])
     counts = np.where(inside, panel.purchases[rows], 0.0).astype(np.float64)
