@@ -14,14 +14,22 @@ from typing import Any
 
 import polars as pl
 
+from care.allocation import Allocation
+from care.cases import Cases
 from experiments.bundle.whole import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
-from experiments.parts.care import CarePart, care_part
-from experiments.parts.costs import ChannelCosts, channel_costs, costs_by_quarter, returns_part
+from experiments.parts.care import CarePart, care_part, find_cases
+from experiments.parts.costs import (
+    ChannelCosts,
+    channel_costs,
+    costs_by_quarter,
+    returns_part,
+    unallocated_notes,
+)
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
@@ -166,8 +174,12 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     """Values, credits and effects from the histories, each as far as it can be made."""
     left_out = dict(histories.left_out)
     costs = attempt(left_out, "costs", lambda: channel_costs(histories)) or ChannelCosts()
+    step("Finding cases")
+    cases = attempt(left_out, "service figures", lambda: find_cases(config, histories))
+    allocated = attempt(left_out, "cost to serve", lambda: _allocated(histories, costs, cases))
     step("Valuing customers")
-    value = attempt(left_out, "customer values", lambda: value_part(config, histories, costs))
+    serving = None if allocated is None else allocated.by_customer()
+    value = attempt(left_out, "customer values", lambda: value_part(config, histories, serving))
     value = value or ValuePart()
     step("Estimating effects")
     effects = attempt(left_out, "effects", lambda: evidence_part(config, histories))
@@ -186,8 +198,13 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     roi, without_return = returns or (None, {})
     step("Counting cases")
     valued = None if value.values is None else value.values.customers
-    care = attempt(left_out, "service figures", lambda: care_part(config, histories, valued)) or CarePart()
+    care = None
+    if cases is not None or "service figures" not in left_out:
+        care = attempt(left_out, "service figures", lambda: care_part(config, histories, valued, cases))
+    care = care or CarePart()
     tables = _tables(histories, value, credit, left_out) | care.tables
+    if allocated is not None:
+        tables["costs"] = allocated.by_channel()
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
@@ -205,11 +222,16 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *histories.inputs.notes,
             *histories.notes,
             *costs.notes,
+            *(() if allocated is None else unallocated_notes(allocated)),
             *(value.values.warnings if value.values else ()),
             *credit.notes,
             *care.notes,
         ),
     )
+
+
+def _allocated(histories: Histories, costs: ChannelCosts, cases: Cases | None) -> Allocation | None:
+    return costs.allocated(None if cases is None else cases.cases, histories.touchpoints)
 
 
 def _tables(

@@ -226,6 +226,7 @@ def value(
     ModelError
         When no purchase model could be fitted.
     """
+    from experiments.parts.costs import channel_costs
     from experiments.parts.value import value_part
     from histories.errors import ModelError
 
@@ -236,7 +237,8 @@ def value(
         "time_unit": time_unit,
     }
     with desk(_tables(transactions, touchpoints, customers), value=chosen, **cuts, **about) as made:
-        part = value_part(made.config, made.histories)
+        costs = channel_costs(made.histories).allocated(None, made.histories.touchpoints)
+        part = value_part(made.config, made.histories, None if costs is None else costs.by_customer())
     if part.values is None:
         raise ModelError("; ".join(part.left_out.values()))
     frame = part.values.customers

@@ -20,6 +20,7 @@ from attribution.credits.schemas import (
     TRANSITIONS_SCHEMA,
 )
 from attribution.effects.schema import EFFECTS_SCHEMA
+from care.allocation import ALLOCATED_SCHEMA
 from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
@@ -108,6 +109,13 @@ TABLES: Final[dict[str, BundleTable]] = {
         route="roi",
         filters=("scenario", "period"),
         interval_of="attribution",
+    ),
+    "costs": BundleTable(
+        schema=ALLOCATED_SCHEMA,
+        small=True,
+        words="What each channel cost, how much of it customers caused, and why the rest is nobody's.",
+        route="costs",
+        filters=("channel",),
     ),
     "validation": BundleTable(
         schema=VALIDATION_SCHEMA,

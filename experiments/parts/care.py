@@ -29,7 +29,7 @@ from experiments.parts.histories import Histories
 from histories.identity import KEY_VARIABLE, customers_of_handles, pseudonyms
 from histories.periods import end_of_day
 
-__all__ = ["CarePart", "care_part"]
+__all__ = ["CarePart", "care_part", "find_cases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,29 @@ class CarePart:
     notes: tuple[str, ...] = ()
 
 
-def care_part(config: RunConfig, histories: Histories, customers: pl.DataFrame | None = None) -> CarePart:
-    """Cases from posts and the desk's table, and every figure of the catalogue.
+def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
+    """Cases of posts and of the desk's table together; None without either."""
+    posts, desk = histories.table("posts"), histories.table("cases")
+    if posts is None and desk is None:
+        return None
+    settings = _settings(config)
+    made, notes = (None, ()) if posts is None else _conversations(config, histories, posts, settings)
+    found = combine_cases(
+        made,
+        None if desk is None else _instants(desk.collect(), config.timezone),
+        settings,
+        touches=_touches(config, histories),
+    )
+    return dataclasses.replace(found, notes=(*notes, *found.notes))
+
+
+def care_part(
+    config: RunConfig,
+    histories: Histories,
+    customers: pl.DataFrame | None = None,
+    cases: Cases | None = None,
+) -> CarePart:
+    """Every figure of the catalogue.
 
     Parameters
     ----------
@@ -51,20 +72,15 @@ def care_part(config: RunConfig, histories: Histories, customers: pl.DataFrame |
         What was promised, and the checked tables.
     customers
         The bundle's table of customers, where they were valued.
+    cases
+        Of `find_cases`; found here where they are not given.
     """
-    posts, desk = histories.table("posts"), histories.table("cases")
-    if posts is None and desk is None:
+    cases = cases or find_cases(config, histories)
+    if cases is None:
         return CarePart(left_out={"service figures": "no posts and no cases were given"})
-    settings = _settings(config)
-    made, notes = (None, ()) if posts is None else _conversations(config, histories, posts, settings)
-    cases = combine_cases(
-        made,
-        None if desk is None else _instants(desk.collect(), config.timezone),
-        settings,
-        touches=_touches(config, histories),
-    )
     if cases.cases.is_empty():
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
+    settings = _settings(config)
     cases, hours, more = _with_pseudonyms(cases, histories, config.timezone)
     whole = _desk(config, histories, cases, settings, hours, customers)
     figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
@@ -72,7 +88,7 @@ def care_part(config: RunConfig, histories: Histories, customers: pl.DataFrame |
     return CarePart(
         tables={"care": figures, "cases": _without_post_ids(cases_table(cases, whole))},
         pictures=pictures,
-        notes=(*notes, *cases.notes, *more, *told),
+        notes=(*cases.notes, *more, *told),
     )
 
 

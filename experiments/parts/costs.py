@@ -10,16 +10,18 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from care.allocation import Allocation, allocate_costs
 from care.costs import daily_costs
 from care.returns import Months, Timing, returns_of_credit
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
-from histories.money import to_currency
+from histories.money import to_currency, to_minor
 from histories.reading.plausibility import observed_days
 
-__all__ = ["ChannelCosts", "channel_costs", "costs_by_quarter", "returns_part"]
+__all__ = ["ChannelCosts", "channel_costs", "costs_by_quarter", "returns_part", "unallocated_notes"]
 
 _SCHEMA: Final = pl.Schema({"channel": pl.String, "month": pl.Int64, "cost": pl.Float64})
+_POOLS: Final = pl.Schema({"channel": pl.String, "brand": pl.String, "minor": pl.Int64})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +34,16 @@ class ChannelCosts:
         Columns channel, month (from 0), cost.
     months
         Number of months of the observation.
-    from_table
-        Channels whose cost stands in the costs table; that of the others is the sum over their touches.
+    pools
+        channel, brand (null: all), minor (Int64, minor units): the costs table within the observation. What
+        other channels cost is the sum over their touches.
     notes
         How much of the costs lies outside the observation.
     """
 
     by_month: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SCHEMA))
     months: int = 0
-    from_table: tuple[str, ...] = ()
+    pools: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_POOLS))
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,23 +52,17 @@ class ChannelCosts:
         sums = self.by_month.group_by("channel", maintain_order=True).agg(pl.col("cost").sum())
         return dict(sums.sort("channel").iter_rows())
 
-    def to_serve(self, touches: pl.DataFrame) -> pl.DataFrame | None:
-        """Cost of each customer's contacts: customer_id, cost (currency); None where no cost is known.
+    def allocated(self, cases: pl.DataFrame | None, touches: pl.DataFrame | None) -> Allocation | None:
+        """The costs by customer; None where no cost is known.
 
-        A channel of the costs table costs the same for each of its touches; any other touch its own cost.
+        `cases` are those of posts and desk together, `touches` the touchpoints.
         """
         if self.by_month.is_empty():
             return None
-        sums = self.by_channel
-        known = {name: sums.get(name, 0.0) for name in self.from_table}
-        each = pl.col("channel").replace_strict(known, default=None, return_dtype=pl.Float64)
-        own = to_currency(pl.col("cost")) if "cost" in touches.columns else pl.lit(None, dtype=pl.Float64)
-        cost = pl.coalesce(each / pl.len().over("channel"), own)
-        return (
-            touches.select("customer_id", cost.alias("cost"))
-            .group_by("customer_id")
-            .agg(pl.col("cost").sum())
-        )
+        if touches is not None:
+            own = [pl.col("cost").alias("minor")] if "cost" in touches.columns else []
+            touches = touches.select("customer_id", "channel", *own)
+        return allocate_costs(self.pools, cases=cases, touches=touches)
 
 
 def channel_costs(histories: Histories) -> ChannelCosts:
@@ -77,14 +74,16 @@ def channel_costs(histories: Histories) -> ChannelCosts:
     costs, touches = histories.table("costs"), histories.touchpoints
     rows: list[pl.DataFrame] = []
     notes: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
+    pools, named = pl.DataFrame(schema=_POOLS), list[str]()
     if costs is not None:
-        table = costs.select("channel", "period_start", "period_end", "amount").collect()
-        rows.append(daily_costs(table, first=start, last=end).select("channel", "day", "cost"))
-        named = tuple(table["channel"].unique().sort())
+        table = costs.collect()
+        daily = daily_costs(table, first=start, last=end)
+        rows.append(daily.select("channel", "day", "cost"))
+        pools = daily.group_by("channel", "brand").agg(to_minor(pl.col("cost").sum()).alias("minor"))
+        named = table["channel"].unique().to_list()
         notes = _cut_notes(table, rows[0])
     if touches is not None and "cost" in touches.columns:
-        own = touches.filter(pl.col("cost").is_not_null() & ~pl.col("channel").is_in(list(named)))
+        own = touches.filter(pl.col("cost").is_not_null() & ~pl.col("channel").is_in(named))
         day, cost = pl.col("timestamp").dt.date(), to_currency(pl.col("cost"))
         rows.append(own.select("channel", day.alias("day"), cost.alias("cost")))
     if not rows:
@@ -94,9 +93,24 @@ def channel_costs(histories: Histories) -> ChannelCosts:
     return ChannelCosts(
         by_month=by_month.cast(_SCHEMA).sort("channel", "month"),
         months=(end.year - start.year) * 12 + end.month - start.month + 1,
-        from_table=named,
+        pools=pools.cast(_POOLS).sort("channel", "brand"),
         notes=notes,
     )
+
+
+def unallocated_notes(allocation: Allocation) -> tuple[str, ...]:
+    """What stays with no customer, and why; nothing where all is handed out."""
+    rows = allocation.by_channel()
+    rest, whole = float(rows["unallocated"].sum()), float(rows["cost"].sum())
+    if not rest:
+        return ()
+    named = "; ".join(
+        f"{channel}: {amount:,.2f}, since {reason}"
+        for channel, amount, reason in rows.filter(pl.col("unallocated") != 0)
+        .select("channel", "unallocated", "reason")
+        .iter_rows()
+    )
+    return (f"costs: {rest:,.2f} of {whole:,.2f} belong to no known customer ({named}).",)
 
 
 def costs_by_quarter(costs: ChannelCosts, groups: Mapping[str, str], *, end: dt.date) -> pl.DataFrame:

@@ -16,7 +16,6 @@ from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
-from experiments.parts.costs import ChannelCosts, channel_costs
 from experiments.parts.histories import Histories
 
 __all__ = ["ValuePart", "value_part"]
@@ -62,15 +61,19 @@ class ValuePart:
         }
 
 
-def value_part(config: RunConfig, histories: Histories, costs: ChannelCosts | None = None) -> ValuePart:
-    """Fit, judge, choose, value; nothing where models are switched off or nothing was bought."""
+def value_part(
+    config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame | None = None
+) -> ValuePart:
+    """Fit, judge, choose, value; nothing where models are switched off or nothing was bought.
+
+    `cost_to_serve` holds customer_id and what each has cost so far, in currency.
+    """
     if not config.value.models:
         return ValuePart(left_out={"customer values": "[value] models = [] switches lifetime value off"})
     if histories.purchases is None:
         return ValuePart(left_out={"customer values": "no transactions were given"})
     left_out: dict[str, str] = {}
-    costs = costs or attempt(left_out, "costs", lambda: channel_costs(histories)) or ChannelCosts()
-    values = attempt(left_out, "customer values", lambda: _values(config, histories, costs))
+    values = attempt(left_out, "customer values", lambda: _values(config, histories, cost_to_serve))
     if values is None:
         return ValuePart(left_out=left_out)
     drawn = attempt(
@@ -79,7 +82,7 @@ def value_part(config: RunConfig, histories: Histories, costs: ChannelCosts | No
     return ValuePart(values=values, drawn=drawn or {}, left_out=left_out)
 
 
-def _values(config: RunConfig, histories: Histories, costs: ChannelCosts) -> CustomerValues:
+def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame | None) -> CustomerValues:
     assert histories.purchases is not None
     with threadpool_limits(1, user_api="blas"):  # a handful of parameters: threads only wait for each other
         return value_customers(
@@ -91,7 +94,7 @@ def _values(config: RunConfig, histories: Histories, costs: ChannelCosts) -> Cus
             currency=histories.inputs.currency or "",
             seed=config.seed,
             customers=histories.customers,
-            cost_to_serve=None if histories.touchpoints is None else costs.to_serve(histories.touchpoints),
+            cost_to_serve=cost_to_serve,
             purchases_at=histories.purchases_at,
         )
 

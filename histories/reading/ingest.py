@@ -19,6 +19,7 @@ from histories.reading.ids import differing_by_case, mend_decimal_ids, reject_ro
 from histories.reading.inputs import Ingested, Inputs
 from histories.reading.links import (
     check_currency,
+    reject_overlapping,
     reject_repeated,
     reject_unknown_customers,
     resolve_handles,
@@ -110,6 +111,9 @@ def ingest(
     linked = _link(unified, identity or IdentityLinks())
     if "transactions" in linked:
         currency = check_currency(linked["transactions"], currency)
+    if "costs" in linked:
+        told = "transactions or the configuration say"
+        currency = check_currency(linked["costs"], currency, says=told)
     tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}
     return Inputs(
         tables=tables,
@@ -153,6 +157,8 @@ def _mend(staged: Staged) -> Staged:
 def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Staged]:
     """Apply the checks that look at several rows or tables, those of the customers first."""
     linked = {name: set_aside_further_lines(reject_repeated(table)) for name, table in staged.items()}
+    if "costs" in linked:
+        linked["costs"] = reject_overlapping(linked["costs"])
     if "identities" in linked:
         linked["identities"] = set_aside_doubtful(linked["identities"], identity.min_probability)
     if "touchpoints" in linked and "handle" in linked["touchpoints"].columns:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
+from datetime import date
 
 import polars as pl
 
@@ -15,6 +17,7 @@ from histories.reading.staging import RULE, Staged
 __all__ = [
     "check_currency",
     "count_equal_rows",
+    "reject_overlapping",
     "reject_repeated",
     "reject_unknown_customers",
     "resolve_handles",
@@ -29,6 +32,8 @@ CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
 REPEATED = "repeated {}"
 
 _IS_VALID = pl.col(RULE).is_null()
+
+OVERLAP = "overlapping period"
 
 AMBIGUOUS = "handle of several customers"
 
@@ -100,6 +105,35 @@ def reject_repeated(staged: Staged) -> Staged:
     return staged.with_frame(staged.frame.with_columns(judged), rule)
 
 
+def reject_overlapping(costs: Staged) -> Staged:
+    """Reject every row of costs whose period overlaps that of an earlier valid row of the same thing."""
+    keys = [name for name in ("channel", "brand", "item") if name in costs.columns]
+    periods = costs.frame.filter(_IS_VALID).select(ROW, *keys, "period_start", "period_end").collect()
+    kept: dict[tuple[object, ...], list[tuple[date, date]]] = {}
+    broken = []
+    for row, *named, start, end in periods.sort(ROW).iter_rows():
+        before = kept.setdefault(tuple(named), [])
+        place = bisect(before, (start, end))
+        near = before[max(place - 1, 0) : place + 1]  # what is kept does not overlap: only neighbours can
+        if any(start <= last and first <= end for first, last in near):
+            broken.append(row)
+        else:
+            before.insert(place, (start, end))
+    return costs.with_rule(
+        Rule(
+            name=OVERLAP,
+            broken=pl.col(ROW).is_in(broken),
+            says=f"overlap an earlier row of the same {_listed(keys)}",
+            expected="Their cost would count twice: let periods follow each other, add the amounts up, or "
+            "tell rows apart by item or brand.",
+        )
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def count_equal_rows(staged: Staged) -> int:
     """Valid rows that are equal in every column to an earlier one."""
     names = [name for name in staged.frame.collect_schema() if name not in {ROW, RULE}]
@@ -108,8 +142,10 @@ def count_equal_rows(staged: Staged) -> int:
     return int(counted[0] - counted[1])
 
 
-def check_currency(staged: Staged, currency: str | None) -> str | None:
-    """The one currency of the table, else the configured one.
+def check_currency(
+    staged: Staged, currency: str | None, *, says: str = "configuration says"
+) -> str | None:
+    """The one currency of the table, else the configured one; `says` is who says that one.
 
     Raises
     ------
@@ -134,7 +170,7 @@ def check_currency(staged: Staged, currency: str | None) -> str | None:
     only = counted.item(0, "currency") if counted.height else currency
     if currency is not None and only != currency:
         raise DataError(
-            f'{staged.place}: {staged.table.name} is in "{only}", but the configuration says '
+            f'{staged.place}: {staged.table.name} is in "{only}", but the {says} '
             f'currency = "{currency}". Correct one of them.'
         )
     return str(only) if only is not None else None

@@ -15,6 +15,13 @@ __all__ = ["observed_days", "plausibility_notes"]
 
 PATH_SEPARATOR = " > "
 MAX_NAMED = 3
+_OBSERVED = (
+    ("transactions", "timestamp"),
+    ("touchpoints", "timestamp"),
+    ("cases", "opened_at"),
+    ("posts", "timestamp"),
+)
+
 SILENT_DAYS = 60
 """So many days without one event before the end of observation make everybody look inactive."""
 
@@ -32,9 +39,9 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
 
 
 def observed_days(inputs: Inputs) -> tuple[date, date] | None:
-    """First and last day with a transaction, touch or case; None without any."""
+    """First and last day with a transaction, touch, case or post; None without any."""
     ends = []
-    for name, column in (("transactions", "timestamp"), ("touchpoints", "timestamp"), ("cases", "opened_at")):
+    for name, column in _OBSERVED:
         if name in inputs:
             day = pl.col(column).dt.date()
             known = inputs[name].select(day.alias("day")).filter(pl.col("day").dt.year().is_between(1, 9999))
@@ -110,18 +117,6 @@ def _cost_notes(inputs: Inputs) -> Iterator[str]:
     if costs is None:
         return
     place, table = _place(inputs, "costs"), costs.collect()
-    twice = table.height - table.unique().height
-    if twice:
-        yield (
-            f"{place}: rows equal to an earlier one: {twice}. Their cost counts twice: delete them, or "
-            "tell them apart by item."
-        )
-    overlapping = _overlapping(table.unique())
-    if overlapping:
-        yield (
-            f"{place}: rows whose period overlaps an earlier one of the same channel and item: "
-            f"{overlapping}. Both count: let periods follow each other, or name the items."
-        )
     negative = table.filter(pl.col("amount") < 0)
     if negative.height:
         amount = float(negative.select(to_currency(pl.col("amount").sum())).item())
@@ -137,14 +132,6 @@ def _cost_notes(inputs: Inputs) -> Iterator[str]:
             f"({_some(unknown)}). Their "
             f"cost is held against nothing; {nearest(first, known)}"
         )
-
-
-def _overlapping(costs: pl.DataFrame) -> int:
-    """Rows that begin before an earlier row of the same channel and item has ended."""
-    keys = [name for name in ("channel", "item") if name in costs.columns]
-    ordered = costs.sort(*keys, "period_start", "period_end")
-    latest = pl.col("period_end").cum_max().shift(1).over(keys)
-    return int(ordered.select((pl.col("period_start") <= latest).sum()).item())
 
 
 def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[str]:

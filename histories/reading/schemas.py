@@ -281,6 +281,7 @@ COSTS = Table(
         "amount": _money(required=True),
         "item": _text(),
         "brand": _text(),
+        "currency": _text(),
     },
     pairs=(("period_start", "period_end"),),
 )

@@ -13,7 +13,7 @@ from experiments.checks import check_run
 from experiments.config import parse_config
 from experiments.inputs import read_inputs
 from experiments.run import _marked
-from histories.errors import ConfigError
+from histories.errors import ConfigError, DataError
 from tests.experiments.small import TREE, merged, small_company
 
 LETTER = {"name": "welcome", "design": "randomised", "outcomes": ["spend"], "treatment": {"control": "none"}}
@@ -124,19 +124,42 @@ COSTS = "channel,period_start,period_end,amount,item\n"
 def test_costs_that_look_wrong_are_told_with_their_count(tmp_path: Path) -> None:
     rows = (
         "chat,2025-03-01,2025-03-31,10,\n"
-        "chat,2025-03-01,2025-03-31,10,\n"
-        "chat,2025-03-15,2025-04-30,10,\n"
         "chat,2025-03-15,2025-04-30,10,licence\n"
         "forum,2025-05-01,2025-05-31,-7.50,\n"
         "forum,2027-01-01,2027-12-31,900,\n"
         "fax,2025-06-01,2025-06-30,1,\n"
     )
     notes = checked(tmp_path, {"transactions": ORDERS, "touchpoints": TOUCHES, "costs": COSTS + rows})
-    assert "equal to an earlier one: 1." in note(notes, "costs.csv: rows equal")
-    assert "same channel and item: 1." in note(notes, "period overlaps")
     assert "1 rows, -7.50 in total" in note(notes, "negative costs")
-    assert "(2025-02-01 to 2025-12-31): 1 of 7" in note(notes, "beyond the observation")
+    assert "(2025-02-01 to 2025-12-31): 1 of 5" in note(notes, "beyond the observation")
     assert '1 ("fax")' in note(notes, "that no contact has")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "overlaps"),
+    [
+        ("chat,2025-03-01,2025-03-31,10,", "chat,2025-03-01,2025-03-31,10,", True),
+        ("chat,2025-03-01,2025-03-31,10,", "chat,2025-03-31,2025-04-30,99,", True),
+        ("chat,2025-01-01,2025-12-31,10,", "chat,2025-03-01,2025-03-31,10,", True),
+        ("chat,2025-03-01,2025-03-31,10,", "chat,2025-01-01,2025-12-31,10,", True),
+        ("chat,2025-03-01,2025-03-31,10,", "chat,2025-04-01,2025-04-30,10,", False),
+        ("chat,2025-03-01,2025-03-31,10,people", "chat,2025-03-01,2025-03-31,10,licence", False),
+        ("chat,2025-03-01,2025-03-31,10,", "forum,2025-03-01,2025-03-31,10,", False),
+    ],
+)
+def test_costs_that_overlap_an_earlier_row_of_the_same_thing_are_rejected(
+    tmp_path: Path, first: str, second: str, *, overlaps: bool
+) -> None:
+    tables = {"transactions": ORDERS, "touchpoints": TOUCHES, "costs": f"{COSTS}{first}\n{second}\n"}
+    notes = checked(tmp_path, tables, {"limits": {"max_rejected_share": 0.5}})
+    found = [text for text in notes if "overlap an earlier row of the same channel and item (row 2)" in text]
+    assert bool(found) == overlaps
+
+
+def test_costs_in_another_currency_are_refused(tmp_path: Path) -> None:
+    rows = "channel,period_start,period_end,amount,currency\nchat,2025-03-01,2025-03-31,10,USD\n"
+    with pytest.raises(DataError, match='costs is in "USD", but the transactions or the configuration say'):
+        checked(tmp_path, {"transactions": ORDERS, "costs": rows}, {"currency": "EUR"})
 
 
 def test_costs_that_are_right_are_passed_over_in_silence(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def test_touches_tell_the_cost_of_channels_that_the_table_does_not_name(tmp_path
 def test_serving_a_customer_costs_a_share_of_the_costs_table_for_each_touch(tmp_path: Path) -> None:
     made = histories(tmp_path, f"{COSTS}chat,2025-01-01,2025-01-31,62\nchat,2025-02-01,2025-02-10,38\n")
     assert made.touchpoints is not None
-    served = channel_costs(made).to_serve(made.touchpoints)
+    served = channel_costs(made).allocated(None, made.touchpoints)
     assert served is not None
-    assert dict(served.iter_rows()) == pytest.approx({1: 50.0, 2: 25.0 + 1.5, 3: 25.0})
+    assert dict(served.by_customer().iter_rows()) == pytest.approx({1: 50.0, 2: 25.0 + 1.5, 3: 25.0})
 
 
 def test_margin_comes_as_the_contacts_did_and_is_discounted_at_month_ends() -> None:
