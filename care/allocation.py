@@ -151,9 +151,7 @@ def _handed_out(
 
 
 def _kept_back(channel: str, minor: int, reason: str) -> pl.DataFrame:
-    made = pl.DataFrame(
-        {"channel": [channel], "customer_id": [None], "minor": [minor]}, schema=_NONE.schema
-    )
+    made = pl.DataFrame({"channel": [channel], "customer_id": [None], "minor": [minor]}, schema=_NONE.schema)
     return _rows(made).with_columns(pl.lit(reason).alias("reason"))
 
 

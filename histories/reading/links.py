@@ -142,9 +142,7 @@ def count_equal_rows(staged: Staged) -> int:
     return int(counted[0] - counted[1])
 
 
-def check_currency(
-    staged: Staged, currency: str | None, *, says: str = "configuration says"
-) -> str | None:
+def check_currency(staged: Staged, currency: str | None, *, says: str = "configuration says") -> str | None:
     """The one currency of the table, else the configured one; `says` is who says that one.
 
     Raises

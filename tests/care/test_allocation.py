@@ -27,7 +27,12 @@ def cases(**columns: list[object]) -> pl.DataFrame:
         "brand": [None] * n, "needs_reply": [True] * n, "answered": [True] * n, "contacts": [1] * n,
         "handling_seconds": [None] * n,
     }  # fmt: skip
-    types = {"brand": pl.String, "handling_seconds": pl.Float64, "contacts": pl.Int64, "customer_id": pl.Int64}
+    types = {
+        "brand": pl.String,
+        "handling_seconds": pl.Float64,
+        "contacts": pl.Int64,
+        "customer_id": pl.Int64,
+    }
     return pl.DataFrame(filled | columns, schema_overrides=types)
 
 
@@ -90,4 +95,7 @@ def test_costs_of_a_brand_are_its_cases_only() -> None:
     found = allocate_costs(costs, cases=made)
     assert dict(found.by_customer().iter_rows()) == pytest.approx({1: 0.01, 2: 0.06})
     (row,) = found.by_channel().to_dicts()
-    assert (round(row["unallocated"], 4), row["reason"]) == (0.007, "no case is of the brand that the costs name")
+    assert (round(row["unallocated"], 4), row["reason"]) == (
+        0.007,
+        "no case is of the brand that the costs name",
+    )
