@@ -1,8 +1,8 @@
 """Whose cost is it? What channels cost, handed to cases by the work on them, and so to customers.
 
-A channel with cases costs each of them its share of the seconds of work, where the desk writes them down, else
-its share of the contacts; a channel without cases costs each of its touches the same. What nobody known caused
-(authors without a customer, channels without a contact) is named and stays unallocated, so that
+A channel with cases costs each of them its share of the seconds of work, where the desk writes them down,
+else its share of the contacts; a channel without cases costs each of its touches the same. What nobody known
+caused (authors without a customer, channels without a contact) is named and stays unallocated, so that
 
     cost of the channel = sum over customers + unallocated
 
@@ -49,7 +49,8 @@ class Allocation:
     Attributes
     ----------
     shares
-        channel, customer_id (null for what nobody known caused), minor (Int64, minor units), shared_by, reason.
+        channel, customer_id (null for what nobody known caused), minor (Int64, minor units), shared_by,
+        reason.
     """
 
     shares: pl.DataFrame
@@ -176,7 +177,7 @@ def _work(cases: pl.DataFrame) -> tuple[NDArray[np.float64], str]:
 def share_exactly(total: int, weights: NDArray[np.float64]) -> Integer:
     """Whole parts of a whole number in proportion to weights, which add up to it; largest remainders first.
 
-    >>> share_exactly(10, np.array([1.0, 1.0, 1.0])).tolist(), share_exactly(-1, np.array([1.0, 2.0])).tolist()
+    >>> share_exactly(10, np.ones(3)).tolist(), share_exactly(-1, np.array([1.0, 2.0])).tolist()
     ([4, 3, 3], [0, -1])
     """
     exact = abs(total) * (weights / weights.sum())
