@@ -180,8 +180,8 @@ def share_exactly(total: int, weights: NDArray[np.float64]) -> Integer:
     >>> share_exactly(10, np.ones(3)).tolist(), share_exactly(-1, np.array([1.0, 2.0])).tolist()
     ([4, 3, 3], [0, -1])
     """
-    exact = abs(total) * (weights / weights.sum())
-    whole = np.floor(exact).astype(np.int64)
+    exact: NDArray[np.float64] = abs(total) * (weights / weights.sum())
+    whole: Integer = np.floor(exact).astype(np.int64)
     bearing = np.flatnonzero(weights > 0)
     each, rest = divmod(abs(total) - int(whole.sum()), bearing.size)  # each is 0 but for rounding
     whole[bearing] += each
