@@ -66,7 +66,7 @@ def population_truth(*, binary: bool) -> dict[str, float]:
     if binary:
         base = -0.5 + 0.5 * x[:, 0] + 0.3 * x[:, 1]
         tau = 1 / (1 + np.exp(-base - tau)) - 1 / (1 + np.exp(-base))
-    weights = {"ATE": np.ones_like(e), "ATT": e, "ATO": e * (1 - e)}
+    weights = {"ATE": np.ones_like(e), "ATT": e, "ATU": 1 - e, "ATO": e * (1 - e)}
     return {name: float(w @ tau / w.sum()) for name, w in weights.items()}
 
 

@@ -73,9 +73,17 @@ ESTIMATORS: Final = {
     "group_time": "By start and period",
     "synthetic_control": "Mix of others",
     "discrete_hazard": "Hazard by period",
-    "two_stage_least_squares": "By the queue",
+    "isotonic": "Doubly robust, monotone",
+    "two_stage": "By the instrument",
+    "two_stage_all_days": "By the instrument, days of surge too",
 }
-TARGETS: Final = {"ATE": "", "ATT": "those treated", "ATO": "comparable ones", "ATU": "those not treated"}
+TARGETS: Final = {
+    "ATE": "",
+    "ATT": "those treated",
+    "ATO": "comparable ones",
+    "ATU": "those not treated",
+    "LATE": "those whom it moved",
+}
 COVARIATES: Final = {
     "idle_days": "Days since last purchase",
     "tenure_days": "Days as customer",

@@ -57,6 +57,13 @@ def _att_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
     )
 
 
+def _atu_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
+    """The untreated, what they would gain: ((1 - T)(m1 - Y) + T (1 - e) / e (Y - m1)) over 1 - T."""
+    odds = (1 - n.propensity) / n.propensity
+    weights = (1 - t) + t * odds
+    return Scores(numerator=(t * odds - (1 - t)) * (y - n.mean_treated), denominator=1 - t, weights=weights)
+
+
 def _ato_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
     """Where the groups overlap, weighted by e (1 - e).
 
@@ -83,8 +90,9 @@ ESTIMANDS: tuple[Estimand, ...] = (
     Estimand(name="ATE", scores=_ate_scores, needs_low=True, needs_high=True),
     Estimand(name="ATO", scores=_ato_scores, needs_low=False, needs_high=False),
     Estimand(name="ATT", scores=_att_scores, needs_low=False, needs_high=True),
+    Estimand(name="ATU", scores=_atu_scores, needs_low=True, needs_high=False),
 )
-"""Everybody, where the groups overlap, the treated."""
+"""Everybody, where the groups overlap, the treated, the untreated."""
 
 
 def estimate_ratio(

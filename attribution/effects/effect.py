@@ -49,7 +49,10 @@ class Effect:
         everybody.
     estimator, estimand
         How it was estimated (`difference_in_means`, `cuped`, `lin`, `aipw`, ...) and of whom the mean is
-        (`ATE` everybody, `ATT` the treated, `ATO` where the groups overlap).
+        (`ATE` everybody, `ATT` the treated, `ATU` the untreated, `ATO` where the groups overlap, `LATE` those
+        whom an instrument moves).
+    bin
+        Of a response curve: minutes to the first answer, `15-60`, `1440-` for later, `never`; None elsewhere.
     estimate, std_error, low, high
         Treated minus control and its 95 % interval; None where nothing may be read.
     n_treated, n_control
@@ -66,6 +69,11 @@ class Effect:
         bring the estimate to zero (0 to 1).
     placebo_estimate, placebo_low, placebo_high
         The same estimator where no effect can be, and its 95 % interval.
+    first_stage_f
+        Of an instrument: the effective F, robust and clustered, of the instrument in the first stage.
+    direct_to_zero, direct_allowed
+        Of a queue: the direct effect on the outcome, per unit of the queue, that would bring the estimate to
+        zero, and the largest that the placebo allows.
     """
 
     name: str
@@ -76,6 +84,7 @@ class Effect:
     design: str
     estimator: str
     estimand: str
+    bin: str | None = None
     estimate: float | None = None
     std_error: float | None = None
     low: float | None = None
@@ -90,6 +99,9 @@ class Effect:
     placebo_estimate: float | None = None
     placebo_low: float | None = None
     placebo_high: float | None = None
+    first_stage_f: float | None = None
+    direct_to_zero: float | None = None
+    direct_allowed: float | None = None
 
     @property
     def p_value(self) -> float | None:

@@ -17,6 +17,7 @@ EFFECTS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "design": pl.String(),
     "estimator": pl.String(),
     "estimand": pl.String(),
+    "bin": pl.String(),
     "estimate": pl.Float64(),
     "std_error": pl.Float64(),
     "low": pl.Float64(),
@@ -31,4 +32,7 @@ EFFECTS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "placebo_estimate": pl.Float64(),
     "placebo_low": pl.Float64(),
     "placebo_high": pl.Float64(),
+    "first_stage_f": pl.Float64(),
+    "direct_to_zero": pl.Float64(),
+    "direct_allowed": pl.Float64(),
 }

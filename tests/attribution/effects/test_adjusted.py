@@ -58,16 +58,34 @@ def pick(effects: list[Effect], estimator: str, estimand: str) -> Effect:
 def test_the_effect_is_recovered_where_the_naive_difference_is_far_off(binary):
     made = simulate_confounded_units(8000, np.random.default_rng(1), binary=binary)
     effects = estimate(8000, 1, binary=binary)
+    treated = made.treated.mean()
+    untreated = (made.ate - treated * made.att) / (1 - treated)
+    assert made.ate - untreated > 0.02
     for estimator, estimand, true in [
         ("aipw", "ATE", made.ate),
         ("lin", "ATE", made.ate),
         ("aipw", "ATT", made.att),
+        ("aipw", "ATU", untreated),
     ]:
         effect = pick(effects, estimator, estimand)
         assert effect.estimate == pytest.approx(true, abs=3 * effect.std_error)
     naive = pick(effects, "naive", "ATE")
     assert naive.low > made.ate
     assert not naive.supported
+
+
+def test_what_those_who_waited_would_gain_is_the_textbook_mean():
+    """psi = [(1 - T)(m1 - Y) + T (1 - e)/e (Y - m1)] / P(T = 0), worked out by hand for four units."""
+    t, y = np.array([1.0, 1.0, 0.0, 0.0]), np.array([9.0, 5.0, 4.0, 1.0])
+    half = Nuisances(
+        propensity=np.array([0.5, 0.25, 0.5, 0.2]),
+        mean_treated=np.array([8.0, 6.0, 7.0, 3.0]),
+        mean_control=np.zeros(4),
+        learners=("", "", ""),
+    )
+    untreated = next(e for e in ESTIMANDS if e.name == "ATU")
+    theta, _ = estimate_ratio(untreated.scores(y, t, half))
+    assert theta == pytest.approx(((7 - 4) + (3 - 1) + 1 * (9 - 8) + 3 * (5 - 6)) / 2)
 
 
 def test_intervals_cover_in_nineteen_of_twenty_samples():
