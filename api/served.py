@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -70,7 +69,6 @@ class Served:
     tombstones: Tombstones
     pending: frozenset[bytes]
     context: dict[str, Any]
-    loaded_at: dt.datetime
     open_cases: pl.DataFrame
     tables: Mapping[str, pl.DataFrame]
     files: Mapping[str, bytes]
@@ -104,7 +102,6 @@ class Served:
             tombstones=tombstones,
             pending=pending,
             context={key: bundle.manifest.get(key) for key in keys},
-            loaded_at=dt.datetime.now(dt.UTC),
             open_cases=_open_cases(bundle),
             tables={name: _table(bundle, name) for name in SMALL_TABLES},
             files={name: data for name, data in reports.items() if data is not None},

@@ -115,20 +115,19 @@ def run_ours(folder: Path) -> dict[str, Any]:
     import polars as pl
 
     from clv.summary import summarize_purchases
-    from histories import build_journeys, build_purchases, count_paths, partition_by_customer
+    from histories import JourneyWindow, build_purchases, count_paths, partition_by_customer, walk_journeys
     from histories.partitions import suggest_buckets
     from histories.reading.sources import memory_bytes
 
     frames = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("transactions", "touches")}
     rows = sum(frame.select(pl.len()).collect().item() for frame in frames.values())
+    window = JourneyWindow(lookback_days=LOOKBACK_DAYS, observation_end=END)
     summaries, counted = [], []
     with partition_by_customer(frames, buckets=suggest_buckets(rows, memory_bytes(MEMORY))) as parts:
         for part in parts:
             purchases = build_purchases(part["transactions"]).collect().lazy()
             summaries.append(summarize_purchases(purchases, observation_end=END, time_unit="week").collect())
-            journeys = build_journeys(
-                part["touches"], purchases, lookback_days=LOOKBACK_DAYS, observation_end=END
-            )
+            journeys = walk_journeys(part["touches"], purchases, window).journeys
             counted.append(count_paths(journeys.filter(pl.col("n_touches") > 0)).collect())
     summary = pl.concat(summaries)
     paths = pl.concat(counted).group_by("path").agg(pl.col("conversions", "value", "nulls").sum())

@@ -83,22 +83,6 @@ class ShiftedBetaGeometricFit:
         after = np.asarray(t, dtype=np.float64)
         return np.asarray(np.exp(betaln(self.a, self.b + after) - betaln(self.a, self.b)))
 
-    def predict_retention(self, t: npt.ArrayLike) -> FloatArray:
-        """Retention rate at the t-th renewal, t = 1, 2, ..., equation 8."""
-        at = np.asarray(t, dtype=np.float64)
-        return np.asarray((self.b + at - 1.0) / (self.a + self.b + at - 1.0), dtype=np.float64)
-
-    def predict_lifetime(self, age: npt.ArrayLike, *, discount_rate: float) -> FloatArray:
-        """Discounted expected residual lifetime, in periods, of customers about to renew for the age-th time.
-
-        Fader & Hardie (2010), equation 6: the payment of the renewal itself counts in full, later ones are
-        discounted at `discount_rate` per period. Shape of `age`, whole numbers from 1.
-        """
-        n = np.asarray(age, dtype=np.float64)
-        ratio = (self.b + n - 1.0) / (self.a + self.b + n - 1.0)
-        series = scipy.special.hyp2f1(1.0, self.b + n, self.a + self.b + n, 1.0 / (1.0 + discount_rate))
-        return np.asarray(ratio * series, dtype=np.float64)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftedBetaGeometric:

@@ -60,10 +60,6 @@ class Horizon:
         """Discount factors at the month ends, shape (months,)."""
         return np.asarray((1.0 + self.discount_rate) ** (-np.arange(1, self.months + 1) / 12.0))
 
-    def continuous_rate(self) -> float:
-        """The discount rate per time unit, compounded continuously."""
-        return float(np.log1p(self.discount_rate) / (12.0 * self.month))
-
 
 def predict_values(
     fit: PurchaseFit,

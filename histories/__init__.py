@@ -19,15 +19,8 @@ if TYPE_CHECKING:
         TributaryError,
     )
     from histories.identity import pseudonym
-    from histories.journeys import (
-        build_journeys,
-        count_journeys,
-        count_paths,
-        journey_touches,
-        paths_from_table,
-    )
+    from histories.journeys import count_paths, paths_from_table, walk_journeys
     from histories.partitions import by_partition, partition_by_customer
-    from histories.periods import Split, split_calibration_holdout
     from histories.purchases import (
         PURCHASES_SCHEMA,
         build_purchases,
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
     from histories.reading.ingest import ingest
     from histories.reading.inputs import Inputs
     from histories.reading.schemas import TABLES
-    from histories.reading.sources import Channel, Limits, TableSource, table_source
+    from histories.reading.sources import Channel, Limits, TableSource
     from histories.retention import (
         build_contract_periods,
         build_repeat_periods,
@@ -45,7 +38,8 @@ if TYPE_CHECKING:
         walk_retention,
     )
     from histories.samples import cdnow_path
-    from histories.tables import number_touches, purchases_table, touchpoints_table
+    from histories.tables import purchases_table, touchpoints_table
+    from histories.timeline import JourneyWindow
     from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints, require_origins
 
 __all__ = [
@@ -58,35 +52,30 @@ __all__ = [
     "ConvergenceError",
     "DataError",
     "Inputs",
+    "JourneyWindow",
     "Limits",
     "ModelError",
     "SchemaError",
-    "Split",
     "TableSource",
     "TributaryError",
     "build_contract_periods",
-    "build_journeys",
     "build_purchases",
     "build_repeat_periods",
     "build_touchpoints",
     "by_partition",
     "cdnow_path",
     "count_gaps",
-    "count_journeys",
     "count_paths",
     "count_unmatched_refunds",
     "ingest",
-    "journey_touches",
     "lapse_window_days",
-    "number_touches",
     "partition_by_customer",
     "paths_from_table",
     "pseudonym",
     "purchases_table",
     "require_origins",
-    "split_calibration_holdout",
-    "table_source",
     "touchpoints_table",
+    "walk_journeys",
     "walk_retention",
 ]
 
@@ -95,7 +84,6 @@ _MODULES = (
     "histories.identity",
     "histories.journeys",
     "histories.partitions",
-    "histories.periods",
     "histories.purchases",
     "histories.reading.ingest",
     "histories.reading.inputs",
@@ -104,6 +92,7 @@ _MODULES = (
     "histories.retention",
     "histories.samples",
     "histories.tables",
+    "histories.timeline",
     "histories.touchpoints",
 )
 

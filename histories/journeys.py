@@ -8,9 +8,8 @@ data are left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import polars as pl
 
@@ -20,10 +19,7 @@ from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, Journ
 __all__ = [
     "JourneyCounts",
     "JourneyWalk",
-    "build_journeys",
-    "count_journeys",
     "count_paths",
-    "journey_touches",
     "paths_from_table",
     "walk_journeys",
 ]
@@ -55,9 +51,14 @@ class JourneyWalk:
     Attributes
     ----------
     journeys
-        As `build_journeys` makes them.
+        One row per purchase and per null path: customer_id, journey_id (a hash, the same however customers
+        are split), start, end (of the first touch; the purchase or last touch), path (channels in order;
+        empty for an untouched purchase), n_touches, converted, amount (minor units), value (currency; 0 for
+        a null path).
     touches
-        As `journey_touches` makes them.
+        One row per touch of a journey, in order: customer_id, journey_id, position (from 0), n_touches,
+        channel, timestamp, hours_before (the journey's end), converted, value (of the conversion, currency;
+        0 for a null path), and what was kept.
     counts
         How purchases and touches were divided; None where journeys are not of purchases.
     """
@@ -90,41 +91,6 @@ def walk_journeys(
     )
 
 
-def build_journeys(
-    touchpoints: pl.LazyFrame,
-    purchases: pl.LazyFrame,
-    *,
-    lookback_days: float,
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
-) -> pl.LazyFrame:
-    """One row per purchase and per null path of complete customers.
-
-    Parameters
-    ----------
-    touchpoints, purchases
-        As `build_touchpoints` and `build_purchases` return them.
-    lookback_days, observation_end, unique_channels, views, exclude
-        See `histories.timeline.JourneyWindow`.
-
-    Returns
-    -------
-    customer_id, journey_id (a hash, the same however customers are split), start, end (of the first touch;
-    the purchase or last touch), path (channels in order; empty for an untouched purchase), n_touches,
-    converted, amount (minor units), value (currency; 0 for a null path).
-    """
-    window = JourneyWindow(
-        lookback_days=lookback_days,
-        observation_end=observation_end,
-        unique_channels=unique_channels,
-        views=views,
-        exclude=exclude,
-    )
-    return _journeys(_journey_rows(build_timeline(touchpoints, purchases, window), window))
-
-
 def _journeys(rows: pl.LazyFrame) -> pl.LazyFrame:
     return (
         rows.group_by("number", maintain_order=True)
@@ -142,37 +108,6 @@ def _journeys(rows: pl.LazyFrame) -> pl.LazyFrame:
             "customer_id", "journey_id", "start", "end", "path", "n_touches", "converted", "amount", "value"
         )
     )
-
-
-def journey_touches(
-    touchpoints: pl.LazyFrame,
-    purchases: pl.LazyFrame,
-    *,
-    lookback_days: float,
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
-    keep: Sequence[str] = (),
-) -> pl.LazyFrame:
-    """One row per touch of a journey, in order.
-
-    Takes what `build_journeys` takes; `keep` names further columns of the touchpoints to carry along.
-
-    Returns
-    -------
-    customer_id, journey_id, position (from 0), n_touches, channel, timestamp, hours_before (the journey's
-    end), converted, value (of the conversion, currency; 0 for a null path), and `keep`.
-    """
-    window = JourneyWindow(
-        lookback_days=lookback_days,
-        observation_end=observation_end,
-        unique_channels=unique_channels,
-        views=views,
-        exclude=exclude,
-    )
-    rows = _journey_rows(build_timeline(touchpoints, purchases, window, keep=keep), window)
-    return _touches(rows, keep)
 
 
 def _touches(rows: pl.LazyFrame, keep: Sequence[str]) -> pl.LazyFrame:
@@ -198,7 +133,7 @@ def _touches(rows: pl.LazyFrame, keep: Sequence[str]) -> pl.LazyFrame:
 def count_paths(journeys: pl.LazyFrame) -> pl.LazyFrame:
     """How often each path converted, for how much, and how often it did not.
 
-    Takes what `build_journeys` returns. The counts of several partitions add up.
+    Takes the journeys of a walk. The counts of several partitions add up.
 
     Returns
     -------
@@ -242,22 +177,6 @@ def paths_from_table(paths: pl.LazyFrame) -> pl.LazyFrame:
         .sort("text")
         .select(_as_list("text"), "conversions", "value", "nulls")
     )
-
-
-def count_journeys(
-    touchpoints: pl.LazyFrame,
-    purchases: pl.LazyFrame,
-    *,
-    lookback_days: float,
-    observation_end: date,
-    views: bool = False,
-    exclude: Collection[str] = (),
-) -> JourneyCounts:
-    """How many purchases had touches, how many paths ended in none, and what no journey holds."""
-    window = JourneyWindow(
-        lookback_days=lookback_days, observation_end=observation_end, views=views, exclude=exclude
-    )
-    return _counts(build_timeline(touchpoints, purchases, window))
 
 
 def _counts(line: pl.LazyFrame) -> JourneyCounts:

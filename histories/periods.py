@@ -1,8 +1,7 @@
-"""How time is counted and cut: months, the split into calibration and holdout, calendar periods."""
+"""How time is counted and cut: months, calendar periods, the instants at which days begin and end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
@@ -13,11 +12,9 @@ from histories.errors import ConfigError
 __all__ = [
     "DAYS_PER_MONTH",
     "PeriodName",
-    "Split",
     "end_of_day",
     "period_ordinal",
     "period_start",
-    "split_calibration_holdout",
     "start_of_day",
     "truncate_to",
     "wall_time",
@@ -32,42 +29,6 @@ _EVERY: dict[str, str] = {"day": "1d", "week": "1w", "month": "1mo", "quarter": 
 _MONTHS: dict[str, int] = {"month": 1, "quarter": 3, "year": 12}
 MONDAY_OFFSET = 3
 """Days from a Monday to 1970-01-01."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """The one cut of time.
-
-    Attributes
-    ----------
-    observation_end
-        Last day of the data.
-    calibration_end
-        Last day that validation may learn from; None when nothing is held out.
-    """
-
-    observation_end: date
-    calibration_end: date | None = None
-
-    def __post_init__(self) -> None:
-        if self.calibration_end is not None and self.calibration_end >= self.observation_end:
-            raise ConfigError(
-                f"calibration_end ({self.calibration_end}) must be before observation_end "
-                f"({self.observation_end}): what lies between is the holdout period."
-            )
-
-
-def split_calibration_holdout(frame: pl.LazyFrame, split: Split) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Rows up to and with `calibration_end`, and rows after it, by their `timestamp`.
-
-    Split transactions *before* they are netted into purchases: then a refund counts from its own date, and
-    nothing of the holdout period is seen before it.
-    """
-    end = split.calibration_end or split.observation_end
-    zone = zone_of(frame)
-    is_seen = pl.col("timestamp") < end_of_day(end, zone)
-    in_time = frame.filter(pl.col("timestamp") < end_of_day(split.observation_end, zone))
-    return in_time.filter(is_seen), in_time.filter(~is_seen)
 
 
 def truncate_to(column: pl.Expr, period: str) -> pl.Expr:

@@ -2,7 +2,7 @@
 
 A refund that names its order lowers that order; one without lowers the time unit of its own date. Neither
 goes below zero: what is left of a refund is *unmatched*. Whoever must not see the future filters the
-transactions first (`histories.periods.split_calibration_holdout`): then a refund counts from its own date.
+transactions first: then a refund counts from its own date.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ too late for the window to be over are not judged.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -136,14 +136,7 @@ def _lives(spans: pl.LazyFrame, observation_end: date) -> pl.LazyFrame:
 
 
 def walk_retention(
-    touchpoints: pl.LazyFrame,
-    periods: pl.LazyFrame,
-    *,
-    period: PeriodName = "month",
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
+    touchpoints: pl.LazyFrame, periods: pl.LazyFrame, window: JourneyWindow, *, period: PeriodName = "month"
 ) -> JourneyWalk:
     """One journey per customer and period, and its touches.
 
@@ -152,20 +145,14 @@ def walk_retention(
 
     Parameters
     ----------
+    touchpoints, window
+        As in `walk_journeys`; the period takes the place of the window's lookback.
     periods
         As `build_repeat_periods` or `build_contract_periods` return them.
     period
         Name of the period they were built with.
-    touchpoints, observation_end, unique_channels, views, exclude
-        See `histories.journeys.build_journeys`.
     """
-    window = JourneyWindow(
-        lookback_days=_LONGEST[period],
-        observation_end=observation_end,
-        unique_channels=unique_channels,
-        views=views,
-        exclude=exclude,
-    )
+    window = replace(window, lookback_days=_LONGEST[period])
     zone = zone_of(touchpoints)
     periods = _in_zone(periods, zone)
     walk = walk_journeys(touchpoints, _boundaries(periods), window)
@@ -174,28 +161,14 @@ def walk_retention(
     return JourneyWalk(journeys=_judged(walk.journeys, periods), touches=_judged(placed, periods).drop("end"))
 
 
-def walk_lives(
-    touchpoints: pl.LazyFrame,
-    lives: pl.LazyFrame,
-    *,
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
-) -> JourneyWalk:
+def walk_lives(touchpoints: pl.LazyFrame, lives: pl.LazyFrame, window: JourneyWindow) -> JourneyWalk:
     """One journey per customer, and its touches: all of the life as far as it was observed.
 
     `converted` says whether the customer was there at its end, so that credit is in customers; `amount` and
-    `value` are 0. `lives` are as `build_repeat_lives` or `build_contract_lives` return them; for the rest
-    see `histories.journeys.build_journeys`.
+    `value` are 0. `lives` are as `build_repeat_lives` or `build_contract_lives` return them; touchpoints and
+    window as in `walk_journeys`, but for the lookback, which is all of the life.
     """
-    window = JourneyWindow(
-        lookback_days=_LONGEST_LIFE,
-        observation_end=observation_end,
-        unique_channels=unique_channels,
-        views=views,
-        exclude=exclude,
-    )
+    window = replace(window, lookback_days=_LONGEST_LIFE)
     lives = _in_zone(lives, zone_of(touchpoints))
     walk = walk_journeys(touchpoints, _boundaries(lives), window)
     placed = (

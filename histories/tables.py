@@ -9,18 +9,10 @@ from histories.periods import wall_time
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["TOUCH", "number_touches", "purchases_table", "touchpoints_table"]
+__all__ = ["TOUCH", "purchases_table", "touchpoints_table"]
 
 TOUCH = "touch_number"
 _IN_ORDER = ["customer_id", "timestamp"]
-
-
-def number_touches(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
-    """The touchpoints with a number for each, by which credit finds its way back: see `touchpoints_table`.
-
-    The rows are collected here, since numbers would change with the order in which lazy rows arrive.
-    """
-    return touchpoints.collect().with_row_index(TOUCH).lazy()
 
 
 def touchpoints_table(numbered: pl.LazyFrame, credit: pl.LazyFrame | None = None) -> pl.DataFrame:
@@ -29,7 +21,7 @@ def touchpoints_table(numbered: pl.LazyFrame, credit: pl.LazyFrame | None = None
     Parameters
     ----------
     numbered
-        As `number_touches` returns them.
+        With a number for each in `touch_number`, by which credit finds its way back.
     credit
         `touch_number` with `conversion_credit` (share of a purchase) and `spend_credit` (currency); a touch
         may stand in several rows, or in none and then has 0. Without it both are null.
@@ -49,7 +41,7 @@ def touchpoints_table(numbered: pl.LazyFrame, credit: pl.LazyFrame | None = None
 def purchases_table(purchases: pl.LazyFrame, journeys: pl.LazyFrame | None = None) -> pl.DataFrame:
     """Purchases in `PURCHASES_SCHEMA`, by customer and time.
 
-    With `journeys` (of `build_journeys`), `touches` counts those before the purchase and `credit` is the
+    With `journeys` (of `walk_journeys`), `touches` counts those before the purchase and `credit` is the
     share of the purchase that path methods give to them: 1, or 0 without any. Without it both are null.
     """
     rows = purchases

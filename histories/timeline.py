@@ -16,7 +16,17 @@ import polars as pl
 from histories.errors import ConfigError, DataError
 from histories.periods import end_of_day, zone_of
 
-__all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "STATUS", "UNTOUCHED", "JourneyWindow", "build_timeline"]
+__all__ = [
+    "CONVERSION",
+    "NULL",
+    "OPEN",
+    "OUTSIDE",
+    "STATUS",
+    "UNTOUCHED",
+    "JourneyWindow",
+    "build_timeline",
+    "touch_events",
+]
 
 CONVERSION = "conversion"
 NULL = "null"
@@ -79,7 +89,7 @@ def build_timeline(
     (conversion, null, open, outside or untouched), and `keep`. The rows of a journey are contiguous and in
     time.
     """
-    touches = _touch_events(touchpoints, window, keep)
+    touches = touch_events(touchpoints, window, keep)
     bought = purchases.select("customer_id", "timestamp", pl.col("timestamp").alias("at"), "amount")
     events = pl.concat([bought, touches], how="diagonal")
     zone = zone_of(purchases)
@@ -89,8 +99,8 @@ def build_timeline(
     )
 
 
-def _touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequence[str]) -> pl.LazyFrame:
-    """Touches that may take part; one known by its date only counts from the end of its day."""
+def touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequence[str] = ()) -> pl.LazyFrame:
+    """Touches that may take part, with `at`; one known by its date only counts from the end of its day."""
     schema = touchpoints.collect_schema()
     at = pl.col("timestamp")
     if "date_only" in schema:

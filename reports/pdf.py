@@ -22,7 +22,7 @@ from reports.drawing import draw_axis, draw_plot, draw_rungs, with_colours
 from reports.html import first_figure, glossary, grouped, is_course
 from reports.styles import LIGHT_PAGE
 
-__all__ = ["BOARD_PAGES", "board_pages", "render_pdf", "report_source"]
+__all__ = ["BOARD_PAGES", "render_pdf", "report_source"]
 
 BOARD_PAGES: Final = 2
 PAGE_WIDTH: Final = 180.0 / 25.4 * 72  # A4 less both margins, in points
@@ -40,21 +40,6 @@ def render_pdf(context: ReportContext) -> bytes:
     ConfigError
         When the extra `pdf` is not installed.
     """
-    pdf, _ = _set_to_fit(context)
-    return pdf
-
-
-def board_pages(context: ReportContext) -> int:
-    """How many pages the part before the appendix takes."""
-    return _set_to_fit(context)[1]
-
-
-def report_source(context: ReportContext) -> str:
-    """The report in the typesetter's own language, with as much room as it has when nothing is tight."""
-    return _source(context, 1.0)
-
-
-def _set_to_fit(context: ReportContext) -> tuple[bytes, int]:
     try:
         import typst
     except ImportError as error:
@@ -71,7 +56,12 @@ def _set_to_fit(context: ReportContext) -> tuple[bytes, int]:
                 break
         pdf = compiler.compile(format="pdf", timestamp=_day(context))
         assert isinstance(pdf, bytes)
-        return pdf, int(found)
+        return pdf
+
+
+def report_source(context: ReportContext) -> str:
+    """The report in the typesetter's own language, with as much room as it has when nothing is tight."""
+    return _source(context, 1.0)
 
 
 def _day(context: ReportContext) -> int:

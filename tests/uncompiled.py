@@ -21,8 +21,9 @@ from attribution.incremental.stocks import panel_stocks
 from attribution.paths.encoded import encode_paths
 from attribution.paths.transitions import count_transitions
 from care.threads import link_posts
-from histories.journeys import build_journeys
+from histories.journeys import walk_journeys
 from histories.simulate import simulate_panel
+from histories.timeline import JourneyWindow
 from tests.care.desks import posts
 
 FEW, PERIODS = 30, 4
@@ -42,7 +43,8 @@ def journeys() -> list[float]:
     bought = pl.LazyFrame(
         {"customer_id": [1, 2], "timestamp": [days[2], days[3]], "amount": [70_000, 50_000]}
     )
-    made = build_journeys(touches, bought, lookback_days=10, observation_end=dt.date(2026, 12, 31)).collect()
+    window = JourneyWindow(lookback_days=10, observation_end=dt.date(2026, 12, 31))
+    made = walk_journeys(touches, bought, window).journeys.collect()
     return [float(made["n_touches"].sum()), float(made["converted"].sum())]
 
 

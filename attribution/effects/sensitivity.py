@@ -63,8 +63,6 @@ class OmittedVariable:
     ----------
     covariate
         The yardstick: the covariate that explains most of both treatment and outcome.
-    partial_r2_treatment, partial_r2_outcome
-        Share of the residual variance that such a hidden cause would explain.
     bias
         Largest change of the estimate, in the outcome's unit.
     adjusted
@@ -72,8 +70,6 @@ class OmittedVariable:
     """
 
     covariate: str
-    partial_r2_treatment: float
-    partial_r2_outcome: float
     bias: float
     adjusted: float
 
@@ -121,8 +117,6 @@ def bound_omitted_variable(
         if worst is None or bias > worst.bias:
             worst = OmittedVariable(
                 covariate=name,
-                partial_r2_treatment=r_d,
-                partial_r2_outcome=r_y,
                 bias=bias,
                 adjusted=estimate - float(np.sign(estimate)) * bias,
             )

@@ -1,19 +1,19 @@
 """Journeys towards a repeat purchase in time.
 
-They have the form of `histories.journeys.build_journeys`, so that `count_paths` and `descriptive` read them
+They have the form of `histories.journeys.walk_journeys`, so that `count_paths` and `descriptive` read them
 alike. Rows of complete customers go in; the results of several partitions may be concatenated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import timedelta
 
 import polars as pl
 
 from histories.journeys import JourneyWalk
 from histories.money import to_currency
 from histories.periods import end_of_day, zone_of
+from histories.timeline import JourneyWindow, touch_events
 
 __all__ = ["walk_repeat_purchases"]
 
@@ -23,23 +23,20 @@ _WINDOW = ["customer_id", "journey_id", "start", "end", "converted", "amount"]
 def walk_repeat_purchases(
     touchpoints: pl.LazyFrame,
     purchases: pl.LazyFrame,
+    window: JourneyWindow,
     *,
     window_days: float,
-    observation_end: date,
-    unique_channels: bool = False,
-    views: bool = False,
-    exclude: Collection[str] = (),
 ) -> JourneyWalk:
     """One journey per purchase, which converts when the next one comes within `window_days`.
 
     Its touches lie strictly after the purchase and strictly before the next one, or before the end of the
-    window when none comes in time. Purchases whose window is not over at `observation_end` take no part,
-    whether or not a further purchase is known: keeping only the quick ones would favour them.
-    `unique_channels`, `views` and `exclude` are those of `histories.timeline.JourneyWindow`.
+    window when none comes in time. Purchases whose window is not over at the end of observation take no
+    part, whether or not a further purchase is known: keeping only the quick ones would favour them.
+    `window` says which touches take part, as in `walk_journeys`, but for its lookback.
     """
-    window = timedelta(days=window_days)
+    length = timedelta(days=window_days)
     start, following = pl.col("start"), pl.col("following")
-    in_time = (following - start <= window).fill_null(False)
+    in_time = (following - start <= length).fill_null(False)
     windows = (
         purchases.select("customer_id", "amount", start="timestamp")
         .sort("start", maintain_order=True)
@@ -47,18 +44,18 @@ def walk_repeat_purchases(
             following=start.shift(-1).over("customer_id"),
             next_amount=pl.col("amount").shift(-1).over("customer_id"),
         )
-        .filter(start + window <= end_of_day(observation_end, zone_of(purchases)))
+        .filter(start + length <= end_of_day(window.observation_end, zone_of(purchases)))
         .select(
             "customer_id",
             _journey_id("customer_id", "start"),
             "start",
-            end=pl.when(in_time).then(following).otherwise(start + window),
+            end=pl.when(in_time).then(following).otherwise(start + length),
             converted=in_time,
             amount=pl.when(in_time).then(pl.col("next_amount")).otherwise(0),
         )
         .sort("start", maintain_order=True)
     )
-    touches = _timed(touchpoints, views=views, exclude=exclude).sort("at", maintain_order=True)
+    touches = touch_events(touchpoints, window).sort("at", maintain_order=True)
     inside = touches.join_asof(
         windows,
         left_on="at",
@@ -67,7 +64,7 @@ def walk_repeat_purchases(
         allow_exact_matches=False,
         check_sortedness=False,
     ).filter(pl.col("at") < pl.col("end"))
-    if unique_channels:
+    if window.unique_channels:
         inside = inside.sort("at", "channel").unique(["journey_id", "channel"], keep="first")
     return _walk(windows, inside)
 
@@ -75,19 +72,6 @@ def walk_repeat_purchases(
 def _journey_id(*columns: str) -> pl.Expr:
     """A whole number that does not depend on how customers are split."""
     return pl.struct(columns).hash().reinterpret(signed=True).alias("journey_id")
-
-
-def _timed(touchpoints: pl.LazyFrame, *, views: bool, exclude: Collection[str]) -> pl.LazyFrame:
-    """Touches that take part, with `at`: their time, or the end of their day when only that is known."""
-    schema = touchpoints.collect_schema()
-    at = pl.col("timestamp")
-    if "date_only" in schema:
-        last_instant = at.dt.truncate("1d").dt.offset_by("1d") - timedelta(microseconds=1)
-        at = pl.when("date_only").then(last_instant).otherwise(at)
-    taking_part = touchpoints.filter(~pl.col("channel").is_in(list(exclude)))
-    if not views and "view" in schema:
-        taking_part = taking_part.filter(~pl.col("view"))
-    return taking_part.select("customer_id", "timestamp", "channel", at=at)
 
 
 def _walk(windows: pl.LazyFrame, inside: pl.LazyFrame) -> JourneyWalk:

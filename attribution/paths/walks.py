@@ -31,8 +31,6 @@ from histories.timeline import JourneyWindow
 
 __all__ = ["PathWalk", "Trails"]
 
-"""Outcomes that have journeys; lifetime value lies ahead of every journey."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathWalk:
@@ -41,7 +39,7 @@ class PathWalk:
     Attributes
     ----------
     journeys, touches
-        In the columns of `histories.journeys.build_journeys` and `journey_touches`.
+        In the columns of `histories.journeys.JourneyWalk`.
     paths
         In those of `histories.journeys.count_paths`.
     """
@@ -126,62 +124,39 @@ class Trails:
         if outcome in ("conversion", "spend"):
             return self.to_purchases
         if outcome == "repeat_purchase":
-            return _counted(self._repeat_purchases())
+            days = self._settings.repeat_window_days
+            return _counted(
+                walk_repeat_purchases(self._touchpoints, self._purchases, self._window, window_days=days)
+            )
         if outcome == "retention":
             return _counted(self._lives())
         if outcome == "retention_periods":
             return _counted(self._retention_periods())
         raise DataError(f"{outcome} has no journeys; those that have: {', '.join(PATH_OUTCOMES)}.")
 
-    def _repeat_purchases(self) -> JourneyWalk:
-        window = self._window
-        return walk_repeat_purchases(
-            self._touchpoints,
-            self._purchases,
-            window_days=self._settings.repeat_window_days,
-            observation_end=window.observation_end,
-            unique_channels=window.unique_channels,
-            views=window.views,
-            exclude=window.exclude,
-        )
-
     def _lives(self) -> JourneyWalk:
         """Lives of customers, ended by contract where it is known, else by a lapse of purchases."""
-        window, end = self._window, self._window.observation_end
+        end = self._window.observation_end
         if self._customers is not None:
             lives = build_contract_lives(self._customers, observation_end=end)
         else:
-            lapse = lapse_window_days(count_gaps(self._purchases).collect())
-            lives = build_repeat_lives(self._purchases, observation_end=end, lapse_days=lapse)
-        return walk_lives(
-            self._touchpoints,
-            lives,
-            observation_end=end,
-            unique_channels=window.unique_channels,
-            views=window.views,
-            exclude=window.exclude,
-        )
+            lives = build_repeat_lives(self._purchases, observation_end=end, lapse_days=self._lapse_days())
+        return walk_lives(self._touchpoints, lives, self._window)
 
     def _retention_periods(self) -> JourneyWalk:
         """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
-        window, period = self._window, self._settings.period
-        end = window.observation_end
+        end, period = self._window.observation_end, self._settings.period
         if self._customers is not None:
             periods = build_contract_periods(self._customers, observation_end=end, period=period)
         else:
-            lapse = lapse_window_days(count_gaps(self._purchases).collect())
+            lapse = self._lapse_days()
             periods = build_repeat_periods(
                 self._purchases, observation_end=end, lapse_days=lapse, period=period
             )
-        return walk_retention(
-            self._touchpoints,
-            periods,
-            period=period,
-            observation_end=end,
-            unique_channels=window.unique_channels,
-            views=window.views,
-            exclude=window.exclude,
-        )
+        return walk_retention(self._touchpoints, periods, self._window, period=period)
+
+    def _lapse_days(self) -> int:
+        return lapse_window_days(count_gaps(self._purchases).collect())
 
 
 def _counted(walk: JourneyWalk) -> PathWalk:

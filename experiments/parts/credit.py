@@ -41,7 +41,7 @@ class CreditPart:
     touch_credit
         touch_number, conversion_credit and spend_credit under the linear rule; None without journeys.
     journeys
-        One row per purchase and null path, as `build_journeys` makes them; None without touchpoints.
+        One row per purchase and null path, as `walk_journeys` makes them; None without touchpoints.
     """
 
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)

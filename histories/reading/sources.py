@@ -8,13 +8,13 @@ from __future__ import annotations
 import codecs
 import datetime as dt
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-__all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text", "table_source"]
+__all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text"]
 
 STRICT = ConfigDict(extra="forbid")
 Value = bool | int | float | str | dt.date
@@ -170,15 +170,6 @@ def as_text(value: Value) -> str:
     ('true', '5', '2026-07-01')
     """
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def table_source(entry: str | dict[str, Any]) -> TableSource:
-    """Source of an entry under ``[inputs]``: a bare path or a table of settings.
-
-    >>> table_source("orders.csv").path
-    'orders.csv'
-    """
-    return TableSource(path=entry) if isinstance(entry, str) else TableSource(**entry)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

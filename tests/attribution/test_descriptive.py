@@ -18,10 +18,12 @@ from attribution.paths.descriptive import Descriptive, descriptive, descriptive_
 from attribution.paths.methods import METHODS
 from attribution.settings import AttributionSettings
 from histories.errors import ConfigError, ModelError
-from histories.journeys import build_journeys, count_paths, journey_touches
+from histories.journeys import count_paths, walk_journeys
+from histories.timeline import JourneyWindow
 
 GROUPS = {"twitter": "social", "forum": "social"}
 END = date(2026, 6, 30)
+WINDOW = JourneyWindow(lookback_days=30, observation_end=END)
 
 
 def day(n: int, hour: int = 0) -> datetime:
@@ -48,12 +50,10 @@ def purchases() -> pl.LazyFrame:
 
 
 def credited(outcome: str, *methods: str, **choices: object) -> Descriptive:
-    window = {"lookback_days": 30.0, "observation_end": END}
-    paths = count_paths(build_journeys(touchpoints(), purchases(), **window)).collect()
-    touches = journey_touches(touchpoints(), purchases(), **window)
+    walk = walk_journeys(touchpoints(), purchases(), WINDOW)
     return descriptive(
-        paths,
-        touches,
+        count_paths(walk.journeys).collect(),
+        walk.touches,
         methods=methods or tuple(METHODS),
         outcome=outcome,
         groups=GROUPS,
@@ -155,7 +155,7 @@ def test_credit_per_customer_adds_up_to_what_the_customer_spent() -> None:
 
 def test_touches_of_other_journeys_are_refused() -> None:
     paths = pl.DataFrame({"path": ["forum"], "conversions": [5]})
-    touches = journey_touches(touchpoints(), purchases(), lookback_days=30.0, observation_end=END)
+    touches = walk_journeys(touchpoints(), purchases(), WINDOW).touches
     with pytest.raises(ModelError, match="conversion by time_decay"):
         descriptive(paths, touches, methods=["time_decay"], outcome="conversion", groups={})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from attribution.paths.repeat_purchases import walk_repeat_purchases
 from attribution.paths.sessions import merge_sessions
 from histories.journeys import JourneyWalk, count_paths
+from histories.timeline import JourneyWindow
 
 TOUCHES = {
     "customer_id": pl.Int64,
@@ -33,6 +35,11 @@ def bought(*rows: tuple[int, datetime, int]) -> pl.LazyFrame:
     return pl.LazyFrame(rows, schema=PURCHASES, orient="row")
 
 
+def until(end: date, **choices: Any) -> JourneyWindow:
+    """All that is asked of the window; the lookback plays no part."""
+    return JourneyWindow(lookback_days=1, observation_end=end, **choices)
+
+
 def paths_of(made: JourneyWalk) -> list[tuple[list[str], int, float, int]]:
     return count_paths(made.journeys).collect().rows()
 
@@ -44,8 +51,8 @@ def test_a_repeat_purchase_in_time_converts_the_touches_between() -> None:
     made = walk_repeat_purchases(
         touches,
         bought((1, day(0), 10_000), (1, day(10), 20_000)),
+        until(date(2026, 12, 31)),
         window_days=30,
-        observation_end=date(2026, 12, 31),
     )
     assert paths_of(made) == [([], 0, 0.0, 1), (["b", "c"], 1, 2.0, 0)]
 
@@ -54,8 +61,8 @@ def test_a_purchase_whose_window_is_still_open_takes_no_part_even_if_repeated() 
     made = walk_repeat_purchases(
         touched((1, day(2), "b")),
         bought((1, day(0), 10_000), (1, day(10), 20_000)),
+        until(date(2026, 1, 20)),
         window_days=30,
-        observation_end=date(2026, 1, 20),
     )
     assert paths_of(made) == []
 
@@ -63,7 +70,7 @@ def test_a_purchase_whose_window_is_still_open_takes_no_part_even_if_repeated() 
 def test_a_touch_known_by_its_day_does_not_count_towards_a_purchase_of_that_day() -> None:
     touches = touched((1, day(10), "a")).with_columns(date_only=pl.lit(True))
     purchases = bought((1, day(0), 10_000), (1, day(10, hour=12), 20_000))
-    made = walk_repeat_purchases(touches, purchases, window_days=30, observation_end=date(2026, 12, 31))
+    made = walk_repeat_purchases(touches, purchases, until(date(2026, 12, 31)), window_days=30)
     assert paths_of(made) == [([], 1, 2.0, 0), (["a"], 0, 0.0, 1)]
 
 
@@ -72,10 +79,10 @@ def test_views_repeats_and_excluded_channels_are_left_out_when_asked() -> None:
         view=pl.col("channel") == "c"
     )
     purchases = bought((1, day(0), 10_000), (1, day(10), 20_000))
-    window = {"window_days": 30.0, "observation_end": date(2026, 1, 31)}
 
-    def path(**choices: object) -> list[str]:
-        return paths_of(walk_repeat_purchases(touches, purchases, **window, **choices))[0][0]  # type: ignore[arg-type]
+    def path(**choices: Any) -> list[str]:
+        window = until(date(2026, 1, 31), **choices)
+        return paths_of(walk_repeat_purchases(touches, purchases, window, window_days=30))[0][0]
 
     assert path() == ["a", "b", "a"]
     assert path(views=True) == ["a", "b", "a", "c"]
@@ -118,8 +125,9 @@ def test_journeys_do_not_depend_on_row_order_or_on_how_customers_are_split(
         step = -1 if reverse else 1
         rows = [(c, day(d), channel) for c, d, channel in touches[::step] if c in customers]
         buys = [(c, day(d), 10_000) for c, d in sales[::step] if c in customers]
-        window = {"window_days": 20.0, "observation_end": date(2026, 5, 31)}
-        return count_paths(walk_repeat_purchases(touched(*rows), bought(*buys), **window).journeys).collect()
+        window = until(date(2026, 5, 31))
+        walk = walk_repeat_purchases(touched(*rows), bought(*buys), window, window_days=20)
+        return count_paths(walk.journeys).collect()
 
     whole = paths([1, 2, 3, 4], reverse=False)
     parts = pl.concat([paths([1, 3], reverse=True), paths([2, 4], reverse=False)])

@@ -48,20 +48,11 @@ def test_subscriptions_match_fader_and_hardie_2007(
     assert fit.report.log_likelihood == pytest.approx(log_likelihood, abs=0.1)
 
 
-def test_retention_rises_with_age_and_multiplies_to_survival() -> None:
+def test_the_chance_to_renew_rises_with_age() -> None:
     fit = ShiftedBetaGeometric().fit(*cohort(HIGH_END))
-    rates = fit.predict_retention(np.arange(1, 13))
-    assert (np.diff(rates) > 0).all()
-    assert np.cumprod(rates) == pytest.approx(fit.predict_survival(np.arange(1, 13)))
-
-
-def test_the_residual_lifetime_is_the_discounted_sum_of_renewals() -> None:
-    fit = ShiftedBetaGeometric().fit(*cohort(HIGH_END))
-    for age in (1, 4):
-        ahead = np.arange(2000)
-        chances = fit.predict_survival(age + ahead) / fit.predict_survival(age - 1)
-        by_hand = float((chances * 1.1**-ahead).sum())
-        assert fit.predict_lifetime([age], discount_rate=0.1)[0] == pytest.approx(by_hand, rel=1e-6)
+    survival = fit.predict_survival(np.arange(13))
+    assert survival[0] == 1.0
+    assert (np.diff(survival[1:] / survival[:-1]) > 0).all()
 
 
 def test_renewals_are_counted_by_complete_periods() -> None:

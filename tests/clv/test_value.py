@@ -63,7 +63,7 @@ def test_a_long_horizon_approaches_the_residual_value() -> None:
     x, t_x, T = (column[:20] for column in columns(cdnow_summary()))
     horizon = Horizon(months=600, discount_rate=0.15, time_unit="week")
     discounted = discounted_purchases(fit, horizon, x, t_x, T)[1]
-    forever = fit.predict_residual(horizon.continuous_rate(), x, t_x, T)
+    forever = fit.predict_residual(np.log(1.15) / (12 * horizon.month), x, t_x, T)
     # month ends come half a month later than a continuous stream
     assert discounted == pytest.approx(forever * 1.15 ** (-0.5 / 12.0), rel=2e-3)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from histories import Channel, Inputs, Limits, ingest, table_source
+from histories import Channel, Inputs, Limits, TableSource, ingest
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def read(tmp_path: Path) -> Callable[..., Inputs]:
         **sources: str | dict[str, Any] | list[dict[str, Any]],
     ) -> Inputs:
         tables = {
-            name: [table_source(one) for one in source] if isinstance(source, list) else table_source(source)
+            name: [_source(one) for one in source] if isinstance(source, list) else _source(source)
             for name, source in sources.items()
         }
         return ingest(
@@ -53,3 +53,8 @@ def read(tmp_path: Path) -> Callable[..., Inputs]:
         )
 
     return run
+
+
+def _source(entry: str | dict[str, Any]) -> TableSource:
+    """A bare path, or a table of settings."""
+    return TableSource(path=entry) if isinstance(entry, str) else TableSource(**entry)

@@ -9,7 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import Inputs, build_journeys, build_purchases, build_touchpoints, purchases_table
+from histories import (
+    Inputs,
+    JourneyWindow,
+    build_purchases,
+    build_touchpoints,
+    purchases_table,
+    walk_journeys,
+)
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]
@@ -39,9 +46,8 @@ def test_a_touch_before_a_purchase_in_the_hour_that_comes_twice_earns_it(
     end = date(2024, 12, 31)
     inputs = read(transactions="o.csv", touchpoints="t.csv", timezone="Europe/London", observation_end=end)
     purchases = build_purchases(inputs["transactions"])
-    journeys = build_journeys(
-        build_touchpoints(inputs["touchpoints"]), purchases, lookback_days=30, observation_end=end
-    )
+    window = JourneyWindow(lookback_days=30, observation_end=end)
+    journeys = walk_journeys(build_touchpoints(inputs["touchpoints"]), purchases, window).journeys
     assert journeys.select("path", "converted").collect().rows() == [(["email"], True)]
     shown = purchases_table(purchases, journeys)
     assert shown.select("timestamp", "touches").rows() == [(datetime(2024, 10, 27, 1, 10), 1)]

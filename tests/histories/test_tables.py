@@ -9,14 +9,14 @@ import polars as pl
 from histories import (
     PURCHASES_SCHEMA,
     TOUCHPOINTS_SCHEMA,
-    build_journeys,
+    JourneyWindow,
     build_purchases,
     build_touchpoints,
-    journey_touches,
-    number_touches,
     purchases_table,
     touchpoints_table,
+    walk_journeys,
 )
+from histories.tables import TOUCH
 
 END = date(2026, 12, 31)
 TOUCHES = build_touchpoints(
@@ -38,12 +38,12 @@ PURCHASES = build_purchases(
         }
     ).with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
 )
-WINDOW = {"lookback_days": 30, "observation_end": END}
+WINDOW = JourneyWindow(lookback_days=30, observation_end=END)
 
 
 def test_touchpoints_are_in_order_with_their_credit() -> None:
-    numbered = number_touches(TOUCHES)
-    placed = journey_touches(numbered, PURCHASES, **WINDOW, keep=["touch_number"])
+    numbered = TOUCHES.with_row_index(TOUCH)
+    placed = walk_journeys(numbered, PURCHASES, WINDOW, keep=[TOUCH]).touches
     credit = placed.filter("converted").select(
         "touch_number",
         (1 / pl.col("n_touches")).alias("conversion_credit"),
@@ -60,7 +60,7 @@ def test_touchpoints_are_in_order_with_their_credit() -> None:
 
 
 def test_purchases_are_in_order_with_their_touches() -> None:
-    table = purchases_table(PURCHASES, build_journeys(TOUCHES, PURCHASES, **WINDOW))
+    table = purchases_table(PURCHASES, walk_journeys(TOUCHES, PURCHASES, WINDOW).journeys)
     assert table.columns == list(PURCHASES_SCHEMA)
     assert table.select("customer_id", "amount", "touches", "credit").rows() == [
         (1, 30.0, 2, 1.0),
@@ -70,4 +70,4 @@ def test_purchases_are_in_order_with_their_touches() -> None:
 
 def test_without_journeys_credit_is_unknown() -> None:
     assert purchases_table(PURCHASES)["credit"].null_count() == 2
-    assert touchpoints_table(number_touches(TOUCHES))["spend_credit"].null_count() == 3
+    assert touchpoints_table(TOUCHES.with_row_index(TOUCH))["spend_credit"].null_count() == 3

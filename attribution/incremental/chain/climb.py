@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 TOLERANCE = 0.01
 """Gain in log-likelihood expected of one more Newton step at which a climb has arrived."""
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e3
+FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-7
 LONGEST_STEP = 1.0
 """Largest change of one parameter in a step."""
 HALVINGS = 8
