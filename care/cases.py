@@ -14,8 +14,8 @@ import polars as pl
 
 from care.conversations import Conversations
 from care.settings import CareSettings
-from care.threads import cut_cycles, roots_of
 from care.words import channel_patterns
+from histories.replies import cut_cycles, roots_of
 
 __all__ = ["Cases", "combine_cases", "known_by"]
 
@@ -126,7 +126,7 @@ def combine_cases(
             own_notes += disagree
             made = made.join(own, on="case_id", how="anti")
         parts.append(own.with_columns(pl.lit(True).alias("from_desk")))
-        notes += [*own_notes, *_untimed(own)]
+        notes += own_notes
     if made is not None:
         made = made.filter(pl.col("opened_at").is_not_null())  # replies to a case that no table has
         parts.append(made.with_columns(pl.lit(False).alias("from_desk")))
@@ -162,29 +162,11 @@ def known_by(cases: pl.DataFrame, end: dt.datetime) -> pl.DataFrame:
     )
 
 
-def _untimed(own: pl.DataFrame) -> list[str]:
-    """How many of the desk's cases were answered, nobody knows when."""
-    timed = pl.col("first_response_at").is_not_null() | pl.col("first_business_seconds").is_not_null()
-    count = int(own.select((pl.col("answered") & ~timed).sum()).item())
-    if not count:
-        return []
-    return [
-        f"cases: {count:,} were answered or resolved without a time of the first reply; they count as "
-        "answered, and are left out of response times."
-    ]
-
-
 def _post_notes(found: Conversations) -> list[str]:
     notes = []
     if found.publications:
         notes.append(
             f"posts: {found.publications:,} posts of the brand answer nobody; they are publications."
-        )
-    if found.early_replies:
-        notes.append(
-            f"posts: {found.early_replies:,} replies are dated before the post they answer; their cases "
-            f"count "
-            "as answered, at a time that is not known. Check the clocks of the export."
         )
     return notes
 
@@ -236,11 +218,6 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         column("needs_reply_at", _INSTANT).alias("waiting_since"),
     )
     early = (pl.col("resolved_at") < pl.col("first_response_at")).fill_null(False)
-    count = int(rows.select(early.sum()).item())
-    if count:
-        notes.append(
-            f"cases: {count:,} were resolved before their first reply; they have no time of resolution."
-        )
     resolved = pl.col("resolved_at").is_not_null() | pl.col("resolution_business_seconds").is_not_null()
     replied = pl.col("first_response_at").is_not_null() | pl.col("first_business_seconds").is_not_null()
     rows = rows.with_columns(

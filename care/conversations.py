@@ -37,14 +37,11 @@ class Conversations:
         One row per wait after the first: case_id, started_at, ended_at (null while open).
     publications
         Brand posts that belong to no case.
-    early_replies
-        Replies dated before the post they answer.
     """
 
     cases: pl.DataFrame
     waits: pl.DataFrame
     publications: int
-    early_replies: int
 
 
 def build_conversations(posts: pl.DataFrame, settings: CareSettings) -> Conversations:
@@ -53,12 +50,10 @@ def build_conversations(posts: pl.DataFrame, settings: CareSettings) -> Conversa
     described = _split(_describe(known, settings), settings)
     named = _join_redirected(described, settings)
     waits = _waits(named)
-    early = ~pl.col("is_customer") & ~pl.col("automatic") & (pl.col("at") < pl.col("answers_at"))
     return Conversations(
         cases=_summarize(named, waits),
         waits=waits.filter(pl.col("number") > 0).select("case_id", "started_at", "ended_at"),
         publications=posts.height - known.height,
-        early_replies=int(named.select(early.fill_null(False).sum()).item()),
     )
 
 

@@ -7,8 +7,7 @@ last before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -17,16 +16,9 @@ from numpy.typing import NDArray
 from histories.compiled import compiled
 from histories.errors import DataError
 from histories.identity import normal_handle
+from histories.replies import cut_cycles, parents_of, roots_of
 
-__all__ = [
-    "LinkedPosts",
-    "author_key",
-    "check_sides",
-    "cut_cycles",
-    "is_customer",
-    "link_posts",
-    "roots_of",
-]
+__all__ = ["author_key", "check_sides", "is_customer", "link_posts"]
 
 Integer = NDArray[np.int64]
 
@@ -46,25 +38,6 @@ OPTIONAL: Final[dict[str, pl.DataType]] = {
     "followers": pl.Int64(),
     "sentiment": pl.Float64(),
 }
-CUT_SHARE: Final = 0.2
-"""Share of replies whose post is not in the file, above which the export was cut."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedPosts:
-    """Posts with their conversation and customer.
-
-    Attributes
-    ----------
-    posts
-        The columns of posts, absent ones null, and: `is_customer`, `conversation`, `key` (whose case; null
-        for a publication), `answers_at` (time of the customer's post above a brand's; null without one).
-    notes
-        What is odd about the links, one sentence each.
-    """
-
-    posts: pl.DataFrame
-    notes: tuple[str, ...]
 
 
 def author_key(columns: list[str]) -> pl.Expr:
@@ -75,13 +48,19 @@ def author_key(columns: list[str]) -> pl.Expr:
     return pl.coalesce(pl.format("customer:{}", pl.col("customer_id")), author)
 
 
-def link_posts(posts: pl.DataFrame) -> LinkedPosts:
+def link_posts(posts: pl.DataFrame) -> pl.DataFrame:
     """Follow replies to their roots, and give every brand's post to a customer.
 
     Parameters
     ----------
     posts
         Valid posts with `at` (instants); `is_brand` or `inbound`; `customer_id` where the author is known.
+
+    Returns
+    -------
+    DataFrame
+        The columns of posts, absent ones null, and: `is_customer`, `conversation`, `key` (whose case; null
+        for a publication), `answers_at` (time of the customer's post above a brand's; null without one).
 
     Raises
     ------
@@ -93,11 +72,10 @@ def link_posts(posts: pl.DataFrame) -> LinkedPosts:
     ]
     rows = posts.with_columns(*absent, is_customer(posts)).sort("at", "post_id")
     check_sides(rows["is_customer"])
-    parents, lost, own = _parents(rows)
-    cycles = cut_cycles(parents)
-    roots = roots_of(parents)
+    parents = parents_of(rows).at
+    cut_cycles(parents)
     above = _customer_above(parents, rows["is_customer"].to_numpy())
-    return LinkedPosts(posts=_placed(rows, roots, above), notes=_notes(rows, lost, own, cycles))
+    return _placed(rows, roots_of(parents), above)
 
 
 def is_customer(posts: pl.DataFrame) -> pl.Series:
@@ -138,59 +116,6 @@ def check_sides(customers: pl.Series) -> None:
             f"posts: all {n:,} posts are {whose}; allowed: both sides. Is inbound turned round? "
             'Set inputs.posts.negate = ["is_brand"] where the column says who is the customer.'
         )
-
-
-def _parents(rows: pl.DataFrame) -> tuple[Integer, int, int]:
-    """Row of the post that each answers (-1: none), replies to unknown posts, and replies to themselves."""
-    places = rows.select(
-        pl.col("post_id").alias("in_reply_to"), pl.int_range(pl.len(), dtype=pl.Int64).alias("parent")
-    )
-    found = rows.select("in_reply_to").join(places, on="in_reply_to", how="left", maintain_order="left")[
-        "parent"
-    ]
-    is_own = (rows["in_reply_to"] == rows["post_id"]).fill_null(False)
-    lost = rows.height - rows["in_reply_to"].null_count() - int(found.is_not_null().sum())
-    parents = found.fill_null(-1).to_numpy().copy()
-    parents[is_own.to_numpy()] = -1
-    return parents, lost, int(is_own.sum())
-
-
-@compiled
-def cut_cycles(parents: Integer) -> int:
-    """Take the link away from the earliest post of every cycle; rows are in the order of time."""
-    n = len(parents)
-    seen = np.zeros(n, dtype=np.int64)
-    cycles = 0
-    for start in range(n):
-        at = start
-        while at >= 0 and seen[at] == 0:
-            seen[at] = start + 1
-            at = parents[at]
-        if at >= 0 and seen[at] == start + 1:
-            first, step = at, parents[at]
-            while step != at:
-                first = min(first, step)
-                step = parents[step]
-            parents[first] = -1
-            cycles += 1
-    return cycles
-
-
-@compiled
-def roots_of(parents: Integer) -> Integer:
-    """Topmost known post above each, itself where it answers none."""
-    n = len(parents)
-    roots = np.full(n, -1, dtype=np.int64)
-    for start in range(n):
-        top = start
-        while roots[top] < 0 and parents[top] >= 0:
-            top = parents[top]
-        root = top if roots[top] < 0 else roots[top]
-        at = start
-        while at >= 0 and roots[at] < 0:
-            roots[at] = root
-            at = parents[at]
-    return roots
 
 
 @compiled
@@ -257,19 +182,3 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
         )
         .drop("own_key", "linked_key", "linked_at", "row")
     )
-
-
-def _notes(rows: pl.DataFrame, lost: int, own: int, cycles: Any) -> tuple[str, ...]:
-    notes = []
-    replies = rows.height - rows["in_reply_to"].null_count()
-    if lost:
-        cut = " The export was cut: ask for whole threads." if lost > CUT_SHARE * replies else ""
-        notes.append(
-            f"posts: {lost:,} of {replies:,} replies answer a post that is not in the file; each starts a "
-            f"conversation of its own.{cut}"
-        )
-    if own:
-        notes.append(f"posts: {own:,} posts answer themselves; they are taken as answering none.")
-    if cycles:
-        notes.append(f"posts: {int(cycles):,} circles of replies are cut at their earliest post.")
-    return tuple(notes)

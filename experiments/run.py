@@ -68,6 +68,8 @@ class RunResult:
     ----------
     summary
         Columns figure, value: the dozen lines that a terminal shows.
+    notes
+        What looks wrong or is to be known, one sentence or two each; the manifest keeps them.
     """
 
     run_id: str
@@ -76,6 +78,7 @@ class RunResult:
     headline: str
     summary: pl.DataFrame
     left_out: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; frames stay frames."""
@@ -144,6 +147,7 @@ def run_experiment(
         headline=headline,
         summary=summarize_run(found.tables, found.model),
         left_out=left_out,
+        notes=found.notes,
     )
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from attribution.incremental import incremental_credit
 from attribution.settings import AttributionSettings
-from care.threads import cut_cycles, roots_of
 from experiments.config import load_config
 from experiments.run import run_experiment
+from histories.replies import cut_cycles, roots_of
 from histories.simulate import simulate_company, simulate_panel, write_company
 
 __all__ = ["warm"]

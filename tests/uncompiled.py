@@ -55,7 +55,7 @@ def transitions() -> list[float]:
 
 
 def threads() -> list[float]:
-    linked = link_posts(posts()).posts
+    linked = link_posts(posts())
     return [float(linked["conversation"].n_unique()), float(linked["is_customer"].sum())]
 
 

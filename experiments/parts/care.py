@@ -48,14 +48,13 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
     if posts is None and desk is None:
         return None
     settings = _settings(config)
-    made, notes = (None, ()) if posts is None else _conversations(config, histories, posts, settings)
-    found = combine_cases(
+    made = None if posts is None else _conversations(config, histories, posts, settings)
+    return combine_cases(
         made,
         None if desk is None else _instants(desk.collect(), config.timezone),
         settings,
         touches=_touches(config, histories),
     )
-    return dataclasses.replace(found, notes=(*notes, *found.notes))
 
 
 def care_part(
@@ -81,14 +80,14 @@ def care_part(
     if cases.cases.is_empty():
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
     settings = _settings(config)
-    cases, hours, more = _with_pseudonyms(cases, histories, config.timezone)
+    cases, hours = _with_pseudonyms(cases, histories, config.timezone)
     whole = _desk(config, histories, cases, settings, hours, customers)
     figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
     pictures, told = _objectives(histories, whole, figures)
     return CarePart(
         tables={"care": figures, "cases": _without_post_ids(cases_table(cases, whole))},
         pictures=pictures,
-        notes=(*cases.notes, *more, *told),
+        notes=(*cases.notes, *told),
     )
 
 
@@ -143,7 +142,7 @@ def _instants(frame: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 def _conversations(
     config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings
-) -> tuple[Conversations, tuple[str, ...]]:
+) -> Conversations:
     identities = histories.table("identities")
     if identities is not None:
         known = posts.with_columns(
@@ -153,8 +152,7 @@ def _conversations(
         posts = customers_of_handles(known, identities).drop("handle")
     rows = posts.collect()
     at = to_instants(rows["timestamp"], config.timezone).alias("at")
-    linked = link_posts(rows.with_columns(at))
-    return build_conversations(linked.posts, settings), linked.notes
+    return build_conversations(link_posts(rows.with_columns(at)), settings)
 
 
 def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
@@ -168,16 +166,10 @@ def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
     return own.with_columns(to_instants(own["timestamp"], config.timezone).alias("at"))
 
 
-def _with_pseudonyms(
-    cases: Cases, histories: Histories, zone: str
-) -> tuple[Cases, pl.DataFrame | None, tuple[str, ...]]:
+def _with_pseudonyms(cases: Cases, histories: Histories, zone: str) -> tuple[Cases, pl.DataFrame | None]:
     """Cases and paid hours with agents' pseudonyms; from here on nobody knows their names."""
-    notes = [*_two_teams(cases.cases)]
     table = histories.table("hours")
-    hours = None
-    if table is not None:
-        hours, more = _paid_hours(_instants(table.collect(), zone))
-        notes += more
+    hours = None if table is None else _paid_hours(_instants(table.collect(), zone))
     seen = [cases.cases["agent"]]
     if hours is not None and "agent" in hours.columns:
         seen.append(hours["agent"])
@@ -192,48 +184,16 @@ def _with_pseudonyms(
             else pl.lit(None, dtype=pl.String).alias("agent")
         )
 
-    return (
-        dataclasses.replace(cases, cases=told(cases.cases)),
-        None if hours is None else told(hours),
-        tuple(notes),
-    )
+    return dataclasses.replace(cases, cases=told(cases.cases)), None if hours is None else told(hours)
 
 
-def _two_teams(cases: pl.DataFrame) -> list[str]:
-    """Agents who stand in two teams on one day."""
-    days = (
-        cases.filter(pl.col("agent").is_not_null(), pl.col("team").is_not_null())
-        .group_by("agent", pl.col("opened_at").dt.date().alias("day"))
-        .agg(pl.col("team").n_unique())
-        .filter(pl.col("team") > 1)
-    )
-    if days.is_empty():
-        return []
-    return [
-        f"cases: {days['agent'].n_unique():,} agents stand in two teams on one day ({days.height:,} days "
-        "in all); each case counts for the team that it names."
-    ]
-
-
-def _paid_hours(hours: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Paid hours by agent and team; a shift that overlaps an earlier one of the agent is set aside."""
+def _paid_hours(hours: pl.DataFrame) -> pl.DataFrame:
+    """Paid hours by agent and team."""
     if "paid" in hours.columns:
         hours = hours.filter(pl.col("paid").fill_null(True))
-    notes = []
     keys = [name for name in ("agent", "team") if name in hours.columns]
-    if "agent" in keys:
-        ordered = hours.sort("agent", "start", "end")
-        busy_until = pl.col("end").cum_max().shift(1).over("agent")
-        overlaps = (pl.col("agent").is_not_null() & (pl.col("start") < busy_until)).fill_null(False)
-        count = int(ordered.select(overlaps.sum()).item())
-        if count:
-            notes.append(
-                f"hours: {count:,} shifts begin before the agent's earlier one has ended; they are set "
-                "aside. Allowed: one shift of an agent at a time."
-            )
-        hours = ordered.filter(~overlaps)
     worked = (pl.col("end") - pl.col("start")).dt.total_microseconds() / 3.6e9
-    return hours.group_by(keys).agg(worked.sum().alias("hours")), notes
+    return hours.group_by(keys).agg(worked.sum().alias("hours"))
 
 
 def _desk(

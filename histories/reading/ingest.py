@@ -15,6 +15,7 @@ import polars as pl
 from histories.errors import ConfigError, nearest
 from histories.identity import check_key
 from histories.reading.cautions import touchpoint_notes, transaction_notes
+from histories.reading.desk_cautions import case_notes, post_notes, set_aside_overlapping_shifts
 from histories.reading.ids import differing_by_case, mend_decimal_ids, reject_rounded_ids
 from histories.reading.inputs import Ingested, Inputs
 from histories.reading.links import (
@@ -36,6 +37,7 @@ from histories.reading.verdicts import conclude
 __all__ = ["ingest"]
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
+_OF_A_DESK = {"cases": case_notes, "posts": post_notes}
 
 
 def ingest(
@@ -161,6 +163,8 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
         linked["costs"] = reject_overlapping(linked["costs"])
     if "identities" in linked:
         linked["identities"] = set_aside_doubtful(linked["identities"], identity.min_probability)
+    if "hours" in linked:
+        linked["hours"] = set_aside_overlapping_shifts(linked["hours"])
     if "touchpoints" in linked and "handle" in linked["touchpoints"].columns:
         linked["touchpoints"] = resolve_handles(linked["touchpoints"], linked.get("identities"))
     if "customers" in linked:
@@ -176,4 +180,6 @@ def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: by
         notes = transaction_notes(staged, linked.get("customers"))
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
+    elif staged.table.name in _OF_A_DESK:
+        notes = _OF_A_DESK[staged.table.name](staged)
     return conclude(staged, max_rejected_share=limits.max_rejected_share, key=key, notes=notes)

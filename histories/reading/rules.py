@@ -229,7 +229,8 @@ def _expected(table: Table, name: str, column: Column, options: CastOptions) -> 
         Kind.INTEGER: "a whole number",
         Kind.BOOLEAN: "true or false",
     }
-    return f"Expected {words.get(column.kind, 'text')} in {name}."
+    mapped = f" Words become numbers with inputs.{table.name}.values." if column.kind is Kind.NUMBER else ""
+    return f"Expected {words.get(column.kind, 'text')} in {name}.{mapped}"
 
 
 def _set_aside(

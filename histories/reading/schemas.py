@@ -115,7 +115,8 @@ _CSAT = Column(
     kind=Kind.NUMBER,
     low=1,
     high=5,
-    hint="Is this 0-100, or two scales in one column? Map its values with inputs.cases.values.",
+    hint="Is this 0-100, thumbs (0 and 1), or two scales in one column? Map its values with "
+    "inputs.cases.values, e.g. values = { csat = { 0 = 1, 1 = 5 } }, or where the table is made.",
 )
 
 TRANSACTIONS = Table(

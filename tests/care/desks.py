@@ -58,7 +58,7 @@ def cases_of(
     frame: pl.DataFrame | None, settings: CareSettings = SETTINGS, desk: pl.DataFrame | None = None
 ) -> Cases:
     """Cases of posts, of the desk's own table, or of both."""
-    made = None if frame is None else build_conversations(link_posts(frame).posts, settings)
+    made = None if frame is None else build_conversations(link_posts(frame), settings)
     return combine_cases(made, desk, settings)
 
 

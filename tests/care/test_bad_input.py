@@ -38,11 +38,12 @@ def test_posts_of_one_side_stop_the_run(tmp_path: Path, flag: str) -> None:
 
 
 def test_resolved_before_the_first_reply_has_no_time_of_resolution(tmp_path: Path) -> None:
-    part, _ = _read(
+    part, inputs = _read(
         tmp_path,
         cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T12:00:00Z,2026-03-01T11:00:00Z\n",
     )
-    assert any("1 were resolved before their first reply" in note for note in part.notes)
+    (note,) = inputs.notes
+    assert '1 cases were resolved before their first reply (row 1; first: "2026-03-01T11:00:00Z")' in note
     row = part.tables["cases"].row(0, named=True)
     assert (row["first_response_minutes"], row["resolution_minutes"]) == (120, None)
 
@@ -74,37 +75,106 @@ def test_a_post_that_was_delivered_twice_is_set_aside(tmp_path: Path) -> None:
     assert part.tables["cases"].height == 1
 
 
-def test_the_later_file_of_cases_is_the_newer(tmp_path: Path) -> None:
-    (tmp_path / "open.csv").write_text(f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,,\n")
-    (tmp_path / "solved.csv").write_text(f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T11:00:00Z,\n")
-    path = tmp_path / "care.toml"
+def _two_files(folder: Path, first: str, second: str) -> tuple[CarePart, Inputs]:
+    (folder / "open.csv").write_text(f"{CASES}\n{first}")
+    (folder / "solved.csv").write_text(f"{CASES}\n{second}")
+    path = folder / "care.toml"
     path.write_text(
         "observation_end = 2026-03-31\n"
         '[[inputs.cases]]\npath = "open.csv"\n[[inputs.cases]]\npath = "solved.csv"\n'
     )
     config = load_config(path)
     inputs = read_inputs(config)
+    return care_part(config, build_histories(config, inputs)), inputs
+
+
+def test_the_later_file_of_cases_is_the_newer(tmp_path: Path) -> None:
+    opened = "k,2026-03-01T10:00:00Z,mail,1,"
+    part, inputs = _two_files(tmp_path, f"{opened},\n", f"{opened}2026-03-01T11:00:00Z,\n")
     assert inputs.tables["cases"].set_aside_by_rule == {"repeated case_id": 1}
-    part = care_part(config, build_histories(config, inputs))
     assert part.tables["cases"]["first_response_minutes"].to_list() == [60]
+    assert not any("different times" in note for note in inputs.notes)
+
+
+def test_two_files_that_tell_different_times_of_a_case_are_counted_and_the_later_wins(tmp_path: Path) -> None:
+    opened = "k,2026-03-01T10:00:00Z,mail,1,"
+    part, inputs = _two_files(
+        tmp_path, f"{opened}2026-03-01T10:20:00Z,\n", f"{opened}2026-03-01T11:00:00Z,\n"
+    )
+    assert part.tables["cases"]["first_response_minutes"].to_list() == [60]
+    (note,) = (note for note in inputs.notes if "different times" in note)
+    assert (
+        '1 cases have different times in two files (solved.csv row 1; first: first_response_at, kept: "'
+        in note
+    )
 
 
 def test_shifts_that_overlap_are_set_aside_and_an_agent_in_two_teams_is_named(tmp_path: Path) -> None:
-    part, _ = _read(
+    part, inputs = _read(
         tmp_path,
         cases="case_id,opened_at,channel,agent,team,resolved_at\n"
         "k,2026-03-01T10:00:00Z,mail,Ann,red,2026-03-01T11:00:00Z\n"
         "m,2026-03-01T12:00:00Z,mail,Ann,blue,2026-03-01T13:00:00Z\n",
-        hours="agent,start,end\nAnn,2026-03-01T09:00:00Z,2026-03-01T17:00:00Z\n"
-        "Ann,2026-03-01T16:00:00Z,2026-03-01T18:00:00Z\n",
+        hours="agent,team,start,end,paid\nAnn,red,2026-03-01T09:00:00Z,2026-03-01T17:00:00Z,yes\n"
+        "Ann,red,2026-03-01T12:00:00Z,2026-03-01T12:30:00Z,no\n"
+        "Ann,blue,2026-03-01T16:00:00Z,2026-03-01T18:00:00Z,yes\n",
     )
-    assert any("1 shifts begin before" in note for note in part.notes)
-    assert any("1 agents stand in two teams" in note for note in part.notes)
+    hours = inputs.tables["hours"]
+    assert (hours.rows_read, hours.rows_valid, hours.set_aside_by_rule) == (3, 2, {"overlapping shift": 1})
+    assert any("1 of 3 rows begin, 1 of them in another team, before" in note for note in inputs.notes)
+    assert any("1 agents stand in two teams on one day (1 days; row 1)" in note for note in inputs.notes)
     care = part.tables["care"].filter(
         kpi="resolutions_per_hour", segment="(all)", team="(all)", channel="(all)"
     )
     assert care["value"].to_list() == [2 / 8]
     assert not any("Ann" in str(row) for row in part.tables["cases"].rows())
+
+
+SIDES = "p,x,u1,2026-03-01T10:00:00Z,,Where?,false\nr,x,acme,2026-03-01T11:00:00Z,p,Here,true\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("a,x,u2,2026-03-02T10:00:00Z,a,Where?,false", "posts answer themselves (row 3)"),
+        (
+            "a,x,u2,2026-03-02T10:00:00Z,gone,Where?,false",
+            '1 of 2 replies answer a post that is not in the file (row 3; first: "gone"). Each starts a '
+            "conversation of its own. The export was cut: ask for whole threads.",
+        ),
+        (
+            "a,x,acme,2026-03-01T09:00:00Z,p,Here,true",
+            '1 of 3 posts are dated before the post they answer (row 3; first: "2026-03-01T09:00:00Z")',
+        ),
+        (
+            "a,x,u2,2026-03-02T10:00:00Z,b,Where?,false\nb,x,acme,2026-03-02T11:00:00Z,a,Here,true",
+            "1 circles of replies (row 3). Each is cut",
+        ),
+    ],
+)
+def test_odd_links_of_posts_are_named_with_their_rows(tmp_path: Path, lines: str, told: str) -> None:
+    _, inputs = _read(tmp_path, posts=f"{POSTS}\n{SIDES}{lines}\n")
+    assert any(told in note for note in inputs.notes), inputs.notes
+    assert inputs.tables["posts"].rows_valid == inputs.tables["posts"].rows_read
+
+
+def test_a_reply_without_its_time_is_told_and_counts_as_an_answer(tmp_path: Path) -> None:
+    part, inputs = _read(
+        tmp_path,
+        cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,,2026-03-01T11:00:00Z\n"
+        "m,2026-03-01T10:00:00Z,mail,2,2026-03-01T10:30:00Z,\n",
+    )
+    assert any(
+        "1 cases were answered or resolved without a time of the first reply (row 1)" in note
+        for note in inputs.notes
+    )
+    assert part.tables["cases"]["answered"].all()
+
+
+def test_a_satisfaction_of_three_at_most_is_asked_about(tmp_path: Path) -> None:
+    rows = "".join(f"k{n},2026-03-01T10:00:00Z,mail,{n},,,{1 + n % 3}\n" for n in range(30))
+    _, inputs = _read(tmp_path, cases=f"{CASES},csat\n{rows}")
+    assert any("no csat of 30 is above 3; csat is read as 1-5" in note for note in inputs.notes)
 
 
 def test_channels_that_the_configuration_does_not_know_are_named_with_the_nearest(tmp_path: Path) -> None:

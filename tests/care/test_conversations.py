@@ -54,34 +54,23 @@ def test_a_text_that_repeats_is_an_agents_macro_and_no_robot() -> None:
     assert cases_of(posts(lines)).cases["answered"].all()
 
 
-def test_cycles_and_replies_to_oneself_are_cut_and_counted() -> None:
+def test_cycles_and_replies_to_oneself_are_cut() -> None:
     lines = """\
 a u1   03-02T09:00:00 c public Where is it?
 b acme 03-02T10:00:00 a public Here
 c u1   03-02T11:00:00 b public Thanks, where?
 d u2   03-02T12:00:00 d public And mine?"""
-    linked = link_posts(posts(lines))
-    assert any("1 circles of replies" in note for note in linked.notes)
-    assert any("1 posts answer themselves" in note for note in linked.notes)
-    assert sorted(build_conversations(linked.posts, SETTINGS).cases["case_id"]) == ["post:a", "post:d"]
+    made = build_conversations(link_posts(posts(lines)), SETTINGS)
+    assert sorted(made.cases["case_id"]) == ["post:a", "post:d"]
 
 
-def test_replies_to_posts_that_are_not_there_are_counted_and_called_a_cut_export() -> None:
-    lines = """\
-a u1   03-02T09:00:00 x public Where is it?
-b acme 03-02T10:00:00 a public Here"""
-    (note,) = link_posts(posts(lines)).notes
-    assert "1 of 2 replies" in note
-    assert "ask for whole threads" in note
-
-
-def test_a_reply_before_the_post_it_answers_has_no_time_and_is_counted() -> None:
+def test_a_reply_before_the_post_it_answers_has_no_time() -> None:
     lines = """\
 a u1   03-02T09:00:00 - public Where is it?
 b acme 03-02T08:00:00 a public Here"""
-    found = build_conversations(link_posts(posts(lines)).posts, SETTINGS)
+    found = build_conversations(link_posts(posts(lines)), SETTINGS)
     case = found.cases.row(0, named=True)
-    assert (case["answered"], case["first_response_at"], found.early_replies) == (True, None, 1)
+    assert (case["answered"], case["first_response_at"]) == (True, None)
 
 
 @pytest.mark.parametrize("author", ["acme", "u1"])
@@ -107,7 +96,7 @@ def test_the_brands_publications_are_no_cases() -> None:
     lines = """\
 a acme 03-02T09:00:00 - public New boots!
 b u1   03-02T09:30:00 a public Do they run small?"""
-    found = build_conversations(link_posts(posts(lines)).posts, SETTINGS)
+    found = build_conversations(link_posts(posts(lines)), SETTINGS)
     assert (found.cases.height, found.publications) == (1, 1)
 
 
@@ -152,7 +141,7 @@ c u1 03-04T09:00:00 b public It is gone again"""
 
 def test_buckets_of_customers_give_the_same_cases() -> None:
     """The unit is a customer's complete posts."""
-    linked = link_posts(posts()).posts
+    linked = link_posts(posts())
     whole = build_conversations(linked, SETTINGS)
     parts = [
         build_conversations(linked.filter(pl.col("key").hash(1) % 3 == bucket), SETTINGS)

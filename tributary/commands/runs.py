@@ -121,6 +121,9 @@ def print_result(result: Any) -> None:
     echo_table(result.summary, indent=2)
     for part, reason in result.left_out.items():
         click.echo(f"  not made: {part.replace('_', ' ')}: {reason}")
+    if result.notes:
+        told = "1 note" if len(result.notes) == 1 else f"{len(result.notes)} notes"
+        click.echo(f"  to know: {told} in manifest.json; tributary check prints those on the tables")
     click.echo(f"Bundle  {result.bundle}")
     click.echo(f"Report  {result.bundle / 'report.html'}")
     click.echo(f"Run     {result.run_id}")
