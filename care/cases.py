@@ -118,6 +118,7 @@ def combine_cases(
         made, waits = conversations.cases, conversations.waits
         given |= {name for name in made.columns if made[name].null_count() < made.height}
         notes += _post_notes(conversations)
+        notes += [conversations.doubt] if conversations.doubt else []
     if desk is not None:
         given |= {name for name in desk.columns if desk[name].null_count() < desk.height}
         own, own_notes = _desk_cases(desk)

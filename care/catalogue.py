@@ -173,7 +173,8 @@ CATALOGUE: Final[tuple[Kpi, ...]] = (
          "about it.",
          "resolved, turns = 1, not reopened, no contact about the same topic in any channel within "
          "repeat_days / "
-         "applicable whose window is over; as_tool: one turn / resolved", needs=_RESOLVED),
+         "applicable whose window is over; as_tool: one turn / resolved",
+         needs=(*_RESOLVED, "turns|contacts")),
     _kpi("repeat_rate", "quality", "share", "down", quality.repeat_rate,
          "Share that follows another matter of the same customer within a week.",
          "opened within repeat_days of the last word of an earlier one / applicable"),

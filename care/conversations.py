@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from care.repeated_replies import repeated_reply_note
 from care.settings import CareSettings
 from care.words import channel_patterns, matches, needs_reply, redirection_reason, redirection_target
 
@@ -37,11 +38,14 @@ class Conversations:
         One row per wait after the first: case_id, started_at, ended_at (null while open).
     publications
         Brand posts that belong to no case.
+    doubt
+        What to ask about replies that look like a robot's; None where none do.
     """
 
     cases: pl.DataFrame
     waits: pl.DataFrame
     publications: int
+    doubt: str | None = None
 
 
 def build_conversations(posts: pl.DataFrame, settings: CareSettings) -> Conversations:
@@ -54,6 +58,7 @@ def build_conversations(posts: pl.DataFrame, settings: CareSettings) -> Conversa
         cases=_summarize(named, waits),
         waits=waits.filter(pl.col("number") > 0).select("case_id", "started_at", "ended_at"),
         publications=posts.height - known.height,
+        doubt=repeated_reply_note(named),
     )
 
 

@@ -2,7 +2,8 @@
 
 Replies are followed to the topmost known post. A brand's post belongs to the customer of the nearest
 customer's post above it; without one, in a conversation that the export names, to the customer who wrote
-last before it.
+last before it. In a log of messages that says to whom each went, and of none what it answers, everything
+between one customer and the brand is one conversation.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ OPTIONAL: Final[dict[str, pl.DataType]] = {
     "in_reply_to": pl.String(),
     "conversation_id": pl.String(),
     "case_id": pl.String(),
+    "recipient": pl.String(),
     "text": pl.String(),
     "visibility": pl.String(),
     "is_automatic": pl.Boolean(),
@@ -144,10 +146,10 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
             pl.format("conversation:{}", pl.col("conversation_id")), pl.format("post:{}", pl.col("post_id"))
         ).alias("root")
     )["root"].gather(roots)
+    told = pl.coalesce(pl.format("conversation:{}", pl.col("conversation_id")), _between(rows))
     named = rows.with_columns(
-        pl.coalesce(pl.format("conversation:{}", pl.col("conversation_id")), pl.lit(root)).alias(
-            "conversation"
-        ),
+        pl.coalesce(told, pl.lit(root)).alias("conversation"),
+        told.alias("named_conversation"),
         author_key(rows.columns).alias("own_key"),
     )
     at = pl.Series(np.where(above < 0, 0, above))
@@ -157,7 +159,7 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
         pl.when(pl.lit(has)).then(pl.lit(named["at"].gather(at))).alias("linked_at"),
     )
     # In a named conversation, or under a case id, a brand's post without a link answers whoever wrote last.
-    place = pl.coalesce("case_id", pl.when(pl.col("conversation_id").is_not_null()).then("conversation"))
+    place = pl.coalesce("case_id", "named_conversation")
     is_named = place.is_not_null()
     wrote = pl.when("is_customer")
     last_key = wrote.then("own_key").forward_fill().over(place, order_by="row")
@@ -180,5 +182,15 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
             .then(pl.coalesce("linked_at", pl.when(is_named).then(last_at)))
             .alias("answers_at"),
         )
-        .drop("own_key", "linked_key", "linked_at", "row")
+        .drop("own_key", "linked_key", "linked_at", "named_conversation", "row")
+    )
+
+
+def _between(rows: pl.DataFrame) -> pl.Expr:
+    """The brand and one customer, where posts say to whom they went and none says what it answers."""
+    if rows["in_reply_to"].count():
+        return pl.lit(None, dtype=pl.String)
+    customer = pl.when("is_customer").then("author").otherwise("recipient")
+    return pl.when(pl.col("recipient").is_not_null()).then(
+        pl.format("between:{}:{}", pl.col("platform").str.to_lowercase(), normal_handle(customer))
     )

@@ -18,6 +18,8 @@ from histories.reading.plausibility import observed_days
 __all__ = ["Understood", "understand"]
 
 CHANNELS_SHOWN = 8
+_REPLY_TIMES = ("first_response_at", "first_response_minutes", "resolved_at", "resolution_minutes")
+"""Columns of cases that show that somebody answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,13 @@ def understand(inputs: Inputs, config: RunConfig | None = None) -> Understood:
         sums |= _of_touches(touches, transactions)
         sums.setdefault("customers", touches.select(pl.col("customer_id").n_unique()).collect().item())
     if cases is not None:
-        answered = pl.col("first_response_at").is_not_null().mean()
-        replies = answered if "first_response_at" in inputs.tables["cases"].columns else pl.lit(0.0)
+        answered = [
+            pl.col(name).is_not_null() for name in _REPLY_TIMES if name in inputs.tables["cases"].columns
+        ]
+        answered += (
+            [pl.col("answered").fill_null(False)] if "answered" in inputs.tables["cases"].columns else []
+        )
+        replies = pl.any_horizontal(answered).mean() if answered else pl.lit(0.0)
         rows, share = cases.select(pl.len(), replies.alias("share")).collect().row(0)
         sums |= {"cases": rows, "cases_with_reply": share if rows else None}
     first, last = observed_days(inputs) or (None, None)

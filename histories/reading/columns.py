@@ -21,14 +21,15 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
     Raises
     ------
     ConfigError
-        When `columns`, `constants`, `values` or `negate` name a column that the table does not have.
+        When `columns`, `constants`, `values`, `negate` or `units` name a column that the table lacks.
     SchemaError
         When a required column, or one that `columns` names, is not in the source.
     """
     wanted = source.columns or {}
-    for option in ("columns", "constants", "values", "negate"):
+    for option in ("columns", "constants", "values", "negate", "units"):
         _refuse_unknown(table, option, getattr(source, option) or ())
     _refuse_no_flags(table, source)
+    _refuse_no_lengths(table, source)
     found: dict[str, str] = {}
     for ours, theirs in wanted.items():
         name = str(theirs).strip()
@@ -64,6 +65,14 @@ def _refuse_no_flags(table: Table, source: TableSource) -> None:
     for ours in source.negate:
         if ours not in flags:
             raise ConfigError(f"inputs.{table.name}.negate: {ours} is no flag; {nearest(ours, flags)}.")
+
+
+def _refuse_no_lengths(table: Table, source: TableSource) -> None:
+    lengths = [name for name, column in table.columns.items() if column.measures]
+    for ours in source.units:
+        if ours not in lengths:
+            hint = nearest(ours, lengths) if lengths else "the table has none"
+            raise ConfigError(f"inputs.{table.name}.units: {ours} is no length of time; {hint}.")
 
 
 def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, there: set[str]) -> None:

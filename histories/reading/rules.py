@@ -15,6 +15,7 @@ import polars as pl
 from histories.money import LARGEST_AMOUNT
 from histories.periods import end_of_day
 from histories.reading.casts import CastOptions, text_value
+from histories.reading.durations import why_no_duration
 from histories.reading.numbers import why_unreadable
 from histories.reading.schemas import Column, Kind, Table
 from histories.reading.times import why_no_time
@@ -142,7 +143,7 @@ def _column_rules(
         says=f"have no readable {name}",
         expected=_expected(table, name, column, options),
         shows=shows,
-        explain=_explainer(table, column, options),
+        explain=_explainer(table, name, column, options),
     )
     yield from _range_rules(name, column, shows)
 
@@ -201,10 +202,12 @@ def _is_before(table: Table, second: str, first: str) -> pl.Expr:
     return before & ~is_far(pl.col(second), kind) if kind in {Kind.TIMESTAMP, Kind.DATE} else before
 
 
-def _explainer(table: Table, column: Column, options: CastOptions) -> Callable[[str], str] | None:
+def _explainer(table: Table, name: str, column: Column, options: CastOptions) -> Callable[[str], str] | None:
     key = f"inputs.{table.name}"
     if column.kind in {Kind.TIMESTAMP, Kind.DATE}:
         return lambda value: why_no_time(value, options.times, key)
+    if column.measures:
+        return lambda value: why_no_duration(value, options.numbers, key, name)
     if column.kind in {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}:
         return lambda value: why_unreadable(value, options.numbers, key)
     return None
@@ -216,6 +219,11 @@ def _expected(table: Table, name: str, column: Column, options: CastOptions) -> 
         if options.times.form is not None:
             return f'Expected {key} = "{options.times.form}"; correct it or the rows.'
         return f"Expected ISO dates; set {key} otherwise."
+    if column.measures:
+        return (
+            f"Expected {column.measures} in {name}, or 1:02:03, or 2 h 5 min; name another unit in "
+            f"inputs.{table.name}.units."
+        )
     mark = "point" if options.numbers.decimal == "." else "comma"
     thousands = options.numbers.thousands
     grouped = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 __all__ = ["TABLES", "Column", "Kind", "Table"]
 
@@ -41,7 +42,7 @@ class Column:
 
     `low` and `high` are inclusive; `allowed` lists the words of a text column; `personal` values never appear
     in a message; an id that `keeps_integers` stays a whole number where the source has whole numbers; `hint`
-    is a guess at what a value outside the range may be.
+    is a guess at what a value outside the range may be; `measures` is the unit of a length of time.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Column:
     personal: bool = False
     keeps_integers: bool = False
     hint: str = ""
+    measures: Literal["minutes", "seconds"] | None = None
 
     @property
     def range(self) -> str:
@@ -101,6 +103,10 @@ def _count(*, required: bool = False) -> Column:
 
 def _money(low: float | None = None, *, required: bool = False) -> Column:
     return Column(kind=Kind.MONEY, low=low, required=required)
+
+
+def _length(unit: Literal["minutes", "seconds"]) -> Column:
+    return Column(kind=Kind.NUMBER, low=0, measures=unit)
 
 
 _TIME = Column(kind=Kind.TIMESTAMP)
@@ -200,6 +206,7 @@ POSTS = Table(
         "post_id": _id(required=True),
         "platform": _text(required=True),
         "author": _id(required=True, personal=True),
+        "recipient": _id(personal=True),
         "timestamp": _REQUIRED_TIME,
         "in_reply_to": _id(),
         "conversation_id": _id(),
@@ -235,8 +242,8 @@ CASES = Table(
         "first_response_at": _TIME,
         "resolved_at": _TIME,
         "abandoned_at": _TIME,
-        "first_response_minutes": _number(low=0),
-        "resolution_minutes": _number(low=0),
+        "first_response_minutes": _length("minutes"),
+        "resolution_minutes": _length("minutes"),
         "clock": _text("calendar", "business"),
         "closed_channel": _text(),
         "brand": _text(),
@@ -251,7 +258,7 @@ CASES = Table(
         "needs_reply_at": _TIME,
         "self_served": _FLAG,
         "topic": _text(),
-        "handling_seconds": _number(low=0),
+        "handling_seconds": _length("seconds"),
         "contacts": _count(),
         "reopened": _FLAG,
         "reopens": _count(),

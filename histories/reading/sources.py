@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from histories.reading.durations import Unit
+
 __all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text"]
 
 STRICT = ConfigDict(extra="forbid")
@@ -61,6 +63,9 @@ class TableSource:
         For a column of ours, words of the source and what they mean: ``{ csat = { good = 5, bad = 1 } }``.
     negate
         Flags of ours that the source holds turned round.
+    units
+        For a length of time, the unit of the source's plain numbers:
+        ``{ first_response_minutes = "hours" }``.
     zero_orders
         ``drop``: a purchase of net 0 is none. ``count``: it is one.
     amounts
@@ -85,6 +90,7 @@ class TableSource:
     constants: dict[str, Value] = Field(default_factory=dict)
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
     negate: tuple[str, ...] = ()
+    units: dict[str, Unit] = Field(default_factory=dict)
     zero_orders: Literal["drop", "count"] = "drop"
     amounts: bool = True
     query: str | None = None

@@ -13,6 +13,7 @@ from histories.errors import SchemaError
 from histories.money import to_minor
 from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
 from histories.reading.columns import match_columns
+from histories.reading.durations import durations
 from histories.reading.files import reading
 from histories.reading.numbers import NumberOptions, numbers
 from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
@@ -223,7 +224,9 @@ def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) ->
     dtypes = part.dtypes
     raw = part.scanned.frame.select(ROW, *(_raw(part, ours).alias(RAW + ours) for ours in dtypes))
     counted = [name for name in dtypes if name in table.columns and table.columns[name].kind in NUMERIC]
-    raw = raw.with_columns(_number(name, dtypes[name], options).alias(NUMBER + name) for name in counted)
+    raw = raw.with_columns(
+        _number(table, part, name, dtypes[name], options).alias(NUMBER + name) for name in counted
+    )
     casts = [_cast(table, ours, dtype, options).alias(ours) for ours, dtype in dtypes.items()]
     typed = raw.with_columns(casts).with_columns(~pl.col(ours) for ours in part.source.negate)
     typed = typed.with_columns(_derived(table, dtypes, options))
@@ -261,11 +264,12 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
     return cast_column(found, dtype, column.kind, options, as_dates=ours in options.dates)
 
 
-def _number(ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
-    found = pl.col(RAW + ours)
-    if dtype.is_numeric():
-        return found.cast(pl.Float64)
-    return numbers(text_value(found, dtype, Kind.NUMBER).cast(pl.String), options.numbers)
+def _number(table: Table, part: Part, ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
+    found, unit = pl.col(RAW + ours), table.columns[ours].measures
+    text = found if dtype.is_numeric() else text_value(found, dtype, Kind.NUMBER).cast(pl.String)
+    if unit is None:
+        return text.cast(pl.Float64) if dtype.is_numeric() else numbers(text, options.numbers)
+    return durations(text.cast(pl.String), options.numbers, ours=unit, given=part.source.units.get(ours))
 
 
 def _derived(table: Table, dtypes: dict[str, pl.DataType], options: CastOptions) -> Iterable[pl.Expr]:

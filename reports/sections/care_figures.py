@@ -172,9 +172,11 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
     if channel is None or rows.is_empty():
         return {}
     rows = rows.filter((pl.col("channel") == channel) & (pl.col("kpi") != "waiting_curve"))
+    cut_short = _cut_short(sources.as_of)
     found: dict[str, Kpi] = {}
     for (kpi,), part in rows.group_by(["kpi"], maintain_order=True):
-        dated = part.filter(pl.col("period").str.contains(_PERIOD)).sort("period").to_dicts()
+        is_dated = pl.col("period").str.contains(_PERIOD)
+        dated = part.filter(is_dated, pl.col("period") != cut_short).sort("period").to_dicts()
         course = [row for row in _by_quarter(dated) if row["value"] is not None]
         whole = part.filter(pl.col("period") == "(all)").to_dicts()
         if not course and not whole:
@@ -191,6 +193,12 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
             course=tuple(row["value"] for row in course),
         )
     return found
+
+
+def _cut_short(last: dt.date) -> str:
+    """The month in which the observation ends before it is over: a few days say little of the service."""
+    following = last + dt.timedelta(days=1)
+    return f"{last:%Y-%m}" if following.month == last.month else ""
 
 
 def _by_quarter(months: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -196,3 +196,18 @@ def test_what_happens_after_the_end_is_not_known_yet() -> None:
     frame = desk_of(cases_of(None, SETTINGS, desk)).frame
     assert frame.select("answered", "waiting", "resolved").rows() == [(False, True, False)]
     assert frame["waiting_seconds"].to_list() == [111 * 3600]
+
+
+def test_one_text_that_soon_ends_many_waits_is_asked_about() -> None:
+    def desk(minutes: int) -> str:
+        return "\n".join(
+            f"c{n} u{n} 03-02T09:00:00 - public Where is it?\n"
+            f"r{n} acme 03-02T09:{minutes:02d}:00 c{n} public We will be with you soon"
+            for n in range(25)
+        )
+
+    (note,) = cases_of(posts(desk(1))).notes
+    assert (
+        'posts: 25 of 25 replies to a customer say the same, half of them within 60 seconds: "We will' in note
+    )
+    assert cases_of(posts(desk(20))).notes == ()

@@ -1,4 +1,4 @@
-"""The ready configurations: seven desks' exports, each in its own columns, against figures by hand."""
+"""The ready configurations: ten desks' exports, each in its own columns, against figures by hand."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ def _care(desk: str) -> CarePart:
         ("sprout", "service_level", "calendar", 1 / 2),
         ("sprout", "backlog", None, 2),
         ("shopify", "service_to_sales", None, 1 / 2),
+        ("freshdesk", "service_level", "calendar", 2 / 4),  # 80 and 30 minutes; six hours; never
+        ("freshdesk", "first_response_p50", "calendar", 80),
+        ("freshdesk", "handling_time", None, (10 + 20.5 + 0 + 60) / 4),
+        ("freshdesk", "csat", None, 1 / 2),
+        ("messages", "listened", None, 3),
+        ("messages", "service_level", "calendar", 1 / 3),  # 30 minutes; three hours; never
+        ("messages", "first_response_p50", "calendar", 180),
+        ("google_play", "service_level", "calendar", 1 / 3),  # the last is still inside the promise
+        ("google_play", "csat", None, 2 / 4),
         ("shopify", "service_level", "calendar", 1 / 2),
     ],
 )
@@ -68,6 +77,11 @@ def test_who_is_redirected_at_salesforce_has_one_clock() -> None:
     parts = cases.filter(pl.col("journey_id") == "500A1").sort("opened_at")
     assert parts["channel"].to_list() == ["Twitter", "Phone"]
     assert parts["redirection_target"].to_list() == ["phone", None]
+
+
+def test_a_ticket_that_nobody_has_taken_has_no_agent() -> None:
+    cases = _care("freshdesk").tables["cases"]
+    assert cases.filter(pl.col("case_id") == "1003")["agent"].to_list() == [None]
 
 
 def test_the_most_visible_who_wait_are_named_at_sprout() -> None:

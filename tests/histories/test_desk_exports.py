@@ -226,3 +226,30 @@ def test_hours_of_agents_or_teams(read: Read, write_csv: Write) -> None:
     ]
     assert table.rejected_by_rule == {"end before start": 1}
     assert table.valid.collect()["paid"].to_list() == [True]
+
+
+def test_lengths_of_time_are_read_in_the_units_that_desks_write(read: Read, write_csv: Write) -> None:
+    write_csv(
+        "cases.csv",
+        "case_id,opened_at,channel,clock,first_response_minutes,handling_seconds",
+        "a,2026-01-05T10:00,mail,calendar,1.5,00:10:00",
+        "b,2026-01-05T10:00,mail,calendar,2 h 30 min,90",
+        "c,2026-01-05T10:00,mail,calendar,01:15 hrs,1 min",
+    )
+    inputs = read(cases={"path": "cases.csv", "units": {"first_response_minutes": "hours"}})
+    found = inputs["cases"].select("first_response_minutes", "handling_seconds").collect()
+    assert found.rows() == [(90.0, 600.0), (150.0, 90.0), (75.0, 60.0)]
+
+
+def test_a_length_that_could_be_two_things_asks_which(read: Read, write_csv: Write) -> None:
+    write_csv("cases.csv", "case_id,opened_at,channel,handling_seconds", "a,2026-01-05T10:00,mail,22:15")
+    with pytest.raises(DataError, match='handling_seconds = "hours:minutes" }, or "minutes:seconds"'):
+        read(cases="cases.csv")
+    said = read(cases={"path": "cases.csv", "units": {"handling_seconds": "minutes:seconds"}})
+    assert said["cases"].collect()["handling_seconds"].to_list() == [22 * 60 + 15]
+
+
+def test_a_unit_is_for_lengths_of_time_only(read: Read, write_csv: Write) -> None:
+    write_csv("cases.csv", "case_id,opened_at,channel,csat", "a,2026-01-05T10:00,mail,4")
+    with pytest.raises(ConfigError, match=r"inputs\.cases\.units: csat is no length of time"):
+        read(cases={"path": "cases.csv", "units": {"csat": "hours"}})

@@ -13,6 +13,8 @@ from tributary.commands.output import Steps, echo_json, echo_table, json_option
 
 __all__ = ["check", "compare", "promote", "report", "rollback", "run", "runs", "score", "sweep"]
 
+NOTES_SHOWN = 5
+
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the configuration."
@@ -121,9 +123,10 @@ def print_result(result: Any) -> None:
     echo_table(result.summary, indent=2)
     for part, reason in result.left_out.items():
         click.echo(f"  not made: {part.replace('_', ' ')}: {reason}")
-    if result.notes:
-        told = "1 note" if len(result.notes) == 1 else f"{len(result.notes)} notes"
-        click.echo(f"  to know: {told} in manifest.json; tributary check prints those on the tables")
+    for note in result.notes[:NOTES_SHOWN]:
+        click.echo(f"  note: {note}")
+    if len(result.notes) > NOTES_SHOWN:
+        click.echo(f"  note: {len(result.notes) - NOTES_SHOWN} more in manifest.json")
     click.echo(f"Bundle  {result.bundle}")
     click.echo(f"Report  {result.bundle / 'report.html'}")
     click.echo(f"Run     {result.run_id}")
