@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.incremental import Plan, estimate_credit, panel_credit, panel_stocks, plan_for
+from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
 from attribution.incremental.segments.decision import LEVEL, decide
-from attribution.incremental.segments.draws import OwnTarget, Replicates, SegmentDraws, segment_draws
 from attribution.incremental.segments.own import FAMILIES, compare_segments
-from attribution.incremental.segments.sums import credit_by_label
+from attribution.incremental.segments.targets import OwnTarget, moved_models
 from attribution.settings import AttributionSettings
 from benchmarks.truth import error_of_shares
 from histories.simulate import SimulatedPanel, simulate_panel
@@ -46,7 +47,8 @@ def answers(company: SimulatedPanel, *, seed: int) -> Iterator[dict[str, Any]]:
     estimate = estimate_credit(panel, settings=AttributionSettings(replicates=0), plan=Plan(default=default))
     rng = np.random.default_rng([seed, 1])
     columns = {COLUMN: company.segment}
-    common = credit_by_label(estimate.fit, panel, stocks, columns, rng=rng)[COLUMN]
+    divided = panel_credit(estimate.fit, panel, stocks, rng=rng, labels=columns).by_label
+    common = {label: credit for (_, label), credit in divided.items()}
     compared = compare_segments(default, panel, stocks, company.segment, rng=rng, hazard=estimate.hazard)
     decision = decide({COLUMN: compared})[COLUMN]
     effects = np.concatenate([estimate.fit.beta, estimate.fit.gamma])
@@ -68,10 +70,9 @@ def answers(company: SimulatedPanel, *, seed: int) -> Iterator[dict[str, Any]]:
             by_way[way][label] = panel_credit(model, panel.take(rows), stocks[rows], rng=rng), True
             if way == "own":
                 targets[COLUMN, label] = own
-    replicates = Replicates(
-        estimator=default, fit=estimate.fit, panel=panel, stocks=stocks, count=REPLICATES, targets=targets
-    )
-    draws = segment_draws(replicates, panel, stocks, columns, rng=rng)[COLUMN]
+    replicates = Replicates(estimator=default, fit=estimate.fit, panel=panel, stocks=stocks, count=REPLICATES)
+    moved = partial(moved_models, targets, replicates)
+    draws = bootstrap_credits(replicates, panel, stocks, columns, rng=rng, alone=moved)
     for way, by_label in by_way.items():
         for label, (credit, alone) in by_label.items():
             for outcome in OUTCOMES:
@@ -85,16 +86,15 @@ def answers(company: SimulatedPanel, *, seed: int) -> Iterator[dict[str, Any]]:
                     "error": error_of_shares(found, truth),
                     "level": float(found.sum() / truth.sum()),
                     "distance": float(np.abs(found - truth).sum() / np.abs(truth).sum()),
-                    "covered": _covered(found, truth, draws[label], outcome, alone=alone_here),
+                    "covered": _covered(found, truth, draws[alone_here][COLUMN, label], outcome),
                     "p_leaving": decision.p_values.get("leaving"),
                     "p_spending": decision.p_values.get("spending"),
                 }
 
 
-def _covered(found: Float, truth: Float, draws: SegmentDraws, outcome: str, *, alone: bool) -> float:
+def _covered(found: Float, truth: Float, draws: CreditDraws, outcome: str) -> float:
     """Share of the channels inside their 95 % interval."""
-    spread = draws.own if alone and draws.own is not None else draws.common
-    error = spread.deviations[outcome].std(axis=0, ddof=1)
+    error = draws.deviations[outcome].std(axis=0, ddof=1)
     return float((np.abs(found - truth) <= 1.96 * error).mean())
 
 

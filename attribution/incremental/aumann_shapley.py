@@ -9,8 +9,8 @@ are two players.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.setfunction import PanelModel, PanelPrediction
 from histories.panel import Panel
 
-__all__ = ["OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
+__all__ = ["Labels", "OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
 
 Float = NDArray[np.float64]
+Labels = NDArray[np.str_]
+"""One label for each customer, shape (N,)."""
 
 NODES = 5
 """Gauss-Legendre nodes; more change no credit by a thousandth of the total."""
@@ -67,6 +69,9 @@ class PanelCredit:
     """The model's own expectation of the observed spend."""
     expected_survivors: float
     """The model's own expectation of the customers still there."""
+    by_label: Mapping[tuple[str, str], PanelCredit] = field(default_factory=dict)
+    """The parts of every label of every column asked for, in their order; a column's parts add up to the
+    whole. The model's own expectations are not divided: NaN."""
 
     def outcome(self, name: str) -> OutcomeCredit | None:
         """Credit of "retention", "spend" or "lifetime_value"; None where there is none."""
@@ -93,6 +98,7 @@ def panel_credit(
     rng: np.random.Generator,
     residual_value: Float | None = None,
     gross_margin: float = 1.0,
+    labels: Mapping[str, Labels] | None = None,
     chunk: int = CHUNK,
 ) -> PanelCredit:
     """Credit every channel with retention, spend and lifetime value, customers in chunks.
@@ -110,24 +116,43 @@ def panel_credit(
         shape (N,). None: no lifetime value.
     gross_margin
         Margin per unit of spend where the panel has no margin of its own.
+    labels
+        Segments of the customers by name of the column; every customer's part is counted in one label of
+        each, found in `by_label`.
     chunk
         Customers at a time.
     """
-    sums = np.zeros((3, 2 * panel.n_channels + 2))
-    expected = np.zeros(2)
+    shape = (3, 2 * panel.n_channels + 2)
+    sums, expected = np.zeros(shape), np.zeros(2)
+    parts = {
+        (column, str(label)): (np.asarray(own) == label, np.zeros(shape))
+        for column, own in (labels or {}).items()
+        for label in np.unique(own)
+    }
     for rows in _slices(panel.n_customers, chunk):
         part, s = panel.take(rows), stocks[rows]
         prediction = model.predict(part, s, rng=rng)
         value = np.zeros(part.n_customers) if residual_value is None else residual_value[rows]
-        sums += _sums_of(model, part, s, prediction, residual_value=value, gross_margin=gross_margin)
+        of_each = _of_each(model, part, s, prediction, residual_value=value, gross_margin=gross_margin)
+        sums += of_each.sum(axis=0)
+        for inside, added in parts.values():
+            np.add(added, of_each[inside[rows]].sum(axis=0), out=added)
         expected += _expected_survivors(model, part, s, prediction), prediction.expected_spend
-    return PanelCredit(
-        channels=panel.channels,
-        retention=_outcome(sums[0]),
-        spend=_outcome(sums[1]),
-        lifetime_value=None if residual_value is None else _outcome(sums[2]),
-        expected_survivors=float(expected[0]),
-        expected_spend=float(expected[1]),
+
+    def credit(sums: Float, survivors: float, spend: float) -> PanelCredit:
+        return PanelCredit(
+            channels=panel.channels,
+            retention=_outcome(sums[0]),
+            spend=_outcome(sums[1]),
+            lifetime_value=None if residual_value is None else _outcome(sums[2]),
+            expected_survivors=survivors,
+            expected_spend=spend,
+        )
+
+    nan = float("nan")
+    return replace(
+        credit(sums, float(expected[0]), float(expected[1])),
+        by_label={key: credit(part_sums, nan, nan) for key, (_, part_sums) in parts.items()},
     )
 
 
@@ -148,7 +173,7 @@ def _expected_survivors(
     return panel.n_customers - leaving
 
 
-def _sums_of(
+def _of_each(
     model: PanelModel,
     panel: Panel,
     stocks: NDArray[np.float32],
@@ -157,33 +182,24 @@ def _sums_of(
     residual_value: Float,
     gross_margin: float,
 ) -> Float:
-    """Sums over customers: a row per outcome; credit by staying, by spending, v(all), v(empty)."""
+    """What each customer adds, (N, 3, 2C + 2): by outcome, credit by staying, spending; v(all), v(empty)."""
     spend = np.asarray(panel.spend, dtype=np.float64)
     creditable = creditable_share(panel)
     kept, staying, spending, empty = _parts(model, panel, stocks, prediction, spend * creditable)
-    given = (spend * (1.0 - creditable)).sum()
     survival = np.asarray(prediction.survival, dtype=np.float64)
-    zeros = np.zeros(panel.n_channels)
-    rows = [
-        [*kept.sum(axis=0), *zeros, survival.sum(), empty[:, 0].sum()],
-        [*staying.sum(axis=0), *spending.sum(axis=0), spend.sum(), given + empty[:, 1].sum()],
-    ]
-    earned = gross_margin * spend
-    if panel.margin is not None:
-        earned = np.asarray(panel.margin, dtype=np.float64)
-        _, staying, spending, margin_empty = _parts(model, panel, stocks, prediction, earned * creditable)
-        empty_margin = margin_empty[:, 1]
+    given = (spend * (1.0 - creditable)).sum(axis=1)
+    retained = [kept, np.zeros_like(kept), survival, empty[:, 0]]
+    spent = [staying, spending, spend.sum(axis=1), given + empty[:, 1]]
+    if panel.margin is None:
+        earned = [gross_margin * part for part in spent]
     else:
-        staying, spending, empty_margin = (
-            gross_margin * staying,
-            gross_margin * spending,
-            gross_margin * empty[:, 1],
-        )
-    by_staying = staying.sum(axis=0) + residual_value @ kept
-    total = earned.sum() + residual_value @ survival
-    nothing = (earned * (1.0 - creditable)).sum() + empty_margin.sum() + residual_value @ empty[:, 0]
-    rows.append([*by_staying, *spending.sum(axis=0), total, nothing])
-    return np.array(rows)
+        margin = np.asarray(panel.margin, dtype=np.float64)
+        _, staying, spending, empty = _parts(model, panel, stocks, prediction, margin * creditable)
+        given = (margin * (1.0 - creditable)).sum(axis=1)
+        earned = [staying, spending, margin.sum(axis=1), given + empty[:, 1]]
+    ahead = [(residual_value * part.T).T for part in retained]
+    valued = [now + later for now, later in zip(earned, ahead, strict=True)]
+    return np.stack([np.column_stack(outcome) for outcome in (retained, spent, valued)], axis=1)
 
 
 def creditable_share(panel: Panel) -> Float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
-from attribution.incremental.bootstrap import CreditDraws, bootstrap_credits
+from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
 from attribution.incremental.checks.comparison import alike_channels
 from attribution.incremental.checks.gates import failed_replicates, total_problems
 from attribution.incremental.checks.possible import impossible_values, values_without
@@ -27,6 +27,7 @@ from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
+from histories.cuts import ALL
 from histories.errors import ConvergenceError
 from histories.panel import Panel
 
@@ -114,17 +115,19 @@ def estimate_credit(
         )
         for name, model in models.items()
     }
-    draws = bootstrap_credits(
-        found.estimator,
-        fit,
+    replicates = Replicates(
+        estimator=found.estimator, fit=fit, panel=sample, stocks=sample_stocks, count=settings.replicates
+    )
+    whole, _ = bootstrap_credits(
+        replicates,
         sample,
         sample_stocks,
-        replicates=settings.replicates,
-        n_customers=panel.n_customers,
+        {ALL: np.full(sample.n_customers, ALL)},
         rng=rng,
         residual_value=None if residual_value is None else residual_value[rows],
         gross_margin=gross_margin,
     )
+    draws = whole[ALL, ALL].scaled(panel.n_customers / sample.n_customers)
     problems = (
         *chosen.problems,
         *checked.problems,

@@ -1,6 +1,5 @@
 """Credit by segment: the whole divided exactly, and a segment's own effects where segments differ."""
 
-from attribution.incremental.segments.sums import credit_by_label
 from attribution.incremental.segments.table import segment_table
 
-__all__ = ["credit_by_label", "segment_table"]
+__all__ = ["segment_table"]

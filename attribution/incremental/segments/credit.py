@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
-from attribution.incremental.bootstrap import CreditDraws
+from attribution.incremental.aumann_shapley import Labels, PanelCredit, panel_credit
+from attribution.incremental.bootstrap import CreditDraws, Key, Replicates, bootstrap_credits
 from attribution.incremental.checks.gates import total_problems
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.experiment import combine
 from attribution.incremental.plan import Checked
 from attribution.incremental.segments.decision import Decision, decide, standing_of
-from attribution.incremental.segments.draws import OwnTarget, Replicates, segment_draws
 from attribution.incremental.segments.own import Comparison, compare_segments
-from attribution.incremental.segments.sums import credit_by_label
+from attribution.incremental.segments.targets import OwnTarget, moved_models
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import Standing
@@ -29,7 +29,6 @@ from histories.panel import Panel
 __all__ = ["SegmentCredit", "segment_credits"]
 
 Float = NDArray[np.float64]
-Labels = NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,30 +75,35 @@ def segment_credits(
         panel=company.sample,
         stocks=company.stocks[estimate.fitted],
         count=settings.replicates,
-        targets=targets,
     )
-    draws = segment_draws(replicates, panel, company.stocks, company.columns, rng=rng, **company.value)
+    common_draws, own_draws = bootstrap_credits(
+        replicates,
+        panel,
+        company.stocks,
+        company.columns,
+        rng=rng,
+        alone=partial(moved_models, targets, replicates),
+        **company.value,
+    )
     found = []
-    for column, by_label in common.items():
-        for label, credit in by_label.items():
-            part = SegmentCredit(
-                column=column,
-                label=label,
-                customers=np.flatnonzero(company.columns[column] == label),
-                estimate=replace(
-                    estimate,
-                    credit=credit,
-                    companions={name: parts[column][label] for name, parts in companions.items()},
-                    draws=draws[column][label].common,
-                ),
-                standing=standing_of(decisions[column], label),
-            )
-            part = _with_experiments(part)
-            if (column, label) in targets:
-                target, own = targets[column, label], draws[column][label].own
-                assert own is not None
-                part = _credited_alone(company, part, decisions[column], target, own, rng)
-            found.append(part)
+    for key, credit in common.items():
+        column, label = key
+        part = SegmentCredit(
+            column=column,
+            label=label,
+            customers=np.flatnonzero(company.columns[column] == label),
+            estimate=replace(
+                estimate,
+                credit=credit,
+                companions={name: parts[key] for name, parts in companions.items()},
+                draws=common_draws[key],
+            ),
+            standing=standing_of(decisions[column], label),
+        )
+        part = _with_experiments(part)
+        if key in targets:
+            part = _credited_alone(company, part, decisions[column], targets[key], own_draws[key], rng)
+        found.append(part)
     return found
 
 
@@ -149,7 +153,7 @@ def _decisions(company: _Company, rng: np.random.Generator) -> dict[str, Decisio
     )
 
 
-def _targets(company: _Company, decisions: Mapping[str, Decision]) -> dict[tuple[str, str], OwnTarget]:
+def _targets(company: _Company, decisions: Mapping[str, Decision]) -> dict[Key, OwnTarget]:
     """The segments with effects of their own, by column and label."""
     fit = company.estimate.fit
     common = np.concatenate([fit.beta, fit.gamma])
@@ -166,10 +170,10 @@ def _targets(company: _Company, decisions: Mapping[str, Decision]) -> dict[tuple
     return found
 
 
-def _divided(
-    company: _Company, fit: FittedPanelModel, rng: np.random.Generator
-) -> dict[str, dict[str, PanelCredit]]:
-    return credit_by_label(fit, company.panel, company.stocks, company.columns, rng=rng, **company.value)
+def _divided(company: _Company, fit: FittedPanelModel, rng: np.random.Generator) -> Mapping[Key, PanelCredit]:
+    return panel_credit(
+        fit, company.panel, company.stocks, rng=rng, labels=company.columns, **company.value
+    ).by_label
 
 
 def _with_experiments(part: SegmentCredit) -> SegmentCredit:

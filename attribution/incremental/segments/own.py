@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.incremental.aumann_shapley import Labels
 from attribution.incremental.checks.gates import MIN_TOUCHES
 from attribution.incremental.effects import Effects
 from attribution.incremental.segments.heterogeneity import WaldTest, against_chance, shrink, wald_test
@@ -19,7 +20,6 @@ from histories.panel import Panel
 __all__ = ["FAMILIES", "MIN_CUSTOMERS", "Comparison", "OwnFit", "compare_segments"]
 
 Float = NDArray[np.float64]
-Labels = NDArray[np.str_]
 
 MIN_CUSTOMERS: Final = 1_000
 """Customers below which a segment is not fitted alone: its structure would be chosen, and its covariance

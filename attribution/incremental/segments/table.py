@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.credits.schemas import CREDITS_SCHEMA
+from attribution.incremental.aumann_shapley import Labels
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.segments.credit import segment_credits
 from attribution.incremental.table import credit_table
@@ -18,7 +19,6 @@ from histories.panel import Panel
 __all__ = ["segment_table"]
 
 Float = NDArray[np.float64]
-Labels = NDArray[np.str_]
 
 
 def segment_table(

@@ -25,11 +25,10 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.effects import Effects
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.regression import OWN_MEANS, STATIC
-from attribution.incremental.segments import credit_by_label
 from attribution.incremental.segments.decision import decide
-from attribution.incremental.segments.draws import OwnTarget
 from attribution.incremental.segments.heterogeneity import shrink, wald_test
 from attribution.incremental.segments.own import Comparison, OwnFit, compare_segments
+from attribution.incremental.segments.targets import OwnTarget
 from attribution.incremental.setfunction import PanelPrediction
 from attribution.settings import AttributionSettings
 from histories.simulate import SimulatedPanel, simulate_panel
@@ -76,11 +75,12 @@ def test_segments_add_up_to_the_whole_however_customers_are_divided(
     about = {"residual_value": value, "gross_margin": 0.4, "chunk": chunk}
     whole = panel_credit(model, SMALL, stocks, rng=np.random.default_rng(seed), **about)
     names = {"region": np.array(labels), "all": np.full(300, "everybody")}
-    parts = credit_by_label(model, SMALL, stocks, names, rng=np.random.default_rng(seed), **about)
+    divided = panel_credit(model, SMALL, stocks, rng=np.random.default_rng(seed), labels=names, **about)
+    assert divided.spend.credit.tolist() == whole.spend.credit.tolist()
     for column in names:
         for outcome in OUTCOMES:
             mine = whole.require(outcome)
-            found = [part.require(outcome) for part in parts[column].values()]
+            found = [part.require(outcome) for key, part in divided.by_label.items() if key[0] == column]
             size = np.abs(mine.credit).sum() + abs(mine.total)
             assert np.abs(sum(part.credit for part in found) - mine.credit).max() <= EXACT * size
             assert sum(part.baseline for part in found) == pytest.approx(mine.baseline, abs=EXACT * size)
@@ -213,14 +213,14 @@ def test_segments_whose_effects_differ_are_credited_with_their_own(
         assert (rows["range_low"] < rows["low"]).all()
         truth = differing.segment_truth[label].outcomes["spend"]
         per_customer[label] = rows["credit"].sum() / truth.total
-    common = credit_by_label(
+    common = panel_credit(
         estimate.fit,
         differing.panel,
         decayed_stocks(differing.panel.touches),
-        {"half": differing.segment},
         rng=np.random.default_rng(0),
-    )["half"]
-    ratio = common["high"].spend.credit.sum() / common["low"].spend.credit.sum()
+        labels={"half": differing.segment},
+    ).by_label
+    ratio = common["half", "high"].spend.credit.sum() / common["half", "low"].spend.credit.sum()
     own = of(table, "half: high", "spend")["credit"].sum() / of(table, "half: low", "spend")["credit"].sum()
     assert own > 1.25 * ratio  # own effects move the shares towards the truth: satisfaction is hidden here
     assert per_customer["high"] > 1.25 * per_customer["low"]
