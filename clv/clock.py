@@ -63,12 +63,14 @@ class Clock:
         """Whether every day runs at the same speed."""
         return not self.level
 
-    def pace(self) -> FloatArray:
-        """Index of each day from `first` on, `AHEAD_DAYS` beyond `end`, shape (days,)."""
-        span = (self.end - self.first).days + 1
+    def pace(self, until: date | None = None) -> FloatArray:
+        """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
+        span = (self.end - self.first).days + 1 + AHEAD_DAYS
+        if until is not None:
+            span = max(span, (until - self.first).days + 1)
         if self.is_calendar:
-            return np.ones(span + AHEAD_DAYS)
-        days = np.datetime64(self.first) + np.arange(span + AHEAD_DAYS)
+            return np.ones(span)
+        days = np.datetime64(self.first) + np.arange(span)
         month = month_of(days)
         k = month - month[0]
         last = len(self.level) - 1
@@ -76,15 +78,15 @@ class Clock:
         level = np.asarray(self.level)[np.minimum(k, last)] * DAMPING**beyond
         return np.asarray(np.exp(level + np.asarray(self.season)[month % 12]), dtype=np.float64)
 
-    def elapsed(self) -> FloatArray:
-        """Time from `first` to the end of each day from `first` on, in time units; 0 for `first` itself."""
-        pace = self.pace()
+    def elapsed(self, until: date | None = None) -> FloatArray:
+        """Time from `first` to the end of each day of `pace`, in time units; 0 for `first` itself."""
+        pace = self.pace(until)
         pace[0] = 0.0
         return np.asarray(np.cumsum(pace) / DAYS_PER_UNIT[self.time_unit], dtype=np.float64)
 
     def between(self, after: date, until: date) -> float:
         """Time from the end of day `after` to the end of day `until`, in time units."""
-        elapsed = self.elapsed()
+        elapsed = self.elapsed(until)
         return float(elapsed[(until - self.first).days] - elapsed[(after - self.first).days])
 
     def ahead(self, origin: date, days: float) -> float:

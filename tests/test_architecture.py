@@ -141,10 +141,9 @@ INCREMENTAL = ROOT / "attribution" / "incremental"
 @pytest.mark.parametrize("path", sorted(INCREMENTAL.rglob("*.py")), ids=place)
 def test_no_estimator_is_asked_what_it_is(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    stated = {id(node) for one in ast.walk(tree) if isinstance(one, ast.Assert) for node in ast.walk(one)}
     own = path.relative_to(INCREMENTAL).as_posix()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or id(node) in stated:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         asked = ast.unparse(node)
         if node.func.id == "isinstance":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from attribution.incremental.checks.silence import InteriorSilence, interior_sil
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
-from attribution.incremental.setfunction import Chosen, FittedPanelModel, PanelEstimator
+from attribution.incremental.setfunction import Chosen, PanelEstimator
 from histories.panel import Panel
 
 __all__ = ["Checked", "Plan", "plan_for"]
@@ -41,8 +42,10 @@ class Checked:
 
 WINDOWS = 2
 """Lapse windows that a panel has to span for silence to say who left."""
-Choose = Callable[[PanelEstimator, Panel, NDArray[np.float32], np.random.Generator], Chosen]
-Check = Callable[[FittedPanelModel, Panel, NDArray[np.float32], np.random.Generator], Checked]
+Choose = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Chosen]
+"""Takes the plan's own estimator, of whatever kind."""
+Check = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Checked]
+"""Takes a fit of the plan's own estimator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,24 +109,18 @@ def plan_for(panel: Panel) -> Plan:
 
 
 def _choose_settings(
-    chain: PanelEstimator, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+    chain: HiddenChain, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Chosen:
     """The hidden chain with the settings that the likelihood calls for."""
-    assert isinstance(chain, HiddenChain)
-    chosen = chain.choose(panel, stocks, rng)
-    assert isinstance(chosen.fit, HiddenChainFit)
     to_come = future_touches(panel, stocks)
-    hidden = to_come is not None and to_come.verdict == "satisfaction"
-    if to_come is None or not hidden or chosen.fit.structure.satisfaction:
-        return chosen
-    return replace(chosen, caution=f"hidden satisfaction is left out although {to_come.words}")
+    told = to_come is not None and to_come.verdict == "satisfaction"
+    return chain.choose(panel, stocks, rng, hidden=to_come.words if to_come and told else "")
 
 
 def _check_silent(
-    fit: FittedPanelModel, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
     """Silence, placebo and holdout speak against all channels, a contrary lapse window against its own."""
-    assert isinstance(fit, HiddenChainFit)
     tried = Tried()
     checks = (
         tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng)),

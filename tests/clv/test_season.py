@@ -54,6 +54,15 @@ def test_the_season_of_a_simulated_company_is_recovered() -> None:
     assert clock.ahead(end, 90) == pytest.approx(true, rel=0.15)
 
 
+def test_a_clock_runs_as_far_as_it_is_asked() -> None:
+    end = START + timedelta(days=729)
+    for level in ((), (0.1,) * 24):
+        clock = Clock(first=START, end=end, time_unit="day", level=level)
+        century = clock.ahead(end, 36_525)
+        assert century - clock.ahead(end, 36_524) == pytest.approx(1.0)  # the level has long fallen back
+        assert 36_525 <= century < 36_600
+
+
 def test_less_than_a_year_runs_on_the_calendar() -> None:
     end = START + timedelta(days=340)
     clock = estimate_clock(seasonal_company(200), first=START, end=end, time_unit="week")

@@ -216,6 +216,6 @@ def _update(inverse: Array, moved: Array, bent: Array) -> Array:
 
 def _solve(matrix: Array, right: Array) -> Array:
     try:
-        return np.asarray(linalg.solve(matrix, right, assume_a="pos"))
+        return np.asarray(linalg.cho_solve(linalg.cho_factor(matrix), right))
     except linalg.LinAlgError:
         return np.asarray(np.linalg.lstsq(matrix, right, rcond=None)[0])

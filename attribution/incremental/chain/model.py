@@ -113,8 +113,11 @@ class HiddenChain:
         fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)
         return ChainProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
-    def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator) -> Chosen:
-        """The best settings, and those within reach of them beside it."""
+    def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator, *, hidden: str = "") -> Chosen:
+        """The best settings, and those within reach of them beside it.
+
+        `hidden` is what tells of hidden satisfaction, in a clause: a caution where the settings have none.
+        """
         fits = self.fits(panel, stocks, rng=rng)
         best = _best(fits)
         rivals = [fit for fit in fits if fit is not best]
@@ -125,8 +128,14 @@ class HiddenChain:
         if rivals:
             second = max(rivals, key=lambda fit: fit.score)
             note += f", ahead of {second.structure.words} by {best.score - second.score:,.0f}"
-        estimator = replace(self, structure=best.structure)
-        return Chosen(estimator=estimator, fit=best, beside=near, notes=(note,))
+        left_out = hidden and not best.structure.satisfaction
+        return Chosen(
+            estimator=replace(self, structure=best.structure),
+            fit=best,
+            beside=near,
+            notes=(note,),
+            caution=f"hidden satisfaction is left out although {hidden}" if left_out else "",
+        )
 
     def fits(
         self, panel: Panel, stocks: Single, *, weights: Array | None = None, rng: np.random.Generator

@@ -31,6 +31,8 @@ GAP_QUANTILE = 0.95
 """Share of the gaps between purchases that are no longer than the window."""
 CLEAR = 1.96
 """Standard errors from zero at which a sign counts."""
+TOLD = 1.0 - 1e-6
+"""Share of a coefficient's own direction that the data hold, 1 for all of it, at which it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +108,10 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
     final = last_true(bought, none=panel.n_periods - 1)
     rows = bought.any(axis=1) & (panel.entry < horizon)
     inputs = fit.design.inputs(panel.take(np.flatnonzero(rows)), stocks[rows])
-    beta, covariance = _lapse_hazard(inputs, final[rows], horizon)
+    beta, errors = _lapse_hazard(inputs, final[rows], horizon)
     channels = len(panel.channels)
     position = beta.size - inputs.leaving.cells.shape[2] + inputs.sends
-    effect = beta[position : position + channels]
-    spread = np.sqrt(np.diag(covariance))[position : position + channels]
+    effect, spread = (both[position : position + channels] for both in (beta, errors))
     return LapseCheck(
         channels=panel.channels,
         window=window,
@@ -124,7 +125,10 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
 
 
 def _lapse_hazard(inputs: ChainInputs, final: NDArray[np.int64], horizon: int) -> tuple[Float, Float]:
-    """Coefficients of the columns of leaving on the log-odds of lapsing, and their covariance."""
+    """Coefficients of the columns of leaving on the log-odds of lapsing, and their standard errors.
+
+    A column that is constant or repeats others has no coefficient of its own: its error is infinite.
+    """
     columns = inputs.leaving
     sends = slice(inputs.channels, inputs.channels + inputs.sends)
     cells = np.delete(columns.cells, sends, axis=2)
@@ -135,10 +139,13 @@ def _lapse_hazard(inputs: ChainInputs, final: NDArray[np.int64], horizon: int) -
     lapsed = (t == final[customer]).astype(np.float64)
     found = fit_glm(design, lapsed, LOGIT)
     chance = LOGIT.mean(design @ found.coefficients)
-    bread = np.linalg.pinv((design.T * LOGIT.curvature(chance)) @ design)
+    information = (design.T * LOGIT.curvature(chance)) @ design
+    bread = np.linalg.pinv(information, hermitian=True)
+    told = np.diag(bread @ information) > TOLD
     scores = np.zeros((inputs.n_customers, design.shape[1]))
     np.add.at(scores, customer, design * (lapsed - chance)[:, None])
-    return found.coefficients, bread @ (scores.T @ scores) @ bread
+    errors = np.linalg.norm(scores @ bread, axis=0)
+    return found.coefficients, np.where(told, errors, np.inf)
 
 
 def _verdict(latent: float, latent_sd: float, lapse: float, lapse_sd: float) -> Verdict:

@@ -200,6 +200,14 @@ def test_the_lapse_window_agrees_on_the_signs_of_clear_effects(hidden):
     assert "differs" not in check_lapse(hidden.fit, hidden.panel, hidden.stocks).verdicts
 
 
+def test_the_lapse_window_says_nothing_of_a_channel_without_stock(hidden):
+    stocks = hidden.stocks.copy()
+    stocks[:, :, 0] = 0.0
+    found = check_lapse(hidden.fit, hidden.panel, stocks)
+    assert found.beta_sd[0] == np.inf
+    assert found.verdicts[0] == "undecided"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
