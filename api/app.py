@@ -22,6 +22,7 @@ from api.explore.pages import router as explorer
 from api.export_files import ExportFiles
 from api.fast_path import FastPath
 from api.hooks.courier import Courier
+from api.intake import Intake
 from api.keys import KeyRing
 from api.metrics import Metrics
 from api.middleware import Middleware
@@ -30,6 +31,7 @@ from api.problems import MEDIA_TYPE, Problem
 from api.replies import ARROW, PARQUET, Reply
 from api.routes import (
     admin,
+    arrivals,
     audiences,
     care,
     changes,
@@ -43,6 +45,7 @@ from api.routes import (
     values,
 )
 from api.settings import Settings
+from api.updates import Updates
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
 from histories.errors import BundleError, ConfigError, StorageError
@@ -67,7 +70,8 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         metrics.event(event, facts)
         log.write(event, **facts)
 
-    watcher = Watcher(settings, bundle=bundle, notice=notice)
+    updates = Updates(settings.home or (bundle.path.parent if bundle is not None else None))
+    watcher = Watcher(settings, bundle=bundle, notice=notice, updates=updates)
     keys = KeyRing(settings.keys) if settings.keys is not None else None
     app = FastAPI(
         title="Tributary",
@@ -87,6 +91,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
     app.state.notice = notice
     app.state.exports = ExportFiles(watcher.home)
+    app.state.updates, app.state.intake = updates, Intake(watcher.home)
     app.state.predictions, app.state.stopping = WorkPool("prediction"), False
     app.add_middleware(
         GZipMiddleware, minimum_size=1024, compresslevel=4, exclude_content_types=(*UNPACKED, ARROW, PARQUET)
@@ -106,6 +111,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         audiences,
         changes,
         customers,
+        arrivals,
         histories,
         values,
         inference,
@@ -157,6 +163,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.rewriter.stop()
         state.predictions.close()
         state.exports.close()
+        state.intake.close()
+        state.updates.close()
 
 
 async def _watch_keys(app: FastAPI) -> None:
@@ -219,6 +227,7 @@ _HANDLERS = {
 _TAGS = {
     "customers": "Scores of customers: one, many, a page; what lies behind a score; erasure.",
     "audiences": "Groups of customers: filters, counts, grids, named segments, one file of all.",
+    "arrivals": "Orders and contacts between two runs.",
     "changes": "What moved since an earlier promotion.",
     "values": "Values of customers who are not stored.",
     "inference": "The same in the Open Inference Protocol, version 2.",

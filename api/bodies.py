@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
+import polars as pl
 from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
+from api.replies import ARROW, JSON
 from api.settings import Settings
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "schema_of"]
+__all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "decode_rows", "schema_of"]
 
 MOST_ROWS: Final = 10_000
 
@@ -160,13 +163,60 @@ async def decode_body(request: Request, kind: type[_Body]) -> _Body:
     Problem
         When it is no JSON, too large, too slow, or not of the right form.
     """
+    _check_type(request, JSON)
+    found: _Body = _decoded(await _checked_body(request), kind)
+    return found
+
+
+async def decode_rows(request: Request, kind: type[_Body], *, most: int) -> list[_Body]:
+    """Read one row, a list of rows in JSON, or an Arrow stream of them.
+
+    Raises
+    ------
+    Problem
+        When it is none of these, too large, too slow, of another form, or has more rows than `most`.
+    """
+    form = _check_type(request, JSON, ARROW)
+    data = await _checked_body(request)
+    if form == ARROW:
+        rows = _from_arrow(data, kind)
+    else:
+        found = _decoded(data, kind | list[kind])  # type: ignore[valid-type]
+        rows = found if isinstance(found, list) else [found]
+    if not 0 < len(rows) <= most:
+        raise Problem(
+            name="invalid-request",
+            detail=f"Send 1 to {most} rows in one request.",
+            errors=[{"at": "$", "detail": f"{len(rows)} rows"}],
+        )
+    return rows
+
+
+def _from_arrow(data: bytes, kind: type[_Body]) -> list[_Body]:
+    """Rows of an Arrow stream, checked as those of JSON are."""
+    try:
+        frame = pl.read_ipc_stream(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise Problem(name="bad-request", detail="The body is no Arrow stream.") from error
+    if frame.schema.get("customer_id") in (pl.Int64, pl.Int32, pl.UInt32, pl.UInt64):
+        frame = frame.with_columns(pl.col("customer_id").cast(pl.String))
+    rows: list[_Body] = _converted(frame.to_dicts(), list[kind])  # type: ignore[valid-type]
+    return rows
+
+
+def _check_type(request: Request, *allowed: str) -> str:
+    """The body's media type, which must be one of these."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
+    if content_type not in allowed:
         raise Problem(
             name="unsupported-media-type",
-            detail="Send the body as application/json.",
-            headers={"accept": "application/json"},
+            detail=f"Send the body as {' or '.join(allowed)}.",
+            headers={"accept": ", ".join(allowed)},
         )
+    return content_type
+
+
+async def _checked_body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Problem(
             name="unsupported-media-type",
@@ -174,18 +224,32 @@ async def decode_body(request: Request, kind: type[_Body]) -> _Body:
             headers={"accept-encoding": "identity"},
         )
     settings: Settings = request.app.state.settings
-    data = await _read(request, settings)
+    return await _read(request, settings)
+
+
+def _decoded(data: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at ")
-        raise Problem(
-            name="invalid-request",
-            detail="The body does not have the right form; see errors.",
-            errors=[{"at": place.strip("`") or "$", "detail": message}],
-        ) from None
+        raise _of_other_form(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem(name="bad-request", detail="The body is not valid JSON in UTF-8.") from None
+
+
+def _converted(rows: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(rows, kind)
+    except msgspec.ValidationError as error:
+        raise _of_other_form(error) from None
+
+
+def _of_other_form(error: msgspec.ValidationError) -> Problem:
+    message, _, place = str(error).partition(" - at ")
+    return Problem(
+        name="invalid-request",
+        detail="The body does not have the right form; see errors.",
+        errors=[{"at": place.strip("`") or "$", "detail": message}],
+    )
 
 
 async def _read(request: Request, settings: Settings) -> bytes:
@@ -209,10 +273,13 @@ async def _read(request: Request, settings: Settings) -> bytes:
     return b"".join(chunks)
 
 
-def schema_of(kind: type[Struct]) -> dict[str, Any]:
-    """OpenAPI's description of a JSON body of this kind."""
+def schema_of(kind: type[Struct], *, several: int | None = None) -> dict[str, Any]:
+    """OpenAPI's description of a JSON body of this kind, or of a list of up to `several` of them."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
     body = _inlined(components[str(schema["$ref"])], components)
+    if several is not None:
+        rows = {"type": "array", "items": body, "minItems": 1, "maxItems": several}
+        body = {"title": kind.__name__, "anyOf": [body, rows]}
     return {"required": True, "content": {"application/json": {"schema": body}}}
 
 

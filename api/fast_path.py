@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,6 +38,17 @@ def answer_value(scope: Scope, customer_id: str) -> Response:
         When the customer is unknown, or nothing is served yet.
     """
     served = served_of(scope)
+    live = scope["app"].state.updates.of(served)
+    if live is not None:
+        stored = served.stored_id(customer_id)
+        score = live.score(stored) if stored in live and not served.is_erased(stored) else None
+        if score is not None:
+            return cached_reply(
+                scope,
+                served,
+                lambda: orjson.dumps({"customer_id": customer_id, **served.context, **score}),
+                variant=live.tag(stored),
+            )
     row = served.find(customer_id)
     if row < 0:
         raise Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")

@@ -34,7 +34,7 @@ __all__ = [
     "rotate_key",
 ]
 
-Scope = Literal["read", "batch", "erase", "admin"]
+Scope = Literal["read", "batch", "write", "erase", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 
 _Instant = Annotated[dt.datetime, Meta(tz=True)]

@@ -52,6 +52,9 @@ class Metrics:
         self._deliveries = Gauge(
             "tributary_hook_deliveries", "Events on their way to receivers.", ("status",), **newest
         )
+        self._arrivals = Counter(
+            "tributary_arrivals", "Orders and contacts sent.", ("kind", "status"), **made
+        )
         self._ready = Gauge("tributary_ready", "1 while a bundle is served.", **newest)
         self._store = Gauge(
             "tributary_store_info", "What is served: 1 for the current version.", ("model_version",), **newest
@@ -80,6 +83,11 @@ class Metrics:
         """Say how many deliveries of events wait, and how many were given up."""
         self._deliveries.labels("waiting").set(waiting)
         self._deliveries.labels("dead").set(dead)
+
+    def arrived(self, kind: str, *, accepted: int, duplicates: int) -> None:
+        """Count what was taken in, and what had been before."""
+        self._arrivals.labels(kind, "accepted").inc(accepted)
+        self._arrivals.labels(kind, "duplicate").inc(duplicates)
 
     def pending(self, erasures: int) -> None:
         """Say how many erased customers are still in some file."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from api.bodies import PredictBody
 from api.problems import Problem
 from api.store import Store
 from experiments.bundle.columns import Array
@@ -16,8 +15,8 @@ from experiments.bundle.reading import Bundle
 from histories.errors import BundleError
 
 if TYPE_CHECKING:
-    from clv.purchases.fits import PurchaseFit
-    from clv.spend import GammaGammaFit
+    from api.bodies import PredictBody
+    from clv.rescoring import Rescorer
 
 __all__ = ["Predictor", "read_predictor"]
 
@@ -31,23 +30,16 @@ class Predictor:
 
     Attributes
     ----------
-    fit, spend_fit
-        Final fits of the chosen purchase model and of the spend model.
+    rescorer
+        The fitted models at the level of the run's forecast.
     model
         Name of the purchase model.
-    horizon_months, discount_rate, gross_margin, time_unit
-        As in the run: months, per year, share of revenue, day or week.
     most
         Largest frequency and T that are predicted, from those of the customers in the bundle.
     """
 
-    fit: PurchaseFit
-    spend_fit: GammaGammaFit | None
+    rescorer: Rescorer
     model: str
-    horizon_months: int
-    discount_rate: float
-    gross_margin: float
-    time_unit: str
     most: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, body: PredictBody) -> None:
@@ -75,34 +67,28 @@ class Predictor:
 
     def horizon(self, body: PredictBody) -> int:
         """Months ahead: those asked for, or the run's."""
-        return self.horizon_months if body.horizon_months is None else body.horizon_months
+        return self.rescorer.horizon_months if body.horizon_months is None else body.horizon_months
 
     def predict(self, body: PredictBody) -> tuple[dict[str, Array], Array]:
         """Values by column, NaN where the summary is impossible; and where it is; shapes (n,)."""
-        from clv.value import predict_values
+        from clv.rescoring import is_possible  # with the models, which most workers never need
 
         x, t_x, age = (np.array(v, dtype=np.float64) for v in (body.frequency, body.recency, body.T))
         money = None
         if body.monetary_value is not None:
             money = np.array([np.nan if v is None else v for v in body.monetary_value], dtype=np.float64)
-        invalid = (t_x > age) | ((x == 0) & (t_x > 0)) | ((x > 0) & (t_x == 0))
-        possible = ~invalid
-        found = predict_values(
-            self.fit,
-            self.spend_fit,
+        possible = is_possible(x, t_x, age)
+        found = self.rescorer.values(
             x[possible],
             t_x[possible],
             age[possible],
             None if money is None else money[possible],
             horizon_months=self.horizon(body),
-            discount_rate=self.discount_rate,
-            gross_margin=self.gross_margin,
-            time_unit=self.time_unit,
         )
         columns = {name: np.full(len(x), np.nan) for name in found}
         for name, values in found.items():
             columns[name][possible] = values
-        return columns, invalid
+        return columns, ~possible
 
 
 def read_predictor(bundle: Bundle, store: Store) -> Predictor | None:
@@ -116,22 +102,13 @@ def read_predictor(bundle: Bundle, store: Store) -> Predictor | None:
     model = bundle.model
     if not model.get("purchase_model"):
         return None
-    from clv.purchases.fits import fit_from_dict  # not before it is asked for: most workers never predict
-    from clv.spend import GammaGammaFit
+    from clv.rescoring import Rescorer  # not before it is asked for: most workers never predict
 
-    spend = model.get("spend")
     configured = bundle.manifest.get("configuration", {}).get("value", {})
     try:
         return Predictor(
-            fit=fit_from_dict(model["final"][model["purchase_model"]]),
-            spend_fit=GammaGammaFit.from_dict(spend) if spend else None,
+            rescorer=Rescorer.from_card({"gross_margin": configured.get("gross_margin"), **model}),
             model=str(model["purchase_model"]),
-            horizon_months=int(model["horizon_months"]),
-            discount_rate=float(model["discount_rate"]),
-            gross_margin=float(
-                model["gross_margin"] if "gross_margin" in model else configured["gross_margin"]
-            ),
-            time_unit=str(model["time_unit"]),
             most={name: _BEYOND * max(1.0, _largest(store, name)) for name in ("frequency", "T")},
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -17,6 +17,7 @@ from experiments.bundle.tables import TABLES
 
 __all__ = [
     "ROWS",
+    "Accepted",
     "AliveHistory",
     "Batch",
     "Changes",
@@ -74,7 +75,10 @@ _COLUMNS: dict[str, Any] = {column.name: _described(column) for column in CUSTOM
 _Score = create_model("_Score", __base__=_Answer, **_COLUMNS)
 
 CustomerScore = create_model(
-    "CustomerScore", __base__=(_Context, _Score), __doc__="One customer's row of the customers table."
+    "CustomerScore",
+    __base__=(_Context, _Score),
+    __doc__="One customer's row of the customers table, with what arrived since the run.",
+    updates=(int, Field(description="Orders and contacts that arrived since the run and count in it.")),
 )
 
 CustomerRow = create_model(
@@ -89,6 +93,14 @@ CustomerRow = create_model(
 """One customer in a list: the columns asked for, those of the input's customers table among them."""
 
 
+class Updated(_Answer):
+    """One customer of a batch whose score is newer than the run."""
+
+    position: int = Field(description="Its place in the columns, from 0.")
+    as_of: str = Field(description="The day of the latest arrival.")
+    updates: int = Field(description="Orders and contacts that arrived since the run.")
+
+
 class Batch(_Answer):
     """Many customers' scores by column."""
 
@@ -98,6 +110,15 @@ class Batch(_Answer):
         description="Each column's values in the order asked, unknown customers left out; always customer_id."
     )
     unknown: list[int] = Field(description="Positions, from 0, of the ids that are unknown.")
+    updated: list[Updated] = Field(description="Customers of whom something arrived since the run.")
+
+
+class Accepted(_Answer):
+    """What was taken in."""
+
+    model_version: str
+    accepted: int = Field(description="Rows that are new.")
+    duplicates: int = Field(description="Rows that were sent before; they count once.")
 
 
 class CustomerPage(_Context):

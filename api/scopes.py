@@ -7,6 +7,7 @@ from typing import Final
 __all__ = ["required_scope"]
 
 _BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict", "/v1/customers/export"})
+_WRITE: Final = frozenset({"/v1/purchases", "/v1/touchpoints"})
 
 
 def required_scope(method: str, path: str, *, fragment: bool = False) -> str | None:
@@ -33,4 +34,6 @@ def required_scope(method: str, path: str, *, fragment: bool = False) -> str | N
         return "erase"
     if path in _BATCH:
         return "batch"
+    if path in _WRITE:
+        return "write"
     return "read"

@@ -166,6 +166,14 @@ class Served:
         """Whether the customer was erased but is still in the bundle's files."""
         return bool(self.pending) and self.tombstones.digest(stored_id) in self.pending
 
+    @cached_property
+    def _erased(self) -> frozenset[bytes]:
+        return frozenset(self.tombstones.digests)
+
+    def is_erased(self, stored_id: str) -> bool:
+        """Whether the customer is on the list of the erased, whatever the bundle's files still hold."""
+        return bool(self._erased) and self.tombstones.digest(stored_id) in self._erased
+
     def find(self, customer_id: str) -> int:
         """Row of a customer who may be shown, or -1."""
         if self.id_key is not None:
@@ -184,7 +192,7 @@ class Served:
 
     @cached_property
     def predictor(self) -> Predictor | None:
-        """The fitted model, for customers who are not stored; None when the run has none."""
+        """The fitted model, for customers who are not stored or changed; None when the run has none."""
         return read_predictor(self.bundle, self.store)
 
     @property
@@ -198,7 +206,9 @@ class Served:
 
     def score(self, customer_id: str, row: int) -> bytes:
         """One customer's answer as JSON."""
-        return orjson.dumps({"customer_id": customer_id, **self.store.score(row), **self.context})
+        return orjson.dumps(
+            {"customer_id": customer_id, **self.store.score(row), **self.context, "updates": 0}
+        )
 
     def rendered(self, asked: Any, render: Callable[[], Any]) -> bytes:
         """The answer as JSON bytes, made once for each different question."""

@@ -13,7 +13,7 @@ from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column, kn
 from experiments.bundle.reading import Bundle
 from experiments.bundle.serving import Records, open_serving
 
-__all__ = ["Store", "find_row", "find_rows"]
+__all__ = ["Store", "find_row", "find_rows", "integer_of"]
 
 _INT64: Final = np.iinfo(np.int64)
 _DAY_ZERO: Final = dt.date(1970, 1, 1).toordinal()
@@ -112,7 +112,7 @@ def find_row(key: Array, customer_id: str) -> int:
         return -1
     value: Any
     if key.dtype.kind == "i":
-        value = _integer(customer_id)
+        value = integer_of(customer_id)
         if value is None:
             return -1
     else:
@@ -124,7 +124,7 @@ def find_row(key: Array, customer_id: str) -> int:
     return row if row < len(key) and key[row] == value else -1
 
 
-def _integer(text: str) -> int | None:
+def integer_of(text: str) -> int | None:
     """The number whose canonical decimal this is."""
     try:
         number = int(text)
@@ -152,7 +152,7 @@ def _integers(texts: Sequence[str]) -> tuple[Array, Array]:
         numbers = pl.Series(texts, dtype=pl.String).cast(pl.Int64, strict=False)
         if not numbers.null_count():
             return numbers.to_numpy(), np.ones(len(texts), dtype=bool)
-    found = [_integer(text) for text in texts]
+    found = [integer_of(text) for text in texts]
     valid = np.array([number is not None for number in found])
     return np.array([number or 0 for number in found], dtype=np.int64), valid
 

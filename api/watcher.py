@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from api.served import Served
 from api.settings import Settings
+from api.updates import Updates
 from experiments.bundle.reading import Bundle, read_bundle
 from experiments.champion import champion_signature
 from experiments.tombstones import FILE, Tombstones, load_tombstones
-from histories.errors import BundleError, TributaryError
+from histories.errors import BundleError, StorageError, TributaryError
 
 __all__ = ["Watcher"]
 
@@ -41,9 +42,15 @@ class Watcher:
     """
 
     def __init__(
-        self, settings: Settings, *, bundle: Bundle | None = None, notice: Notice | None = None
+        self,
+        settings: Settings,
+        *,
+        bundle: Bundle | None = None,
+        notice: Notice | None = None,
+        updates: Updates | None = None,
     ) -> None:
         self._settings = settings
+        self._updates = updates
         self._notice: Notice = notice or (lambda _event, _facts: None)
         self._tombstones = Tombstones()
         self._tombstones_seen: tuple[int, int, int] | None = None
@@ -60,6 +67,7 @@ class Watcher:
         if bundle is not None:
             self._read_tombstones()
             self.current = read_bundle(bundle.path, self._open, verify=False)
+            self._prepare(self.current)
             self._announce(self.current)
 
     def snapshot(self) -> Served | None:
@@ -90,6 +98,7 @@ class Watcher:
             try:
                 self._read_tombstones()
                 fresh = read_bundle(source, self._open)
+                self._prepare(fresh)
             except Exception as error:
                 self._refuse(error)
                 raise BundleError(self.refusal) from error
@@ -129,6 +138,15 @@ class Watcher:
             self.reload(force=True)
         elif self.current is not None and self.damage is None and not self._pause:
             self._inspect(self.current)
+
+    def _prepare(self, fresh: Served) -> None:
+        """Read what arrived before its scores are asked for; without it those of the run are served."""
+        if self._updates is None:
+            return
+        try:
+            self._updates.prepare(fresh)
+        except StorageError as error:
+            self._notice("arrivals_refused", {"reason": str(error)})
 
     def _refuse(self, error: Exception) -> None:
         """Say why, and when to try again: what is out of descriptors or memory now may not be later."""

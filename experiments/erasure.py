@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from experiments.arrivals import Arrivals
 from experiments.bundle.leftovers import find_bundles
 from experiments.bundle.manifest import read_manifest
 from experiments.bundle.reading import Bundle, read_bundle
@@ -32,7 +33,7 @@ def pending_erasures(runs: Path, *, also: Sequence[Path] = ()) -> int:
         When the list of the erased is damaged.
     """
     tombstones = load_tombstones(runs)
-    most = 0
+    most = Arrivals(runs).erased(tombstones)
     for folder in find_bundles(runs, *also):
         try:
             most = max(most, len(tombstones.pending(read_manifest(folder)[0]["erasure"])))
@@ -48,9 +49,11 @@ def copies_beside(runs: Path) -> list[Path]:
 
 
 def is_known(runs: Path, customer_id: str) -> bool:
-    """Whether any bundle holds this customer, or the customer was erased before."""
+    """Whether any bundle or the arrivals hold this customer, or the customer was erased before."""
     tombstones = load_tombstones(runs)
     if tombstones.digest(customer_id) in tombstones.digests:
+        return True
+    if Arrivals(runs).holds(customer_id):
         return True
     return any(_holds(folder, customer_id) for folder in find_bundles(runs))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.arrivals import FILE, Arrivals
 from experiments.bundle.leftovers import find_bundles, sweep
 from experiments.bundle.manifest import read_manifest
 from experiments.bundle.reading import Bundle, read_bundle
@@ -74,6 +75,11 @@ def rewrite_bundles(runs: Path, *, also: Sequence[Path] = ()) -> list[Rewritten]
     with locked(runs, "bundles"):
         sweep(runs, *also)
         tombstones = load_tombstones(runs)
+        try:
+            if gone := Arrivals(runs).forget(tombstones=tombstones):
+                write_audit(runs, {"action": "rewritten", "bundle": FILE, "rows": {"arrivals": gone}})
+        except StorageError as error:
+            refused.append((FILE, error))
         for folder in find_bundles(runs, *also):
             try:
                 if not tombstones.pending(read_manifest(folder)[0]["erasure"]):
@@ -94,7 +100,7 @@ def rewrite_bundles(runs: Path, *, also: Sequence[Path] = ()) -> list[Rewritten]
     if refused:
         cause = refused[0][1]
         raise StorageError(
-            f"{len(refused)} bundles still hold erased customers, whom the service hides: "
+            f"{len(refused)} files or bundles still hold erased customers, whom the service hides: "
             f"{', '.join(name for name, _ in refused)}. {cause}",
             full=cause.full,
         )

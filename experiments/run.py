@@ -16,6 +16,7 @@ import polars as pl
 
 from care.allocation import Allocation
 from care.cases import Cases
+from experiments.arrivals import recent_orders
 from experiments.bundle.whole import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
@@ -250,6 +251,10 @@ def _tables(
         made["purchases"] = attempt(
             left_out, "purchases", lambda: purchases_table(purchases.lazy(), credit.journeys)
         )
+    transactions = histories.table("transactions")
+    if transactions is not None:
+        end = histories.inputs.observation_end
+        made["orders"] = attempt(left_out, "orders", lambda: recent_orders(transactions, end))
     people = histories.customers
     if people is not None:
         made["profiles"] = attempt(left_out, "profiles", lambda: profiles_table(people))

@@ -20,11 +20,10 @@ import polars as pl
 
 from clv.outlook import columns_of
 from clv.purchases.fits import fit_from_dict
-from clv.spend import GammaGammaFit
+from clv.rescoring import Rescorer
 from clv.stack import total_interval
 from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
 from clv.totals import sampling_variance
-from clv.value import predict_values
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
 from experiments.parts.histories import Histories
@@ -106,24 +105,8 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
 
 def _values(card: Mapping[str, Any], summary: pl.DataFrame) -> pl.DataFrame:
     """Each customer's value by the bundle's models, at the level of its forecast."""
-    fit = fit_from_dict(card["final"][card["purchase_model"]])
-    spend = card.get("spend")
     x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
-    found = predict_values(
-        fit,
-        GammaGammaFit.from_dict(spend) if spend else None,
-        x,
-        t_x,
-        T,
-        m,
-        horizon_months=int(card["horizon_months"]),
-        discount_rate=float(card["discount_rate"]),
-        gross_margin=float(card["gross_margin"]),
-        time_unit=str(card["time_unit"]),
-    )
-    level = float((card.get("forecast") or {}).get("level", 1.0))
-    for name in ("expected_purchases", "customer_lifetime_value"):
-        found[name] = found[name] * level
+    found = Rescorer.from_card(card).values(x, t_x, T, m)
     names = (
         "probability_alive",
         "churn_probability",

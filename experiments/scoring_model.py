@@ -28,14 +28,10 @@ class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Read the fitted models from the model card."""
-        from clv.purchases.fits import fit_from_dict
-        from clv.spend import GammaGammaFit
+        from clv.rescoring import Rescorer
 
         card = json.loads(Path(context.artifacts["model"]).read_text(encoding="utf-8"))
-        spend = card.get("spend")
-        self.card = card
-        self.fit = fit_from_dict(card["final"][card["purchase_model"]])
-        self.spend_fit = GammaGammaFit.from_dict(spend) if spend else None
+        self.rescorer = Rescorer.from_card(card)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -60,7 +56,7 @@ class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """
         import pandas as pd
 
-        from clv.value import predict_values
+        from clv.rescoring import is_possible
 
         x, t_x, T = (
             np.asarray(model_input[name], dtype=np.float64) for name in ("frequency", "recency", "T")
@@ -68,22 +64,14 @@ class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         money = np.full(x.size, np.nan)
         if "monetary_value" in model_input:
             money = np.asarray(model_input["monetary_value"], dtype=np.float64)
-        possible = (x >= 0) & (x == np.floor(x)) & (t_x >= 0) & (t_x <= T) & ((x > 0) == (t_x > 0))
-        level = float(self.card.get("forecast", {}).get("level", 1.0))
-        found = predict_values(
-            self.fit,
-            self.spend_fit,
+        possible = is_possible(x, t_x, T)
+        found = self.rescorer.values(
             x[possible],
             t_x[possible],
             T[possible],
             money[possible],
-            horizon_months=int((params or {}).get("horizon_months", self.card["horizon_months"])),
-            discount_rate=float(self.card["discount_rate"]),
-            gross_margin=float(self.card["gross_margin"]),
-            time_unit=str(self.card["time_unit"]),
+            horizon_months=int((params or {}).get("horizon_months", self.rescorer.horizon_months)),
         )
-        for name in ("expected_purchases", "customer_lifetime_value"):
-            found[name] = found[name] * level
         columns = {}
         for name in (
             "probability_alive",

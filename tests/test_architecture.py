@@ -37,6 +37,7 @@ KEPT_IN = {
     "starlette": ("api/",),
 }
 API_MAY_READ_OF_EXPERIMENTS = (
+    "experiments.arrivals",
     "experiments.bundle",
     "experiments.champion",
     "experiments.erasure",

@@ -246,6 +246,25 @@ class Calls:
         return _one("GET", path, read, params={"step_days": step_days})
 
     @_Method
+    def add_purchases(self, orders: pl.DataFrame) -> Call[dict[str, int]]:
+        """Send orders as they arrive: customer_id, timestamp, amount, currency, order_id.
+
+        Each batch of 10,000 is taken in whole or not at all. Sending again does no harm: an order_id counts
+        once.
+
+        Returns
+        -------
+        dict
+            accepted, duplicates.
+        """
+        return _arriving("/v1/purchases", orders)
+
+    @_Method
+    def add_touchpoints(self, contacts: pl.DataFrame) -> Call[dict[str, int]]:
+        """Send contacts as they arrive: customer_id, timestamp, channel, touchpoint_id."""
+        return _arriving("/v1/touchpoints", contacts)
+
+    @_Method
     def open_cases(self, /, **question: str | int) -> Call[pl.DataFrame]:
         """A page of the cases whose customers wait: sort, channel, team, priority, limit, cursor."""
         return _one(
@@ -324,6 +343,22 @@ def _summary_body(summary: pl.DataFrame, horizon_months: int | None) -> dict[str
     if horizon_months is not None:
         body["horizon_months"] = horizon_months
     return body
+
+
+def _arriving(path: str, rows: pl.DataFrame) -> Call[dict[str, int]]:
+    """Rows as Arrow streams, and what became of them together."""
+    requests = []
+    for part in rows.iter_slices(MOST_IDS):
+        stream = io.BytesIO()
+        part.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        headers = {"content-type": ARROW}
+        requests.append({"method": "POST", "url": path, "content": stream.getvalue(), "headers": headers})
+
+    def read(answers: Sequence[httpx.Response]) -> dict[str, int]:
+        told = [answer.json() for answer in answers]
+        return {name: sum(one[name] for one in told) for name in ("accepted", "duplicates")}
+
+    return Call(requests=requests, read=read)
 
 
 def _segment(customer_id: str | int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import io
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -56,8 +57,8 @@ async def get_value(customer_id: CustomerId, request: Request) -> Response:
 async def post_values(request: Request) -> Response:
     """Scores of up to 10,000 customers, as JSON columns or as an Arrow stream by `Accept`.
 
-    JSON names the positions of unknown ids; the Arrow stream leaves their rows out and counts them in the
-    header field `X-Unknown-Count`.
+    JSON names the positions of unknown ids and of scores that are newer than the run; the Arrow stream leaves
+    unknown rows out, and counts both in the header fields `X-Unknown-Count` and `X-Updated-Count`.
     """
     served = served_of(request.scope)
     form = negotiate(request.headers.get("accept"), (JSON, ARROW))
@@ -65,21 +66,34 @@ async def post_values(request: Request) -> Response:
     fields = _fields(served, body.fields)
     _check_size(request, len(body.ids))
     rows = served.find_many(body.ids)
-    unknown = np.flatnonzero(rows < 0)
+    newer = _newer(request, served, body.ids)
+    known = rows >= 0
+    known[list(newer)] = True
+    unknown = np.flatnonzero(~known)
     known_ids = body.ids
     if len(unknown):
-        known_ids = [
-            customer_id for customer_id, row in zip(body.ids, rows.tolist(), strict=True) if row >= 0
-        ]
-        rows = rows[rows >= 0]
+        known_ids = [name for name, found in zip(body.ids, known.tolist(), strict=True) if found]
+        rows = rows[known]
+        places = np.cumsum(known) - 1
+        newer = {int(places[position]): score for position, score in newer.items()}
     if form == ARROW:
-        return _arrow(served, known_ids, rows, fields, unknown=len(unknown))
-    columns = {"customer_id": known_ids, **served.store.columns_of(rows, fields)}
+        frame = _with_newer(served.store.frame_of(np.maximum(rows, 0), fields), newer)
+        return _arrow(served, known_ids, frame, unknown=len(unknown), updated=len(newer))
+    columns = served.store.columns_of(np.maximum(rows, 0), fields)
+    for name in fields if newer else ():
+        values = columns[name] if isinstance(columns[name], list) else columns[name].tolist()
+        for position, score in newer.items():
+            values[position] = score[name]
+        columns[name] = values
     answer = {
         "model_version": served.context["model_version"],
         "as_of": served.context["as_of"],
-        "columns": columns,
+        "columns": {"customer_id": known_ids, **columns},
         "unknown": unknown,
+        "updated": [
+            {"position": position, "as_of": score["as_of"], "updates": score["updates"]}
+            for position, score in newer.items()
+        ],
     }
     return Reply(
         orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), headers=[(b"cache-control", b"no-store")]
@@ -102,8 +116,36 @@ def _check_size(request: Request, n: int) -> None:
         )
 
 
-def _arrow(served: Served, ids: list[str], rows: Any, fields: list[str], *, unknown: int) -> Response:
-    frame = served.store.frame_of(rows, fields)
+def _newer(request: Request, served: Served, ids: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """Scores that are newer than the run, by position."""
+    live = request.app.state.updates.of(served)
+    if live is None:
+        return {}
+    stored = {position: served.stored_id(name) for position, name in enumerate(ids)}
+    asked = {p: name for p, name in stored.items() if name in live and not served.is_erased(name)}
+    scores = zip(asked, live.score_many(list(asked.values())), strict=True)
+    return {position: score for position, score in scores if score is not None}
+
+
+def _with_newer(frame: pl.DataFrame, newer: dict[int, dict[str, Any]]) -> pl.DataFrame:
+    """The frame with newer scores in their rows."""
+    if not newer:
+        return frame
+    positions = list(newer)
+    return frame.with_columns(
+        column.scatter(
+            positions,
+            pl.Series([_typed(newer[p][column.name], column.dtype) for p in positions], dtype=column.dtype),
+        )
+        for column in frame.iter_columns()
+    )
+
+
+def _typed(value: Any, dtype: pl.DataType) -> Any:
+    return dt.date.fromisoformat(value) if dtype == pl.Date and value is not None else value
+
+
+def _arrow(served: Served, ids: list[str], frame: pl.DataFrame, *, unknown: int, updated: int) -> Response:
     frame = frame.insert_column(0, pl.Series("customer_id", ids, dtype=pl.String))
     stream = io.BytesIO()
     frame.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
@@ -111,6 +153,7 @@ def _arrow(served: Served, ids: list[str], rows: Any, fields: list[str], *, unkn
         (b"cache-control", b"no-store"),
         (b"x-as-of", str(served.context["as_of"]).encode()),
         (b"x-unknown-count", b"%d" % unknown),
+        (b"x-updated-count", b"%d" % updated),
     ]
     return Reply(stream.getvalue(), media_type=ARROW.encode(), headers=headers)
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.dependencies import CustomerId, ServedDep, refusals
+from api.live import Live, as_of_day
 from api.pool import WorkPool
 from api.problems import Problem
 from api.replies import cached_reply, onward_link
@@ -32,7 +33,18 @@ async def get_touchpoints(
     customer_id: CustomerId, served: ServedDep, request: Request, after: After = 0, limit: Limit = 100
 ) -> Response:
     """A customer's contacts in order, each with its credit."""
-    return _page(request, served, customer_id, "touchpoints", served.store.touchpoints, after, limit)
+    records = served.store.touchpoints
+    live, stored = _live(request, served, customer_id)
+    if live is None:
+        return _page(request, served, customer_id, "touchpoints", records, after, limit)
+    found = served.store.records_of(records, stored)
+    rows = [*(found[0] if found is not None else ())]
+    rows += [
+        dict.fromkeys(records.columns)
+        | {"timestamp": contact.timestamp.isoformat(timespec="seconds"), "channel": contact.channel}
+        for contact in live.contacts(stored)
+    ]
+    return _part(request, served, customer_id, "touchpoints", rows, after, limit, live=live)
 
 
 @router.get("/purchases", response_model=Purchases, responses=refusals("unknown-customer", "no-purchases"))
@@ -40,7 +52,11 @@ async def get_purchases(
     customer_id: CustomerId, served: ServedDep, request: Request, after: After = 0, limit: Limit = 100
 ) -> Response:
     """A customer's purchases in order: orders netted, refunds taken off; with the contacts before each."""
-    return _page(request, served, customer_id, "purchases", _purchases(served), after, limit)
+    records = _purchases(served)
+    live, stored = _live(request, served, customer_id)
+    if live is None:
+        return _page(request, served, customer_id, "purchases", records, after, limit)
+    return _part(request, served, customer_id, "purchases", live.rows(stored), after, limit, live=live)
 
 
 @router.get(
@@ -60,13 +76,15 @@ async def get_history(
     points, then further apart.
     """
     pool: WorkPool = request.app.state.predictions
-    rows, _ = _found(served, customer_id, _purchases(served), 0, None)
+    records = _purchases(served)
+    live, stored = _live(request, served, customer_id)
+    rows = _found(served, customer_id, records, 0, None)[0] if live is None else live.rows(stored)
+    until = as_of_day(served) if live is None else live.as_of(stored)
     predictor = served.predictor if served.has_predictor else await pool.run(served.load_predictor)
     if predictor is None:
         raise Problem(
             name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
         )
-    until = dt.date.fromisoformat(str(served.context["as_of"])[:10])
     days = sorted({day for row in rows if (day := dt.date.fromisoformat(row["date"])) <= until})
     span = (until - days[0]).days if days else 0
     step = max(step_days, -(-span // _MOST_POINTS))
@@ -77,12 +95,27 @@ async def get_history(
         if not days:
             return []
         history = alive_history(
-            predictor.fit, days, until=until, time_unit=predictor.time_unit, step_days=step
+            predictor.rescorer.fit, days, until=until, time_unit=predictor.rescorer.time_unit, step_days=step
         )
         return history.to_dicts()
 
-    answer = {**_head(served, customer_id), "step_days": step, "history": await pool.run(draw)}
-    return cached_reply(request.scope, served, orjson.dumps(answer))
+    head = _head(served, customer_id, live)
+    answer = {**head, "step_days": step, "history": await pool.run(draw)}
+    return cached_reply(request.scope, served, orjson.dumps(answer), variant=_variant(live, stored))
+
+
+def _live(request: Request, served: Served, customer_id: str) -> tuple[Live | None, str]:
+    """What arrived of a customer who may be shown, and the stored id; None where nothing did."""
+    stored = served.stored_id(customer_id)
+    live = request.app.state.updates.of(served)
+    if live is None or stored not in live or served.is_erased(stored):
+        return None, stored
+    return live, stored
+
+
+def _variant(live: Live | None, stored: str) -> str:
+    """What tells answers apart that hold more than the bundle."""
+    return "" if live is None else live.tag(stored)
 
 
 def _purchases(served: Served) -> Records:
@@ -104,12 +137,38 @@ def _found(
     return found
 
 
-def _head(served: Served, customer_id: str) -> dict[str, Any]:
+def _head(served: Served, customer_id: str, live: Live | None = None) -> dict[str, Any]:
+    as_of = served.context["as_of"]
     return {
         "model_version": served.context["model_version"],
-        "as_of": served.context["as_of"],
+        "as_of": as_of if live is None else live.as_of(served.stored_id(customer_id)).isoformat(),
         "customer_id": customer_id,
     }
+
+
+def _part(
+    request: Request,
+    served: Served,
+    customer_id: str,
+    name: str,
+    rows: list[dict[str, Any]],
+    after: int,
+    limit: int,
+    *,
+    live: Live,
+) -> Response:
+    """Some of the rows of a customer of whom something arrived."""
+    shown = rows[after : after + limit]
+    end = after + len(shown)
+    answer: dict[str, Any] = {
+        **_head(served, customer_id, live),
+        "total": len(rows),
+        name: shown,
+        "next": end if end < len(rows) else None,
+    }
+    onward = onward_link(request, after=answer["next"])
+    variant = live.tag(served.stored_id(customer_id))
+    return cached_reply(request.scope, served, orjson.dumps(answer), variant=variant, onward=onward)
 
 
 def _page(

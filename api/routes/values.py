@@ -56,7 +56,7 @@ async def predict(request: Request, served: ServedDep) -> Response:
         "model": predictor.model,
         "horizon_months": predictor.horizon(body),
         "currency": served.context["currency"],
-        "time_unit": predictor.time_unit,
+        "time_unit": predictor.rescorer.time_unit,
         "columns": columns,
         "invalid": np.flatnonzero(invalid),
     }

@@ -128,6 +128,11 @@ TABLES: Final[dict[str, BundleTable]] = {
     "purchases": BundleTable(
         schema=PURCHASES_SCHEMA, words="Every purchase, by customer and time.", follows_input=True
     ),
+    "orders": BundleTable(
+        schema={"customer_id": pl.String(), "order_id": pl.String()},
+        words="Orders of the last 92 days that the run has read, so that none of them counts again where it "
+        "arrives by itself.",
+    ),
     "paths": BundleTable(schema=PATHS_SCHEMA, words="Counted paths towards each outcome."),
     "transitions": BundleTable(schema=TRANSITIONS_SCHEMA, words="Steps of the Markov chains, counted."),
     "removal_effects": BundleTable(

@@ -16,14 +16,14 @@ from api.keys import SCOPES, create_key
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample
 
-# A schema cannot say that lists are of one length, that a product is bounded, what a filter's grammar is and
-# which columns there are; what does not fit is refused.
+# A schema cannot say that lists are of one length, that a product is bounded, what a filter's grammar is,
+# which columns there are, and that bytes are a stream of Arrow; what does not fit is refused.
 CONFIG = "".join(
     f"""
 [[operations]]
 include-name = "{name}"
 [operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+expected-statuses = ["2xx", "400", "401", "403", "404", "409", "410", "422", "429"]
 """
     for name in (
         "POST /v1/values/predict",
@@ -33,6 +33,8 @@ expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
         "GET /v1/customers/grid",
         "GET /v1/customers/changes",
         "POST /v2/models/{name}/infer",
+        "POST /v1/purchases",
+        "POST /v1/touchpoints",
     )
 )
 

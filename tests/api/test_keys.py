@@ -64,7 +64,7 @@ def test_an_expired_or_revoked_key_opens_nothing(tmp_path: Path) -> None:
     ("scopes", "message"),
     [
         (["raed"], 'no scope "raed"; did you mean "read"'),
-        ([], "A key needs a scope; allowed: read, batch, erase, admin"),
+        ([], "A key needs a scope; allowed: read, batch, write, erase, admin"),
     ],
 )
 def test_a_scope_that_does_not_exist_is_refused(tmp_path: Path, scopes: list[str], message: str) -> None:

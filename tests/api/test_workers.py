@@ -23,7 +23,7 @@ from tributary.client import Client
 
 
 @contextlib.contextmanager
-def _served(runs: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def serving(runs: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -64,7 +64,7 @@ def _children(pid: int) -> list[int]:
 @pytest.mark.slow
 def test_a_worker_killed_under_load_is_replaced_and_no_patient_client_notices(tmp_path: Path) -> None:
     promote_bundle(tmp_path, write_sample(tmp_path / "v1"), "test")
-    with _served(tmp_path, "--workers", "2", "--no-access-log") as (process, url):
+    with serving(tmp_path, "--workers", "2", "--no-access-log") as (process, url):
         failed: list[BaseException] = []
         done = [0]
         stop = threading.Event()
@@ -97,7 +97,7 @@ def test_a_worker_killed_under_load_is_replaced_and_no_patient_client_notices(tm
 
 def test_the_service_ends_cleanly_and_finishes_what_it_began(tmp_path: Path) -> None:
     promote_bundle(tmp_path, write_sample(tmp_path / "v1"), "test")
-    with _served(tmp_path, "--no-access-log") as (process, url):
+    with serving(tmp_path, "--no-access-log") as (process, url):
         body = b'{"ids": ["7"]}'
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as connection:

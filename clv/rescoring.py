@@ -1,0 +1,107 @@
+"""Values from a model card: nobody is fitted, a purchase summary is enough.
+
+The run's forecast is a levelled stack (`clv.stack`) in which a regression on each customer's whole history
+takes part; neither it nor the stretched clock is kept. What is kept, and used here, is the purchase model on
+calendar time, the spend model, and the *level*: the stack's total over the purchase model's. So everybody's
+expected purchases and value are multiplied by that one factor; which customer the stack saw above or below
+the purchase model is not carried over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from clv.purchases.fits import PurchaseFit, fit_from_dict
+from clv.purchases.observations import FloatArray
+from clv.spend import GammaGammaFit
+from clv.value import predict_values
+
+__all__ = ["Rescorer", "is_possible"]
+
+#: What the level multiplies.
+LEVELLED = ("expected_purchases", "discounted_purchases", "customer_lifetime_value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescorer:
+    """The fitted models of a run, and how its values were counted.
+
+    Attributes
+    ----------
+    fit, spend_fit
+        Final fits of the purchase model and of the spend model.
+    level
+        The forecast's total over the purchase model's.
+    horizon_months, discount_rate, gross_margin, time_unit
+        As in the run: months, per year, share of revenue, day or week.
+    """
+
+    fit: PurchaseFit
+    spend_fit: GammaGammaFit | None
+    level: float
+    horizon_months: int
+    discount_rate: float
+    gross_margin: float
+    time_unit: str
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """Read a run's `model.json`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it lacks a figure.
+        """
+        spend = card.get("spend")
+        return cls(
+            fit=fit_from_dict(card["final"][card["purchase_model"]]),
+            spend_fit=GammaGammaFit.from_dict(spend) if spend else None,
+            level=float((card.get("forecast") or {}).get("level", 1.0)),
+            horizon_months=int(card["horizon_months"]),
+            discount_rate=float(card["discount_rate"]),
+            gross_margin=float(card["gross_margin"]),
+            time_unit=str(card["time_unit"]),
+        )
+
+    def values(
+        self,
+        frequency: npt.ArrayLike,
+        recency: npt.ArrayLike,
+        T: npt.ArrayLike,
+        monetary_value: npt.ArrayLike | None = None,
+        *,
+        horizon_months: int | None = None,
+    ) -> dict[str, FloatArray]:
+        """What `predict_values` says of these summaries, at the level of the run's forecast; shape (n,) each.
+
+        `churn_probability` and the day of the next purchase are the purchase model's own.
+        """
+        found = predict_values(
+            self.fit,
+            self.spend_fit,
+            frequency,
+            recency,
+            T,
+            monetary_value,
+            horizon_months=self.horizon_months if horizon_months is None else horizon_months,
+            discount_rate=self.discount_rate,
+            gross_margin=self.gross_margin,
+            time_unit=self.time_unit,
+        )
+        return found | {name: found[name] * self.level for name in LEVELLED}
+
+
+def is_possible(x: FloatArray, t_x: FloatArray, T: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which summaries a customer can have; shape (n,).
+
+    >>> is_possible(np.array([0.0, 2.0, 2.0]), np.array([0.0, 0.0, 9.0]), np.array([5.0, 5.0, 5.0])).tolist()
+    [True, False, False]
+    """
+    counts = (x >= 0) & (x == np.floor(x))
+    return np.asarray(counts & (t_x >= 0) & (t_x <= T) & ((x > 0) == (t_x > 0)))
