@@ -17,7 +17,15 @@ from api.settings import Settings
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = ["BatchBody", "PredictBody", "StaffingBody", "decode_body", "decode_rows", "schema_of"]
+__all__ = [
+    "BatchBody",
+    "PredictBody",
+    "StaffingBody",
+    "WhatIfBody",
+    "decode_body",
+    "decode_rows",
+    "schema_of",
+]
 
 MOST_ROWS: Final = 10_000
 
@@ -149,6 +157,37 @@ class StaffingBody(Struct, forbid_unknown_fields=True, frozen=True):
     ] = 1.0
     patience_seconds: (
         Annotated[float, Meta(ge=1, le=86_400, description="Mean patience; Erlang A instead of C.")] | None
+    ) = None
+
+
+class WhatIfBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """How many more customers are to be answered in time."""
+
+    promise: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                description="A promise of the run; its first when absent.",
+                examples=["within the hour"],
+            ),
+        ]
+        | None
+    ) = None
+    share: (
+        Annotated[
+            float,
+            Meta(ge=0, le=1, description="Share answered in time; the highest observed when absent."),
+        ]
+        | None
+    ) = None
+    cost_per_hour: (
+        Annotated[
+            float,
+            Meta(ge=0, le=1e6, description="Of an agent; the run's assumption when absent.", examples=[25]),
+        ]
+        | None
     ) = None
 
 

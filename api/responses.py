@@ -37,6 +37,7 @@ __all__ = [
     "Staffing",
     "Touchpoints",
     "Versions",
+    "WhatIfAnswer",
 ]
 
 Share = Annotated[float | None, Field(ge=0, le=1)]
@@ -362,6 +363,42 @@ class DeferredStaffing(_Answer):
         "at its "
         "end with `agents` all day, and with one fewer."
     )
+
+
+class FigureAnswer(_Answer):
+    """A figure with its interval; null with a reason where it is not supported or not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None
+
+
+class WhatIfAnswer(_Context):
+    """What answering more customers in time would bring, take and risk."""
+
+    promise: str
+    share_now: float = Field(description="Answered in time today.")
+    share: float = Field(description="Answered in time then.")
+    supported: bool = Field(description="Whether the effect of being fast may be used.")
+    cases: float = Field(description="Cases that become fast.")
+    margin: FigureAnswer = Field(description="Of known customers, in currency.")
+    margin_unknown_authors: FigureAnswer = Field(
+        description="What authors who are no known customers would bring if they were; not in the net."
+    )
+    retained: FigureAnswer = Field(description="Customers kept.")
+    induced_contacts: FigureAnswer = Field(description="Further contacts that answers make.")
+    induced_cost: FigureAnswer = Field(description="What those cost.")
+    hours: float | None = Field(description="Extra hours at work.")
+    agents_now: float | None = Field(description="Agents at work that today's share takes, not rounded.")
+    agents: float | None = Field(description="Agents at work that the share takes, not rounded.")
+    cost: FigureAnswer = Field(description="Of the extra hours.")
+    net: FigureAnswer = Field(description="Margin less induced cost and cost.")
+    chance: float | None = Field(description="That the net is above 0, over the errors of the effects.")
+    basis: str = Field(description="The effect it rests on.")
+    reason: str | None = Field(description="Why it is not supported.")
+    settled_by: str | None = Field(description="The experiment that would settle it.")
+    notes: list[str] = Field(description="What was taken for granted.")
 
 
 class ModelCard(_Context):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 
-__all__ = ["monthly_rate", "net_present_value", "payback_months"]
+__all__ = ["internal_rate", "monthly_rate", "net_present_value", "payback_months"]
 
 LOWEST_RATE, HIGHEST_RATE = -0.99, 10.0
 """A month, between which an internal rate of return is looked for."""
@@ -61,3 +62,24 @@ def payback_months(flows: Sequence[float], *, discount_rate: float = 0.0) -> flo
     if last == so_far.size - 1:
         return None
     return float(last + so_far[last] / (so_far[last] - so_far[last + 1]))
+
+
+def internal_rate(flows: Sequence[float]) -> float | None:
+    """Rate a month at which the flows are worth nothing; None without one, or where there may be several.
+
+    >>> round(100 * internal_rate([-60_000] + 6 * [4_000] + 6 * [9_000]), 3)
+    3.577
+    >>> internal_rate([100, 50]) is None
+    True
+    """
+    paid = np.asarray(flows, dtype=np.float64)
+    signs = np.sign(paid[paid != 0])
+    if signs.size == 0 or int((np.diff(signs) != 0).sum()) != 1:
+        return None
+
+    def worth(rate: float) -> float:
+        return float((paid / (1.0 + rate) ** np.arange(paid.size)).sum())
+
+    if worth(LOWEST_RATE) * worth(HIGHEST_RATE) > 0:
+        return None
+    return float(brentq(worth, LOWEST_RATE, HIGHEST_RATE, xtol=1e-12))

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["CARE_SCHEMA", "CASES_SCHEMA", "ROI_SCHEMA"]
+__all__ = ["CARE_SCHEMA", "CASES_SCHEMA", "RETURNS_SCHEMA", "ROI_SCHEMA"]
 
 CARE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "kpi": pl.String(),
@@ -93,3 +93,24 @@ ROI_SCHEMA: Final[dict[str, pl.DataType]] = {
     "payback_period": pl.Float64(),  # months
     "probability_positive": pl.Float64(),
 }
+
+RETURNS_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "scenario": pl.String(),  # actual; plan (assumptions alone); difference (actual less plan, by cause)
+    "line": pl.String(),
+    "segment": pl.String(),
+    "period": pl.String(),  # "(all)", or a month "2026-03"
+    "value": pl.Float64(),  # null where it cannot be said; `reason` says why
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "interval_level": pl.Float64(),
+    "cumulated": pl.Float64(),  # with all months before
+    "unit": pl.String(),
+    "n": pl.Int64(),  # cases, customers or contacts that it counts
+    "counted": pl.Boolean(),  # whether it is part of the net
+    "supported": pl.Boolean(),
+    "p_value": pl.Float64(),
+    "p_holm": pl.Float64(),
+    "basis": pl.String(),  # the effect, credit or assumption that it rests on
+    "reason": pl.String(),
+}
+"""What care returns, line by line; see docs/care.md. Costs are positive, and taken off in the net."""

@@ -35,6 +35,7 @@ from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import Histories, build_histories
 from experiments.parts.profiles import profiles_table
+from experiments.parts.statement import statement_part
 from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
 from experiments.report import previous_report
@@ -59,6 +60,7 @@ class Findings:
     pictures: Mapping[str, pl.DataFrame]
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
+    refuted: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +209,17 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     if cases is not None or "service figures" not in left_out:
         care = attempt(left_out, "service figures", lambda: care_part(config, histories, valued, cases))
     care = care or CarePart()
+    step("Holding returns against costs")
+    statement = attempt(
+        left_out,
+        "returns",
+        lambda: statement_part(config, histories, costs, care.desk, care.tables.get("care"), effects),
+    )
     tables = _tables(histories, value, credit, left_out) | care.tables
     if allocated is not None:
         tables["costs"] = allocated.by_channel()
+    if statement is not None:
+        tables["returns"] = statement.table
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
@@ -221,7 +231,8 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         pictures=value.pictures()
         | dict(effects.pictures if effects else {})
         | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)}
-        | care.pictures,
+        | care.pictures
+        | ({} if statement is None else statement.pictures),
         left_out=left_out | unused_tables(config, histories, tables),
         notes=(
             *histories.inputs.notes,
@@ -231,7 +242,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *(value.values.warnings if value.values else ()),
             *credit.notes,
             *care.notes,
+            *(() if statement is None else statement.notes),
         ),
+        refuted={} if statement is None else statement.refuted,
     )
 
 
@@ -290,7 +303,9 @@ def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: 
         "inputs": {
             name: table.counts() | {"warnings": list(table.notes)} for name, table in inputs.tables.items()
         },
-        "assumptions": [] if assumptions is None else _marked(assumptions, inputs.observation_end),
+        "assumptions": []
+        if assumptions is None
+        else _marked(assumptions, inputs.observation_end, found.refuted),
         "forecast": _verdict(found.model),
         "left_out": dict(found.left_out),
         "notes": list(found.notes),
@@ -303,10 +318,16 @@ def _verdict(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": forecast.get("status", "unjudged"), "reason": forecast.get("reason")}
 
 
-def _marked(assumptions: pl.LazyFrame, as_of: dt.date) -> list[dict[str, Any]]:
-    """The assumptions as plain values, each with whether it had expired; null where nobody said when."""
+def _marked(
+    assumptions: pl.LazyFrame, as_of: dt.date, refuted: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """The assumptions as plain values, each with whether it had expired, and what refutes it.
+
+    Null where nobody said when it ends, and where nothing measured lies against it.
+    """
     when = pl.col("expires") if "expires" in assumptions.collect_schema() else pl.lit(None, dtype=pl.Date)
-    return _plain_rows(assumptions.with_columns(expired=when < as_of))
+    rows = _plain_rows(assumptions.with_columns(expired=when < as_of))
+    return [row | {"refuted": (refuted or {}).get(row["name"])} for row in rows]
 
 
 def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:

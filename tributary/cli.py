@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "hook": ("hooks", "Tell other systems of new scores, by webhooks."),
     "forget": ("serving", "Erase a customer from every bundle."),
     "power": ("planning", "Sample size for an effect, detectable effect for a sample, or power."),
+    "whatif": ("whatif", "Say what answering more customers in time would bring, take and risk."),
     "staffing": ("staffing", "Say how many agents keep what is promised: calls, or work that can wait."),
 }
 """Where each command is, and its first line of help: `--help` imports none of them."""

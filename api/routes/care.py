@@ -1,4 +1,4 @@
-"""Customer care: who waits."""
+"""Customer care: who waits, and what answering more of them in time would bring."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import polars as pl
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api.bodies import WhatIfBody, decode_body, schema_of
 from api.cursors import CURSOR, decode_cursor, encode_cursor
 from api.dependencies import ServedDep, refusals
-from api.replies import cached_reply
-from api.responses import OpenCases
+from api.problems import Problem
+from api.replies import Reply, cached_reply
+from api.responses import OpenCases, WhatIfAnswer
 from api.served import Served
+from histories.errors import ConfigError
 
 __all__ = ["router"]
 
@@ -49,6 +52,39 @@ async def get_cases(
 
     body = await asyncio.to_thread(render)
     return cached_reply(request.scope, served, body)
+
+
+@router.post(
+    "/whatif",
+    response_model=WhatIfAnswer,
+    openapi_extra={"requestBody": schema_of(WhatIfBody)},
+    responses=refusals("bad-request", "slow-request", "too-large", "unsupported-media-type"),
+)
+async def post_whatif(request: Request, served: ServedDep) -> Response:
+    """What keeping a promise more often would bring, within what was observed.
+
+    Where the effect of being fast is not supported the answer says why, and which experiment would settle it.
+    """
+    body = await decode_body(request, WhatIfBody)
+    try:
+        found = await asyncio.to_thread(_answer, served, body)
+    except ConfigError as error:
+        raise Problem(name="invalid-request", detail=str(error)) from error
+    return Reply(orjson.dumps({**served.context, **found}))
+
+
+def _answer(served: Served, body: WhatIfBody) -> dict[str, Any]:
+    from care.asking import CASES_COLUMNS, CareFacts, question_of  # with SciPy, which
+    from care.whatif import what_if  # nothing else in the service needs
+
+    facts = CareFacts.of(
+        served.bundle.manifest,
+        care=served.tables["care"],
+        cases=served.bundle.scan("cases").select(CASES_COLUMNS).collect(),
+        effects=served.tables["effects"],
+    )
+    asked = question_of(facts, share=body.share, promise=body.promise, cost_per_hour=body.cost_per_hour)
+    return what_if(asked).to_dict()
 
 
 def _page(

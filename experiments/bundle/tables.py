@@ -21,7 +21,7 @@ from attribution.credits.schemas import (
 )
 from attribution.effects.schema import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
-from care.tables import CARE_SCHEMA, CASES_SCHEMA, ROI_SCHEMA
+from care.tables import CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
@@ -116,6 +116,14 @@ TABLES: Final[dict[str, BundleTable]] = {
         words="What each channel cost, how much of it customers caused, and why the rest is nobody's.",
         route="costs",
         filters=("channel",),
+    ),
+    "returns": BundleTable(
+        schema=RETURNS_SCHEMA,
+        small=True,
+        words="What care returns, line by line: by month, by segment, as planned; and what silence costs.",
+        route="returns",
+        filters=("scenario", "line", "segment", "period"),
+        examples={"scenario": "actual", "period": "(all)"},
     ),
     "validation": BundleTable(
         schema=VALIDATION_SCHEMA,

@@ -34,12 +34,16 @@ __all__ = ["CarePart", "care_part", "find_cases"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarePart:
-    """Tables of service figures and cases, frames of the report's pictures, or why there are none."""
+    """Tables of service figures and cases, frames of the report's pictures, or why there are none.
+
+    `desk` is what the figures were counted over.
+    """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     pictures: dict[str, pl.DataFrame] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    desk: Desk | None = None
 
 
 def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
@@ -88,6 +92,7 @@ def care_part(
         tables={"care": figures, "cases": _without_post_ids(cases_table(cases, whole))},
         pictures=pictures,
         notes=(*cases.notes, *told),
+        desk=whole,
     )
 
 

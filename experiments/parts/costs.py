@@ -21,6 +21,7 @@ from histories.reading.plausibility import observed_days
 __all__ = ["ChannelCosts", "channel_costs", "costs_by_quarter", "returns_part", "unallocated_notes"]
 
 _SCHEMA: Final = pl.Schema({"channel": pl.String, "month": pl.Int64, "cost": pl.Float64})
+_ITEMS: Final = pl.Schema({"channel": pl.String, "item": pl.String, "month": pl.Int64, "cost": pl.Float64})
 _POOLS: Final = pl.Schema({"channel": pl.String, "brand": pl.String, "minor": pl.Int64})
 
 
@@ -34,6 +35,8 @@ class ChannelCosts:
         Columns channel, month (from 0), cost.
     months
         Number of months of the observation.
+    by_item
+        Columns channel, item (null where the table names none), month, cost.
     pools
         channel, brand (null: all), minor (Int64, minor units): the costs table within the observation. What
         other channels cost is the sum over their touches.
@@ -42,6 +45,7 @@ class ChannelCosts:
     """
 
     by_month: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SCHEMA))
+    by_item: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_ITEMS))
     months: int = 0
     pools: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_POOLS))
     notes: tuple[str, ...] = ()
@@ -78,20 +82,23 @@ def channel_costs(histories: Histories) -> ChannelCosts:
     if costs is not None:
         table = costs.collect()
         daily = daily_costs(table, first=start, last=end)
-        rows.append(daily.select("channel", "day", "cost"))
+        rows.append(daily.select("channel", "item", "day", "cost"))
         pools = daily.group_by("channel", "brand").agg(to_minor(pl.col("cost").sum()).alias("minor"))
         named = table["channel"].unique().to_list()
         notes = _cut_notes(table, rows[0])
     if touches is not None and "cost" in touches.columns:
         own = touches.filter(pl.col("cost").is_not_null() & ~pl.col("channel").is_in(named))
         day, cost = pl.col("timestamp").dt.date(), to_currency(pl.col("cost"))
-        rows.append(own.select("channel", day.alias("day"), cost.alias("cost")))
+        no_item = pl.lit(None, dtype=pl.String).alias("item")
+        rows.append(own.select("channel", no_item, day.alias("day"), cost.alias("cost")))
     if not rows:
         return ChannelCosts()
     month = _month(pl.col("day")) - _month(pl.lit(start))
-    by_month = pl.concat(rows).group_by("channel", month.alias("month")).agg(pl.col("cost").sum())
+    by_item = pl.concat(rows).group_by("channel", "item", month.alias("month")).agg(pl.col("cost").sum())
+    by_month = by_item.group_by("channel", "month").agg(pl.col("cost").sum())
     return ChannelCosts(
         by_month=by_month.cast(_SCHEMA).sort("channel", "month"),
+        by_item=by_item.cast(_ITEMS).sort("channel", "item", "month"),
         months=(end.year - start.year) * 12 + end.month - start.month + 1,
         pools=pools.cast(_POOLS).sort("channel", "brand"),
         notes=notes,

@@ -98,7 +98,7 @@ def _interventions(config: RunConfig, histories: Histories, made: Made) -> str |
 
 
 def _assumptions(config: RunConfig, histories: Histories, made: Made) -> str | None:
-    return None if _has(made, "roi") else "no return was made that rests on them"
+    return None if _has(made, "returns") else "no return was made that rests on them"
 
 
 def _objectives(config: RunConfig, histories: Histories, made: Made) -> str | None:

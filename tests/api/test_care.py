@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
 from api import Settings, responses
+from attribution.effects.schema import EFFECTS_SCHEMA
+from care.tables import CASES_SCHEMA
 from experiments.champion import promote_bundle
 from experiments.tombstones import add_tombstone
+from tests.care.facts import facts
 from tests.running import running
 from tests.sample_bundle import write_sample
 
@@ -83,3 +87,29 @@ def test_staffing_of_work_that_can_wait(service: httpx.Client) -> None:
 def test_staffing_that_cannot_be_is_refused(service: httpx.Client, question: dict[str, object]) -> None:
     answer = service.post("/v1/staffing", json=question)
     assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")
+
+
+def test_what_if_without_a_promise_says_what_to_add(service: httpx.Client) -> None:
+    answer = service.post("/v1/care/whatif", json={"share": 0.6})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")
+    assert "Add [[care.promises]]" in answer.json()["detail"]
+
+
+def test_what_if_answers_with_its_figures_and_names_its_model(tmp_path: Path) -> None:
+    asked = facts()
+    tables = {
+        "care": asked.care,
+        "cases": pl.concat([pl.DataFrame(schema=CASES_SCHEMA), asked.cases], how="diagonal_relaxed"),
+        "effects": pl.concat([pl.DataFrame(schema=EFFECTS_SCHEMA), asked.effects], how="diagonal_relaxed"),
+    }
+    write_sample(
+        tmp_path / "v1", tables=tables, configuration=asked.configuration, assumptions=asked.assumptions
+    )
+    promote_bundle(tmp_path, tmp_path / "v1", "test")
+    with running(Settings(runs=tmp_path, access_log=False)) as client:
+        answer = client.post("/v1/care/whatif", json={"share": 0.64})
+        responses.WhatIfAnswer.model_validate_json(answer.content)
+        found = answer.json()
+        assert (found["cases"], found["margin"]["value"]) == pytest.approx((600, 1890))
+        beyond = client.post("/v1/care/whatif", json={"share": 0.8})
+        assert (beyond.status_code, beyond.json()["type"]) == (422, "/docs#invalid-request")

@@ -1,0 +1,217 @@
+"""From a bundle's tables to a question that can be answered: "what if a promise were kept more often"."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from care.arrivals import arrivals_by_hour, arrivals_of_open_hours
+from care.assumptions import Assumptions
+from care.evidence import find_effect, margin_effect
+from care.in_time import agents_for_share
+from care.settings import Hours
+from care.whatif import WhatIfQuestion, Work
+from histories.cuts import ALL
+from histories.errors import ConfigError, nearest
+
+__all__ = ["CASES_COLUMNS", "CareFacts", "question_of"]
+
+CASES_COLUMNS: Final = (
+    "case_id", "journey_id", "customer_id", "channel", "needs_reply", "waiting_since", "handling_seconds",
+)  # fmt: skip
+"""What a question needs of the table of cases."""
+
+FEWEST: Final = 30
+"""Cases of a week from which its share counts as observed."""
+
+_WEEK: Final = r"^\d{4}-W\d\d$"
+_WEEKS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CareFacts:
+    """What a run left that a question needs.
+
+    Attributes
+    ----------
+    care, cases, effects
+        Tables of the bundle.
+    configuration
+        Of the run, as plain values.
+    assumptions
+        Rows of the assumptions table.
+    as_of
+        Last day of the observation.
+    """
+
+    care: pl.DataFrame
+    cases: pl.DataFrame
+    effects: pl.DataFrame
+    configuration: Mapping[str, Any]
+    assumptions: tuple[Mapping[str, Any], ...]
+    as_of: dt.date
+
+    @classmethod
+    def of(
+        cls, manifest: Mapping[str, Any], *, care: pl.DataFrame, cases: pl.DataFrame, effects: pl.DataFrame
+    ) -> CareFacts:
+        """From a bundle's manifest and tables."""
+        return cls(
+            care=care,
+            cases=cases,
+            effects=effects,
+            configuration=manifest.get("configuration") or {},
+            assumptions=tuple(manifest.get("assumptions") or ()),
+            as_of=dt.date.fromisoformat(manifest["as_of"]),
+        )
+
+
+def question_of(
+    facts: CareFacts,
+    *,
+    share: float | None = None,
+    promise: str | None = None,
+    cost_per_hour: float | None = None,
+) -> WhatIfQuestion:
+    """The question with everything that is known.
+
+    Parameters
+    ----------
+    facts
+        What the run left.
+    share
+        Asked for; the highest observed without one.
+    promise
+        Its name; the only one, or the first, without one.
+    cost_per_hour
+        In currency; the assumption of that name without it.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such promise, or no case to which it applied.
+    """
+    told = _promise(facts, promise)
+    within, clock, name = float(told["within_minutes"]), str(told.get("clock", "calendar")), str(told["name"])
+    rows = facts.care.filter(
+        (pl.col("kpi") == "promise") & (pl.col("segment") == f"promise: {name}") & (pl.col("clock") == clock)
+    )
+    whole = rows.filter((pl.col("period") == ALL) & pl.col("value").is_not_null())
+    if whole.is_empty():
+        raise ConfigError(f'what if "{name}": no case was kept or broken by it; nothing to start from.')
+    now, cases = float(whole["value"][0]), float(whole["n"][0])
+    weeks = rows.filter(pl.col("period").str.contains(_WEEK) & (pl.col("n") >= FEWEST)).sort("value")
+    top, where = (now, "all of the time") if weeks.is_empty() else weeks.select("value", "period").row(-1)
+    assumptions = Assumptions.of(facts.assumptions, facts.as_of)
+    designs = facts.configuration.get("effects") or ()
+    covered = _covered(facts, told)
+    asked = max(float(top), now) if share is None else share
+    margin = (facts.configuration.get("value") or {}).get("gross_margin")
+    return WhatIfQuestion(
+        promise=name,
+        cases=cases,
+        share_now=now,
+        share=asked,
+        highest_share=float(top),
+        where=str(where),
+        margin=margin_effect(
+            facts.effects, designs, minutes=within, gross_margin=margin or assumptions.value("gross_margin")
+        ),
+        retention=find_effect(facts.effects, designs, "retention", minutes=within),
+        issues=find_effect(facts.effects, designs, "issues", minutes=within),
+        known_share=float(covered["customer_id"].is_not_null().mean() or 0.0) if covered.height else 1.0,  # type: ignore[arg-type]
+        cost_per_contact=_cost_per_contact(facts, assumptions),
+        work=_work(
+            facts,
+            told,
+            covered,
+            shares=(now, asked),
+            cost_per_hour=cost_per_hour or assumptions.value("cost_per_hour"),
+            handling=assumptions.value("handling_seconds"),
+        ),
+    )
+
+
+def _promise(facts: CareFacts, name: str | None) -> Mapping[str, Any]:
+    promises: list[Mapping[str, Any]] = (facts.configuration.get("care") or {}).get("promises") or []
+    known = {
+        str(one["name"]): one for one in promises if one.get("kpi", "first_response") == "first_response"
+    }
+    if not known:
+        raise ConfigError("What if: no promise on the first response is set. Add [[care.promises]] and run.")
+    if name is None:
+        return next(iter(known.values()))
+    if name not in known:
+        raise ConfigError(f'What if: there is no promise "{name}"; {nearest(name, list(known))}')
+    return known[name]
+
+
+def _covered(facts: CareFacts, promise: Mapping[str, Any]) -> pl.DataFrame:
+    """Matters that the promise covers."""
+    cases = facts.cases.filter(pl.col("needs_reply") & (pl.col("case_id") == pl.col("journey_id")))
+    channel, group, since = (promise.get(key) for key in ("channel", "group", "since"))
+    if channel:
+        cases = cases.filter(pl.col("channel") == channel)
+    if group:
+        about: Mapping[str, Any] = facts.configuration.get("channels") or {}
+        members = [name for name, one in about.items() if (one or {}).get("group") == group]
+        cases = cases.filter(pl.col("channel").is_in([*members, group]))
+    if since:
+        cases = cases.filter(pl.col("waiting_since").dt.date() >= dt.date.fromisoformat(str(since)))
+    return cases
+
+
+def _cost_per_contact(facts: CareFacts, assumptions: Assumptions) -> float | None:
+    """As measured, else as assumed."""
+    cuts = (pl.col(name) == ALL for name in ("channel", "team", "segment", "period"))
+    rows = facts.care.filter(pl.col("kpi") == "cost_per_contact", *cuts)["value"].drop_nulls()
+    return float(rows[0]) if rows.len() else assumptions.value("cost_per_contact")
+
+
+def _work(
+    facts: CareFacts,
+    promise: Mapping[str, Any],
+    covered: pl.DataFrame,
+    *,
+    shares: tuple[float, float],
+    cost_per_hour: float | None,
+    handling: float | None,
+) -> Work | None:
+    """Extra hours of agents by the fluid queue, over the weeks that the cases took."""
+    mean = covered["handling_seconds"].mean()
+    seconds = float(mean) if isinstance(mean, float) else handling
+    if not seconds or covered.is_empty():
+        return None
+    told = (facts.configuration.get("care") or {}).get("hours")
+    hours = None if told is None else Hours(**told)
+    by_hour = arrivals_by_hour(covered["waiting_since"], weeks=_WEEKS)
+    week = np.array([n for day in arrivals_of_open_hours(by_hour, hours).values() for n in day.values()])
+    if not week.size or not week.sum():
+        return None
+    reachable = 1.0 if promise.get("clock") == "business" else _inside(by_hour, hours)
+    per_hour, within = 3600.0 / seconds, float(promise["within_minutes"]) / 60.0
+    now, then = (agents_for_share(week, per_hour, within, min(share / reachable, 1.0)) for share in shares)
+    days = covered["waiting_since"].dt.date()
+    weeks = ((days.max() - days.min()).days + 1) / 7  # type: ignore[operator, union-attr]
+    return Work(
+        hours=(then - now) * week.size * weeks, agents_now=now, agents=then, cost_per_hour=cost_per_hour
+    )
+
+
+def _inside(by_hour: pl.DataFrame, hours: Hours | None) -> float:
+    """Share of the cases that come while the desk is open."""
+    if hours is None:
+        return 1.0
+    is_open = {
+        (day, hour)
+        for day, name in enumerate(arrivals_of_open_hours(by_hour, None), start=1)
+        for hour in arrivals_of_open_hours(by_hour, hours).get(name, {})
+    }
+    counts = {(day, hour): n for day, hour, n in by_hour.select("weekday", "hour", "arrivals").iter_rows()}
+    total = sum(counts.values())
+    return sum(n for place, n in counts.items() if place in is_open) / total if total else 1.0

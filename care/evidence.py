@@ -1,0 +1,215 @@
+"""What an answer does, for the figures that rest on it: the effect that may be used, or why none may.
+
+Effects are estimated elsewhere and arrive as a table. Of an answer's effect on those who did not get one, the
+estimand is ATU; where a design has no such row, or no supported one, the row it prefers takes its place and
+is named. Naive rows and segments never do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import polars as pl
+from scipy.special import ndtri
+
+from histories.cuts import ALL
+
+__all__ = ["LEVEL", "CareEffect", "find_effect", "margin_effect", "settled_by"]
+
+LEVEL: Final = 0.95
+"""Probability inside the intervals of effects."""
+
+Z: Final = float(ndtri(0.5 + LEVEL / 2))
+_TEST: Final = (float(ndtri(0.975)) + float(ndtri(0.8))) ** 2  # two-sided 5 %, power 80 %
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CareEffect:
+    """What one more answer, or one in time, does to an outcome, per case.
+
+    Attributes
+    ----------
+    name, design, estimand, estimator
+        Where it comes from.
+    outcome
+        Its unit: money in currency, retention as a share, issues as contacts.
+    value, std_error, low, high
+        The effect; None where nothing may be read.
+    sizes
+        Cases (or customers) on each side.
+    supported, reason
+        Whether it may be used; if not, why.
+    """
+
+    name: str
+    outcome: str
+    design: str = ""
+    estimand: str = ""
+    estimator: str = ""
+    value: float | None = None
+    std_error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    sizes: tuple[int, int] = (0, 0)
+    supported: bool = True
+    reason: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether money may rest on it."""
+        return self.supported and self.value is not None
+
+    @property
+    def error(self) -> float:
+        """Its standard error; 0 where nobody gave one."""
+        if self.std_error is not None:
+            return self.std_error
+        return 0.0 if self.low is None or self.high is None else (self.high - self.low) / (2 * Z)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the outcome between cases, as the standard error and the sizes tell it."""
+        first, second = self.sizes
+        if not (first and second and self.error):
+            return None
+        return self.error / math.sqrt(1 / first + 1 / second)
+
+    @property
+    def basis(self) -> str:
+        """What it rests on, in words."""
+        how = ", ".join(
+            word for word in (self.design.replace("_", " "), self.estimator, self.estimand) if word
+        )
+        return f"{self.name} ({how})" if how else self.name
+
+    def times(self, factor: float, outcome: str) -> CareEffect:
+        """The same in another unit."""
+        scaled: dict[str, Any] = {
+            name: None if (x := getattr(self, name)) is None else x * factor
+            for name in ("value", "std_error", "low", "high")
+        }
+        return replace(self, outcome=outcome, **scaled)
+
+
+def find_effect(
+    effects: pl.DataFrame,
+    designs: Sequence[Mapping[str, Any]],
+    outcome: str,
+    *,
+    minutes: float | None = None,
+    estimand: str = "ATU",
+) -> CareEffect:
+    """The effect on an outcome of an answer within so many minutes, or of any answer at all.
+
+    Parameters
+    ----------
+    effects
+        The table of effects.
+    designs
+        `[[effects]]` of the configuration, which say what is compared.
+    outcome
+        In the table's words: spend, margin, retention, issues.
+    minutes
+        Within which an answer counts; None: an answer against none.
+    estimand
+        Preferred; other rows stand in.
+
+    Returns
+    -------
+    CareEffect
+        Not supported, with the reason, where there is none.
+    """
+    asked = "an answer" if minutes is None else f"an answer within {minutes:g} minutes"
+    matching = [design for design in designs if _compares(design, minutes)]
+    if not matching:
+        reason = f"no effect of {asked} is estimated: add an [[effects]] design on cases"
+        return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
+    found = [_chosen(rows, estimand) for rows in _rows_of(effects, matching, outcome)]
+    if not found:
+        names = ", ".join(f'"{design["name"]}"' for design in matching)
+        reason = f'no effect of {asked} on {outcome} is estimated: add outcomes = ["{outcome}"] to {names}'
+        return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
+    return next((effect for effect in found if effect.usable), found[0])
+
+
+def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
+    """Whether a design compares answered cases with others, by the given minutes."""
+    treatment: Mapping[str, Any] = design.get("treatment") or {}
+    within = treatment.get("first_response_minutes")
+    if minutes is not None:
+        return within is not None and math.isclose(float(within), minutes)
+    return bool(design.get("control") == "unanswered") and within is None
+
+
+def _rows_of(
+    effects: pl.DataFrame, designs: Iterable[Mapping[str, Any]], outcome: str
+) -> Iterator[pl.DataFrame]:
+    if effects.is_empty():
+        return
+    whole = effects.filter(
+        (pl.col("outcome") == outcome) & (pl.col("segment") == ALL) & (pl.col("estimator") != "naive")
+    )
+    if "bin" in whole.columns:  # a curve has a row per bin, none of which is the whole
+        whole = whole.filter(pl.col("bin").is_null())
+    for design in designs:
+        rows = whole.filter(pl.col("name") == design["name"])
+        if rows.height:
+            yield rows
+
+
+def _chosen(rows: pl.DataFrame, estimand: str) -> CareEffect:
+    """The preferred estimand's row where it is supported, else the design's own first."""
+    wanted = rows.filter((pl.col("estimand") == estimand) & pl.col("supported"))
+    row = (wanted if wanted.height else rows).row(0, named=True)
+    return CareEffect(
+        name=row["name"],
+        outcome=row["outcome"],
+        design=row["design"],
+        estimand=row["estimand"],
+        estimator=row["estimator"],
+        value=row["estimate"],
+        std_error=row["std_error"],
+        low=row["low"],
+        high=row["high"],
+        sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
+        supported=bool(row["supported"]) and row["estimate"] is not None,
+        reason=row["reason"],
+    )
+
+
+def margin_effect(
+    effects: pl.DataFrame,
+    designs: Sequence[Mapping[str, Any]],
+    *,
+    gross_margin: float | None,
+    minutes: float | None = None,
+    estimand: str = "ATU",
+) -> CareEffect:
+    """The effect on margin: estimated itself, or that on spend times the gross margin."""
+    own = find_effect(effects, designs, "margin", minutes=minutes, estimand=estimand)
+    if own.usable:
+        return own
+    spend = find_effect(effects, designs, "spend", minutes=minutes, estimand=estimand)
+    if gross_margin is None:
+        reason = "[value] gross_margin is not set, so spend is no margin"
+        return replace(spend, outcome="margin", value=None, supported=False, reason=spend.reason or reason)
+    return spend.times(gross_margin, "margin")
+
+
+def settled_by(effect: CareEffect, *, smallest: float | None) -> str:
+    """The experiment that would settle an effect.
+
+    `smallest` is the effect per case from which it pays, in the effect's unit.
+
+    >>> effect = CareEffect(name="fast", outcome="margin", std_error=0.9, sizes=(800, 800))
+    >>> settled_by(effect, smallest=2.0)
+    'a lottery of priority by case id, about 1,272 cases in each arm (to see an effect of 2.00 per case)'
+    """
+    lottery = "a lottery of priority by case id"
+    if not smallest or smallest <= 0 or not effect.spread:
+        return lottery
+    each = math.ceil(2 * _TEST * (effect.spread / smallest) ** 2)
+    return f"{lottery}, about {each:,} cases in each arm (to see an effect of {smallest:,.2f} per case)"
