@@ -1,24 +1,18 @@
-"""The table of cases that a bundle keeps: one row each, without text, and who should be answered next.
-
-Value at stake = gain of an answer now x customer's lifetime value, plus audience. Where the gain is not
-known, the customer's value orders the queue and no amount is shown.
-"""
+"""The table of cases that a bundle keeps: one row each, without text, and who should be answered next."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from care.cases import Cases, known_by
 from care.clock import BusinessClock, calendar_seconds
+from care.stake import priority_ranks, priority_reason
 from care.tables import CASES_SCHEMA
 from care.view import Desk
 
 __all__ = ["agent_pseudonyms", "cases_table"]
-
-_LOUD: Final = 10_000
-"""Followers from which an audience is named as a reason."""
 
 
 def agent_pseudonyms(*names: pl.Series) -> dict[str, str]:
@@ -51,7 +45,13 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         pl.col("redirected_at").is_not_null().alias("redirected"),
         _minutes(rows["redirected_at"], rows["joined_at"]).alias("redirection_minutes"),
     )
-    rows = rows.with_columns(_status().alias("status"), *_stake())
+    waits, worth = pl.col("is_waiting"), pl.col("customer_lifetime_value")
+    gain = None if desk.gain is None else desk.gain.value
+    rows = rows.with_columns(
+        _status().alias("status"),
+        pl.when(waits).then(worth.clip(lower_bound=0.0) * gain).alias("value_at_stake"),
+        pl.when(waits).then(priority_reason(desk.gain)).alias("priority_reason"),
+    ).join(priority_ranks(rows.filter("is_waiting")), on="case_id", how="left", maintain_order="left")
     local = [
         pl.col(name).dt.convert_time_zone(desk.zone).dt.replace_time_zone(None).alias(name)
         for name, dtype in CASES_SCHEMA.items()
@@ -106,20 +106,3 @@ def _status() -> pl.Expr:
         .then(pl.lit("answered"))
         .otherwise(pl.lit("open"))
     )
-
-
-def _stake() -> list[pl.Expr]:
-    """Value at stake, and why a case comes first, in words."""
-    waits, value, reach = pl.col("is_waiting"), pl.col("customer_lifetime_value"), pl.col("audience")
-    reason = pl.concat_str(
-        pl.when(pl.col("repeat_of").is_not_null()).then(pl.lit("asks again")),
-        pl.when(value > 0).then(pl.format("customer worth {}", value.round(2))),
-        pl.when(reach >= _LOUD).then(pl.format("{} followers", reach)),
-        pl.when(pl.col("sentiment_last") < -0.4).then(pl.lit("angry")),
-        separator=", ",
-        ignore_nulls=True,
-    )
-    return [
-        pl.when(waits).then(value.clip(lower_bound=0.0)).alias("value_at_stake"),
-        pl.when(waits & (reason != "")).then(reason).alias("priority_reason"),
-    ]

@@ -75,7 +75,8 @@ CASES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "ces": pl.Float64(),
     "sentiment_first": pl.Float64(),
     "sentiment_last": pl.Float64(),
-    "value_at_stake": pl.Float64(),  # currency; null where it is not known
+    "value_at_stake": pl.Float64(),  # gain of an answer now x lifetime value, currency; null where unknown
+    "priority_rank": pl.Int64(),  # who should be answered next, 1 first; null where nobody waits
     "priority_reason": pl.String(),
 }
 """One row per case, without any text."""

@@ -207,7 +207,12 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     valued = None if value.values is None else value.values.customers
     care = None
     if cases is not None or "service figures" not in left_out:
-        care = attempt(left_out, "service figures", lambda: care_part(config, histories, valued, cases))
+        found_effects = None if effects is None else effects.frame
+        care = attempt(
+            left_out,
+            "service figures",
+            lambda: care_part(config, histories, valued, cases, found_effects),
+        )
     care = care or CarePart()
     step("Holding returns against costs")
     statement = attempt(

@@ -32,7 +32,9 @@ Sort = Literal["-waiting_minutes", "-value_at_stake"]
 async def get_cases(
     request: Request,
     served: ServedDep,
-    sort: Annotated[Sort, Query(description="Oldest first, or most at stake first.")] = "-waiting_minutes",
+    sort: Annotated[
+        Sort, Query(description="Oldest first; or by value at stake, need and audience (`priority_rank`).")
+    ] = "-waiting_minutes",
     channel: Filter = None,
     team: Filter = None,
     priority: Filter = None,
@@ -93,8 +95,7 @@ def _page(
     """The next cases that may be shown, and the rank from which the page after goes on."""
     wanted = [pl.col(name) == value for name, value in filters.items() if value is not None]
     frame = served.open_cases.filter(*wanted) if wanted else served.open_cases
-    column = sort.removeprefix("-")
-    ordered = frame.sort(column, "case_id", descending=[True, False], nulls_last=True)
+    ordered = _ordered(frame, sort)
     if served.pending:
         ids = ordered["customer_id"].cast(pl.String)
         hidden = [text is not None and served.hides(text) for text in ids]
@@ -102,3 +103,13 @@ def _page(
     page = ordered.slice(start, limit)
     following = start + limit if start + limit < ordered.height else None
     return page.to_dicts(), following
+
+
+def _ordered(frame: pl.DataFrame, sort: Sort) -> pl.DataFrame:
+    """Who waits longest, or who should be answered next; a bundle of old has amounts and no ranks."""
+    keys, descending = ["waiting_minutes", "case_id"], [True, False]
+    if sort == "-value_at_stake":
+        keys, descending = ["value_at_stake", *keys], [True, *descending]
+        if "priority_rank" in frame.columns:
+            keys, descending = ["priority_rank", *keys], [False, *descending]
+    return frame.sort(keys, descending=descending, nulls_last=True)

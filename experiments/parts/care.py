@@ -22,6 +22,7 @@ from care.objectives import objective_scores, objectives_table
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
 from care.settings import CareSettings
+from care.stake import gain_of_answer
 from care.threads import link_posts
 from care.view import Desk
 from experiments.config import RunConfig
@@ -66,6 +67,7 @@ def care_part(
     histories: Histories,
     customers: pl.DataFrame | None = None,
     cases: Cases | None = None,
+    effects: pl.DataFrame | None = None,
 ) -> CarePart:
     """Every figure of the catalogue.
 
@@ -77,6 +79,8 @@ def care_part(
         The bundle's table of customers, where they were valued.
     cases
         Of `find_cases`; found here where they are not given.
+    effects
+        The run's effects, of which those of an answer say what one now is worth.
     """
     cases = cases or find_cases(config, histories)
     if cases is None:
@@ -85,15 +89,35 @@ def care_part(
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
     settings = _settings(config)
     cases, hours = _with_pseudonyms(cases, histories, config.timezone)
-    whole = _desk(config, histories, cases, settings, hours, customers)
+    gain = gain_of_answer(effects, _of_answers(config))
+    whole = dataclasses.replace(_desk(config, histories, cases, settings, hours, customers), gain=gain)
     figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
     pictures, told = _objectives(histories, whole, figures)
+    queue = cases_table(cases, whole)
     return CarePart(
-        tables={"care": figures, "cases": _without_post_ids(cases_table(cases, whole))},
+        tables={"care": figures, "cases": _without_post_ids(queue)},
+        left_out=_without_stake(whole, queue),
         pictures=pictures,
         notes=(*cases.notes, *told),
         desk=whole,
     )
+
+
+def _of_answers(config: RunConfig) -> list[str]:
+    """Effects that compare answers with none, or with later ones; against none first."""
+    of_care = [effect for effect in config.effects if effect.control in ("unanswered", "slower")]
+    return [effect.name for effect in sorted(of_care, key=lambda effect: effect.control != "unanswered")]
+
+
+def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
+    """Why the known customers who wait have no value at stake."""
+    if desk.gain is not None or desk.values is None or queue["priority_rank"].count() == 0:
+        return {}
+    return {
+        "value at stake": "no supported effect says what an answer adds to the retention of those who wait "
+        '(estimand ATU of an [[effects]] entry of control = "unanswered" or "slower"); who waits is ordered '
+        "by the customer's value, need and audience"
+    }
 
 
 def _objectives(

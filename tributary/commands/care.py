@@ -21,8 +21,10 @@ CUTS: Final = ("channel", "team", *SEGMENTS, "week", "month")
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--kpi", help="One figure, with its definition.")
 @click.option("--by", "cut", type=click.Choice(CUTS), help="By channel, team, week and so on.")
+@click.option("--cases", "queue", is_flag=True, help="Who waits, in the order in which to answer.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Of --cases.")
 @json_option
-def care(bundle: Path, kpi: str | None, cut: str | None, as_json: bool) -> None:
+def care(bundle: Path, kpi: str | None, cut: str | None, queue: bool, limit: int, as_json: bool) -> None:
     """Say what happened to every message of BUNDLE, and whether the promises were kept."""
     from care.catalogue import CATALOGUE
     from experiments.bundle.reading import load_bundle
@@ -33,10 +35,13 @@ def care(bundle: Path, kpi: str | None, cut: str | None, as_json: bool) -> None:
     if figures.is_empty():
         reason = loaded.manifest.get("left_out", {}).get("service figures", "the run made none")
         raise ConfigError(f"{bundle}: there are no service figures: {reason}.")
+    currency = str(loaded.manifest.get("currency") or "")
+    if queue:
+        _print_queue(loaded.table("cases"), limit, currency, as_json=as_json)
+        return
     names = figures["kpi"].unique().sort().to_list()
     if kpi is not None and kpi not in names:
         raise ConfigError(f'There is no figure "{kpi}"; {nearest(kpi, names)}')
-    currency = str(loaded.manifest.get("currency") or "")
     if kpi is None and cut is None:
         settings = loaded.manifest.get("configuration", {}).get("care", {})
         order = _headline(figures, loaded.table("roi"), settings.get("first", "satisfaction"))
@@ -54,6 +59,40 @@ def care(bundle: Path, kpi: str | None, cut: str | None, as_json: bool) -> None:
     if found is not None:
         click.echo(f"{found.sentence}\n{found.formula} (owner: {found.owner})")
     echo_table(_shown(rows, currency))
+
+
+def _print_queue(cases: pl.DataFrame, limit: int, currency: str, *, as_json: bool) -> None:
+    """Those who wait, the next to be answered first; no text."""
+    from reports.words import duration
+
+    waiting = cases.filter(pl.col("priority_rank").is_not_null()).sort("priority_rank")
+    first = waiting.head(limit)
+    if as_json:
+        echo_json(first)
+        return
+    if waiting.is_empty():
+        click.echo("Nobody waits.")
+        return
+    shown = [
+        {
+            "next": row["priority_rank"],
+            "case": row["case_id"],
+            "channel": row["channel"],
+            "team": row["team"],
+            "waits": duration(row["waiting_minutes"]),
+            "at stake": _told(row["value_at_stake"], "currency", currency),
+            "why": row["priority_reason"],
+        }
+        for row in first.iter_rows(named=True)
+    ]
+    echo_table(_without_empty(pl.DataFrame(shown, infer_schema_length=None)))
+    if waiting.height > limit:
+        click.echo(f"{waiting.height - limit:,} more wait; --limit shows them.")
+
+
+def _without_empty(frame: pl.DataFrame, *keep: str) -> pl.DataFrame:
+    """A table without the columns that say nothing."""
+    return frame.drop([n for n in frame.columns if n not in keep and frame[n].null_count() == frame.height])
 
 
 def _headline(figures: pl.DataFrame, roi: pl.DataFrame, first: Any) -> pl.DataFrame:
@@ -126,9 +165,7 @@ def _shown(rows: pl.DataFrame, currency: str) -> pl.DataFrame:
         }
         for row in rows.iter_rows(named=True)
     ]
-    frame = pl.DataFrame(shown, infer_schema_length=None)
-    empty = [name for name in frame.columns if frame[name].null_count() == frame.height]
-    return frame.drop([name for name in empty if name != "value"])
+    return _without_empty(pl.DataFrame(shown, infer_schema_length=None), "value")
 
 
 def _where(row: dict[str, Any]) -> str | None:
