@@ -10,7 +10,8 @@ from starlette.types import Scope
 
 from api.access_log import AccessLog
 from api.keys import ApiKey, KeyRing
-from api.limits import Allowance, RateLimiter
+from api.limits import Allowance, make_limiter
+from api.metrics import Metrics
 from api.problems import Problem
 from api.scopes import required_scope
 from api.settings import Settings, is_loopback
@@ -55,9 +56,9 @@ class Arrival:
 class Admission:
     """Lets requests in, or raises the problem that they have."""
 
-    def __init__(self, settings: Settings, *, keys: KeyRing | None, log: AccessLog) -> None:
-        self._settings, self._keys, self._log = settings, keys, log
-        self._limiter, self._strangers = RateLimiter(), RateLimiter(most=4096)
+    def __init__(self, settings: Settings, *, keys: KeyRing | None, log: AccessLog, metrics: Metrics) -> None:
+        self._settings, self._keys, self._log, self._metrics = settings, keys, log, metrics
+        self._limiter, self._strangers = make_limiter("keys"), make_limiter("strangers")
 
     def admit(self, scope: Scope, arrival: Arrival, stamp: list[Header]) -> None:
         """Check a request; its rate limit's fields are added to `stamp`, its key to `scope`.
@@ -75,6 +76,8 @@ class Admission:
         if key is None:
             _stay_local(scope)
         scope["api_key"] = key
+        if key is not None:
+            self._metrics.used(key.key_id)
         if key is None:
             limit, owner = self._settings.rate_limit, "local"
         else:

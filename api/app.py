@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     app.add_middleware(
         Middleware,
         watcher=watcher,
-        admission=Admission(settings, keys=keys, log=log),
+        admission=Admission(settings, keys=keys, log=log, metrics=metrics),
         metrics=metrics,
         log=log,
         log_requests=settings.access_log,

@@ -326,9 +326,9 @@ def _counted(summary: Summary, time_unit: str) -> dict[str, Any]:
 def _worked_out(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with the columns that have a formula."""
     numbers = {name: dtype for name, dtype in CUSTOMERS_SCHEMA.items() if dtype == pl.Float64()}
-    known = pl.DataFrame([{name: row.get(name) for name in numbers} for row in rows], schema=numbers)
+    known = pl.LazyFrame([{name: row.get(name) for name in numbers} for row in rows], schema=numbers)
     formulas = [column.name for column in CUSTOMERS if column.formula is not None]
-    worked = work_out(known).select(formulas).to_dicts()
+    worked = work_out(known).select(formulas).collect().to_dicts()
     return [row | new for row, new in zip(rows, worked, strict=True)]
 
 

@@ -64,6 +64,8 @@ class Metrics:
             "tributary_scores_as_of_timestamp_seconds", "Day that the scores describe.", **newest
         )
         self._drift = Gauge("tributary_drift", "Drift against the fit.", ("column", "statistic"), **newest)
+        self._usage = Counter("tributary_key_requests", "Requests that showed a key.", ("key_id",), **made)
+        self._users: dict[str, Callable[[], None]] = {}
         self._version: str | None = None
         self._timers: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
@@ -74,6 +76,13 @@ class Metrics:
         if timer is None:
             timer = self._timers[key] = self._requests.labels(method, route, str(status)).observe
         timer(seconds)
+
+    def used(self, key_id: str) -> None:
+        """Count a request of a key, admitted or over its limit."""
+        count = self._users.get(key_id)
+        if count is None:
+            count = self._users[key_id] = self._usage.labels(key_id).inc
+        count()
 
     def refuse(self, reason: str) -> None:
         """Count a request that never reached its route."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import uvicorn
 
 from api.app import create_app
+from api.limits import SHARED
 from api.protocol import BoundedProtocol
 from api.settings import ENVIRONMENT, Settings
 from experiments.processes import is_running
@@ -60,7 +61,7 @@ def run_server(settings: Settings) -> None:
     _sweep_metrics()
     with tempfile.TemporaryDirectory(prefix=f"{_SHARED}{os.getpid()}-") as shared:
         os.environ[ENVIRONMENT] = settings.to_json()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ[SHARED] = shared
         uvicorn.run("api.app:create_from_environment", factory=True, workers=settings.workers, **options)
 
 

@@ -54,8 +54,7 @@ class Settings:
     body_timeout
         Seconds within which a request must arrive, its headers and then its body.
     rate_limit
-        Requests per minute where a key names no limit of its own, counted by each worker for itself; None:
-        no limit.
+        Requests per minute where a key names no limit of its own, over all workers; None: no limit.
     watch_seconds
         Time between two looks at the link and the keys.
     access_log

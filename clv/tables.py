@@ -8,7 +8,7 @@ wherever a customers table is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -197,7 +197,10 @@ VALIDATION_SCHEMA: Final[dict[str, pl.DataType]] = {
 }
 
 
-def work_out(table: pl.DataFrame) -> pl.DataFrame:
+Table = TypeVar("Table", pl.DataFrame, pl.LazyFrame)
+
+
+def work_out(table: Table) -> Table:
     """The table with every column that has a formula, each from those before it.
 
     >>> known = {"historic_value": 5.0, "customer_lifetime_value": 2.0, "cost_to_serve": 0.5}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from api.keys import KeyRing, create_key, hash_key, load_keys, revoke_key, rotate_key
-from api.limits import RateLimiter
+from api.limits import RateLimiter, SharedRateLimiter
 from histories.errors import ConfigError
 from tributary.cli import cli
 
@@ -142,3 +144,36 @@ def test_staffing_from_the_command_line(tmp_path: Path) -> None:
     assert rows[1]["load_erlangs"] == pytest.approx(200 * 240 / 1800)
     with pytest.raises(ConfigError, match="--contacts for one interval, or --table"):
         _run("staffing")
+
+
+def test_processes_that_share_a_file_share_each_bucket(tmp_path: Path) -> None:
+    now = [0.0]
+    first, second = (SharedRateLimiter(tmp_path / "limits", clock=lambda: now[0]) for _ in range(2))
+    taken = [(first if i % 2 else second).take("a", 6).allowed for i in range(8)]
+    assert taken == [True] * 6 + [False] * 2
+    assert second.take("b", 6).remaining == 5  # another key, another bucket
+    now[0] = 10.0
+    assert first.take("a", 6).allowed
+    assert not second.take("a", 6).allowed
+    now[0] = -5.0  # a clock that goes back takes nothing away
+    assert second.take("b", 6).remaining == 4
+
+
+def test_more_keys_than_the_file_has_room_for_cost_only_the_oldest_their_count(tmp_path: Path) -> None:
+    now = [0.0]
+    limiter = SharedRateLimiter(tmp_path / "limits", clock=lambda: now[0])
+    for i in range(20_000):
+        now[0] += 1e-6
+        assert limiter.take(f"key-{i}", 5).remaining == 4
+    assert limiter.take("key-19999", 5).remaining == 3
+
+
+def test_no_request_is_lost_or_counted_twice_between_processes(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from api.limits import SharedRateLimiter\n"
+        "limiter = SharedRateLimiter(Path(sys.argv[1]), clock=lambda: 0.0)\n"
+        "print(sum(limiter.take('a', 5000).allowed for _ in range(4000)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "limits")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in running) == 5000

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.keys import create_key
 from experiments.champion import promote_bundle
 from tests.running import eventually
 from tests.sample_bundle import write_sample
@@ -93,6 +94,25 @@ def test_a_worker_killed_under_load_is_replaced_and_no_patient_client_notices(tm
             asker.join()
         assert failed == []
         assert 'route="/v1/customers/{customer_id}/value"' in httpx.get(f"{url}/metrics").text
+
+
+def test_a_keys_limit_and_its_use_are_counted_over_all_workers(tmp_path: Path) -> None:
+    promote_bundle(tmp_path, write_sample(tmp_path / "v1"), "test")
+    keys = tmp_path / "keys.json"
+    key, kept = create_key(keys, scopes=["read"], name="crm", rate_limit=60)
+    with serving(tmp_path, "--workers", "2", "--no-access-log", "--keys", str(keys)) as (process, url):
+        assert eventually(lambda: len(_children(process.pid)) == 2)
+        began = time.monotonic()
+        answers = [
+            httpx.get(f"{url}/v1/customers/7/value", headers={"authorization": f"Bearer {key}"})
+            for _ in range(150)  # a new connection each, so that both workers are asked
+        ]
+        allowed = sum(answer.status_code == 200 for answer in answers)
+        assert 60 <= allowed <= 61 + (time.monotonic() - began)
+        assert (
+            f'tributary_key_requests_total{{key_id="{kept.key_id}"}} 150.0'
+            in httpx.get(f"{url}/metrics").text
+        )
 
 
 def test_the_service_ends_cleanly_and_finishes_what_it_began(tmp_path: Path) -> None:
