@@ -11,8 +11,9 @@ from typing import Final
 import polars as pl
 
 from attribution.credits.rows import RESERVED_CHANNELS
+from attribution.effects.case_units import CASE_OUTCOMES
 from attribution.effects.covariates import DERIVED
-from attribution.effects.design import EffectDesign
+from attribution.effects.design import OF_CASES, EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
 from attribution.effects.units import read_table, read_units
@@ -172,6 +173,8 @@ def _effect(effect: EffectDesign, config: RunConfig, inputs: Inputs) -> Iterator
         yield from _change_log(effect, inputs, place)
     if effect.design == "interrupted_series" and effect.table is None:
         yield from _absent(effect.outcomes, METRICS, f'{place}no metric "{{}}" over time')
+    if effect.design in OF_CASES:
+        yield from _answers(effect, config, inputs, place)
     if effect.design in _OF_HISTORIES or (effect.design == "randomised" and effect.table is None):
         yield from _absent(effect.outcomes, OUTCOMES, f'{place}no outcome "{{}}" of customers')
         known = [*_columns_of(inputs, "customers", "cases"), *DERIVED]
@@ -203,6 +206,34 @@ def _assignments(effect: EffectDesign, inputs: Inputs, place: str) -> Iterator[s
         wanted = [effect.treatment.control, *(effect.treatment.arms or ())]
         named = [arm for arm in wanted if arm is not None]
         yield from _absent(named, arms, f'{place}no customer in arm "{{}}"')
+
+
+def _answers(effect: EffectDesign, config: RunConfig, inputs: Inputs, place: str) -> Iterator[str]:
+    """What a design on cases needs: cases or posts of known customers, hours where it counts by them."""
+    if "cases" not in inputs and "posts" not in inputs:
+        yield f"{place}needs inputs.cases or inputs.posts, to know who waited how long"
+        return
+    if "transactions" not in inputs:
+        yield f"{place}needs inputs.transactions, to know who was a customer and what became of it"
+    if "customer_id" not in _columns_of(inputs, "cases") and not {"posts", "identities"} <= {*inputs.tables}:
+        yield f"{place}no case has a customer: give cases a customer_id, or posts an inputs.identities"
+    yield from _absent(effect.outcomes, (*OUTCOMES, *CASE_OUTCOMES), f'{place}no outcome "{{}}" of cases')
+    if "csat" in effect.outcomes and "csat" not in _columns_of(inputs, "cases"):
+        yield f'{place}outcome "csat" needs a column csat in cases'
+    timed = {"clock", "first_response_minutes"} <= {*_columns_of(inputs, "cases")}
+    if effect.clock == "business" and config.care.hours is None and not timed:
+        yield f'{place}clock = "business" needs [care.hours], when the desk is open; or use "calendar"'
+    known = [*_columns_of(inputs, "customers", "cases", "posts"), *DERIVED]
+    named = (*effect.covariates, *effect.segments)
+    yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
+    channels = sorted(
+        {*(_values(inputs, "cases", "channel") or ()), *(_values(inputs, "posts", "platform") or ())}
+    )
+    groups = sorted({config.channel_groups.get(name, name) for name in channels})
+    wanted = effect.treatment
+    for what, value, there in (("group", wanted.group, groups), ("channel", wanted.channel, channels)):
+        if value is not None:
+            yield from _absent([value], there, f'{place}no case or post has the {what} "{{}}"')
 
 
 def _change_log(effect: EffectDesign, inputs: Inputs, place: str) -> Iterator[str]:

@@ -189,7 +189,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     value = attempt(left_out, "customer values", lambda: value_part(config, histories, serving))
     value = value or ValuePart()
     step("Estimating effects")
-    effects = attempt(left_out, "effects", lambda: evidence_part(config, histories))
+    effects = attempt(left_out, "effects", lambda: evidence_part(config, histories, cases))
     step("Crediting channels")
     credit = attempt(
         left_out,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from attribution.effects.nuisance import Nuisances
 from attribution.effects.regression import mean_error
 
-__all__ = ["ESTIMANDS", "Estimand", "Scores", "estimate_ratio"]
+__all__ = ["ESTIMANDS", "Estimand", "Scores", "estimate_ratio", "influence_of_ratio"]
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -101,9 +101,14 @@ def estimate_ratio(
     """Estimate and standard error of an estimand, over all units or those of a segment."""
     chosen = slice(None) if mask is None else mask
     numerator, denominator = scores.numerator[chosen], scores.denominator[chosen]
-    scale = float(denominator.mean())
-    if scale <= 0 or len(numerator) < 2:
+    if float(denominator.mean()) <= 0 or len(numerator) < 2:
         return float("nan"), float("nan")
-    theta = float(numerator.mean()) / scale
-    influence = (numerator - theta * denominator) / scale
+    theta, influence = influence_of_ratio(numerator, denominator)
     return theta, mean_error(influence, None if clusters is None else clusters[chosen])
+
+
+def influence_of_ratio(numerator: Vector, denominator: Vector) -> tuple[float, Vector]:
+    """A ratio of means, and what each unit moves it by times N, shape (N,)."""
+    scale = float(denominator.mean())
+    theta = float(numerator.mean()) / scale
+    return theta, (numerator - theta * denominator) / scale

@@ -216,7 +216,8 @@ def standardised_differences(
     w1, w0 = w * treated, w * ~treated
     means = (w1 @ covariates) / w1.sum() - (w0 @ covariates) / w0.sum()
     spread = np.sqrt((covariates[treated].var(axis=0) + covariates[~treated].var(axis=0)) / 2)
-    return np.asarray(np.divide(means, spread, out=np.zeros_like(means), where=spread > 0))
+    varies = spread > 1e-9 * np.maximum(np.abs(covariates).max(axis=0, initial=0.0), 1e-300)
+    return np.asarray(np.divide(means, spread, out=np.zeros_like(means), where=varies))
 
 
 def check_overlap(propensity: Vector, *, low: bool, high: bool) -> Check:

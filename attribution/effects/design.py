@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
-__all__ = ["CONTROLS", "DESIGNS", "EffectDesign", "Treatment", "UnitSource"]
+__all__ = ["CONTROLS", "DESIGNS", "OF_CASES", "EffectDesign", "Treatment", "UnitSource"]
 
 Design = Literal[
     "randomised",
@@ -21,9 +23,16 @@ Design = Literal[
     "time_varying",
     "synthetic_control",
     "tracked",
+    "response_curve",
+    "queue",
     "ever_contacted",
 ]
 DESIGNS: tuple[str, ...] = Design.__args__  # type: ignore[attr-defined]
+OF_CASES = ("response_curve", "queue")
+"""Designs whose units are cases, each from its opening."""
+DEFAULT_BINS = (15.0, 60.0, 240.0, 1440.0)
+"""Minutes to the first answer at which one bin of a response curve ends and the next begins."""
+MOST_BINS = 12
 
 Control = Literal["slower", "unanswered", "no_contact"]
 CONTROLS: tuple[str, ...] = Control.__args__  # type: ignore[attr-defined]
@@ -105,7 +114,8 @@ class EffectDesign:
     treatment
         Who is treated: an arm of a table or experiment, or filters over contacts.
     control
-        Of a landmark: against whom.
+        Of a landmark: against whom. Of a response curve: `unanswered` for those never answered, or `slower`
+        for those answered last; by default the former where there are enough.
     table
         A table with one row per unit; without one the design is on the histories.
     outcomes
@@ -138,6 +148,10 @@ class EffectDesign:
         Column of the table that moves the treatment and touches the outcome in no other way.
     assigned
         Of `targeting`: whether the treatment was assigned at random.
+    bins
+        Of a response curve: minutes to the first answer at which one bin ends and the next begins.
+    clock
+        Of a design on cases: whether minutes are the calendar's, or those inside opening hours.
     sequential
         The experiment is read while it runs: intervals become always-valid, narrowest at this planned
         number of units.
@@ -162,7 +176,19 @@ class EffectDesign:
     series: Literal["day", "week", "month"] = "week"
     instrument: str | None = None
     assigned: bool = True
+    bins: tuple[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)], ...] = DEFAULT_BINS
+    clock: Literal["calendar", "business"] = "calendar"
     sequential: int | None = Field(default=None, ge=1, le=10**12)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_cases(cls, given: Any) -> Any:
+        """Cases are followed from their opening, and again after four weeks, where nobody says otherwise."""
+        keys = given.kwargs if isinstance(given, ArgsKwargs) else given
+        if isinstance(keys, dict) and keys.get("design") in OF_CASES:
+            keys.setdefault("landmark_days", 0)
+            keys.setdefault("washout_days", 28)
+        return given
 
     @model_validator(mode="after")
     def _complete(self) -> EffectDesign:
@@ -202,9 +228,42 @@ class EffectDesign:
             "matched_before_after": "matched customers",
             "time_varying": "not yet contacted",
             "tracked": "untracked customers",
+            "response_curve": "never answered",
+            "queue": "answered later or never",
             "ever_contacted": "never contacted",
         }
         return others.get(self.design, "control")
+
+
+def _missing_of_cases(design: EffectDesign) -> list[str]:
+    """What a design on cases lacks, or has too much."""
+    problems = []
+    limit = design.treatment.first_response_minutes
+    if design.table is not None:
+        problems.append(f'design = "{design.design}" reads the cases and takes no table')
+    if design.design == "queue":
+        if limit is None:
+            problems.append(
+                "a queue needs treatment.first_response_minutes: up to when an answer is a fast one"
+            )
+        if design.bins != DEFAULT_BINS:
+            problems.append('bins belong to design = "response_curve"')
+        if design.control is not None:
+            problems.append("a queue compares with all who were answered later or never; leave control out")
+        return problems
+    rising = all(a < b for a, b in pairwise(design.bins))
+    if not design.bins or not rising or len(design.bins) > MOST_BINS:
+        told = ", ".join(f"{edge:g}" for edge in design.bins) or "none"
+        problems.append(
+            f"bins = {told}; allowed: 1 to {MOST_BINS} rising numbers of minutes, as 15, 60, 240, 1440"
+        )
+    if limit is not None:
+        problems.append(
+            "a response curve takes its limits from bins, not from treatment.first_response_minutes"
+        )
+    if design.control == "no_contact":
+        problems.append('a response curve compares answers: control = "unanswered" or "slower"')
+    return problems
 
 
 def _missing(design: EffectDesign) -> list[str]:
@@ -218,6 +277,10 @@ def _missing(design: EffectDesign) -> list[str]:
         )
     if design.control == "slower" and treatment.first_response_minutes is None:
         problems.append('control = "slower" needs treatment.first_response_minutes')
+    if design.design in OF_CASES:
+        problems += _missing_of_cases(design)
+    elif design.bins != DEFAULT_BINS or design.clock != "calendar":
+        problems.append(f"bins and clock belong to a design on cases: {', '.join(OF_CASES)}")
     if design.design == "randomised" and treatment.control is None:
         problems.append("a randomised design needs treatment.control, the name of the control arm")
     if design.design == "randomised" and design.table is not None and treatment.column is None:

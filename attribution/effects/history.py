@@ -81,8 +81,12 @@ def day_of(value: date) -> int:
     return (value - _EPOCH).days
 
 
-def build_history(tables: EffectTables, *, observation_end: date | None) -> History:
+def build_history(
+    tables: EffectTables, *, observation_end: date | None, gross_margin: float | None = None
+) -> History:
     """The history of all customers of any table.
+
+    A purchase without a margin of its own has `gross_margin` of its amount, where that is given.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def build_history(tables: EffectTables, *, observation_end: date | None) -> Hist
         "customer_id",
         pl.col("date").cast(pl.Int32).cast(pl.Int64).alias("day"),
         (pl.col("amount") / MONEY_SCALE).alias("amount"),
-        (margin / MONEY_SCALE).alias("margin"),
+        pl.coalesce(margin / MONEY_SCALE, pl.col("amount") / MONEY_SCALE * gross_margin).alias("margin"),
     ).collect()
     if purchases.is_empty():
         raise DataError("effects on customers need purchases: there are none")
@@ -154,11 +158,17 @@ def _contacts(tables: EffectTables) -> pl.DataFrame:
 
 
 def _cases(tables: EffectTables) -> pl.DataFrame:
-    """customer_id and day of every case with a customer."""
-    if tables.cases is None or "customer_id" not in tables.cases.collect_schema().names():
+    """customer_id and day of every matter of a customer's that needs a reply."""
+    columns = set() if tables.cases is None else {*tables.cases.collect_schema().names()}
+    if tables.cases is None or "customer_id" not in columns:
         return _none_of(tables)
+    cases = tables.cases.filter(pl.col("customer_id").is_not_null())
+    if "needs_reply" in columns:
+        cases = cases.filter(pl.col("needs_reply").fill_null(True))
+    if {"journey_id", "case_id"} <= columns:
+        cases = cases.filter((pl.col("case_id") == pl.col("journey_id")).fill_null(True))
     day = pl.col("opened_at").dt.date().cast(pl.Int32).cast(pl.Int64).alias("day")
-    return tables.cases.filter(pl.col("customer_id").is_not_null()).select("customer_id", day).collect()
+    return cases.select("customer_id", day).collect()
 
 
 def _none_of(tables: EffectTables, **columns: type[pl.DataType]) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from attribution.effects.windows import Events, build_events
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 
-__all__ = ["IndexDates", "find_index_dates", "matching_contacts"]
+__all__ = ["IndexDates", "channels_of", "find_index_dates", "matching_contacts"]
 
 Days = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -133,8 +133,11 @@ def _numbered_cases(design: EffectDesign, history: History, tables: EffectTables
     if design.treatment.channel is not None:
         cases = cases.filter(pl.col("channel") == design.treatment.channel)
     if design.treatment.group is not None:
-        cases = cases.filter(pl.col("channel").is_in(_channels_of(design.treatment.group, tables)))
-    if "first_response_at" not in cases.collect_schema().names():
+        cases = cases.filter(pl.col("channel").is_in(channels_of(design.treatment.group, tables)))
+    columns = set(cases.collect_schema().names())
+    if "needs_reply" in columns:
+        cases = cases.filter(pl.col("needs_reply").fill_null(True))
+    if "first_response_at" not in columns:
         raise DataError(f'effect "{design.name}": needs cases.first_response_at')
     minutes = (pl.col("first_response_at") - pl.col("opened_at")).dt.total_seconds() / 60
     frame = cases.with_columns(
@@ -143,7 +146,7 @@ def _numbered_cases(design: EffectDesign, history: History, tables: EffectTables
     return history.number(frame).sort("customer", "opened_at")
 
 
-def _channels_of(group: str, tables: EffectTables) -> list[str]:
+def channels_of(group: str, tables: EffectTables) -> list[str]:
     """The channels of a group, as the touchpoints have them; the group's own name without touchpoints."""
     if tables.touchpoints is None:
         return [group]

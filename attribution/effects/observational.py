@@ -47,7 +47,7 @@ from attribution.effects.regression import fit_lin, fit_ols
 from attribution.effects.sensitivity import bound_omitted_variable
 from attribution.effects.units import Units
 
-__all__ = ["NAIVE_REASON", "estimate_adjusted"]
+__all__ = ["NAIVE_REASON", "design_checks", "estimate_adjusted", "outcome_checks", "shuffled_check"]
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -115,7 +115,7 @@ def _estimate_outcome(
     y, x = c.units.outcomes[outcome], c.units.covariates
     nuisances = fit_nuisances(y, c.treated, x, c.folds, propensity=c.propensity, learners=c.learners)
     placebo = fit_placebo(c, outcome)
-    shuffled = _check_shuffled(c, y, rng)
+    shuffled = shuffled_check(c, y, rng)
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     chosen: tuple[Effect, Scores, list[Check]] | None = None
@@ -123,7 +123,7 @@ def _estimate_outcome(
     for estimand in ESTIMANDS:
         scores = estimand.scores(y, c.t, nuisances)
         effect = with_placebo(_aipw_effect(c, outcome, estimand, scores), placebo, estimand)
-        by_design, by_outcome = _design_checks(c, estimand, scores), [shuffled, *_outcome_checks(c, effect)]
+        by_design, by_outcome = design_checks(c, estimand, scores), [shuffled, *outcome_checks(c, effect)]
         everybody = everybody or by_design
         if chosen is None and all(check.passed for check in by_design):
             chosen = effect, scores, by_outcome
@@ -131,7 +131,7 @@ def _estimate_outcome(
         pairs += [(effect, check) for check in (*by_design, *by_outcome)]
     lin = _lin_effect(c, outcome, effects[0])
     # a regression for everybody needs what weights for everybody need: where groups do not overlap it guesses
-    lin_checks = [*everybody, shuffled, *_outcome_checks(c, lin)]
+    lin_checks = [*everybody, shuffled, _lin_size(c), *outcome_checks(c, lin)]
     pairs += [(lin, check) for check in lin_checks]
     effects += [with_refusal(apply_checks(lin, lin_checks), c.refusal), _naive_effect(c, outcome)]
     if chosen is None:
@@ -140,13 +140,19 @@ def _estimate_outcome(
     return [*effects, *by_segment], pairs, tests
 
 
-def _check_shuffled(c: Comparison, y: Vector, rng: np.random.Generator) -> Check:
-    """Shuffled labels under Lin's regression, on at most twenty thousand units."""
+def shuffled_check(c: Comparison, y: Vector, rng: np.random.Generator) -> Check:
+    """Shuffled labels under Lin's regression, on at most twenty thousand units.
+
+    Where a group has fewer than ten units for each covariate, that regression cannot tell its own error; the
+    plain difference is asked instead.
+    """
     some = rng.permutation(len(y))[:MAX_SHUFFLED]
     x = c.units.covariates[some]
     clusters = None if c.units.clusters is None else c.units.clusters[some]
+    smallest = min(c.treated[some].sum(), (~c.treated[some]).sum())
+    given = x if smallest >= 10 * x.shape[1] else x[:, :0]
     return check_shuffled(
-        lambda labels: fit_lin(y[some], labels, x, clusters=clusters)[:2], c.treated[some], rng
+        lambda labels: fit_lin(y[some], labels, given, clusters=clusters)[:2], c.treated[some], rng
     )
 
 
@@ -176,6 +182,18 @@ def _lin_effect(c: Comparison, outcome: str, like: Effect) -> Effect:
     return with_sensitivity(effect, c)
 
 
+def _lin_size(c: Comparison) -> Check:
+    """Whether each group is large enough for a regression of its own."""
+    smallest, wanted = int(min(c.treated.sum(), (~c.treated).sum())), 5 * c.units.covariates.shape[1]
+    return Check(
+        check="size",
+        value=float(smallest),
+        limit=float(wanted),
+        passed=smallest >= wanted,
+        reason=f"too few units to fit each group: {smallest:,} in the smaller one, {wanted:,} needed",
+    )
+
+
 def _naive_effect(c: Comparison, outcome: str) -> Effect:
     """The unadjusted difference, for comparison only."""
     y = c.units.outcomes[outcome]
@@ -185,7 +203,7 @@ def _naive_effect(c: Comparison, outcome: str) -> Effect:
     return replace(effect, effective_n=float(len(y))).refused(NAIVE_REASON)
 
 
-def _design_checks(c: Comparison, estimand: Estimand, scores: Scores) -> list[Check]:
+def design_checks(c: Comparison, estimand: Estimand, scores: Scores) -> list[Check]:
     """Checks that look at treatment and covariates only: overlap, balance, effective size."""
     return [
         check_overlap(c.propensity[0], low=estimand.needs_low, high=estimand.needs_high),
@@ -194,14 +212,15 @@ def _design_checks(c: Comparison, estimand: Estimand, scores: Scores) -> list[Ch
     ]
 
 
-def _outcome_checks(c: Comparison, effect: Effect) -> list[Check]:
+def outcome_checks(c: Comparison, effect: Effect) -> list[Check]:
     """Checks that look at the outcome: placebo, and the bound on what was left out."""
     checks = []
     if effect.placebo_estimate is not None:
         checks.append(check_placebo(effect))
     if effect.estimate is not None:
         y, x = c.units.outcomes[effect.outcome], c.units.covariates
-        bound = bound_omitted_variable(effect.estimate, y, c.treated, x, c.units.covariate_names)
+        names, beside = c.units.covariate_names, c.units.circumstances
+        bound = bound_omitted_variable(effect.estimate, y, c.treated, x, names, circumstances=beside)
         if bound is not None:
             checks.append(check_omitted_variable(effect, bound))
     return checks

@@ -19,8 +19,11 @@ from attribution.effects.findings import EffectsResult, Findings, collect_findin
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.nuisance import Learner
+from attribution.effects.queue import estimate_queue
 from attribution.effects.randomised import estimate_randomised
+from attribution.effects.response_curve import estimate_response_curve
 from attribution.effects.segments import segment_margins
+from attribution.effects.speed import hold_against_queue
 from attribution.effects.synthetic_control import estimate_synthetic_control
 from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.targeting import estimate_targeting
@@ -56,7 +59,8 @@ def estimate_effects(
         gross_margin=gross_margin,
         learners=tuple(learners) if learners else None,
     )
-    return collect_findings(_find(design, setting, seed) for design in designs)
+    found = [_find(design, setting, seed) for design in designs]
+    return collect_findings(hold_against_queue(designs, found))
 
 
 def estimate_effect(
@@ -137,5 +141,7 @@ _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Fi
     "time_varying": estimate_time_varying,
     "synthetic_control": estimate_synthetic_control,
     "tracked": estimate_tracked,
+    "response_curve": estimate_response_curve,
+    "queue": estimate_queue,
     "ever_contacted": _ever_contacted,
 }

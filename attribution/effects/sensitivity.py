@@ -98,13 +98,20 @@ def bound_omitted_variable(
     treated: NDArray[np.bool_],
     covariates: NDArray[np.float64],
     names: tuple[str, ...],
+    *,
+    circumstances: frozenset[str] = frozenset(),
 ) -> OmittedVariable | None:
     """What a hidden cause as strong as the worst observed covariate would do to the estimate.
 
     Bias = se sqrt(dof) sqrt(r_y r_d / (1 - r_d)), se and dof of the linear regression (Cinelli & Hazlett
-    2020, eq. 14). None without covariates.
+    2020, eq. 14). None without covariates. `circumstances` are adjusted for and are no yardstick.
     """
     t = treated.astype(float)
+    size = np.abs(covariates).max(
+        axis=0, initial=0.0
+    )  # a constant has the mean's strength, which is no cause
+    varies = np.ptp(covariates, axis=0) > 1e-9 * size
+    covariates, names = covariates[:, varies], tuple(np.asarray(names, dtype=object)[varies])
     design = np.column_stack([np.ones(len(t)), covariates])
     with_treatment = _classical_t(design, t)[1:]
     full = _classical_t(np.column_stack([t, design]), outcome)
@@ -112,6 +119,8 @@ def bound_omitted_variable(
     scale = _treatment_scale(design, t, outcome)
     worst: OmittedVariable | None = None
     for name, t_d, t_y in zip(names, with_treatment, full[2:], strict=True):
+        if name in circumstances:
+            continue
         r_d, r_y = bias_bounds(t_d**2 / (t_d**2 + dof), t_y**2 / (t_y**2 + dof))
         bias = float(scale * np.sqrt(r_y * r_d / max(1 - r_d, 1e-9)))
         if worst is None or bias > worst.bias:

@@ -23,6 +23,7 @@ class EffectTables:
     cases: pl.LazyFrame | None = None
     assignments: pl.LazyFrame | None = None
     interventions: pl.LazyFrame | None = None
+    hours: pl.LazyFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

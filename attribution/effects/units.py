@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Units:
         Whom a row belongs to, when one customer can have several rows.
     costs : shape (N,) or None
         Cost of treating the unit, in currency; NaN where unknown.
+    circumstances
+        Covariates that say when a unit came and not who it is: no hidden trait is measured by their strength.
     """
 
     arm: NDArray[np.str_]
@@ -64,6 +66,7 @@ class Units:
     segments: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     clusters: NDArray[np.int64] | None = None
     costs: Vector | None = None
+    circumstances: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -81,6 +84,18 @@ class Units:
             segments={name: labels[mask] for name, labels in self.segments.items()},
             clusters=None if self.clusters is None else self.clusters[mask],
             costs=None if self.costs is None else self.costs[mask],
+            circumstances=self.circumstances,
+        )
+
+    def without(self, name: str) -> Units:
+        """The same units without one covariate."""
+        kept = [place for place, other in enumerate(self.covariate_names) if other != name]
+        held_out = self.placebo_covariates
+        return replace(
+            self,
+            covariates=self.covariates[:, kept],
+            covariate_names=tuple(self.covariate_names[place] for place in kept),
+            placebo_covariates=None if held_out is None else held_out[:, kept],
         )
 
 

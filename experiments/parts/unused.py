@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from attribution.effects.design import OF_CASES
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 
@@ -68,6 +69,8 @@ def _cases(config: RunConfig, histories: Histories, made: Made) -> str | None:
     if _has(made, "care") or (answers and _has(made, "credits")):
         return None
     read = {"slower", "unanswered"} & {effect.control for effect in config.effects}
+    if any(effect.design in OF_CASES for effect in config.effects) and _has(made, "effects"):
+        return None
     if (read and _has(made, "effects")) or (config.attribution.confounders and _has_incremental(made)):
         return None
     return "no touchpoint has the case_id of one, and no effect compares answers"

@@ -1,0 +1,368 @@
+"""Response curve: what an answer is worth by how long the customer waited for it.
+
+Each bin of the wait is held against those never answered (or, where too few were not, against those answered
+last), among cases that could have had either: AIPW with overlap weights, cross-fitted, covariates as they
+were at the opening. What those of the reference would gain by an answer in that bin (ATU) stands beside it,
+and a monotone curve: least squares under the order of the bins, whose limits are the limits under the same
+order (Chernozhukov, Fernandez-Val & Galichon 2009, proposition 2, for any operator that keeps order).
+
+Intervals are simultaneous: all bins of an outcome at once lie within them in 95 of 100 samples. They are as
+wide as the 95 % point of the largest of the bins' correlated deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from attribution.effects.aipw import ESTIMANDS, Scores, estimate_ratio, influence_of_ratio
+from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_units
+from attribution.effects.checks import Check, apply_checks, check_attrition
+from attribution.effects.comparison import Comparison, effective_units, with_sensitivity
+from attribution.effects.comparison_pictures import love_frame
+from attribution.effects.design import EffectDesign
+from attribution.effects.effect import INTERVAL_LEVEL, Effect, with_interval, with_refusal
+from attribution.effects.findings import PICTURE_SCHEMAS, Findings
+from attribution.effects.nuisance import LEARNERS, assign_folds, fit_nuisances, fit_propensity
+from attribution.effects.observational import NAIVE_REASON, design_checks, outcome_checks, shuffled_check
+from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
+from attribution.effects.regression import cluster_sums, mean_difference
+from attribution.effects.tables import Setting
+
+__all__ = ["NEVER_BIN", "Bins", "estimate_response_curve", "monotone", "simultaneous_width"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+NEVER_BIN = "never"
+DRAWS = 20_000
+OVERLAP = next(e for e in ESTIMANDS if e.name == "ATO")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bins:
+    """Bins of a wait, the fastest first; the last are those answered later, and never.
+
+    Attributes
+    ----------
+    edges
+        Minutes; a wait of just so long belongs to the faster bin.
+    """
+
+    edges: tuple[float, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names for the column `bin`: `0-15`, …, `1440-`, `never`."""
+        starts, last = (0.0, *self.edges[:-1]), self.edges[-1]
+        spans = [f"{a:g}-{b:g}" for a, b in zip(starts, self.edges, strict=True)]
+        return (*spans, f"{last:g}-", NEVER_BIN)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Each bin in words."""
+        first, last = self.edges[0], self.edges[-1]
+        inner = [
+            f"first answer after {a:g} to {b:g} minutes"
+            for a, b in zip(self.edges, self.edges[1:], strict=False)
+        ]
+        return (
+            f"first answer within {first:g} minutes",
+            *inner,
+            f"first answer after {last:g} minutes",
+            "not answered",
+        )
+
+    def of(self, minutes: Vector) -> NDArray[np.int64]:
+        """The bin of each wait, shape (N,); infinite is never."""
+        found = np.searchsorted(np.asarray(self.edges), minutes, side="left")
+        return np.where(np.isinf(minutes), len(self.edges) + 1, found).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Curve:
+    """What all bins of one outcome share."""
+
+    design: EffectDesign
+    cases: CaseUnits
+    bins: Bins
+    code: NDArray[np.int64]
+    reference: int
+    folds: NDArray[np.int64]
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """One bin against the reference: its figures, checks, and influence on all cases, shape (N,)."""
+
+    level: int
+    effect: Effect
+    naive: Effect
+    checks: tuple[Check, ...]
+    influence: Vector
+    love: pl.DataFrame
+
+
+def estimate_response_curve(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
+    """Effects of each bin of the wait on every outcome.
+
+    Raises
+    ------
+    DataError
+        When there are no cases of customers with answers, or none is followed to the end.
+    """
+    cases = build_case_units(design, setting)
+    effects: list[Effect] = []
+    pairs: list[tuple[Effect, Check]] = []
+    pictures: list[pl.DataFrame] = []
+    love: list[pl.DataFrame] = []
+    for outcome in design.outcomes:
+        curve = _curve_of(design, cases, outcome, rng)
+        found, checked, points = _estimate_outcome(curve, outcome, rng)
+        effects += found
+        pairs += checked
+        pictures.append(_picture(curve, outcome, found))
+        love = love or [point.love for point in points]
+    shown = {"dose": pl.concat(pictures), **({"love": pl.concat(love)} if love else {})}
+    return Findings(effects=tuple(effects), checks=tuple(pairs), pictures=shown)
+
+
+def _curve_of(design: EffectDesign, cases: CaseUnits, outcome: str, rng: np.random.Generator) -> _Curve:
+    """The cases of an outcome in bins, and against which bin the others are held."""
+    known = np.isfinite(cases.units.outcomes[outcome])
+    lost = None
+    if not known.all():
+        code = Bins(edges=design.bins).of(cases.minutes)
+        answered = np.isfinite(cases.minutes) if outcome in CASE_OUTCOMES else np.ones(len(code), dtype=bool)
+        fast = code == int(np.bincount(code[known]).argmax()) if known.any() else answered
+        lost = check_attrition(~known[answered], fast[answered], outcome)
+        cases = cases.where(known)
+    bins = Bins(edges=design.bins)
+    code = bins.of(cases.minutes)
+    sizes = np.bincount(code, minlength=len(bins.labels))
+    never = len(bins.labels) - 1
+    enough = np.flatnonzero(sizes[:-1] >= MIN_GROUP)
+    slowest = int(enough[-1]) if len(enough) else never - 1
+    refusal = None if lost is None or lost.passed else lost.reason
+    if design.control == "unanswered" and sizes[never] < MIN_GROUP:
+        refusal = f"no unanswered cases to compare with: {sizes[never]:,}, {MIN_GROUP} needed"
+    use_never = design.control == "unanswered" or (design.control is None and sizes[never] >= MIN_GROUP)
+    return _Curve(
+        design=design,
+        cases=cases,
+        bins=bins,
+        code=code,
+        reference=never if use_never else slowest,
+        folds=assign_folds(len(code), rng, cases.customers),
+        refusal=refusal,
+    )
+
+
+def _estimate_outcome(
+    curve: _Curve, outcome: str, rng: np.random.Generator
+) -> tuple[list[Effect], list[tuple[Effect, Check]], list[_Point]]:
+    """Rows of one outcome: every bin, then the monotone curve, then naive."""
+    sizes = np.bincount(curve.code, minlength=len(curve.bins.labels))
+    points: dict[int, _Point] = {}
+    missing: dict[int, Effect] = {}
+    for level, size in enumerate(sizes):
+        if level == curve.reference:
+            continue
+        smallest = int(min(size, sizes[curve.reference]))
+        if smallest < MIN_GROUP:
+            where = "in this bin" if size == smallest else "to compare with"
+            reason = f"no support: {smallest:,} cases {where}, {MIN_GROUP} needed"
+            missing[level] = with_refusal(_bare(curve, outcome, level, "aipw", "ATO"), curve.refusal).refused(
+                reason
+            )
+        else:
+            points[level] = _point(curve, outcome, level, rng)
+    found = list(points.values())
+    covariance = _covariance(curve, found)
+    width = simultaneous_width(covariance, rng)
+    rows = {**missing, **{p.level: _wider(p.effect, width) for p in found}}
+    pairs = [(rows[p.level], check) for p in found for check in p.checks]
+    effects = [rows[level] for level in sorted(rows)]
+    effects += _monotone_rows(curve, outcome, [rows[p.level] for p in found], covariance, rng)
+    return [*effects, *(p.naive for p in found)], pairs, found
+
+
+def _point(curve: _Curve, outcome: str, level: int, rng: np.random.Generator) -> _Point:
+    """One bin against the reference, among the cases of both."""
+    both = (curve.code == level) | (curve.code == curve.reference)
+    c = _comparison(curve, both, level)
+    y = c.units.outcomes[outcome]
+    nuisances = fit_nuisances(
+        y, c.treated, c.units.covariates, c.folds, propensity=c.propensity, learners=c.learners
+    )
+    placebo = fit_placebo(c, outcome)
+    scores = OVERLAP.scores(y, c.t, nuisances)
+    estimate, error = estimate_ratio(scores, c.units.clusters)
+    bare = _bare(curve, outcome, level, "aipw", OVERLAP.name)
+    effect = with_placebo(with_interval(bare, estimate=estimate, std_error=error), placebo, OVERLAP)
+    effect = with_sensitivity(replace(effect, effective_n=effective_units(scores.weights, c.treated)), c)
+    checks = (
+        *design_checks(c, OVERLAP, scores), shuffled_check(c, y, rng), *outcome_checks(c, effect)
+    )  # fmt: skip
+    return _Point(
+        level=level,
+        effect=with_refusal(apply_checks(effect, checks), curve.refusal),
+        naive=_naive(curve, outcome, level, y, c.treated),
+        checks=checks,
+        influence=_influence(scores, both),
+        love=love_frame(c).with_columns(pl.lit(curve.bins.words[level]).alias("treatment")),
+    )
+
+
+def _comparison(curve: _Curve, both: Flags, level: int) -> Comparison:
+    """The cases of a bin and of the reference as two groups."""
+    units, treated = curve.cases.units.where(both), curve.code[both] == level
+    learners = LEARNERS[:2]
+    return Comparison(
+        design=curve.design,
+        units=units,
+        treated=treated,
+        folds=curve.folds[both],
+        propensity=fit_propensity(treated, units.covariates, curve.folds[both], learners),
+        learners=learners,
+        refusal=curve.refusal,
+    )
+
+
+def _bare(curve: _Curve, outcome: str, level: int, estimator: str, estimand: str) -> Effect:
+    """A bin's effect without its figures."""
+    return Effect(
+        name=curve.design.name,
+        treatment=curve.bins.words[level],
+        control=curve.bins.words[curve.reference],
+        outcome=outcome,
+        design=curve.design.design,
+        estimator=estimator,
+        estimand=estimand,
+        bin=curve.bins.labels[level],
+        n_treated=int((curve.code == level).sum()),
+        n_control=int((curve.code == curve.reference).sum()),
+    )
+
+
+def _naive(curve: _Curve, outcome: str, level: int, y: Vector, treated: Flags) -> Effect:
+    """The unadjusted difference, for comparison only."""
+    estimate, error = mean_difference(y, treated)
+    effect = _bare(curve, outcome, level, "naive", "ATE")
+    return with_interval(effect, estimate=estimate, std_error=error).refused(NAIVE_REASON)
+
+
+def _influence(scores: Scores, both: Flags) -> Vector:
+    """What each case moves the bin's estimate by, 0 for cases of other bins, shape (N,)."""
+    _, inside = influence_of_ratio(scores.numerator, scores.denominator)
+    influence = np.zeros(len(both))
+    influence[both] = inside / both.mean()
+    return influence
+
+
+def _covariance(curve: _Curve, points: Sequence[_Point]) -> Matrix:
+    """Covariance of the bins' estimates, shape (B, B), by customers."""
+    if not points:
+        return np.empty((0, 0))
+    sums = cluster_sums(np.column_stack([p.influence for p in points]), curve.cases.customers)
+    groups = len(sums)
+    return np.asarray(sums.T @ sums * groups / max(groups - 1, 1) / len(curve.code) ** 2)
+
+
+def simultaneous_width(covariance: Matrix, rng: np.random.Generator) -> float:
+    """Standard errors that hold the largest deviation of all B estimates in 95 of 100 samples.
+
+    >>> round(simultaneous_width(np.eye(1), np.random.default_rng(0)), 1)
+    2.0
+    """
+    if not len(covariance):
+        return float("nan")
+    spread = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    draws = rng.multivariate_normal(np.zeros(len(spread)), covariance, DRAWS, check_valid="ignore") / spread
+    return float(np.quantile(np.abs(draws).max(axis=1), INTERVAL_LEVEL))
+
+
+def _wider(effect: Effect, width: float) -> Effect:
+    """The effect with the simultaneous interval."""
+    if effect.estimate is None or effect.std_error is None:
+        return effect
+    half = width * effect.std_error
+    return replace(effect, low=effect.estimate - half, high=effect.estimate + half)
+
+
+def monotone(values: Vector, weights: Vector) -> tuple[Vector, bool]:
+    """The nearest monotone sequence in weighted least squares, shape (B,), and whether it rises.
+
+    The direction is the one that fits better; falling on a tie.
+
+    >>> monotone(np.array([3.0, 1.0, 2.0]), np.ones(3))[0].tolist()
+    [3.0, 1.5, 1.5]
+    """
+    fits = {
+        rising: np.asarray(isotonic_regression(values, weights=weights, increasing=rising).x)
+        for rising in (False, True)
+    }
+    loss = {rising: float(weights @ (values - fit) ** 2) for rising, fit in fits.items()}
+    rising = loss[True] < loss[False] - 1e-12
+    return fits[rising], rising
+
+
+def _monotone_rows(
+    curve: _Curve, outcome: str, rows: Sequence[Effect], covariance: Matrix, rng: np.random.Generator
+) -> list[Effect]:
+    """The monotone curve through the bins that are supported, with its limits."""
+    known = [place for place, row in enumerate(rows) if row.supported and row.estimate is not None]
+    if len(known) < 2:
+        return []
+    rows, covariance = [rows[place] for place in known], covariance[np.ix_(known, known)]
+    values, low, high = (np.array([getattr(r, key) for r in rows]) for key in ("estimate", "low", "high"))
+    weights = 1 / np.maximum(np.diag(covariance), 1e-300)
+    fit, rising = monotone(values, weights)
+    ends = [isotonic_regression(end, weights=weights, increasing=rising).x for end in (low, high)]
+    draws = rng.multivariate_normal(values, covariance, 500, check_valid="ignore")
+    scatter = np.std(
+        [isotonic_regression(draw, weights=weights, increasing=rising).x for draw in draws], axis=0, ddof=1
+    )
+    return [
+        replace(
+            row,
+            estimator="isotonic",
+            estimate=float(fit[place]),
+            std_error=float(scatter[place]),
+            low=float(ends[0][place]),
+            high=float(ends[1][place]),
+            e_value=None,
+            robustness_value=None,
+            placebo_estimate=None,
+            placebo_low=None,
+            placebo_high=None,
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+def _picture(curve: _Curve, outcome: str, rows: Sequence[Effect]) -> pl.DataFrame:
+    """Rows of the curve's chart, the fastest first."""
+    shown = [r for r in rows if r.estimator == "aipw" and r.estimand == "ATO" and r.estimate is not None]
+    records = [
+        {
+            "name": curve.design.name,
+            "outcome": outcome,
+            "dose": row.bin,
+            "position": curve.bins.labels.index(row.bin or ""),
+            "estimate": row.estimate,
+            "low": row.low,
+            "high": row.high,
+            "n": row.n_treated,
+            "supported": row.supported,
+        }
+        for row in shown
+    ]
+    return pl.DataFrame(records, schema=PICTURE_SCHEMAS["dose"])
