@@ -13,10 +13,9 @@ from api.keys import ApiKey, KeyRing
 from api.limits import Allowance, make_limiter
 from api.metrics import Metrics
 from api.problems import Problem
-from api.scopes import required_scope
 from api.settings import Settings, is_loopback
 
-__all__ = ["Admission", "Arrival"]
+__all__ = ["Admission", "Arrival", "required_scope"]
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _WRONG_KEYS: Final = 120
@@ -145,3 +144,36 @@ def _check(allowance: Allowance, owner: str) -> None:
             f"Wait {allowance.retry_after} s.",
             headers={} if owner == "key" else {"retry-after": str(allowance.retry_after)},
         )
+
+
+_BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict", "/v1/customers/export"})
+_WRITE: Final = frozenset({"/v1/purchases", "/v1/touchpoints"})
+
+
+def required_scope(method: str, path: str, *, fragment: bool = False) -> str | None:
+    """The scope for a request; None where no key is asked for.
+
+    The explorer's pages hold no data where keys are known; the fragments that fill them do.
+
+    >>> required_scope("GET", "/v1/customers/17/value"), required_scope("DELETE", "/v1/customers/17")
+    ('read', 'erase')
+    >>> required_scope("POST", "/v1/admin/reload"), required_scope("GET", "/health/live")
+    ('admin', None)
+    >>> required_scope("GET", "/explore/credit"), required_scope("GET", "/explore/credit", fragment=True)
+    (None, 'read')
+    """
+    if path.startswith("/explore/"):
+        return "read" if fragment or path.startswith("/explore/download/") else None
+    if path.startswith("/v2"):
+        return None if path.startswith("/v2/health/") else "batch" if path.endswith("/infer") else "read"
+    if not path.startswith("/v1"):
+        return None
+    if path.startswith("/v1/admin/"):
+        return "admin"
+    if method == "DELETE":
+        return "erase"
+    if path in _BATCH:
+        return "batch"
+    if path in _WRITE:
+        return "write"
+    return "read"

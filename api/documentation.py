@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
+from api.admission import required_scope
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
-from api.scopes import required_scope
 
 __all__ = ["document"]
 

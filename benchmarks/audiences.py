@@ -45,7 +45,7 @@ def own_megabytes() -> float:
 
 
 def make_bundle(path: Path, n: int) -> None:
-    from experiments.bundle.whole import write_bundle
+    from experiments.bundle.writing import write_bundle
 
     customers = many_customers(n, text=False)
     regions = np.random.default_rng(2).choice(["north", "south", "east", "west"], n)

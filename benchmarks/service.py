@@ -241,7 +241,7 @@ def measure(case: Case, port: int, pids: list[int], requests: int) -> dict[str, 
 
 def make_bundle(path: Path, customers: int) -> list[str]:
     """A bundle of scored customers; returns ids in no order."""
-    from experiments.bundle.whole import write_bundle
+    from experiments.bundle.writing import write_bundle
     from tests.sample_bundle import sample_customers, sample_tables
 
     frame = sample_customers(customers)
@@ -282,7 +282,7 @@ def measure_store(n: int, *, text: bool) -> None:
     """Write, check, open and search a bundle of `n` customers."""
     from api.store import Store
     from experiments.bundle.reading import load_bundle
-    from experiments.bundle.whole import write_bundle
+    from experiments.bundle.writing import write_bundle
 
     frame = many_customers(n, text=text)
     ids = [str(value) for value in frame["customer_id"].head(20_000)]

@@ -1,17 +1,39 @@
-"""Fit the configured models, and say of each that failed why."""
+"""Fit the configured models, say of each that failed why, and tell the fits as plain values.
+
+The gamma-gamma model assumes that spend does not depend on frequency. Whether it does is the slope b of log m
+on log(1 + x) over customers with repeat purchases, weighted by x (a mean of x amounts is x times as
+precise), with an error that allows unequal variances. It matters when it is beyond chance and moves spend by
+a tenth between occasional and frequent buyers; then amounts are divided by (1 + x)^b before the spend model
+is fitted, and the forecast is multiplied by it again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
 
-from clv.dependence import SpendTrend, estimate_trend
+from clv.purchases.covariates import Covariates
 from clv.purchases.fits import PurchaseFit, fit_purchases
-from clv.spend import GammaGamma, GammaGammaFit
+from clv.purchases.observations import Observations
+from clv.purchases.reference import check_agreement, check_spend_agreement
+from clv.regularity import full_log_likelihood
+from clv.settings import ValueSettings
+from clv.spend import Amounts, GammaGamma, GammaGammaFit
 from histories.errors import DataError, ModelError, TributaryError
 
-__all__ = ["fit_models", "fit_spend"]
+__all__ = [
+    "SpendTrend",
+    "describe_fits",
+    "describe_spend",
+    "estimate_trend",
+    "fit_covariates",
+    "fit_models",
+    "fit_spend",
+]
 
 
 def fit_models(
@@ -64,3 +86,134 @@ def fit_spend(
     except (ModelError, DataError):
         return None, found, (*notes, f"no spend model: {first}")
     return fit, found, (*notes, f"spend fitted with q >= 1.5: {first}")
+
+
+#: Beyond this many standard errors a trend is no chance.
+CLEAR = 4.0
+#: A trend matters when spend differs by this share between the 10th and 90th percentile of frequency.
+NOTICEABLE = 0.10
+#: Fewer customers than this say nothing of a trend.
+FEWEST_CUSTOMERS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendTrend:
+    """How mean spend moves with frequency.
+
+    Attributes
+    ----------
+    slope, std_error
+        Of log mean spend on log(1 + frequency).
+    difference
+        Spend of frequent (90th percentile) over occasional (10th) buyers, less 1.
+    customers
+        Customers with repeat purchases.
+    matters
+        Whether the spend model is corrected for it.
+    """
+
+    slope: float
+    std_error: float
+    difference: float
+    customers: int
+    matters: bool
+
+    def to_dict(self) -> dict[str, float | int | bool]:
+        """Plain values for the model card."""
+        return asdict(self)
+
+
+def estimate_trend(summary: pl.DataFrame) -> SpendTrend | None:
+    """The trend of a summary; None with too few repeat customers, or with one frequency only."""
+    kept = summary.filter((pl.col("frequency") > 0) & (pl.col("monetary_value") > 0))
+    x, m = (kept[name].cast(pl.Float64).to_numpy() for name in ("frequency", "monetary_value"))
+    if x.size < FEWEST_CUSTOMERS or np.unique(x).size < 2:
+        return None
+    u, y = np.log1p(x), np.log(m)
+    u_mean, y_mean = np.average(u, weights=x), np.average(y, weights=x)
+    du = u - u_mean
+    information = float(x @ du**2)
+    slope = float((x * du) @ (y - y_mean)) / information
+    residual = y - y_mean - slope * du
+    error = float(np.sqrt(((x * du * residual) ** 2).sum())) / information
+    rare, often = np.quantile(u, [0.1, 0.9])
+    difference = float(np.expm1(slope * (often - rare)))
+    matters = abs(slope) > CLEAR * error and abs(difference) > NOTICEABLE
+    return SpendTrend(
+        slope=slope, std_error=error, difference=difference, customers=int(x.size), matters=bool(matters)
+    )
+
+
+def describe_fits(
+    fits: Mapping[str, PurchaseFit], summary: pl.DataFrame, *, log_intervals: float = 0.0
+) -> dict[str, Any]:
+    """Each fit, with lifetimes' own log-likelihood at the same parameters beside ours.
+
+    `log_intervals` completes the likelihood of models for regular buyers (see `clv.regularity`), so that all
+    models of one table can be compared.
+
+    Raises
+    ------
+    ModelError
+        When the two differ by more than 1e-6 of their size.
+    """
+    if not fits:
+        return {}
+    data = Observations.from_summary(summary)
+    entries = {}
+    for model, fit in fits.items():
+        agreement = check_agreement(fit, data)
+        entries[model] = fit.to_dict() | {
+            "log_likelihood": full_log_likelihood(fit, log_intervals),
+            "std_errors": fit.standard_errors(),
+            "lifetimes_log_likelihood": agreement.lifetimes,
+            "relative_difference": agreement.relative_difference,
+            "lifetimes_note": agreement.note,
+        }
+    return entries
+
+
+def describe_spend(
+    fit: GammaGammaFit | None, trend: SpendTrend | None, summary: pl.DataFrame
+) -> dict[str, Any] | None:
+    """The spend model with its trend, and lifetimes' log-likelihood on the same amounts."""
+    if fit is None:
+        return None
+    amounts = Amounts.from_summary(summary, trend=fit.trend)
+    agreement = check_spend_agreement(
+        float(amounts.scorer()(fit.vector())[0]),
+        fit.vector(),
+        amounts.frequency,
+        amounts.mean,
+        amounts.weights,
+    )
+    return fit.to_dict() | {
+        "log_likelihood": fit.report.log_likelihood,
+        "lifetimes_log_likelihood": agreement.lifetimes,
+        "relative_difference": agreement.relative_difference,
+        "frequency_trend": None if trend is None else trend.to_dict(),
+    }
+
+
+def fit_covariates(
+    summary: pl.DataFrame,
+    customers: pl.DataFrame | None,
+    settings: ValueSettings,
+    fits: Mapping[str, PurchaseFit],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Effects of the configured covariates on purchase and dropout, for the models that take them."""
+    if not settings.covariates:
+        return {}, ()
+    if customers is None:
+        return {}, ("covariates were asked for, but there is no customers table",)
+    present = [c for c in settings.covariates if c in customers.columns]
+    known = summary.join(customers.select("customer_id", *present), on="customer_id", how="inner")
+    entries, notes = {}, []
+    for model in fits:
+        if model in ("bg_nbd", "pareto_nbd"):
+            try:
+                fitted = Covariates(model=model, columns=settings.covariates).fit(known)
+                entries[model] = fitted.to_dict()
+            except TributaryError as error:
+                notes.append(f"{model} with covariates: {error}")
+    return entries, tuple(notes)

@@ -46,7 +46,7 @@ class GammaGammaFit:
     v
         Scale, in currency.
     trend
-        Exponent b of mean spend on 1 + frequency, where spend depends on it (see `clv.dependence`); else 0.
+        Exponent b of mean spend on 1 + frequency, where spend depends on it (see `clv.fitting`); else 0.
     report
         Likelihood, sample size and covariance of the fit.
     """
@@ -118,7 +118,7 @@ class GammaGamma:
         limit above 1 is set.
     trend
         Exponent of mean spend on 1 + frequency, taken off before the fit; from
-        `clv.dependence.estimate_trend`.
+        `clv.fitting.estimate_trend`.
     """
 
     penalizer: float = 0.0

@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 import scipy
 
-from clv.accounting import monthly_cost
 from clv.cohorts import CohortLength, cohort_of
 from clv.contractual import ShiftedBetaGeometric, ShiftedBetaGeometricFit, count_renewals
+from clv.customers import monthly_cost
 from clv.evaluate import decile_of
 from clv.purchases.maximum import maximize
 from clv.purchases.observations import FloatArray

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clv.accounting import acquisition_table, historic_margin
 from clv.challenger import tilt
 from clv.cohorts import retention_by_cohort
-from clv.customers import Lean, build_customers
-from clv.describe import describe_fits, describe_spend, fit_covariates
-from clv.fitting import fit_models, fit_spend
+from clv.customers import Lean, acquisition_table, build_customers, historic_margin
+from clv.fitting import describe_fits, describe_spend, fit_covariates, fit_models, fit_spend
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead

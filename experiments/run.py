@@ -17,7 +17,7 @@ import polars as pl
 from care.allocation import Allocation
 from care.cases import Cases
 from experiments.arrivals import recent_orders
-from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.inputs import ID_KEY, read_inputs

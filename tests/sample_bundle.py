@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from experiments.bundle.tables import TABLES
-from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import write_bundle
 
 START = dt.date(2025, 1, 1)
 

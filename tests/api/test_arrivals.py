@@ -26,7 +26,7 @@ from clv.settings import ValueSettings
 from clv.valuation import value_customers
 from experiments.arrivals import Arrivals, recent_orders
 from experiments.bundle.reading import load_bundle
-from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import write_bundle
 from experiments.champion import promote_bundle
 from experiments.rewriting import rewrite_bundles
 from experiments.scoring import score_bundle

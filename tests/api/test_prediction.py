@@ -13,7 +13,7 @@ import pytest
 from clv.settings import ValueSettings
 from clv.valuation import CustomerValues, value_customers
 from clv.value import predict_values
-from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import write_bundle
 from histories.tables import purchases_table
 from tests.clv.data import cdnow_purchases
 from tests.running import running

@@ -16,7 +16,7 @@ from api import Settings
 from api.keys import create_key
 from clv.purchases import FitReport
 from experiments.bundle.tables import TABLES
-from experiments.bundle.whole import write_bundle
+from experiments.bundle.writing import write_bundle
 from reports import build_context, render_html
 from tests.reports import company
 from tests.running import eventually, running

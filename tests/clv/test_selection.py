@@ -9,7 +9,6 @@ import pytest
 from benchmarks.buyers import simulate_gamma_gamma
 from clv.challenger import forecast_by_boosting, history_features, tilt
 from clv.clock import Clock
-from clv.dependence import estimate_trend
 from clv.evaluate import (
     Forecast,
     decile_of,
@@ -18,6 +17,7 @@ from clv.evaluate import (
     metrics_of,
     poisson_deviance,
 )
+from clv.fitting import estimate_trend
 from clv.selection import Window, compare_models, rolling_windows
 from clv.tables import VALIDATION_SCHEMA
 from histories.errors import ModelError

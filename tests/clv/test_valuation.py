@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from clv.accounting import acquisition_table, historic_margin
+from clv.customers import acquisition_table, historic_margin
 from clv.fitting import fit_models
 from clv.newcomers import NEWCOMERS_SCHEMA
 from clv.outlook import Company, look_ahead

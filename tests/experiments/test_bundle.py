@@ -16,8 +16,7 @@ from experiments.bundle.manifest import FORMAT_VERSION
 from experiments.bundle.reading import load_bundle
 from experiments.bundle.reference import reference
 from experiments.bundle.tables import TABLES
-from experiments.bundle.whole import write_bundle
-from experiments.bundle.writing import seal_bundle
+from experiments.bundle.writing import seal_bundle, write_bundle
 from histories.errors import BundleError, StorageError
 from tests.sample_bundle import sample_customers, sample_tables, write_sample
 
