@@ -235,6 +235,8 @@ _TAGS = {
     "effects": "Estimated effects.",
     "care": "Service figures, open cases, staffing.",
     "roi": "Returns on cost.",
+    "costs": "Costs by channel, and how much of them customers caused.",
+    "returns": "What care returns, line by line.",
     "reports": "The report.",
     "model": "What the scores come from and cannot say.",
     "admin": "Load again, go back.",

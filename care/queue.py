@@ -46,10 +46,9 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         _minutes(rows["redirected_at"], rows["joined_at"]).alias("redirection_minutes"),
     )
     waits, worth = pl.col("is_waiting"), pl.col("customer_lifetime_value")
-    gain = None if desk.gain is None else desk.gain.value
     rows = rows.with_columns(
         _status().alias("status"),
-        pl.when(waits).then(worth.clip(lower_bound=0.0) * gain).alias("value_at_stake"),
+        pl.when(waits).then(worth.clip(lower_bound=0.0) * desk.gain).alias("value_at_stake"),
         pl.when(waits).then(priority_reason(desk.gain)).alias("priority_reason"),
     ).join(priority_ranks(rows.filter("is_waiting")), on="case_id", how="left", maintain_order="left")
     local = [

@@ -10,15 +10,14 @@ audience, among all. Equal ones share the last of their places.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import polars as pl
 
-from histories.cuts import ALL
+from care.evidence import CareEffect, find_effect
 
-__all__ = ["Gain", "gain_of_answer", "priority_ranks", "priority_reason"]
+__all__ = ["ANGRY", "gain_of_answer", "priority_ranks", "priority_reason"]
 
 LOUD: Final = 10_000
 """Followers from which an audience is named as a reason."""
@@ -26,38 +25,27 @@ ANGRY: Final = -0.4
 """Tone below which a customer is called angry, -1 to 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """What an answer adds to the retention of a customer who waits, as a share, and which effect says so."""
+def gain_of_answer(effects: pl.DataFrame | None, designs: Sequence[Mapping[str, Any]]) -> CareEffect | None:
+    """What an answer now adds to the retention of who waits for one, as a share; None where nothing says so.
 
-    value: float
-    low: float | None
-    high: float | None
-    effect: str
-
-
-def gain_of_answer(effects: pl.DataFrame | None, names: Collection[str]) -> Gain | None:
-    """The gain by the first of the effects `names` that says what the untreated would gain; None without one.
+    An answer against none is asked first, then each answer in time against a later one. Only what the
+    untreated would gain (ATU) counts, and only a supported gain whose interval lies above zero.
 
     Parameters
     ----------
     effects
         The run's effects; None where it made none.
-    names
-        Effects that compare answers, the one to be asked first in front.
+    designs
+        `[[effects]]` of the configuration.
     """
-    if effects is None or not names:
+    if effects is None:
         return None
-    found = effects.filter(
-        pl.col("name").is_in(list(names)), pl.col("supported"), pl.col("estimate") > 0,
-        outcome="retention", estimand="ATU", segment=ALL,
-    ).filter(pl.col("bin").is_null())  # fmt: skip
-    places = {name: place for place, name in enumerate(names)}
-    first = found.sort(pl.col("name").replace_strict(places, return_dtype=pl.Int64)).head(1).to_dicts()
-    if not first:
-        return None
-    row = first[0]
-    return Gain(value=row["estimate"], low=row["low"], high=row["high"], effect=row["name"])
+    within = [(design.get("treatment") or {}).get("first_response_minutes") for design in designs]
+    for minutes in (None, *dict.fromkeys(m for m in within if m is not None)):
+        found = find_effect(effects, designs, "retention", minutes=minutes, estimand="ATU")
+        if found.usable and found.estimand == "ATU" and (found.low or 0.0) > 0:
+            return found
+    return None
 
 
 def _need() -> pl.Expr:
@@ -89,7 +77,7 @@ def priority_ranks(waiting: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def priority_reason(gain: Gain | None) -> pl.Expr:
+def priority_reason(gain: float | None) -> pl.Expr:
     """Why a case comes early, in words; null where nothing but the wait speaks for it."""
     worth, reach = pl.col("customer_lifetime_value"), pl.col("audience")
     of_value = (
@@ -97,8 +85,8 @@ def priority_reason(gain: Gain | None) -> pl.Expr:
         if gain is None
         else pl.format(
             "an answer is worth {} ({}% of {})",
-            (worth * gain.value).round(2),
-            pl.lit(round(100.0 * gain.value, 1)),
+            (worth * gain).round(2),
+            pl.lit(round(100.0 * gain, 1)),
             worth.round(2),
         )
     )

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["CARE_SCHEMA", "CASES_SCHEMA", "RETURNS_SCHEMA", "ROI_SCHEMA"]
+__all__ = ["ALERTS_SCHEMA", "CARE_SCHEMA", "CASES_SCHEMA", "RETURNS_SCHEMA", "ROI_SCHEMA"]
 
 CARE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "kpi": pl.String(),
@@ -80,6 +80,19 @@ CASES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "priority_reason": pl.String(),
 }
 """One row per case, without any text."""
+
+ALERTS_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "kind": pl.String(),  # volume, critic or decline
+    "period": pl.String(),  # a day "2026-03-02"
+    "cause": pl.String(),  # "channel: twitter", "kpi: csat"; at most one alert of a kind, cause and day
+    "channel": pl.String(),
+    "value": pl.Float64(),  # requests of the hour, followers, the figure of the week
+    "expected": pl.Float64(),
+    "limit": pl.Float64(),  # what chance leaves
+    "n": pl.Int64(),  # cases
+    "words": pl.String(),
+}
+"""One row per alert of the last 28 days, without any name."""
 
 ROI_SCHEMA: Final[dict[str, pl.DataType]] = {
     "scenario": pl.String(),

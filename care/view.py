@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from care.journeys import Journeys
 from care.settings import CareSettings, Promise
-from care.stake import Gain
 
 __all__ = ["Clock", "Desk", "View"]
 
@@ -59,7 +58,7 @@ class Desk:
     hours
         agent, team, hours (paid), all of the observation; None without the table.
     gain
-        What an answer adds to the retention of who waits; None where no effect says so.
+        What an answer adds to the retention of who waits, as a share; None where no effect says so.
     care_touches, proactive_touches
         Care touchpoints, and those of them that the company began; None where nobody says.
     """
@@ -73,7 +72,7 @@ class Desk:
     purchases: pl.DataFrame | None = None
     costs: pl.DataFrame | None = None
     hours: pl.DataFrame | None = None
-    gain: Gain | None = None
+    gain: float | None = None
     care_touches: int | None = None
     proactive_touches: int | None = None
 

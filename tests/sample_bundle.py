@@ -107,6 +107,18 @@ _KPI: dict[str, Any] = {
 }
 
 
+_ALERT: dict[str, Any] = {
+    "kind": "volume",
+    "period": "2025-12-30",
+    "cause": "channel: chat",
+    "channel": "chat",
+    "value": 31.0,
+    "limit": 23.0,
+    "n": 31,
+    "words": "31 requests on chat in the hour from 14:00 of Tuesday",
+}
+
+
 _CASE: dict[str, Any] = {
     "channel": "chat",
     "status": "open",
@@ -145,6 +157,7 @@ def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str
         "effects": _filled("effects", [_EFFECT]),
         "care": _filled("care", [_KPI]),
         "cases": _cases(customers),
+        "alerts": _filled("alerts", [_ALERT]),
         "roi": _filled("roi", [{"scenario": "base", "period": "(all)", "cost": 100.0, "roi": 0.4}]),
         "validation": _filled(
             "validation",

@@ -179,7 +179,7 @@ def test_the_asynchronous_client_is_as_patient() -> None:
 
 def test_both_clients_offer_the_same_calls_with_a_word_on_each() -> None:
     calls = [name for name in dir(Client) if not name.startswith("_") and name not in ("send", "close")]
-    assert len(calls) == 29
+    assert len(calls) == 31
     for name in calls:
         assert inspect.getdoc(getattr(Client, name)), name
         assert hasattr(AsyncClient, name)

@@ -320,7 +320,7 @@ def _rows_of(table: BundleTable) -> _Method[..., pl.DataFrame]:
 
 for _table in TABLES.values():
     if _table.route:
-        setattr(Calls, _table.route.partition("/")[0], _rows_of(_table))
+        setattr(Calls, _table.called, _rows_of(_table))
 
 
 _PREDICTED: Final = (

@@ -42,7 +42,7 @@ def _asked(table: BundleTable) -> list[str]:
         return []
     filters = ", ".join(f"`{column}`" for column in table.filters)
     return [
-        f"`GET /v1/{table.route}`, `client.{table.route.partition('/')[0]}(...)`; filters {filters}.",
+        f"`GET /v1/{table.route}`, `client.{table.called}(...)`; filters {filters}.",
     ]
 
 

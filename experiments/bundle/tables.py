@@ -21,7 +21,7 @@ from attribution.credits.schemas import (
 )
 from attribution.effects.schema import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
-from care.tables import CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
+from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
@@ -43,8 +43,9 @@ class BundleTable:
     words
         What it holds, as a sentence.
     route
-        Where the service answers with its rows, below `/v1/`; its first word is the client's method. Empty
-        where it does not.
+        Where the service answers with its rows, below `/v1/`. Empty where it does not.
+    method
+        The client's method; the first word of the route where none is named.
     filters
         Text columns by which these rows can be asked for.
     examples
@@ -64,6 +65,7 @@ class BundleTable:
     schema: Schema
     words: str
     route: str = ""
+    method: str = ""
     filters: tuple[str, ...] = ()
     examples: Mapping[str, str] = field(default_factory=dict)
     interval_level: float | None = None
@@ -71,6 +73,11 @@ class BundleTable:
     small: bool = False
     follows_input: bool = False
     open: bool = False
+
+    @property
+    def called(self) -> str:
+        """The client's method that asks for its rows."""
+        return self.method or self.route.partition("/")[0]
 
 
 TABLES: Final[dict[str, BundleTable]] = {
@@ -100,6 +107,15 @@ TABLES: Final[dict[str, BundleTable]] = {
         route="care/kpis",
         filters=("kpi", "group", "channel", "team", "segment", "period", "clock"),
         examples={"kpi": "service_level"},
+    ),
+    "alerts": BundleTable(
+        schema=ALERTS_SCHEMA,
+        small=True,
+        words="What a desk should be told of: more requests than chance brings, critics who wait, a decline.",
+        route="care/alerts",
+        method="care_alerts",
+        filters=("kind", "channel", "cause", "period"),
+        examples={"kind": "volume"},
     ),
     "cases": BundleTable(schema=CASES_SCHEMA, words="Cases: a matter from first message to resolution."),
     "roi": BundleTable(

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from care.agents import agent_funnel
+from care.alerts import alerts_table
 from care.cases import Cases, combine_cases
 from care.clock import to_instants
 from care.conversations import POST_CASE, Conversations, build_conversations
@@ -89,24 +90,24 @@ def care_part(
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
     settings = _settings(config)
     cases, hours = _with_pseudonyms(cases, histories, config.timezone)
-    gain = gain_of_answer(effects, _of_answers(config))
-    whole = dataclasses.replace(_desk(config, histories, cases, settings, hours, customers), gain=gain)
+    gain = gain_of_answer(effects, config.to_dict()["effects"])
+    whole = dataclasses.replace(
+        _desk(config, histories, cases, settings, hours, customers), gain=None if gain is None else gain.value
+    )
     figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
     pictures, told = _objectives(histories, whole, figures)
     queue = cases_table(cases, whole)
     return CarePart(
-        tables={"care": figures, "cases": _without_post_ids(queue)},
+        tables={
+            "care": figures,
+            "cases": _without_post_ids(queue),
+            "alerts": alerts_table(whole, figures),
+        },
         left_out=_without_stake(whole, queue),
         pictures=pictures,
         notes=(*cases.notes, *told),
         desk=whole,
     )
-
-
-def _of_answers(config: RunConfig) -> list[str]:
-    """Effects that compare answers with none, or with later ones; against none first."""
-    of_care = [effect for effect in config.effects if effect.control in ("unanswered", "slower")]
-    return [effect.name for effect in sorted(of_care, key=lambda effect: effect.control != "unanswered")]
 
 
 def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
@@ -115,7 +116,7 @@ def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
         return {}
     return {
         "value at stake": "no supported effect says what an answer adds to the retention of those who wait "
-        '(estimand ATU of an [[effects]] entry of control = "unanswered" or "slower"); who waits is ordered '
+        "(estimand ATU of an [[effects]] entry that compares answers, above zero); who waits is ordered "
         "by the customer's value, need and audience"
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 import polars as pl
@@ -9,10 +10,11 @@ import polars as pl
 from reports.context import Block, Column, Ledger, Lines, Row, Section, Sentence, Series
 from reports.numbers import percent
 from reports.sources import ReportSources
-from reports.words import duration
+from reports.words import day, duration, upper_first
 
 __all__ = ["service_detail_section"]
 
+_ALERTS_SHOWN: Final = 12
 _DAYS: Final = {
     "Mon": "Monday",
     "Tue": "Tuesday",
@@ -25,14 +27,14 @@ _DAYS: Final = {
 
 
 def service_detail_section(sources: ReportSources) -> Section | None:
-    """Waiting curve with and without the open cases, and the week by hour; those that the run has."""
+    """Waiting curve with and without the open cases, the week by hour, alerts; those that the run has."""
     care = sources.table("care")
     if care.is_empty() or "segment" not in care.columns:
         return None
     calendar = pl.col("clock").is_null() | (pl.col("clock") == "calendar")
     care = care.filter((pl.col("channel") == "(all)") & (pl.col("period") == "(all)") & calendar)
-    curve, week = _curve(care), _week(care)
-    blocks: list[Block] = [block for block in (curve, week) if block is not None]
+    made = (_curve(care), _week(care), _alerts(sources))
+    blocks: list[Block] = [block for block in made if block is not None]
     if not blocks:
         return None
     return Section(
@@ -130,4 +132,25 @@ def _week(care: pl.DataFrame) -> Ledger | None:
             if short in cells
         ),
         dense=True,
+    )
+
+
+def _alerts(sources: ReportSources) -> Ledger | None:
+    """The newest alerts, one line each."""
+    alerts = sources.table("alerts")
+    if alerts.is_empty():
+        return None
+    newest = alerts.sort("period", descending=True, maintain_order=True).head(_ALERTS_SHOWN)
+    left = alerts.height - newest.height
+    return Ledger(
+        label="Day",
+        title="What left its limits",
+        subtitle="Of the last 28 days: more requests than chance brings once in a thousand hours, critics "
+        "with large audiences who wait, figures that fell after eight calm weeks",
+        columns=(Column(title="what", form="text", phone=True),),
+        rows=tuple(
+            Row(name=day(dt.date.fromisoformat(row["period"])), cells=(upper_first(row["words"]),))
+            for row in newest.iter_rows(named=True)
+        ),
+        foot=f"{left:,} earlier ones are in the table alerts." if left else "",
     )

@@ -113,3 +113,9 @@ def test_what_if_answers_with_its_figures_and_names_its_model(tmp_path: Path) ->
         assert (found["cases"], found["margin"]["value"]) == pytest.approx((600, 1890))
         beyond = client.post("/v1/care/whatif", json={"share": 0.8})
         assert (beyond.status_code, beyond.json()["type"]) == (422, "/docs#invalid-request")
+
+
+def test_alerts_are_told_by_kind_and_channel(service: httpx.Client) -> None:
+    (row,) = service.get("/v1/care/alerts?kind=volume&channel=chat").json()["rows"]
+    assert (row["value"], row["limit"], row["period"]) == (31.0, 23.0, "2025-12-30")
+    assert service.get("/v1/care/alerts?kind=decline").json()["rows"] == []

@@ -7,22 +7,26 @@ import pytest
 
 from attribution.effects.schema import EFFECTS_SCHEMA
 from care.queue import cases_table
-from care.stake import Gain, gain_of_answer, priority_ranks
+from care.stake import gain_of_answer, priority_ranks
 from tests.care.desks import cases_of, desk_of, posts
+
+ANSWERED = {"name": "answered", "design": "landmark", "control": "unanswered", "treatment": {}}
+FAST = {"name": "fast", "control": "slower", "treatment": {"first_response_minutes": 60.0}}
 
 
 def _effects(**changes: object) -> pl.DataFrame:
     row = dict.fromkeys(EFFECTS_SCHEMA) | {
         "name": "answered", "outcome": "retention", "segment": "(all)", "estimand": "ATU",
-        "estimate": 0.05, "low": 0.01, "high": 0.09, "supported": True,
+        "design": "landmark", "estimator": "aipw", "estimate": 0.05, "low": 0.01, "high": 0.09,
+        "supported": True,
     }  # fmt: skip
     return pl.DataFrame([row | changes], schema=EFFECTS_SCHEMA)
 
 
 def test_the_gain_is_what_those_who_wait_would_gain() -> None:
-    assert gain_of_answer(_effects(), ["answered"]) == Gain(
-        value=0.05, low=0.01, high=0.09, effect="answered"
-    )
+    found = gain_of_answer(_effects(), [ANSWERED])
+    assert found is not None
+    assert (found.name, found.value, found.low, found.high) == ("answered", 0.05, 0.01, 0.09)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +34,8 @@ def test_the_gain_is_what_those_who_wait_would_gain() -> None:
     [
         {"estimand": "ATT"},
         {"supported": False},
-        {"estimate": -0.05},
+        {"estimate": -0.05, "low": -0.09, "high": -0.01},
+        {"low": -0.01},
         {"outcome": "spend"},
         {"segment": "channel: x"},
         {"name": "mailing"},
@@ -38,14 +43,17 @@ def test_the_gain_is_what_those_who_wait_would_gain() -> None:
     ],
 )
 def test_no_other_effect_says_what_an_answer_now_is_worth(changes: dict[str, object]) -> None:
-    assert gain_of_answer(_effects(**changes), ["answered"]) is None
+    assert gain_of_answer(_effects(**changes), [ANSWERED]) is None
 
 
 def test_an_effect_against_no_answer_is_asked_before_one_against_a_later_answer() -> None:
     both = pl.concat([_effects(name="fast", estimate=0.02), _effects()])
-    found = gain_of_answer(both, ["answered", "fast"])
+    found = gain_of_answer(both, [FAST, ANSWERED])
     assert found is not None
-    assert found.effect == "answered"
+    assert found.name == "answered"
+    alone = gain_of_answer(both.filter(pl.col("name") == "fast"), [FAST, ANSWERED])
+    assert alone is not None
+    assert alone.value == 0.02
 
 
 def _waiting(*rows: tuple[str, float | None, int | None, float | None, float]) -> pl.DataFrame:
@@ -88,13 +96,12 @@ def test_value_at_stake_is_the_gain_times_the_value_and_unknown_without_a_gain()
     frame = posts().with_columns(pl.when(pl.col("author") == "u3").then(7).alias("customer_id"))
     cases = cases_of(frame)
     worth = pl.DataFrame({"customer_id": [7], "customer_lifetime_value": [200.0]})
-    gain = Gain(value=0.05, low=0.01, high=0.09, effect="answered")
 
     def waiting(**known: object) -> dict[str, object]:
         table = cases_table(cases, desk_of(cases, values=worth, **known))
         return table.filter(pl.col("case_id") == "post:p7").row(0, named=True)
 
-    told = waiting(gain=gain)
+    told = waiting(gain=0.05)
     assert (told["value_at_stake"], told["priority_rank"]) == (pytest.approx(10.0), 1)
     assert told["priority_reason"] == "an answer is worth 10.0 (5.0% of 200.0)"
     unknown = waiting()

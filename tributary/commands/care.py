@@ -21,10 +21,13 @@ CUTS: Final = ("channel", "team", *SEGMENTS, "week", "month")
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--kpi", help="One figure, with its definition.")
 @click.option("--by", "cut", type=click.Choice(CUTS), help="By channel, team, week and so on.")
+@click.option("--alerts", is_flag=True, help="What left its limits in the last 28 days.")
 @click.option("--cases", "queue", is_flag=True, help="Who waits, in the order in which to answer.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="Of --cases.")
 @json_option
-def care(bundle: Path, kpi: str | None, cut: str | None, queue: bool, limit: int, as_json: bool) -> None:
+def care(
+    bundle: Path, kpi: str | None, cut: str | None, alerts: bool, queue: bool, limit: int, as_json: bool
+) -> None:
     """Say what happened to every message of BUNDLE, and whether the promises were kept."""
     from care.catalogue import CATALOGUE
     from experiments.bundle.reading import load_bundle
@@ -38,6 +41,9 @@ def care(bundle: Path, kpi: str | None, cut: str | None, queue: bool, limit: int
     currency = str(loaded.manifest.get("currency") or "")
     if queue:
         _print_queue(loaded.table("cases"), limit, currency, as_json=as_json)
+        return
+    if alerts:
+        _print_alerts(loaded.table("alerts"), as_json=as_json)
         return
     names = figures["kpi"].unique().sort().to_list()
     if kpi is not None and kpi not in names:
@@ -88,6 +94,15 @@ def _print_queue(cases: pl.DataFrame, limit: int, currency: str, *, as_json: boo
     echo_table(_without_empty(pl.DataFrame(shown, infer_schema_length=None)))
     if waiting.height > limit:
         click.echo(f"{waiting.height - limit:,} more wait; --limit shows them.")
+
+
+def _print_alerts(alerts: pl.DataFrame, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(alerts)
+    elif alerts.is_empty():
+        click.echo("Nothing left its limits in the last 28 days.")
+    else:
+        echo_table(alerts.select(pl.col("period").alias("day"), "kind", pl.col("words").alias("what")))
 
 
 def _without_empty(frame: pl.DataFrame, *keep: str) -> pl.DataFrame:
