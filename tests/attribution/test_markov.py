@@ -237,3 +237,8 @@ def test_the_order_of_a_simulated_chain_is_recovered(order: int) -> None:
 def test_too_few_journeys_choose_no_order() -> None:
     with pytest.raises(DataError, match="3 journeys cannot be split into 5 folds"):
         choose_order(encode_paths(frame_of([(["a"], 1, 2, 0.0)])), rng=np.random.default_rng(1))
+
+
+def test_conversions_without_value_credit_no_channel_with_any() -> None:
+    found = fit([(["a"], 1, 0, 0.0), (["b"], 1, 1, 0.0)])
+    assert found.credit(0.0, of_value=True) == {"a": 0.0, "b": 0.0}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from clv.purchases import BgBbFit, GeometricFit, ParetoNbdFit, PurchaseFit
+from clv.purchases.observations import Observations
 from clv.purchases.report import UNFITTED
 
 FITS: dict[str, PurchaseFit] = {
@@ -23,6 +24,7 @@ X = np.array([0.0, 0.0, 1.0, 2.0, 7.0, 20.0])
 T_X = np.array([0.0, 0.0, 3.0, 30.0, 38.0, 39.0])
 T = np.array([4.0, 39.0, 39.0, 39.0, 39.0, 39.0])
 HORIZON = 12.0
+OBSERVED = Observations(frequency=X, recency=T_X, T=T, weights=np.array([3.0, 1.0, 2.0, 1.0, 1.0, 1.0]))
 everywhere = pytest.mark.parametrize("name", FITS)
 
 
@@ -178,3 +180,23 @@ def test_every_prediction_is_possible(
         assert 0.0 <= expected[0] <= expected[1] + 1e-9
         # at least one purchase is expected at least as often as one happens (Markov)
         assert 1.0 - none <= expected[0] * (1.0 + 1e-6) + 1e-9
+
+
+@everywhere
+def test_the_gradient_is_the_slope_of_the_log_likelihood(name: str) -> None:
+    fit = FITS[name]
+    score = fit.scorer(OBSERVED)
+    at = fit.vector()
+    for place, value in enumerate(at):
+        step = 1e-5 * value * np.eye(len(at))[place]
+        slope = (score(at + step)[0] - score(at - step)[0]) / (2.0 * step[place])
+        assert score(at)[1][place] == pytest.approx(slope, rel=1e-6, abs=1e-5)
+
+
+@everywhere
+def test_many_parameter_vectors_score_as_one_by_one(name: str) -> None:
+    fit = FITS[name]
+    vectors = fit.vector() * np.random.default_rng(2).uniform(0.7, 1.4, (9, len(fit.vector())))
+    many, one = fit.many_scorer(OBSERVED)(vectors), fit.scorer(OBSERVED)
+    apart = np.array([one(vector)[0] for vector in vectors])
+    assert many - many[0] == pytest.approx(apart - apart[0], rel=1e-9, abs=1e-9)
