@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.incremental.beside import channel_bounds, objections
+from attribution.incremental.beside import credit_bounds, members_of, objections
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Plan, plan_for
@@ -160,8 +160,13 @@ def _estimated(
 
 def _found(estimate: CreditEstimate, outcome: str, interval: float, stands: NDArray[np.bool_]) -> Found:
     own = estimate.credit.require(outcome)
-    bounds = channel_bounds(
-        estimate.credit, estimate.companions, estimate.draws, outcome=outcome, interval=interval
+    bounds = credit_bounds(
+        members_of(estimate.credit.channels),
+        estimate.credit,
+        estimate.companions,
+        estimate.draws,
+        outcome=outcome,
+        interval=interval,
     )
     chosen = [bounds[name] for name in estimate.credit.channels]
     arrays = {

@@ -14,12 +14,13 @@ from attribution.incremental.checks.gates import answered_problems, untouched_ch
 from attribution.incremental.range import bounds_around
 from histories.panel import Panel
 
-__all__ = ["channel_bounds", "channel_counts", "group_bounds", "group_counts", "objections"]
+__all__ = ["credit_bounds", "members_of", "objections", "touch_counts"]
 
 Mask = NDArray[np.bool_]
 
 
-def channel_bounds(
+def credit_bounds(
+    members: Mapping[str, Mask],
     credit: PanelCredit,
     companions: Mapping[str, PanelCredit],
     draws: CreditDraws,
@@ -27,49 +28,28 @@ def channel_bounds(
     outcome: str,
     interval: float,
 ) -> dict[str, Bounds]:
-    """Interval and range of every channel's credit, and of the baseline."""
+    """Interval and range of the summed credit of some channels, by name, and of the baseline.
+
+    `members` says which channels belong to each name (see `members_of`); their draws are joint.
+    """
     own = credit.require(outcome)
     others = [companion.outcome(outcome) for companion in companions.values()]
     known = [other for other in others if other is not None and np.any(other.credit)]
-    most = abs(own.total)
-    bounds = {}
-    for k, name in enumerate(credit.channels):
-        one = np.arange(len(credit.channels)) == k
-        bounds[name] = bounds_around(
-            float(own.credit[k]),
-            companions=[float(other.credit[k]) for other in known],
-            std_error=_measured(draws.std(outcome, one), most),
+    bounds = {
+        name: bounds_around(
+            float(own.credit[mask].sum()),
+            companions=[float(other.credit[mask].sum()) for other in known],
+            std_error=_measured(draws.std(outcome, mask), abs(own.total)),
             interval=interval,
         )
+        for name, mask in members.items()
+    }
     bounds[BASELINE] = bounds_around(
         own.baseline,
         companions=[other.baseline for other in known],
-        std_error=_measured(draws.std(outcome), most),
+        std_error=_measured(draws.std(outcome), abs(own.total)),
         interval=interval,
     )
-    return bounds
-
-
-def group_bounds(
-    panel: Panel,
-    credit: PanelCredit,
-    companions: Mapping[str, PanelCredit],
-    draws: CreditDraws,
-    *,
-    outcome: str,
-    interval: float,
-) -> dict[str, Bounds]:
-    """Interval and range of every group's total, from the joint draws of its channels."""
-    own = credit.require(outcome)
-    others = [companion.outcome(outcome) for companion in companions.values()]
-    bounds = {}
-    for group, members in _members(panel).items():
-        bounds[group] = bounds_around(
-            float(own.credit[members].sum()),
-            companions=[float(o.credit[members].sum()) for o in others if o is not None and np.any(o.credit)],
-            std_error=_measured(draws.std(outcome, members), abs(own.total)),
-            interval=interval,
-        )
     return bounds
 
 
@@ -78,32 +58,25 @@ def _measured(std_error: float, most: float) -> float:
     return std_error if std_error <= most else float("nan")
 
 
-def channel_counts(panel: Panel) -> Counts:
-    """Touches, customers touched and customer-periods with a touch, by channel and in total."""
-    return _counts(panel, {name: np.array(panel.channels) == name for name in panel.channels}, total=True)
+def members_of(names: Sequence[str]) -> dict[str, Mask]:
+    """Which channels bear each name: of `panel.channels` each its own, of `panel.groups` those of a group."""
+    return {str(name): np.array(names) == name for name in dict.fromkeys(names)}
 
 
-def group_counts(panel: Panel) -> Counts:
-    """The same by group: a customer touched in two channels of a group counts once."""
-    return _counts(panel, _members(panel), total=False)
+def touch_counts(panel: Panel, members: Mapping[str, Mask]) -> Counts:
+    """Touches, customers touched and customer-periods with a touch, by name and in total.
 
-
-def _members(panel: Panel) -> dict[str, Mask]:
-    groups = np.array(panel.groups)
-    return {str(group): groups == group for group in dict.fromkeys(panel.groups)}
-
-
-def _counts(panel: Panel, members: Mapping[str, Mask], *, total: bool) -> Counts:
+    A customer touched in two channels of a group counts once.
+    """
     touches, customers, n = {}, {}, {}
     for name, mask in members.items():
         by_period = panel.touches[:, :, mask].sum(axis=2)
         touches[name] = int(by_period.sum(dtype=np.float64))
         customers[name] = int((by_period > 0).any(axis=1).sum())
         n[name] = int((by_period > 0).sum())
-    if total:
-        touches[TOTAL] = int(panel.touches.sum(dtype=np.float64))
-        customers[TOTAL] = panel.n_customers
-        n[TOTAL] = int(panel.at_risk.sum())
+    touches[TOTAL] = int(panel.touches.sum(dtype=np.float64))
+    customers[TOTAL] = panel.n_customers
+    n[TOTAL] = int(panel.at_risk.sum())
     return Counts(touches=touches, customers=customers, n=n)
 
 
@@ -116,7 +89,7 @@ def objections(
     """
     own = {**against_channels, **untouched_channels(panel), **answered_problems(panel)}
     found = {name: (*problems, *_listed(own, [name])) for name in panel.channels}
-    for group, mask in _members(panel).items():
+    for group, mask in members_of(panel.groups).items():
         inside = [name for name, member in zip(panel.channels, mask, strict=True) if member]
         against = _listed(own, inside)
         found[group] = tuple(dict.fromkeys((*problems, *against)))

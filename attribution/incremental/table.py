@@ -11,13 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
-from attribution.incremental.beside import (
-    channel_bounds,
-    channel_counts,
-    group_bounds,
-    group_counts,
-    objections,
-)
+from attribution.incremental.beside import credit_bounds, members_of, objections, touch_counts
 from attribution.incremental.checks.possible import unmeasured_channels
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
@@ -114,7 +108,8 @@ def credit_table(
     credits rest on.
     """
     groups = dict(zip(panel.channels, panel.groups, strict=True))
-    counts = channel_counts(panel), group_counts(panel)
+    members = members_of(panel.channels), members_of(panel.groups)
+    counts = [touch_counts(panel, names) for names in members]
     parts = []
     for outcome in outcomes:
         own = (standing or {}).get(outcome, Standing())
@@ -152,8 +147,8 @@ def credit_table(
             total=found.total,
             groups=groups,
             segment=segment,
-            bounds=channel_bounds(**around),
-            group_bounds=group_bounds(panel, **around),
+            bounds=credit_bounds(members[0], **around),
+            group_bounds=credit_bounds(members[1], **around),
             interval_level=interval,
             counts=counts[0],
             group_counts=counts[1],

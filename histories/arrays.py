@@ -1,0 +1,17 @@
+"""The array types of the house: one name for each kind of number, whatever the shape, which docstrings say."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Flags", "Float", "Integer", "Labels", "Moments", "Real", "Single"]
+
+Float = NDArray[np.float64]
+Single = NDArray[np.float32]
+Real = NDArray[np.floating]
+"""Of either precision."""
+Integer = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Labels = NDArray[np.str_]
+Moments = NDArray[np.datetime64]
