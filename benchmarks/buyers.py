@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
+from histories.arrays import Float
 
 __all__ = ["Simulated", "simulate_gamma_gamma", "simulate_geometric", "simulate_pareto_nbd"]
 
@@ -34,15 +35,15 @@ class Simulated:
     """
 
     observations: Observations
-    future: FloatArray
-    rate: FloatArray
-    dropout: FloatArray
+    future: Float
+    rate: Float
+    dropout: Float
     alive: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def simulate_geometric(
     rng: np.random.Generator,
-    T: FloatArray,
+    T: Float,
     *,
     r: float,
     alpha: float,
@@ -84,7 +85,7 @@ def simulate_geometric(
 
 def simulate_pareto_nbd(
     rng: np.random.Generator,
-    T: FloatArray,
+    T: Float,
     *,
     r: float,
     alpha: float,
@@ -112,8 +113,8 @@ def simulate_pareto_nbd(
 
 
 def simulate_gamma_gamma(
-    rng: np.random.Generator, counts: FloatArray, *, p: float, q: float, v: float
-) -> tuple[FloatArray, FloatArray]:
+    rng: np.random.Generator, counts: Float, *, p: float, q: float, v: float
+) -> tuple[Float, Float]:
     """Mean amount of `counts` purchases of each customer (NaN for none), and true means; shapes (n,)."""
     scale = rng.gamma(q, 1.0 / v, counts.size)
     total = rng.gamma(np.maximum(p * counts, 1e-12)) / scale

@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.buyers import simulate_geometric
 from clv.intervals import PARAMETER_DRAWS, predict_intervals
 from clv.purchases import BgNbd, GeometricFit, Observations
-from clv.purchases.observations import FloatArray
 from clv.purchases.report import UNFITTED
 from clv.spend import GammaGamma
 from clv.uncertainty import purchase_posterior, spend_posterior
 from clv.value import Horizon, discounted_purchases
+from histories.arrays import Float
 from histories.errors import TributaryError
 
 LEVEL = 0.9
@@ -34,9 +34,9 @@ class Company:
     truth: GeometricFit
     spend: tuple[float, float, float]
     observations: Observations
-    mean_amount: FloatArray
-    future: FloatArray
-    future_value: FloatArray
+    mean_amount: Float
+    future: Float
+    future_value: Float
 
 
 def simulate_company(rng: np.random.Generator, customers: int) -> Company:

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from clv.clock import Clock
-from clv.purchases.observations import FloatArray
 from clv.summary import summarize_holdout, summarize_purchases
+from histories.arrays import Float
 from histories.errors import ModelError
 from histories.money import MONEY_SCALE
 
@@ -68,7 +68,7 @@ def history_features(purchases: pl.LazyFrame, *, origin: date) -> pl.DataFrame:
 
 def forecast_by_boosting(
     purchases_at: Callable[[date], pl.LazyFrame], *, clock: Clock, origin: date, days: float
-) -> FloatArray:
+) -> Float:
     """Forecast purchases in the `days` behind `origin` with a regression trained on a window before it.
 
     Parameters
@@ -111,7 +111,7 @@ def forecast_by_boosting(
     return _boost(_matrix(learned), counts, _matrix(asked)) * longer
 
 
-def tilt(forecast: FloatArray, expected: FloatArray) -> FloatArray:
+def tilt(forecast: Float, expected: Float) -> Float:
     """The factor that moves a model's expectation to another forecast, shape (n,).
 
     A customer moves by `LARGEST_TILT` at most against the company as a whole; the total is the forecast's.
@@ -125,12 +125,12 @@ def tilt(forecast: FloatArray, expected: FloatArray) -> FloatArray:
     return np.asarray(factor * (float(forecast.sum()) / float(factor @ expected)), dtype=np.float64)
 
 
-def _matrix(features: pl.DataFrame) -> FloatArray:
+def _matrix(features: pl.DataFrame) -> Float:
     """Numbers only, nulls as NaN, which trees treat as a value of its own."""
     return np.asarray(features.drop("customer_id").fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
-def _boost(features: FloatArray, counts: FloatArray, asked: FloatArray) -> FloatArray:
+def _boost(features: Float, counts: Float, asked: Float) -> Float:
     """Train and predict, the same at every call."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]

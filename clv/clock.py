@@ -12,16 +12,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT
+from histories.arrays import Float, Integer, Moments
 
-__all__ = ["Clock", "DayArray", "month_of"]
-
-DayArray = npt.NDArray[np.datetime64]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["Clock", "month_of"]
 
 #: Days behind the end of history for which the index is carried on: the longest horizon and some.
 AHEAD_DAYS = 7_700
@@ -29,7 +25,7 @@ AHEAD_DAYS = 7_700
 CARRIED_MONTHS, DAMPING = 6, 0.8
 
 
-def month_of(days: DayArray) -> IntArray:
+def month_of(days: Moments) -> Integer:
     """Calendar months since January 1970 of days, shape (n,)."""
     return np.asarray(days.astype("datetime64[M]").astype(np.int64))
 
@@ -63,7 +59,7 @@ class Clock:
         """Whether every day runs at the same speed."""
         return not self.level
 
-    def pace(self, until: date | None = None) -> FloatArray:
+    def pace(self, until: date | None = None) -> Float:
         """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
         span = (self.end - self.first).days + 1 + AHEAD_DAYS
         if until is not None:
@@ -78,7 +74,7 @@ class Clock:
         level = np.asarray(self.level)[np.minimum(k, last)] * DAMPING**beyond
         return np.asarray(np.exp(level + np.asarray(self.season)[month % 12]), dtype=np.float64)
 
-    def elapsed(self, until: date | None = None) -> FloatArray:
+    def elapsed(self, until: date | None = None) -> Float:
         """Time from `first` to the end of each day of `pace`, in time units; 0 for `first` itself."""
         pace = self.pace(until)
         pace[0] = 0.0
@@ -110,7 +106,7 @@ class Clock:
         recency[summary["frequency"].to_numpy() == 0] = 0.0
         return summary.with_columns(pl.Series("recency", recency), pl.Series("T", np.maximum(T, 0.0)))
 
-    def days(self, column: pl.Series) -> IntArray:
+    def days(self, column: pl.Series) -> Integer:
         """Days since `first` of a column of dates, shape (n,)."""
         since = column.to_numpy().astype("datetime64[D]") - np.datetime64(self.first)
         return np.asarray(since.astype(np.int64))

@@ -20,8 +20,8 @@ import polars as pl
 import scipy
 
 from clv.purchases.maximum import maximize
-from clv.purchases.observations import FloatArray
 from clv.purchases.report import FitReport
+from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
 __all__ = ["ShiftedBetaGeometric", "ShiftedBetaGeometricFit", "count_renewals"]
@@ -77,7 +77,7 @@ class ShiftedBetaGeometricFit:
     b: float
     report: FitReport
 
-    def predict_survival(self, t: npt.ArrayLike) -> FloatArray:
+    def predict_survival(self, t: npt.ArrayLike) -> Float:
         """Share of a cohort still there after t renewals, equation 6 of the paper."""
         betaln = scipy.special.betaln
         after = np.asarray(t, dtype=np.float64)
@@ -124,7 +124,7 @@ class ShiftedBetaGeometric:
             )
         customers = float(w.sum())
 
-        def score(vector: FloatArray) -> tuple[float, FloatArray]:
+        def score(vector: Float) -> tuple[float, Float]:
             return _score(float(vector[0]), float(vector[1]), t, gone, w)
 
         best = maximize(
@@ -143,9 +143,7 @@ class ShiftedBetaGeometric:
         )
 
 
-def _score(
-    a: float, b: float, t: FloatArray, gone: npt.NDArray[np.bool_], w: FloatArray
-) -> tuple[float, FloatArray]:
+def _score(a: float, b: float, t: Float, gone: npt.NDArray[np.bool_], w: Float) -> tuple[float, Float]:
     """Log-likelihood B(a + left, b + t - left) / B(a, b), and its gradient in a and b."""
     psi, betaln = scipy.special.digamma, scipy.special.betaln
     up, stay = a + gone, b + t - gone

@@ -22,13 +22,13 @@ from clv.evaluate import decile_of
 from clv.intervals import churn_under, predict_intervals
 from clv.outlook import columns_of
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
 from clv.tables import work_out
 from clv.uncertainty import Uncertainty
 from clv.value import VALUE_BLOCK, Horizon, distinct_pairs, predict_values
+from histories.arrays import Float
 from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
 
@@ -53,7 +53,7 @@ class Lean:
     """
 
     model: str
-    factor: FloatArray | None = None
+    factor: Float | None = None
     level: float = 1.0
 
 
@@ -138,7 +138,7 @@ def _intervals(
     margin: float,
     level: float,
     rng: np.random.Generator,
-    factor: FloatArray | None,
+    factor: Float | None,
 ) -> list[pl.Series]:
     """The four columns of predictive limits; null without a posterior."""
     names = {
@@ -166,7 +166,7 @@ def _intervals(
     return [pl.Series(name, getattr(limits, field)).fill_nan(None) for name, field in names.items()]
 
 
-def _dates_after(observation_end: date, days: FloatArray) -> pl.Series:
+def _dates_after(observation_end: date, days: Float) -> pl.Series:
     """The day that lies `days` behind the end of observation; null for NaN and beyond a century."""
     usable = np.isfinite(days) & (days <= FURTHEST_PURCHASE_DAYS)
     whole = pl.Series(np.where(usable, np.ceil(days), 0.0)).cast(pl.Int64)
@@ -234,9 +234,7 @@ def historic_margin(summary: pl.DataFrame, *, gross_margin: float | None) -> tup
     return margin.alias("historic_value"), share
 
 
-def discounted_months(
-    fit: PurchaseFit, horizon: Horizon, x: FloatArray, t_x: FloatArray, T: FloatArray
-) -> FloatArray:
+def discounted_months(fit: PurchaseFit, horizon: Horizon, x: Float, t_x: Float, T: Float) -> Float:
     """Expected months of being a customer within the horizon, discounted at month ends, shape (n,)."""
     starts, factors = horizon.ends() - horizon.month, horizon.factors()
     alive = fit.predict_alive(x, t_x, T)
@@ -248,7 +246,7 @@ def discounted_months(
     return np.asarray(alive * survival[inverse], dtype=np.float64)
 
 
-def monthly_cost(cost: pl.Series, age_days: FloatArray) -> FloatArray:
+def monthly_cost(cost: pl.Series, age_days: Float) -> Float:
     """Cost per month so far of each customer, in currency, shape (n,); nobody is younger than a month."""
     months = np.maximum(age_days / DAYS_PER_MONTH, 1.0)
     return np.asarray(cost.fill_null(0.0).cast(pl.Float64).to_numpy() / months, dtype=np.float64)

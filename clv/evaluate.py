@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from clv.purchases.observations import FloatArray
 from clv.tables import VALIDATION_SCHEMA
+from histories.arrays import Float, Integer
 
 __all__ = [
     "Forecast",
@@ -28,8 +27,6 @@ __all__ = [
     "poisson_deviance",
     "validation_frame",
 ]
-
-RowIndex = npt.NDArray[np.int64]
 
 #: Bootstrap samples behind each interval, and the most customers in one.
 RESAMPLES, RESAMPLED_CUSTOMERS = 100, 10_000
@@ -58,13 +55,13 @@ class Forecast:
     origin: date
     until: date
     model: str
-    predicted: FloatArray
-    actual: FloatArray
-    predicted_revenue: FloatArray
-    actual_revenue: FloatArray
+    predicted: Float
+    actual: Float
+    predicted_revenue: Float
+    actual_revenue: Float
 
 
-def poisson_deviance(predicted: FloatArray, actual: FloatArray) -> FloatArray:
+def poisson_deviance(predicted: Float, actual: Float) -> Float:
     """Twice the log-likelihood lost against a perfect forecast, by customer, shape (n,)."""
     rate = np.maximum(predicted, SMALLEST_RATE)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,13 +87,13 @@ def evaluate_forecast(forecast: Forecast, *, interval: float, rng: np.random.Gen
     return validation_frame(rows)
 
 
-def _bootstrap(n: int, rng: np.random.Generator) -> Iterator[RowIndex]:
+def _bootstrap(n: int, rng: np.random.Generator) -> Iterator[Integer]:
     """Customers drawn with replacement, at most `RESAMPLED_CUSTOMERS` of them."""
     for _ in range(RESAMPLES):
         yield rng.integers(0, n, min(n, RESAMPLED_CUSTOMERS))
 
 
-def _limits(value: float, drawn: FloatArray, n: int, interval: float) -> tuple[float, float]:
+def _limits(value: float, drawn: Float, n: int, interval: float) -> tuple[float, float]:
     """Quantiles of bootstrapped figures, drawn closer where a sample was smaller than the company.
 
     NaN where the figure exists in some samples only: what is left would be too narrow.
@@ -192,21 +189,21 @@ def decile_table(forecast: Forecast) -> pl.DataFrame:
     )
 
 
-def decile_of(value: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def decile_of(value: Float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Tenth of the customers by value, 1 the highest; ties are broken by position. Shape (n,)."""
     rank = np.empty(value.size, dtype=np.int64)
     rank[np.argsort(-value, kind="stable")] = np.arange(value.size)
     return np.asarray(rank * 10 // max(value.size, 1) + 1)
 
 
-def _correlation(a: FloatArray, b: FloatArray) -> float:
+def _correlation(a: Float, b: Float) -> float:
     """Pearson's correlation, NaN when one side does not vary."""
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / scale if scale > 0 else np.nan
 
 
-def _ranks(values: FloatArray) -> FloatArray:
+def _ranks(values: Float) -> Float:
     """Ranks with ties at their mean."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2.0
@@ -214,7 +211,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def compare_deviance(
-    best: FloatArray, other: FloatArray, *, interval: float, rng: np.random.Generator
+    best: Float, other: Float, *, interval: float, rng: np.random.Generator
 ) -> Mapping[str, float]:
     """Mean difference other - best of two deviances by customer, with its bootstrap interval."""
     difference = other - best

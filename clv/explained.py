@@ -14,7 +14,7 @@ import polars as pl
 
 from clv.clock import Clock
 from clv.purchases.covariates import Covariates, build_design
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 from histories.errors import DataError, TributaryError
 
 __all__ = ["WITH_COVARIATES", "explained_forecasts"]
@@ -34,7 +34,7 @@ def explained_forecasts(
     clock: Clock,
     origin: date,
     days: float,
-) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
+) -> tuple[dict[str, Float], tuple[str, ...]]:
     """Purchases of each customer in the window by models with covariates, and why one has no forecast.
 
     Parameters
@@ -53,7 +53,7 @@ def explained_forecasts(
     frame = timed.join(known, on="customer_id", how="left", maintain_order="left")
     x, t_x, T = (frame[name].cast(pl.Float64).to_numpy() for name in ("frequency", "recency", "T"))
     horizon = np.array([clock.ahead(origin, days)])
-    found: dict[str, FloatArray] = {}
+    found: dict[str, Float] = {}
     notes = []
     for model, name in WITH_COVARIATES.items():
         if model not in models:

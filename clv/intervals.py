@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.value import Horizon, discounted_purchases, distinct_pairs
+from histories.arrays import Float
 
 __all__ = ["Predictive", "churn_under", "predict_intervals"]
 
@@ -45,10 +45,10 @@ class Predictive:
         Of the discounted margin within the horizon.
     """
 
-    purchases_low: FloatArray
-    purchases_high: FloatArray
-    value_low: FloatArray
-    value_high: FloatArray
+    purchases_low: Float
+    purchases_high: Float
+    value_low: Float
+    value_high: Float
 
 
 def predict_intervals(
@@ -56,14 +56,14 @@ def predict_intervals(
     spend_fits: Sequence[GammaGammaFit],
     horizon: Horizon,
     *,
-    frequency: FloatArray,
-    recency: FloatArray,
-    T: FloatArray,
-    monetary_value: FloatArray,
+    frequency: Float,
+    recency: Float,
+    T: Float,
+    monetary_value: Float,
     gross_margin: float,
     level: float,
     rng: np.random.Generator,
-    factor: FloatArray | None = None,
+    factor: Float | None = None,
 ) -> Predictive:
     """Predictive interval of each customer at probability `level`.
 
@@ -111,7 +111,7 @@ def predict_intervals(
     )
 
 
-def _leaned(alive: FloatArray, factor: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+def _leaned(alive: Float, factor: Float | None) -> tuple[Float, Float]:
     """Probability of being alive and stretch of the counts under a factor, both of shape (n,)."""
     if factor is None:
         return alive, np.ones_like(alive)
@@ -119,7 +119,7 @@ def _leaned(alive: FloatArray, factor: FloatArray | None) -> tuple[FloatArray, F
     return raised, np.divide(alive * factor, raised, out=np.ones_like(alive), where=raised > 0)
 
 
-def churn_under(alive: FloatArray, churn: FloatArray, factor: FloatArray) -> FloatArray:
+def churn_under(alive: Float, churn: Float, factor: Float) -> Float:
     """P(no purchase) of customers whose expectation is multiplied by a factor, shape (n,).
 
     With q the chance of a purchase given alive: 1 - A' + A' (1 - q)^stretch, in the terms of this module.
@@ -149,10 +149,10 @@ def _simulate(
     fits: Sequence[PurchaseFit],
     spend_fits: Sequence[GammaGammaFit],
     t: float,
-    x: FloatArray,
-    T: FloatArray,
+    x: Float,
+    T: Float,
     rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float, Float]:
     """Sorted counts and spend sums of living customers, shape (pairs, simulations) each."""
     x_wide, T_wide = np.tile(x, PER_DRAW), np.tile(T, PER_DRAW)
     counts, sums = [], []
@@ -167,7 +167,7 @@ def _simulate(
     return table, np.sort(np.concatenate(sums).T, axis=1) if sums else table
 
 
-def _read(table: FloatArray, row: np.ndarray[tuple[int], np.dtype[np.intp]], level: FloatArray) -> FloatArray:
+def _read(table: Float, row: np.ndarray[tuple[int], np.dtype[np.intp]], level: Float) -> Float:
     """Smallest simulated value whose share of simulations at or below it reaches `level`; 0 at level 0."""
     draws = table.shape[1]
     column = np.clip(np.ceil(level * draws).astype(np.intp) - 1, 0, draws - 1)

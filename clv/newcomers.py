@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from clv.purchases.fits import PurchaseFit, fit_purchases
-from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.value import Horizon
+from histories.arrays import Float
 from histories.errors import TributaryError
 from histories.money import MONEY_SCALE
 
@@ -110,7 +110,7 @@ def value_newcomers(
     return table.sort("acquisition_channel", nulls_last=True)
 
 
-def payback_months(cost: float, first_margin: float, monthly: FloatArray) -> float | None:
+def payback_months(cost: float, first_margin: float, monthly: Float) -> float | None:
     """Months until the margin of a new customer has paid its acquisition; None if not within the horizon.
 
     `first_margin` is earned at once, `monthly[m]` evenly within month m + 1; nothing is discounted.
@@ -140,7 +140,7 @@ def _own_model(fit: PurchaseFit, part: pl.DataFrame) -> PurchaseFit | None:
         return None
 
 
-def _monthly_purchases(fit: PurchaseFit, horizon: Horizon) -> FloatArray:
+def _monthly_purchases(fit: PurchaseFit, horizon: Horizon) -> Float:
     """Expected repeat purchases of a new customer in each month, shape (months,)."""
     return np.diff(np.concatenate([[0.0], fit.expected_purchases(horizon.ends())]))
 

@@ -19,12 +19,12 @@ from clv.clock import Clock
 from clv.explained import WITH_COVARIATES, explained_forecasts
 from clv.fitting import fit_models, fit_spend
 from clv.purchases.fits import MODELS, PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.season import estimate_clock
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit
 from clv.stack import PastWindow, Stack, learn_stack, level_of
 from clv.summary import summarize_holdout, summarize_purchases
+from histories.arrays import Float
 from histories.errors import TributaryError
 
 __all__ = [
@@ -162,10 +162,10 @@ class Outlook:
     days: float
     clock: Clock
     fits: Mapping[str, PurchaseFit]
-    predicted: Mapping[str, FloatArray]
+    predicted: Mapping[str, Float]
     stack: Stack
     chosen: str
-    expected: FloatArray
+    expected: Float
     notes: tuple[str, ...]
 
     @property
@@ -247,7 +247,7 @@ def look_ahead(
 
 def _explained(
     company: Company, timed: pl.DataFrame, models: list[str], clock: Clock, *, origin: date, days: float
-) -> tuple[dict[str, FloatArray], tuple[str, ...]]:
+) -> tuple[dict[str, Float], tuple[str, ...]]:
     """Forecasts with covariates, where the configuration names some and a customers table has them."""
     columns = company.settings.covariates
     if not columns or company.customers is None:
@@ -280,7 +280,7 @@ def predict(
     *,
     origin: date,
     days: float,
-) -> dict[str, FloatArray]:
+) -> dict[str, Float]:
     """Purchases of each customer in the window by every fit whose forecast is a number."""
     calendar = Clock(first=clock.first, end=clock.end, time_unit=clock.time_unit)
     forecasts = {}
@@ -379,12 +379,12 @@ def summarize_window(
     return frame.with_columns(pl.col("holdout_purchases", "holdout_revenue").fill_null(0))
 
 
-def spend_of(spend_fit: GammaGammaFit | None, summary: pl.DataFrame) -> FloatArray:
+def spend_of(spend_fit: GammaGammaFit | None, summary: pl.DataFrame) -> Float:
     """Expected amount of a purchase of each customer, in currency; NaN without a spend model."""
     x, m = columns_of(summary, "frequency", "monetary_value")
     return np.full_like(x, np.nan) if spend_fit is None else spend_fit.predict_spend(x, m)
 
 
-def columns_of(frame: pl.DataFrame, *names: str) -> list[FloatArray]:
+def columns_of(frame: pl.DataFrame, *names: str) -> list[Float]:
     """Columns as float arrays, nulls as NaN."""
     return [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT
+from histories.arrays import Float
 
 __all__ = [
     "alive_history",
@@ -36,7 +36,7 @@ def frequency_recency_matrix(fit: PurchaseFit, *, frequency: int, age: int, t: f
     return pl.DataFrame({"frequency": x.astype(np.int64), "recency": t_x, "expected_purchases": expected})
 
 
-def _grid(frequency: int, age: int) -> tuple[FloatArray, FloatArray]:
+def _grid(frequency: int, age: int) -> tuple[Float, Float]:
     """Every possible pair: recency 0 goes with frequency 0 alone."""
     pairs = [(x, t_x) for x in range(frequency + 1) for t_x in range(age + 1) if (x == 0) == (t_x == 0)]
     x, t_x = np.array(pairs, dtype=np.float64).T

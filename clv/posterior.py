@@ -16,7 +16,7 @@ import numpy as np
 
 from clv.priors import LogPrior
 from clv.purchases.maximum import Score, information, maximize
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 from histories.errors import ConvergenceError
 
 __all__ = ["Posterior", "pareto_k", "sample_posterior"]
@@ -49,17 +49,17 @@ class Posterior:
     """
 
     names: tuple[str, ...]
-    draws: FloatArray
+    draws: Float
     effective: float
     k_hat: float
     widened: int
 
-    def thin(self, count: int) -> FloatArray:
+    def thin(self, count: int) -> Float:
         """Evenly spaced draws, shape (count, k) or all when there are fewer."""
         step = np.linspace(0, len(self.draws) - 1, min(count, len(self.draws))).round().astype(np.intp)
         return np.asarray(self.draws[step], dtype=np.float64)
 
-    def interval(self, level: float) -> FloatArray:
+    def interval(self, level: float) -> Float:
         """Lower and upper quantile of each parameter, shape (2, k)."""
         tail = (1.0 - level) / 2.0
         return np.asarray(np.quantile(self.draws, [tail, 1.0 - tail], axis=0))
@@ -81,14 +81,14 @@ class Posterior:
 
 def sample_posterior(
     score: Score,
-    start: FloatArray,
+    start: Float,
     *,
     names: Sequence[str],
     prior: LogPrior,
     draws: int,
     affordable: int,
     rng: np.random.Generator,
-    many: Callable[[FloatArray], FloatArray] | None = None,
+    many: Callable[[Float], Float] | None = None,
 ) -> Posterior:
     """Draw from the posterior of the parameters.
 
@@ -149,12 +149,10 @@ def sample_posterior(
     )
 
 
-def _mode(
-    score: Score, start: FloatArray, names: Sequence[str], prior: LogPrior
-) -> tuple[FloatArray, FloatArray]:
+def _mode(score: Score, start: Float, names: Sequence[str], prior: LogPrior) -> tuple[Float, Float]:
     """Mode and Laplace covariance of the posterior of the logs."""
 
-    def posterior_score(parameters: FloatArray) -> tuple[float, FloatArray]:
+    def posterior_score(parameters: Float) -> tuple[float, Float]:
         value, gradient = score(parameters)
         theta = np.log(parameters)
         steps = 1e-5 * np.eye(theta.size)
@@ -181,13 +179,13 @@ def _mode(
 
 
 def _weigh(
-    many: Callable[[FloatArray], FloatArray],
+    many: Callable[[Float], Float],
     prior: LogPrior,
-    mode: FloatArray,
-    factor: FloatArray,
+    mode: Float,
+    factor: Float,
     draws: int,
     rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float, Float]:
     """Draws of the logs from the t proposal, shape (draws, k), and their log weights, shape (draws,)."""
     k = mode.size
     normal = rng.standard_normal((draws, k))
@@ -200,7 +198,7 @@ def _weigh(
 
 
 def _systematic(
-    weights: FloatArray, draws: int, rng: np.random.Generator
+    weights: Float, draws: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """Systematic resampling: positions of `draws` equally weighted draws, in random order."""
     positions = (rng.random() + np.arange(draws)) / draws
@@ -208,7 +206,7 @@ def _systematic(
     return np.asarray(rng.permutation(np.minimum(chosen, weights.size - 1)), dtype=np.intp)
 
 
-def pareto_k(log_weights: FloatArray) -> float:
+def pareto_k(log_weights: Float) -> float:
     """Shape of a generalised Pareto distribution fitted to the largest weights (Zhang & Stephens 2009).
 
     The largest min(n / 5, 3 sqrt(n)) weights are used, as in Pareto-smoothed importance sampling.

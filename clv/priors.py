@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 from histories.errors import ConfigError, nearest
 
 __all__ = ["PRIORS", "LogPrior", "log_prior"]
 
 #: Log density, up to a constant, of the logs of the parameters; shape (k,) to a number.
-LogPrior = Callable[[FloatArray], float]
+LogPrior = Callable[[Float], float]
 
 PRIORS = ("weak", "flat", "pymc")
 #: Standard deviation of the weak prior, in log units.
@@ -73,7 +73,7 @@ def _pymc(names: tuple[str, ...]) -> LogPrior:
     """PyMC-Marketing's default priors, with the Jacobian of the logs."""
     scales = {"r": 1.0, "alpha": 10.0, "s": 1.0, "beta": 10.0}
 
-    def density(theta: FloatArray) -> float:
+    def density(theta: Float) -> float:
         value = 0.0
         size = dict(zip(names, np.exp(theta), strict=True))
         for name, log_size in zip(names, theta, strict=True):

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clv.purchases.fits import PurchaseFit, fit_from_dict
-from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.value import predict_values
+from histories.arrays import Float
 
 __all__ = ["Rescorer", "is_possible"]
 
@@ -77,7 +77,7 @@ class Rescorer:
         monetary_value: npt.ArrayLike | None = None,
         *,
         horizon_months: int | None = None,
-    ) -> dict[str, FloatArray]:
+    ) -> dict[str, Float]:
         """What `predict_values` says of these summaries, at the level of the run's forecast; shape (n,) each.
 
         `churn_probability` and the day of the next purchase are the purchase model's own.
@@ -97,7 +97,7 @@ class Rescorer:
         return found | {name: found[name] * self.level for name in LEVELLED}
 
 
-def is_possible(x: FloatArray, t_x: FloatArray, T: FloatArray) -> npt.NDArray[np.bool_]:
+def is_possible(x: Float, t_x: Float, T: Float) -> npt.NDArray[np.bool_]:
     """Which summaries a customer can have; shape (n,).
 
     >>> is_possible(np.array([0.0, 2.0, 2.0]), np.array([0.0, 0.0, 9.0]), np.array([5.0, 5.0, 5.0])).tolist()

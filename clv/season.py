@@ -24,11 +24,11 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from clv.clock import Clock, DayArray, month_of
+from clv.clock import Clock, month_of
 from clv.purchases.base import PurchaseFit
 from clv.purchases.fits import fit_purchases
-from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
+from histories.arrays import Float, Moments
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["SHORTEST_HISTORY", "estimate_clock"]
@@ -92,7 +92,7 @@ def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit
 class _Months:
     """The calendar months of a history: the month of each of its days, and the month of the year of each."""
 
-    def __init__(self, days: DayArray) -> None:
+    def __init__(self, days: Moments) -> None:
         month = month_of(days)
         self.of_day = month - month[0]
         self.count = int(self.of_day[-1]) + 1
@@ -104,7 +104,7 @@ class _Months:
         return cls(np.datetime64(clock.first) + np.arange((clock.end - clock.first).days + 1))
 
 
-def _repeats_by_month(purchases: pl.LazyFrame, months: _Months, *, end: date) -> FloatArray:
+def _repeats_by_month(purchases: pl.LazyFrame, months: _Months, *, end: date) -> Float:
     """Repeat purchases in each month, shape (months,)."""
     known = purchases.filter(pl.col("date") <= end)
     repeats = known.filter(pl.col("date") > pl.col("date").min().over("customer_id")).select("date").collect()
@@ -132,7 +132,7 @@ def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
     return 1 + int(np.ceil(float(np.median(by_customer["mean"].to_numpy())) / DAYS_PER_MONTH))
 
 
-def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Months) -> FloatArray:
+def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Months) -> Float:
     """Purchases expected of each month at an index of 1 (the E step), shape (months,)."""
     r, alpha = fit.vector()[:2]
     timed = clock.retime(frame, origin=clock.end)
@@ -149,9 +149,7 @@ def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Mont
     return np.bincount(months.of_day, weights=daily, minlength=months.count).astype(np.float64)
 
 
-def _regress(
-    counts: FloatArray, exposure: FloatArray, months: _Months, start: FloatArray, *, left_out: int
-) -> FloatArray:
+def _regress(counts: Float, exposure: Float, months: _Months, start: Float, *, left_out: int) -> Float:
     """The M step by Newton's method: level of each month and season of each month of the year."""
     K = months.count
     design = np.hstack([np.eye(K), np.eye(12)[months.of_year]])

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from clv.evaluate import Forecast, compare_deviance, poisson_deviance
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 
 __all__ = ["Window", "compare_models", "rolling_windows"]
 
@@ -55,9 +55,9 @@ def compare_models(
     }, origins
 
 
-def _comparable(forecasts: Sequence[Forecast]) -> tuple[dict[str, FloatArray], int]:
+def _comparable(forecasts: Sequence[Forecast]) -> tuple[dict[str, Float], int]:
     """Deviance by customer of each model on the origins that all of them have, and the number of those."""
-    by_model: dict[str, dict[date, FloatArray]] = {}
+    by_model: dict[str, dict[date, Float]] = {}
     for forecast in forecasts:
         deviance = poisson_deviance(forecast.predicted, forecast.actual)
         by_model.setdefault(forecast.model, {})[forecast.origin] = deviance

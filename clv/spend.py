@@ -22,8 +22,8 @@ import polars as pl
 import scipy
 
 from clv.purchases.maximum import Maximum, Score, maximize
-from clv.purchases.observations import FloatArray
 from clv.purchases.report import FitReport
+from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
 __all__ = ["GammaGamma", "GammaGammaFit"]
@@ -59,28 +59,28 @@ class GammaGammaFit:
     trend: float = 0.0
     report: FitReport
 
-    def vector(self) -> FloatArray:
+    def vector(self) -> Float:
         """The parameters in the order of `parameter_names`, shape (3,)."""
         return np.array([self.p, self.q, self.v])
 
-    def with_vector(self, vector: FloatArray) -> Self:
+    def with_vector(self, vector: Float) -> Self:
         """The same model at other parameters."""
         p, q, v = map(float, vector)
         return replace(self, p=p, q=q, v=v)
 
-    def predict_spend(self, x: FloatArray, monetary_value: FloatArray) -> FloatArray:
+    def predict_spend(self, x: Float, monetary_value: Float) -> Float:
         """Expected amount of a further purchase, in currency, shape (n,).
 
         `monetary_value` may be NaN where `x` is 0; the answer there is the mean of the population.
         """
         return self.p * self.scale(x, monetary_value) / (self.p * x + self.q - 1.0)
 
-    def simulate_sum(self, count: FloatArray, x: FloatArray, *, rng: np.random.Generator) -> FloatArray:
+    def simulate_sum(self, count: Float, x: Float, *, rng: np.random.Generator) -> Float:
         """Draw the sum of `count` further purchases, in units of the customer's `scale`, shape (n,)."""
         total = rng.standard_gamma(np.maximum(self.p * count, 1e-12))
         return np.where(count > 0, total / rng.standard_gamma(self.p * x + self.q), 0.0)
 
-    def scale(self, x: FloatArray, monetary_value: FloatArray) -> FloatArray:
+    def scale(self, x: Float, monetary_value: Float) -> Float:
         """The customer's own scale v + x m of `simulate_sum`, in currency, shape (n,)."""
         known = np.where(x > 0, np.nan_to_num(monetary_value), 0.0)
         if self.trend == 0.0:
@@ -181,10 +181,10 @@ class Amounts:
         Logarithm of `mean`.
     """
 
-    frequency: FloatArray
-    mean: FloatArray
-    log_mean: FloatArray
-    weights: FloatArray
+    frequency: Float
+    mean: Float
+    log_mean: Float
+    weights: Float
 
     @classmethod
     def from_summary(cls, summary: pl.DataFrame, *, trend: float = 0.0) -> Amounts:
@@ -223,7 +223,7 @@ class Amounts:
         x_log_m = float((self.weights * self.frequency) @ self.log_mean)
         x_log_x = float(count @ (levels * np.log(levels)))
 
-        def score(vector: FloatArray) -> tuple[float, FloatArray]:
+        def score(vector: Float) -> tuple[float, Float]:
             p, q, v = vector
             value, gradient = _score_of_levels(p, q, v, levels, count)
             value += fixed + p * (x_log_m + x_log_x)
@@ -243,9 +243,7 @@ class Amounts:
         return score
 
 
-def _score_of_levels(
-    p: float, q: float, v: float, x: FloatArray, count: FloatArray
-) -> tuple[float, FloatArray]:
+def _score_of_levels(p: float, q: float, v: float, x: Float, count: Float) -> tuple[float, Float]:
     """The part of likelihood and gradient that depends on frequency alone."""
     customers = float(count.sum())
     value = count @ (scipy.special.gammaln(p * x + q) - scipy.special.gammaln(p * x))

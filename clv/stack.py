@@ -32,7 +32,7 @@ import numpy as np
 import scipy
 
 from clv.evaluate import SMALLEST_RATE, poisson_deviance
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 
 __all__ = ["PastWindow", "Stack", "learn_stack", "level_of", "total_interval"]
 
@@ -69,9 +69,9 @@ class PastWindow:
 
     origin: date
     until: date
-    predicted: Mapping[str, FloatArray]
+    predicted: Mapping[str, Float]
     level: float
-    actual: FloatArray
+    actual: Float
     level_revenue: float = float("nan")
     actual_revenue: float = float("nan")
 
@@ -116,7 +116,7 @@ class Stack:
     revenue_errors: tuple[float, ...] = ()
     days: int = 0
 
-    def forecast(self, predicted: Mapping[str, FloatArray]) -> FloatArray:
+    def forecast(self, predicted: Mapping[str, Float]) -> Float:
         """The stack's forecast from those of its members, shape (n,)."""
         level = level_of(predicted, self.levelling)
         mix = np.zeros_like(predicted[self.levelling[0]])
@@ -141,7 +141,7 @@ class Stack:
         }
 
 
-def level_of(predicted: Mapping[str, FloatArray], levelling: Sequence[str]) -> float:
+def level_of(predicted: Mapping[str, Float], levelling: Sequence[str]) -> float:
     """F: the mean total of the models that set the level."""
     return float(np.mean([predicted[model].sum() for model in levelling]))
 
@@ -185,7 +185,7 @@ def learn_stack(
     )
 
 
-def _weights(windows: Sequence[PastWindow], members: Sequence[str]) -> FloatArray:
+def _weights(windows: Sequence[PastWindow], members: Sequence[str]) -> Float:
     """Weights of the mix, shape (members,)."""
     from scipy.optimize import minimize
 
@@ -198,7 +198,7 @@ def _weights(windows: Sequence[PastWindow], members: Sequence[str]) -> FloatArra
     ]
     pull = EQUALITY * K / len(windows)
 
-    def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+    def loss(weights: Float) -> tuple[float, Float]:
         value, slope = pull * float(((weights - equal) ** 2).sum()), 2.0 * pull * (weights - equal)
         for window, shape in zip(windows, shapes, strict=True):
             rate = np.maximum(weights @ shape, SMALLEST_RATE)
@@ -220,7 +220,7 @@ def _weights(windows: Sequence[PastWindow], members: Sequence[str]) -> FloatArra
     return np.asarray(weights / weights.sum() if usable else equal, dtype=np.float64)
 
 
-def _scaled(forecast: FloatArray, total: float) -> FloatArray:
+def _scaled(forecast: Float, total: float) -> Float:
     """A forecast scaled to a total; spread evenly where it is zero throughout."""
     own = float(forecast.sum())
     if own <= 0.0:

@@ -25,9 +25,9 @@ from clv.contractual import ShiftedBetaGeometric, ShiftedBetaGeometricFit, count
 from clv.customers import monthly_cost
 from clv.evaluate import decile_of
 from clv.purchases.maximum import maximize
-from clv.purchases.observations import FloatArray
 from clv.summary import DAYS_PER_UNIT
 from clv.tables import work_out
+from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = [
@@ -70,27 +70,27 @@ class ContractFit:
     alpha: float
     frame: pl.DataFrame
 
-    def months_ahead(self, n: FloatArray, horizon: int) -> FloatArray:
+    def months_ahead(self, n: Float, horizon: int) -> Float:
         """P(still there at the start of month j of the future), j = 1 ... horizon, shape (horizon, n)."""
         ahead = np.arange(horizon)[:, None]
         return np.asarray(self.leaving.predict_survival(n + ahead) / self.leaving.predict_survival(n))
 
-    def rate(self) -> FloatArray:
+    def rate(self) -> Float:
         """Expected purchases of each customer per month under contract, shape (n,)."""
         x, months = (self.frame[name].to_numpy() for name in ("x", "months"))
         return np.asarray((self.r + x) / (self.alpha + months), dtype=np.float64)
 
-    def expected_purchases(self, months: float) -> FloatArray:
+    def expected_purchases(self, months: float) -> Float:
         """Purchases of each customer in the months ahead, shape (n,)."""
         whole = int(np.ceil(months))
         shares = np.clip(months - np.arange(whole), 0.0, 1.0)
         there = self.frame["there"].to_numpy()
         return np.asarray(there * self.rate() * (shares @ self.months_ahead(self._n(), whole)))
 
-    def _n(self) -> FloatArray:
+    def _n(self) -> Float:
         return self.frame["n"].cast(pl.Float64).to_numpy()
 
-    def simulate(self, months: int, *, rng: np.random.Generator) -> FloatArray:
+    def simulate(self, months: int, *, rng: np.random.Generator) -> Float:
         """Purchases of each customer in the months ahead in `DRAWS` futures, shape (draws, n)."""
         there, n = self.frame["there"].to_numpy(), self._n()
         x, seen = (self.frame[name].to_numpy() for name in ("x", "months"))
@@ -163,11 +163,11 @@ def fit_contracts(customers: pl.DataFrame, summary: pl.DataFrame, *, end: date) 
     return ContractFit(leaving=leaving, r=r, alpha=alpha, frame=frame)
 
 
-def _fit_rates(x: FloatArray, months: FloatArray) -> tuple[float, float]:
+def _fit_rates(x: Float, months: Float) -> tuple[float, float]:
     """R and alpha of gamma-distributed rates from counts over known times (negative binomial)."""
     loggamma, psi = scipy.special.gammaln, scipy.special.digamma
 
-    def score(vector: FloatArray) -> tuple[float, FloatArray]:
+    def score(vector: Float) -> tuple[float, Float]:
         r, alpha = vector
         value = float(
             (loggamma(r + x) - loggamma(r) + r * np.log(alpha) - (r + x) * np.log(alpha + months)).sum()

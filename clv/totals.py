@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
+from histories.arrays import Float
 
 __all__ = ["SamplingVariance", "sampling_variance"]
 
@@ -79,7 +79,7 @@ def sampling_variance(
     )
 
 
-def _process(simulated: FloatArray, expected: FloatArray, share: float) -> float:
+def _process(simulated: Float, expected: Float, share: float) -> float:
     """Variance of a total of independent customers over its square, from a `share` of them."""
     total = float(expected.sum())
     return float(((simulated - expected) ** 2).sum()) * share / total**2 if total > 0.0 else 0.0
@@ -94,7 +94,7 @@ def _spread(totals: Sequence[float]) -> float:
     return float(((high - low) / 1.349) ** 2)
 
 
-def _drawn(fit: F, covariance: FloatArray | None, rng: np.random.Generator) -> Sequence[F]:
+def _drawn(fit: F, covariance: Float | None, rng: np.random.Generator) -> Sequence[F]:
     """The model at draws of its parameters, normal in their logs; itself where the likelihood is flat."""
     if covariance is None:
         return [fit]

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clv.purchases.fits import PurchaseFit
-from clv.purchases.observations import FloatArray
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
+from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = [
@@ -52,11 +52,11 @@ class Horizon:
         """Length of the horizon, in time units."""
         return self.months * self.month
 
-    def ends(self) -> FloatArray:
+    def ends(self) -> Float:
         """Month ends from the end of observation, in time units, shape (months,)."""
         return np.asarray(np.arange(1, self.months + 1) * self.month, dtype=np.float64)
 
-    def factors(self) -> FloatArray:
+    def factors(self) -> Float:
         """Discount factors at the month ends, shape (months,)."""
         return np.asarray((1.0 + self.discount_rate) ** (-np.arange(1, self.months + 1) / 12.0))
 
@@ -73,7 +73,7 @@ def predict_values(
     discount_rate: float = 0.10,
     gross_margin: float = 1.0,
     time_unit: str = "week",
-) -> dict[str, FloatArray]:
+) -> dict[str, Float]:
     """Value customers from their purchase summary.
 
     Parameters
@@ -125,12 +125,12 @@ def predict_values(
 def discounted_purchases(
     fit: PurchaseFit,
     horizon: Horizon,
-    x: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
+    x: Float,
+    t_x: Float,
+    T: Float,
     *,
-    alive: FloatArray | None = None,
-) -> tuple[FloatArray, FloatArray]:
+    alive: Float | None = None,
+) -> tuple[Float, Float]:
     """Expected purchases within the horizon, plain and discounted at month ends; two arrays of shape (n,).
 
     Where the future of a living customer depends on frequency and T alone, each distinct pair is worked out
@@ -147,8 +147,8 @@ def discounted_purchases(
 
 
 def _discounted_alive(
-    fit: PurchaseFit, horizon: Horizon, x: FloatArray, t_x: FloatArray, T: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    fit: PurchaseFit, horizon: Horizon, x: Float, t_x: Float, T: Float
+) -> tuple[Float, Float]:
     """The same given alive, in blocks that bound the memory."""
     ends, factors = horizon.ends(), horizon.factors()
     # sum of d_m (E_m - E_(m-1)) = sum of E_m (d_m - d_(m+1)), with nothing after the last month
@@ -166,7 +166,7 @@ def _discounted_alive(
 VALUE_BLOCK = 200_000
 
 
-def distinct_pairs(x: FloatArray, T: FloatArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def distinct_pairs(x: Float, T: Float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows that show each distinct (x, T) once, and for every row the position of its own."""
     x_values, x_index = np.unique(x, return_inverse=True)
     T_values, T_index = np.unique(T, return_inverse=True)

@@ -1,4 +1,4 @@
-"""The array types of the house: one name for each kind of number, whatever the shape, which docstrings say."""
+"""The array types of the house: one name for each kind of number, whatever the shape."""
 
 from __future__ import annotations
 

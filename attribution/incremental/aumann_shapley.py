@@ -18,13 +18,10 @@ from scipy.special import expit
 
 from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.setfunction import PanelModel, PanelPrediction
+from histories.arrays import Float, Labels
 from histories.panel import Panel
 
-__all__ = ["Labels", "OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
-
-Float = NDArray[np.float64]
-Labels = NDArray[np.str_]
-"""One label for each customer, shape (N,)."""
+__all__ = ["OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
 
 NODES = 5
 """Gauss-Legendre nodes; more change no credit by a thousandth of the total."""

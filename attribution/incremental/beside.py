@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.credits.table import BASELINE, TOTAL, Bounds, Counts
 from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.checks.gates import answered_problems, untouched_channels
 from attribution.incremental.range import bounds_around
+from histories.arrays import Flags
 from histories.panel import Panel
 
 __all__ = ["credit_bounds", "members_of", "objections", "touch_counts"]
 
-Mask = NDArray[np.bool_]
-
 
 def credit_bounds(
-    members: Mapping[str, Mask],
+    members: Mapping[str, Flags],
     credit: PanelCredit,
     companions: Mapping[str, PanelCredit],
     draws: CreditDraws,
@@ -58,12 +56,12 @@ def _measured(std_error: float, most: float) -> float:
     return std_error if std_error <= most else float("nan")
 
 
-def members_of(names: Sequence[str]) -> dict[str, Mask]:
+def members_of(names: Sequence[str]) -> dict[str, Flags]:
     """Which channels bear each name: of `panel.channels` each its own, of `panel.groups` those of a group."""
     return {str(name): np.array(names) == name for name in dict.fromkeys(names)}
 
 
-def touch_counts(panel: Panel, members: Mapping[str, Mask]) -> Counts:
+def touch_counts(panel: Panel, members: Mapping[str, Flags]) -> Counts:
     """Touches, customers touched and customer-periods with a touch, by name and in total.
 
     A customer touched in two channels of a group counts once.

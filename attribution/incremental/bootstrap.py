@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import Labels, PanelCredit, panel_credit
+from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
 from attribution.settings import INCREMENTAL_OUTCOMES
+from histories.arrays import Float, Labels
 from histories.panel import Panel
 
 __all__ = ["CreditDraws", "Key", "Replicates", "bootstrap_credits"]
 
-Float = NDArray[np.float64]
 Key = tuple[str, str]
 """A column of segments and one of its labels."""
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from histories.arrays import Float, Integer, Single
 from histories.compiled import compiled
 
 __all__ = ["customer_parts"]
-
-Float = NDArray[np.float64]
-Single = NDArray[np.float32]
-Integer = NDArray[np.int64]
 
 
 @compiled

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel
 
 __all__ = ["Design", "DesignChoices", "build_design"]
-
-Float = NDArray[np.float64]
 
 HISTORY = (
     "log past purchases per period",

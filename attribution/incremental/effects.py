@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Effects", "outer_product_correction"]
+from histories.arrays import Float
 
-Float = NDArray[np.float64]
+__all__ = ["Effects", "outer_product_correction"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,13 +27,12 @@ from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
+from histories.arrays import Float
 from histories.cuts import ALL
 from histories.errors import ConvergenceError
 from histories.panel import Panel
 
 __all__ = ["CreditEstimate", "estimate_credit"]
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,6 @@ from histories.panel import Panel
 
 __all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
 
-Float = NDArray[np.float64]
-
 REFUTED = 2.0
 """Standard deviations between experiment and model beyond which the model is refuted."""
 

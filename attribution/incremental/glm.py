@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, special
 
+from histories.arrays import Float
 from histories.errors import ConvergenceError
 
 __all__ = ["LOGIT", "POISSON", "Family", "GlmFit", "fit_glm"]
-
-Float = NDArray[np.float64]
 
 MAX_STEPS = 60
 TOLERANCE = 1e-9

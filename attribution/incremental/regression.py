@@ -21,11 +21,10 @@ from attribution.incremental.effects import Effects
 from attribution.incremental.glm import LOGIT, POISSON, fit_glm
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
 from attribution.incremental.stocks import moment_precision
+from histories.arrays import Float
 from histories.panel import Panel
 
 __all__ = ["OWN_MEANS", "POISSON_SPEND", "STATIC", "PanelRegression", "PanelRegressionFit"]
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

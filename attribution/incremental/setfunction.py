@@ -25,22 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.effects import Effects
+from histories.arrays import Real
 from histories.panel import Panel
 
 __all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelModel", "PanelPrediction", "Profile"]
-
-Float = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelPrediction:
     """What a fitted model says when no channel acts. Customers N, periods P, posterior draws Q."""
 
-    hazard_offset: Float | None
+    hazard_offset: Real | None
     """Log-odds of leaving with every stock at zero, o_it, one layer per posterior draw of the customer's
     latents, shape (Q, N, P), float32. Q is 1 for a model without latents. None: the model has no hazard, W
     is 1."""
-    survival: Float
+    survival: Real
     """q_i: 1 or 0 for contractual customers, else the probability of being a customer still, shape (N,)."""
     expected_spend: float
     """Sum of the model's own expectation of spend over the rows, in currency: a check against the observed
@@ -48,14 +47,14 @@ class PanelPrediction:
     expected_survivors: float
     """The model's own expectation of the customers still there, NaN without a hazard; of contractual
     customers it is computed from the hazards instead."""
-    share: Float | None = None
+    share: Real | None = None
     """Weight of each layer for a customer's spend, adding up to 1 over layers, shape (Q, N); None: even."""
-    staying: Float | None = None
+    staying: Real | None = None
     """Weight of each layer for a customer's survival, adding up to q_i over layers, shape (Q, N); None: even.
     A layer of a life that ended has weight 0."""
 
     @property
-    def layer_weights(self) -> tuple[Float, Float]:
+    def layer_weights(self) -> tuple[Real, Real]:
         """Weights of the layers for spend and for survival, each (Q, N); one layer without a hazard."""
         layers = 1 if self.hazard_offset is None else len(self.hazard_offset)
         n = len(self.survival)

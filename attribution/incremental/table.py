@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
 from attribution.incremental.beside import credit_bounds, members_of, objections, touch_counts
@@ -17,12 +15,11 @@ from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
 from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
+from histories.arrays import Float
 from histories.cuts import ALL
 from histories.panel import Panel
 
 __all__ = ["Standing", "credit_table", "incremental_credit"]
-
-Float = NDArray[np.float64]
 
 METHOD = "incremental"
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from clv.purchases.maximum import Score
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
 from clv.purchases.report import FitReport
+from histories.arrays import Float
 
 __all__ = ["PurchaseFit"]
 
@@ -52,66 +53,56 @@ class PurchaseFit(ABC):
     def scorer(self, data: Observations) -> Score:
         """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
 
-    def many_scorer(self, data: Observations) -> Callable[[FloatArray], FloatArray]:
+    def many_scorer(self, data: Observations) -> Callable[[Float], Float]:
         """Log-likelihoods at many parameter vectors, shape (draws, k) to (draws,)."""
         score = self.scorer(data)
         return lambda vectors: np.array([score(vector)[0] for vector in vectors])
 
     @abstractmethod
-    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """P(alive at T), shape (n,)."""
 
     @abstractmethod
-    def predict_purchases_alive(
-        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_purchases_alive(self, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
 
     @abstractmethod
-    def predict_tail_alive(
-        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_tail_alive(self, m: int, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
 
     @abstractmethod
-    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_ever_alive(self, x: Float, T: Float) -> Float:
         """P(a further purchase ever | alive at T), shape (n,)."""
 
     @abstractmethod
-    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_median_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """Median time from T to the next purchase, given alive at T and that one comes, shape (n,)."""
 
     @abstractmethod
-    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_survival_alive(self, t: Float, x: Float, T: Float) -> Float:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
 
     @abstractmethod
-    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_residual_alive(self, rate: float, x: Float, T: Float) -> Float:
         """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
 
     @abstractmethod
-    def simulate_alive(
-        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
-    ) -> FloatArray:
+    def simulate_alive(self, t: float, x: Float, T: Float, *, rng: np.random.Generator) -> Float:
         """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
 
     @abstractmethod
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
+    def expected_purchases(self, t: Float) -> Float:
         """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
 
-    def predict_purchases(self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_purchases(self, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """E[purchases in (T, T + t]] at the horizons `t`, shape (len(t), n)."""
         return self.predict_alive(x, t_x, T) * self.predict_purchases_alive(t, x, t_x, T)
 
-    def predict_no_purchase(
-        self, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_no_purchase(self, t: Float | float, x: Float, t_x: Float, T: Float) -> Float:
         """P(no purchase in (T, T + t]): the probability of churn within t, shape (n,)."""
         return self.predict_count(0, t, x, t_x, T)
 
-    def predict_count(
-        self, n: int, t: FloatArray | float, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_count(self, n: int, t: Float | float, x: Float, t_x: Float, T: Float) -> Float:
         """P(exactly n purchases in (T, T + t]), shape (n_customers,)."""
         horizon = np.broadcast_to(np.asarray(t, dtype=np.float64), x.shape)
         alive = self.predict_alive(x, t_x, T)
@@ -120,7 +111,7 @@ class PurchaseFit(ABC):
             return np.clip(1.0 - alive * more, 0.0, 1.0)
         return alive * np.maximum(self.predict_tail_alive(n, horizon, x, t_x, T) - more, 0.0)
 
-    def predict_next_purchase(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_next_purchase(self, x: Float, t_x: Float, T: Float) -> Float:
         """Median time from T to the next purchase given that one comes, shape (n,).
 
         NaN where none comes with probability over 1/2.
@@ -128,15 +119,15 @@ class PurchaseFit(ABC):
         comes = self.predict_alive(x, t_x, T) * self.predict_ever_alive(x, T)
         return np.where(comes < 0.5, np.nan, self.predict_median_alive(x, t_x, T))
 
-    def predict_residual(self, rate: float, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_residual(self, rate: float, x: Float, t_x: Float, T: Float) -> Float:
         """DERT: E[purchases after T for ever, discounted continuously at `rate`], shape (n,)."""
         return self.predict_alive(x, t_x, T) * self.predict_residual_alive(rate, x, T)
 
-    def vector(self) -> FloatArray:
+    def vector(self) -> Float:
         """The parameters in the order of `parameter_names`, shape (k,)."""
         return np.array([getattr(self, name) for name in self.parameter_names], dtype=np.float64)
 
-    def with_vector(self, vector: FloatArray) -> Self:
+    def with_vector(self, vector: Float) -> Self:
         """The same model at other parameters."""
         values: dict[str, Any] = dict(zip(self.parameter_names, map(float, vector), strict=True))
         return replace(self, **values)

@@ -18,7 +18,8 @@ import itertools
 import numpy as np
 import scipy
 
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
+from histories.arrays import Float
 
 __all__ = [
     "log_likelihoods",
@@ -36,9 +37,7 @@ EXACT_TERMS = 64
 NEAR_ONE = 1e-7
 
 
-def log_likelihoods(
-    parameters: FloatArray, x: FloatArray, t_x: FloatArray, n: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def log_likelihoods(parameters: Float, x: Float, t_x: Float, n: Float) -> tuple[Float, Float, Float]:
     """Log-likelihood by row, that of being alive at n, and the gradient; shapes (m,), (m,), (4, m)."""
     alpha, beta, gamma, delta = map(float, parameters)
     betaln, psi = scipy.special.betaln, scipy.special.digamma
@@ -93,26 +92,26 @@ def log_likelihoods(
     return scale + np.log(both), alive, gradient
 
 
-def score(parameters: FloatArray, data: Observations) -> tuple[float, FloatArray]:
+def score(parameters: Float, data: Observations) -> tuple[float, Float]:
     """Log-likelihood and its gradient in (alpha, beta, gamma, delta)."""
     each, _, gradient = log_likelihoods(parameters, data.frequency, data.recency, data.T)
     return float(data.weights @ each), np.asarray(gradient @ data.weights, dtype=np.float64)
 
 
-def probability_alive(parameters: FloatArray, x: FloatArray, t_x: FloatArray, n: FloatArray) -> FloatArray:
+def probability_alive(parameters: Float, x: Float, t_x: Float, n: Float) -> Float:
     """P(alive at opportunity n | x, t_x, n), equation A10 with m = 0, shape (m,)."""
     each, alive, _ = log_likelihoods(parameters, x, t_x, n)
     return np.asarray(np.exp(alive - each), dtype=np.float64)
 
 
-def survival_alive(parameters: FloatArray, m: FloatArray, n: FloatArray) -> FloatArray:
+def survival_alive(parameters: Float, m: Float, n: Float) -> Float:
     """P(alive at n + m | alive at n), shape (len(m), len(n))."""
     gamma, delta = float(parameters[2]), float(parameters[3])
     later = scipy.special.betaln(gamma, delta + np.add.outer(m, n))
     return np.asarray(np.exp(later - scipy.special.betaln(gamma, delta + n)), dtype=np.float64)
 
 
-def purchases_alive(parameters: FloatArray, m: FloatArray, x: FloatArray, n: FloatArray) -> FloatArray:
+def purchases_alive(parameters: Float, m: Float, x: Float, n: Float) -> Float:
     """E[purchases at the next m opportunities | alive at n], equation 13, shape (len(m), len(n)).
 
     The sum of the survival over the opportunities has a closed form, which also serves between whole numbers.
@@ -127,7 +126,7 @@ def purchases_alive(parameters: FloatArray, m: FloatArray, x: FloatArray, n: Flo
     return np.asarray((alpha + x) / (alpha + beta + n) * chances, dtype=np.float64)
 
 
-def tail_alive(parameters: FloatArray, k: int, m: int, x: FloatArray, n: FloatArray) -> FloatArray:
+def tail_alive(parameters: Float, k: int, m: int, x: Float, n: Float) -> Float:
     """P(at least k purchases at the next m opportunities | alive at n), shape (len(n),).
 
     The k-th purchase falls on opportunity i with probability C(i - 1, k - 1) E[p^k (1 - p)^(i - k)], if the
@@ -148,8 +147,8 @@ def tail_alive(parameters: FloatArray, k: int, m: int, x: FloatArray, n: FloatAr
 
 
 def first_purchase(
-    parameters: FloatArray, x: FloatArray, n: FloatArray, *, goal: FloatArray | None, longest: int = 20_000
-) -> tuple[FloatArray, FloatArray]:
+    parameters: Float, x: Float, n: Float, *, goal: Float | None, longest: int = 20_000
+) -> tuple[Float, Float]:
     """P(a purchase ever | alive at n), and when `goal` of it is reached (NaN: never); shapes (len(n),)."""
     alpha, beta, gamma, delta = map(float, parameters)
     buy, skip, stay = alpha + x, beta + n - x, delta + n
@@ -168,7 +167,7 @@ def first_purchase(
     return np.minimum(total, 1.0), reached
 
 
-def residual_alive(parameters: FloatArray, rate: float, x: FloatArray, n: FloatArray) -> FloatArray:
+def residual_alive(parameters: Float, rate: float, x: Float, n: Float) -> Float:
     """E[purchases at all later opportunities, discounted at `rate` | alive at n], shape (len(n),).
 
     The first terms are added one by one; the others are replaced by an integral from half a step before them

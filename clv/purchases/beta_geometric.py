@@ -18,8 +18,9 @@ from clv.purchases import geometric
 from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import GeometricFamily, Levels
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations, require_repeats
+from clv.purchases.observations import Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
+from histories.arrays import Float
 
 __all__ = ["BgCnbd", "BgNbd", "Geometric", "GeometricFit", "MbgCnbd", "MbgNbd"]
 
@@ -79,7 +80,7 @@ class GeometricFit(PurchaseFit):
         levels, family = Levels.of(data), self.family
         return lambda vector: geometric.score(vector, data, levels, family)
 
-    def many_scorer(self, data: Observations) -> Callable[[FloatArray], FloatArray]:
+    def many_scorer(self, data: Observations) -> Callable[[Float], Float]:
         """Log-likelihoods at many parameter vectors, shape (draws, 4) to (draws,)."""
         levels, family = Levels.of(data), self.family
         if self.k > 1:
@@ -87,51 +88,45 @@ class GeometricFit(PurchaseFit):
             return lambda vectors: np.array([score(vector)[0] for vector in vectors])
         return lambda vectors: geometric.log_likelihoods(vectors, data, levels, family)
 
-    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """P(alive at T); 1 at frequency 0 when nobody leaves before a repeat purchase. Shape (n,)."""
         return geometric.probability_alive(self.vector(), x, t_x, T, self.family)
 
-    def predict_purchases_alive(
-        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_purchases_alive(self, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
         return geometric.purchases_alive(self.vector(), t, x, t_x, T, self.family)
 
-    def predict_tail_alive(
-        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_tail_alive(self, m: int, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
         return geometric.count_tail_alive(self.vector(), m, t, x, t_x, T, self.family)
 
-    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_ever_alive(self, x: Float, T: Float) -> Float:
         """1: nobody leaves between purchases. Shape (n,)."""
         return np.ones(np.broadcast(x, T).shape)
 
-    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_median_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """Median time from T to the next purchase of a living customer, shape (n,).
 
         For k = 1 it is (alpha + T) (2^(1 / (r + x)) - 1).
         """
         return geometric.median_next_purchase(self.vector(), x, t_x, T, self.family)
 
-    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_survival_alive(self, t: Float, x: Float, T: Float) -> Float:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
         return geometric.survival_alive(self.vector(), t, x, T, self.family)
 
-    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_residual_alive(self, rate: float, x: Float, T: Float) -> Float:
         """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
         return geometric.residual_alive(self.vector(), rate, x, T, self.family)
 
-    def simulate_alive(
-        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
-    ) -> FloatArray:
+    def simulate_alive(self, t: float, x: Float, T: Float, *, rng: np.random.Generator) -> Float:
         """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
         rate = rng.standard_gamma(self.r + self.k * x) / (self.alpha + T)
         dropout = np.clip(rng.beta(self.a, self.b + x + self.birth), 1e-12, 1.0)
         stages = rng.poisson(np.minimum(rate * t, 1e12))
         return np.minimum(rng.geometric(dropout), stages // self.k).astype(np.float64)
 
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
+    def expected_purchases(self, t: Float) -> Float:
         """E[repeat purchases of a new customer in (0, t]], shape (len(t),)."""
         zero = np.zeros(1)
         born = self.b / (self.a + self.b) if self.birth else 1.0

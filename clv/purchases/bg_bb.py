@@ -11,8 +11,9 @@ import polars as pl
 from clv.purchases import beta_binomial
 from clv.purchases.base import PurchaseFit
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations, require_repeats
+from clv.purchases.observations import Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
+from histories.arrays import Float
 from histories.errors import DataError
 
 __all__ = ["BgBb", "BgBbFit"]
@@ -54,19 +55,15 @@ class BgBbFit(PurchaseFit):
         """Log-likelihood and gradient on `data`, as a function of the parameter vector."""
         return lambda vector: beta_binomial.score(vector, data)
 
-    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """P(alive at opportunity T), shape (n,)."""
         return beta_binomial.probability_alive(self.vector(), x, t_x, T)
 
-    def predict_purchases_alive(
-        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_purchases_alive(self, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """E[purchases at the next t opportunities | alive at T], shape (len(t), n)."""
         return beta_binomial.purchases_alive(self.vector(), t, x, T)
 
-    def predict_tail_alive(
-        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_tail_alive(self, m: int, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """P(at least m purchases at the next t opportunities | alive at T), t rounded; shape (n,)."""
         whole = np.broadcast_to(np.round(t), x.shape)
         out = np.empty(x.shape)
@@ -75,33 +72,31 @@ class BgBbFit(PurchaseFit):
             out[rows] = beta_binomial.tail_alive(self.vector(), m, int(steps), x[rows], T[rows])
         return out
 
-    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_ever_alive(self, x: Float, T: Float) -> Float:
         """P(a further purchase ever | alive at T), shape (n,)."""
         return beta_binomial.first_purchase(self.vector(), x, T, goal=None)[0]
 
-    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_median_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """Opportunity by which half of those who will ever buy again have, given alive at T, shape (n,)."""
         ever = self.predict_ever_alive(x, T)
         return beta_binomial.first_purchase(self.vector(), x, T, goal=0.5 * ever)[1]
 
-    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_survival_alive(self, t: Float, x: Float, T: Float) -> Float:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
         return beta_binomial.survival_alive(self.vector(), t, T)
 
-    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_residual_alive(self, rate: float, x: Float, T: Float) -> Float:
         """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
         return beta_binomial.residual_alive(self.vector(), rate, x, T)
 
-    def simulate_alive(
-        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
-    ) -> FloatArray:
+    def simulate_alive(self, t: float, x: Float, T: Float, *, rng: np.random.Generator) -> Float:
         """Draw the number of purchases at the next t opportunities of customers alive at T, shape (n,)."""
         buy = rng.beta(self.alpha + x, self.beta + T - x)
         leave = np.clip(rng.beta(self.gamma, self.delta + T), 1e-12, 1.0)
         lived = np.minimum(rng.geometric(leave) - 1, round(t))
         return rng.binomial(lived, buy).astype(np.float64)
 
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
+    def expected_purchases(self, t: Float) -> Float:
         """E[repeat purchases of a new customer at the first t opportunities], equation 7, shape (len(t),)."""
         zero = np.zeros(1)
         return beta_binomial.purchases_alive(self.vector(), t, zero, zero)[:, 0]

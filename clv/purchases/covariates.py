@@ -25,9 +25,10 @@ from clv.purchases import pareto
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import BgNbd, GeometricFit
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from clv.purchases.report import FitReport
+from histories.arrays import Float
 from histories.errors import ConfigError, DataError
 
 __all__ = ["CovariateFit", "Covariates", "Design", "build_design"]
@@ -49,7 +50,7 @@ class Design:
     """
 
     names: tuple[str, ...]
-    matrix: FloatArray
+    matrix: Float
 
 
 def build_design(frame: pl.DataFrame, columns: Sequence[str]) -> Design:
@@ -114,7 +115,7 @@ class CovariateFit:
     gain: float
     p_value: float
 
-    def at(self, z: FloatArray) -> PurchaseFit:
+    def at(self, z: Float) -> PurchaseFit:
         """The model of customers with covariates `z`, shape (k,)."""
         rate = float(np.exp(-np.dot(self.purchase, z)))
         dropout = float(np.exp(np.dot(self.dropout, z)))
@@ -125,9 +126,7 @@ class CovariateFit:
             self.base, alpha=self.base.alpha * rate, a=self.base.a * dropout, b=self.base.b * dropout
         )
 
-    def predict_purchases(
-        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray, design: Design
-    ) -> FloatArray:
+    def predict_purchases(self, t: Float, x: Float, t_x: Float, T: Float, design: Design) -> Float:
         """E[purchases in (T, T + t]] of customers with their own covariates, shape (len(t), n)."""
         out = np.empty((t.size, x.size))
         patterns, inverse = np.unique(design.matrix, axis=0, return_inverse=True)
@@ -234,11 +233,11 @@ class Covariates:
         )
 
 
-def _pareto_score(data: Observations, z: FloatArray) -> Score:
+def _pareto_score(data: Observations, z: Float) -> Score:
     """Score of Pareto/NBD in (r, alpha, s, beta, purchase multipliers, dropout multipliers)."""
     k = z.shape[1]
 
-    def score(parameters: FloatArray) -> tuple[float, FloatArray]:
+    def score(parameters: Float) -> tuple[float, Float]:
         r, alpha, s, beta = map(float, parameters[:4])
         multipliers = parameters[4:]
         own_alpha = alpha * np.exp(-z @ np.log(multipliers[:k]))
@@ -264,14 +263,14 @@ def _pareto_score(data: Observations, z: FloatArray) -> Score:
     return score
 
 
-def _bg_score(data: Observations, z: FloatArray) -> Score:
+def _bg_score(data: Observations, z: Float) -> Score:
     """Score of BG/NBD in (r, alpha, a, b, purchase multipliers, dropout multipliers)."""
     k = z.shape[1]
     x, w = data.frequency, data.weights
     repeat = x > 0
     psi, loggamma = scipy.special.digamma, scipy.special.gammaln
 
-    def score(parameters: FloatArray) -> tuple[float, FloatArray]:
+    def score(parameters: Float) -> tuple[float, Float]:
         r, alpha, a, b = map(float, parameters[:4])
         multipliers = parameters[4:]
         own_alpha = alpha * np.exp(-z @ np.log(multipliers[:k]))

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
+from histories.arrays import Float
 
 __all__ = [
     "GeometricFamily",
@@ -77,8 +78,8 @@ class Levels:
         Position in `values` of each row, shape (n,).
     """
 
-    values: FloatArray
-    weights: FloatArray
+    values: Float
+    weights: Float
     index: np.ndarray[tuple[int], np.dtype[np.intp]]
 
     @classmethod
@@ -90,8 +91,8 @@ class Levels:
 
 
 def score(
-    parameters: FloatArray, data: Observations, levels: Levels, family: GeometricFamily
-) -> tuple[float, FloatArray]:
+    parameters: Float, data: Observations, levels: Levels, family: GeometricFamily
+) -> tuple[float, Float]:
     """Log-likelihood and its gradient in (r, alpha, a, b), factors without parameters left out for k > 1."""
     r, alpha, a, b = parameters
     value, gradient = _score_of_counts(parameters, levels, family)
@@ -123,9 +124,7 @@ def score(
     return value, gradient
 
 
-def log_likelihoods(
-    vectors: FloatArray, data: Observations, levels: Levels, family: GeometricFamily
-) -> FloatArray:
+def log_likelihoods(vectors: Float, data: Observations, levels: Levels, family: GeometricFamily) -> Float:
     """Log-likelihood at many parameter vectors at once, shape (len(vectors),), for k = 1.
 
     Logs of alpha + T and alpha + t_x are taken once for each distinct time.
@@ -149,8 +148,8 @@ def log_likelihoods(
 
 
 def _log_of_counts(
-    r: FloatArray, alpha: FloatArray, a: FloatArray, b: FloatArray, levels: Levels, family: GeometricFamily
-) -> FloatArray:
+    r: Float, alpha: Float, a: Float, b: Float, levels: Levels, family: GeometricFamily
+) -> Float:
     """The part that depends on frequency alone, by distinct frequency; shape (draws, m)."""
     loggamma = scipy.special.gammaln
     stay = b + levels.values + family.birth
@@ -159,9 +158,7 @@ def _log_of_counts(
     return np.asarray(value, dtype=np.float64)
 
 
-def _score_of_counts(
-    parameters: FloatArray, levels: Levels, family: GeometricFamily
-) -> tuple[float, FloatArray]:
+def _score_of_counts(parameters: Float, levels: Levels, family: GeometricFamily) -> tuple[float, Float]:
     """The part of the likelihood that depends on frequency alone."""
     r, alpha, a, b = parameters
     n = r + family.k * levels.values
@@ -182,9 +179,7 @@ def _score_of_counts(
     )
 
 
-def _stage_sum(
-    n: FloatArray, idle: FloatArray, age: FloatArray, k: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _stage_sum(n: Float, idle: Float, age: Float, k: int) -> tuple[Float, Float, Float]:
     """Log of S and its derivatives in r and alpha; zeros of no dimension when k = 1."""
     if k == 1:
         zero = np.zeros(())
@@ -203,9 +198,7 @@ def _stage_sum(
     return np.log(total), slope_n / total, -slope_ratio * ratio / age / total
 
 
-def probability_alive(
-    parameters: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray, family: GeometricFamily
-) -> FloatArray:
+def probability_alive(parameters: Float, x: Float, t_x: Float, T: Float, family: GeometricFamily) -> Float:
     """P(alive at T | x, t_x, T), shape of the arguments after broadcasting."""
     r, alpha, a, b = parameters
     n = r + family.k * x
@@ -216,9 +209,7 @@ def probability_alive(
     return np.where(x + family.birth > 0, scipy.special.expit(-odds), 1.0)
 
 
-def stage_probabilities(
-    parameters: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray, family: GeometricFamily
-) -> FloatArray:
+def stage_probabilities(parameters: Float, x: Float, t_x: Float, T: Float, family: GeometricFamily) -> Float:
     """How far on the way to the next purchase a living customer is: P(stage j | alive), shape (k, n)."""
     r, alpha = parameters[:2]
     n = r + family.k * x
@@ -231,14 +222,14 @@ def stage_probabilities(
 
 
 def count_tail_alive(
-    parameters: FloatArray,
+    parameters: Float,
     m: int,
-    t: FloatArray,
-    x: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
+    t: Float,
+    x: Float,
+    t_x: Float,
+    T: Float,
     family: GeometricFamily,
-) -> FloatArray:
+) -> Float:
     """P(at least m purchases in the next t | alive at T).
 
     Equals E[(1 - p)^(m - 1)] P(at least m k - j stages arrive), the stages being negative binomial: a sum
@@ -259,13 +250,13 @@ def count_tail_alive(
 
 
 def purchases_alive(
-    parameters: FloatArray,
-    t: FloatArray,
-    x: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
+    parameters: Float,
+    t: Float,
+    x: Float,
+    t_x: Float,
+    T: Float,
     family: GeometricFamily,
-) -> FloatArray:
+) -> Float:
     """E[purchases in the next t | alive at T] at several horizons, shape (len(t), n).
 
     For k = 1 the expectation over the dropout probability of (1 - (1 + p t / (alpha + T))^-n) / p, n = r + x,
@@ -290,9 +281,7 @@ def purchases_alive(
     return out
 
 
-def survival_alive(
-    parameters: FloatArray, t: FloatArray, x: FloatArray, T: FloatArray, family: GeometricFamily
-) -> FloatArray:
+def survival_alive(parameters: Float, t: Float, x: Float, T: Float, family: GeometricFamily) -> Float:
     """P(alive at T + t | alive at T) at several horizons, shape (len(t), n), for k = 1; a bound for k > 1.
 
     A living customer meets purchases at rate lambda / k and leaves at each with probability p.
@@ -320,7 +309,7 @@ def _nodes_for(ahead: float, n: float, stay: float) -> int:
     return next(nodes for limit, nodes in NODES_BY_REACH if reach < limit)
 
 
-def jacobi_rule(a: float, b: float, nodes: int = NODES) -> tuple[FloatArray, FloatArray]:
+def jacobi_rule(a: float, b: float, nodes: int = NODES) -> tuple[Float, Float]:
     """Nodes and weights (summing to 1) for the expectation over beta(a, b), by Golub and Welsch (1969)."""
     from scipy.linalg import eigh_tridiagonal
 
@@ -341,13 +330,13 @@ def jacobi_rule(a: float, b: float, nodes: int = NODES) -> tuple[FloatArray, Flo
 
 
 def _sum_of_tails(
-    parameters: FloatArray,
-    t: FloatArray,
-    x: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
+    parameters: Float,
+    t: Float,
+    x: Float,
+    t_x: Float,
+    T: Float,
     family: GeometricFamily,
-) -> FloatArray:
+) -> Float:
     """E = sum over m >= 1 of P(at least m purchases), cut where the last term no longer counts."""
     out = np.zeros((t.size, x.size))
     for i, horizon in enumerate(t):
@@ -364,9 +353,7 @@ def _sum_of_tails(
     return out
 
 
-def median_next_purchase(
-    parameters: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray, family: GeometricFamily
-) -> FloatArray:
+def median_next_purchase(parameters: Float, x: Float, t_x: Float, T: Float, family: GeometricFamily) -> Float:
     """Time t with P(a purchase within t | alive at T) = 1/2, shape (n,), by bisection in log t for k > 1."""
     r, alpha = parameters[:2]
     with np.errstate(over="ignore"):
@@ -382,9 +369,7 @@ def median_next_purchase(
     return np.asarray(np.exp(0.5 * (low + high)), dtype=np.float64)
 
 
-def residual_alive(
-    parameters: FloatArray, rate: float, x: FloatArray, T: FloatArray, family: GeometricFamily
-) -> FloatArray:
+def residual_alive(parameters: Float, rate: float, x: Float, T: Float, family: GeometricFamily) -> Float:
     """E[discounted purchases for ever | alive at T] at a continuous `rate` per time unit, shape (n,).
 
     Given p, purchases come at the mean rate n / A (1 + p u / A)^-(n + 1) with A = k (alpha + T); for k > 1
@@ -402,9 +387,7 @@ def residual_alive(
     return out
 
 
-def _discounted_rate(
-    n: float, age: FloatArray, nodes: FloatArray, weights: FloatArray, rate: float
-) -> FloatArray:
+def _discounted_rate(n: float, age: Float, nodes: Float, weights: Float, rate: float) -> Float:
     """Integral over u of exp(-rate u) n / age E_p[(1 + p u / age)^-(n + 1)], by panels; shape of age."""
     points, lengths = np.polynomial.legendre.leggauss(16)
     edges = np.concatenate([[0.0], np.geomspace(1e-6, 40.0, 24)]) / rate

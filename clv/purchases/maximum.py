@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from clv.purchases.observations import FloatArray
+from histories.arrays import Flags, Float
 from histories.errors import ConvergenceError
 
 __all__ = ["Maximum", "Score", "information", "maximize"]
 
 #: A log-likelihood and its gradient with respect to the parameters (not their logs).
-Score = Callable[[FloatArray], tuple[float, FloatArray]]
-
-BoolArray = npt.NDArray[np.bool_]
+Score = Callable[[Float], tuple[float, Float]]
 
 #: The search ends when a further Newton step promises less than this gain in log-likelihood.
 GAIN_TOLERANCE = 1e-8
@@ -61,9 +58,9 @@ class Maximum:
         Number of passes over all rows.
     """
 
-    parameters: FloatArray
+    parameters: Float
     log_likelihood: float
-    covariance: FloatArray | None
+    covariance: Float | None
     at_bound: tuple[str, ...]
     evaluations: int
 
@@ -129,7 +126,7 @@ class _Objective:
         self.score, self.customers, self.penalizer = score, customers, penalizer
         self.evaluations = 0
 
-    def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
+    def __call__(self, theta: Float) -> tuple[float, Float]:
         self.evaluations += 1
         parameters = np.exp(theta)
         value, gradient = self.score(parameters)
@@ -139,12 +136,12 @@ class _Objective:
             return 1e10, np.zeros_like(theta)
         return loss, slope
 
-    def log_likelihood(self, theta: FloatArray, loss: float) -> float:
+    def log_likelihood(self, theta: Float, loss: float) -> float:
         """The log-likelihood behind a loss."""
         parameters = np.exp(theta)
         return -self.customers * (loss - self.penalizer * float(parameters @ parameters))
 
-    def hessian(self, theta: FloatArray, slope: FloatArray | None = None) -> FloatArray:
+    def hessian(self, theta: Float, slope: Float | None = None) -> Float:
         """Differences of the gradient, symmetrised; shape (k, k).
 
         Forward where the gradient `slope` is known, which is exact to about `DIFFERENCE`; central otherwise.
@@ -159,7 +156,7 @@ class _Objective:
         return 0.5 * (matrix + matrix.T)
 
 
-def information(score: Score, parameters: FloatArray) -> FloatArray | None:
+def information(score: Score, parameters: Float) -> Float | None:
     """Covariance of the logs at a maximum found elsewhere; None when the likelihood is flat."""
     objective = _Objective(score, 1.0, 0.0)
     hessian = objective.hessian(np.log(parameters))
@@ -168,20 +165,20 @@ def information(score: Score, parameters: FloatArray) -> FloatArray | None:
 
 def _search(
     objective: _Objective,
-    starts: Sequence[FloatArray],
-    low: FloatArray,
-    high: FloatArray,
+    starts: Sequence[Float],
+    low: Float,
+    high: Float,
     subject: str,
     *,
     tight: bool,
-) -> FloatArray:
+) -> Float:
     """Bounded quasi-Newton from every start; the best end, loosely where only a sample is searched."""
     from scipy.optimize import Bounds, minimize
 
     box = Bounds(low, high)
     options = {"ftol": 1e-13, "gtol": 1e-7} if tight else {"ftol": 1e-10, "gtol": 1e-5}
 
-    def run(start: FloatArray, steps: int) -> Any:
+    def run(start: Float, steps: int) -> Any:
         return minimize(
             objective, start, jac=True, method="L-BFGS-B", bounds=box, options=options | {"maxiter": steps}
         )
@@ -202,12 +199,12 @@ def _search(
 
 def _polish(
     objective: _Objective,
-    theta: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
+    theta: Float,
+    low: Float,
+    high: Float,
     subject: str,
-    hint: FloatArray | None,
-) -> tuple[FloatArray, float, FloatArray, BoolArray]:
+    hint: Float | None,
+) -> tuple[Float, float, Float, Flags]:
     """Newton steps inside the box until a further one promises nothing.
 
     The Hessian, of a sample when `hint` gives it, learns from each step (BFGS); it is worked out anew when
@@ -216,7 +213,7 @@ def _polish(
     loss, slope = objective(theta)
     sampled = hint is not None
 
-    def exact(at: FloatArray, slope_there: FloatArray) -> FloatArray:
+    def exact(at: Float, slope_there: Float) -> Float:
         return _curvature(objective, at, slope_there if sampled else None, low, high)
 
     hessian = exact(theta, slope) if hint is None else hint
@@ -246,8 +243,8 @@ def _polish(
 
 
 def _settle(
-    objective: _Objective, theta: FloatArray, low: FloatArray, high: FloatArray, subject: str
-) -> tuple[FloatArray, float, FloatArray, BoolArray]:
+    objective: _Objective, theta: Float, low: Float, high: Float, subject: str
+) -> tuple[Float, float, Float, Flags]:
     """Follow a flat, curved valley, where Newton steps are noise, until the likelihood no longer moves.
 
     Such valleys lead to limiting cases (customers who are all alike): the end is as high as any other point
@@ -273,7 +270,7 @@ def _settle(
     )
 
 
-def _learn(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+def _learn(hessian: Float, step: Float, change: Float) -> Float:
     """BFGS: the nearest Hessian that explains how the slope changed; none where curvature is not positive."""
     seen, told = float(step @ change), hessian @ step
     known = float(step @ told)
@@ -283,17 +280,15 @@ def _learn(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatAr
     return np.asarray(hessian + update, dtype=np.float64)
 
 
-def _curvature(
-    objective: _Objective, theta: FloatArray, slope: FloatArray | None, low: FloatArray, high: FloatArray
-) -> FloatArray:
+def _curvature(objective: _Objective, theta: Float, slope: Float | None, low: Float, high: Float) -> Float:
     """The Hessian by differences that stay in the box: forward where `slope` is given, else central."""
     inside = np.clip(theta, low + 2.0 * DIFFERENCE, high - 2.0 * DIFFERENCE)
     return objective.hessian(inside, slope if np.array_equal(inside, theta) else None)
 
 
 def _descend(
-    objective: _Objective, theta: FloatArray, loss: float, step: FloatArray, low: FloatArray, high: FloatArray
-) -> tuple[FloatArray, float, FloatArray] | None:
+    objective: _Objective, theta: Float, loss: float, step: Float, low: Float, high: Float
+) -> tuple[Float, float, Float] | None:
     """The first halving of the step that lowers the loss, or None."""
     for shrink in 0.5 ** np.arange(30):
         candidate = np.clip(theta + shrink * step, low, high)
@@ -303,7 +298,7 @@ def _descend(
     return None
 
 
-def _newton_step(hessian: FloatArray, slope: FloatArray, free: BoolArray) -> tuple[FloatArray, float]:
+def _newton_step(hessian: Float, slope: Float, free: Flags) -> tuple[Float, float]:
     """Step and promised gain; negative and vanishing curvature is turned up, long steps are cut."""
     step = np.zeros_like(slope)
     if not free.any():
@@ -318,7 +313,7 @@ def _newton_step(hessian: FloatArray, slope: FloatArray, free: BoolArray) -> tup
     return step, gain
 
 
-def _covariance(hessian: FloatArray, free: BoolArray, customers: float) -> FloatArray | None:
+def _covariance(hessian: Float, free: Flags, customers: float) -> Float | None:
     """Inverse of the information of the free logs; None when it is not positive definite."""
     covariance = np.zeros_like(hessian)
     if not free.any():

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
-__all__ = ["FloatArray", "Observations", "require_repeats"]
-
-FloatArray = npt.NDArray[np.float64]
+__all__ = ["Observations", "require_repeats"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +30,10 @@ class Observations:
         Customers per row, shape (n,).
     """
 
-    frequency: FloatArray
-    recency: FloatArray
-    T: FloatArray
-    weights: FloatArray
+    frequency: Float
+    recency: Float
+    T: Float
+    weights: Float
 
     @classmethod
     def from_summary(cls, summary: pl.DataFrame) -> Observations:
@@ -117,7 +116,7 @@ def require_repeats(data: Observations, model: str) -> None:
         )
 
 
-def _check(x: FloatArray, t_x: FloatArray, T: FloatArray, weights: FloatArray) -> None:
+def _check(x: Float, t_x: Float, T: Float, weights: Float) -> None:
     """Refuse patterns that no customer can have, saying how many rows break which rule."""
     if x.size == 0:
         raise DataError("no customers to fit a purchase model on; check observation_end and the transactions")

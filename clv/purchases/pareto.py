@@ -20,7 +20,8 @@ import numpy as np
 import scipy
 
 from clv.purchases.geometric import Levels, jacobi_rule
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
+from histories.arrays import Float
 
 __all__ = [
     "count_tail_alive",
@@ -52,9 +53,9 @@ NEAR_ONE = 1e-9
 class Rule:
     """A Gauss-Legendre rule: nodes on (0, 1), weights summing to 2, and both moments that the means need."""
 
-    unit: FloatArray
-    weights: FloatArray
-    moments: FloatArray
+    unit: Float
+    weights: Float
+    moments: Float
 
     @classmethod
     def of(cls, nodes: int) -> Rule:
@@ -71,20 +72,20 @@ RULES = tuple(Rule.of(nodes) for nodes in (*FEW_NODES, NODES))
 class Integral:
     """Log of the integral, and means under the integrand that its derivatives need; shapes (n,)."""
 
-    log: FloatArray
-    log_alpha: FloatArray
-    log_beta: FloatArray
-    inverse_alpha: FloatArray
-    inverse_beta: FloatArray
+    log: Float
+    log_alpha: Float
+    log_beta: Float
+    inverse_alpha: Float
+    inverse_beta: Float
 
 
 def integrate(
-    alpha: FloatArray | float,
-    beta: FloatArray | float,
-    power_alpha: FloatArray,
-    power_beta: FloatArray | float,
-    low: FloatArray,
-    high: FloatArray,
+    alpha: Float | float,
+    beta: Float | float,
+    power_alpha: Float,
+    power_beta: Float | float,
+    low: Float,
+    high: Float,
 ) -> Integral:
     """Log of the integral over u in (low, high) of (alpha + u)^-power_alpha (beta + u)^-power_beta.
 
@@ -113,9 +114,7 @@ def integrate(
     )
 
 
-def _moments(
-    start: FloatArray, width: FloatArray, gap: FloatArray, steep: FloatArray, flat: FloatArray
-) -> FloatArray:
+def _moments(start: Float, width: Float, gap: Float, steep: Float, flat: Float) -> Float:
     """Sum and means of the normalised integrand, shape (5, n); few nodes where it is gentle."""
     gap, steep, flat = (np.broadcast_to(v, start.shape) for v in (gap, steep, flat))
     tier = np.where(width <= SHORT, np.digitize(width * (steep + flat), GENTLE), len(GENTLE))
@@ -129,9 +128,7 @@ def _moments(
     return out
 
 
-def _apply(
-    rule: Rule, start: FloatArray, width: FloatArray, gap: FloatArray, steep: FloatArray, flat: FloatArray
-) -> FloatArray:
+def _apply(rule: Rule, start: Float, width: Float, gap: Float, steep: Float, flat: Float) -> Float:
     """`_moments` by one rule: total, means of log near, log far, 1 / near and 1 / far, near = least + u."""
     z = np.multiply.outer(width, rule.unit)
     z += start[:, None]
@@ -151,7 +148,7 @@ def _apply(
     return np.array([total, start + width * along / total, mean_far, inverse_near, inverse_far])
 
 
-def score(parameters: FloatArray, data: Observations, levels: Levels) -> tuple[float, FloatArray]:
+def score(parameters: Float, data: Observations, levels: Levels) -> tuple[float, Float]:
     """Log-likelihood and its gradient in (r, alpha, s, beta)."""
     r, alpha, s, beta = map(float, parameters)
     total, w = float(levels.weights.sum()), levels.weights
@@ -167,13 +164,13 @@ def score(parameters: FloatArray, data: Observations, levels: Levels) -> tuple[f
 
 def score_rows(
     r: float,
-    alpha: FloatArray | float,
+    alpha: Float | float,
     s: float,
-    beta: FloatArray | float,
-    x: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
+    beta: Float | float,
+    x: Float,
+    t_x: Float,
+    T: Float,
+) -> tuple[Float, Float]:
     """Log-likelihood of each row and its gradient, without Gamma(r + x) / Gamma(r); shapes (n,) and (4, n).
 
     alpha and beta may differ between rows; their derivatives are with respect to the row's own.
@@ -197,13 +194,13 @@ def score_rows(
 
 def _two_fates(
     r: float,
-    alpha: FloatArray | float,
+    alpha: Float | float,
     s: float,
-    beta: FloatArray | float,
-    n: FloatArray,
-    t_x: FloatArray,
-    T: FloatArray,
-) -> tuple[FloatArray, FloatArray, Integral]:
+    beta: Float | float,
+    n: Float,
+    t_x: Float,
+    T: Float,
+) -> tuple[Float, Float, Integral]:
     """Logs of the two terms in brackets, alive and gone, and the integral behind the second."""
     integral = integrate(alpha, beta, n, s + 1.0, t_x, T)
     stay = -n * np.log(alpha + T) - s * np.log(beta + T)
@@ -216,7 +213,7 @@ def blocks(size: int) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK, size))
 
 
-def probability_alive(parameters: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+def probability_alive(parameters: Float, x: Float, t_x: Float, T: Float) -> Float:
     """P(alive at T | x, t_x, T), equations 36 and 37 of note 009, shape (n,)."""
     r, alpha, s, beta = map(float, parameters)
     alive = np.empty(x.size)
@@ -226,7 +223,7 @@ def probability_alive(parameters: FloatArray, x: FloatArray, t_x: FloatArray, T:
     return alive
 
 
-def purchases_alive(parameters: FloatArray, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+def purchases_alive(parameters: Float, t: Float, x: Float, T: Float) -> Float:
     """E[purchases in the next t | alive at T], equation 41 of note 009, shape (len(t), n)."""
     r, alpha, s, beta = map(float, parameters)
     lived = -np.log1p(np.multiply.outer(t, 1.0 / (beta + T)))
@@ -236,7 +233,7 @@ def purchases_alive(parameters: FloatArray, t: FloatArray, x: FloatArray, T: Flo
     return np.asarray((r + x) / (alpha + T) * (beta + T) * grown, dtype=np.float64)
 
 
-def first_purchase_alive(parameters: FloatArray, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+def first_purchase_alive(parameters: Float, t: Float, x: Float, T: Float) -> Float:
     """P(a purchase in the next t | alive at T): one comes before dropout and before t. Shape (n,)."""
     r, alpha, s, beta = map(float, parameters)
     n = r + x
@@ -248,7 +245,7 @@ def first_purchase_alive(parameters: FloatArray, t: FloatArray, x: FloatArray, T
     return np.minimum(bought, 1.0)
 
 
-def ever_alive(parameters: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+def ever_alive(parameters: Float, x: Float, T: Float) -> Float:
     """P(a further purchase ever | alive at T) = E[lambda / (lambda + mu)], shape (n,).
 
     With B ~ beta(r + x, s) it is the mean of B (beta + T) / (B (beta + T) + (1 - B) (alpha + T)).
@@ -263,7 +260,7 @@ def ever_alive(parameters: FloatArray, x: FloatArray, T: FloatArray) -> FloatArr
     return out
 
 
-def median_next_purchase(parameters: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+def median_next_purchase(parameters: Float, x: Float, T: Float) -> Float:
     """Time by which half of those who will ever buy again have, given alive at T, shape (n,)."""
     alpha, beta = float(parameters[1]), float(parameters[3])
     goal = 0.5 * ever_alive(parameters, x, T)
@@ -276,9 +273,7 @@ def median_next_purchase(parameters: FloatArray, x: FloatArray, T: FloatArray) -
     return np.asarray(np.exp(0.5 * (low + high)), dtype=np.float64)
 
 
-def count_tail_alive(
-    parameters: FloatArray, m: int, t: FloatArray, x: FloatArray, T: FloatArray
-) -> FloatArray:
+def count_tail_alive(parameters: Float, m: int, t: Float, x: Float, T: Float) -> Float:
     """P(at least m purchases in the next t | alive at T), shape (n,).
 
     The m-th purchase of a customer who stayed would come at u, with u / (alpha + T + u) ~ beta(m, r + x); it
@@ -304,7 +299,7 @@ def count_tail_alive(
     return np.asarray(np.minimum((high - low) * total, 1.0).reshape(shape), dtype=np.float64)
 
 
-def residual_alive(parameters: FloatArray, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+def residual_alive(parameters: Float, rate: float, x: Float, T: Float) -> Float:
     """E[purchases for ever, discounted at `rate` | alive at T], shape (n,).
 
     (r + x) / (alpha + T) times the integral of exp(-rate u) ((beta + T) / (beta + T + u))^s, which is

@@ -12,8 +12,9 @@ from clv.purchases import pareto
 from clv.purchases.base import PurchaseFit
 from clv.purchases.geometric import Levels
 from clv.purchases.maximum import Score, maximize
-from clv.purchases.observations import FloatArray, Observations, require_repeats
+from clv.purchases.observations import Observations, require_repeats
 from clv.purchases.report import UNFITTED, FitReport
+from histories.arrays import Float
 
 __all__ = ["ParetoNbd", "ParetoNbdFit"]
 
@@ -57,50 +58,44 @@ class ParetoNbdFit(PurchaseFit):
         levels = Levels.of(data)
         return lambda vector: pareto.score(vector, data, levels)
 
-    def predict_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """P(alive at T), shape (n,)."""
         return pareto.probability_alive(self.vector(), x, t_x, T)
 
-    def predict_purchases_alive(
-        self, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_purchases_alive(self, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """E[purchases in (T, T + t] | alive at T] at the horizons `t`, shape (len(t), n)."""
         return pareto.purchases_alive(self.vector(), t, x, T)
 
-    def predict_tail_alive(
-        self, m: int, t: FloatArray, x: FloatArray, t_x: FloatArray, T: FloatArray
-    ) -> FloatArray:
+    def predict_tail_alive(self, m: int, t: Float, x: Float, t_x: Float, T: Float) -> Float:
         """P(at least m purchases in (T, T + t] | alive at T), shape (n,)."""
         if m == 1:
             return pareto.first_purchase_alive(self.vector(), t, x, T)
         return pareto.count_tail_alive(self.vector(), m, t, x, T)
 
-    def predict_ever_alive(self, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_ever_alive(self, x: Float, T: Float) -> Float:
         """P(a further purchase ever | alive at T), shape (n,)."""
         return pareto.ever_alive(self.vector(), x, T)
 
-    def predict_median_alive(self, x: FloatArray, t_x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_median_alive(self, x: Float, t_x: Float, T: Float) -> Float:
         """Median time from T to the next purchase, given alive at T and that one comes, shape (n,)."""
         return pareto.median_next_purchase(self.vector(), x, T)
 
-    def predict_survival_alive(self, t: FloatArray, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_survival_alive(self, t: Float, x: Float, T: Float) -> Float:
         """P(alive at T + t | alive at T) at the times `t`, shape (len(t), n)."""
         return np.asarray(np.exp(-self.s * np.log1p(np.multiply.outer(t, 1.0 / (self.beta + T)))))
 
-    def predict_residual_alive(self, rate: float, x: FloatArray, T: FloatArray) -> FloatArray:
+    def predict_residual_alive(self, rate: float, x: Float, T: Float) -> Float:
         """E[purchases after T for ever, discounted at `rate` | alive at T], shape (n,)."""
         return pareto.residual_alive(self.vector(), rate, x, T)
 
-    def simulate_alive(
-        self, t: float, x: FloatArray, T: FloatArray, *, rng: np.random.Generator
-    ) -> FloatArray:
+    def simulate_alive(self, t: float, x: Float, T: Float, *, rng: np.random.Generator) -> Float:
         """Draw the number of purchases in (T, T + t] of customers who are alive at T, shape (n,)."""
         rate = rng.standard_gamma(self.r + x) / (self.alpha + T)
         leaving = np.maximum(rng.standard_gamma(self.s, size=x.shape) / (self.beta + T), 1e-300)
         stay = np.minimum(rng.standard_exponential(x.shape) / leaving, t)
         return rng.poisson(np.minimum(rate * stay, 1e12)).astype(np.float64)
 
-    def expected_purchases(self, t: FloatArray) -> FloatArray:
+    def expected_purchases(self, t: Float) -> Float:
         """E[repeat purchases of a new customer in (0, t]], equation 27 of note 009, shape (len(t),)."""
         zero = np.zeros(1)
         return pareto.purchases_alive(self.vector(), t, zero, zero)[:, 0]

@@ -16,8 +16,9 @@ import polars as pl
 
 from clv.purchases import beta_binomial
 from clv.purchases.fits import PurchaseFit, fit_from_dict
-from clv.purchases.observations import FloatArray, Observations
+from clv.purchases.observations import Observations
 from clv.purchases.report import FitReport
+from histories.arrays import Float
 from histories.errors import ConfigError, ConvergenceError, ModelError
 
 __all__ = [
@@ -106,9 +107,7 @@ def _swamped(fit: PurchaseFit, data: Observations) -> bool:
     return bool(each.min() < np.log(1e-7))
 
 
-def check_spend_agreement(
-    ours: float, vector: FloatArray, x: FloatArray, mean: FloatArray, weights: FloatArray
-) -> Agreement:
+def check_spend_agreement(ours: float, vector: Float, x: Float, mean: Float, weights: Float) -> Agreement:
     """Compare our gamma-gamma log-likelihood with lifetimes' at (p, q, v).
 
     Raises

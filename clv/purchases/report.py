@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clv.purchases.maximum import Maximum
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 
 __all__ = ["UNFITTED", "FitReport"]
 
@@ -71,7 +71,7 @@ class FitReport:
             "engine": self.engine,
         }
 
-    def log_covariance(self) -> FloatArray | None:
+    def log_covariance(self) -> Float | None:
         """The covariance as an array, shape (k, k)."""
         return None if self.covariance is None else np.array(self.covariance, dtype=np.float64)
 

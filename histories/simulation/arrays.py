@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel
 from histories.simulation.truth import Truth
 
@@ -27,8 +28,6 @@ __all__ = [
     "segment_labels",
     "stocks_of",
 ]
-
-Float = NDArray[np.float64]
 
 DECAY = 0.6
 """Share of a stock that is left a month later, unless a scenario says otherwise."""

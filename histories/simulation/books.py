@@ -9,15 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Integer, Moments
 from histories.simulation.calendar import Calendar, event_rows
 from histories.simulation.process import CompanyProcess
 from histories.simulation.traits import CARE, CHANNELS, FIRM, MARGIN, ORDER_VALUE, REFUNDED, REGIONS
 
 __all__ = ["EXPERIMENT", "WITHHELD", "Books", "write_down"]
-
-Integer = NDArray[np.int64]
-Float = NDArray[np.float64]
-Moments = NDArray[np.datetime64]
 
 EXPERIMENT = "newsletter test"
 WITHHELD = "no newsletter"

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
+
+from histories.arrays import Integer, Moments
 
 __all__ = ["Calendar", "event_rows", "month_calendar"]
-
-Moments = NDArray[np.datetime64]
-Integer = NDArray[np.int64]
 
 DAY_START_HOUR, DAY_HOURS = 7, 15
 """People shop and write between 7 in the morning and 10 in the evening."""

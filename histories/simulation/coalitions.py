@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float, Single
 from histories.compiled import compiled
 
 __all__ = ["coalition_sums"]
-
-Float = NDArray[np.float64]
-Single = NDArray[np.float32]
 
 
 @compiled

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float, Single
 from histories.panel import Panel
 from histories.simulation.arrays import (
     SimulatedPanel,
@@ -40,9 +41,6 @@ from histories.simulation.scenarios import ContractualScenario
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
 __all__ = ["CHANNELS", "simulate_contractual"]
-
-Float = NDArray[np.float64]
-Single = NDArray[np.float32]
 
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "problem", "u", "v", "beta", "gamma"),

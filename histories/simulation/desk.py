@@ -23,9 +23,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DeskProcess", "Message", "Reply", "Thread", "gain_of", "simulate_desk"]
+from histories.arrays import Float
 
-Float = NDArray[np.float64]
+__all__ = ["DeskProcess", "Message", "Reply", "Thread", "gain_of", "simulate_desk"]
 
 ZONE: Final = ZoneInfo("Europe/London")
 OPENS, CLOSES = (9, 0), (17, 30)

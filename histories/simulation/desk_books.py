@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from histories.arrays import Flags, Integer
 from histories.simulation.desk import CHANNELS, DAY, NEVER, DeskProcess, Thread, gain_of
 
 __all__ = ["DeskBooks", "write_desk"]
-
-Integer = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 MARGIN = 0.45
 KNOWN_SHARE = 0.75

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from histories.arrays import Float, Integer
 from histories.simulation.arrays import column, effect_parameters, logistic, stocks_of
 from histories.simulation.kinds import CompanyScenario
 from histories.simulation.traits import (
@@ -29,9 +29,6 @@ from histories.simulation.traits import (
 from histories.simulation.truth import OutcomeTruth, Truth, coalition_values, truth_of
 
 __all__ = ["company_truth", "experiment_truth", "region_truths"]
-
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 
 
 def _outcome_values(

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Integer, Moments
 from histories.money import to_minor
 from histories.panel import Panel
 from histories.panel_building import build_panel
@@ -38,8 +39,6 @@ from histories.touchpoints import build_touchpoints
 
 __all__ = ["FormTables", "read_panel", "simulate_form", "simulate_tables"]
 
-Integer = NDArray[np.int64]
-Moments = NDArray[np.datetime64]
 ORDER_SHAPE = 4.0
 LATE_DAYS = 25
 """Days after the end of a contract in which the firm still writes."""

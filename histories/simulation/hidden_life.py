@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel
 from histories.simulation.arrays import (
     SimulatedPanel,
@@ -40,8 +41,6 @@ from histories.simulation.scenarios import HiddenLifeScenario
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
 __all__ = ["CHANNELS", "PRICE", "simulate_hidden_life"]
-
-Float = NDArray[np.float64]
 
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "u", "beta", "gamma"),

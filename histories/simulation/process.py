@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float, Integer
 from histories.simulation.arrays import DECAY, column, logistic
 from histories.simulation.exact_truth import company_truth, experiment_truth, region_truths
 from histories.simulation.kinds import CompanyScenario
@@ -42,9 +43,6 @@ from histories.simulation.traits import (
 from histories.simulation.truth import Truth
 
 __all__ = ["CompanyProcess", "simulate_process"]
-
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

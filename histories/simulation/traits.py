@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float, Integer
 from histories.simulation.arrays import channel_table, column
 from histories.simulation.kinds import CompanyScenario
 
@@ -36,9 +37,6 @@ __all__ = [
     "draw_traits",
     "leaving_log_odds",
 ]
-
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "u", "beta", "gamma"),

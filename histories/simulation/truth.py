@@ -13,11 +13,10 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Real
 from histories.simulation.coalitions import coalition_sums
 
 __all__ = ["OutcomeTruth", "Truth", "coalition_values", "shapley_values", "truth_of"]
-
-Float = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +45,12 @@ class Truth:
 
 def coalition_values(
     *,
-    odds: Float,
-    mean: Float,
-    hazard_effect: Float,
-    spend_effect: Float,
+    odds: Real,
+    mean: Real,
+    hazard_effect: Real,
+    spend_effect: Real,
     entry: NDArray[np.int64],
-    residual: Float | None = None,
+    residual: Real | None = None,
 ) -> NDArray[np.float64]:
     """Expected survivors, spend and residual value of every coalition; bit c of the index is channel c.
 

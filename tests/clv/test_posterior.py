@@ -13,10 +13,10 @@ from clv.intervals import predict_intervals
 from clv.posterior import pareto_k, sample_posterior
 from clv.priors import PRIORS, log_prior
 from clv.purchases import BgNbd, MbgNbd, Observations
-from clv.purchases.observations import FloatArray
 from clv.totals import sampling_variance
 from clv.uncertainty import purchase_posterior
 from clv.value import Horizon, discounted_purchases
+from histories.arrays import Float
 from histories.errors import ConfigError, ConvergenceError
 from tests.clv.data import cdnow_summary
 
@@ -30,7 +30,7 @@ PYMC = {
 }
 
 
-def normal_score(parameters: FloatArray) -> tuple[float, FloatArray]:
+def normal_score(parameters: Float) -> tuple[float, Float]:
     """Logs of the parameters are normal around (0, 1) with deviations (.2, .5)."""
     z = (np.log(parameters) - np.array([0.0, 1.0])) / np.array([0.2, 0.5])
     return float(-0.5 * z @ z), -z / np.array([0.2, 0.5]) / parameters
@@ -73,7 +73,7 @@ def test_many_likelihoods_at_once_are_those_of_one_by_one(model: Callable[..., A
 
 
 def test_a_posterior_without_a_usable_shape_is_refused_with_figures() -> None:
-    def far_tails(parameters: FloatArray) -> tuple[float, FloatArray]:
+    def far_tails(parameters: Float) -> tuple[float, Float]:
         # a narrow peak on a plateau that never ends: no t distribution covers both
         z = np.log(parameters)
         peak = np.exp(-0.5 * (z / 0.001) ** 2)

@@ -10,15 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from attribution.incremental.chain.likelihood import Likelihood, Value, evaluate
+from histories.arrays import Flags, Float
 
 __all__ = ["TOLERANCE", "Optimum", "climb"]
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 TOLERANCE = 0.01
 """Gain in log-likelihood expected of one more Newton step at which a climb has arrived."""
@@ -36,7 +33,7 @@ NOISE = 3.0
 class Optimum:
     """Where a climb ended."""
 
-    theta: Array
+    theta: Float
     """Parameters, shape (p,)."""
     value: Value
     """The likelihood there."""
@@ -44,7 +41,7 @@ class Optimum:
     """Sum over customers, weighted, without the prior."""
     bound: float
     """The same with the prior."""
-    free: Mask
+    free: Flags
     """Parameters that could move and were not held by a bound, shape (p,)."""
     converged: bool
     passes: int
@@ -54,7 +51,7 @@ class Optimum:
 class _Ascent:
     """The penalised log-likelihood of the parameters that move, and where the climb is."""
 
-    def __init__(self, problem: Likelihood, theta: Array, free: Mask, weights: Array) -> None:
+    def __init__(self, problem: Likelihood, theta: Float, free: Flags, weights: Float) -> None:
         self.problem, self.weights, self.free = problem, weights, free
         self.precision, self.centre = problem.layout.prior(problem.inputs)
         self.low, self.high = problem.layout.bounds()
@@ -63,24 +60,24 @@ class _Ascent:
         self.passes = 0
         self.value, self.bound = self._at(self.theta)
 
-    def _at(self, theta: Array) -> tuple[Value, float]:
+    def _at(self, theta: Float) -> tuple[Value, float]:
         self.passes += 1
         value = evaluate(self.problem, theta)
         prior = 0.5 * float((self.precision * (theta - self.centre) ** 2)[self.free].sum())
         return value, float(self.weights @ value.loglik) - prior
 
-    def slope(self) -> Array:
+    def slope(self) -> Float:
         """Gradient of everything, shape (p,)."""
-        slope: Array = self.weights @ self.value.scores - self.precision * (self.theta - self.centre)
+        slope: Float = self.weights @ self.value.scores - self.precision * (self.theta - self.centre)
         return slope
 
-    def moving(self, slope: Array) -> Mask:
+    def moving(self, slope: Float) -> Flags:
         """Free parameters that no bound holds back."""
         held = ((self.theta <= self.low) & (slope < 0)) | ((self.theta >= self.high) & (slope > 0))
-        moving: Mask = self.free & ~held
+        moving: Flags = self.free & ~held
         return moving
 
-    def outer_product(self, moving: Mask) -> Array:
+    def outer_product(self, moving: Flags) -> Float:
         """Information of the moving parameters, with the prior's.
 
         A mean of n outer products of p numbers is a noisy matrix; entries between parameters of different
@@ -93,7 +90,7 @@ class _Ascent:
         information *= np.where(blocks[:, None] == blocks, 1.0, kept)
         return np.asarray(information + np.diag(self.precision[moving]))
 
-    def step(self, moving: Mask, change: Array) -> bool:
+    def step(self, moving: Flags, change: Float) -> bool:
         """Go there if it is higher."""
         target = self.theta.copy()
         target[moving] += np.clip(change, -LONGEST_STEP, LONGEST_STEP)
@@ -107,9 +104,9 @@ class _Ascent:
 
 def climb(
     problem: Likelihood,
-    start: Array,
-    free: Mask,
-    weights: Array,
+    start: Float,
+    free: Flags,
+    weights: Float,
     *,
     steps: int = 25,
     more: int = 60,
@@ -205,7 +202,7 @@ def _by_curvature(ascent: _Ascent, steps: int, tolerance: float, damping: float)
     return False
 
 
-def _update(inverse: Array, moved: Array, bent: Array) -> Array:
+def _update(inverse: Float, moved: Float, bent: Float) -> Float:
     """BFGS update of an inverse curvature (Nocedal & Wright 2006, 6.17)."""
     size = float(moved @ bent)
     turned = inverse @ bent
@@ -214,7 +211,7 @@ def _update(inverse: Array, moved: Array, bent: Array) -> Array:
     return np.asarray(inverse + factor * np.outer(moved, moved) - (outer + outer.T) / size)
 
 
-def _solve(matrix: Array, right: Array) -> Array:
+def _solve(matrix: Float, right: Float) -> Float:
     try:
         return np.asarray(linalg.cho_solve(linalg.cho_factor(matrix), right))
     except linalg.LinAlgError:

@@ -24,13 +24,10 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.frailty.design import Standard
 from attribution.incremental.stocks import decayed_stocks, moment_precision
+from histories.arrays import Float, Integer, Real
 from histories.panel import Panel, last_true
 
 __all__ = ["ChainDesign", "ChainInputs", "Columns"]
-
-Array = NDArray[np.float64]
-Float = NDArray[np.floating]
-Integer = NDArray[np.int64]
 
 ZERO_SHARE = 0.05
 """Share of customer-periods without spend above which spend is purchases at a mean value."""
@@ -45,11 +42,11 @@ YEAR = 12
 class Columns:
     """What one predictor is linear in."""
 
-    static: Array
+    static: Float
     """A constant, then covariates, shape (N, K)."""
-    calendar: Array
+    calendar: Float
     """Columns of the calendar, shape (P, G)."""
-    cells: Array
+    cells: Float
     """Columns of customer and period, channel stocks first where there are any, shape (N, P, R)."""
 
     @property
@@ -57,13 +54,13 @@ class Columns:
         """Number of coefficients."""
         return int(self.static.shape[1] + self.calendar.shape[1] + self.cells.shape[2])
 
-    def predict(self, coefficients: Array) -> Array:
+    def predict(self, coefficients: Float) -> Float:
         """The linear predictor, shape (N, P)."""
         k, g = self.static.shape[1], self.calendar.shape[1]
-        value: Array = (self.static @ coefficients[:k])[:, None] + self.calendar @ coefficients[k : k + g]
+        value: Float = (self.static @ coefficients[:k])[:, None] + self.calendar @ coefficients[k : k + g]
         return value + self.cells @ coefficients[k + g :]
 
-    def scores(self, slopes: Array) -> Array:
+    def scores(self, slopes: Float) -> Float:
         """Slope by the coefficients for each customer, from that by the predictor, shape (N, size)."""
         return np.concatenate(
             [
@@ -90,11 +87,11 @@ class ChainInputs:
     """Kind of each stream, shape (M,)."""
     own: NDArray[np.bool_]
     """Whether each stream is acts of the customer's own, shape (M,)."""
-    values: Array
+    values: Float
     """What was seen, shape (N, P, M)."""
-    offset: Array
+    offset: Float
     """Log of the share of the period lived through, shape (N, P)."""
-    leaving_offset: Array
+    leaving_offset: Float
     """The same of the first period alone: whoever leaves within a period was at risk until then, (N, P)."""
     entry: Integer
     end: Integer
@@ -104,9 +101,9 @@ class ChainInputs:
     """First and last period in which the customer may have left, shape (N,)."""
     stays: NDArray[np.bool_]
     """Whether the customer may be there still, shape (N,)."""
-    proxies: Array
+    proxies: Float
     """Standardised proxies, NaN where missing, shape (N, J)."""
-    precision: Array | None
+    precision: Float | None
     """What unseen moments of leaving add to the precision of effects on leaving, shape (C,)."""
 
     @property
@@ -186,7 +183,7 @@ class ChainDesign:
             *(("problems",) if self.problems and self.contractual else ()),
         )
 
-    def inputs(self, panel: Panel, stocks: Float) -> ChainInputs:
+    def inputs(self, panel: Panel, stocks: Real) -> ChainInputs:
         """The model's arrays for these customers; `stocks` are decayed, shape (N, P, C)."""
         n, periods = panel.spend.shape
         static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
@@ -263,7 +260,7 @@ class ChainDesign:
             precision=moment_precision(panel),
         )
 
-    def _bought(self, panel: Panel) -> Array:
+    def _bought(self, panel: Panel) -> Float:
         if self.amounts:
             return np.maximum(np.asarray(panel.spend, dtype=np.float64), LOWEST_SPEND * self.mean_spend)
         purchases = np.array(panel.purchases, dtype=np.float64)
@@ -271,13 +268,13 @@ class ChainDesign:
             purchases[np.arange(panel.n_customers), panel.entry] -= 1.0
         return purchases
 
-    def _calendar(self, periods: int) -> Array:
+    def _calendar(self, periods: int) -> Float:
         if self.contractual:
             return np.eye(periods, self.periods)[:, 1:]
         angle = 2 * np.pi * np.arange(periods)[:, None] / YEAR * np.arange(1, self.harmonics + 1)
         return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
 
-    def _troubles(self, panel: Panel) -> list[Array]:
+    def _troubles(self, panel: Panel) -> list[Float]:
         """Problems as a cause: a flag where leaving is recorded, else a stock."""
         if not self.problems:
             return []
@@ -286,7 +283,7 @@ class ChainDesign:
             return [(problems > 0).astype(np.float64)]
         return [decayed_stocks(problems, decay=self.decay).astype(np.float64)]
 
-    def _context(self, panel: Panel) -> Array:
+    def _context(self, panel: Panel) -> Float:
         """Changing covariates, and time since arrival where leaving is recorded, shape (N, P, R)."""
         n, periods = panel.spend.shape
         blocks = [np.zeros((n, periods, 0))]
@@ -297,7 +294,7 @@ class ChainDesign:
             blocks.append(np.stack([age == 0, np.log1p(np.maximum(age, 0))], axis=2).astype(np.float64))
         return np.concatenate(blocks, axis=2)
 
-    def _habits(self, panel: Panel, stocks: Float, context: Array, arrived: list[Array]) -> Array:
+    def _habits(self, panel: Panel, stocks: Real, context: Float, arrived: list[Float]) -> Float:
         """What acts follow beyond the static columns and the calendar; purchases before come first."""
         n, periods = panel.spend.shape
         if self.contractual:
@@ -312,7 +309,7 @@ class ChainDesign:
         return np.concatenate(blocks, axis=2)
 
 
-def _arrival(panel: Panel) -> Array:
+def _arrival(panel: Panel) -> Float:
     """Log of the share of its first period that each customer was there for, 0 in all others."""
     offset = np.zeros((panel.n_customers, panel.n_periods))
     if panel.entry_share is not None:
@@ -325,9 +322,9 @@ def _by_firm(panel: Panel) -> NDArray[np.bool_]:
     return np.array([origin == "firm" for origin in panel.origins])
 
 
-def _other_acts(panel: Panel) -> Array:
+def _other_acts(panel: Panel) -> Float:
     """Acts of the customer's own that were no treatment, shape (N, P)."""
     own = np.array([origin == "customer" for origin in panel.origins])
     treated = np.asarray(panel.touches, dtype=np.float64)[:, :, own].sum(axis=2)
-    rest: Array = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)
+    rest: Float = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)
     return rest

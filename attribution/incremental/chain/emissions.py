@@ -18,14 +18,11 @@ from __future__ import annotations
 from math import lgamma
 
 import numpy as np
-from numpy.typing import NDArray
 
+from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
 __all__ = ["AMOUNT", "COUNT", "FLAG", "HURDLE", "SPLIT", "digamma", "emission_slopes", "emissions"]
-
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 
 COUNT, SPLIT, AMOUNT, FLAG, HURDLE = 0, 1, 2, 3, 4
 """Kinds of streams: a count with a level of its own, one of several counts that share a level, a positive

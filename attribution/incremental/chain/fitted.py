@@ -15,13 +15,11 @@ from attribution.incremental.chain.likelihood import Likelihood, draw_paths, eva
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
+from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["HiddenChainFit"]
-
-Array = NDArray[np.float64]
-Single = NDArray[np.float32]
 
 REFIT_STEPS = 15
 REFIT_TOLERANCE = 0.05
@@ -48,9 +46,9 @@ class HiddenChainFit:
     """The settings."""
     layout: Layout
     """Places of the parameters."""
-    theta: Array
+    theta: Float
     """The optimum, shape (p,)."""
-    errors: Array
+    errors: Float
     """Standard errors, 0 where a parameter did not move, shape (p,)."""
     loglik: float
     """Log-likelihood, less terms that no parameter enters."""
@@ -68,22 +66,22 @@ class HiddenChainFit:
     """Positions of the customers fitted to, when they were a sample; not stored."""
 
     @property
-    def beta(self) -> Array:
+    def beta(self) -> Float:
         """Change of the log-odds of leaving per unit of stock, shape (C,)."""
         return self.theta[self.layout.effects(0, len(self.channels))]
 
     @property
-    def gamma(self) -> Array:
+    def gamma(self) -> Float:
         """Change of log spend per unit of stock, shape (C,)."""
         return self.elasticity * self.theta[self.layout.effects(1, len(self.channels))]
 
     @property
-    def beta_sd(self) -> Array:
+    def beta_sd(self) -> Float:
         """Standard errors of beta, shape (C,)."""
         return self.errors[self.layout.effects(0, len(self.channels))]
 
     @property
-    def gamma_sd(self) -> Array:
+    def gamma_sd(self) -> Float:
         """Standard errors of gamma, shape (C,)."""
         return self.elasticity * self.errors[self.layout.effects(1, len(self.channels))]
 
@@ -116,7 +114,7 @@ class HiddenChainFit:
             correction=outer_product_correction(self.influence),
         )
 
-    def reweighted(self, weights: Array) -> HiddenChainFit:
+    def reweighted(self, weights: Float) -> HiddenChainFit:
         """The fit to reweighted customers, by one step of their influence.
 
         Raises
@@ -207,7 +205,7 @@ class HiddenChainFit:
             survivors=float(alive.sum() + value.by_odds.sum()),
         )
 
-    def _expected_spend(self, panel: Panel, bought: Array, slopes: Array) -> float:
+    def _expected_spend(self, panel: Panel, bought: Float, slopes: Float) -> float:
         """What was spent less what the score of the constant says is too much: zero at an optimum."""
         if self.design.amounts:
             surplus = self.design.mean_spend * slopes.sum() / float(np.exp(self.theta[self.layout.extra][0]))
@@ -220,13 +218,13 @@ class _Part:
     """A chunk of a prediction."""
 
     offset: Single
-    share: Array
-    staying: Array
+    share: Float
+    staying: Float
     spend: float
     survivors: float
 
 
-def _without_negligible(weight: Array, staying: Array) -> tuple[Array, Array]:
+def _without_negligible(weight: Float, staying: Float) -> tuple[Float, Float]:
     """Weights of the layers for spend and for survival, each (J, N), small ones spread over the others."""
     kept = weight > NEGLIGIBLE
     share = np.where(kept, weight, 0.0)
@@ -237,7 +235,7 @@ def _without_negligible(weight: Array, staying: Array) -> tuple[Array, Array]:
     return share.T, stays.T
 
 
-def _even_weights(alive: Array, recorded: bool) -> tuple[Array, Array]:
+def _even_weights(alive: Float, recorded: bool) -> tuple[Float, Float]:
     """Weights of drawn lives: the first half go on, the others ended, unless it is known which."""
     if recorded:
         share = np.full((PATHS, len(alive)), 1.0 / PATHS)
@@ -247,7 +245,7 @@ def _even_weights(alive: Array, recorded: bool) -> tuple[Array, Array]:
     return np.concatenate([goes_on, ended]), np.concatenate([goes_on, np.zeros_like(ended)])
 
 
-def _uniform(rng: np.random.Generator, panel: Panel) -> Array:
+def _uniform(rng: np.random.Generator, panel: Panel) -> Float:
     """Numbers in (0, 1) for the draws, spread evenly over each half of them, shape (Q, N, P + 1)."""
     shape = (PATHS // 2, panel.n_customers, panel.n_periods + 1)
     halves = []

@@ -16,13 +16,10 @@ from scipy.special import expit
 from attribution.incremental.chain.emissions import SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
+from histories.arrays import Flags, Float, Single
 from histories.panel import Panel
 
 __all__ = ["onwards", "without_effects"]
-
-Array = NDArray[np.float64]
-Single = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 MOST_LOG_RATE = 6.0
 """Bound on a simulated log rate: what follows purchases must not run away."""
@@ -32,10 +29,10 @@ MOST_LOG_RATE = 6.0
 class _People:
     """Customers at the start of a month: who is there, in which state, at which levels of each stream."""
 
-    here: Mask
+    here: Flags
     state: NDArray[np.int64]
-    levels: Array
-    stock: Array
+    levels: Float
+    stock: Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +40,12 @@ class _Rates:
     """Predictors without what the simulated past changes: channel stocks, and purchases the month before."""
 
     given: Arguments
-    odds: Array
-    eta: Array
-    after_purchase: Array
+    odds: Float
+    eta: Float
+    after_purchase: Float
     """Coefficient of log(1 + purchases of the month before) of each stream, shape (M,)."""
-    beta: Array
-    gamma: Array
+    beta: Float
+    gamma: Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +53,8 @@ class _History:
     """What was done, simulated months included."""
 
     touches: Single
-    other: Array
-    purchases: Array
+    other: Float
+    purchases: Float
 
 
 def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> Panel:
@@ -102,7 +99,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
 
 def onwards(
     fit: HiddenChainFit, panel: Panel, past: Panel, stocks: Single, *, rng: np.random.Generator
-) -> tuple[Array, Mask]:
+) -> tuple[Float, Flags]:
     """Purchases of each month after `past`, (N, months), and whether a customer buys or acts in any, (N,).
 
     Parameters
@@ -183,7 +180,7 @@ def _live(
     return _History(touches=touches, other=other, purchases=purchases)
 
 
-def _purchases(fit: HiddenChainFit, mean: Array, extra: Array, rng: np.random.Generator) -> Array:
+def _purchases(fit: HiddenChainFit, mean: Float, extra: Float, rng: np.random.Generator) -> Float:
     if not fit.structure.regular:
         return np.asarray(rng.poisson(mean), dtype=np.float64)
     none = np.exp(-extra[2] * np.maximum(mean, 1e-12) ** extra[1])
@@ -192,7 +189,7 @@ def _purchases(fit: HiddenChainFit, mean: Array, extra: Array, rng: np.random.Ge
     return np.where(rng.random(len(mean)) < none, 0.0, np.maximum(stats.poisson.ppf(some, often), 1.0))
 
 
-def _prior_levels(given: Arguments, n: int, rng: np.random.Generator) -> Array:
+def _prior_levels(given: Arguments, n: int, rng: np.random.Generator) -> Float:
     """Levels of every stream, shape (N, M)."""
     shape = given.shape
     levels = rng.gamma(shape[:-1], 1.0 / shape[:-1], (n, len(given.kinds)))
@@ -203,7 +200,7 @@ def _prior_levels(given: Arguments, n: int, rng: np.random.Generator) -> Array:
 
 def _posterior_levels(
     problem: Likelihood, given: Arguments, path: NDArray[np.int64], rng: np.random.Generator
-) -> Array:
+) -> Float:
     """Levels of every stream given the past along one path of states, shape (N, M)."""
     inputs, shape = problem.inputs, given.shape
     t = np.arange(inputs.values.shape[1])
@@ -221,7 +218,7 @@ def _posterior_levels(
     return np.asarray(np.where(split, levels * shared[:, None], levels))
 
 
-def _pick(weights: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+def _pick(weights: Float, rng: np.random.Generator) -> NDArray[np.int64]:
     """One column of each row by its weight, shape (N,)."""
     total = np.cumsum(weights, axis=1)
     threshold = rng.random(len(total)) * total[:, -1]

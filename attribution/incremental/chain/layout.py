@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.chain.states import FEATURES, Structure
+from histories.arrays import Flags, Float
 
 __all__ = ["CHAIN_PARAMETERS", "Layout"]
-
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 CHAIN_PARAMETERS = 4
 """logit of rho, logits of P(active | active), P(active | quiet) and P(active at entry)."""
@@ -130,7 +128,7 @@ class Layout:
         found[self.shapes][:-1] = np.arange(1, self.streams + 1)
         return found
 
-    def free(self, inputs: ChainInputs, structure: Structure) -> Mask:
+    def free(self, inputs: ChainInputs, structure: Structure) -> Flags:
         """Parameters that move under a structure."""
         free = np.zeros(self.size, dtype=bool)
         free[: self.loadings.start] = True
@@ -160,7 +158,7 @@ class Layout:
         free[self.masses] = structure.free_masses
         return free
 
-    def prior(self, inputs: ChainInputs) -> tuple[Array, Array]:
+    def prior(self, inputs: ChainInputs) -> tuple[Float, Float]:
         """Precision and centre of a normal prior that keeps what the data leave open finite, each (size,)."""
         precision, centre = np.zeros(self.size), np.zeros(self.size)
         for k in range(len(self.coefficients)):
@@ -176,7 +174,7 @@ class Layout:
         precision[self.masses] = MASS_PRECISION
         return precision, centre
 
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> tuple[Float, Float]:
         """Lowest and highest value of each parameter."""
         low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
         low[self.shapes], high[self.shapes] = COARSEST_SHAPE, FINEST_SHAPE

@@ -13,10 +13,9 @@ from attribution.incremental.chain.halves import by_customers
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import FEATURES, LivingStates, Structure, living_states
+from histories.arrays import Float
 
 __all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "elasticity", "evaluate"]
-
-Array = NDArray[np.float64]
 
 MAX_PREDICTOR = 30.0
 """Bound on every linear predictor: a wild step must not overflow."""
@@ -26,18 +25,18 @@ MAX_PREDICTOR = 30.0
 class Value:
     """The likelihood at one vector of parameters. N customers, p parameters."""
 
-    loglik: Array
+    loglik: Float
     """Of each customer, shape (N,)."""
-    scores: Array
+    scores: Float
     """Slopes of it, shape (N, p)."""
-    staying: Array
+    staying: Float
     """Chance of being there at the end in each living state, shape (N, J)."""
-    weight: Array
+    weight: Float
     """Chance of each living state at entry given all that was seen, shape (N, J); where states last, of the
     state."""
-    by_odds: Array
+    by_odds: Float
     """Slope by the log-odds of leaving, shape (N, P)."""
-    by_buying: Array
+    by_buying: Float
     """Slope by the predictor of purchases or spend, shape (N, P)."""
 
 
@@ -46,16 +45,16 @@ class Arguments:
     """Parameters in the form in which the compiled passes take them (see `chain_slopes`)."""
 
     states: LivingStates
-    odds: Array
+    odds: Float
     resting: NDArray[np.int64]
-    eta: Array
-    push: Array
-    lift: Array
-    shape: Array
-    extra: Array
-    first: Array
+    eta: Float
+    push: Float
+    lift: Float
+    shape: Float
+    extra: Float
+    first: Float
     kinds: NDArray[np.int64]
-    residual: Array
+    residual: Float
     """Of the proxies, in standard deviations, 0 where missing, shape (N, J proxies, J states)."""
 
 
@@ -72,27 +71,27 @@ class Likelihood:
         """The likelihood of these inputs under a structure."""
         return Likelihood(inputs=inputs, structure=structure, layout=Layout.of(inputs, structure))
 
-    def odds(self, theta: Array) -> Array:
+    def odds(self, theta: Float) -> Float:
         """Log-odds of leaving but for the state, shape (N, P)."""
-        odds: Array = self.inputs.leaving.predict(theta[self.layout.linear(0)]) + self.inputs.leaving_offset
+        odds: Float = self.inputs.leaving.predict(theta[self.layout.linear(0)]) + self.inputs.leaving_offset
         return odds
 
-    def felt(self, theta: Array) -> Array:
+    def felt(self, theta: Float) -> Float:
         """What the channel stocks do to the log-odds of leaving, shape (N, P)."""
         channels = self.inputs.channels
-        effect: Array = self.inputs.leaving.cells[:, :, :channels] @ theta[self.layout.effects(0, channels)]
+        effect: Float = self.inputs.leaving.cells[:, :, :channels] @ theta[self.layout.effects(0, channels)]
         return effect
 
     def resting(self, states: LivingStates) -> NDArray[np.int64]:
         """1 for states in which stocks do nothing to leaving: customers who pause, shape (J,)."""
         return (states.features[:, 2] * self.structure.asleep).astype(np.int64)
 
-    def states(self, theta: Array) -> LivingStates:
+    def states(self, theta: Float) -> LivingStates:
         """The living states at these parameters."""
         return living_states(self.structure, theta[self.layout.chain], theta[self.layout.masses])
 
 
-def evaluate(problem: Likelihood, theta: Array) -> Value:
+def evaluate(problem: Likelihood, theta: Float) -> Value:
     """Log-likelihood and scores of every customer."""
     inputs, layout = problem.inputs, problem.layout
     given = arguments(problem, theta)
@@ -150,7 +149,7 @@ def evaluate(problem: Likelihood, theta: Array) -> Value:
     )
 
 
-def elasticity(problem: Likelihood, theta: Array) -> float:
+def elasticity(problem: Likelihood, theta: Float) -> float:
     """Relative change of expected purchases per relative change of their rate; 1 unless they are regular.
 
     Mean over the months in which customers are known to be there, weighted with expected purchases, at each
@@ -168,9 +167,9 @@ def elasticity(problem: Likelihood, theta: Array) -> float:
     mean = np.maximum(rate * level[:, None], 1e-9)
     _, delta, phi, zeta = given.extra
 
-    def expected(m: Array) -> Array:
+    def expected(m: Float) -> Float:
         often = zeta * m
-        value: Array = -np.expm1(-phi * m**delta) * often / -np.expm1(-often)
+        value: Float = -np.expm1(-phi * m**delta) * often / -np.expm1(-often)
         return value
 
     step = 1e-4
@@ -179,8 +178,8 @@ def elasticity(problem: Likelihood, theta: Array) -> float:
 
 
 def draw_paths(
-    problem: Likelihood, theta: Array, *, uniform: Array
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Array, LivingStates]:
+    problem: Likelihood, theta: Float, *, uniform: Float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Float, LivingStates]:
     """States of lives drawn from the posterior (see `chain_paths`), and the states' features."""
     inputs = problem.inputs
     given = arguments(problem, theta)
@@ -207,7 +206,7 @@ def draw_paths(
     return path, last, alive, given.states
 
 
-def arguments(problem: Likelihood, theta: Array) -> Arguments:
+def arguments(problem: Likelihood, theta: Float) -> Arguments:
     """What the compiled passes take at these parameters."""
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
     states = problem.states(theta)
@@ -243,7 +242,7 @@ def arguments(problem: Likelihood, theta: Array) -> Arguments:
     )
 
 
-def _line_slopes(given: Arguments, lines: Array, by_first: Array) -> tuple[Array, Array]:
+def _line_slopes(given: Arguments, lines: Float, by_first: Float) -> tuple[Float, Float]:
     """Scores of the proxies' lines, shape (N, 3 J), and the part of their log-density no state enters."""
     known = (given.residual != 0.0).any(axis=2)
     spread = np.exp(lines[:, 2])

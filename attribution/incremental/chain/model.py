@@ -30,13 +30,11 @@ from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY, panel_stocks
+from histories.arrays import Float, Single
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
 
 __all__ = ["HiddenChain"]
-
-Array = NDArray[np.float64]
-Single = NDArray[np.float32]
 
 SAMPLE = 50_000
 """Customers that a model is fitted to; more are drawn down to it."""
@@ -75,7 +73,7 @@ class HiddenChain:
         panel: Panel,
         stocks: Single,
         *,
-        weights: Array | None = None,
+        weights: Float | None = None,
         start: FittedPanelModel | None = None,
         rng: np.random.Generator,
     ) -> HiddenChainFit:
@@ -138,7 +136,7 @@ class HiddenChain:
         )
 
     def fits(
-        self, panel: Panel, stocks: Single, *, weights: Array | None = None, rng: np.random.Generator
+        self, panel: Panel, stocks: Single, *, weights: Float | None = None, rng: np.random.Generator
     ) -> list[HiddenChainFit]:
         """Fits of the settings that come into question, on all customers."""
         _refuse(panel)
@@ -158,7 +156,7 @@ class HiddenChain:
         stocks: Single,
         design: ChainDesign,
         inputs: ChainInputs,
-        weights: Array,
+        weights: Float,
         rng: np.random.Generator,
     ) -> list[Candidate]:
         everybody = Search(inputs=inputs, weights=weights)
@@ -183,7 +181,7 @@ def _assemble(
     panel: Panel,
     design: ChainDesign,
     candidate: Candidate,
-    weights: Array,
+    weights: Float,
     rows: NDArray[np.int64] | None,
 ) -> HiddenChainFit:
     problem, optimum = candidate.problem, candidate.optimum
@@ -205,7 +203,7 @@ def _assemble(
     )
 
 
-def _influence(candidate: Candidate, weights: Array) -> tuple[Single, Array]:
+def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     """Influence of each customer and standard errors, the outer product of scores as information."""
     problem, optimum = candidate.problem, candidate.optimum
     moving = np.flatnonzero(optimum.free)

@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, FLAG, SPLIT, emission_slopes, emissions
+from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
 __all__ = ["chain_paths", "chain_slopes"]
 
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 FLOOR = 1e-290
 
 

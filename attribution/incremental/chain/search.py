@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.incremental.chain.climb import TOLERANCE, Optimum, climb
 from attribution.incremental.chain.design import ChainInputs
@@ -27,10 +26,9 @@ from attribution.incremental.chain.start import (
     second_axis,
 )
 from attribution.incremental.chain.states import Structure
+from histories.arrays import Float
 
 __all__ = ["REACH", "Candidate", "Search"]
-
-Array = NDArray[np.float64]
 
 SILENT_NODES, RECORDED_NODES = 7, 9
 REACH = 5.0
@@ -66,7 +64,7 @@ class Search:
     """Climbs on the same customers."""
 
     inputs: ChainInputs
-    weights: Array
+    weights: Float
     tolerance: float = TOLERANCE
     """Gain expected of one more step at which a climb has arrived."""
 
@@ -124,7 +122,7 @@ class Search:
         structure: Structure,
         before: Candidate,
         *,
-        shift: Callable[[Likelihood, Array], Array] = lambda _, theta: theta,
+        shift: Callable[[Likelihood, Float], Float] = lambda _, theta: theta,
         rival: Candidate | None = None,
     ) -> Candidate:
         """A structure from the optimum of another, or a shift of it; given up if a rival is out of reach."""
@@ -171,7 +169,7 @@ class Search:
     def _climb(
         self,
         problem: Likelihood,
-        start: Array,
+        start: Float,
         *,
         steps: int = 25,
         more: int = 60,

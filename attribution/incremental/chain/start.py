@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, FLAG
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.states import FEATURES
+from histories.arrays import Float
 
 __all__ = [
     "carried_over",
@@ -23,8 +23,6 @@ __all__ = [
     "second_axis",
 ]
 
-Array = NDArray[np.float64]
-
 SILENT_LEAVING = -3.0
 """Log-odds of leaving a month from which a climb without recorded leaving sets out."""
 SIZE, LEAVING = 0.4, -0.3
@@ -34,7 +32,7 @@ QUIETER = -1.5
 """Log of the rate of acts when quiet, relative to the rate when active."""
 
 
-def crude_rates(problem: Likelihood, weights: Array) -> Array:
+def crude_rates(problem: Likelihood, weights: Float) -> Float:
     """Overall rates, nothing else, shape (p,)."""
     inputs, layout = problem.inputs, problem.layout
     theta = np.zeros(layout.size)
@@ -58,7 +56,7 @@ def crude_rates(problem: Likelihood, weights: Array) -> Array:
     return theta
 
 
-def residual_axis(layout: Layout, alone: Array, scores: Array) -> Array:
+def residual_axis(layout: Layout, alone: Float, scores: Float) -> Float:
     """Loadings from what scores of constants have in common without satisfaction, shape (p,).
 
     The first eigenvector of their correlations; the constants are those of leaving, of every stream and of
@@ -76,10 +74,10 @@ def residual_axis(layout: Layout, alone: Array, scores: Array) -> Array:
     return _with_loadings(layout, alone, _common(layout, scores))
 
 
-def second_axis(scores: Array) -> Callable[[Likelihood, Array], Array]:
+def second_axis(scores: Float) -> Callable[[Likelihood, Float], Float]:
     """A start whose second factor is what scores still have in common."""
 
-    def shift(problem: Likelihood, theta: Array) -> Array:
+    def shift(problem: Likelihood, theta: Float) -> Float:
         start, layout = theta.copy(), problem.layout
         loadings = start[layout.loadings].reshape(-1, FEATURES)
         loadings[:, 1] = _common(layout, scores)[: layout.streams + 1]
@@ -88,7 +86,7 @@ def second_axis(scores: Array) -> Callable[[Likelihood, Array], Array]:
     return shift
 
 
-def _common(layout: Layout, scores: Array) -> Array:
+def _common(layout: Layout, scores: Float) -> Float:
     """First eigenvector of the correlations of constants' scores, its largest entry `SIZE`."""
     constants = [layout.linear(k).start for k in range(layout.streams + 1)]
     constants += [layout.lines.start + 3 * j for j in range(layout.proxies)]
@@ -99,12 +97,12 @@ def _common(layout: Layout, scores: Array) -> Array:
     return np.asarray(axis * SIZE / np.abs(axis).max() * (-1.0 if axis[0] > 0 else 1.0))
 
 
-def common_axis(layout: Layout, alone: Array) -> Array:
+def common_axis(layout: Layout, alone: Float) -> Float:
     """Loadings alike for every stream, shape (p,)."""
     return _with_loadings(layout, alone, np.full(layout.streams + 1 + layout.proxies, SIZE))
 
 
-def carried_over(found: Array, before: Layout, layout: Layout) -> Array:
+def carried_over(found: Float, before: Layout, layout: Layout) -> Float:
     """Parameters of one layout in another with other nodes; masses start at the binomial ones."""
     theta = np.zeros(layout.size)
     theta[: layout.chain.stop] = found[: before.chain.stop]
@@ -113,21 +111,21 @@ def carried_over(found: Array, before: Layout, layout: Layout) -> Array:
     return theta
 
 
-def frailty(problem: Likelihood, theta: Array) -> Array:
+def frailty(problem: Likelihood, theta: Float) -> Float:
     """A start from which customers differ in leaving, shape (p,)."""
     start = theta.copy()
     start[problem.layout.loadings.start] = LEAVING
     return start
 
 
-def own_levels(problem: Likelihood, theta: Array) -> Array:
+def own_levels(problem: Likelihood, theta: Float) -> Float:
     """A start from which every stream has a level of its own, shape (p,)."""
     start = theta.copy()
     start[problem.layout.shapes][:-1][problem.inputs.own] = 0.0
     return start
 
 
-def quieter(problem: Likelihood, theta: Array) -> Array:
+def quieter(problem: Likelihood, theta: Float) -> Float:
     """A start from which acts come in spells, shape (p,)."""
     start = theta.copy()
     loadings = start[problem.layout.loadings].reshape(-1, FEATURES)
@@ -136,7 +134,7 @@ def quieter(problem: Likelihood, theta: Array) -> Array:
     return start
 
 
-def _with_loadings(layout: Layout, theta: Array, axis: Array) -> Array:
+def _with_loadings(layout: Layout, theta: Float, axis: Float) -> Float:
     start = theta.copy()
     loadings = start[layout.loadings].reshape(-1, FEATURES)
     loadings[:, 0] = axis[: layout.streams + 1]

@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, gammaln, logsumexp
 
-__all__ = ["FEATURES", "LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
+from histories.arrays import Float
 
-Array = NDArray[np.float64]
+__all__ = ["FEATURES", "LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
 
 FEATURES = 3
 """Satisfaction, a second factor, and being quiet."""
@@ -94,19 +93,19 @@ class Structure:
 class LivingStates:
     """J living states, with the slopes by the R free parameters of their chain."""
 
-    features: Array
+    features: Float
     """Satisfaction, the second factor, and 1 where quiet, shape (J, FEATURES)."""
-    log_first: Array
+    log_first: Float
     """Log chance of each state at entry, shape (J,)."""
-    first_slopes: Array
+    first_slopes: Float
     """Slopes of it, shape (R, J)."""
-    moves: Array
+    moves: Float
     """Transitions, shape (J, J)."""
-    move_slopes: Array
+    move_slopes: Float
     """Slopes of it, shape (R, J, J)."""
 
 
-def nodes(count: int) -> Array:
+def nodes(count: int) -> Float:
     """Equally spaced values with variance 1 under binomial masses, shape (count,).
 
     Examples
@@ -120,7 +119,7 @@ def nodes(count: int) -> Array:
     return np.linspace(-half, half, count)
 
 
-def rouwenhorst(count: int, rho: float) -> Array:
+def rouwenhorst(count: int, rho: float) -> Float:
     """Transitions between `nodes` with autocorrelation rho, shape (count, count).
 
     Examples
@@ -141,7 +140,7 @@ def rouwenhorst(count: int, rho: float) -> Array:
     return moves
 
 
-def living_states(structure: Structure, chain: Array, masses: Array) -> LivingStates:
+def living_states(structure: Structure, chain: Float, masses: Float) -> LivingStates:
     """States at the parameters of their chain.
 
     Parameters
@@ -190,14 +189,14 @@ def _second(structure: Structure) -> int:
     return SECOND_NODES if structure.second else 1
 
 
-def _binomial(count: int) -> Array:
+def _binomial(count: int) -> Float:
     """Log of the binomial masses of `nodes`."""
     k = np.arange(count)
     last = count - 1
     return np.asarray(gammaln(last + 1) - gammaln(k + 1) - gammaln(last - k + 1) - last * np.log(2.0))
 
 
-def _law(structure: Structure, masses: Array) -> Array:
+def _law(structure: Structure, masses: Float) -> Float:
     """Log masses of the nodes of satisfaction."""
     law = _binomial(structure.nodes)
     if structure.free_masses:
@@ -206,7 +205,7 @@ def _law(structure: Structure, masses: Array) -> Array:
     return np.asarray(law)
 
 
-def _start(structure: Structure, chain: Array, masses: Array) -> Array:
+def _start(structure: Structure, chain: Float, masses: Float) -> Float:
     law = np.add.outer(_law(structure, masses), _binomial(_second(structure))).ravel()
     if not structure.quiet:
         return law
@@ -214,7 +213,7 @@ def _start(structure: Structure, chain: Array, masses: Array) -> Array:
     return (law[:, None] + np.log([active, 1.0 - active])).ravel()
 
 
-def _moves(structure: Structure, chain: Array) -> Array:
+def _moves(structure: Structure, chain: Float) -> Float:
     moves = (
         rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
     )

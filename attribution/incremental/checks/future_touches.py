@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from scipy import stats as distributions
 
 from attribution.incremental.glm import POISSON, fit_glm
+from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel, last_true
 
 __all__ = ["FutureTouches", "future_touches"]
-
-Float = NDArray[np.float64]
 
 LAG, SPAN = 3, 3
 """Periods until the touches to come, and how many."""

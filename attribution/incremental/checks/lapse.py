@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.glm import LOGIT, fit_glm
+from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel, last_true
 
 __all__ = ["GAP_QUANTILE", "LapseCheck", "check_lapse", "lapse_window", "purchase_gaps"]
-
-Float = NDArray[np.float64]
-
 
 Verdict = Literal["agrees", "undecided", "differs"]
 GAP_QUANTILE = 0.95

@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel, last_true
 
 __all__ = ["LastPeriod", "last_periods", "with_touches_before"]
-
-Float = NDArray[np.float64]
 
 OFTEN = 2.0
 """Acts a period from which on a customer's last period tells anything."""

@@ -16,12 +16,11 @@ from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.imitation import without_effects
 from attribution.incremental.stocks import panel_stocks
+from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel
 
 __all__ = ["PLACEBO_LIMIT", "PlaceboCheck", "run_placebo"]
-
-Float = NDArray[np.float64]
 
 PLACEBO_LIMIT = 0.05
 """Largest share of an outcome that a channel may be credited with when nothing has an effect."""

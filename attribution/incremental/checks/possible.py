@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit, creditable_share
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
+from histories.arrays import Float
 from histories.panel import Panel, last_true
 
 __all__ = ["impossible_values", "unmeasured_channels", "values_without"]
-
-Float = NDArray[np.float64]
 
 CUSTOMERS = 2_000
 """Customers on whom the values are taken; they are scaled to all."""

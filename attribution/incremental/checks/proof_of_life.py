@@ -18,11 +18,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel, last_true
 
 __all__ = ["Reach", "fading_channels", "reach_after_leaving", "with_proof_of_life"]
-
-Float = NDArray[np.float64]
 
 GONE = 0.01
 """Chance of so long a silence, by the customer's own habit, below which he is taken to have left."""

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
 from histories.panel import Panel, last_true
 
 __all__ = ["InteriorSilence", "interior_silence"]
-
-Float = NDArray[np.float64]
 
 TOLERANCE = 0.10
 """Relative difference of silent periods that is still Poisson."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import Labels, PanelCredit, panel_credit
+from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
 from attribution.incremental.bootstrap import CreditDraws, Key, Replicates, bootstrap_credits
 from attribution.incremental.checks.gates import total_problems
 from attribution.incremental.estimate import CreditEstimate
@@ -24,11 +24,10 @@ from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import Standing
 from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
+from histories.arrays import Float, Labels
 from histories.panel import Panel
 
 __all__ = ["SegmentCredit", "segment_credits"]
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

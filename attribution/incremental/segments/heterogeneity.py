@@ -23,12 +23,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, stats
 
-__all__ = ["WaldTest", "against_chance", "shrink", "wald_test"]
+from histories.arrays import Float
 
-Float = NDArray[np.float64]
+__all__ = ["WaldTest", "against_chance", "shrink", "wald_test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

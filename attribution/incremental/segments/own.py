@@ -9,17 +9,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import Labels
 from attribution.incremental.checks.gates import MIN_TOUCHES
 from attribution.incremental.effects import Effects
 from attribution.incremental.segments.heterogeneity import WaldTest, against_chance, shrink, wald_test
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from histories.arrays import Float, Labels
 from histories.errors import DataError, ModelError
 from histories.panel import Panel
 
 __all__ = ["FAMILIES", "MIN_CUSTOMERS", "Comparison", "OwnFit", "compare_segments"]
-
-Float = NDArray[np.float64]
 
 MIN_CUSTOMERS: Final = 1_000
 """Customers below which a segment is not fitted alone: its structure would be chosen, and its covariance

@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.credits.schemas import CREDITS_SCHEMA
-from attribution.incremental.aumann_shapley import Labels
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.segments.credit import segment_credits
 from attribution.incremental.table import credit_table
 from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
+from histories.arrays import Float, Labels
 from histories.panel import Panel
 
 __all__ = ["segment_table"]
-
-Float = NDArray[np.float64]
 
 
 def segment_table(

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from attribution.incremental.bootstrap import Key, Replicates
 from attribution.incremental.segments.own import OwnFit
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
+from histories.arrays import Float
 from histories.panel import Panel
 
 __all__ = ["OwnTarget", "moved_models"]
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
