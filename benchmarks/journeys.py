@@ -115,22 +115,27 @@ def run_ours(folder: Path) -> dict[str, Any]:
     import polars as pl
 
     from clv.summary import summarize_purchases
-    from histories import JourneyWindow, build_purchases, count_paths, partition_by_customer, walk_journeys
-    from histories.partitions import suggest_buckets
+    from histories import JourneyWindow, Spilled, build_purchases, walk_journeys
+    from histories.engines.base import Made, Tables
+    from histories.journeys import count_path_texts, merge_paths
     from histories.reading.sources import memory_bytes
 
-    frames = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("transactions", "touches")}
-    rows = sum(frame.select(pl.len()).collect().item() for frame in frames.values())
     window = JourneyWindow(lookback_days=LOOKBACK_DAYS, observation_end=END)
-    summaries, counted = [], []
-    with partition_by_customer(frames, buckets=suggest_buckets(rows, memory_bytes(MEMORY))) as parts:
-        for part in parts:
-            purchases = build_purchases(part["transactions"]).collect().lazy()
-            summaries.append(summarize_purchases(purchases, observation_end=END, time_unit="week").collect())
-            journeys = walk_journeys(part["touches"], purchases, window).journeys
-            counted.append(count_paths(journeys.filter(pl.col("n_touches") > 0)).collect())
-    summary = pl.concat(summaries)
-    paths = pl.concat(counted).group_by("path").agg(pl.col("conversions", "value", "nulls").sum())
+
+    def of_bucket(tables: Tables) -> Made:
+        purchases = build_purchases(tables["transactions"]).collect().lazy()
+        summary = summarize_purchases(purchases, observation_end=END, time_unit="week")
+        journeys = walk_journeys(tables["touches"], purchases, window).journeys
+        return {
+            "summary": summary.collect(),
+            "paths": count_path_texts(journeys.filter(pl.col("n_touches") > 0)).collect(),
+        }
+
+    frames = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("transactions", "touches")}
+    with tempfile.TemporaryDirectory(dir=folder) as spill:
+        made = Spilled(Path(spill), memory=memory_bytes(MEMORY)).scatter(frames).map(of_bucket)
+        summary = made.gather("summary").collect()
+        paths = merge_paths(made.gather("paths")).collect()
     return {
         "customers": summary.height,
         "frequency": int(summary["frequency"].sum()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -22,11 +23,12 @@ ID_KEY: Final = KEY_VARIABLE
 _DATED: Final = ("transactions", "touchpoints", "cases", "posts")
 
 
-def read_inputs(config: RunConfig) -> Inputs:
+def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     """Check every table that the configuration names.
 
     Without `observation_end` the last day of the transactions (or else of touchpoints, cases or posts) ends
-    the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms.
+    the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms. Large
+    tables are written, typed, into `work_dir`, by default a temporary folder.
 
     Raises
     ------
@@ -50,6 +52,7 @@ def read_inputs(config: RunConfig) -> Inputs:
         limits=config.limits,
         identity=config.identity,
         id_key=key.encode() if key else None,
+        work_dir=work_dir,
     )
     if config.observation_end is None:
         inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))

@@ -8,7 +8,8 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import polars as pl
 from care.allocation import Allocation
 from care.cases import Cases
 from experiments.arrivals import recent_orders
+from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
+from experiments.engine import Progress, workplace
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
@@ -33,17 +36,17 @@ from experiments.parts.costs import (
 )
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
-from experiments.parts.histories import Histories, build_histories
+from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
 from experiments.parts.profiles import profiles_table
 from experiments.parts.statement import statement_part
 from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
+from experiments.parts.walking import told_purchases, told_touchpoints
 from experiments.report import previous_report
 from experiments.segments import count_segments
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
-from histories.tables import purchases_table, touchpoints_table
 from reports import ReportSources, build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
@@ -53,9 +56,14 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a run found, before it is told or stored."""
+    """What a run found, before it is told or stored.
+
+    `large` are the tables with a row for each touch, purchase or customer and channel, in the order of the
+    customers; they need not fit in memory.
+    """
 
     tables: Mapping[str, pl.DataFrame]
+    large: Mapping[str, pl.LazyFrame]
     model: Mapping[str, Any]
     pictures: Mapping[str, pl.DataFrame]
     left_out: Mapping[str, str]
@@ -97,6 +105,8 @@ def run_experiment(
     step: Step = lambda text: None,
     label: str | None = None,
     tags: Mapping[str, str] | None = None,
+    memory: str | None = None,
+    engine: str = "local",
 ) -> RunResult:
     """Run a configuration from its tables to a bundle.
 
@@ -112,21 +122,33 @@ def run_experiment(
         Called with a few words when a part begins.
     label, tags
         What MLflow calls the run (by default the configuration's name), and further tags.
+    memory
+        What the run may take, such as "2GB": histories are then split by customer, kept on disk under `runs`
+        and computed a part at a time. Without it everything is in memory.
+    engine
+        One of `experiments.engine.ENGINES`.
 
     Raises
     ------
     TributaryError
-        When the configuration, the data or every model is refused; MLflow keeps the run as failed.
+        When the configuration, the data or every model is refused, or the disk is full; MLflow keeps the run
+        as failed.
     """
+    progress = Progress(step)
+    if memory is not None:
+        config = replace(config, limits=replace(config.limits, memory=memory))
     told = {"tributary.version": version(), **(tags or {})}
-    with open_run(config.name, mlruns=mlruns, tags=told, label=label) as record:
-        step("Checking the tables")
-        inputs = read_inputs(config)
+    with (
+        workplace(engine, memory=memory, runs=runs, told=progress.told) as place,
+        open_run(config.name, mlruns=mlruns, tags=told, label=label) as record,
+    ):
+        progress("Checking the tables")
+        inputs = read_inputs(config, work_dir=place.folder)
         check_run(config, inputs)
-        step("Building histories")
-        histories = build_histories(config, inputs)
-        found = find(config, histories, step=step)
-        step("Writing the report and the bundle")
+        progress("Building histories")
+        histories = build_histories(config, inputs, engine=place.engine)
+        found = find(config, histories, step=progress)
+        progress("Writing the report and the bundle")
         left_out = dict(found.left_out)
         manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
         manifest["segments"] = attempt(left_out, "segments", lambda: _segments(config, found)) or []
@@ -135,20 +157,21 @@ def run_experiment(
         bundle = write_bundle(
             out or runs / _folder_name(config.name, record.run_id),
             tables=found.tables,
+            large=found.large,
             manifest=manifest,
             model=found.model,
             files=files,
             rejected={name: table.rejected for name, table in inputs.tables.items()},
             pictures=found.pictures,
         )
-        step("Keeping the run")
+        progress("Keeping the run")
         _log(record, config, histories, found, bundle)
     return RunResult(
         run_id=record.run_id,
         name=config.name,
         bundle=bundle,
         headline=headline,
-        summary=summarize_run(found.tables, found.model),
+        summary=summarize_run(found.tables, found.model, purchases=histories.rows(PURCHASES)),
         left_out=left_out,
         notes=found.notes,
     )
@@ -163,7 +186,7 @@ def _report(
 ) -> tuple[str, dict[str, bytes]]:
     """The headline and the report's files; without them, why, in `left_out`."""
     sources = ReportSources(
-        tables=found.tables,
+        tables={**found.tables, **{name: drawn_rows(name, rows) for name, rows in found.large.items()}},
         manifest=manifest,
         model=found.model,
         pictures=found.pictures,
@@ -225,6 +248,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         tables["costs"] = allocated.by_channel()
     if statement is not None:
         tables["returns"] = statement.table
+    large = _large(histories, credit, left_out)
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
@@ -232,6 +256,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
     return Findings(
         tables=tables,
+        large=large,
         model=dict(value.values.model) if value.values else {},
         pictures=value.pictures()
         | dict(effects.pictures if effects else {})
@@ -260,15 +285,10 @@ def _allocated(histories: Histories, costs: ChannelCosts, cases: Cases | None) -
 def _tables(
     histories: Histories, value: ValuePart, credit: CreditPart, left_out: dict[str, str]
 ) -> dict[str, pl.DataFrame]:
-    """The bundle's tables of customers, their purchases and touches, and of credit."""
+    """The bundle's tables of customers and of credit."""
     made: dict[str, pl.DataFrame | None] = dict(credit.tables)
     if value.values is not None:
         made |= {"customers": value.values.customers, "validation": value.values.validation}
-    purchases, touches = histories.purchases, histories.touchpoints
-    if purchases is not None:
-        made["purchases"] = attempt(
-            left_out, "purchases", lambda: purchases_table(purchases.lazy(), credit.journeys)
-        )
     transactions = histories.table("transactions")
     if transactions is not None:
         end = histories.inputs.observation_end
@@ -276,10 +296,17 @@ def _tables(
     people = histories.customers
     if people is not None:
         made["profiles"] = attempt(left_out, "profiles", lambda: profiles_table(people))
-    if touches is not None:
-        made["touchpoints"] = attempt(
-            left_out, "touchpoints", lambda: touchpoints_table(touches.lazy(), credit.touch_credit)
-        )
+    return {name: table for name, table in made.items() if table is not None}
+
+
+def _large(histories: Histories, credit: CreditPart, left_out: dict[str, str]) -> dict[str, pl.LazyFrame]:
+    """The bundle's tables of touches, purchases and credit by customer."""
+    made: dict[str, pl.LazyFrame | None] = {"customer_credits": credit.customer_credits}
+    buckets = histories.buckets if credit.buckets is None else credit.buckets
+    for name, make in ((PURCHASES, told_purchases), (TOUCHPOINTS, told_touchpoints)):
+        if name in buckets:
+            told = attempt(left_out, name, partial(buckets.map, make))
+            made[name] = None if told is None else told.gather(f"told.{name}")
     return {name: table for name, table in made.items() if table is not None}
 
 

@@ -26,7 +26,7 @@ from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
 from clv.totals import sampling_variance
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
-from experiments.parts.histories import Histories
+from experiments.parts.histories import PURCHASES, Histories
 from histories.errors import BundleError, DataError
 from histories.periods import DAYS_PER_MONTH
 
@@ -83,10 +83,10 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
     card = bundle.model
     if not card.get("purchase_model"):
         raise BundleError(f"{bundle.path.name}: the run fitted no purchase model, so it cannot score.")
-    if histories.purchases is None or histories.purchases.is_empty():
+    purchases = histories.purchases
+    if purchases is None or not histories.rows(PURCHASES):
         raise DataError("there are no purchases to score: give [inputs.transactions].")
     end, unit = histories.inputs.observation_end, str(card["time_unit"])
-    purchases = histories.purchases.lazy()
     summary = (
         summarize_purchases(purchases, observation_end=end, time_unit=unit).sort("customer_id").collect()
     )

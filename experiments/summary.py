@@ -13,8 +13,12 @@ from reports.words import method_name
 __all__ = ["summarize_run"]
 
 
-def summarize_run(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> pl.DataFrame:
+def summarize_run(
+    tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any], *, purchases: int
+) -> pl.DataFrame:
     """Customers, purchases, model, its error at every origin, lifetime value, spend credit by channel.
+
+    `purchases` is how many there were.
 
     Returns
     -------
@@ -22,11 +26,11 @@ def summarize_run(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) 
         Columns figure, value (text).
     """
     lines: list[tuple[str, str]] = []
-    customers, purchases = tables.get("customers"), tables.get("purchases")
+    customers = tables.get("customers")
     if customers is not None:
         lines.append(("customers", f"{customers.height:,}"))
-    if purchases is not None:
-        lines.append(("purchases", f"{purchases.height:,}"))
+    if purchases:
+        lines.append(("purchases", f"{purchases:,}"))
     if "chosen" in model:
         lines.append(("model", str(model["chosen"])))
         lines += _forecasts(model.get("forecast", {}))

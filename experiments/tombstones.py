@@ -20,7 +20,7 @@ import polars as pl
 from histories.durable import appended, locked, read_lines, storage_error, write_whole
 from histories.errors import BundleError
 
-__all__ = ["AUDIT", "FILE", "Tombstones", "add_tombstone", "drop_erased", "load_tombstones"]
+__all__ = ["AUDIT", "FILE", "Tombstones", "add_tombstone", "drop_erased", "load_tombstones", "without_erased"]
 
 AUDIT: Final = "erasures.log"
 """The trail beside the list: when, on whose order and how many rows went, not whose."""
@@ -123,22 +123,26 @@ def add_tombstone(runs: Path, customer_id: str | int, *, audit: bytes | None = N
         return True
 
 
+def without_erased(tombstones: Tombstones, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of customers who were not erased."""
+    if not tombstones.digests or "customer_id" not in rows.collect_schema():
+        return rows
+    erased = frozenset(tombstones.digests)
+    ids = rows.select(pl.col("customer_id").drop_nulls().unique()).collect().to_series()
+    gone = [value for value in ids.to_list() if tombstones.digest(value) in erased]
+    known = pl.Series(gone, dtype=ids.dtype).implode()
+    return rows.filter(~pl.col("customer_id").is_in(known).fill_null(False)) if gone else rows
+
+
 def drop_erased(
     tombstones: Tombstones, frames: Mapping[str, pl.DataFrame]
 ) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
     """Return the frames without rows of erased customers, and how many rows each lost."""
     if not tombstones.digests:
         return dict(frames), {}
-    erased = frozenset(tombstones.digests)
     kept, lost = {}, {}
     for name, frame in frames.items():
-        kept[name] = frame
-        if "customer_id" not in frame.columns:
-            continue
-        ids = frame["customer_id"].drop_nulls().unique()
-        gone = [value for value in ids.to_list() if tombstones.digest(value) in erased]
-        if gone:
-            known = pl.Series(gone, dtype=ids.dtype).implode()
-            kept[name] = frame.filter(~pl.col("customer_id").is_in(known).fill_null(False))
+        kept[name] = without_erased(tombstones, frame.lazy()).collect()
+        if kept[name].height < frame.height:
             lost[name] = frame.height - kept[name].height
     return kept, lost

@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from histories.engines.base import Buckets, Engine
+    from histories.engines.local import Local
+    from histories.engines.spilled import Spilled
     from histories.errors import (
         BundleError,
         ConfigError,
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     )
     from histories.identity import pseudonym
     from histories.journeys import count_paths, paths_from_table, walk_journeys
-    from histories.partitions import by_partition, partition_by_customer
     from histories.purchases import (
         PURCHASES_SCHEMA,
         build_purchases,
@@ -46,30 +48,32 @@ __all__ = [
     "PURCHASES_SCHEMA",
     "TABLES",
     "TOUCHPOINTS_SCHEMA",
+    "Buckets",
     "BundleError",
     "Channel",
     "ConfigError",
     "ConvergenceError",
     "DataError",
+    "Engine",
     "Inputs",
     "JourneyWindow",
     "Limits",
+    "Local",
     "ModelError",
     "SchemaError",
+    "Spilled",
     "TableSource",
     "TributaryError",
     "build_contract_periods",
     "build_purchases",
     "build_repeat_periods",
     "build_touchpoints",
-    "by_partition",
     "cdnow_path",
     "count_gaps",
     "count_paths",
     "count_unmatched_refunds",
     "ingest",
     "lapse_window_days",
-    "partition_by_customer",
     "paths_from_table",
     "pseudonym",
     "purchases_table",
@@ -80,10 +84,12 @@ __all__ = [
 ]
 
 _MODULES = (
+    "histories.engines.base",
+    "histories.engines.local",
+    "histories.engines.spilled",
     "histories.errors",
     "histories.identity",
     "histories.journeys",
-    "histories.partitions",
     "histories.purchases",
     "histories.reading.ingest",
     "histories.reading.inputs",

@@ -19,7 +19,9 @@ from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, Journ
 __all__ = [
     "JourneyCounts",
     "JourneyWalk",
+    "count_path_texts",
     "count_paths",
+    "merge_paths",
     "paths_from_table",
     "walk_journeys",
 ]
@@ -42,6 +44,10 @@ class JourneyCounts:
         return JourneyCounts(
             **{name: getattr(self, name) + getattr(other, name) for name in JourneyCounts.__slots__}
         )
+
+    def to_dict(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in JourneyCounts.__slots__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,14 +146,29 @@ def count_paths(journeys: pl.LazyFrame) -> pl.LazyFrame:
     path List(String) (empty: untouched purchases), conversions Int64, value Float64 (currency), nulls Int64;
     sorted by path, so that the table does not depend on how customers are split.
     """
+    return merge_paths(count_path_texts(journeys))
+
+
+def count_path_texts(journeys: pl.LazyFrame) -> pl.LazyFrame:
+    """The counts of `count_paths` in the form that adds up exactly, for `merge_paths`.
+
+    Returns
+    -------
+    text (a path in one word), conversions, amount (minor units), nulls; Int64.
+    """
     converted = pl.col("converted")
+    return journeys.group_by(pl.col("path").list.join(_SEPARATOR).alias("text")).agg(
+        converted.sum().cast(pl.Int64).alias("conversions"),
+        pl.col("amount").filter(converted).sum().alias("amount"),
+        (~converted).sum().cast(pl.Int64).alias("nulls"),
+    )
+
+
+def merge_paths(counted: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `count_path_texts`, of one partition or of several, in the columns of `count_paths`."""
     return (
-        journeys.group_by(pl.col("path").list.join(_SEPARATOR).alias("text"))
-        .agg(
-            converted.sum().cast(pl.Int64).alias("conversions"),
-            pl.col("amount").filter(converted).sum().alias("amount"),
-            (~converted).sum().cast(pl.Int64).alias("nulls"),
-        )
+        counted.group_by("text")
+        .agg(pl.col("conversions", "amount", "nulls").sum())
         .sort("text")
         .select(_as_list("text"), "conversions", to_currency(pl.col("amount")).alias("value"), "nulls")
     )

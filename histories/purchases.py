@@ -43,10 +43,16 @@ _AMOUNT, _MARGIN, _TIME = pl.col("amount"), pl.col("margin"), pl.col("timestamp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmatchedRefunds:
-    """Refunds beyond what they could be taken off from; `amount` in the currency, positive."""
+    """Refunds beyond what they could be taken off from; `amount` in the currency, positive.
+
+    Those of several partitions add up.
+    """
 
     count: int
     amount: float
+
+    def __add__(self, other: UnmatchedRefunds) -> UnmatchedRefunds:
+        return UnmatchedRefunds(count=self.count + other.count, amount=self.amount + other.amount)
 
 
 def build_purchases(

@@ -112,11 +112,11 @@ def test_without_any_run_the_list_says_how_to_make_one(tributary: Any) -> None:
     assert "tributary run CONFIG" in outcome.err
 
 
-def test_spark_is_reserved_and_says_so(tributary: Any) -> None:
+def test_memory_that_cannot_be_read_is_refused(tributary: Any) -> None:
     write("acme.toml", "")
-    outcome = tributary("run", "acme.toml", "--engine", "spark")
+    outcome = tributary("run", "acme.toml", "--memory", "much")
     assert outcome.status == 2
-    assert "one machine only" in outcome.err
+    assert 'memory is "much"; allowed: a number with KB, MB, GB or TB' in outcome.err
 
 
 def test_commands_load_only_when_they_are_called() -> None:

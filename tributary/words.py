@@ -121,7 +121,7 @@ def histories(
     -------
     Result
         customer_id, timestamp, event ("purchase" or "touch"), channel (null at purchases), amount (currency,
-        null at touches), by customer and time. `detail` has both tables with all their columns.
+        null at touches), by customer and time. `detail` has both tables with all their columns, lazy.
     """
     tables = _tables(transactions, touchpoints, customers, cases)
     with desk(tables, observation_end=observation_end, channels=_channels(channels), **settings) as made:
@@ -129,10 +129,10 @@ def histories(
     lines = []
     if found.purchases is not None:
         bought = found.purchases.with_columns(event=pl.lit("purchase"), channel=pl.lit(None, pl.String))
-        lines.append(_in_currency(bought))
+        lines.append(_in_currency(bought.collect()))
     if found.touchpoints is not None:
         touched = found.touchpoints.with_columns(event=pl.lit("touch"), amount=pl.lit(None, pl.Float64))
-        lines.append(touched)
+        lines.append(touched.collect())
     columns = ["customer_id", "timestamp", "event", "channel", "amount"]
     frame = pl.concat([line.select(columns) for line in lines]).sort("customer_id", "timestamp", "event")
     return Result(
@@ -183,7 +183,7 @@ def summarize(
         purchases = made.histories.purchases
         end = made.histories.inputs.observation_end
         assert purchases is not None
-        summary = summarize_purchases(purchases.lazy(), observation_end=end, time_unit=time_unit)
+        summary = summarize_purchases(purchases, observation_end=end, time_unit=time_unit)
         return summary.sort("customer_id").collect()
 
 

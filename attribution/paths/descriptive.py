@@ -31,10 +31,12 @@ from attribution.paths.methods import (
     credit_by,
     fit_chains,
     read_journeys,
+    rule_settings,
     why_unavailable,
     why_unsupported,
 )
 from attribution.paths.sampling import sample_bounds
+from attribution.paths.touched import TouchSums
 from attribution.paths.transitions import read_transitions, transition_table
 from attribution.settings import INCREMENTAL, OUTCOMES, AttributionSettings
 from histories.cuts import ALL
@@ -61,7 +63,7 @@ class Descriptive:
 
 def descriptive(
     paths: pl.DataFrame,
-    touches: pl.LazyFrame | None = None,
+    touches: pl.LazyFrame | TouchSums | None = None,
     *,
     outcome: str,
     groups: Mapping[str, str],
@@ -81,7 +83,7 @@ def descriptive(
         or retained periods, as `outcome` says.
     touches
         Touches of the same journeys (see `rules.touch_credits`), for time decay, customers counted and
-        credit per customer.
+        credit per customer; or sums over them, without credit per customer.
     outcome
         conversion, repeat_purchase, retention or spend. Lifetime value has no descriptive credit.
     groups
@@ -114,7 +116,18 @@ def descriptive(
     methods = settings.methods if methods is None else methods
     _refuse_unknown(methods, outcome)
     asked = [name for name in methods if name in METHODS]
-    journeys = read_journeys(paths, touches, outcome=outcome, settings=settings)
+    sums = (
+        TouchSums.of(
+            touches,
+            methods=asked,
+            groups=groups,
+            exclude=settings.exclude_channels,
+            settings=rule_settings(settings),
+        )
+        if isinstance(touches, pl.LazyFrame)
+        else touches
+    )
+    journeys = read_journeys(paths, sums, outcome=outcome, settings=settings)
     chains = fit_chains(journeys, asked)
     subject = _Subject(outcome=outcome, groups=groups, segment=segment)
     return Descriptive(
@@ -122,7 +135,7 @@ def descriptive(
         paths=path_table(journeys.paths, outcome=outcome, segment=segment),
         transitions=_transitions(chains, subject),
         removal_effects=_removal_effects(chains, subject),
-        customer_credits=_customer_credits(journeys, asked, subject),
+        customer_credits=_customer_credits(journeys, touches, asked, subject),
     )
 
 
@@ -267,11 +280,14 @@ def _removal_effects(chains: Mapping[str, Chain], subject: _Subject) -> pl.DataF
     return pl.concat(tables) if tables else pl.DataFrame(schema=REMOVAL_EFFECTS_SCHEMA)
 
 
-def _customer_credits(journeys: Journeys, methods: Sequence[str], subject: _Subject) -> pl.DataFrame:
+def _customer_credits(
+    journeys: Journeys,
+    touches: pl.LazyFrame | TouchSums | None,
+    methods: Sequence[str],
+    subject: _Subject,
+) -> pl.DataFrame:
     """Credit per customer of the methods that have a figure and are sums over journeys."""
-    if journeys.touches is None:
+    if not isinstance(touches, pl.LazyFrame):
         return pl.DataFrame(schema=CUSTOMER_CREDITS_SCHEMA)
     available = [method for method in methods if why_unavailable(method, journeys) is None]
-    return customer_credits(
-        journeys.touches, methods=available, settings=journeys.rules, **subject.labels
-    ).collect()
+    return customer_credits(touches, methods=available, settings=journeys.rules, **subject.labels).collect()

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from attribution.paths.encoded import EncodedPaths, encode_paths, exclude_channels, unique_channels
 from attribution.paths.markov import MarkovFit, fit_markov
 from attribution.paths.markov_order import choose_order
-from attribution.paths.rules import RULES, RuleSettings, credit_by_rule, path_weights
+from attribution.paths.rules import RULES, RuleSettings, path_weights
 from attribution.paths.shapley import shapley_equal_split, shapley_rate
+from attribution.paths.touched import TouchSums
 from attribution.paths.transitions import TransitionCounts, count_transitions
 from attribution.settings import MAX_RATE_GAME_CHANNELS, AttributionSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "credit_by",
     "fit_chains",
     "read_journeys",
+    "rule_settings",
     "why_unavailable",
     "why_unsupported",
 ]
@@ -50,8 +52,8 @@ class Journeys:
     """The outcome of each path in its unit, a count or, for spend, currency; shape (n_paths,)."""
     has_value: bool
     """Whether the worth of conversions is known."""
-    touches: pl.LazyFrame | None
-    """The same journeys touch by touch, with times; None when only counts are known."""
+    touches: TouchSums | None
+    """Sums over the touches of the same journeys, with times; None when only counts are known."""
     settings: AttributionSettings
 
     @property
@@ -62,8 +64,12 @@ class Journeys:
     @property
     def rules(self) -> RuleSettings:
         """Choices of the rules."""
-        chosen = self.settings
-        return RuleSettings(direct_channel=chosen.direct_channel, half_life_days=chosen.half_life_days)
+        return rule_settings(self.settings)
+
+
+def rule_settings(settings: AttributionSettings) -> RuleSettings:
+    """Choices of the rules among all settings."""
+    return RuleSettings(direct_channel=settings.direct_channel, half_life_days=settings.half_life_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +81,7 @@ class Chain:
 
 
 def read_journeys(
-    paths: pl.DataFrame, touches: pl.LazyFrame | None, *, outcome: str, settings: AttributionSettings
+    paths: pl.DataFrame, touches: TouchSums | None, *, outcome: str, settings: AttributionSettings
 ) -> Journeys:
     """Counted paths as arrays, with channels excluded and repeats dropped as the settings say."""
     encoded = encode_paths(paths)
@@ -184,10 +190,7 @@ def _by_times(rule: str) -> Callable[[Journeys, Chain | None], dict[str, float]]
 
     def credit(journeys: Journeys, chain: Chain | None) -> dict[str, float]:
         assert journeys.touches is not None
-        converted = journeys.touches.filter("converted").with_columns(conversions=pl.lit(1.0))
-        sums = credit_by_rule(converted, rule, settings=journeys.rules)
-        column = "value" if journeys.outcome == "spend" else "conversions"
-        earned = dict(sums.select(pl.col("channel").cast(pl.String), column).collect().iter_rows())
+        earned = journeys.touches.earned(rule, of_value=journeys.outcome == "spend")
         return {channel: earned.get(channel, 0.0) for channel in journeys.paths.channels}
 
     return credit

@@ -8,18 +8,18 @@ several journeys count as if these were independent, and no interval says anythi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtri
 
 from attribution.credits.rows import TOTAL, UNTOUCHED, Bounds, group_members
 from attribution.paths.methods import METHODS, Chain, Journeys, credit_by, fit_chains
-from attribution.paths.rules import JOURNEY, RULES, path_weights, touch_weight
+from attribution.paths.rules import RULES, path_weights
+from attribution.paths.touched import CHANNEL, GROUP
 
 __all__ = ["MAX_RESAMPLED_TOUCHES", "SampledBounds", "sample_bounds"]
 
@@ -53,10 +53,12 @@ def sample_bounds(
     total has an interval.
     """
     members = group_members(list(credit), groups)
-    if METHODS[method].rule:
-        deviation = _touch_deviation if RULES[method].needs_times else _path_deviation
-        of_channel = deviation(method, journeys, {name: [name] for name in credit})
-        of_group = deviation(method, journeys, members)
+    if METHODS[method].rule and RULES[method].needs_times:
+        of_channel = _touch_deviation(method, journeys, credit, level=CHANNEL)
+        of_group = _touch_deviation(method, journeys, members, level=GROUP)
+    elif METHODS[method].rule:
+        of_channel = _path_deviation(method, journeys, {name: [name] for name in credit})
+        of_group = _path_deviation(method, journeys, members)
     elif journeys.paths.codes.size <= MAX_RESAMPLED_TOUCHES and journeys.settings.replicates > 1:
         draws = _drawn_credit(method, journeys, list(credit), chains)
         of_channel = dict(zip(credit, draws.std(axis=0, ddof=1).tolist(), strict=True))
@@ -122,22 +124,12 @@ def _path_deviation(
 
 
 def _touch_deviation(
-    method: str, journeys: Journeys, members: Mapping[str, Sequence[str]]
+    method: str, journeys: Journeys, names: Iterable[str], *, level: str
 ) -> dict[str, float]:
-    """Standard deviation of what each set of channels earned by a rule that needs times."""
+    """Standard deviation of what each channel or group earned by a rule that needs times."""
     assert journeys.touches is not None  # without touches the rule has no figure
-    label = {name: group for group, inside in members.items() for name in inside}
-    of = pl.col("channel").cast(pl.String).replace_strict(label, default=None, return_dtype=pl.String)
-    worth = pl.col("value") if journeys.outcome == "spend" else pl.lit(1.0)
-    parts = (
-        journeys.touches.filter("converted")
-        .with_columns(touch_weight(method, settings=journeys.rules), label=of)
-        .group_by(*JOURNEY, "label")
-        .agg(earned=(pl.col("weight") * worth).sum())
-    )
-    deviation = parts.group_by("label").agg((pl.col("earned") ** 2).sum().sqrt()).collect()
-    known = dict(deviation.iter_rows())
-    return {name: known.get(name, 0.0) for name in members}
+    known = journeys.touches.squares(method, of_value=journeys.outcome == "spend", level=level)
+    return {name: float(np.sqrt(known.get(name, 0.0))) for name in names}
 
 
 def _drawn_credit(method: str, journeys: Journeys, channels: list[str], chains: Mapping[str, Chain]) -> Float:

@@ -6,9 +6,10 @@ and period, a repeat purchase one per purchase.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from attribution.paths.repeat_purchases import walk_repeat_purchases
 from attribution.paths.sessions import merge_sessions
 from attribution.settings import PATH_OUTCOMES, AttributionSettings
 from histories.errors import DataError
-from histories.journeys import JourneyCounts, JourneyWalk, count_paths, walk_journeys
+from histories.journeys import JourneyCounts, JourneyWalk, count_path_texts, walk_journeys
 from histories.retention import (
     build_contract_lives,
     build_contract_periods,
@@ -40,27 +41,19 @@ class PathWalk:
     ----------
     journeys, touches
         In the columns of `histories.journeys.JourneyWalk`.
-    paths
-        In those of `histories.journeys.count_paths`.
+    counted
+        In those of `histories.journeys.count_path_texts`.
     """
 
     journeys: pl.LazyFrame
-    paths: pl.DataFrame
+    counted: pl.DataFrame
     touches: pl.LazyFrame
 
     def of_customers(self, customers: pl.LazyFrame) -> PathWalk:
         """The part of the customers named in the column customer_id."""
         journeys = self.journeys.join(customers, on="customer_id", how="semi")
         touches = self.touches.join(customers, on="customer_id", how="semi")
-        return PathWalk(journeys=journeys, touches=touches, paths=count_paths(journeys).collect())
-
-    def by_label(self, labels: pl.DataFrame) -> Iterator[tuple[str, PathWalk]]:
-        """The part of each label's customers, where they have any path; `labels`: customer_id and label."""
-        for label in labels["label"].unique().sort():
-            chosen = labels.lazy().filter(pl.col("label") == label).select("customer_id")
-            part = self.of_customers(chosen)
-            if not part.paths.is_empty():
-                yield label, part
+        return PathWalk(journeys=journeys, touches=touches, counted=count_path_texts(journeys).collect())
 
 
 class Trails:
@@ -80,6 +73,9 @@ class Trails:
         Further channels that take no part.
     keep
         Further columns of the touchpoints that the touches of purchases carry along.
+    lapse_days
+        Days without a purchase after which a customer has lapsed, where leaving is silent; by default as
+        these customers' gaps say. Partitions of a company need one number for all.
     """
 
     def __init__(
@@ -92,6 +88,7 @@ class Trails:
         settings: AttributionSettings,
         exclude: Collection[str] = (),
         keep: Sequence[str] = (),
+        lapse_days: int | None = None,
     ) -> None:
         if settings.session_minutes:
             touchpoints = merge_sessions(touchpoints, minutes=settings.session_minutes).collect().lazy()
@@ -106,12 +103,23 @@ class Trails:
             views=settings.views,
             exclude=(*settings.exclude_channels, *exclude),
         )
-        walk = walk_journeys(touchpoints, purchases, self._window, keep=keep)
-        assert walk.counts is not None
-        self.counts: JourneyCounts = walk.counts
+        self._keep = keep
+        self._lapse_days = lapse_days
+
+    @cached_property
+    def _walked(self) -> JourneyWalk:
+        return walk_journeys(self._touchpoints, self._purchases, self._window, keep=self._keep)
+
+    @cached_property
+    def counts(self) -> JourneyCounts:
         """How the purchases and touches were divided."""
-        self.to_purchases = _counted(walk)
+        assert self._walked.counts is not None
+        return self._walked.counts
+
+    @cached_property
+    def to_purchases(self) -> PathWalk:
         """Journeys to purchases, and the paths that led to none."""
+        return _counted(self._walked)
 
     def towards(self, outcome: str) -> PathWalk:
         """Journeys towards one of `PATH_OUTCOMES`.
@@ -140,8 +148,13 @@ class Trails:
         if self._customers is not None:
             lives = build_contract_lives(self._customers, observation_end=end)
         else:
-            lives = build_repeat_lives(self._purchases, observation_end=end, lapse_days=self._lapse_days())
+            lives = build_repeat_lives(self._purchases, observation_end=end, lapse_days=self._lapse())
         return walk_lives(self._touchpoints, lives, self._window)
+
+    def _lapse(self) -> int:
+        if self._lapse_days is not None:
+            return self._lapse_days
+        return lapse_window_days(count_gaps(self._purchases).collect())
 
     def _retention_periods(self) -> JourneyWalk:
         """Periods of customers, ended by contract where it is known, else by a lapse of purchases."""
@@ -149,15 +162,12 @@ class Trails:
         if self._customers is not None:
             periods = build_contract_periods(self._customers, observation_end=end, period=period)
         else:
-            lapse = self._lapse_days()
             periods = build_repeat_periods(
-                self._purchases, observation_end=end, lapse_days=lapse, period=period
+                self._purchases, observation_end=end, lapse_days=self._lapse(), period=period
             )
         return walk_retention(self._touchpoints, periods, self._window, period=period)
 
-    def _lapse_days(self) -> int:
-        return lapse_window_days(count_gaps(self._purchases).collect())
-
 
 def _counted(walk: JourneyWalk) -> PathWalk:
-    return PathWalk(journeys=walk.journeys, paths=count_paths(walk.journeys).collect(), touches=walk.touches)
+    counted = count_path_texts(walk.journeys).collect()
+    return PathWalk(journeys=walk.journeys, counted=counted, touches=walk.touches)

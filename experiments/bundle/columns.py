@@ -51,6 +51,7 @@ NULL_INT32: Final = np.iinfo(np.int32).min
 _EPOCH: Final = dt.datetime(1970, 1, 1)
 _FEW_TEXTS: Final = 4096  # a dictionary this small is read at once
 _SMALL: Final = 1 << 20  # bytes up to which a file is read rather than mapped
+_PART: Final = 1 << 20  # rows of a column that are in memory while it is written
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -77,35 +78,62 @@ def open_key(folder: Path) -> Array:
     return open_array(folder / "customer_id.npy")
 
 
-def write_column(folder: Path, series: pl.Series) -> None:
-    """Store one column of a table as the module's table says."""
-    path = folder / f"{series.name}.npy"
+def write_column(folder: Path, column: pl.LazyFrame, rows: int) -> None:
+    """Store one column of a table as the module's table says, a part of its rows at a time.
+
+    Parameters
+    ----------
+    folder
+        Where the file `<column>.npy` is written.
+    column
+        A frame with this one column.
+    rows
+        How many rows it has.
+    """
+    [(name, dtype)] = column.collect_schema().items()
+    codes = _write_texts(folder, column, name) if dtype == pl.String else None
+    stored: Array | None = None
+    for start in range(0, max(rows, 1), _PART):
+        part = column.slice(start, _PART).collect().to_series()
+        values = _stored(part) if codes is None else _coded(part, codes)
+        if rows <= _PART:
+            np.save(folder / f"{name}.npy", values)
+            return
+        if stored is None:
+            path = folder / f"{name}.npy"
+            stored = np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=(rows,))
+        stored[start : start + len(values)] = values
+
+
+def _stored(series: pl.Series) -> Array:
+    """The values of a column as they are stored; not of texts."""
     dtype = series.dtype
     if dtype == pl.Float64:
-        np.save(path, series.fill_null(float("nan")).to_numpy())
-    elif dtype == pl.Int64:
-        np.save(path, series.fill_null(NULL_INT64).to_numpy())
-    elif dtype == pl.Date:
-        np.save(path, series.to_physical().fill_null(NULL_INT32).to_numpy())
-    elif isinstance(dtype, pl.Datetime):
-        np.save(path, series.cast(pl.Datetime("us")).to_physical().fill_null(NULL_INT64).to_numpy())
-    elif dtype == pl.Boolean:
-        np.save(path, series.cast(pl.Int8).fill_null(-1).to_numpy())
-    elif dtype == pl.String:
-        _write_texts(folder, series)
-    else:
-        raise BundleError(f'Column "{series.name}" has the type {dtype}, which the service cannot store.')
+        return series.fill_null(float("nan")).to_numpy()
+    if dtype == pl.Int64:
+        return series.fill_null(NULL_INT64).to_numpy()
+    if dtype == pl.Date:
+        return series.to_physical().fill_null(NULL_INT32).to_numpy()
+    if isinstance(dtype, pl.Datetime):
+        return series.cast(pl.Datetime("us")).to_physical().fill_null(NULL_INT64).to_numpy()
+    if dtype == pl.Boolean:
+        return series.cast(pl.Int8).fill_null(-1).to_numpy()
+    raise BundleError(f'Column "{series.name}" has the type {dtype}, which the service cannot store.')
 
 
-def _write_texts(folder: Path, series: pl.Series) -> None:
-    texts = series.drop_nulls().unique().sort()
-    codes = pl.DataFrame({"text": texts, "code": pl.int_range(texts.len(), dtype=pl.Int32, eager=True)})
+def _coded(series: pl.Series, codes: pl.DataFrame) -> Array:
     coded = pl.DataFrame({"text": series}).join(codes, on="text", how="left", maintain_order="left")["code"]
-    np.save(folder / f"{series.name}.npy", coded.fill_null(-1).to_numpy())
+    return coded.fill_null(-1).to_numpy()
+
+
+def _write_texts(folder: Path, column: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """Store the texts of a column, each once, in order; returns text and code."""
+    texts = column.select(pl.col(name).drop_nulls().unique()).collect().to_series().sort()
     sizes = texts.str.len_bytes().cast(pl.Int64).to_numpy()
-    np.save(folder / f"{series.name}.offsets.npy", np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))))
+    np.save(folder / f"{name}.offsets.npy", np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))))
     joined = "".join(texts.to_list()).encode()
-    np.save(folder / f"{series.name}.texts.npy", np.frombuffer(joined, dtype=np.uint8))
+    np.save(folder / f"{name}.texts.npy", np.frombuffer(joined, dtype=np.uint8))
+    return pl.DataFrame({"text": texts, "code": pl.int_range(texts.len(), dtype=pl.Int32, eager=True)})
 
 
 def open_array(path: Path) -> Array:

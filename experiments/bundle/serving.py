@@ -106,8 +106,12 @@ class Serving:
     known: Mapping[str, int]
 
 
-def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def write_serving(
+    folder: Path, tables: Mapping[str, pl.DataFrame], large: Mapping[str, pl.LazyFrame] | None = None
+) -> None:
     """Write the columns of `customers`, `profiles`, `touchpoints` and `purchases`.
+
+    Of the `large` ones, which are in the order of customers and time, a part is in memory at a time.
 
     Raises
     ------
@@ -122,24 +126,26 @@ def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             f"{ids.len() - ids.n_unique()} repeated ids. There must be one row per customer."
         )
     records = {
-        name: tables[name].sort("customer_id", "timestamp", maintain_order=True)
+        name: tables[name].sort("customer_id", "timestamp", maintain_order=True).lazy()
         for name in ("touchpoints", "purchases")
         if name in tables
     }
+    records |= {name: rows for name, rows in (large or {}).items() if name in ("touchpoints", "purchases")}
     layout: dict[str, Any] = {}
     profiles = ids.to_frame()
     if "profiles" in tables:
         said = tables["profiles"].with_columns(pl.col("customer_id").cast(ids.dtype, strict=False))
         profiles = profiles.join(said, on="customer_id", how="left", maintain_order="left")
-    for name, frame in {"customers": customers, "profiles": profiles, **records}.items():
+    for name, frame in {"customers": customers.lazy(), "profiles": profiles.lazy(), **records}.items():
         (folder / name).mkdir(parents=True)
-        columns = [series for series in frame if series.name != "customer_id"]
-        for series in columns:
-            write_column(folder / name, series)
-        layout[name] = {"rows": frame.height, "columns": {s.name: _type_name(s.dtype) for s in columns}}
+        rows = int(frame.select(pl.len()).collect().item())
+        columns = {name: dtype for name, dtype in frame.collect_schema().items() if name != "customer_id"}
+        for column in columns:
+            write_column(folder / name, frame.select(column), rows)
+        layout[name] = {"rows": rows, "columns": {c: _type_name(dtype) for c, dtype in columns.items()}}
     write_key(folder / "customers", ids)
     for name, frame in records.items():
-        _write_owners(folder / name, frame["customer_id"])
+        _write_owners(folder / name, frame.select("customer_id"), layout[name]["rows"])
     layout["known"] = {
         column.name: _write_order(folder / "customers", customers[column.name])
         for column in CUSTOMERS
@@ -148,11 +154,12 @@ def write_serving(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     (folder / "layout.json").write_bytes(orjson.dumps(layout, option=orjson.OPT_INDENT_2))
 
 
-def _write_owners(folder: Path, ids: pl.Series) -> None:
-    """Store whose rows start where; `ids` is sorted."""
-    starts = pl.DataFrame({"id": ids}).with_row_index("row").group_by("id", maintain_order=True).first()
-    write_key(folder, starts["id"])
-    np.save(folder / "first.npy", np.append(starts["row"].to_numpy(), ids.len()).astype(np.int64))
+def _write_owners(folder: Path, ids: pl.LazyFrame, rows: int) -> None:
+    """Store whose rows start where; the ids are sorted."""
+    first = ids.with_row_index("row").group_by("customer_id").agg(pl.col("row").min())
+    starts = first.sort("customer_id").collect()
+    write_key(folder, starts["customer_id"])
+    np.save(folder / "first.npy", np.append(starts["row"].to_numpy(), rows).astype(np.int64))
 
 
 def _write_order(folder: Path, column: pl.Series) -> int:

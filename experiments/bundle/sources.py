@@ -15,7 +15,7 @@ from histories.errors import BundleError
 from reports.settings import ReportSettings
 from reports.sources import ReportSources
 
-__all__ = ["BundleTables", "kept_report", "report_sources"]
+__all__ = ["BundleTables", "drawn_rows", "kept_report", "report_sources"]
 
 _SETTINGS: Final = TypeAdapter(ReportSettings)
 _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -53,6 +53,15 @@ _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
 _SMALL: Final = frozenset(name for name, table in TABLES.items() if table.small)
 
 
+def drawn_rows(name: str, table: pl.LazyFrame) -> pl.DataFrame:
+    """Of a large table what anything draws from: some columns, and of touchpoints their number by kind."""
+    if name == "touchpoints":
+        kinds = table.group_by("channel_group", "kind").agg(touches=pl.len())
+        return kinds.sort("channel_group", "kind").collect()
+    have = table.collect_schema().names()
+    return table.select(column for column in _LARGE.get(name, ()) if column in have).collect()
+
+
 class BundleTables(Mapping[str, pl.DataFrame]):
     """A bundle's tables, read when they are asked for; small ones are kept, large ones are let go.
 
@@ -71,12 +80,9 @@ class BundleTables(Mapping[str, pl.DataFrame]):
         if name in self._kept:
             return self._kept[name]
         if name == "touchpoints":
-            kinds = self._bundle.scan(name).group_by("channel_group", "kind").agg(touches=pl.len())
-            return self._kept.setdefault(name, kinds.sort("channel_group", "kind").collect())
+            return self._kept.setdefault(name, drawn_rows(name, self._bundle.scan(name)))
         if name in _LARGE:
-            frame = self._bundle.scan(name)
-            have = frame.collect_schema().names()
-            return frame.select(column for column in _LARGE[name] if column in have).collect()
+            return drawn_rows(name, self._bundle.scan(name))
         return self._kept.setdefault(name, self._bundle.table(name))
 
     def __iter__(self) -> Iterator[str]:

@@ -27,7 +27,7 @@ from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["TABLES", "BundleTable", "conform_table"]
+__all__ = ["TABLES", "BundleTable", "conform_rows", "conform_table"]
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -176,33 +176,44 @@ TABLES: Final[dict[str, BundleTable]] = {
 def conform_table(name: str, frame: pl.DataFrame | None) -> pl.DataFrame:
     """Return the table in its schema's columns, order and types; empty and typed when there is none.
 
+    See `conform_rows` for the errors.
+    """
+    if frame is None:
+        return conform_rows(name, None).collect()
+    try:
+        return conform_rows(name, frame.lazy()).collect()
+    except pl.exceptions.PolarsError as error:
+        found = {column: str(dtype) for column, dtype in frame.schema.items()}
+        raise BundleError(f'Table "{name}" holds values of another type than its schema: {found}.') from error
+
+
+def conform_rows(name: str, frame: pl.LazyFrame | None) -> pl.LazyFrame:
+    """The same for rows that are read later; a value of another type is refused only then.
+
     Raises
     ------
     BundleError
-        When the table is unknown, lacks a column, has one too many, or holds a value of another type.
+        When the table is unknown, lacks a column, or has one too many.
     """
     if name not in TABLES:
         raise BundleError(f'A bundle has no table "{name}"; {nearest(name, TABLES)}')
     table = TABLES[name]
     schema = dict(table.schema)
     if frame is None:
-        return pl.DataFrame(schema=schema)
-    if "customer_id" in schema and "customer_id" in frame.columns:
-        schema["customer_id"] = pl.String() if frame.schema["customer_id"] == pl.String() else pl.Int64()
-    missing = [column for column in schema if column not in frame.columns]
+        return pl.LazyFrame(schema=schema)
+    given = frame.collect_schema()
+    if "customer_id" in schema and "customer_id" in given:
+        schema["customer_id"] = pl.String() if given["customer_id"] == pl.String() else pl.Int64()
+    missing = [column for column in schema if column not in given]
     if table.follows_input and "customer_id" not in missing:
         frame = frame.with_columns(pl.lit(None, dtype=schema[column]).alias(column) for column in missing)
         missing = []
     if table.open:
-        schema |= {column: dtype for column, dtype in frame.schema.items() if column not in schema}
-    extra = [column for column in frame.columns if column not in schema]
+        schema |= {column: dtype for column, dtype in given.items() if column not in schema}
+    extra = [column for column in given if column not in schema]
     if missing or extra:
         raise BundleError(
             f'Table "{name}": missing columns {missing}, unknown columns {extra}. '
             f"Its columns are {', '.join(schema)}."
         )
-    try:
-        return frame.select(pl.col(column).cast(dtype) for column, dtype in schema.items())
-    except pl.exceptions.PolarsError as error:
-        found = {column: str(frame.schema[column]) for column in schema}
-        raise BundleError(f'Table "{name}" holds values of another type than its schema: {found}.') from error
+    return frame.select(pl.col(column).cast(dtype) for column, dtype in schema.items())

@@ -33,8 +33,8 @@ from experiments.bundle.leftovers import sweep
 from experiments.bundle.manifest import FORMAT_VERSION, MANIFEST, SEAL, read_manifest
 from experiments.bundle.reading import file_checksum
 from experiments.bundle.serving import write_serving
-from experiments.bundle.tables import TABLES, conform_table
-from experiments.tombstones import Tombstones, drop_erased, load_tombstones
+from experiments.bundle.tables import TABLES, conform_rows, conform_table
+from experiments.tombstones import Tombstones, drop_erased, load_tombstones, without_erased
 from histories.durable import confirm, locked, storage_error, sync_folder
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
@@ -52,8 +52,11 @@ def write_folder(
     rejected: Mapping[str, pl.DataFrame],
     tombstones: Tombstones,
     pictures: Mapping[str, pl.DataFrame] | None = None,
+    large: Mapping[str, pl.LazyFrame] | None = None,
 ) -> dict[str, int]:
     """Write a bundle from tables in their final form, without the rows of erased customers.
+
+    `large` tables are read and written a part at a time.
 
     Returns
     -------
@@ -68,29 +71,40 @@ def write_folder(
         When the disk does not take it; nothing is left behind.
     """
     frames, lost = drop_erased(tombstones, tables)
+    rows = {name: without_erased(tombstones, frame) for name, frame in (large or {}).items()}
     aside, _ = drop_erased(tombstones, rejected)
     content = {
         **manifest,
         "format": FORMAT_VERSION,
-        "tables": {name: frame.height for name, frame in frames.items()},
         "erasure": tombstones.state(),
     }
     with _appearing_whole(path) as folder:
         for name, frame in frames.items():
             frame.write_parquet(folder / f"{name}.parquet")
+        written = {name: _sink(folder / f"{name}.parquet", frame) for name, frame in rows.items()}
+        heights = {name: frame.height for name, frame in frames.items()}
+        content["tables"] = heights | {
+            name: int(frame.select(pl.len()).collect().item()) for name, frame in written.items()
+        }
         (folder / "rejected").mkdir()
         for name, frame in aside.items():
             frame.write_parquet(folder / "rejected" / f"{name}.parquet")
         (folder / "pictures").mkdir()
         for name, frame in (pictures or {}).items():
             frame.write_parquet(folder / "pictures" / f"{name}.parquet")
-        write_serving(folder / "serving", frames)
+        write_serving(folder / "serving", frames, written)
         (folder / "model.json").write_bytes(_json(model))
         for name, data in files.items():
             (folder / Path(name).name).write_bytes(data)
         seal_bundle(folder, content)
         read_manifest(folder)
     return lost
+
+
+def _sink(file: Path, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Write a table without holding it; what is read of it from now on comes from the file."""
+    rows.sink_parquet(file)
+    return pl.scan_parquet(file, glob=False)
 
 
 @contextmanager
@@ -167,6 +181,7 @@ def write_bundle(
     path: Path,
     *,
     tables: Mapping[str, pl.DataFrame],
+    large: Mapping[str, pl.LazyFrame] | None = None,
     manifest: Mapping[str, Any],
     model: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
@@ -184,6 +199,9 @@ def write_bundle(
         The new folder. It must not exist.
     tables
         Tables by name; those of `TABLES` that are missing are written empty.
+    large
+        Further tables, which need not fit in memory; touchpoints and purchases in the order of customers and
+        time.
     manifest
         At least `run_id` and `as_of` (a date). `model_version`, `currency`, `time_unit`, `interval_level`,
         `pseudonyms` and `left_out` (why a table is empty, by name) are answered by the service.
@@ -206,7 +224,10 @@ def write_bundle(
     missing = [key for key in ("run_id", "as_of") if not manifest.get(key)]
     if missing:
         raise BundleError(f"The manifest of a bundle lacks {', '.join(missing)}.")
-    frames = {name: conform_table(name, tables.get(name)) for name in {**TABLES, **tables}}
+    rows = {name: conform_rows(name, frame) for name, frame in (large or {}).items()}
+    frames = {
+        name: conform_table(name, tables.get(name)) for name in {**TABLES, **tables} if name not in rows
+    }
     content = {
         **_DEFAULTS,
         "pseudonyms": bool(os.environ.get(KEY_VARIABLE)),
@@ -223,6 +244,7 @@ def write_bundle(
         write_folder(
             path,
             tables=frames,
+            large=rows,
             manifest=content,
             model=model,
             files=files or {},

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from polars.exceptions import PanicException
 
-from histories.errors import TributaryError, reason_of
+from histories.errors import StorageError, TributaryError, reason_of
 
 __all__ = ["FAULTS", "attempt"]
 
@@ -24,9 +24,16 @@ def attempt(left_out: MutableMapping[str, str], part: str, make: Callable[[], T]
     """What `make` makes; None, and the reason in `left_out`, when it fails.
 
     A fault that is no refusal is logged with its traceback.
+
+    Raises
+    ------
+    StorageError
+        When the disk takes no more: no further part could be made either.
     """
     try:
         return make()
+    except StorageError:
+        raise
     except FAULTS as error:
         left_out[part] = reason_of(error)
         if not isinstance(error, TributaryError):

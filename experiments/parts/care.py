@@ -190,9 +190,8 @@ def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
     touches = histories.touchpoints
     if touches is None:
         return None
-    own = touches.filter((pl.col("direction") != "outbound").fill_null(True)).select(
-        "customer_id", "timestamp", "channel"
-    )
+    is_own = (pl.col("direction") != "outbound").fill_null(True)
+    own = touches.filter(is_own).select("customer_id", "timestamp", "channel").collect()
     return own.with_columns(to_instants(own["timestamp"], config.timezone).alias("at"))
 
 
@@ -242,10 +241,16 @@ def _desk(
     first = opened if isinstance(opened, dt.date) else last
     costs = histories.table("costs")
     touches, purchases = histories.touchpoints, histories.purchases
-    care = None if touches is None else touches.filter(pl.col("kind") == "care")
-    began = None
-    if care is not None and "proactive" in care.columns and care["proactive"].count():
-        began = int(care["proactive"].fill_null(False).sum())
+    in_care, began = None, None
+    if touches is not None:
+        care = touches.filter(pl.col("kind") == "care")
+        counts = [pl.len().alias("touches")]
+        if "proactive" in care.collect_schema():
+            flag = pl.col("proactive")
+            counts += [flag.count().alias("known"), flag.fill_null(value=False).sum().alias("began")]
+        found = care.select(counts).collect().row(0, named=True)
+        in_care, began = int(found["touches"]), int(found["began"]) if found.get("known") else None
+    bought = None if purchases is None else purchases.select("customer_id", "timestamp").collect()
     return Desk(
         journeys=journeys,
         settings=settings,
@@ -254,10 +259,10 @@ def _desk(
         groups=config.channel_groups,
         values=None if customers is None else customers.select("customer_id", "customer_lifetime_value"),
         purchases=None
-        if purchases is None
-        else purchases.select("customer_id", to_instants(purchases["timestamp"], zone).alias("at")),
+        if bought is None
+        else bought.select("customer_id", to_instants(bought["timestamp"], zone).alias("at")),
         costs=None if costs is None else daily_costs(costs.collect(), first=first, last=last),
         hours=hours,
-        care_touches=None if care is None else care.height,
+        care_touches=in_care,
         proactive_touches=began,
     )

@@ -56,17 +56,23 @@ class ChannelCosts:
         sums = self.by_month.group_by("channel", maintain_order=True).agg(pl.col("cost").sum())
         return dict(sums.sort("channel").iter_rows())
 
-    def allocated(self, cases: pl.DataFrame | None, touches: pl.DataFrame | None) -> Allocation | None:
+    def allocated(self, cases: pl.DataFrame | None, touches: pl.LazyFrame | None) -> Allocation | None:
         """The costs by customer; None where no cost is known.
 
         `cases` are those of posts and desk together, `touches` the touchpoints.
         """
         if self.by_month.is_empty():
             return None
+        rows = None
         if touches is not None:
-            own = [pl.col("cost").alias("minor")] if "cost" in touches.columns else []
-            touches = touches.select("customer_id", "channel", *own)
-        return allocate_costs(self.pools, cases=cases, touches=touches)
+            priced = "cost" in touches.collect_schema()
+            worked = [] if cases is None else cases["channel"].unique().to_list()
+            shared = set(self.pools["channel"]) - set(worked)  # by touches: all others by cases, or own costs
+            counts = pl.col("channel").is_in(list(shared))
+            counts = counts | pl.col("cost").is_not_null() if priced else counts
+            own = [pl.col("cost").alias("minor")] if priced else []
+            rows = touches.filter(counts).select("customer_id", "channel", *own).collect()
+        return allocate_costs(self.pools, cases=cases, touches=rows)
 
 
 def channel_costs(histories: Histories) -> ChannelCosts:
@@ -86,11 +92,11 @@ def channel_costs(histories: Histories) -> ChannelCosts:
         pools = daily.group_by("channel", "brand").agg(to_minor(pl.col("cost").sum()).alias("minor"))
         named = table["channel"].unique().to_list()
         notes = _cut_notes(table, rows[0])
-    if touches is not None and "cost" in touches.columns:
+    if touches is not None and "cost" in touches.collect_schema():
         own = touches.filter(pl.col("cost").is_not_null() & ~pl.col("channel").is_in(named))
         day, cost = pl.col("timestamp").dt.date(), to_currency(pl.col("cost"))
         no_item = pl.lit(None, dtype=pl.String).alias("item")
-        rows.append(own.select("channel", no_item, day.alias("day"), cost.alias("cost")))
+        rows.append(own.select("channel", no_item, day.alias("day"), cost.alias("cost")).collect())
     if not rows:
         return ChannelCosts()
     month = _month(pl.col("day")) - _month(pl.lit(start))
@@ -177,7 +183,8 @@ def _timing(config: RunConfig, histories: Histories, costs: ChannelCosts) -> Tim
     if days is None or touches is None:
         return None
     month = (_month(pl.col("timestamp").dt.date()) - _month(pl.lit(days[0]))).alias("month")
-    contacts = touches.group_by("channel", month).agg(pl.len().cast(pl.Float64).alias("contacts"))
+    counted = touches.group_by("channel", month).agg(pl.len().cast(pl.Float64).alias("contacts"))
+    contacts = counted.collect()
     return Timing(
         costs=_by_month(costs.by_month, costs.months),
         contacts=_by_month(contacts.select("channel", "month", "contacts"), costs.months),

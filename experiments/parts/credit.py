@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -12,22 +12,31 @@ import polars as pl
 from attribution.credits.table import concat_credits
 from attribution.effects.findings import EffectsResult
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
-from attribution.paths.rules import touch_credits
-from attribution.paths.walks import PathWalk, Trails
 from attribution.settings import PATH_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import IncrementalPart, incremental_part
 from experiments.parts.segments import segment_labels
+from experiments.parts.walking import (
+    LABELS,
+    LEAVERS,
+    Walking,
+    credits_of,
+    read_counts,
+    read_paths,
+    read_sums,
+)
 from histories.cuts import ALL
+from histories.engines.base import Buckets, Tables
 from histories.journeys import JourneyCounts, paths_from_table
-from histories.tables import TOUCH
+from histories.retention import count_gaps, lapse_window_days
 from histories.touchpoints import uncredited_channels
 
 __all__ = ["CreditPart", "credit_part"]
 
 PER_PURCHASE: Final = ("conversion", "spend")
+OF_LEAVING: Final = ("retention", "retention_periods")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +46,17 @@ class CreditPart:
     Attributes
     ----------
     tables
-        credits, paths, transitions, removal_effects, customer_credits, as the bundle keeps them.
-    touch_credit
-        touch_number, conversion_credit and spend_credit under the linear rule; None without journeys.
-    journeys
-        One row per purchase and null path, as `walk_journeys` makes them; None without touchpoints.
+        credits, paths, transitions, removal_effects, as the bundle keeps them.
+    customer_credits
+        In the bundle's columns; None without journeys.
+    buckets
+        The histories with, beside them, `touch_credit` (touch_number, conversion_credit and spend_credit by
+        the linear rule) and `touched_purchases` (of `walk_journeys`); None without journeys.
     """
 
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    touch_credit: pl.LazyFrame | None = None
-    journeys: pl.LazyFrame | None = None
+    customer_credits: pl.LazyFrame | None = None
+    buckets: Buckets | None = None
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -68,9 +78,9 @@ def credit_part(
     if histories.touchpoints is None or histories.purchases is None:
         return _from_counts(config, histories)
     left_out: dict[str, str] = {}
-    trails = attempt(left_out, "journeys", lambda: _trails(config, histories))
-    made = [] if trails is None else _of_outcomes(config, histories, trails, costs or None, left_out)
-    tables = attempt(left_out, "descriptive credit", lambda: _stack(made)) or {}
+    walked = attempt(left_out, "journeys", lambda: _Walked.of(config, histories, left_out))
+    made = [] if walked is None else _of_outcomes(config, walked, costs or None, left_out)
+    tables = attempt(left_out, "descriptive credit", lambda: _stack([part for part, _ in made])) or {}
     added = attempt(
         left_out,
         "incremental credit",
@@ -80,12 +90,13 @@ def credit_part(
     credits = [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
     if credits:
         tables["credits"] = pl.concat(credits)
+    lookback = config.attribution.lookback_days
     return CreditPart(
         tables=tables,
-        touch_credit=None if trails is None else touch_credits(trails.to_purchases.touches, rule="linear"),
-        journeys=None if trails is None else trails.to_purchases.journeys,
+        customer_credits=pl.concat([rows for _, rows in made]) if made else None,
+        buckets=None if walked is None else walked.buckets,
         notes=(
-            *(() if trails is None else (_told(trails.counts, config.attribution.lookback_days),)),
+            *(() if walked is None else (_told(read_counts(walked.buckets), lookback),)),
             *added.notes,
         ),
         left_out=left_out | added.left_out,
@@ -119,19 +130,54 @@ def _from_counts(config: RunConfig, histories: Histories) -> CreditPart:
     return CreditPart(tables=_stack([part for part in made if part is not None]), left_out=left_out)
 
 
-def _trails(config: RunConfig, histories: Histories) -> Trails:
-    assert histories.touchpoints is not None
-    assert histories.purchases is not None
-    leavers = histories.customers if histories.contractual else None
-    return Trails(
-        histories.touchpoints.lazy(),
-        histories.purchases.lazy(),
-        leavers.lazy() if leavers is not None else None,
-        observation_end=histories.inputs.observation_end,
-        settings=config.attribution,
-        exclude=uncredited_channels(config.channels),
-        keep=[TOUCH],
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walked:
+    """The buckets after the walk to purchases, and how to walk them on."""
+
+    buckets: Buckets
+    walking: Walking
+
+    @staticmethod
+    def of(config: RunConfig, histories: Histories, left_out: dict[str, str]) -> _Walked:
+        buckets = histories.buckets
+        if histories.contractual and histories.customers is not None:
+            buckets = buckets.add({LEAVERS: histories.customers.lazy()})
+        labels: dict[str, tuple[str, ...]] = {}
+        frames = []
+        for column in config.attribution.segments:
+            part = f"descriptive credit by {column}"
+            frame = attempt(left_out, part, partial(segment_labels, histories.customers, column))
+            if frame is not None:
+                labels[column] = tuple(frame["label"].drop_nulls().unique().sort())
+                frames.append(frame.select("customer_id", pl.col("label").alias(column)))
+        if frames:
+            together = pl.concat(frames, how="align") if len(frames) > 1 else frames[0]
+            buckets = buckets.add({LABELS: together.lazy()})
+        walking = Walking(
+            outcomes=PER_PURCHASE,
+            settings=config.attribution,
+            groups=config.channel_groups,
+            exclude=uncredited_channels(config.channels),
+            observation_end=histories.inputs.observation_end,
+            labels=labels,
+            lapse_days=None,
+        )
+        return _Walked(buckets=buckets.map(walking.to_purchases), walking=walking)
+
+    def towards(self, outcome: str) -> Buckets:
+        """The buckets with journeys towards an outcome, under its name."""
+        lapse = None
+        if outcome in OF_LEAVING and LEAVERS not in self.buckets:
+            lapse = lapse_window_days(self.buckets.reduce(_gaps, _added))
+        return self.buckets.map(replace(self.walking, outcomes=(outcome,), lapse_days=lapse).towards)
+
+
+def _gaps(tables: Tables) -> pl.DataFrame:
+    return count_gaps(tables["purchases"]).collect()
+
+
+def _added(gaps: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([gaps, more]).group_by("days").agg(pl.col("gaps").sum())
 
 
 def _told(counts: JourneyCounts, lookback_days: float) -> str:
@@ -143,63 +189,81 @@ def _told(counts: JourneyCounts, lookback_days: float) -> str:
 
 
 def _of_outcomes(
-    config: RunConfig,
-    histories: Histories,
-    trails: Trails,
-    costs: Mapping[str, float] | None,
-    left_out: dict[str, str],
-) -> list[Descriptive]:
-    """Descriptive credit of each outcome that has any, whole and by segment."""
-    made: list[Descriptive] = []
+    config: RunConfig, walked: _Walked, costs: Mapping[str, float] | None, left_out: dict[str, str]
+) -> list[tuple[Descriptive, pl.LazyFrame]]:
+    """Descriptive credit of each outcome that has any, whole and by segment, with that of its customers."""
+    made: list[tuple[Descriptive, pl.LazyFrame]] = []
     for outcome in config.attribution.outcomes:
         if outcome not in PATH_OUTCOMES:
             continue
         part = f"{outcome}, descriptive"
-        towards = attempt(left_out, part, partial(trails.towards, outcome))
-        if towards is None:
-            continue
-        whole = attempt(left_out, part, partial(_descriptive, config, outcome, towards, costs))
+        if outcome in PER_PURCHASE:
+            kind, buckets = PER_PURCHASE[0], walked.buckets
+        else:
+            kind, found = outcome, attempt(left_out, part, partial(walked.towards, outcome))
+            if found is None:
+                continue
+            buckets = found
+        journeys = _Journeys(buckets=buckets, kind=kind, outcome=outcome)
+        whole = attempt(left_out, part, partial(_descriptive, config, journeys, costs))
         if whole is not None:
-            made.append(whole)
-            made += _by_segment(config, histories, outcome, towards, left_out)
+            made.append((whole, journeys.customer_credits([ALL])))
+            made += _by_segment(config, journeys, walked.walking.labels, left_out)
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Journeys:
+    """Where the journeys towards an outcome lie."""
+
+    buckets: Buckets
+    kind: str
+    outcome: str
+
+    def customer_credits(self, segments: Sequence[str]) -> pl.LazyFrame:
+        return credits_of(self.buckets, self.kind, self.outcome, segments)
 
 
 def _by_segment(
-    config: RunConfig, histories: Histories, outcome: str, walks: PathWalk, left_out: dict[str, str]
-) -> list[Descriptive]:
+    config: RunConfig,
+    journeys: _Journeys,
+    labels: Mapping[str, tuple[str, ...]],
+    left_out: dict[str, str],
+) -> list[tuple[Descriptive, pl.LazyFrame]]:
     """Descriptive credit of each value of each segment column; customers without a value are one segment."""
-    made: list[Descriptive] = []
-    for column in config.attribution.segments:
-        part = f"{outcome}, descriptive, by {column}"
-        made += attempt(left_out, part, partial(_of_column, config, histories, outcome, walks, column)) or []
+    made: list[tuple[Descriptive, pl.LazyFrame]] = []
+    for column, values in labels.items():
+        part = f"{journeys.outcome}, descriptive, by {column}"
+        segments = [f"{column}: {value}" for value in values]
+        found = attempt(left_out, part, partial(_of_segments, config, journeys, segments))
+        made += found or []
     return made
 
 
-def _of_column(
-    config: RunConfig, histories: Histories, outcome: str, walks: PathWalk, column: str
-) -> list[Descriptive]:
-    labels = segment_labels(histories.customers, column)
-    return [
-        _descriptive(config, outcome, part, None, segment=f"{column}: {label}")
-        for label, part in walks.by_label(labels)
-    ]
+def _of_segments(
+    config: RunConfig, journeys: _Journeys, segments: Sequence[str]
+) -> list[tuple[Descriptive, pl.LazyFrame]]:
+    made = [(segment, _descriptive(config, journeys, None, segment=segment)) for segment in segments]
+    return [(part, journeys.customer_credits([segment])) for segment, part in made if part is not None]
 
 
 def _descriptive(
     config: RunConfig,
-    outcome: str,
-    walks: PathWalk,
+    journeys: _Journeys,
     costs: Mapping[str, float] | None,
     *,
     segment: str = ALL,
-) -> Descriptive:
+) -> Descriptive | None:
+    """Credit of the outcome; None where a segment has no path."""
+    paths = read_paths(journeys.buckets, journeys.kind, segment)
+    if paths.is_empty() and segment != ALL:
+        return None
     return descriptive(
-        walks.paths,
-        walks.touches,
+        paths,
+        read_sums(journeys.buckets, journeys.kind, segment),
         segment=segment,
         methods=config.attribution.methods,
-        outcome=outcome,
+        outcome=journeys.outcome,
         groups=config.channel_groups,
         costs=costs,
         settings=config.attribution,
@@ -214,5 +278,4 @@ def _stack(made: list[Descriptive]) -> dict[str, pl.DataFrame]:
         "paths": pl.concat([part.paths for part in made]),
         "transitions": pl.concat([part.transitions for part in made]),
         "removal_effects": pl.concat([part.removal_effects for part in made]),
-        "customer_credits": pl.concat([part.customer_credits for part in made]),
     }

@@ -34,8 +34,8 @@ def evidence_part(
     hours = histories.table("hours")
 
     tables = EffectTables(
-        touchpoints=histories.touchpoints.lazy() if histories.touchpoints is not None else None,
-        purchases=histories.purchases.lazy() if histories.purchases is not None else None,
+        touchpoints=histories.touchpoints,
+        purchases=histories.purchases,
         customers=histories.customers.lazy() if histories.customers is not None else None,
         cases=histories.table("cases") if cases is None else _cases(config, histories, cases).lazy(),
         assignments=histories.table("assignments"),

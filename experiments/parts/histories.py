@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import datetime as dt
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, Final
 
 import polars as pl
 
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
+from histories.engines.base import Buckets, Engine, Made, Tables
+from histories.engines.local import Local
 from histories.periods import end_of_day, zone_of
-from histories.purchases import build_purchases, count_unmatched_refunds
+from histories.purchases import (
+    PurchaseUnit,
+    UnmatchedRefunds,
+    build_purchases,
+    count_unmatched_refunds,
+)
 from histories.reading.inputs import Inputs
 from histories.tables import TOUCH
 from histories.touchpoints import build_touchpoints
 
-__all__ = ["Histories", "build_histories"]
+__all__ = ["PURCHASES", "TOUCHPOINTS", "Histories", "build_histories"]
+
+PURCHASES: Final = "purchases"
+TOUCHPOINTS: Final = "touchpoints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histories:
-    """Per-customer histories of a run, sorted by customer and time; None where the input is absent.
+    """Per-customer histories of a run; what an absent input would have given is None.
 
     Attributes
     ----------
-    purchases, touchpoints
-        As `build_purchases` and `build_touchpoints` make them; touchpoints carry a `touch_number`.
+    buckets
+        `purchases` and `touchpoints`, as far as there are any, split by customer and sorted by customer and
+        time, as `build_purchases` and `build_touchpoints` make them; touchpoints carry a `touch_number`,
+        unique within a bucket.
     purchases_at
         Purchases as they were known on a day: a later refund has not reduced them yet.
     """
 
     inputs: Inputs
-    purchases: pl.DataFrame | None
-    touchpoints: pl.DataFrame | None
+    buckets: Buckets
     customers: pl.DataFrame | None
     purchases_at: Callable[[dt.date], pl.LazyFrame] | None
     notes: tuple[str, ...] = field(default=())
@@ -44,6 +58,22 @@ class Histories:
         return self.inputs.tables[name].valid if name in self.inputs.tables else None
 
     @property
+    def purchases(self) -> pl.LazyFrame | None:
+        """The purchases of all customers, by customer and time."""
+        return self.buckets.gather(PURCHASES) if PURCHASES in self.buckets else None
+
+    @property
+    def touchpoints(self) -> pl.LazyFrame | None:
+        """The touchpoints of all customers, by customer and time."""
+        return self.buckets.gather(TOUCHPOINTS) if TOUCHPOINTS in self.buckets else None
+
+    def rows(self, name: str) -> int:
+        """How many purchases or touchpoints there are; 0 where they were not given."""
+        if name not in self.buckets:
+            return 0
+        return int(self.buckets.gather(name).select(pl.len()).collect().item())
+
+    @property
     def contractual(self) -> bool:
         """Whether customers say when they left; otherwise nobody knows."""
         return self.customers is not None and "ended_at" in self.customers.columns
@@ -52,9 +82,9 @@ class Histories:
     def first_day(self) -> dt.date | None:
         """First day on which a purchase or a touch was seen; None without either."""
         firsts = [
-            frame["timestamp"].min()
+            frame.select(pl.col("timestamp").min()).collect().item()
             for frame in (self.purchases, self.touchpoints)
-            if frame is not None and frame.height
+            if frame is not None
         ]
         return min((first.date() for first in firsts if isinstance(first, dt.datetime)), default=None)
 
@@ -65,64 +95,85 @@ class Histories:
         return f"{first} to {self.inputs.observation_end}" if first else ""
 
 
-def build_histories(config: RunConfig, inputs: Inputs) -> Histories:
+def build_histories(config: RunConfig, inputs: Inputs, *, engine: Engine | None = None) -> Histories:
     """Net the orders, describe the touches, and keep what is known of each customer.
 
-    What cannot be made is None, with the reason in `left_out`.
+    What cannot be made is None, with the reason in `left_out`. Without an engine everything is in memory.
     """
-    tables = inputs.tables
     left_out: dict[str, str] = {}
-    purchases_at = _purchases_at(config, tables["transactions"].valid) if "transactions" in tables else None
-    purchases = attempt(left_out, "purchases", lambda: _purchases(purchases_at, inputs.observation_end))
-    notes = attempt(left_out, "count of refunds", lambda: _refund_notes(config, inputs))
-    touchpoints = attempt(left_out, "touchpoints", lambda: _touchpoints(config, inputs))
+    described = attempt(left_out, "touchpoints", lambda: _described(config, inputs))
+    raw = {"transactions": inputs.get("transactions"), "described": described}
+    buckets = (engine or Local()).scatter({name: rows for name, rows in raw.items() if rows is not None})
+    notes = attempt(left_out, "count of refunds", lambda: _refund_notes(config, inputs, buckets))
+    purchases_at = _purchases_at(config, buckets) if "transactions" in buckets else None
+    if purchases_at is not None:
+        net = partial(_net_purchases, day=inputs.observation_end, **_netting(config))
+        buckets = attempt(left_out, "purchases", partial(buckets.map, net)) or buckets
+    if "described" in buckets:
+        buckets = attempt(left_out, "touchpoints", partial(buckets.map, _in_order)) or buckets
     return Histories(
         inputs=inputs,
-        purchases=purchases,
-        touchpoints=touchpoints,
-        customers=tables["customers"].valid.collect() if "customers" in tables else None,
+        buckets=buckets,
+        customers=inputs.tables["customers"].valid.collect() if "customers" in inputs.tables else None,
         purchases_at=purchases_at,
         notes=notes or (),
         left_out=left_out,
     )
 
 
-def _purchases_at(config: RunConfig, transactions: pl.LazyFrame) -> Callable[[dt.date], pl.LazyFrame]:
+def _netting(config: RunConfig) -> dict[str, Any]:
+    """How orders become purchases."""
     zero_orders = config.inputs["transactions"][0].zero_orders
+    return {"purchase_unit": config.purchase_unit, "zero_orders": zero_orders}
 
+
+def _known_on(tables: Tables, day: dt.date, **netting: Any) -> pl.LazyFrame:
+    rows = tables["transactions"]
+    known = rows.filter(pl.col("timestamp") < end_of_day(day, zone_of(rows)))
+    return build_purchases(known, **netting)
+
+
+def _known_purchases(tables: Tables, *, day: dt.date, **netting: Any) -> Made:
+    return {"known": _known_on(tables, day, **netting)}
+
+
+def _net_purchases(tables: Tables, *, day: dt.date, **netting: Any) -> Made:
+    return {PURCHASES: _known_on(tables, day, **netting).sort("customer_id", "timestamp").collect()}
+
+
+def _in_order(tables: Tables) -> Made:
+    rows = tables["described"].sort("customer_id", "timestamp").with_row_index(TOUCH)
+    return {TOUCHPOINTS: rows.collect()}
+
+
+def _purchases_at(config: RunConfig, buckets: Buckets) -> Callable[[dt.date], pl.LazyFrame]:
+    @cache
     def purchases_at(day: dt.date) -> pl.LazyFrame:
-        known = transactions.filter(pl.col("timestamp") < end_of_day(day, zone_of(transactions)))
-        return build_purchases(known, purchase_unit=config.purchase_unit, zero_orders=zero_orders)
+        known = partial(_known_purchases, day=day, **_netting(config))
+        return buckets.map(known).gather("known")
 
     return purchases_at
 
 
-def _purchases(
-    purchases_at: Callable[[dt.date], pl.LazyFrame] | None, observation_end: dt.date
-) -> pl.DataFrame | None:
-    if purchases_at is None:
-        return None
-    return purchases_at(observation_end).sort("customer_id", "timestamp").collect()
-
-
-def _touchpoints(config: RunConfig, inputs: Inputs) -> pl.DataFrame | None:
+def _described(config: RunConfig, inputs: Inputs) -> pl.LazyFrame | None:
     touches, cases = inputs.get("touchpoints"), inputs.get("cases")
     if touches is None:
         return None
-    described = build_touchpoints(
-        touches, channels=config.channels, cases=cases, known_at=inputs.observation_end
-    )
-    return described.sort("customer_id", "timestamp").with_row_index(TOUCH).collect()
+    return build_touchpoints(touches, channels=config.channels, cases=cases, known_at=inputs.observation_end)
 
 
-def _refund_notes(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
-    transactions, currency = inputs.get("transactions"), inputs.currency
-    if transactions is None:
+def _unmatched(tables: Tables, *, purchase_unit: PurchaseUnit) -> UnmatchedRefunds:
+    return count_unmatched_refunds(tables["transactions"], purchase_unit=purchase_unit)
+
+
+def _refund_notes(config: RunConfig, inputs: Inputs, buckets: Buckets) -> tuple[str, ...]:
+    if "transactions" not in buckets:
         return ()
-    unmatched = count_unmatched_refunds(transactions, purchase_unit=config.purchase_unit)
+    count = partial(_unmatched, purchase_unit=config.purchase_unit)
+    unmatched = buckets.reduce(count, operator.add)
     if not unmatched.count:
         return ()
     return (
-        f"{unmatched.count:,} refunds of {unmatched.amount:,.2f} {currency or ''} exceed what they could be "
-        "taken off from; they lower no purchase and are counted here.",
+        f"{unmatched.count:,} refunds of {unmatched.amount:,.2f} {inputs.currency or ''} exceed what they "
+        "could be taken off from; they lower no purchase and are counted here.",
     )

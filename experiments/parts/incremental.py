@@ -19,7 +19,7 @@ from attribution.incremental.experiment import ChannelExperiment
 from attribution.settings import INCREMENTAL_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
-from experiments.parts.histories import Histories
+from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.errors import ConfigError, DataError
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
@@ -59,7 +59,7 @@ def incremental_part(
     if "incremental" not in config.attribution.methods or not outcomes:
         return IncrementalPart()
     assert histories.touchpoints is not None
-    used, directed = channels_in_use(histories.touchpoints.lazy())
+    used, directed = channels_in_use(histories.touchpoints)
     if "retention" in outcomes or "lifetime_value" in outcomes:
         require_origins(config.channels, used, directed=directed)
     panel = _panel(config, histories, used)
@@ -94,8 +94,7 @@ def incremental_part(
 
 def _refuse_too_few(panel: Panel, histories: Histories) -> None:
     """Refuse a company in which there is nobody to compare with."""
-    bought = 0 if histories.purchases is None else histories.purchases.height
-    touched = 0 if histories.touchpoints is None else histories.touchpoints.height
+    bought, touched = histories.rows(PURCHASES), histories.rows(TOUCHPOINTS)
     if min(panel.n_customers, bought, touched) < FEWEST:
         raise DataError(
             f"{panel.n_customers:,} customers, {bought:,} purchases and {touched:,} touches are too few to "
@@ -130,8 +129,8 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
             "incremental credit: no channel is left to credit; see exclude_channels and credited."
         )
     panel = build_panel(
-        histories.touchpoints.lazy(),
-        histories.purchases.lazy(),
+        histories.touchpoints,
+        histories.purchases,
         histories.customers.lazy() if histories.customers is not None else None,
         period=config.attribution.period,
         observation_end=histories.inputs.observation_end,
@@ -158,9 +157,9 @@ def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str
     return found
 
 
-def _origins(config: RunConfig, touchpoints: pl.DataFrame) -> dict[str, str | None]:
+def _origins(config: RunConfig, touchpoints: pl.LazyFrame) -> dict[str, str | None]:
     """Who acts in each channel: as configured, else the one direction that all its touches have."""
-    seen = touchpoints.group_by("channel").agg(pl.col("origin").unique().alias("origins"))
+    seen = touchpoints.group_by("channel").agg(pl.col("origin").unique().alias("origins")).collect()
     found = {name: origins[0] if len(origins) == 1 else None for name, origins in seen.iter_rows()}
     configured = {name: channel.origin for name, channel in config.channels.items() if channel.origin}
     return found | configured

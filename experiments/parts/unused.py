@@ -65,7 +65,7 @@ def _hours(config: RunConfig, histories: Histories, made: Made) -> str | None:
 
 def _cases(config: RunConfig, histories: Histories, made: Made) -> str | None:
     touches = histories.touchpoints
-    answers = touches is not None and touches["replied"].null_count() < touches.height
+    answers = touches is not None and touches.select(pl.col("replied").is_not_null().any()).collect().item()
     if _has(made, "care") or (answers and _has(made, "credits")):
         return None
     read = {"slower", "unanswered"} & {effect.control for effect in config.effects}

@@ -86,7 +86,7 @@ def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame
     assert histories.purchases is not None
     with threadpool_limits(1, user_api="blas"):  # a handful of parameters: threads only wait for each other
         return value_customers(
-            histories.purchases.lazy(),
+            histories.purchases,
             settings=config.value,
             observation_end=histories.inputs.observation_end,
             calibration_end=config.calibration_end,
@@ -114,7 +114,7 @@ def _model_pictures(
     }
     if name in values.model["calibration"] and histories.purchases is not None:
         drawn["tracking"] = tracking(
-            histories.purchases.lazy(),
+            histories.purchases,
             fit_from_dict(values.model["calibration"][name]),
             observation_end=date.fromisoformat(values.model["observation_end"]),
             time_unit=config.time_unit,

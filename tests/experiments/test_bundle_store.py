@@ -32,12 +32,13 @@ COLUMNS = {
 
 @pytest.mark.parametrize("dtype", COLUMNS, ids=str)
 @settings(max_examples=30, deadline=None, database=None)
-@given(data=st.data())
-def test_a_stored_column_gives_every_value_back(dtype: pl.DataType, data: st.DataObject) -> None:
+@given(data=st.data(), part=st.integers(1, 25))
+def test_a_stored_column_gives_every_value_back(dtype: pl.DataType, data: st.DataObject, part: int) -> None:
     values = data.draw(st.lists(st.one_of(st.none(), COLUMNS[dtype]), min_size=1, max_size=20))
-    series = pl.Series("x", values, dtype=dtype)
-    with tempfile.TemporaryDirectory() as folder:
-        write_column(Path(folder), series)
+    rows = pl.LazyFrame({"x": pl.Series("x", values, dtype=dtype)})
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.bundle.columns._PART", part)
+        write_column(Path(folder), rows, len(values))
         column = open_column(Path(folder), "x", dtype)
         plain = [value.isoformat() if hasattr(value, "isoformat") else value for value in values]
         assert [column.item(row) for row in range(len(values))] == plain

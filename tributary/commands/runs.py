@@ -75,7 +75,12 @@ def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     type=click.Choice(["local", "spark"]),
     default="local",
     show_default=True,
-    help="Where it is computed.",
+    help="Where histories are computed.",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help='What the run may take, such as "2GB"; parts wait on disk. [default: whatever it needs]',
 )
 @click.option("--promote", "serve_it", is_flag=True, help="Serve the result at once.")
 @runs_option
@@ -86,6 +91,7 @@ def run(
     overrides: tuple[str, ...],
     out: Path | None,
     engine: str,
+    memory: str | None,
     serve_it: bool,
     folder: Path,
     mlruns: Path,
@@ -94,15 +100,13 @@ def run(
     """The whole story of CONFIG: tables, histories, values, credits, effects, report, bundle."""
     from experiments.config import load_config
     from experiments.run import run_experiment
-    from histories.errors import ConfigError, ModelError
+    from histories.errors import ModelError
 
-    if engine == "spark":
-        raise ConfigError(
-            '--engine spark: this build computes on one machine only. Leave it out, or say "local".'
-        )
     steps = Steps(quiet=as_json)
     loaded = load_config(config, overrides=overrides)
-    result = run_experiment(loaded, runs=folder, mlruns=mlruns, out=out, step=steps)
+    result = run_experiment(
+        loaded, runs=folder, mlruns=mlruns, out=out, step=steps, memory=memory, engine=engine
+    )
     if serve_it and "customer values" in result.left_out and loaded.value.models:
         raise ModelError(
             f"{result.bundle}: not promoted, since it holds no customer values: "

@@ -1,0 +1,116 @@
+"""The engine of a run: in memory, bucket by bucket within a memory limit, or on a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from histories.engines.base import Engine
+from histories.engines.local import Local
+from histories.engines.spill import spill_folder
+from histories.engines.spilled import Spilled
+from histories.errors import ConfigError
+from histories.reading.sources import memory_bytes
+
+__all__ = ["ENGINES", "Progress", "Workplace", "workplace"]
+
+ENGINES: Final = ("local", "spark")
+DEFAULT_MEMORY: Final = "2GB"
+"""What one bucket may take on a cluster, where nobody says."""
+TOLD_EVERY: Final = 5.0
+"""Seconds between two words about buckets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """Where a run computes.
+
+    Attributes
+    ----------
+    engine
+        What splits the histories by customer.
+    folder
+        Where large tables are written on the way; None: a temporary folder of the system.
+    """
+
+    engine: Engine
+    folder: Path | None = None
+
+
+class Progress:
+    """Says which part of a run has begun, and within it how many buckets are done, and how long it takes.
+
+    Parameters
+    ----------
+    step
+        Called with a few words.
+    """
+
+    def __init__(self, step: Callable[[str], None]) -> None:
+        self._step, self._text = step, ""
+        self._begun = self._last = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Say what begins now."""
+        self._text = text
+        self._begun = self._last = time.monotonic()
+        self._step(text)
+
+    def told(self, done: int, of: int) -> None:
+        """Say how many buckets are done, not more often than every few seconds."""
+        now = time.monotonic()
+        if done == 1:
+            self._begun = self._last if done == of else now
+        if of == 1 or now - self._last < TOLD_EVERY:
+            return
+        self._last = now
+        left = (now - self._begun) / max(done - 1, 1) * (of - done)
+        ahead = f", about {left:,.0f} s left" if done > 1 else ""
+        self._step(f"{self._text}: {done} of {of} buckets{ahead}")
+
+
+@contextmanager
+def workplace(
+    name: str, *, memory: str | None, runs: Path, told: Callable[[int, int], None] = lambda done, of: None
+) -> Iterator[Workplace]:
+    """The engine of this name for as long as the block runs.
+
+    Parameters
+    ----------
+    name
+        One of `ENGINES`.
+    memory
+        What the work may take, such as "2GB"; None: whatever it needs.
+    runs
+        Where buckets are kept on disk until the block ends.
+    told
+        Called with the number of buckets done, and of all.
+
+    Raises
+    ------
+    ConfigError
+        When the memory cannot be read, or the engine cannot run here.
+    StorageError
+        When there is no room for buckets.
+    """
+    if name == "local" and memory is None:
+        yield Workplace(engine=Local())
+        return
+    try:
+        allowed = memory_bytes(memory or DEFAULT_MEMORY)
+    except ValueError as error:
+        raise ConfigError(f"--memory: {error}") from error
+    session = None
+    if name == "spark":
+        from histories.engines.spark import Spark, start_session  # a session takes seconds to start
+
+        session = start_session()
+    with spill_folder(runs) as folder:
+        engine: Engine = Spilled(folder, memory=allowed, told=told)
+        if session is not None:
+            engine = Spark(session, folder, memory=allowed, told=told)
+        yield Workplace(engine=engine, folder=folder)

@@ -1,0 +1,65 @@
+"""What every engine offers: tables in customer-complete buckets, and the same functions on each of them.
+
+A *function* takes the tables of one bucket by name and returns tables. It sees all rows of its customers and
+nobody else's, so the answer does not depend on the number of buckets. *Statistics* of the buckets add up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import polars as pl
+
+__all__ = ["Buckets", "Engine", "Function", "Made", "Tables"]
+
+Tables = Mapping[str, pl.LazyFrame]
+Made = Mapping[str, pl.DataFrame | pl.LazyFrame]
+Function = Callable[[Tables], Made]
+
+S = TypeVar("S")
+
+
+class Buckets(ABC):
+    """Tables split by customer; the buckets follow one another in the order of the customers' ids."""
+
+    @abstractmethod
+    def map(self, function: Function) -> Buckets:
+        """The same buckets with the tables that a function makes of each; equal names are replaced.
+
+        A lazy table is kept as an engine likes best: computed at once, or whenever it is asked for.
+        """
+
+    @abstractmethod
+    def reduce(self, function: Callable[[Tables], S], merge: Callable[[S, S], S]) -> S:
+        """The statistics that a function makes of each bucket, merged."""
+
+    @abstractmethod
+    def add(self, tables: Tables) -> Buckets:
+        """The same buckets with further tables, split as the first ones were."""
+
+    @abstractmethod
+    def gather(self, name: str) -> pl.LazyFrame:
+        """The rows of a table from all buckets, bucket after bucket.
+
+        A table that is sorted by customer within each bucket is sorted as a whole.
+        """
+
+    @abstractmethod
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a table."""
+
+
+class Engine(ABC):
+    """Splits tables by customer."""
+
+    @abstractmethod
+    def scatter(self, tables: Tables) -> Buckets:
+        """Split tables with a column `customer_id`, of one type in all of them.
+
+        Raises
+        ------
+        StorageError
+            When the disk does not take the buckets.
+        """

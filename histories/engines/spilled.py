@@ -1,0 +1,169 @@
+"""Buckets as Parquet on disk, one of them in memory at a time: memory follows the size of a bucket."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial, reduce
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from histories.engines.base import Buckets, Engine, Function, Made, S, Tables
+from histories.engines.ranges import bucket_of, check_complete, count_rows, find_cuts, suggest_buckets
+from histories.engines.spill import spilling
+from histories.errors import ConfigError
+
+__all__ = ["Spilled", "Stored"]
+
+ROWS_PER_GROUP = 50_000
+"""Rows that wait in memory for each bucket while tables are split."""
+
+Task = Callable[[int], Any]
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A table on disk: `folder`/bucket=K holds the files of bucket K, none where it has no row."""
+
+    folder: Path
+    schema: pl.Schema
+
+    def of(self, *buckets: int) -> pl.LazyFrame:
+        """The rows of these buckets, one after the other."""
+        files = [file for bucket in buckets for file in sorted(self._home(bucket).glob("*.parquet"))]
+        return pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=self.schema)
+
+    def write(self, bucket: int, rows: pl.DataFrame | pl.LazyFrame, *, name: str = "rows") -> None:
+        """Put a file into a bucket, whole; one of this name is replaced."""
+        home = self._home(bucket)
+        home.mkdir(parents=True, exist_ok=True)
+        fresh = home / f".{name}-{uuid4().hex}"
+        rows.lazy().sink_parquet(fresh, compression="lz4")
+        fresh.replace(home / f"{name}.parquet")
+
+    def _home(self, bucket: int) -> Path:
+        return self.folder / f"bucket={bucket}"
+
+
+class Spilled(Engine):
+    """Splits tables once, then computes bucket after bucket.
+
+    Parameters
+    ----------
+    folder
+        Where buckets lie; see `histories.engines.spill.spill_folder`.
+    memory
+        Bytes that the work on one bucket may take.
+    buckets
+        How many; by default as many as `memory` asks for.
+    told
+        Called with the number of buckets done, and of all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        memory: int,
+        buckets: int | None = None,
+        told: Told = lambda done, of: None,
+    ) -> None:
+        if buckets is not None and buckets < 1:
+            raise ConfigError(f"buckets is {buckets}; allowed: 1 or more.")
+        self._folder, self._memory, self._buckets, self._told = folder, memory, buckets, told
+        self._numbers = itertools.count()
+
+    def scatter(self, tables: Tables) -> Buckets:
+        """Write every table into ranges of customer ids with about as many rows each."""
+        counted = count_rows(tables)
+        wanted = self._buckets or suggest_buckets(int(counted["rows"].sum()), self._memory)
+        cuts = find_cuts(counted, wanted)
+        stored = {name: self.split(name, frame, cuts) for name, frame in tables.items()}
+        check_complete(_spans(stored, len(cuts) + 1))
+        return _OnDisk(self, stored, cuts)
+
+    def split(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
+        """Write one table into its buckets."""
+        stored = Stored(folder=self.new_folder(name), schema=frame.collect_schema())
+        target = pl.PartitionBy(stored.folder, key="bucket", include_key=False)
+        with spilling():
+            frame.with_columns(bucket_of(cuts)).sink_parquet(
+                target, compression="lz4", mkdir=True, row_group_size=ROWS_PER_GROUP
+            )
+        return stored
+
+    def new_folder(self, name: str) -> Path:
+        """A folder that no other table has."""
+        return self._folder / f"{next(self._numbers)}-{name}"
+
+    def each(self, task: Task, buckets: int) -> Iterator[Any]:
+        """What a task returns for each bucket, in their order."""
+        for bucket in range(buckets):
+            yield task(bucket)
+            self._told(bucket + 1, buckets)
+
+
+class _OnDisk(Buckets):
+    def __init__(self, engine: Spilled, stored: Mapping[str, Stored], cuts: pl.Series) -> None:
+        self._engine, self._stored, self._cuts = engine, dict(stored), cuts
+
+    @property
+    def _count(self) -> int:
+        return len(self._cuts) + 1
+
+    def map(self, function: Function) -> Buckets:
+        target = self._engine.new_folder("made")
+        schemas = list(self._engine.each(partial(_write, self._stored, target, function), self._count))
+        made = {name: Stored(folder=target / name, schema=schema) for name, schema in schemas[0].items()}
+        return _OnDisk(self._engine, self._stored | made, self._cuts)
+
+    def reduce(self, function: Callable[[Tables], S], merge: Callable[[S, S], S]) -> S:
+        found: Iterator[S] = self._engine.each(partial(_apply, self._stored, function), self._count)
+        return reduce(merge, found)
+
+    def add(self, tables: Tables) -> Buckets:
+        stored = {name: self._engine.split(name, frame, self._cuts) for name, frame in tables.items()}
+        return _OnDisk(self._engine, self._stored | stored, self._cuts)
+
+    def gather(self, name: str) -> pl.LazyFrame:
+        return self._stored[name].of(*range(self._count))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._stored
+
+
+def _apply(stored: Mapping[str, Stored], function: Callable[[Tables], S], bucket: int) -> S:
+    return function({name: table.of(bucket) for name, table in stored.items()})
+
+
+def _write(
+    stored: Mapping[str, Stored], target: Path, function: Callable[[Tables], Made], bucket: int
+) -> dict[str, pl.Schema]:
+    """Write what the function makes of one bucket; the schemas by name."""
+    schemas = {}
+    for name, frame in _apply(stored, function, bucket).items():
+        schemas[name] = frame.lazy().collect_schema()
+        with spilling():
+            Stored(folder=target / name, schema=schemas[name]).write(bucket, frame)
+    return schemas
+
+
+def _spans(stored: Mapping[str, Stored], buckets: int) -> pl.DataFrame:
+    """Smallest and largest customer of each table in each bucket."""
+    ids = pl.col("customer_id")
+    rows: Iterable[pl.LazyFrame] = (
+        table.of(bucket).select(
+            pl.lit(name).alias("table"),
+            pl.lit(bucket).alias("bucket"),
+            ids.min().alias("first"),
+            ids.max().alias("last"),
+        )
+        for name, table in stored.items()
+        for bucket in range(buckets)
+    )
+    return pl.concat([row.collect() for row in rows])
