@@ -63,14 +63,13 @@ class Progress:
     def told(self, done: int, of: int) -> None:
         """Say how many buckets are done, not more often than every few seconds."""
         now = time.monotonic()
-        if done == 1:
-            self._begun = self._last if done == of else now
-        if of == 1 or now - self._last < TOLD_EVERY:
+        if done == 0:
+            self._begun = now
+        if done in (0, of) or now - self._last < TOLD_EVERY:
             return
         self._last = now
-        left = (now - self._begun) / max(done - 1, 1) * (of - done)
-        ahead = f", about {left:,.0f} s left" if done > 1 else ""
-        self._step(f"{self._text}: {done} of {of} buckets{ahead}")
+        left = (now - self._begun) / done * (of - done)
+        self._step(f"{self._text}: {done} of {of} buckets, about {left:,.0f} s left")
 
 
 @contextmanager

@@ -123,6 +123,7 @@ class Spark(Spilled):
 
     def each(self, task: Task, buckets: int) -> Iterator[Any]:
         """What a task returns for each bucket, computed by the workers."""
+        self._told(0, buckets)
         numbers = self._session.range(0, buckets, 1, buckets)
         answers = numbers.mapInArrow(partial(_answer, task=task), "bucket int, answer binary").collect()
         for row in sorted(answers, key=lambda row: int(row["bucket"])):

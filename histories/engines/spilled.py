@@ -62,7 +62,7 @@ class Spilled(Engine):
     buckets
         How many; by default as many as `memory` asks for.
     told
-        Called with the number of buckets done, and of all.
+        Called with the number of buckets done, 0 when they begin, and of all.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class Spilled(Engine):
 
     def each(self, task: Task, buckets: int) -> Iterator[Any]:
         """What a task returns for each bucket, in their order."""
+        self._told(0, buckets)
         for bucket in range(buckets):
             yield task(bucket)
             self._told(bucket + 1, buckets)
