@@ -113,7 +113,7 @@ def _floods(at: pl.Series, channel: str, last: dt.date) -> Iterator[dict[str, An
     for day, hours in found.items():
         _, slot, before, limit = max(hours, key=lambda hour: hour[0])
         more = f", and {len(hours) - 1} more hours of the day were above theirs" if len(hours) > 1 else ""
-        where = "in all" if channel == ALL else f"on {channel}"
+        where = "on all channels" if channel == ALL else f"on {channel}"
         yield _row(
             "volume", day, f"channel: {channel}", channel, value=counts[slot], expected=before.mean(),
             limit=limit, n=counts[slot],
@@ -178,7 +178,7 @@ def _decline(kpi: str, before: list[float], row: dict[str, Any]) -> Iterator[dic
     yield _row(
         "decline", row["sunday"], f"kpi: {kpi}", ALL, value=row["value"], expected=limits.mean, limit=end,
         n=row["n"],
-        words=f"{kpi} is {row['value']:.1%} in week {row['period']}, {how} the limits "
+        words=f"{kpi.replace('_', ' ')} is {row['value']:.1%} in week {row['period']}, {how} the limits "
         f"{max(limits.low, 0.0):.1%} to {min(limits.high, 1.0):.1%} of the {len(before)} weeks before, whose "
         f"mean is {limits.mean:.1%}",
     )  # fmt: skip

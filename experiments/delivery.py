@@ -20,7 +20,16 @@ from histories.errors import ConfigError, TributaryError
 from reports import ReportContext
 from reports.context import Asks
 
-__all__ = ["LOG", "PASSWORD", "Mailbox", "deliver_by_mail", "is_mail", "read_mailbox", "summary_of"]
+__all__ = [
+    "LOG",
+    "PASSWORD",
+    "Mailbox",
+    "deliver_by_mail",
+    "hand_over",
+    "is_mail",
+    "read_mailbox",
+    "summary_of",
+]
 
 PASSWORD: Final = "TRIBUTARY_SMTP_PASSWORD"
 LOG: Final = "delivered.log"
@@ -121,7 +130,7 @@ def deliver_by_mail(
         to = tuple(address for address in mailbox.recipients if address.lower() not in had)
         if not to:
             return ()
-        refused = _send(_message(context, pdf, mailbox.sender, to), mailbox, to)
+        refused = hand_over(_message(context, pdf, mailbox.sender, to), mailbox, to)
         taken = tuple(address for address in to if address not in refused)
         _remember(runs, context.run_id, taken)
     if refused:
@@ -144,8 +153,16 @@ def _message(context: ReportContext, pdf: bytes, sender: str, to: tuple[str, ...
     return message
 
 
-def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> frozenset[str]:
-    """Hand the message over; who was refused."""
+def hand_over(
+    message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...], *, what: str = "The report"
+) -> frozenset[str]:
+    """Hand a message to the server; who was refused.
+
+    Raises
+    ------
+    TributaryError
+        When the server cannot be reached, or refuses; `what` could not be mailed then.
+    """
     tls = ssl.create_default_context()
     try:
         server: smtplib.SMTP
@@ -165,7 +182,7 @@ def _send(message: EmailMessage, mailbox: Mailbox, to: tuple[str, ...]) -> froze
     except (OSError, smtplib.SMTPException) as error:
         where = f"{mailbox.host}:{mailbox.port}"
         raise TributaryError(
-            f"The report could not be mailed by {where} ({type(error).__name__}: {_reason(error)}). "
+            f"{what} could not be mailed by {where} ({type(error).__name__}: {_reason(error)}). "
             "Nothing counts as delivered; check the server and deliver again."
         ) from error
 

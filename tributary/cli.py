@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "promote": ("runs", "Serve a run from now on."),
     "rollback": ("runs", "Serve again what was served before."),
     "report": ("runs", "Draw the report of a bundle again."),
+    "watch": ("watch", "Tell what left its limits in a run, by mail or in a folder; nothing otherwise."),
     "export": ("export", "Write the customers of a bundle to one file."),
     "serve": ("serving", "Serve scores over HTTP."),
     "key": ("serving", "Make, replace, end and list API keys."),

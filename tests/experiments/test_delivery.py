@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from experiments.bundle.reading import load_bundle
 from experiments.delivery import Mailbox, deliver_by_mail, read_mailbox, summary_of
+from experiments.digest import tell
 from histories.errors import ConfigError, TributaryError
 from reports import build_context
 from tests.reports.company import sources
+from tests.sample_bundle import write_sample
 
 aiosmtpd = pytest.importorskip("aiosmtpd.controller", reason="needs aiosmtpd")
 
@@ -120,3 +123,14 @@ def test_an_address_that_cannot_be_used_is_refused(target: str, message: str) ->
     with pytest.raises(ConfigError, match=message) as refused:
         read_mailbox(target)
     assert "secret" not in str(refused.value)
+
+
+def test_a_digest_arrives_with_its_signals(server: tuple[Inbox, int], tmp_path: Path) -> None:
+    inbox, port = server
+    path = write_sample(tmp_path / "v1", name="shop")
+    assert len(tell(load_bundle(path), mailbox(port), runs=tmp_path)) == 1
+    assert tell(load_bundle(path), mailbox(port), runs=tmp_path) == []
+    ((to, mail),) = inbox.mails
+    assert to == ["board@example.org", "cfo@example.org"]
+    assert mail["Subject"] == "1 thing left the limits: shop, data to 2025-12-31"
+    assert "31 requests on chat" in mail.get_content()
