@@ -144,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     watchers = [
         asyncio.create_task(state.watcher.watch()),
         asyncio.create_task(_watch_keys(app)),
+        asyncio.create_task(_warm(app)),
         asyncio.create_task(courier.run(seconds=state.settings.watch_seconds)),
         asyncio.create_task(
             state.exports.watch(state.watcher.snapshot, seconds=state.settings.watch_seconds)
@@ -176,6 +177,16 @@ async def _watch_keys(app: FastAPI) -> None:
                 app.state.log.write("keys_read")
         except ConfigError as error:
             app.state.log.write("keys_refused", reason=str(error))
+
+
+async def _warm(app: FastAPI) -> None:
+    """Read the models beside the requests as soon as something has arrived, in this worker or another."""
+    state = app.state
+    while True:
+        await asyncio.sleep(state.settings.watch_seconds)
+        served = state.watcher.snapshot()
+        if served is not None and not served.has_predictor and state.updates.of(served) is not None:
+            await asyncio.to_thread(served.load_predictor)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
@@ -234,6 +245,7 @@ _TAGS = {
     "attribution": "Credit by channel.",
     "effects": "Estimated effects.",
     "care": "Service figures, open cases, staffing.",
+    "costs": "What channels cost.",
     "roi": "Returns on cost.",
     "costs": "Costs by channel, and how much of them customers caused.",
     "returns": "What care returns, line by line.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -16,7 +16,7 @@ from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.filters import Filter
 
-__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "page_of"]
+__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "fits_cursor", "page_of"]
 
 CURSOR: Final = "^[A-Za-z0-9_-]{20,64}$"
 """What a cursor looks like."""
@@ -76,6 +76,22 @@ def encode_cursor(fingerprint: str, rank: int) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([fingerprint, rank])).rstrip(b"=").decode()
 
 
+def fits_cursor(cursor: str, fingerprint: str) -> bool:
+    """Whether a cursor belongs to a listing over one bundle."""
+    found, _ = _read(cursor)
+    return bool(found == fingerprint)
+
+
+def _read(cursor: str) -> tuple[Any, Any]:
+    """What a cursor says; nothing where it is not one of ours."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        found, rank = orjson.loads(base64.urlsafe_b64decode(padded))
+    except (ValueError, TypeError):
+        return "", -1
+    return found, rank
+
+
 def decode_cursor(cursor: str, fingerprint: str) -> int:
     """The rank from which to go on.
 
@@ -84,11 +100,7 @@ def decode_cursor(cursor: str, fingerprint: str) -> int:
     Problem
         When the cursor is not one of ours, or belongs to another listing or bundle.
     """
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        found, rank = orjson.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, TypeError):
-        found, rank = "", -1
+    found, rank = _read(cursor)
     if found != fingerprint or not isinstance(rank, int) or rank < 0:
         raise Problem(
             name="stale-cursor",

@@ -9,9 +9,12 @@ from typing import Any, Final
 import orjson
 from starlette.types import Send
 
-__all__ = ["PROBLEMS", "Problem", "problem_body", "send_problem"]
+__all__ = ["KINDS", "PROBLEMS", "Problem", "problem_body", "send_problem"]
 
 MEDIA_TYPE: Final = b"application/problem+json"
+
+KINDS: Final = "urn:tributary:problems#"
+"""What `type` begins with, wherever the service runs: an identifier, not an address."""
 
 PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "bad-request": (400, "The request cannot be read"),
@@ -32,6 +35,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "no-such-column-then": (409, "The earlier scores had no such column"),
     "no-purchases": (409, "The bundle holds no purchases"),
     "reused-key": (409, "This key was sent before with other content"),
+    "no-value": (409, "The customer has no value"),
     "no-live-scores": (409, "What arrives changes no score here"),
     "erased-customer": (410, "The customer was erased"),
     "no-purchase-model": (409, "The run fitted no purchase model"),
@@ -97,7 +101,13 @@ def problem_body(
 ) -> bytes:
     """The JSON document of a problem."""
     status, title = PROBLEMS[name]
-    document: dict[str, Any] = {"type": f"/docs#{name}", "title": title, "status": status, "detail": detail}
+    document: dict[str, Any] = {
+        "type": f"{KINDS}{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "help": f"/docs#{name}",
+    }
     if error is not None:
         document["error"] = error
     if request_id is not None:

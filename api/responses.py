@@ -32,6 +32,7 @@ __all__ = [
     "Predictions",
     "ProblemDocument",
     "Purchases",
+    "Reasons",
     "Reloaded",
     "Segments",
     "Staffing",
@@ -257,6 +258,29 @@ class AliveHistory(_Answer):
     history: list[AlivePoint]
 
 
+class Reason(_Answer):
+    """One factor of a customer's value."""
+
+    name: str
+    words: str
+    value: float = Field(description="The customer's.")
+    company: float = Field(description="The company's; the product of all four is its mean value.")
+    contribution: float = Field(description="What it adds against the company's mean, in currency.")
+
+
+class Reasons(_Answer):
+    """Why a customer is worth more or less than the company's mean."""
+
+    model_version: str
+    as_of: str
+    customer_id: str
+    currency: str | None
+    customer_lifetime_value: float
+    company_mean: float = Field(description="Mean lifetime value of all customers, in currency.")
+    difference: float = Field(description="Value less mean: the sum of the contributions.")
+    factors: list[Reason]
+
+
 class _Rows(_Context):
     rows: list[dict[str, Any]]
 
@@ -433,10 +457,14 @@ class Reloaded(_Answer):
 class ProblemDocument(BaseModel):
     """Problem details (RFC 9457)."""
 
-    type: str = Field(description="Identifies the kind of problem.", examples=["/docs#unknown-customer"])
+    type: str = Field(
+        description="Identifies the kind of problem, the same wherever the service runs.",
+        examples=["urn:tributary:problems#unknown-customer"],
+    )
     title: str
     status: int
     detail: str = Field(description="What was found and what to do next.")
+    help: str = Field(description="Where this service explains it.", examples=["/docs#unknown-customer"])
     error: str | None = Field(
         default=None, description="The detail again, under /v2 as its protocol wants it."
     )

@@ -16,6 +16,7 @@ from api.prediction import Predictor, read_predictor
 from api.problems import Problem
 from api.store import Store
 from care.tables import CASES_SCHEMA
+from clv.reasons import company_factors
 from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
 from experiments.bundle.tables import TABLES, conform_table
@@ -146,6 +147,12 @@ class Served:
     def segments(self) -> dict[str, Filter]:
         """The named segments of the run, parsed."""
         return named_filters(self.bundle.manifest.get("segments", []))
+
+    @cached_property
+    def factors(self) -> tuple[float, ...] | None:
+        """The company's factors of value; None where no customer has a value."""
+        names = ("probability_alive", "expected_purchases", "expected_spend", "customer_lifetime_value")
+        return company_factors(*(self.store.columns[name].values for name in names))
 
     @cached_property
     def hidden_rows(self) -> Array:

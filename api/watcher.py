@@ -20,6 +20,11 @@ from histories.errors import BundleError, StorageError, TributaryError
 
 __all__ = ["Watcher"]
 
+PINNED_SECONDS: Final = 600.0
+"""For how long a listing may go on over scores that were replaced."""
+
+_MOST_PINNED: Final = 2
+
 Notice = Callable[[str, dict[str, Any]], None]
 
 _LONGEST_PAUSE: Final = 300.0
@@ -59,6 +64,7 @@ class Watcher:
         self._next_try = 0.0
         self._loading = threading.Lock()  # held while a bundle is checked
         self._setting = threading.Lock()  # held for the moment in which `current` changes
+        self._before: list[tuple[float, Served]] = []  # replaced when, what
         self.current: Served | None = None
         self.refusal: str | None = None
         self.damage: str | None = None
@@ -103,6 +109,7 @@ class Watcher:
                 self._refuse(error)
                 raise BundleError(self.refusal) from error
             with self._setting:
+                self._pin(fresh)
                 self.current = fresh.knowing(self._tombstones)
                 self.refusal, self.damage, self._pause = None, None, 0.0
             self._announce(fresh)
@@ -138,6 +145,26 @@ class Watcher:
             self.reload(force=True)
         elif self.current is not None and self.damage is None and not self._pause:
             self._inspect(self.current)
+        with self._setting:
+            since = time.monotonic() - PINNED_SECONDS
+            self._before = [(replaced, served) for replaced, served in self._before if replaced >= since]
+
+    def before(self) -> list[Served]:
+        """What was served until a while ago, the latest first: listings that began on it may go on.
+
+        An erasure ends that at once.
+        """
+        since = time.monotonic() - PINNED_SECONDS
+        return [served for replaced, served in reversed(self._before) if replaced >= since]
+
+    def _pin(self, fresh: Served) -> None:
+        """Keep what is replaced for a while; not what an erasure rewrote, whose files must go."""
+        since = time.monotonic() - PINNED_SECONDS
+        kept = [(replaced, served) for replaced, served in self._before if replaced >= since]
+        if self.current is not None and self.current.bundle.digest != fresh.bundle.digest:
+            kept.append((time.monotonic(), self.current))
+        versions = {fresh.bundle.model_version}
+        self._before = [(t, s) for t, s in kept if s.bundle.model_version not in versions][-_MOST_PINNED:]
 
     def _prepare(self, fresh: Served) -> None:
         """Read what arrived before its scores are asked for; without it those of the run are served."""
@@ -200,7 +227,10 @@ class Watcher:
         self._tombstones_seen = signature
         if signature is None or self.home is None:
             return  # none yet, or the list was lost: those it named stay hidden
-        self._tombstones = load_tombstones(self.home)
+        found = load_tombstones(self.home)
+        erased, self._tombstones = found != self._tombstones, found
         with self._setting:
+            if erased:
+                self._before.clear()
             if self.current is not None:
                 self.current = self.current.knowing(self._tombstones)

@@ -211,8 +211,11 @@ def serving(command: list[str], port: int, probe: str) -> Iterator[list[int]]:
                 time.sleep(0.1)
         yield family(process.pid)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # the server's own group: it may have started others
-        process.wait(timeout=30)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the server's own group: it may have started others
 
 
 def measure(case: Case, port: int, pids: list[int], requests: int) -> dict[str, float]:

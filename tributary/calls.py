@@ -246,6 +246,11 @@ class Calls:
         return _one("GET", path, read, params={"step_days": step_days})
 
     @_Method
+    def reasons(self, customer_id: str | int) -> Call[dict[str, Any]]:
+        """Why a customer is worth more or less than the company's mean, factor by factor."""
+        return _one("GET", f"/v1/customers/{_segment(customer_id)}/reasons", _json)
+
+    @_Method
     def add_purchases(self, orders: pl.DataFrame) -> Call[dict[str, int]]:
         """Send orders as they arrive: customer_id, timestamp, amount, currency, order_id.
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.bodies import BatchBody, decode_body, schema_of
-from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, page_of
+from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, fits_cursor, page_of
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
 from api.fast_path import answer_value
@@ -190,9 +190,16 @@ async def list_customers(
 ) -> Response:
     """A page of customers, filtered and sorted.
 
-    Pages of one listing come from one bundle: when the scores change meanwhile, the cursor is refused.
+    Pages of one listing come from one bundle: one that began before the scores were replaced goes on over
+    those for ten minutes, as `X-Model-Version` says; after that, and after an erasure, the cursor is refused.
     """
     listing = query.listing(served)
+    if query.cursor is not None and not fits_cursor(query.cursor, listing.fingerprint(served.bundle.digest)):
+        for older in request.app.state.watcher.before():
+            asked = _listing_over(query, older)
+            if asked is not None and fits_cursor(query.cursor, asked.fingerprint(older.bundle.digest)):
+                served, listing = older, asked
+                request.scope["served"] = older
     fields = fields_of(served, query.fields)
     fingerprint = listing.fingerprint(served.bundle.digest)
     start = decode_cursor(query.cursor, fingerprint) if query.cursor is not None else 0
@@ -206,6 +213,14 @@ async def list_customers(
     following = encode_cursor(fingerprint, rank) if rank is not None else None
     body = orjson.dumps({**served.context, "customers": customers, "next": following})
     return cached_reply(request.scope, served, body, onward=onward_link(request, cursor=following))
+
+
+def _listing_over(query: CustomerQuery, served: Served) -> Listing | None:
+    """The question over other scores; None where they lack a column of it."""
+    try:
+        return query.listing(served)
+    except Problem:
+        return None
 
 
 @router.delete(

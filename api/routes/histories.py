@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import Annotated, Any
 
 import orjson
@@ -14,8 +15,9 @@ from api.live import Live, as_of_day
 from api.pool import WorkPool
 from api.problems import Problem
 from api.replies import cached_reply, onward_link
-from api.responses import AliveHistory, Purchases, Touchpoints
+from api.responses import AliveHistory, Purchases, Reasons, Touchpoints
 from api.served import Served
+from clv.reasons import FACTORS, explain
 from experiments.bundle.serving import Records
 
 __all__ = ["router"]
@@ -104,6 +106,53 @@ async def get_history(
     return cached_reply(request.scope, served, orjson.dumps(answer), variant=_variant(live, stored))
 
 
+@router.get("/reasons", response_model=Reasons, responses=refusals("unknown-customer", "no-value"))
+async def get_reasons(customer_id: CustomerId, served: ServedDep, request: Request) -> Response:
+    """Why a customer is worth more or less than the company's mean.
+
+    Lifetime value is a product of four factors; their contributions add up to the difference exactly. They
+    say how the forecast comes about, not what caused the customer's behaviour.
+    """
+    live, stored = _live(request, served, customer_id)
+    score = None if live is None else live.score(stored)
+    if score is None:
+        row = served.find(customer_id)
+        if row < 0:
+            raise _unknown()
+        score, live = served.store.score(row), None
+    names = ("probability_alive", "expected_purchases", "expected_spend", "customer_lifetime_value")
+    values = [score[name] for name in names]
+    company = served.factors
+    if company is None or any(value is None for value in values):
+        raise Problem(
+            name="no-value", detail="The run could not value this customer; see left_out in /v1/model."
+        )
+    alive, purchases, spend, value = values
+    factors = explain(alive, purchases, spend, value, company)
+    answer = {
+        **_head(served, customer_id, live),
+        "currency": served.context["currency"],
+        "customer_lifetime_value": value,
+        "company_mean": math.prod(company),
+        "difference": sum(factor.contribution for factor in factors),
+        "factors": [
+            {
+                "name": factor.name,
+                "words": FACTORS[factor.name],
+                "value": factor.value,
+                "company": factor.company,
+                "contribution": factor.contribution,
+            }
+            for factor in factors
+        ],
+    }
+    return cached_reply(request.scope, served, orjson.dumps(answer), variant=_variant(live, stored))
+
+
+def _unknown() -> Problem:
+    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+
+
 def _live(request: Request, served: Served, customer_id: str) -> tuple[Live | None, str]:
     """What arrived of a customer who may be shown, and the stored id; None where nothing did."""
     stored = served.stored_id(customer_id)
@@ -133,7 +182,7 @@ def _found(
     hidden = served.hides(stored)
     found = None if hidden else served.store.records_of(records, stored, after=after, limit=limit)
     if found is None:
-        raise Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+        raise _unknown()
     return found
 
 

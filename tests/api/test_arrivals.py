@@ -266,6 +266,25 @@ def test_what_lies_behind_a_score_holds_what_arrived(service: httpx.Client) -> N
     assert service.get("/v1/customers/1/history").json()["history"][-1]["date"] == "2025-07-05"
 
 
+def test_reasons_add_up_to_the_difference_from_the_mean_before_and_after_an_order(
+    service: httpx.Client, run: Path
+) -> None:
+    stored = load_bundle(run).table("customers")
+    mean = stored["customer_lifetime_value"].mean()
+    for updates in (0, 1):
+        value = service.get("/v1/customers/5/value").json()
+        assert value["updates"] == updates
+        found = service.get("/v1/customers/5/reasons").json()
+        assert found["company_mean"] == pytest.approx(mean, rel=1e-12)
+        total = sum(factor["contribution"] for factor in found["factors"])
+        assert value["customer_lifetime_value"] - mean == pytest.approx(total, rel=1e-9)  # type: ignore[operator]
+        product = np.prod([factor["value"] for factor in found["factors"]])
+        assert product == pytest.approx(value["customer_lifetime_value"], rel=1e-9)
+        assert found["as_of"] == value["as_of"]
+        service.post("/v1/purchases", json=order(5, "a")).raise_for_status()
+    assert service.get("/v1/customers/nobody/reasons").status_code == 404
+
+
 def test_the_same_order_twice_counts_once_and_with_other_content_is_refused(service: httpx.Client) -> None:
     row = order(1, "a")
     assert service.post("/v1/purchases", json=row).json()["accepted"] == 1

@@ -40,7 +40,7 @@ def test_pages_go_on_where_the_last_one_ended(service: httpx.Client) -> None:
 def test_a_cursor_of_another_question_is_refused(service: httpx.Client) -> None:
     cursor = service.get("/v1/care/cases?limit=1").json()["next"]
     answer = service.get("/v1/care/cases", params={"cursor": cursor, "sort": "-value_at_stake"})
-    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#stale-cursor")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:tributary:problems#stale-cursor")
 
 
 @pytest.mark.parametrize("question", ["sort=opened_at", "limit=0", "limit=5000", "cursor=x"])
@@ -86,12 +86,12 @@ def test_staffing_of_work_that_can_wait(service: httpx.Client) -> None:
 )
 def test_staffing_that_cannot_be_is_refused(service: httpx.Client, question: dict[str, object]) -> None:
     answer = service.post("/v1/staffing", json=question)
-    assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
 
 
 def test_what_if_without_a_promise_says_what_to_add(service: httpx.Client) -> None:
     answer = service.post("/v1/care/whatif", json={"share": 0.6})
-    assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
     assert "Add [[care.promises]]" in answer.json()["detail"]
 
 
@@ -112,7 +112,7 @@ def test_what_if_answers_with_its_figures_and_names_its_model(tmp_path: Path) ->
         found = answer.json()
         assert (found["cases"], found["margin"]["value"]) == pytest.approx((600, 1890))
         beyond = client.post("/v1/care/whatif", json={"share": 0.8})
-        assert (beyond.status_code, beyond.json()["type"]) == (422, "/docs#invalid-request")
+        assert (beyond.status_code, beyond.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
 
 
 def test_alerts_are_told_by_kind_and_channel(service: httpx.Client) -> None:

@@ -102,7 +102,9 @@ def test_what_cannot_be_compared_is_refused(client: httpx.Client) -> None:
         ("since=v1&cursor=abcdefghijklmnopqrstuvwx", 409, "stale-cursor"),
     ):
         answer = client.get(f"/v1/customers/changes?{question}")
-        assert (answer.status_code, answer.json()["type"]) == (status, f"/docs#{name}"), question
+        assert (answer.status_code, answer.json()["type"]) == (status, f"urn:tributary:problems#{name}"), (
+            question
+        )
 
 
 def test_the_erased_are_counted_and_not_named(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_broken_download_is_taken_up_and_a_good_copy_is_not_sent_again(client:
     head = client.head("/v1/customers/export", headers=accept)
     assert (head.headers["content-length"], head.content) == (str(len(whole.content)), b"")
     beyond = client.get("/v1/customers/export", headers={**accept, "range": "bytes=99999999-"})
-    assert (beyond.status_code, beyond.json()["type"]) == (416, "/docs#no-such-range")
+    assert (beyond.status_code, beyond.json()["type"]) == (416, "urn:tributary:problems#no-such-range")
     assert client.get("/v1/customers/export", headers={"accept": "text/html"}).status_code == 406
     assert client.get("/v1/customers/export?fields=regoin", headers=accept).status_code == 422
 

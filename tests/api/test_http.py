@@ -67,14 +67,17 @@ def test_a_query_parameter_that_is_unknown_or_given_twice_is_refused(
     service: httpx.Client, path: str, word: str
 ) -> None:
     answer = service.get(path, headers={"accept": "*/*"})
-    assert (answer.status_code, answer.json()["type"]) == (422, "/docs#invalid-request")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
     assert word in answer.text
 
 
 def test_a_packed_body_is_refused_by_name(service: httpx.Client) -> None:
     body = gzip.compress(b'{"ids": ["7"]}')
     answer = service.post("/v1/customers/values", content=body, headers={**JSON, "content-encoding": "gzip"})
-    assert (answer.status_code, answer.json()["type"]) == (415, "/docs#unsupported-media-type")
+    assert (answer.status_code, answer.json()["type"]) == (
+        415,
+        "urn:tributary:problems#unsupported-media-type",
+    )
 
 
 def test_the_documentation_repeats_nothing_of_the_host_field(sample: Path) -> None:

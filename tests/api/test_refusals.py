@@ -25,7 +25,7 @@ def _problem(answer: httpx.Response) -> str:
     """The problem's name, after checking its form."""
     assert answer.headers["content-type"] == "application/problem+json"
     document = ProblemDocument.model_validate_json(answer.content)
-    name = document.type.removeprefix("/docs#")
+    name = document.type.removeprefix("urn:tributary:problems#")
     assert PROBLEMS[name] == (answer.status_code, document.title)
     assert document.status == answer.status_code
     assert answer.headers["cache-control"] == "no-store"

@@ -60,7 +60,7 @@ def test_one_score_is_the_customers_row(service: httpx.Client) -> None:
 def test_an_integer_id_matches_its_canonical_decimal_alone(service: httpx.Client, customer_id: str) -> None:
     answer = service.get(f"/v1/customers/{quote(customer_id)}/value")
     assert answer.status_code == 404
-    assert answer.json()["type"] == "/docs#unknown-customer"
+    assert answer.json()["type"] == "urn:tributary:problems#unknown-customer"
 
 
 def test_a_batch_keeps_the_order_and_names_unknown_positions(service: httpx.Client) -> None:
@@ -148,7 +148,7 @@ def test_customers_without_a_value_come_last_in_either_direction(tmp_path: Path)
 def test_a_cursor_of_another_question_is_refused(service: httpx.Client) -> None:
     cursor = service.get("/v1/customers?limit=2").json()["next"]
     answer = service.get("/v1/customers", params={"limit": 2, "cursor": cursor, "sort": "-total_value"})
-    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#stale-cursor")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:tributary:problems#stale-cursor")
     assert service.get("/v1/customers?cursor=nonsense").status_code == 422
     assert service.get(f"/v1/customers?cursor={'a' * 30}").status_code == 409
 
@@ -228,7 +228,7 @@ def test_staffing_answers_the_textbook_case(service: httpx.Client) -> None:
 
 def test_a_run_without_a_purchase_model_predicts_nothing(service: httpx.Client) -> None:
     answer = service.post("/v1/values/predict", json={"frequency": [1], "recency": [1], "T": [2]})
-    assert (answer.status_code, answer.json()["type"]) == (409, "/docs#no-purchase-model")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:tributary:problems#no-purchase-model")
 
 
 def test_the_documentation_needs_no_network_and_names_every_route(service: httpx.Client) -> None:

@@ -42,6 +42,21 @@ def test_a_promotion_and_a_rollback_are_followed(runs: Path) -> None:
         assert eventually(lambda: _version(client) == "v1")
 
 
+def test_a_listing_that_began_before_a_promotion_goes_on_over_its_own_scores(runs: Path) -> None:
+    with running(Settings(runs=runs, watch_seconds=0.05, access_log=False)) as client:
+        whole = client.get("/v1/customers?limit=99").json()["customers"]
+        first = client.get("/v1/customers?limit=20").json()
+        promote_bundle(runs, runs / "v2", "test")
+        assert eventually(lambda: _version(client) == "v2")
+        second = client.get("/v1/customers", params={"limit": 99, "cursor": first["next"]})
+        assert second.headers["x-model-version"] == second.json()["model_version"] == "v1"
+        assert first["customers"] + second.json()["customers"] == whole
+        assert client.get("/v1/customers?limit=1").json()["model_version"] == "v2"
+        assert client.delete("/v1/customers/7").status_code == 204  # nobody is shown who was erased meanwhile
+        ended = client.get("/v1/customers", params={"limit": 99, "cursor": first["next"]})
+        assert ended.json()["type"].endswith("#stale-cursor")
+
+
 def test_an_administrator_reloads_and_rolls_back_at_once(runs: Path, tmp_path: Path) -> None:
     key, _ = create_key(tmp_path / "keys.json", scopes=["admin", "read"], name="ops")
     settings = Settings(runs=runs, keys=tmp_path / "keys.json", watch_seconds=60, access_log=False)
@@ -54,7 +69,10 @@ def test_an_administrator_reloads_and_rolls_back_at_once(runs: Path, tmp_path: P
         assert client.post("/v1/admin/reload").json()["changed"] is False
         assert client.post("/v1/admin/rollback").json()["model_version"] == "v1"
         refused = client.post("/v1/admin/rollback")
-        assert (refused.status_code, refused.json()["type"]) == (409, "/docs#nothing-to-roll-back")
+        assert (refused.status_code, refused.json()["type"]) == (
+            409,
+            "urn:tributary:problems#nothing-to-roll-back",
+        )
     assert [(entry["action"], entry["who"]) for entry in champion_log(runs)][-1] == ("rollback", "ops")
 
 
@@ -78,7 +96,7 @@ def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(runs: Path, damage: s
         (runs / "champion").unlink()
         (runs / "champion").symlink_to("v2")
         refused = client.post("/v1/admin/reload")
-        assert (refused.status_code, refused.json()["type"]) == (409, "/docs#bundle-refused")
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:tributary:problems#bundle-refused")
         word = {"a byte": "damaged", "a file": "missing", "an older format": "older format 0"}[damage]
         assert word in refused.json()["detail"]
         ready = client.get("/health/ready")
@@ -119,7 +137,7 @@ def test_a_full_disk_at_a_promotion_leaves_what_is_served(
         client.post("/v1/admin/reload")
         monkeypatch.setattr("os.fsync", full)
         refused = client.post("/v1/admin/rollback")
-        assert (refused.status_code, refused.json()["type"]) == (507, "/docs#disk-full")
+        assert (refused.status_code, refused.json()["type"]) == (507, "urn:tributary:problems#disk-full")
         assert "No space left" in refused.json()["detail"]
         assert client.post("/v1/admin/reload").json()["model_version"] == "v2"
     assert champion(runs) == (runs / "v2").resolve()

@@ -224,7 +224,7 @@ def test_an_erasure_on_a_full_disk_is_refused_and_nothing_is_lost(
 
             patch.setattr("os.fsync", full)
             refused = client.delete("/v1/customers/7")
-            assert (refused.status_code, refused.json()["type"]) == (507, "/docs#disk-full")
+            assert (refused.status_code, refused.json()["type"]) == (507, "urn:tributary:problems#disk-full")
             assert client.get("/v1/customers/7/value").status_code == 200
             assert client.get("/v1/customers/3/value").status_code == 404
         assert client.delete("/v1/customers/7").status_code == 204
