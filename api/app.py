@@ -48,6 +48,7 @@ from api.settings import Settings
 from api.updates import Updates
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
+from experiments.bundle.tables import TABLES
 from histories.errors import BundleError, ConfigError, StorageError
 
 __all__ = ["create_app", "create_from_environment"]
@@ -82,7 +83,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        openapi_tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+        openapi_tags=[{"name": name, "description": text} for name, text in (_of_tables() | _TAGS).items()],
         servers=[{"url": settings.base_url}] if settings.public_url is not None else None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans hold customers' ids
         openapi_url="/openapi.json",
@@ -235,6 +236,12 @@ _HANDLERS = {
     HTTPException: _http,
 }
 
+
+def _of_tables() -> dict[str, str]:
+    """Tags of the addresses that answer with rows of a table, and what these hold."""
+    return {table.route.partition("/")[0]: table.words for table in TABLES.values() if table.route}
+
+
 _TAGS = {
     "customers": "Scores of customers: one, many, a page; what lies behind a score; erasure.",
     "audiences": "Groups of customers: filters, counts, grids, named segments, one file of all.",
@@ -245,7 +252,6 @@ _TAGS = {
     "attribution": "Credit by channel.",
     "effects": "Estimated effects.",
     "care": "Service figures, open cases, staffing.",
-    "costs": "What channels cost.",
     "roi": "Returns on cost.",
     "costs": "Costs by channel, and how much of them customers caused.",
     "returns": "What care returns, line by line.",
