@@ -18,7 +18,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from clv.purchases.observations import FloatArray
+from histories.arrays import Float
 
 __all__ = ["FACTORS", "Factor", "company_factors", "explain"]
 
@@ -49,9 +49,7 @@ class Factor:
     contribution: float
 
 
-def company_factors(
-    alive: FloatArray, purchases: FloatArray, spend: FloatArray, value: FloatArray
-) -> tuple[float, ...] | None:
+def company_factors(alive: Float, purchases: Float, spend: Float, value: Float) -> tuple[float, ...] | None:
     """The company's factors, whose product is its mean value; None where no customer has a value.
 
     Parameters
