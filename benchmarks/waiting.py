@@ -13,18 +13,38 @@ nothing in the tables tells.
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from attribution.effects.case_units import build_case_units
 from attribution.effects.design import EffectDesign
-from attribution.effects.tables import EffectTables
+from attribution.effects.effect import Effect
+from attribution.effects.history import build_history
+from attribution.effects.index_dates import find_index_dates
+from attribution.effects.landmark import build_landmark_units
+from attribution.effects.observational import estimate_adjusted
+from attribution.effects.queue import queue_findings
+from attribution.effects.response_curve import curve_findings
+from attribution.effects.run import estimate_effects
+from attribution.effects.tables import EffectTables, Setting
+from experiments.config import load_config
+from experiments.inputs import read_inputs
+from experiments.parts.care import find_cases
+from experiments.parts.evidence import effect_tables
+from experiments.parts.histories import build_histories
 from histories.money import MONEY_SCALE
+from histories.simulation.desk import DAY, ZONE, gain_of
+from histories.simulation.desk_company import DeskCompany, simulate_care, write_care
 
 __all__ = ["RushWorld", "simulate_rush", "waiting_designs"]
 
@@ -190,3 +210,170 @@ def waiting_designs(outcomes: Sequence[str] = ("spend",), *, days: int = 30) -> 
             follow_up_days=days,
         ),
     )
+
+
+Row = tuple[str, float, float, float | None, float | None, float | None, bool]
+
+
+def rush_rows(seed: int, customers: int, *, effect: float, busy: float) -> Iterator[Row]:
+    """Estimates of one company of the other form, with their truth."""
+    world = simulate_rush(customers, np.random.default_rng(seed), effect=effect, busy=busy)
+    found = estimate_effects(waiting_designs()[:1], tables=world.tables, observation_end=world.end, seed=seed)
+    for e in found.effects:
+        if (e.estimator, e.estimand) in RUSH_ROWS and e.estimate is not None:
+            what = f"{e.estimator} {e.estimand}"
+            yield what, effect, e.estimate, e.std_error, e.low, e.high, e.supported
+
+
+RUSH_ROWS = {("two_stage", "LATE"), ("two_stage_all_days", "LATE"), ("aipw", "ATO"), ("naive", "ATE")}
+
+
+def care_rows(seed: int, customers: int, scenario: str, weeks: int) -> Iterator[Row]:
+    """Estimates of one simulated desk; the truth of each is the same estimate of what answers brought.
+
+    What an answer brought is known case by case, without the noise of other orders: the estimators are given
+    that in place of spend, so that each truth is of the same cases with the same weights.
+    """
+    company = simulate_care(customers=customers, weeks=weeks, seed=seed, scenario=scenario)
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(write_care(company, Path(folder)))
+        histories = build_histories(config, read_inputs(config))
+        tables = effect_tables(config, histories, find_cases(config, histories))
+    setting = Setting(
+        tables=tables, base_dir=Path(), observation_end=company.observation_end, gross_margin=None
+    )
+    queue, curve = waiting_designs()
+    slower = LANDMARK
+    for design, find in ((curve, curve_findings), (queue, None)):
+        cases = build_case_units(design, setting)
+        if design is queue:
+            cases = cases.where(np.isfinite(cases.queue))
+        brought = _brought(company, cases.opening["case_id"], 1, cases.minutes)
+        clean = replace(cases, units=replace(cases.units, outcomes={"spend": brought}))
+        made = [
+            curve_findings(design, one, np.random.default_rng(seed))
+            if find is not None
+            else queue_findings(design, one, tables, np.random.default_rng(seed))
+            for one in (cases, clean)
+        ]
+        yield from _held(design.name, *(one.effects for one in made))
+    history = build_history(tables, observation_end=company.observation_end)
+    index = find_index_dates(slower, history, tables, np.random.default_rng(seed))
+    units = build_landmark_units(slower, history, index, tables)
+    assert index.opening is not None
+    minutes = index.opening["minutes"].fill_null(np.inf).to_numpy()
+    ids = index.opening["case_id"]
+    now, soon = (
+        _brought(company, ids, slower.landmark_days + 1, m) for m in (minutes, np.full(len(minutes), 10.0))
+    )
+    found = estimate_adjusted(units, slower, treated=index.treated, rng=np.random.default_rng(seed))
+    for e in found.effects:
+        if e.estimand == "ATU" and e.estimate is not None:
+            true = float((soon - now)[~index.treated].mean())
+            yield "landmark slower aipw ATU", true, e.estimate, e.std_error, e.low, e.high, e.supported
+
+
+def _held(name: str, found: Sequence[Effect], clean: Sequence[Effect]) -> Iterator[Row]:
+    """Rows with a figure, and the same rows of what answers brought as their truth."""
+    key = lambda e: (e.bin, e.estimator, e.estimand)  # noqa: E731
+    truth = {key(e): e.estimate for e in clean}
+    for e in found:
+        true = truth.get(key(e))
+        if (
+            e.estimate is not None
+            and true is not None
+            and e.estimator in ("aipw", "two_stage", "isotonic", "naive")
+        ):
+            what = " ".join(word for word in (name, e.bin, e.estimator, e.estimand) if word)
+            yield what, true, e.estimate, e.std_error, e.low, e.high, e.supported
+
+
+def _brought(company: DeskCompany, ids: pl.Series, first: int, minutes: Vector) -> Vector:
+    """What an answer after so many minutes brings on average, in orders from day `first` after the opening.
+
+    An order comes half a day to 28 days after the answer, evenly.
+    """
+    process = company.process
+    threads = {
+        f"mail-{thread.number}" if thread.channel == "email" else f"post:p{thread.messages[0].number}": thread
+        for thread in process.threads
+    }
+    found = np.zeros(len(ids))
+    for place, name in enumerate(ids):
+        thread = threads[name]
+        if not np.isfinite(minutes[place]):
+            continue
+        since = dt.datetime.fromtimestamp(thread.opened, ZONE)
+        begins = dt.datetime.combine(
+            since.date() + dt.timedelta(days=first), dt.time(), tzinfo=ZONE
+        ).timestamp()
+        answered = thread.opened + 60 * minutes[place]
+        late = min(max((begins - answered) / DAY - 0.5, 0.0), 27.5) / 27.5
+        found[place] = process.effect[thread.customer] * gain_of(60 * minutes[place]) * (1 - late)
+    return found
+
+
+LANDMARK = EffectDesign(
+    name="landmark",
+    design="landmark",
+    control="slower",
+    treatment={"first_response_minutes": 60},
+    outcomes=("spend",),
+    landmark_days=1,
+    washout_days=28,
+    follow_up_days=30,
+)
+
+
+def main() -> None:
+    """Print truth, bias, scatter and coverage of every estimate over many companies."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--world", choices=("care", "care_no_effect", "rush", "rush_no_effect", "rush_busy"), default="care"
+    )
+    parser.add_argument("--companies", type=int, default=20)
+    parser.add_argument("--customers", type=int, default=12_000)
+    parser.add_argument("--weeks", type=int, default=26)
+    asked = parser.parse_args()
+    rows: dict[str, list[Row]] = {}
+    for seed in range(1, asked.companies + 1):
+        made = (
+            care_rows(seed, asked.customers, asked.world, asked.weeks)
+            if asked.world.startswith("care")
+            else rush_rows(
+                seed,
+                asked.customers,
+                effect=5.0 if asked.world == "rush" else 0.0,
+                busy=-1.0 if asked.world == "rush_busy" else 0.0,
+            )
+        )
+        for row in made:
+            rows.setdefault(row[0], []).append(row)
+        print(f"company {seed} of {asked.companies}", file=sys.stderr, flush=True)
+    print(
+        "| estimate | companies | truth | mean | std. error | scatter | 95 % intervals cover | supported "
+        "| supported and wrong |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for what, found in rows.items():
+        print(_line(what, found))
+
+
+def _line(what: str, found: Sequence[Row]) -> str:
+    """One estimate over the companies; an interval without an end covers all beyond it."""
+    truth, mean = (float(np.mean([row[place] for row in found])) for place in (1, 2))
+    error = float(np.mean([row[3] for row in found if row[3] is not None]))
+    off = [row[2] - row[1] for row in found]
+    inside = [
+        (-np.inf if low is None else low) <= true <= (np.inf if high is None else high)
+        for _, true, _, _, low, high, _ in found
+    ]
+    wrong = [row[6] and not ok for row, ok in zip(found, inside, strict=True)]
+    return (
+        f"| {what} | {len(found)} | {truth:.2f} | {mean:.2f} | {error:.2f} | {np.std(off):.2f} | "
+        f"{sum(inside)} | {sum(row[6] for row in found)} | {sum(wrong)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

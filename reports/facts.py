@@ -253,6 +253,8 @@ class EffectFact:
     n_control: int
     e_value: float | None
     placebo_passed: bool | None
+    direct_to_zero: float | None = None
+    direct_allowed: float | None = None
     one_of_several: bool = False
 
     @property
@@ -307,6 +309,8 @@ def effects_of(table: pl.DataFrame) -> tuple[EffectFact, ...]:
             n_control=int(row["n_control"] or 0),
             e_value=row["e_value"],
             placebo_passed=_placebo(row),
+            direct_to_zero=row.get("direct_to_zero"),
+            direct_allowed=row.get("direct_allowed"),
         )
         for row in table.iter_rows(named=True)
     )

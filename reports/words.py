@@ -75,7 +75,7 @@ ESTIMATORS: Final = {
     "discrete_hazard": "Hazard by period",
     "isotonic": "Doubly robust, monotone",
     "two_stage": "By the instrument",
-    "two_stage_all_days": "By the instrument, days of surge too",
+    "two_stage_all_days": "By the instrument, with days of surge",
 }
 TARGETS: Final = {
     "ATE": "",
@@ -96,6 +96,10 @@ COVARIATES: Final = {
     "csat=missing": "Satisfaction unknown",
     "issues_before": "Problems before",
     "calendar": "Calendar time",
+    "backlog": "Open cases",
+    "outside_hours": "Opened outside working hours",
+    "sentiment_first": "First tone",
+    "audience": "Followers",
 }
 _PROPER: Final = {
     name.lower(): name

@@ -38,7 +38,7 @@ Flags = NDArray[np.bool_]
 CASE_OUTCOMES: Final = ("csat",)
 """Outcomes of a case itself: the share of ratings of 4 or 5, among cases that were answered and rated."""
 CIRCUMSTANCES: Final = frozenset(
-    {"weekend", "hour_sin1", "hour_cos1", "hour_sin2", "hour_cos2", "backlog", "nobody_at_work"}
+    {"weekend", *(f"hour_of_day_{wave}" for wave in range(1, 5)), "backlog", "outside_hours"}
 )
 """Covariates of a case that say when it came, not who sent it."""
 AT_ONCE: Final = ("topic", "channel", "sentiment_first", "audience", "brand")
@@ -284,15 +284,14 @@ def _at_opening(design: EffectDesign, rows: pl.DataFrame) -> tuple[NDArray[np.fl
     angle, weekend = 2 * np.pi * (hour % 24) / 24, (hour >= 120).astype(float)
     made = {
         "weekend": weekend,
-        **{
-            f"hour_{name}{k}": wave(k * angle)
-            for k in (1, 2)
-            for name, wave in (("sin", np.sin), ("cos", np.cos))
-        },
+        "hour_of_day_1": np.sin(angle),
+        "hour_of_day_2": np.cos(angle),
+        "hour_of_day_3": np.sin(2 * angle),
+        "hour_of_day_4": np.cos(2 * angle),
         "backlog": np.log1p(rows["waiting"].to_numpy()),
     }
     if np.isfinite(rows["agents"].to_numpy()).all():
-        made["nobody_at_work"] = (rows["agents"].to_numpy() <= 0).astype(float)
+        made["outside_hours"] = (rows["agents"].to_numpy() <= 0).astype(float)
     columns = [
         name
         for name in AT_ONCE

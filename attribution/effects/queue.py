@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import isotonic_regression
 
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks, check_attrition
@@ -25,13 +26,13 @@ from attribution.effects.effect import Z_INTERVAL, Effect, holm, with_refusal
 from attribution.effects.findings import Findings
 from attribution.effects.history import day_of
 from attribution.effects.instrument import TwoStage, fit_two_stage, wald_of_scores
-from attribution.effects.nuisance import LEARNERS
+from attribution.effects.nuisance import LEARNERS, assign_folds
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.placebo import MIN_GROUP
 from attribution.effects.tables import EffectTables, Setting
 from histories.errors import DataError
 
-__all__ = ["ALL_DAYS", "BY_QUEUE", "agreement", "estimate_queue"]
+__all__ = ["ALL_DAYS", "BY_QUEUE", "agreement", "estimate_queue", "queue_findings"]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -66,6 +67,8 @@ class _Moved:
     ----------
     fast : shape (N,)
         Whether the first answer came within the limit.
+    foretold : shape (N,)
+        The instrument: the share of fast answers that a queue of this length foretells.
     time, topic : shape (N, K)
         Trend, steps at changes, and channels; topics. The hour of the week is taken out by its means.
     """
@@ -73,6 +76,7 @@ class _Moved:
     design: EffectDesign
     cases: CaseUnits
     fast: Flags
+    foretold: Vector
     time: Matrix
     topic: Matrix
     tone: Matrix
@@ -94,12 +98,19 @@ def estimate_queue(design: EffectDesign, setting: Setting, rng: np.random.Genera
             f'effect "{design.name}": nobody was at work when a case was opened. Do the shifts in '
             "inputs.hours belong to the same days and time zone?"
         )
-    cases = cases.where(met)
+    return queue_findings(design, cases.where(met), setting.tables, rng)
+
+
+def queue_findings(
+    design: EffectDesign, cases: CaseUnits, tables: EffectTables, rng: np.random.Generator
+) -> Findings:
+    """Effects on cases that were opened while somebody was at work."""
+    foretold = _foretold(design, cases, rng)
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     pictures: dict[str, pl.DataFrame] = {}
     for outcome in design.outcomes:
-        moved, refusal = _moved(design, cases, setting.tables, outcome)
+        moved, refusal = _moved(design, cases, tables, outcome, foretold)
         found = _estimate_outcome(moved, outcome, refusal, rng)
         effects += found.effects
         pairs += found.checks
@@ -108,7 +119,7 @@ def estimate_queue(design: EffectDesign, setting: Setting, rng: np.random.Genera
 
 
 def _moved(
-    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str
+    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str, foretold: Vector
 ) -> tuple[_Moved, str | None]:
     """The cases whose outcome is known, and why they are not all alike, if so."""
     limit = design.treatment.first_response_minutes or 0.0
@@ -118,7 +129,7 @@ def _moved(
         answered = np.isfinite(cases.minutes) if outcome in CASE_OUTCOMES else np.ones(len(known), dtype=bool)
         lost = check_attrition(~known[answered], (cases.minutes <= limit)[answered], outcome)
         refusal = None if lost.passed else lost.reason
-        cases = cases.where(known)
+        cases, foretold = cases.where(known), foretold[known]
     names = cases.units.covariate_names
     columns = {
         kind: [place for place, name in enumerate(names) if name.startswith(start)]
@@ -129,11 +140,32 @@ def _moved(
         design=design,
         cases=cases,
         fast=cases.minutes <= limit,
+        foretold=foretold,
         time=np.column_stack([_trend(cases.day), _steps(cases.day, tables), x[:, columns["channel"]]]),
         topic=x[:, columns["topic"]],
         tone=x[:, columns["tone"]],
     )
     return moved, refusal
+
+
+def _foretold(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Vector:
+    """The share of fast answers at each case's queue, by the other days, falling with the queue, shape (N,).
+
+    Beyond some length nobody is fast, and a longer queue moves nothing more: so the instrument is what the
+    queue foretells, not its length, whose longest days would outweigh all others.
+    """
+    fast = (cases.minutes <= (design.treatment.first_response_minutes or 0.0)).astype(float)
+    folds = assign_folds(len(fast), rng, cases.day)
+    found = np.full(len(fast), fast.mean())
+    for fold in np.unique(folds):
+        inside = folds == fold
+        lengths, place, counts = np.unique(cases.queue[~inside], return_inverse=True, return_counts=True)
+        if len(lengths) < 2:
+            continue
+        shares = np.bincount(place, fast[~inside]) / counts
+        falling = isotonic_regression(shares, weights=counts, increasing=False).x
+        found[inside] = np.interp(cases.queue[inside], lengths, falling)
+    return found
 
 
 def _trend(day: NDArray[np.int64]) -> Matrix:
@@ -194,6 +226,7 @@ def _where(moved: _Moved, mask: Flags) -> _Moved:
         moved,
         cases=moved.cases.where(mask),
         fast=moved.fast[mask],
+        foretold=moved.foretold[mask],
         time=moved.time[mask],
         topic=moved.topic[mask],
         tone=moved.tone[mask],
@@ -223,14 +256,30 @@ def _fit(moved: _Moved, outcome: str) -> TwoStage:
     x = np.column_stack([moved.time, moved.topic, moved.cases.units.covariates[:, past]])
     y, t, z, given = (
         _within_hours(moved, values)
-        for values in (moved.cases.units.outcomes[outcome], moved.fast.astype(float), moved.cases.queue, x)
+        for values in (moved.cases.units.outcomes[outcome], moved.fast.astype(float), moved.foretold, x)
     )
+    return _two_stage(moved, y, t, z, given)
+
+
+def _two_stage(moved: _Moved, y: Vector, t: Vector, z: Vector, given: Matrix) -> TwoStage:
     clusters = (moved.cases.day, moved.cases.customers)
     return fit_two_stage(y, t, z, given, clusters=clusters, absorbed=_hours(moved) - 1)
 
 
-def _placebo(moved: _Moved, outcome: str) -> TwoStage | None:
-    """What the queue does to the outcome's past, which nothing can; scaled to the follow-up."""
+def _direct(moved: _Moved, y: Vector) -> TwoStage:
+    """What one unit more of the queue would have to do by itself for all that the instrument does to y."""
+    y, q, z, given = (
+        _within_hours(moved, values)
+        for values in (y, moved.cases.queue, moved.foretold, np.column_stack([moved.time, moved.topic]))
+    )
+    return _two_stage(moved, y, q, z, given)
+
+
+def _placebo(moved: _Moved, outcome: str) -> tuple[TwoStage, TwoStage] | None:
+    """What the queue does to the outcome's past, which nothing can: as an effect, and as a direct one.
+
+    Scaled to the length of the follow-up; None where too little of the past is observed.
+    """
     past = moved.cases.past.get(outcome)
     if past is None:
         return None
@@ -246,12 +295,11 @@ def _placebo(moved: _Moved, outcome: str) -> TwoStage | None:
         for values in (
             past[known] * days,
             some.fast.astype(float),
-            some.cases.queue,
+            some.foretold,
             np.column_stack([some.time, some.topic]),
         )
     )
-    clusters = (some.cases.day, some.cases.customers)
-    return fit_two_stage(y, t, z, given, clusters=clusters, absorbed=_hours(some) - 1)
+    return _two_stage(some, y, t, z, given), _direct(some, past[known] * days)
 
 
 def _bare(moved: _Moved, outcome: str, estimator: str) -> Effect:
@@ -274,7 +322,9 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _effect(moved: _Moved, outcome: str, estimator: str, fit: TwoStage, placebo: TwoStage | None) -> Effect:
+def _effect(
+    moved: _Moved, outcome: str, estimator: str, fit: TwoStage, placebo: tuple[TwoStage, TwoStage] | None
+) -> Effect:
     """The estimate with its Anderson-Rubin interval, its placebo, and what a direct effect would do to it."""
     effect = replace(
         _bare(moved, outcome, estimator),
@@ -283,22 +333,22 @@ def _effect(moved: _Moved, outcome: str, estimator: str, fit: TwoStage, placebo:
         low=_finite(fit.low),
         high=_finite(fit.high),
         first_stage_f=_finite(fit.first_stage_f),
-        direct_to_zero=_finite(fit.reduced_form),
+        direct_to_zero=_finite(_direct(moved, moved.cases.units.outcomes[outcome]).estimate),
     )
-    if placebo is None or not np.isfinite(placebo.reduced_form_error):
+    if placebo is None:
         return effect
-    allowed = abs(placebo.reduced_form) + Z_INTERVAL * placebo.reduced_form_error
+    before, direct = placebo
     return replace(
         effect,
-        direct_allowed=allowed,
-        placebo_estimate=_finite(placebo.estimate),
-        placebo_low=_finite(placebo.low),
-        placebo_high=_finite(placebo.high),
+        direct_allowed=_finite(abs(direct.estimate) + Z_INTERVAL * direct.std_error),
+        placebo_estimate=_finite(before.estimate),
+        placebo_low=_finite(before.low),
+        placebo_high=_finite(before.high),
     )
 
 
 def _checks(
-    moved: _Moved, outcome: str, effect: Effect, fit: TwoStage, placebo: TwoStage | None
+    moved: _Moved, outcome: str, effect: Effect, fit: TwoStage, placebo: tuple[TwoStage, TwoStage] | None
 ) -> list[Check]:
     """Strength, a bounded interval, a queue that says nothing of who writes, and room for a direct effect."""
     unit = moved.cases.queue_unit
@@ -340,7 +390,7 @@ def _checks(
     return checks
 
 
-def _unrelated(moved: _Moved, outcome: str, placebo: TwoStage | None) -> list[Check]:
+def _unrelated(moved: _Moved, outcome: str, placebo: tuple[TwoStage, TwoStage] | None) -> list[Check]:
     """Whether the queue foretells the outcome's past, value, tone or topic; Holm over these."""
     names = moved.cases.units.covariate_names
     value = [names.index(name) for name in VALUE if name in names]
@@ -350,15 +400,15 @@ def _unrelated(moved: _Moved, outcome: str, placebo: TwoStage | None) -> list[Ch
         ("tone", moved.tone, whole),
         ("topic", moved.topic, moved.time),
     ]
-    z = _within_hours(moved, moved.cases.queue)
+    z = _within_hours(moved, moved.foretold)
     found = []
     for what, targets, given in asked:
         if not targets.shape[1]:
             continue
         inside = _within_hours(moved, targets), _within_hours(moved, given)
         found.append((what, wald_of_scores(inside[0], z, inside[1], moved.cases.day)[0]))
-    if placebo is not None and placebo.reduced_form_error > 0:
-        z_past = abs(placebo.reduced_form / placebo.reduced_form_error)
+    if placebo is not None and placebo[0].reduced_form_error > 0:
+        z_past = abs(placebo[0].reduced_form / placebo[0].reduced_form_error)
         found.append((f"{outcome} before the opening", float(2 * stats.norm.sf(z_past))))
     adjusted = holm([p for _, p in found])
     return [

@@ -34,7 +34,7 @@ from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import cluster_sums, mean_difference
 from attribution.effects.tables import Setting
 
-__all__ = ["NEVER_BIN", "Bins", "estimate_response_curve", "monotone", "simultaneous_width"]
+__all__ = ["NEVER_BIN", "Bins", "curve_findings", "estimate_response_curve", "monotone", "simultaneous_width"]
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -118,7 +118,11 @@ def estimate_response_curve(design: EffectDesign, setting: Setting, rng: np.rand
     DataError
         When there are no cases of customers with answers, or none is followed to the end.
     """
-    cases = build_case_units(design, setting)
+    return curve_findings(design, build_case_units(design, setting), rng)
+
+
+def curve_findings(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Findings:
+    """Effects of each bin of the wait of these cases."""
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     pictures: list[pl.DataFrame] = []
@@ -168,7 +172,7 @@ def _curve_of(design: EffectDesign, cases: CaseUnits, outcome: str, rng: np.rand
 def _estimate_outcome(
     curve: _Curve, outcome: str, rng: np.random.Generator
 ) -> tuple[list[Effect], list[tuple[Effect, Check]], list[_Point]]:
-    """Rows of one outcome: every bin, then the monotone curve, then naive."""
+    """Rows of one outcome: for every bin the estimate, beside it the monotone curve and naive."""
     sizes = np.bincount(curve.code, minlength=len(curve.bins.labels))
     points: dict[int, _Point] = {}
     missing: dict[int, Effect] = {}
@@ -189,9 +193,12 @@ def _estimate_outcome(
     width = simultaneous_width(covariance, rng)
     rows = {**missing, **{p.level: _wider(p.effect, width) for p in found}}
     pairs = [(rows[p.level], check) for p in found for check in p.checks]
-    effects = [rows[level] for level in sorted(rows)]
-    effects += _monotone_rows(curve, outcome, [rows[p.level] for p in found], covariance, rng)
-    return [*effects, *(p.naive for p in found)], pairs, found
+    curve_rows = _monotone_rows([rows[p.level] for p in found], covariance, rng)
+    beside = {p.bin: [p] for p in curve_rows}
+    for point in found:
+        beside.setdefault(point.naive.bin, []).append(point.naive)
+    effects = [row for level in sorted(rows) for row in (rows[level], *beside.get(rows[level].bin, ()))]
+    return effects, pairs, found
 
 
 def _point(curve: _Curve, outcome: str, level: int, rng: np.random.Generator) -> _Point:
@@ -314,9 +321,7 @@ def monotone(values: Vector, weights: Vector) -> tuple[Vector, bool]:
     return fits[rising], rising
 
 
-def _monotone_rows(
-    curve: _Curve, outcome: str, rows: Sequence[Effect], covariance: Matrix, rng: np.random.Generator
-) -> list[Effect]:
+def _monotone_rows(rows: Sequence[Effect], covariance: Matrix, rng: np.random.Generator) -> list[Effect]:
     """The monotone curve through the bins that are supported, with its limits."""
     known = [place for place, row in enumerate(rows) if row.supported and row.estimate is not None]
     if len(known) < 2:

@@ -17,7 +17,7 @@ from experiments.config import RunConfig
 from experiments.parts.care import find_cases
 from experiments.parts.histories import Histories
 
-__all__ = ["evidence_part"]
+__all__ = ["effect_tables", "evidence_part"]
 
 
 def evidence_part(
@@ -31,17 +31,7 @@ def evidence_part(
         return None
     if cases is None and any(effect.design in OF_CASES for effect in config.effects):
         cases = find_cases(config, histories)
-    hours = histories.table("hours")
-
-    tables = EffectTables(
-        touchpoints=histories.touchpoints,
-        purchases=histories.purchases,
-        customers=histories.customers.lazy() if histories.customers is not None else None,
-        cases=histories.table("cases") if cases is None else _cases(config, histories, cases).lazy(),
-        assignments=histories.table("assignments"),
-        interventions=histories.table("interventions"),
-        hours=None if hours is None else _shifts(hours, config.timezone),
-    )
+    tables = effect_tables(config, histories, cases)
     return estimate_effects(
         config.effects,
         tables=tables,
@@ -49,6 +39,21 @@ def evidence_part(
         observation_end=histories.inputs.observation_end,
         gross_margin=config.value.gross_margin,
         seed=config.seed,
+    )
+
+
+def effect_tables(config: RunConfig, histories: Histories, cases: Cases | None) -> EffectTables:
+    """The tables that designs on customers and cases are estimated from."""
+    hours = histories.table("hours")
+
+    return EffectTables(
+        touchpoints=histories.touchpoints,
+        purchases=histories.purchases,
+        customers=histories.customers.lazy() if histories.customers is not None else None,
+        cases=histories.table("cases") if cases is None else _cases(config, histories, cases).lazy(),
+        assignments=histories.table("assignments"),
+        interventions=histories.table("interventions"),
+        hours=None if hours is None else _shifts(hours, config.timezone),
     )
 
 

@@ -135,4 +135,17 @@ name = "a change that did nothing"
 design = "interrupted_series"
 treatment = {{ intervention = "new tone of voice" }}
 outcomes = ["spend_per_customer"]
+
+[[effects]]
+name = "speed of the first answer"
+design = "response_curve"
+outcomes = ["spend", "issues"]
+follow_up_days = 30
+
+[[effects]]
+name = "answer within the hour, by the queue"
+design = "queue"
+treatment = {{ first_response_minutes = {PROMISE_MINUTES} }}
+outcomes = ["spend", "issues"]
+follow_up_days = 30
 """

@@ -71,7 +71,23 @@ def _foot(effects: Sequence[EffectFact], refused: Sequence[EffectFact]) -> str:
             f"An unmeasured cause would need to go with both treatment and {outcome_word(weakest.outcome)} "
             f"by a risk ratio of {weakest.e_value:.2f} to explain the effect away."
         )
+    told += _direct(effects)
     return " ".join(told)
+
+
+def _direct(effects: Sequence[EffectFact]) -> list[str]:
+    """For each estimate by the queue, what busy times would have to do by themselves to explain it away."""
+    return [
+        f"{e.title}: {outcome_word(e.outcome)} would have to change by {e.direct_to_zero:+.3g} for each open "
+        "case per agent by itself to bring this to zero; "
+        + (
+            "nothing before the opening says how far that can be."
+            if e.direct_allowed is None
+            else f"the time before the opening allows up to {e.direct_allowed:.3g}."
+        )
+        for e in effects
+        if e.direct_to_zero is not None and e.estimator == "two_stage"
+    ]
 
 
 def estimates_ledger(effects: Sequence[EffectFact], currency: str | None) -> Ledger:
@@ -120,6 +136,9 @@ def _design_rungs(effects: Sequence[EffectFact], one: EffectFact) -> int:
 
 def _estimator(effect: EffectFact) -> str:
     name = ESTIMATORS.get(effect.estimator, label(effect.estimator))
+    if effect.design == "queue" and effect.estimand == "LATE":
+        days = ", with days of surge" if effect.estimator == "two_stage_all_days" else ""
+        return f"By the queue{days}, cases whose answer moved with the queue"
     whom = TARGETS.get(effect.estimand, inside(effect.estimand))
     return f"{name}, {whom}" if whom else name
 
