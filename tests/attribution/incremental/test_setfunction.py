@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from attribution.incremental import PanelPrediction, decayed_stocks, panel_credit
+from attribution.incremental.aumann_shapley import creditable_share
 from histories.panel import Panel
 from histories.simulate import simulate_panel
 from histories.simulation.truth import shapley_values
@@ -248,3 +249,14 @@ def test_the_purchase_of_arrival_is_in_the_total_and_earns_nobody_anything(
         assert one.total - other.total == pytest.approx(first.sum(), rel=1e-9)
         assert one.empty == pytest.approx(one.baseline, rel=QUADRATURE)
     assert first.sum() > 0
+
+
+def test_a_customer_who_arrived_without_spend_has_nothing_to_leave_out(panel: Panel) -> None:
+    spend = panel.spend.copy()
+    spend[0, panel.entry[0]] = 0.0
+    acquisition = 0.25 * spend[np.arange(60), panel.entry]
+    share = creditable_share(replace(panel, spend=spend, acquisition=acquisition))
+    assert share[0, panel.entry[0]] == 1.0
+    bought = (spend[np.arange(60), panel.entry] > 0).nonzero()[0]
+    assert share[bought, panel.entry[bought]] == pytest.approx(0.75)
+    assert (share > 0.99).sum() == share.size - len(bought)
