@@ -13,12 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Real
 from histories.errors import DataError
 from histories.exits import LEAST_SHARE
 
 __all__ = ["Panel"]
-
-Float = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,45 +34,45 @@ class Panel:
     """Group of each channel, length C."""
     origins: tuple[str | None, ...]
     """Who acts in each channel, "customer" or "firm" (None: not said), length C."""
-    touches: Float
+    touches: Real
     """Treatments received, counts, shape (N, P, C), float32."""
-    own_acts: Float
+    own_acts: Real
     """Acts of the customer's own in any channel, answered or not, counts, shape (N, P)."""
-    problems: Float
+    problems: Real
     """Problems opened, counts, shape (N, P)."""
-    spend: Float
+    spend: Real
     """Net revenue in currency, shape (N, P)."""
-    purchases: Float
+    purchases: Real
     """Purchases, counts, shape (N, P)."""
     entry: NDArray[np.int64]
     """First period of each customer, shape (N,)."""
     exit: NDArray[np.int64] | None
     """Period in which the customer left, or P for those still there, shape (N,); None when nobody knows."""
-    covariates: Float
+    covariates: Real
     """Static confounders, numeric, NaN where missing, shape (N, K)."""
     covariate_names: tuple[str, ...]
     """Names of the K covariates."""
-    proxies: Float
+    proxies: Real
     """Noisy measurements of satisfaction, NaN where missing, shape (N, J)."""
     proxy_names: tuple[str, ...]
     """Names of the J proxies."""
     customer_ids: pl.Series | None = None
     """Ids in row order, or None for a simulated panel."""
-    margin: Float | None = None
+    margin: Real | None = None
     """Margin in currency, shape (N, P); None when unknown."""
-    acquisition: Float | None = None
+    acquisition: Real | None = None
     """Spend of the purchase that made the customer one, part of `spend` in the entry period, shape (N,); None
     for none. It is in every total and no touch is credited with it."""
     answered: tuple[float | None, ...] | None = None
     """Share of the customers' care contacts that were answered, by channel; None for channels without any."""
-    time_covariates: Float | None = None
+    time_covariates: Real | None = None
     """Confounders that change, as known before the period starts, NaN where missing, shape (N, P, L)."""
     time_covariate_names: tuple[str, ...] = ()
     """Names of the L changing covariates."""
-    exit_share: Float | None = None
+    exit_share: Real | None = None
     """Share of the period of leaving that the customer lived through, in (0, 1], 1 for those still there,
     shape (N,); None: all who leave do so at the end of a period."""
-    entry_share: Float | None = None
+    entry_share: Real | None = None
     """Share of the first period that the customer was there for, in (0, 1], 1 for those who were there from
     its start, shape (N,); None: all came at the start of a period."""
     own_period: bool = True
@@ -108,7 +107,7 @@ class Panel:
         return np.full(self.n_customers, end) if self.exit is None else np.minimum(self.exit, end)
 
     @property
-    def exposure(self) -> Float:
+    def exposure(self) -> Real:
         """Share of the period in which the customer was there, 0 without a row, shape (N, P)."""
         share = self.at_risk.astype(np.float64)
         if self.entry_share is not None:

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from histories.arrays import Flags, Integer
 from histories.compiled import compiled
 
 __all__ = ["Parents", "cut_cycles", "parents_of", "roots_of"]
-
-Integer = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from attribution.effects.nuisance import Nuisances
 from attribution.effects.regression import mean_error
+from histories.arrays import Flags, Float
 
 __all__ = ["ESTIMANDS", "Estimand", "Scores", "estimate_ratio", "influence_of_ratio"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +34,19 @@ class Scores:
         The implied weights: within each group, relative.
     """
 
-    numerator: Vector
-    denominator: Vector
-    weights: Vector
+    numerator: Float
+    denominator: Float
+    weights: Float
 
 
-def _ate_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
+def _ate_scores(y: Float, t: Float, n: Nuisances) -> Scores:
     """Everybody: psi = m1 - m0 + T (Y - m1) / e - (1 - T)(Y - m0) / (1 - e)."""
     e, m1, m0 = n.propensity, n.mean_treated, n.mean_control
     psi = m1 - m0 + t * (y - m1) / e - (1 - t) * (y - m0) / (1 - e)
     return Scores(numerator=psi, denominator=np.ones(len(y)), weights=t / e + (1 - t) / (1 - e))
 
 
-def _att_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
+def _att_scores(y: Float, t: Float, n: Nuisances) -> Scores:
     """The treated: (T - (1 - T) e / (1 - e)) (Y - m0) over T."""
     odds = n.propensity / (1 - n.propensity)
     weights = t + (1 - t) * odds
@@ -57,14 +55,14 @@ def _att_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
     )
 
 
-def _atu_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
+def _atu_scores(y: Float, t: Float, n: Nuisances) -> Scores:
     """The untreated, what they would gain: ((1 - T)(m1 - Y) + T (1 - e) / e (Y - m1)) over 1 - T."""
     odds = (1 - n.propensity) / n.propensity
     weights = (1 - t) + t * odds
     return Scores(numerator=(t * odds - (1 - t)) * (y - n.mean_treated), denominator=1 - t, weights=weights)
 
 
-def _ato_scores(y: Vector, t: Vector, n: Nuisances) -> Scores:
+def _ato_scores(y: Float, t: Float, n: Nuisances) -> Scores:
     """Where the groups overlap, weighted by e (1 - e).
 
     The efficient score adds (1 - 2e)(T - e)(tau - theta) because e is estimated; as T^2 = T it collapses to
@@ -81,7 +79,7 @@ class Estimand:
     """Whom an effect is about, how it is scored, and whether it leans on propensities near 0 or near 1."""
 
     name: str
-    scores: Callable[[Vector, Vector, Nuisances], Scores]
+    scores: Callable[[Float, Float, Nuisances], Scores]
     needs_low: bool
     needs_high: bool
 
@@ -107,7 +105,7 @@ def estimate_ratio(
     return theta, mean_error(influence, None if clusters is None else clusters[chosen])
 
 
-def influence_of_ratio(numerator: Vector, denominator: Vector) -> tuple[float, Vector]:
+def influence_of_ratio(numerator: Float, denominator: Float) -> tuple[float, Float]:
     """A ratio of means, and what each unit moves it by times N, shape (N,)."""
     scale = float(denominator.mean())
     theta = float(numerator.mean()) / scale

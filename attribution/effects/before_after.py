@@ -30,12 +30,10 @@ from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.staggered import estimate_staggered
 from attribution.effects.tables import Setting
 from attribution.effects.units import encode_covariates
+from histories.arrays import Float
 from histories.errors import DataError
 
 __all__ = ["STEP_DAYS", "EventStudy", "estimate_before_after", "event_study"]
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 STEP_DAYS = {"day": 1, "week": 7, "month": 30}
 PERIODS_BEFORE = 6
@@ -56,8 +54,8 @@ class EventStudy:
     """
 
     periods: NDArray[np.int64]
-    estimates: Vector
-    covariance: Matrix
+    estimates: Float
+    covariance: Float
 
     def mean(
         self, chosen: NDArray[np.bool_], against: NDArray[np.bool_] | None = None
@@ -78,10 +76,10 @@ class EventStudy:
 
 
 def event_study(
-    outcome: Matrix,
+    outcome: Float,
     periods: NDArray[np.int64],
     treated: NDArray[np.bool_],
-    weights: Vector,
+    weights: Float,
     clusters: NDArray[np.int64],
 ) -> EventStudy:
     """Event study of outcomes by unit and period, shape (N, K); weights (N,) make controls comparable."""
@@ -147,7 +145,7 @@ def _long_enough(index: IndexDates, design: EffectDesign, history: History) -> I
 
 def _match(
     design: EffectDesign, setting: Setting, history: History, index: IndexDates, rng: np.random.Generator
-) -> Vector:
+) -> Float:
     """Weights (N,) that give the controls the mix of the treated: odds of being treated."""
     past = history_covariates(history, index.customers, index.day)
     parts = [np.column_stack([past["tenure_days"], past["calendar"]])]
@@ -161,7 +159,7 @@ def _match(
 
 def _by_period(
     outcome: str, design: EffectDesign, history: History, index: IndexDates
-) -> tuple[Matrix, NDArray[np.int64]]:
+) -> tuple[Float, NDArray[np.int64]]:
     """The outcome by unit and period, shape (N, K), and the periods; the contact's day is in none."""
     if outcome == "retention":
         raise DataError('outcome "retention" has no before; use repeat_purchase, purchases or spend')
@@ -180,9 +178,9 @@ def _effect(
     design: EffectDesign,
     outcome: str,
     study: EventStudy,
-    values: Matrix,
+    values: Float,
     index: IndexDates,
-    weights: Vector,
+    weights: Float,
 ) -> tuple[Effect, list[Check]]:
     """The mean difference per period after the landmark, and its checks."""
     step = STEP_DAYS[design.series]

@@ -17,6 +17,7 @@ from scipy import stats
 from attribution.effects.effect import Effect
 from attribution.effects.regression import fit_ols
 from attribution.effects.sensitivity import OmittedVariable
+from histories.arrays import Flags, Float
 
 __all__ = [
     "CHECKS_SCHEMA",
@@ -35,9 +36,6 @@ __all__ = [
     "checks_frame",
     "standardised_differences",
 ]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 P_BLOCK = 0.001
 """A randomised experiment is called broken below this p-value: it is checked often and rarely broken."""
@@ -144,7 +142,7 @@ def check_attrition(missing: Flags, treated: Flags, outcome: str) -> Check:
     )
 
 
-def check_events(outcome: Vector, treated: Flags) -> Check:
+def check_events(outcome: Float, treated: Flags) -> Check:
     """Whether there are enough units, and for a share enough events, for a normal interval."""
     sides = [outcome[treated], outcome[~treated]]
     fewest, limit, what = min(len(side) for side in sides), MIN_UNITS, "units"
@@ -209,8 +207,8 @@ def check_shuffled(
 
 
 def standardised_differences(
-    covariates: NDArray[np.float64], treated: Flags, weights: Vector | None = None
-) -> Vector:
+    covariates: NDArray[np.float64], treated: Flags, weights: Float | None = None
+) -> Float:
     """Difference in (weighted) means over the unweighted pooled standard deviation, shape (K,)."""
     w = np.ones(len(treated)) if weights is None else weights
     w1, w0 = w * treated, w * ~treated
@@ -220,7 +218,7 @@ def standardised_differences(
     return np.asarray(np.divide(means, spread, out=np.zeros_like(means), where=varies))
 
 
-def check_overlap(propensity: Vector, *, low: bool, high: bool) -> Check:
+def check_overlap(propensity: Float, *, low: bool, high: bool) -> Check:
     """Whether the groups overlap: at most 5 % of the units beyond .02 or .98, where that matters."""
     beyond = (low & (propensity < 0.02)) | (high & (propensity > 0.98))
     share = float(beyond.mean())
@@ -234,7 +232,7 @@ def check_overlap(propensity: Vector, *, low: bool, high: bool) -> Check:
 
 
 def check_balance(
-    covariates: NDArray[np.float64], treated: Flags, weights: Vector, names: Sequence[str]
+    covariates: NDArray[np.float64], treated: Flags, weights: Float, names: Sequence[str]
 ) -> Check:
     """Whether weighting made the covariates alike: largest standardised difference at most .1."""
     after = np.abs(standardised_differences(covariates, treated, weights))
@@ -249,7 +247,7 @@ def check_balance(
     )
 
 
-def check_effective_size(weights: Vector, treated: Flags) -> Check:
+def check_effective_size(weights: Float, treated: Flags) -> Check:
     """Whether each group still counts as 30 units after weighting."""
     smallest = min(float(w.sum() ** 2 / max(w @ w, 1e-12)) for w in (weights[treated], weights[~treated]))
     return Check(

@@ -13,11 +13,9 @@ from attribution.effects.effect import Effect
 from attribution.effects.nuisance import Learner
 from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.units import Units
+from histories.arrays import Flags, Float
 
 __all__ = ["Comparison", "bare_effect", "effective_units", "with_sensitivity"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +26,12 @@ class Comparison:
     units: Units
     treated: Flags
     folds: NDArray[np.int64]
-    propensity: tuple[Vector, str]
+    propensity: tuple[Float, str]
     learners: Sequence[Learner]
     refusal: str | None
 
     @property
-    def t(self) -> Vector:
+    def t(self) -> Float:
         """Treatment as 0 and 1, shape (N,)."""
         return self.treated.astype(float)
 
@@ -65,7 +63,7 @@ def with_sensitivity(effect: Effect, c: Comparison) -> Effect:
     )
 
 
-def effective_units(weights: Vector, treated: Flags) -> float:
+def effective_units(weights: Float, treated: Flags) -> float:
     """Effective units of both groups: (sum w)^2 / sum w^2 in each."""
     sizes = [float(w.sum() ** 2 / (w @ w)) for w in (weights[treated], weights[~treated]) if (w @ w) > 0]
     return sum(sizes)

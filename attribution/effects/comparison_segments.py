@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from attribution.effects.aipw import Scores, estimate_ratio
 from attribution.effects.checks import MIN_UNITS, Check, apply_checks
 from attribution.effects.comparison import Comparison, bare_effect, effective_units
 from attribution.effects.effect import Effect, with_interval, with_refusal
 from attribution.effects.segments import heterogeneity_test, holm_rows, segment_masks, too_small
+from histories.arrays import Flags
 
 __all__ = ["segment_effects"]
-
-Flags = NDArray[np.bool_]
 
 
 def segment_effects(

@@ -12,12 +12,10 @@ from attribution.effects.history import History
 from attribution.effects.outcomes import measure_before
 from attribution.effects.tables import EffectTables
 from attribution.effects.units import encode_covariates
+from histories.arrays import Float, Integer
 from histories.errors import SchemaError, nearest
 
 __all__ = ["AT_OPENING", "covariate_matrix", "known_before", "placebo_outcomes"]
-
-Days = NDArray[np.int64]
-Vector = NDArray[np.float64]
 
 RECENT_DAYS = 90
 """Length of the window just before the index day, and of the placebo's window before that."""
@@ -33,8 +31,8 @@ AT_OPENING = ("topic", "channel", "sentiment_first", "team")
 
 
 def history_covariates(
-    history: History, customers: Days, day: Days, *, hold_out: bool = False
-) -> dict[str, Vector]:
+    history: History, customers: Integer, day: Integer, *, hold_out: bool = False
+) -> dict[str, Float]:
     """Purchases, contacts and problems of each customer before the day, shape (N,) each.
 
     The idle time is among them: a contact proves that a customer is still there, and customers who were
@@ -64,8 +62,8 @@ def known_before(
     columns: Sequence[str],
     history: History,
     tables: EffectTables,
-    customers: Days,
-    day: Days,
+    customers: Integer,
+    day: Integer,
     opening: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The named columns of `customers` or `cases` as they were known before the day, one row per unit.
@@ -100,8 +98,8 @@ def covariate_matrix(
     names: Sequence[str],
     history: History,
     tables: EffectTables,
-    customers: Days,
-    day: Days,
+    customers: Integer,
+    day: Integer,
     opening: pl.DataFrame | None = None,
     *,
     hold_out: bool = False,
@@ -114,8 +112,8 @@ def covariate_matrix(
 
 
 def placebo_outcomes(
-    outcomes: Sequence[str], history: History, customers: Days, day: Days
-) -> Mapping[str, Vector]:
+    outcomes: Sequence[str], history: History, customers: Integer, day: Integer
+) -> Mapping[str, Float]:
     """Each outcome's metric over the 90 days before the recent window; NaN where that was not yet observed.
 
     The window is held out of the placebo's covariates: if those explain who was treated, treatment cannot be
@@ -130,7 +128,7 @@ def placebo_outcomes(
     }
 
 
-def _derived(name: str, history: History, customers: Days, day: Days) -> pl.Series:
+def _derived(name: str, history: History, customers: Integer, day: Integer) -> pl.Series:
     """A year's spend, the number of purchases before, or the generation by `customers.birth_year`."""
     if name == "spend":
         return pl.Series(name, history.purchases.between(customers, day - 365, day - 1, "amount"))
@@ -150,7 +148,7 @@ def _case_columns(tables: EffectTables) -> list[str]:
 
 
 def _last_case_value(
-    name: str, history: History, tables: EffectTables, customers: Days, day: Days
+    name: str, history: History, tables: EffectTables, customers: Integer, day: Integer
 ) -> pl.Series:
     """The column's value at each customer's last case resolved (or opened) strictly before the day."""
     assert tables.cases is not None

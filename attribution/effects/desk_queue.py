@@ -12,12 +12,10 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+
+from histories.arrays import Float, Integer
 
 __all__ = ["DeskQueue", "queue_at_opening", "surge_days"]
-
-Integer = NDArray[np.int64]
-Vector = NDArray[np.float64]
 
 HOUR: Final = 3_600_000_000
 RECENT: Final = 4 * HOUR
@@ -43,11 +41,11 @@ class DeskQueue:
         Agents at work; NaN where no table and no answer says.
     """
 
-    waiting: Vector
-    agents: Vector
+    waiting: Float
+    agents: Float
 
     @property
-    def length(self) -> Vector:
+    def length(self) -> Float:
         """Open cases per agent at work, shape (N,), NaN while nobody is; open cases if agents are unknown."""
         if np.isnan(self.agents).all():
             return self.waiting
@@ -119,7 +117,7 @@ def _left(cases: pl.DataFrame) -> Integer:
     return np.asarray(np.minimum(ended, started + max(int(longest), HOUR)), dtype=np.int64)
 
 
-def _own(cases: pl.DataFrame) -> Vector:
+def _own(cases: pl.DataFrame) -> Float:
     """The author's own cases in the line, shape (N,)."""
     own = np.zeros(cases.height)
     rows = cases.with_row_index("row").filter(pl.col("person").is_not_null())
@@ -131,7 +129,7 @@ def _own(cases: pl.DataFrame) -> Vector:
     return own
 
 
-def _at_work(cases: pl.DataFrame, hours: pl.DataFrame | None, at: Integer) -> Vector:
+def _at_work(cases: pl.DataFrame, hours: pl.DataFrame | None, at: Integer) -> Float:
     """Agents at work at each instant: by their shifts, else those who answered within the last hours."""
     if hours is not None and hours.height:
         starts, ends = np.sort(hours["start"].to_numpy()), np.sort(hours["end"].to_numpy())

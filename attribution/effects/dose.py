@@ -27,10 +27,9 @@ from attribution.effects.regression import drop_collinear, fit_ols, mean_error
 from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.tables import Setting
 from attribution.effects.windows import build_events
+from histories.arrays import Float
 
 __all__ = ["MAX_DOSE", "dose_means", "estimate_dose"]
-
-Vector = NDArray[np.float64]
 
 MAX_DOSE = 4
 """This many contacts and more are one level."""
@@ -57,12 +56,12 @@ class DoseMean:
     level: int
     n: int
     estimate: float
-    influence: Vector
+    influence: Float
     beyond: float
 
 
 def dose_means(
-    outcome: Vector, dose: NDArray[np.int64], covariates: NDArray[np.float64], folds: NDArray[np.int64]
+    outcome: Float, dose: NDArray[np.int64], covariates: NDArray[np.float64], folds: NDArray[np.int64]
 ) -> list[DoseMean]:
     """Mean outcome at each dose 0..MAX_DOSE that at least fifty of the N customers have."""
     means = []
@@ -130,7 +129,7 @@ def _doses(design: EffectDesign, setting: Setting, history: History, index: Inde
 def _slope(
     design: EffectDesign,
     outcome: str,
-    y: Vector,
+    y: Float,
     dose: NDArray[np.int64],
     covariates: NDArray[np.float64],
     index: IndexDates,
@@ -150,7 +149,7 @@ def _slope(
 
 
 def _against_none(
-    design: EffectDesign, outcome: str, mean: DoseMean, none: DoseMean, y: Vector, index: IndexDates
+    design: EffectDesign, outcome: str, mean: DoseMean, none: DoseMean, y: Float, index: IndexDates
 ) -> Effect:
     """A number of contacts against none."""
     error = mean_error(mean.influence - none.influence, index.customers)

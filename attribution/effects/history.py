@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from attribution.effects.tables import EffectTables
 from attribution.effects.windows import Events, build_events
+from histories.arrays import Integer
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 
 __all__ = ["FAR", "History", "build_history", "day_of"]
-
-Days = NDArray[np.int64]
 
 FAR = 1_000_000
 """A day after all data, in days since 1970-01-01: the end of those who never left."""
@@ -53,8 +52,8 @@ class History:
     purchases: Events
     own_acts: Events
     issues: Events
-    acquired: Days
-    ended: Days
+    acquired: Integer
+    ended: Integer
     contractual: bool
     margin_known: bool
     cost_known: bool
@@ -69,7 +68,7 @@ class History:
         ids = self.customers.select("customer_id").with_row_index("customer")
         return frame.join(ids, on="customer_id", how="inner").with_columns(pl.col("customer").cast(pl.Int64))
 
-    def at_risk(self, customers: Days, day: Days, within: int) -> NDArray[np.bool_]:
+    def at_risk(self, customers: Integer, day: Integer, within: int) -> NDArray[np.bool_]:
         """Whether each was a customer that day, with the last purchase at most `within` days old."""
         last = self.purchases.last_before(customers, day)
         alive = (self.acquired[customers] < day) & (self.ended[customers] > day)
@@ -216,7 +215,7 @@ def _with_costs(issues: pl.DataFrame, own: pl.DataFrame) -> Events:
     )
 
 
-def _acquired(customers: pl.DataFrame, purchases: pl.DataFrame) -> Days:
+def _acquired(customers: pl.DataFrame, purchases: pl.DataFrame) -> Integer:
     """First day as a customer, shape (N,): `acquired_at`, else the first purchase, else `FAR`."""
     first = np.full(customers.height, FAR, dtype=np.int64)
     np.minimum.at(first, purchases["customer"].to_numpy(), purchases["day"].to_numpy())
@@ -226,7 +225,7 @@ def _acquired(customers: pl.DataFrame, purchases: pl.DataFrame) -> Days:
     return np.asarray(np.minimum(first, given))
 
 
-def _ended(customers: pl.DataFrame) -> Days:
+def _ended(customers: pl.DataFrame) -> Integer:
     """Day of leaving, shape (N,)."""
     if "ended_at" not in customers.columns:
         return np.full(customers.height, FAR, dtype=np.int64)

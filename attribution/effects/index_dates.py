@@ -18,13 +18,11 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.history import History
 from attribution.effects.tables import EffectTables
 from attribution.effects.windows import Events, build_events
+from histories.arrays import Flags, Integer
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 
 __all__ = ["IndexDates", "channels_of", "find_index_dates", "matching_contacts"]
-
-Days = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 _DRAWS = 30
 """Rounds of rejection sampling before a treated customer goes with fewer controls."""
@@ -49,8 +47,8 @@ class IndexDates:
         Why the comparison proves nothing, whatever comes out; None otherwise.
     """
 
-    customers: Days
-    day: Days
+    customers: Integer
+    day: Integer
     treated: Flags
     cost: NDArray[np.float64]
     opening: pl.DataFrame | None = None
@@ -163,7 +161,7 @@ def _first_eligible(cases: pl.DataFrame, design: EffectDesign, history: History)
     return rows.filter(pl.Series(keep)).unique("customer", keep="first", maintain_order=True)
 
 
-def _followed(design: EffectDesign, history: History, customers: Days, day: Days) -> Flags:
+def _followed(design: EffectDesign, history: History, customers: Integer, day: Integer) -> Flags:
     """At risk on the day, still there at the landmark, and followed to the end."""
     last = day + design.landmark_days + design.follow_up_days
     here = history.ended[customers] > day + design.landmark_days
@@ -248,8 +246,8 @@ def _numbered_contacts(design: EffectDesign, history: History, tables: EffectTab
 
 
 def _draw_controls(
-    design: EffectDesign, history: History, touched: Events, day: Days, rng: np.random.Generator
-) -> tuple[Days, Days]:
+    design: EffectDesign, history: History, touched: Events, day: Integer, rng: np.random.Generator
+) -> tuple[Integer, Integer]:
     """For each treated day, distinct customers at risk that day without such a contact: numbers and days.
 
     Uniform draws by rejection; a customer is not drawn twice for one day.

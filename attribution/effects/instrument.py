@@ -26,10 +26,9 @@ from scipy import stats
 
 from attribution.effects.effect import INTERVAL_LEVEL
 from attribution.effects.regression import cluster_sums, drop_collinear
+from histories.arrays import Float
 
 __all__ = ["TwoStage", "fit_two_stage", "wald_of_scores"]
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +57,9 @@ class TwoStage:
 
 
 def fit_two_stage(
-    outcome: Vector,
-    treatment: Vector,
-    instrument: Vector,
+    outcome: Float,
+    treatment: Float,
+    instrument: Float,
     covariates: NDArray[np.float64],
     *,
     clusters: Sequence[NDArray[np.int64]] = (),
@@ -99,7 +98,7 @@ def fit_two_stage(
     scale = len(z) / max(len(z) - exogenous.shape[1] - absorbed - 1, 1)
     first, reduced = zt / zz, zy / zz
 
-    def spread(residual: Vector) -> float:
+    def spread(residual: Float) -> float:
         return float(np.sqrt(max(scale * _sum_of_squares(z * residual, z * residual, clusters), 0.0)))
 
     error = spread(y - estimate * t) / abs(zt)
@@ -116,7 +115,7 @@ def fit_two_stage(
     )
 
 
-def _sum_of_squares(a: Vector, b: Vector, clusters: Sequence[NDArray[np.int64]]) -> float:
+def _sum_of_squares(a: Float, b: Float, clusters: Sequence[NDArray[np.int64]]) -> float:
     """Sum of a times b, over clusters: within one, all with all; of two kinds, both less the plain one."""
     plain = float(a @ b)
     if not clusters:
@@ -131,7 +130,7 @@ def _sum_of_squares(a: Vector, b: Vector, clusters: Sequence[NDArray[np.int64]])
 
 def wald_of_scores(
     targets: NDArray[np.float64],
-    instrument: Vector,
+    instrument: Float,
     covariates: NDArray[np.float64],
     clusters: NDArray[np.int64],
 ) -> tuple[float, int]:
@@ -163,7 +162,7 @@ def wald_of_scores(
 
 
 def _anderson_rubin(
-    y: Vector, t: Vector, z: Vector, scale: float, clusters: Sequence[NDArray[np.int64]]
+    y: Float, t: Float, z: Float, scale: float, clusters: Sequence[NDArray[np.int64]]
 ) -> tuple[float, float]:
     """Limits of the effects at which the instrument explains nothing of y - b t."""
     c = float(stats.chi2.ppf(INTERVAL_LEVEL, 1)) * scale

@@ -24,12 +24,10 @@ from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.sensitivity import robustness_value
 from attribution.effects.series import Series, find_series
 from attribution.effects.tables import Setting
+from histories.arrays import Float
 from histories.errors import DataError, nearest
 
 __all__ = ["MIN_AFTER", "MIN_BEFORE", "SegmentedFit", "estimate_interrupted", "fit_segmented"]
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 MIN_BEFORE = 12
 MIN_AFTER = 6
@@ -62,11 +60,11 @@ class SegmentedFit:
     mean: float
     errors: tuple[float, float, float]
     dof: int
-    counterfactual: Vector
-    band: Vector
+    counterfactual: Float
+    band: Float
 
 
-def fit_segmented(values: Vector, break_at: int, *, period: float | None = None) -> SegmentedFit:
+def fit_segmented(values: Float, break_at: int, *, period: float | None = None) -> SegmentedFit:
     """Level and slope change at position `break_at` of a series, shape (T,).
 
     y = b0 + b1 t + b2 1(t >= break) + b3 (t - break)+, with one annual harmonic when `period` (steps per
@@ -82,7 +80,7 @@ def fit_segmented(values: Vector, break_at: int, *, period: float | None = None)
     quasi, target = _quasi_difference(design, rho), _quasi_difference(values, rho)
     coefficients, classical, robust = _least_squares(quasi, target)
 
-    def variance(rows: Matrix) -> Vector:
+    def variance(rows: Float) -> Float:
         both = [((rows @ covariance) * rows).sum(axis=1) for covariance in (classical, robust)]
         return np.asarray(np.maximum(*both), dtype=np.float64)
 
@@ -220,7 +218,7 @@ def _check_alone(name: str, day: date, changes: Sequence[tuple[str, date]], seri
     )
 
 
-def _check_base(outcome: str, base: Vector, break_at: int) -> Check:
+def _check_base(outcome: str, base: Float, break_at: int) -> Check:
     """Whether the customers of a total stayed as many: a company that grows changes at any date."""
     before, after = float(base[:break_at].mean()), float(base[break_at:].mean())
     moved = after / before - 1 if before > 0 else float("inf")
@@ -235,7 +233,7 @@ def _check_base(outcome: str, base: Vector, break_at: int) -> Check:
     )
 
 
-def _autocorrelation(values: Vector, design: Matrix) -> float:
+def _autocorrelation(values: Float, design: Float) -> float:
     """Lag-one autocorrelation of the errors within +-.95, by restricted likelihood."""
     size, width = design.shape
 
@@ -255,7 +253,7 @@ def _quasi_difference(values: NDArray[np.float64], rho: float) -> NDArray[np.flo
     return np.concatenate([first, values[1:] - rho * values[:-1]])
 
 
-def _least_squares(design: Matrix, values: Vector) -> tuple[Vector, Matrix, Matrix]:
+def _least_squares(design: Float, values: Float) -> tuple[Float, Float, Float]:
     """Coefficients, their classical covariance, and Newey-West's with lags up to 4 (T / 100)^(2/9)."""
     size, width = design.shape
     bread = np.linalg.pinv(design.T @ design, hermitian=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.effects.regression import drop_collinear
+from histories.arrays import Flags, Float
 
 __all__ = [
     "LEARNERS",
@@ -29,10 +30,6 @@ __all__ = [
     "own_learner",
     "spline_basis",
 ]
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 PROPENSITY_BOUND = 0.01
 """Propensities are kept within [.01, .99]."""
@@ -50,9 +47,9 @@ class Learner:
     """
 
     name: str
-    basis: Callable[[Matrix], Matrix]
-    regress: Callable[[Matrix, Vector, Matrix], Vector]
-    classify: Callable[[Matrix, Vector, Matrix], Vector]
+    basis: Callable[[Float], Float]
+    regress: Callable[[Float, Float, Float], Float]
+    classify: Callable[[Float, Float, Float], Float]
     min_rows: int = 0
 
 
@@ -70,9 +67,9 @@ class Nuisances:
         Names of the learners chosen for these three.
     """
 
-    propensity: Vector
-    mean_treated: Vector
-    mean_control: Vector
+    propensity: Float
+    mean_treated: Float
+    mean_control: Float
     learners: tuple[str, str, str]
 
 
@@ -87,8 +84,8 @@ def assign_folds(
 
 
 def fit_propensity(
-    treated: Flags, covariates: Matrix, folds: NDArray[np.int64], learners: Sequence[Learner] | None = None
-) -> tuple[Vector, str]:
+    treated: Flags, covariates: Float, folds: NDArray[np.int64], learners: Sequence[Learner] | None = None
+) -> tuple[Float, str]:
     """Out-of-fold propensities, shape (N,), and the learner's name."""
     everywhere = np.ones(len(treated), dtype=bool)
     chosen = learners or LEARNERS
@@ -97,12 +94,12 @@ def fit_propensity(
 
 
 def fit_nuisances(
-    outcome: Vector,
+    outcome: Float,
     treated: Flags,
-    covariates: Matrix,
+    covariates: Float,
     folds: NDArray[np.int64],
     *,
-    propensity: tuple[Vector, str] | None = None,
+    propensity: tuple[Float, str] | None = None,
     learners: Sequence[Learner] | None = None,
 ) -> Nuisances:
     """Cross-fitted propensity and outcome means; a propensity fitted before may be handed in."""
@@ -115,16 +112,16 @@ def fit_nuisances(
 
 
 def cross_predict(
-    target: Vector,
+    target: Float,
     members: Flags,
-    covariates: Matrix,
+    covariates: Float,
     folds: NDArray[np.int64],
     learners: Sequence[Learner],
     *,
     binary: bool,
-) -> tuple[Vector, str]:
+) -> tuple[Float, str]:
     """Predictions for all units by fits on the members of the other folds, and the learner chosen."""
-    best: Vector | None = None
+    best: Float | None = None
     best_loss, best_name = np.empty(0), ""
     for learner in learners:
         if best is not None and members.sum() < learner.min_rows:
@@ -145,15 +142,15 @@ def cross_predict(
 
 
 def _fit_or_mean(
-    fit: Callable[[Matrix, Vector, Matrix], Vector], features: Matrix, target: Vector, ask: Matrix
-) -> Vector:
+    fit: Callable[[Float, Float, Float], Float], features: Float, target: Float, ask: Float
+) -> Float:
     """The fit's predictions, or the mean where there is nothing to fit."""
     if features.shape[1] == 0 or len(target) < 2 or np.ptp(target) == 0:
         return np.full(len(ask), target.mean() if len(target) else 0.0)
     return fit(features, target, ask)
 
 
-def _loss(target: Vector, predicted: Vector, *, binary: bool) -> Vector:
+def _loss(target: Float, predicted: Float, *, binary: bool) -> Float:
     """Log loss of a probability, squared error of a number, per unit."""
     if not binary:
         return np.asarray((target - predicted) ** 2)
@@ -161,13 +158,13 @@ def _loss(target: Vector, predicted: Vector, *, binary: bool) -> Vector:
     return np.asarray(-(target * np.log(p) + (1 - target) * np.log(1 - p)))
 
 
-def _clearly_smaller(loss: Vector, than: Vector) -> bool:
+def _clearly_smaller(loss: Float, than: Float) -> bool:
     """Whether the mean loss is smaller by more than two standard errors of the paired difference."""
     gain = than - loss
     return bool(gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def spline_basis(covariates: Matrix, knots: Sequence[float] = (0.1, 0.35, 0.65, 0.9)) -> Matrix:
+def spline_basis(covariates: Float, knots: Sequence[float] = (0.1, 0.35, 0.65, 0.9)) -> Float:
     """Linear splines: each covariate with more than five values, and its excess over these quantiles."""
     columns = []
     for column in covariates.T:
@@ -177,27 +174,27 @@ def spline_basis(covariates: Matrix, knots: Sequence[float] = (0.1, 0.35, 0.65, 
     return drop_collinear(np.column_stack(columns)) if columns else covariates
 
 
-def _regress_linear(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+def _regress_linear(features: Float, target: Float, ask: Float) -> Float:
     from sklearn.linear_model import LinearRegression
 
     return np.asarray(LinearRegression().fit(features, target).predict(ask), dtype=np.float64)
 
 
-def _classify_logit(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+def _classify_logit(features: Float, target: Float, ask: Float) -> Float:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=1000.0, solver="newton-cholesky", max_iter=100).fit(features, target)
     return np.asarray(model.predict_proba(ask)[:, 1], dtype=np.float64)
 
 
-def _regress_boosted(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+def _regress_boosted(features: Float, target: Float, ask: Float) -> Float:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     model = HistGradientBoostingRegressor(max_iter=60, max_leaf_nodes=8, min_samples_leaf=50, random_state=0)
     return np.asarray(model.fit(features, target).predict(ask), dtype=np.float64)
 
 
-def _classify_boosted(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+def _classify_boosted(features: Float, target: Float, ask: Float) -> Float:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, min_samples_leaf=50, random_state=0)
@@ -217,12 +214,12 @@ def own_learner(regressor: Any, classifier: Any, *, name: str = "own") -> Learne
         What it is called in the checks.
     """
 
-    def regress(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    def regress(features: Float, target: Float, ask: Float) -> Float:
         from sklearn.base import clone
 
         return np.asarray(clone(regressor).fit(features, target).predict(ask), dtype=np.float64)
 
-    def classify(features: Matrix, target: Vector, ask: Matrix) -> Vector:
+    def classify(features: Float, target: Float, ask: Float) -> Float:
         from sklearn.base import clone
 
         model = clone(classifier).fit(features, target)

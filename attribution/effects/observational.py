@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.effects.aipw import ESTIMANDS, Estimand, Scores, estimate_ratio
 from attribution.effects.checks import (
@@ -46,11 +45,9 @@ from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import fit_lin, fit_ols
 from attribution.effects.sensitivity import bound_omitted_variable
 from attribution.effects.units import Units
+from histories.arrays import Flags, Float
 
 __all__ = ["NAIVE_REASON", "design_checks", "estimate_adjusted", "outcome_checks", "shuffled_check"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 NAIVE_REASON = "naive: customers were not alike before the treatment, and nothing here corrects for it"
 MAX_SHUFFLED = 20_000
@@ -140,7 +137,7 @@ def _estimate_outcome(
     return [*effects, *by_segment], pairs, tests
 
 
-def shuffled_check(c: Comparison, y: Vector, rng: np.random.Generator) -> Check:
+def shuffled_check(c: Comparison, y: Float, rng: np.random.Generator) -> Check:
     """Shuffled labels under Lin's regression, on at most twenty thousand units.
 
     Where a group has fewer than ten units for each covariate, that regression cannot tell its own error; the
@@ -163,7 +160,7 @@ def _aipw_effect(c: Comparison, outcome: str, estimand: Estimand, scores: Scores
     return with_sensitivity(replace(effect, effective_n=effective_units(scores.weights, c.treated)), c)
 
 
-def _lin(c: Comparison, y: Vector, labels: Flags) -> tuple[float, float]:
+def _lin(c: Comparison, y: Float, labels: Flags) -> tuple[float, float]:
     """Lin's regression of an outcome on any labels."""
     return fit_lin(y, labels, c.units.covariates, clusters=c.units.clusters)[:2]
 

@@ -14,59 +14,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from attribution.effects.history import History
+from histories.arrays import Float, Integer
 from histories.errors import ConfigError, DataError, nearest
 
 __all__ = ["OUTCOMES", "measure", "measure_before"]
 
-Days = NDArray[np.int64]
-Vector = NDArray[np.float64]
 
-
-def _active_late(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _active_late(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     """Whether there is a purchase in the second half of days first..last."""
     middle = first + (last - first + 1) // 2
     return (history.purchases.between(customers, middle, last) > 0).astype(float)
 
 
-def _retention(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _retention(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     if history.contractual:
         return (history.ended[customers] > last).astype(float)
     return _active_late(history, customers, first, last)
 
 
-def _repeat_purchase(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _repeat_purchase(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     return (history.purchases.between(customers, first, last) > 0).astype(float)
 
 
-def _purchases(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _purchases(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     return history.purchases.between(customers, first, last)
 
 
-def _spend(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _spend(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     return history.purchases.between(customers, first, last, "amount")
 
 
-def _margin(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _margin(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     if not history.margin_known:
         raise DataError('outcome "margin" needs transactions.margin on every purchase; use "spend"')
     return history.purchases.between(customers, first, last, "margin")
 
 
-def _issues(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _issues(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     return history.issues.between(customers, first, last)
 
 
-def _issue_cost(history: History, customers: Days, first: Days, last: Days) -> Vector:
+def _issue_cost(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     if not history.cost_known:
         raise DataError('outcome "issue_cost" needs touchpoints.cost; use "issues"')
     return history.issues.between(customers, first, last, "cost")
 
 
-_Measure = Callable[[History, Days, Days, Days], Vector]
+_Measure = Callable[[History, Integer, Integer, Integer], Float]
 
 OUTCOMES: dict[str, _Measure] = {
     "retention": _retention,
@@ -79,7 +74,7 @@ OUTCOMES: dict[str, _Measure] = {
 }
 
 
-def measure(outcome: str, history: History, customers: Days, first: Days, last: Days) -> Vector:
+def measure(outcome: str, history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     """The outcome of each customer over days first..last, both included, shape (N,).
 
     Raises
@@ -94,7 +89,9 @@ def measure(outcome: str, history: History, customers: Days, first: Days, last: 
     return OUTCOMES[outcome](history, customers, first, last)
 
 
-def measure_before(outcome: str, history: History, customers: Days, first: Days, last: Days) -> Vector:
+def measure_before(
+    outcome: str, history: History, customers: Integer, first: Integer, last: Integer
+) -> Float:
     """The same metric over days before the start; of retention its likeness, a purchase in the later half."""
     if outcome == "retention":
         return _active_late(history, customers, first, last)

@@ -11,11 +11,9 @@ from attribution.effects.aipw import Estimand, estimate_ratio
 from attribution.effects.comparison import Comparison
 from attribution.effects.effect import Z_INTERVAL, Effect
 from attribution.effects.nuisance import Nuisances, fit_nuisances
+from histories.arrays import Flags, Float
 
 __all__ = ["MIN_GROUP", "Placebo", "fit_placebo", "with_placebo"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 MIN_GROUP = 50
 """Fewest units in each group for adjustment."""
@@ -25,7 +23,7 @@ MIN_GROUP = 50
 class Placebo:
     """Units whose metric before the start is known, and nuisances of that metric."""
 
-    values: Vector
+    values: Float
     treated: Flags
     clusters: NDArray[np.int64] | None
     nuisances: Nuisances

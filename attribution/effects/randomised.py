@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import stats
 
 from attribution.effects.checks import (
@@ -33,11 +32,9 @@ from attribution.effects.regression import fit_lin, mean_difference
 from attribution.effects.segments import heterogeneity_test, holm_rows, segment_masks, too_small
 from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.units import Units
+from histories.arrays import Flags, Float
 
 __all__ = ["ANY_ARM", "anytime_half_width", "cuped", "estimate_randomised"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 ANY_ARM = "(any)"
 """The treatment that is every arm but the control."""
@@ -55,7 +52,7 @@ class _Contrast:
     checks: tuple[Check, ...]
 
     @property
-    def y(self) -> Vector:
+    def y(self) -> Float:
         return self.units.outcomes[self.outcome]
 
 
@@ -94,7 +91,7 @@ def estimate_randomised(units: Units, design: EffectDesign, *, rng: np.random.Ge
     return Findings(effects=tuple(effects), checks=tuple(pairs), pictures=pictures)
 
 
-def cuped(outcome: Vector, before: Vector, treated: Flags) -> Vector:
+def cuped(outcome: Float, before: Float, treated: Flags) -> Float:
     """The outcome less what the same metric before the start predicts of it (Deng et al. 2013, eq. 4 and 5).
 
     theta = cov(y, x) / var(x) within the groups, so that the effect itself does not enter it.
@@ -144,7 +141,7 @@ def _contrast(
     )
 
 
-def _check_before(before: Vector, treated: Flags, outcome: str) -> Check:
+def _check_before(before: Float, treated: Flags, outcome: str) -> Check:
     """Placebo outcome: the same metric before the start must not differ between the arms."""
     difference, error = mean_difference(before, treated)
     z = abs(difference / error) if error > 0 else 0.0

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OlsFit", "cluster_sums", "drop_collinear", "fit_lin", "fit_ols", "mean_difference", "mean_error"]
+from histories.arrays import Float
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+__all__ = ["OlsFit", "cluster_sums", "drop_collinear", "fit_lin", "fit_ols", "mean_difference", "mean_error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,23 +26,23 @@ class OlsFit:
         N minus the rank.
     """
 
-    coefficients: Vector
-    covariance: Matrix
-    residuals: Vector
+    coefficients: Float
+    covariance: Float
+    residuals: Float
     dof: int
 
     @property
-    def std_errors(self) -> Vector:
+    def std_errors(self) -> Float:
         """Robust standard errors, shape (K,)."""
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
 
 
 def fit_ols(
-    design: Matrix,
-    outcome: Vector,
+    design: Float,
+    outcome: Float,
     *,
     clusters: NDArray[np.int64] | None = None,
-    weights: Vector | None = None,
+    weights: Float | None = None,
 ) -> OlsFit:
     """Least squares of `outcome` (N,) on `design` (N, K).
 
@@ -73,7 +72,7 @@ def fit_ols(
     )
 
 
-def cluster_sums(values: Matrix, clusters: NDArray[np.int64]) -> Matrix:
+def cluster_sums(values: Float, clusters: NDArray[np.int64]) -> Float:
     """Sums of the rows of `values` (N, K) within each of the G clusters, shape (G, K)."""
     _, codes = np.unique(clusters, return_inverse=True)
     sums = np.zeros((codes.max() + 1, values.shape[1]))
@@ -81,7 +80,7 @@ def cluster_sums(values: Matrix, clusters: NDArray[np.int64]) -> Matrix:
     return sums
 
 
-def mean_error(influence: Vector, clusters: NDArray[np.int64] | None = None) -> float:
+def mean_error(influence: Float, clusters: NDArray[np.int64] | None = None) -> float:
     """Standard error of a mean whose influence values are given, shape (N,); summed within clusters first."""
     centred = influence - influence.mean()
     if clusters is None:
@@ -91,14 +90,14 @@ def mean_error(influence: Vector, clusters: NDArray[np.int64] | None = None) -> 
     return float(np.sqrt(groups / max(groups - 1, 1) * (sums @ sums)) / len(centred))
 
 
-def mean_difference(outcome: Vector, treated: NDArray[np.bool_]) -> tuple[float, float]:
+def mean_difference(outcome: Float, treated: NDArray[np.bool_]) -> tuple[float, float]:
     """Difference in means, treated minus control, and its standard error (Neyman 1923)."""
     y1, y0 = outcome[treated], outcome[~treated]
     error = np.sqrt(y1.var(ddof=1) / len(y1) + y0.var(ddof=1) / len(y0))
     return float(y1.mean() - y0.mean()), float(error)
 
 
-def drop_collinear(covariates: Matrix) -> Matrix:
+def drop_collinear(covariates: Float) -> Float:
     """Centred and scaled covariates without constant or collinear columns, shape (N, K' <= K).
 
     A column goes when it adds less than 1e-6 of its variance to the columns before it.
@@ -120,9 +119,9 @@ def drop_collinear(covariates: Matrix) -> Matrix:
 
 
 def fit_lin(
-    outcome: Vector,
+    outcome: Float,
     treated: NDArray[np.bool_],
-    covariates: Matrix,
+    covariates: Float,
     *,
     clusters: NDArray[np.int64] | None = None,
 ) -> tuple[float, float, int]:
@@ -141,7 +140,7 @@ def fit_lin(
     return float(fit.coefficients[1]), error, fit.dof
 
 
-def _centring_error(fit: OlsFit, centred: Matrix, clusters: NDArray[np.int64] | None) -> float:
+def _centring_error(fit: OlsFit, centred: Float, clusters: NDArray[np.int64] | None) -> float:
     """Error added by centring at the sample's means instead of the population's, when effects vary with X."""
     slopes = fit.coefficients[2 + centred.shape[1] :]
     return mean_error(centred @ slopes, clusters)

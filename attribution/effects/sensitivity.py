@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Float
+
 __all__ = [
     "OmittedVariable",
     "bias_bounds",
@@ -15,8 +17,6 @@ __all__ = [
     "effect_e_value",
     "robustness_value",
 ]
-
-Vector = NDArray[np.float64]
 
 
 def e_value(risk_ratio: float) -> float:
@@ -31,7 +31,7 @@ def e_value(risk_ratio: float) -> float:
     return float(ratio + np.sqrt(ratio * (ratio - 1)))
 
 
-def effect_e_value(estimate: float, outcome: Vector, control: NDArray[np.bool_]) -> float | None:
+def effect_e_value(estimate: float, outcome: Float, control: NDArray[np.bool_]) -> float | None:
     """E-value of a mean effect: by the risk ratio of a share, else by exp(0.91 effect / sd)."""
     base = float(outcome[control].mean())
     if set(np.unique(outcome)) <= {0.0, 1.0}:
@@ -94,7 +94,7 @@ def bias_bounds(r2_treatment: float, r2_outcome: float) -> tuple[float, float]:
 
 def bound_omitted_variable(
     estimate: float,
-    outcome: Vector,
+    outcome: Float,
     treated: NDArray[np.bool_],
     covariates: NDArray[np.float64],
     names: tuple[str, ...],
@@ -132,7 +132,7 @@ def bound_omitted_variable(
     return worst
 
 
-def _classical_t(design: NDArray[np.float64], outcome: Vector) -> Vector:
+def _classical_t(design: NDArray[np.float64], outcome: Float) -> Float:
     """Each coefficient over its classical standard error, shape (K,); 0 where it has none."""
     bread = np.linalg.pinv(design.T @ design, hermitian=True)
     coefficients = bread @ (design.T @ outcome)
@@ -142,7 +142,7 @@ def _classical_t(design: NDArray[np.float64], outcome: Vector) -> Vector:
     return np.asarray(np.divide(coefficients, errors, out=np.zeros_like(coefficients), where=errors > 0))
 
 
-def _treatment_scale(design: NDArray[np.float64], t: Vector, outcome: Vector) -> float:
+def _treatment_scale(design: NDArray[np.float64], t: Float, outcome: Float) -> float:
     """Se times sqrt(dof) of the treatment: sd of the outcome's over sd of the treatment's residual."""
     rest = t - design @ np.linalg.lstsq(design, t, rcond=None)[0]
     both = np.column_stack([t, design])

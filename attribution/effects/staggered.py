@@ -24,8 +24,6 @@ from attribution.effects.windows import build_events
 
 __all__ = ["GroupTime", "estimate_staggered", "group_time_effects"]
 
-Vector = NDArray[np.float64]
-
 STEP_DAYS = 30
 MIN_GROUP = 10
 """Fewest customers in a group, and not yet treated, for their ATT(g, t)."""

@@ -12,7 +12,6 @@ from datetime import date
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from attribution.effects.checks import Check, apply_checks, check_placebo
@@ -21,12 +20,10 @@ from attribution.effects.effect import INTERVAL_LEVEL, Effect
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.tables import Setting
 from attribution.effects.units import read_table
+from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
 __all__ = ["SyntheticFit", "estimate_synthetic_control", "fit_synthetic_control"]
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 MIN_BEFORE = 12
 MIN_DONORS = 8
@@ -48,13 +45,13 @@ class SyntheticFit:
         Root mean squared difference before it.
     """
 
-    weights: Vector
-    counterfactual: Vector
+    weights: Float
+    counterfactual: Float
     effect: float
     fit: float
 
 
-def fit_synthetic_control(treated: Vector, donors: Matrix, break_at: int) -> SyntheticFit:
+def fit_synthetic_control(treated: Float, donors: Float, break_at: int) -> SyntheticFit:
     """Weights of donors (T, J) that follow the treated series (T,) before position `break_at`."""
     mean, means = treated[:break_at].mean(), donors[:break_at].mean(axis=0)
     target, table = treated[:break_at] - mean, donors[:break_at] - means
@@ -142,8 +139,8 @@ def _effect(
     outcome: str,
     market: str,
     fit: SyntheticFit,
-    treated: Vector,
-    donors: Matrix,
+    treated: Float,
+    donors: Float,
     at: int,
 ) -> tuple[Effect, Check]:
     """The effect, its error from placebos in space, a placebo date, and the check of the fit before."""
@@ -187,7 +184,7 @@ def _effect(
     return apply_checks(effect, checks), checks[1]
 
 
-def _picture(effect: Effect, dates: pl.Series, treated: Vector, fit: SyntheticFit, at: int) -> pl.DataFrame:
+def _picture(effect: Effect, dates: pl.Series, treated: Float, fit: SyntheticFit, at: int) -> pl.DataFrame:
     """Rows of a chart of the market with its synthetic control; the band is that of the mean effect."""
     size = len(treated)
     half = ((effect.high or 0.0) - (effect.low or 0.0)) / 2

@@ -45,11 +45,9 @@ from attribution.effects.regression import fit_ols, mean_error
 from attribution.effects.tables import Setting
 from attribution.effects.unassigned import two_groups
 from attribution.effects.units import Units, read_table
+from histories.arrays import Flags, Float
 
 __all__ = ["estimate_targeting"]
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 #: One-sided 5 % point of the normal: how clearly scores have to rise with predicted effects.
 CLEARLY = 1.645
@@ -61,11 +59,11 @@ POINTS = 50
 class _Scored:
     """One outcome of N units: scores, predicted effects and the rule, each of shape (N,)."""
 
-    outcome: Vector
+    outcome: Float
     treated: Flags
-    control_score: Vector
-    psi: Vector
-    tau: Vector
+    control_score: Float
+    psi: Float
+    tau: Float
     rule: Flags
     cost: float
 
@@ -121,7 +119,7 @@ def _score(
     treated: Flags,
     outcome: str,
     folds: NDArray[np.int64],
-    propensity: tuple[Vector, str],
+    propensity: tuple[Float, str],
     learners: tuple[Learner, ...],
 ) -> _Scored:
     """Scores, cross-fitted individual effects, and the rule."""

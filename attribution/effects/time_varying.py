@@ -25,11 +25,10 @@ from attribution.effects.sensitivity import e_value
 from attribution.effects.tables import Setting
 from attribution.effects.units import encode_covariates
 from attribution.effects.windows import build_events
+from histories.arrays import Float
 from histories.errors import DataError, SchemaError, nearest
 
 __all__ = ["HazardFit", "estimate_time_varying", "fit_hazard"]
-
-Vector = NDArray[np.float64]
 
 STEP_DAYS = 30
 MIN_LEFT = 10
@@ -48,12 +47,12 @@ class HazardFit:
         By customer.
     """
 
-    coefficients: Vector
+    coefficients: Float
     covariance: NDArray[np.float64]
 
 
 def fit_hazard(
-    design: NDArray[np.float64], left: Vector, clusters: NDArray[np.int64], *, steps: int = 50
+    design: NDArray[np.float64], left: Float, clusters: NDArray[np.int64], *, steps: int = 50
 ) -> HazardFit:
     """Maximum likelihood of P(left) = logistic(design b) over customer-periods (N, K), by Newton's method.
 
@@ -116,8 +115,8 @@ class _Periods:
     """Customer-periods at risk: whose, whether treated and leaving, what was known (N, K)."""
 
     customers: NDArray[np.int64]
-    treated: Vector
-    left: Vector
+    treated: Float
+    left: Float
     covariates: NDArray[np.float64]
 
 
@@ -167,7 +166,7 @@ def _period(history: History, static: NDArray[np.float64], first: NDArray[np.int
     )
 
 
-def _check_left(left: Vector, treated: Vector) -> Check:
+def _check_left(left: Float, treated: Float) -> Check:
     """Whether enough customers left before, and after, their contact."""
     fewest = int(min((left * treated).sum(), (left * (1 - treated)).sum()))
     return Check(

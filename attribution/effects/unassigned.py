@@ -22,11 +22,11 @@ from attribution.effects.nuisance import LEARNERS
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.tables import Setting
 from attribution.effects.units import Units, before_columns, read_table, units_from_frame
+from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
 
 __all__ = ["estimate_unassigned", "two_groups"]
 
-Flags = NDArray[np.bool_]
 #: First-stage F below which an instrument is called weak (Staiger & Stock 1997).
 WEAK_F = 10.0
 

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
+from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
 __all__ = [
@@ -22,8 +23,6 @@ __all__ = [
     "read_units",
     "units_from_frame",
 ]
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +56,15 @@ class Units:
     """
 
     arm: NDArray[np.str_]
-    outcomes: Mapping[str, Vector]
+    outcomes: Mapping[str, Float]
     covariates: NDArray[np.float64]
     covariate_names: tuple[str, ...] = ()
-    before: Mapping[str, Vector] = field(default_factory=dict)
-    placebos: Mapping[str, Vector] = field(default_factory=dict)
+    before: Mapping[str, Float] = field(default_factory=dict)
+    placebos: Mapping[str, Float] = field(default_factory=dict)
     placebo_covariates: NDArray[np.float64] | None = None
     segments: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     clusters: NDArray[np.int64] | None = None
-    costs: Vector | None = None
+    costs: Float | None = None
     circumstances: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -181,7 +180,7 @@ def encode_covariates(
     A number keeps its value, with the mean and a flag where it is missing. A text becomes one column per
     level but the commonest; levels beyond the `max_levels` commonest are one.
     """
-    parts: list[Vector] = []
+    parts: list[Float] = []
     names: list[str] = []
     for name in columns:
         series = frame[name]
@@ -223,7 +222,7 @@ def segment_labels(frame: pl.DataFrame, column: str, *, max_levels: int = 12) ->
     return series.cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_)
 
 
-def _quartile_names(edges: Vector) -> list[str]:
+def _quartile_names(edges: Float) -> list[str]:
     """One name per interval between the edges."""
     inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
     return [f"up to {edges[0]:g}", *inner, f"above {edges[-1]:g}"]
@@ -240,7 +239,7 @@ def before_columns(columns: Iterable[str], design: EffectDesign) -> dict[str, st
     return found
 
 
-def _numbers(frame: pl.DataFrame, name: str, place: str) -> Vector:
+def _numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
     """A numeric column as floats, missing as NaN."""
     series = frame[name]
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from histories.arrays import Float, Integer
 
 __all__ = ["Events", "build_events"]
-
-Days = NDArray[np.int64]
-Vector = NDArray[np.float64]
 
 _SPAN = 1 << 22
 """Days that fit beside a customer's number in one sorted key."""
@@ -31,25 +29,25 @@ class Events:
         Name to running sums, shape (E + 1,); `n` counts events.
     """
 
-    keys: Days
-    days: Days
-    sums: Mapping[str, Vector]
+    keys: Integer
+    days: Integer
+    sums: Mapping[str, Float]
 
-    def between(self, customers: Days, first: Days, last: Days, what: str = "n") -> Vector:
+    def between(self, customers: Integer, first: Integer, last: Integer, what: str = "n") -> Float:
         """Sum of `what` over days first..last, both included, for each customer, shape (N,)."""
         low = np.searchsorted(self.keys, customers * _SPAN + first, side="left")
         high = np.searchsorted(self.keys, customers * _SPAN + last, side="right")
         totals = self.sums[what]
         return np.asarray(totals[np.maximum(high, low)] - totals[low], dtype=np.float64)
 
-    def last_before(self, customers: Days, day: Days) -> Days:
+    def last_before(self, customers: Integer, day: Integer) -> Integer:
         """Day of each customer's last event strictly before `day`; -1 without one."""
         position = np.searchsorted(self.keys, customers * _SPAN + day, side="left") - 1
         found = np.maximum(position, 0)
         same = (position >= 0) & (self.keys[found] // _SPAN == customers) if len(self.keys) else position >= 0
         return np.asarray(np.where(same, self.days[found] if len(self.days) else -1, -1))
 
-    def first_from(self, customers: Days, day: Days) -> Days:
+    def first_from(self, customers: Integer, day: Integer) -> Integer:
         """Day of each customer's first event on or after `day`; a day beyond all data without one."""
         position = np.searchsorted(self.keys, customers * _SPAN + day, side="left")
         found = np.minimum(position, max(len(self.keys) - 1, 0))
@@ -60,7 +58,7 @@ class Events:
         return np.asarray(np.where(same, self.days[found], never))
 
 
-def build_events(customers: Days, days: Days, values: Mapping[str, Vector] | None = None) -> Events:
+def build_events(customers: Integer, days: Integer, values: Mapping[str, Float] | None = None) -> Events:
     """Events from unsorted arrays of equal length; `values` are summed beside the count."""
     keys = customers * _SPAN + days
     order = np.argsort(keys, kind="stable")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from histories.arrays import Float
 from histories.errors import DataError
 
 __all__ = ["DENSE_STATES", "expected_rewards"]
@@ -22,8 +23,6 @@ DENSE_STATES = 64
 MAX_STEPS = 3_000
 MASS_LEFT = 1e-16
 COLUMNS_AT_ONCE = 64
-
-Float = NDArray[np.float64]
 
 
 def expected_rewards(

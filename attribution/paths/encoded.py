@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.credits.schemas import PATHS_SCHEMA
+from histories.arrays import Float
 from histories.errors import DataError, SchemaError
 
 __all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "unique_channels"]
 
 SEPARATOR = ">"
 _SLOTS = 1 << 13
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

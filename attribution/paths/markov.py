@@ -20,11 +20,10 @@ from scipy import sparse
 from attribution.credits.schemas import REMOVAL_EFFECTS_SCHEMA
 from attribution.paths.absorption import DENSE_STATES, expected_rewards
 from attribution.paths.transitions import TransitionCounts
+from histories.arrays import Float
 from histories.errors import DataError
 
 __all__ = ["MarkovFit", "fit_markov"]
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from attribution.paths.encoded import EncodedPaths
 from attribution.paths.sums import sum_by
+from histories.arrays import Float, Integer
 from histories.errors import DataError
 
 __all__ = ["OrderChoice", "choose_order"]
 
 MAX_ORDER = 3
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +51,15 @@ class OrderChoice:
 class _Steps:
     """Every step of every path, the two possible ends included."""
 
-    path: Int
+    path: Integer
     """Path of each step, shape (n_steps,)."""
     is_null: NDArray[np.bool_]
     """Whether the step is taken by the journeys that end in null only."""
     is_conversion: NDArray[np.bool_]
     """Whether the step is taken by the journeys that convert only."""
-    context: tuple[Int, ...]
+    context: tuple[Integer, ...]
     """Dense id of the context of each step, by order from 1."""
-    pair: tuple[Int, ...]
+    pair: tuple[Integer, ...]
     """Dense id of (context, next symbol) of each step, by order from 1."""
     n_symbols: int
     """Channels, conversion and null."""
@@ -134,7 +132,7 @@ def _steps(paths: EncodedPaths) -> _Steps:
     )
 
 
-def _step_weights(steps: _Steps, won: Int, lost: Int) -> Float:
+def _step_weights(steps: _Steps, won: Integer, lost: Integer) -> Float:
     """How often each step was taken, given the journeys that converted and not, by path."""
     weight = np.where(steps.is_null, 0, won[steps.path]) + np.where(steps.is_conversion, 0, lost[steps.path])
     return weight.astype(np.float64)

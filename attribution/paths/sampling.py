@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtri
 
@@ -20,14 +19,13 @@ from attribution.credits.rows import TOTAL, UNTOUCHED, Bounds, group_members
 from attribution.paths.methods import METHODS, Chain, Journeys, credit_by, fit_chains
 from attribution.paths.rules import RULES, path_weights
 from attribution.paths.touched import CHANNEL, GROUP
+from histories.arrays import Float
 
 __all__ = ["MAX_RESAMPLED_TOUCHES", "SampledBounds", "sample_bounds"]
 
 MAX_RESAMPLED_TOUCHES = 5_000_000
 """Touches of distinct paths above which chains and the rate game get no interval: it would cost too much."""
 SEED = 1
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,16 +11,14 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.paths.encoded import EncodedPaths
 from attribution.paths.sums import sum_by
 from attribution.settings import MAX_RATE_GAME_CHANNELS
+from histories.arrays import Float
 from histories.errors import ConfigError
 
 __all__ = ["rate_game", "shapley_equal_split", "shapley_rate", "shapley_values"]
-
-Float = NDArray[np.float64]
 
 
 def shapley_equal_split(paths: EncodedPaths, outcome: Float) -> dict[str, float]:

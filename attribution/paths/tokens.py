@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from histories.arrays import Integer
 from histories.compiled import compiled
 
 __all__ = ["count_moves", "tokenize"]
@@ -15,13 +16,12 @@ _FNV_PRIME = np.uint64(1099511628211)
 _ONE = np.uint64(1)
 
 Bytes = NDArray[np.uint8]
-Places = NDArray[np.int64]
 
 
 @compiled
 def tokenize(
-    data: Bytes, offsets: Places, separator: int, slots: int
-) -> tuple[bool, NDArray[np.int32], Places, Places, Places]:
+    data: Bytes, offsets: Integer, separator: int, slots: int
+) -> tuple[bool, NDArray[np.int32], Integer, Integer, Integer]:
     """Split each text at `separator`, trim spaces, and number the distinct tokens as they appear.
 
     Tokens are told apart by their 64-bit FNV-1a digest: two of a thousand names share one with a probability
@@ -96,7 +96,7 @@ def tokenize(
 
 @compiled
 def count_moves(
-    state: NDArray[np.int32], offsets: Places, weight: NDArray[np.float64], size: int
+    state: NDArray[np.int32], offsets: Integer, weight: NDArray[np.float64], size: int
 ) -> NDArray[np.float64]:
     """Summed weight of the moves from state to state, shape (size, size).
 

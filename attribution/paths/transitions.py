@@ -16,6 +16,7 @@ from scipy import sparse
 from attribution.credits.schemas import TRANSITIONS_SCHEMA
 from attribution.paths.encoded import EncodedPaths
 from attribution.paths.sums import sum_by
+from histories.arrays import Float, Integer
 from histories.errors import DataError, SchemaError
 
 __all__ = [
@@ -34,9 +35,6 @@ NULL = "(null)"
 STATE_SEPARATOR = " > "
 LARGEST_KEY_TABLE = 20_000_000
 LARGEST_DENSE_COUNT = 2_048
-
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +95,7 @@ def _states(paths: EncodedPaths, order: int) -> tuple[NDArray[np.int32], tuple[t
     return (inverse + 1).astype(np.int32), ((), *remembered)
 
 
-def _distinct(key: Int) -> tuple[Int, Int]:
+def _distinct(key: Integer) -> tuple[Integer, Integer]:
     """Sorted distinct keys, and the place of each key among them; by a table when that is small."""
     largest = int(key.max(initial=0))
     if largest > LARGEST_KEY_TABLE:
