@@ -15,11 +15,11 @@ from care.assumptions import Assumptions
 from care.evidence import find_effect, margin_effect
 from care.in_time import agents_for_share
 from care.settings import Hours
-from care.whatif import WhatIfQuestion, Work
+from care.whatif import WhatIf, WhatIfQuestion, Work, what_if
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
-__all__ = ["CASES_COLUMNS", "CareFacts", "question_of"]
+__all__ = ["CASES_COLUMNS", "CareFacts", "course_of", "question_of"]
 
 CASES_COLUMNS: Final = (
     "case_id", "journey_id", "customer_id", "channel", "needs_reply", "waiting_since", "handling_seconds",
@@ -135,6 +135,30 @@ def question_of(
             handling=assumptions.value("handling_seconds"),
         ),
     )
+
+
+def course_of(
+    facts: CareFacts,
+    *,
+    share: float | None = None,
+    promise: str | None = None,
+    cost_per_hour: float | None = None,
+    points: int = 12,
+) -> list[WhatIf]:
+    """Answers from today's share to the one asked for, in equal steps; its arguments are a question's.
+
+    Raises
+    ------
+    ConfigError
+        As `question_of` and `what_if` do.
+    """
+
+    def asked(at: float | None) -> WhatIf:
+        return what_if(question_of(facts, share=at, promise=promise, cost_per_hour=cost_per_hour))
+
+    last = asked(share)
+    span = last.share - last.share_now
+    return [*(asked(last.share_now + span * k / points) for k in range(points)), last]
 
 
 def _promise(facts: CareFacts, name: str | None) -> Mapping[str, Any]:

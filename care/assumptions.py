@@ -4,7 +4,7 @@ Assumptions that figures of care use by name:
 
 =========================  ==========================================================================
 gross_margin               share of revenue that is margin, where [value] does not say
-cases_per_month            cases, for a plan
+cases_per_month            answered cases of known customers, for a plan
 spend_per_case             spend that one handled case brings, in currency, for a plan
 issues_per_case            further contacts that an answer makes, per case
 cost_per_contact           currency, where the costs do not tell it

@@ -8,14 +8,15 @@ The score weighs attainments between 0 and 1; beside it stands the one that lets
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
 from histories.cuts import ALL
 from histories.errors import nearest
 
-__all__ = ["OBJECTIVES_SCHEMA", "attainment", "objective_scores", "objectives_table"]
+__all__ = ["DEFAULTS", "OBJECTIVES_SCHEMA", "attainment", "objective_scores", "objectives_table"]
 
 OBJECTIVES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "objective": pl.String(),
@@ -28,6 +29,16 @@ OBJECTIVES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "attainment": pl.Float64(),
     "reason": pl.String(),
 }
+
+DEFAULTS: Final = {
+    "service": "service_level",
+    "reputation": "csat",
+    "community": "proactive_share",
+    "leads and sales": "service_to_sales",
+    "awareness": "listened",
+    "public relations": "ignored_rate",
+}
+"""Figures of the usual objectives where a row names none; product ideas are counted elsewhere (`now`)."""
 
 
 def attainment(now: float, baseline: float, target: float) -> float | None:
@@ -57,41 +68,66 @@ def objective_scores(attained: pl.Series, weights: pl.Series) -> tuple[float | N
 
 
 def objectives_table(
-    objectives: pl.DataFrame, figures: pl.DataFrame, *, clock: str = "calendar"
+    objectives: pl.DataFrame,
+    figures: pl.DataFrame | None,
+    *,
+    others: Mapping[str, float | None] | None = None,
+    clock: str = "calendar",
 ) -> pl.DataFrame:
     """What was measured of each objective, in `OBJECTIVES_SCHEMA`.
 
     Parameters
     ----------
     objectives
-        Valid rows of the objectives table; `kpi` is a service figure, with " business" or " calendar" behind
-        it where another clock is meant than `clock`.
+        Valid rows of the objectives table. `now` is a figure of one's own; else `kpi` names one: a service
+        figure, with " business" or " calendar" behind it where another clock is meant than `clock`, or one of
+        `others`; else the objective's default is taken.
     figures
-        Rows of the care table.
+        Rows of the care table; None without any.
+    others
+        Further figures by name, e.g. "credit spend social"; null where they are not supported.
     clock
-        Of figures that measure time.
+        Of service figures that measure time.
     """
-    whole = figures.filter(pl.all_horizontal(pl.col("channel", "team", "segment", "period") == ALL))
-    values = {
-        (row["kpi"], row["clock"]): row["value"]
-        for row in whole.select("kpi", "clock", "value").iter_rows(named=True)
-    }
-    names = whole["kpi"].unique().sort().to_list()
-    rows = [_row(row, values, names, clock) for row in objectives.iter_rows(named=True)]
+    values: dict[tuple[str, str | None], float | None] = {}
+    if figures is not None and not figures.is_empty():
+        whole = figures.filter(pl.all_horizontal(pl.col("channel", "team", "segment", "period") == ALL))
+        values = {
+            (row["kpi"], row["clock"]): row["value"]
+            for row in whole.select("kpi", "clock", "value").iter_rows(named=True)
+        }
+    values |= {(name, None): value for name, value in (others or {}).items()}
+    rows = [_row(row, values, clock) for row in objectives.iter_rows(named=True)]
     return pl.DataFrame(rows, schema=OBJECTIVES_SCHEMA, orient="row")
 
 
 def _row(
-    row: dict[str, object], values: dict[tuple[str, str | None], float | None], names: list[str], clock: str
-) -> dict[str, object]:
-    name = str(row["kpi"])
-    kpi, _, meant = name.partition(" ")
-    value = values.get((kpi, meant or clock), values.get((kpi, None)))
-    made = {column: row.get(column) for column in OBJECTIVES_SCHEMA}
-    if kpi not in names:
-        return made | {"reason": f'there is no figure "{name}"; {nearest(kpi, names)}'}
+    row: dict[str, Any], values: Mapping[tuple[str, str | None], float | None], clock: str
+) -> dict[str, Any]:
+    objective = str(row["objective"])
+    named = row.get("kpi") or DEFAULTS.get(objective.strip().lower().replace("_", " "))
+    made = {column: row.get(column) for column in OBJECTIVES_SCHEMA} | {"kpi": named}
+    value = row.get("now")
     if value is None:
-        return made | {"reason": "the figure could not be made; see the table care"}
-    reached = attainment(value, float(str(row["baseline"])), float(str(row["target"])))
+        if named is None:
+            return made | {"reason": f'"{objective}" has no default figure; give its kpi, or now'}
+        value, reason = _value(str(named), values, clock)
+        if value is None:
+            return made | {"reason": reason}
+    reached = attainment(float(value), float(row["baseline"]), float(row["target"]))
     reason = "target and baseline are the same" if reached is None else None
-    return made | {"value": value, "attainment": reached, "reason": reason}
+    return made | {"value": float(value), "attainment": reached, "reason": reason}
+
+
+def _value(
+    name: str, values: Mapping[tuple[str, str | None], float | None], clock: str
+) -> tuple[float | None, str | None]:
+    """The figure of a name, or why there is none."""
+    words, _, meant = name.rpartition(" ")
+    kpi, asked = (words, meant) if meant in ("business", "calendar") else (name, clock)
+    names = sorted({known for known, _ in values})
+    if kpi not in names:
+        hint = nearest(kpi, names) if names else "the run made none."
+        return None, f'there is no figure "{name}"; {hint}'
+    value = values.get((kpi, asked), values.get((kpi, None)))
+    return value, None if value is not None else "the figure could not be made or is not supported"

@@ -98,6 +98,14 @@ def account_rows(
         so_far = np.cumsum(lines[name]) - (account.outlay if name == "net" else 0.0)
         for month, value, cumulated in zip(months, lines[name], so_far, strict=True):
             yield about | {"period": month, "value": float(value), "cumulated": float(cumulated)}
+    if account.outlay:
+        yield {
+            "scenario": scenario,
+            "line": "outlay",
+            "unit": "currency",
+            "value": account.outlay,
+            "counted": True,
+        }
     yield from _items(account, months, scenario)
     yield from _figures(account, scenario, unsaid)
 

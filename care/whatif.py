@@ -12,15 +12,35 @@ Nothing is said beyond what was observed: an effect at a share that the desk nev
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
+import polars as pl
 from scipy.special import ndtr
 
 from care.evidence import LEVEL, CareEffect, Z, settled_by
 from histories.errors import ConfigError
 
-__all__ = ["Figure", "WhatIf", "WhatIfQuestion", "Work", "what_if"]
+__all__ = ["COURSE_SCHEMA", "Figure", "WhatIf", "WhatIfQuestion", "Work", "course_frame", "what_if"]
+
+COURSE_SCHEMA: Final[dict[str, pl.DataType]] = {
+    "promise": pl.String(),
+    "share_now": pl.Float64(),
+    "share": pl.Float64(),
+    "cases": pl.Float64(),
+    "hours": pl.Float64(),
+    **{
+        f"{name}{end}": pl.Float64()
+        for name in ("margin", "induced_cost", "cost", "net")
+        for end in ("", "_low", "_high")
+    },
+    "chance": pl.Float64(),
+    "supported": pl.Boolean(),
+    "reason": pl.String(),
+    "settled_by": pl.String(),
+}
+"""Answers over rising shares, for a picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,3 +280,15 @@ def _net(
     error = math.hypot(question.margin.error * known, induced_error)
     chance = float(ndtr(value / error)) if error > 0 else float(value > 0)
     return Figure(value=value, low=value - Z * error, high=value + Z * error), chance
+
+
+def course_frame(answers: Iterable[WhatIf]) -> pl.DataFrame:
+    """Answers as rows of `COURSE_SCHEMA`."""
+    rows = []
+    for one in answers:
+        row = {name: getattr(one, name) for name in COURSE_SCHEMA if hasattr(one, name)}
+        for name in ("margin", "induced_cost", "cost", "net"):
+            figure: Figure = getattr(one, name)
+            row |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
+        rows.append(row)
+    return pl.DataFrame(rows, schema=COURSE_SCHEMA)

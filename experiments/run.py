@@ -27,6 +27,7 @@ from experiments.inputs import ID_KEY, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part, find_cases
+from experiments.parts.changes import changes_part
 from experiments.parts.costs import (
     ChannelCosts,
     channel_costs,
@@ -37,6 +38,7 @@ from experiments.parts.costs import (
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
+from experiments.parts.objectives import objectives_part
 from experiments.parts.profiles import profiles_table
 from experiments.parts.statement import statement_part
 from experiments.parts.unused import unused_tables
@@ -241,7 +243,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     statement = attempt(
         left_out,
         "returns",
-        lambda: statement_part(config, histories, costs, care.desk, care.tables.get("care"), effects),
+        lambda: statement_part(config, histories, costs, care.desk, care.tables, effects),
     )
     tables = _tables(histories, value, credit, left_out) | care.tables
     if allocated is not None:
@@ -253,6 +255,19 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         tables["effects"] = effects.frame
     if roi is not None:
         tables["roi"] = roi
+    objectives = attempt(
+        left_out,
+        "objectives",
+        lambda: objectives_part(
+            histories,
+            care.desk,
+            care.tables.get("care"),
+            credits=credit.tables.get("credits"),
+            effects=effects,
+            returns=None if statement is None else statement.table,
+        ),
+    )
+    changes = attempt(left_out, "changes", lambda: changes_part(config, histories, care.tables.get("care")))
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
     return Findings(
         tables=tables,
@@ -261,7 +276,8 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         pictures=value.pictures()
         | dict(effects.pictures if effects else {})
         | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)}
-        | care.pictures
+        | ({} if objectives is None else {"objectives": objectives[0]})
+        | ({} if changes is None else {"changes": changes})
         | ({} if statement is None else statement.pictures),
         left_out=left_out | unused_tables(config, histories, tables),
         notes=(
@@ -273,6 +289,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *credit.notes,
             *care.notes,
             *(() if statement is None else statement.notes),
+            *(() if objectives is None else objectives[1]),
         ),
         refuted={} if statement is None else statement.refuted,
     )

@@ -29,6 +29,7 @@ from reports.sections.service_detail import service_detail_section
 from reports.sections.sure import sure_section
 from reports.sections.value import value_section
 from reports.sections.voice import voice_section
+from reports.sections.worth import worth_section
 from reports.sources import ReportSources
 from reports.words import amounts, day, months
 
@@ -41,6 +42,7 @@ TITLE = "What customer conversations are worth"
 _SECTIONS = (
     origin_section,
     after_cost_section,
+    worth_section,
     decisions_section,
     changed_section,
     proven_section,

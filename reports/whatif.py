@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from care.whatif import Figure, WhatIf
+import polars as pl
+
 from reports.chart_drawing import draw_lines
 from reports.context import Lines, Series
 from reports.drawing import with_colours
@@ -16,49 +16,38 @@ __all__ = ["draw_what_if", "what_if_lines"]
 _WIDTH: Final = 640.0
 
 
-def _shown(course: Sequence[WhatIf]) -> tuple[str, list[Figure]]:
-    """Net where it is known, else margin, else what it costs."""
-    for name in ("net", "margin", "cost"):
-        figures = [getattr(one, name) for one in course]
-        if all(figure.value is not None for figure in figures):
-            return name, figures
-    return "", []
+def what_if_lines(course: pl.DataFrame, currency: str | None) -> Lines | None:
+    """The chart of answers by rising share; None where there is nothing in money to draw.
 
-
-def what_if_lines(course: Sequence[WhatIf], currency: str | None) -> Lines | None:
-    """The chart of answers by rising share; None where there is nothing in money to draw."""
-    name, figures = _shown(course)
-    first, last = course[0], course[-1]
-    if not figures or last.share <= first.share:
+    `course` holds rows of `care.whatif.COURSE_SCHEMA`. Net is drawn where it is known, else margin, else what
+    the extra work costs.
+    """
+    if course.height < 2:
         return None
-    places = [(one.share - first.share) / (last.share - first.share) for one in course]
-    ends = [x for figure in figures for x in (figure.value, figure.low, figure.high) if x is not None]
-    low, high, ticks = nice_scale([0.0, *ends], count=3)
-    middle = len(course) // 2
-    final = figures[-1].value or 0.0
+    name = next((one for one in ("net", "margin", "cost") if not course[one].null_count()), "")
+    shares = course["share"].to_list()
+    if not name or shares[-1] <= shares[0]:
+        return None
+    places = [(share - shares[0]) / (shares[-1] - shares[0]) for share in shares]
+    values, lows, highs = (course[f"{name}{end}"].to_list() for end in ("", "_low", "_high"))
+    ranged = lows[-1] is not None
+    low, high, ticks = nice_scale([0.0, *(x for x in (*values, *lows, *highs) if x is not None)], count=3)
+    title = {"net": "Net", "margin": "Margin", "cost": "Cost of the extra work"}[name]
+    final = money(values[-1], currency)
     return Lines(
         title="",
-        subtitle=f"{name} over the share answered in time"
-        + ("" if figures[-1].low is None else ", with 95% range"),
+        subtitle=f"{title} over the share answered in time" + (", with 95% range" if ranged else ""),
         series=(
             Series(name="0", points=((0.0, 0.0), (1.0, 0.0)), dashed=True),
-            Series(
-                name=money(final, currency),
-                points=tuple((x, figure.value or 0.0) for x, figure in zip(places, figures, strict=True)),
-                lead=True,
-            ),
+            Series(name=final, points=tuple(zip(places, values, strict=True)), lead=True),
         ),
-        x_ticks=tuple((places[at], percent(course[at].share)) for at in (0, middle, len(course) - 1)),
+        x_ticks=tuple((places[at], percent(shares[at])) for at in (0, len(shares) // 2, len(shares) - 1)),
         y_ticks=tuple((tick, money(tick, currency)) for tick in ticks),
         low=low,
         high=high,
-        band=tuple(
-            (x, figure.low, figure.high)
-            for x, figure in zip(places, figures, strict=True)
-            if figure.low is not None and figure.high is not None
-        ),
-        alt=f"{name} from {percent(first.share)} to {percent(last.share)} answered in time: "
-        f"{money(final, currency)} at the end",
+        band=tuple(zip(places, lows, highs, strict=True)) if ranged else (),
+        alt=f"{title} from {percent(shares[0])} to {percent(shares[-1])} answered in time: {final} at the "
+        "end",
     )
 
 

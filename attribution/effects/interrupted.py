@@ -27,7 +27,14 @@ from attribution.effects.tables import Setting
 from histories.arrays import Float
 from histories.errors import DataError, nearest
 
-__all__ = ["MIN_AFTER", "MIN_BEFORE", "SegmentedFit", "estimate_interrupted", "fit_segmented"]
+__all__ = [
+    "MIN_AFTER",
+    "MIN_BEFORE",
+    "SegmentedFit",
+    "estimate_change",
+    "estimate_interrupted",
+    "fit_segmented",
+]
 
 MIN_BEFORE = 12
 MIN_AFTER = 6
@@ -115,7 +122,7 @@ def estimate_interrupted(design: EffectDesign, setting: Setting, rng: np.random.
     pictures: list[pl.DataFrame] = []
     for series in find_series(design, setting):
         for name, day in changes:
-            found, checks, picture = _estimate_change(design, series, name, day, changes)
+            found, checks, picture = estimate_change(design, series, name, day, changes)
             effects += found
             pairs += [(effect, check) for effect in found for check in checks]
             pictures += picture
@@ -142,7 +149,7 @@ def _changes(design: EffectDesign, setting: Setting) -> list[tuple[str, date]]:
     return [(row["name"], row["date"]) for row in log.select("name", "date").iter_rows(named=True)]
 
 
-def _estimate_change(
+def estimate_change(
     design: EffectDesign, series: Series, name: str, day: date, changes: Sequence[tuple[str, date]]
 ) -> tuple[list[Effect], list[Check], list[pl.DataFrame]]:
     """Effects of one change on one series: mean first, then level and slope."""

@@ -18,8 +18,6 @@ from care.conversations import POST_CASE, Conversations, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
 from care.journeys import build_journeys
-from care.measures.base import promised
-from care.objectives import objective_scores, objectives_table
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
 from care.settings import CareSettings
@@ -36,13 +34,12 @@ __all__ = ["CarePart", "care_part", "find_cases"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarePart:
-    """Tables of service figures and cases, frames of the report's pictures, or why there are none.
+    """Tables of service figures and cases, or why there are none.
 
     `desk` is what the figures were counted over.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
-    pictures: dict[str, pl.DataFrame] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     desk: Desk | None = None
@@ -95,7 +92,6 @@ def care_part(
         _desk(config, histories, cases, settings, hours, customers), gain=None if gain is None else gain.value
     )
     figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
-    pictures, told = _objectives(histories, whole, figures)
     queue = cases_table(cases, whole)
     return CarePart(
         tables={
@@ -104,8 +100,7 @@ def care_part(
             "alerts": alerts_table(whole, figures),
         },
         left_out=_without_stake(whole, queue),
-        pictures=pictures,
-        notes=(*cases.notes, *told),
+        notes=cases.notes,
         desk=whole,
     )
 
@@ -119,27 +114,6 @@ def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
         "(estimand ATU of an [[effects]] entry that compares answers, above zero); who waits is ordered "
         "by the customer's value, need and audience"
     }
-
-
-def _objectives(
-    histories: Histories, desk: Desk, figures: pl.DataFrame
-) -> tuple[dict[str, pl.DataFrame], tuple[str, ...]]:
-    """Objectives held against the figures, and their scores."""
-    table = histories.table("objectives")
-    if table is None:
-        return {}, ()
-    promise = promised(desk.view())
-    held = objectives_table(table.collect(), figures, clock="calendar" if promise is None else promise.clock)
-    capped, plain = objective_scores(held["attainment"], held["weight"])
-    notes = [
-        f"objectives: {row['kpi']}: {row['reason']}."
-        for row in held.filter(pl.col("reason").is_not_null()).iter_rows(named=True)
-    ]
-    if capped is not None and plain is not None:
-        notes.append(f"objectives: the weighted score is {capped:.2f} ({plain:.2f} uncapped).")
-    else:
-        notes.append("objectives: no score, since no objective with a weight above 0 was measured.")
-    return {"objectives": held}, tuple(notes)
 
 
 def _without_post_ids(table: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.findings import EffectsResult
 from care.account import Account, Input
+from care.asking import CareFacts, course_of
 from care.assumptions import Assumptions
 from care.evidence import CareEffect, find_effect, margin_effect
 from care.silence import ignored_matters, silence_lines
@@ -26,10 +27,12 @@ from care.statement import (
     tornado_frame,
 )
 from care.view import Desk
+from care.whatif import course_frame
 from experiments.config import RunConfig
 from experiments.parts.costs import ChannelCosts
 from experiments.parts.histories import Histories
 from histories.cuts import ALL
+from histories.errors import ConfigError
 from histories.reading.plausibility import observed_days
 
 __all__ = ["Statement", "statement_part"]
@@ -69,7 +72,7 @@ def statement_part(
     histories: Histories,
     costs: ChannelCosts,
     desk: Desk | None,
-    figures: pl.DataFrame | None,
+    tables: Mapping[str, pl.DataFrame],
     effects: EffectsResult | None,
 ) -> Statement | None:
     """Rows of all that can be said; None where there is neither a desk nor a plan.
@@ -78,11 +81,12 @@ def statement_part(
     ----------
     config, histories, costs
         Of the run.
-    desk, figures
-        Matters, and the table of service figures; None without any.
+    desk, tables
+        Matters, and the tables of figures (`care`) and `cases`; None and nothing without any.
     effects
         Of the run; None without a design.
     """
+    figures, cases = tables.get("care"), tables.get("cases")
     table = histories.table("assumptions")
     rows = [] if table is None else table.collect().to_dicts()
     assumptions = Assumptions.of(rows, histories.inputs.observation_end)
@@ -101,11 +105,11 @@ def statement_part(
         account, told = _actual(
             config, histories, costs, desk, figures, assumptions, basis, found, designs, months
         )
-        measured = _measured(account, basis, figures)
+        answered = _volume(desk, None, months)
+        measured = _measured(account, basis, figures, answered[0])
         if account.spent > 0:
             lines += account_rows(account, months, told=told)
-            answered = float(_volume(desk, None, months)[1].sum())
-            lines += _by_segment(account, basis, effects, answered)
+            lines += _by_segment(account, basis, effects, float(answered[1].sum()))
             if not {"margin", "net"} & set(told.absent):
                 actual, pictures["tornado"] = account, tornado_frame(account)
         lines += _claimed(histories, figures, assumptions)
@@ -128,7 +132,32 @@ def statement_part(
         return None
     wrong = refuted(assumptions, measured)
     notes += _assumption_notes(assumptions, wrong)
+    if desk is not None and figures is not None and cases is not None:
+        pictures |= _what_if(config, assumptions.as_of, rows, figures, cases, found)
     return Statement(table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong)
+
+
+def _what_if(
+    config: RunConfig,
+    as_of: dt.date,
+    assumptions: list[dict[str, Any]],
+    figures: pl.DataFrame,
+    cases: pl.DataFrame,
+    effects: pl.DataFrame,
+) -> dict[str, pl.DataFrame]:
+    """The first promise, from today's share to that of its best week; nothing without a promise."""
+    facts = CareFacts(
+        care=figures,
+        cases=cases,
+        effects=effects,
+        configuration=config.to_dict(),
+        assumptions=tuple(assumptions),
+        as_of=as_of,
+    )
+    try:
+        return {"what_if": course_frame(course_of(facts))}
+    except ConfigError:
+        return {}
 
 
 def _plan_told(plan: Account) -> Told:
@@ -212,7 +241,7 @@ def _actual(
     elif basis.minutes is not None:
         absent["net"] = (
             f"the margin is only what answers within {basis.minutes:g} minutes add to later ones, and "
-            'the cost that of all answers: an effect of answers against none ("unanswered") would tell'
+            "the cost that of all answers: an effect of answers against none would tell"
         )
     if not issues.usable or contact is None:
         absent["induced"] = issues.reason or "no cost of a contact is known"
@@ -349,10 +378,10 @@ def _claimed(
     }
 
 
-def _measured(account: Account, basis: _Basis, figures: pl.DataFrame) -> dict[str, Input]:
+def _measured(account: Account, basis: _Basis, figures: pl.DataFrame, answered: Float) -> dict[str, Input]:
     """What was measured of the things that may have been assumed."""
     months = max(account.cases.size, 1)
-    found = {"cases_per_month": Input(value=float(account.cases.sum()) / months)}
+    found = {"cases_per_month": Input(value=float(answered.sum()) / months)}
     if account.spent > 0:
         found["cost_per_month"] = Input(value=account.spent / months)
     if basis.effect.usable and basis.effect.outcome == "spend":

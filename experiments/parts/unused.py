@@ -77,7 +77,13 @@ def _cases(config: RunConfig, histories: Histories, made: Made) -> str | None:
 
 
 def _costs(config: RunConfig, histories: Histories, made: Made) -> str | None:
-    if _has(made, "roi") or (_has(made, "credits") and made["credits"]["cost"].is_not_null().any()):
+    served = _has(made, "costs") and _has(made, "customers")
+    if (
+        served
+        or _has(made, "roi")
+        or _has(made, "returns")
+        or (_has(made, "credits") and made["credits"]["cost"].is_not_null().any())
+    ):
         return None
     if not _has(made, "credits"):
         return "no credit was made to hold against them"
@@ -93,6 +99,8 @@ def _assignments(config: RunConfig, histories: Histories, made: Made) -> str | N
 def _interventions(config: RunConfig, histories: Histories, made: Made) -> str | None:
     if any(effect.design in _OF_CHANGE_LOG for effect in config.effects):
         return None
+    if histories.purchases is not None or _has(made, "care"):
+        return None
     return (
         "no [[effects]] entry of design = "
         + " or ".join(f'"{name}"' for name in _OF_CHANGE_LOG)
@@ -102,10 +110,6 @@ def _interventions(config: RunConfig, histories: Histories, made: Made) -> str |
 
 def _assumptions(config: RunConfig, histories: Histories, made: Made) -> str | None:
     return None if _has(made, "returns") else "no return was made that rests on them"
-
-
-def _objectives(config: RunConfig, histories: Histories, made: Made) -> str | None:
-    return None if _has(made, "care") else "no figure was made to hold them against"
 
 
 def _paths(config: RunConfig, histories: Histories, made: Made) -> str | None:
@@ -130,7 +134,6 @@ _REASONS: Final[dict[str, Reason]] = {
     "assignments": _assignments,
     "interventions": _interventions,
     "assumptions": _assumptions,
-    "objectives": _objectives,
     "paths": _paths,
     "transitions": _transitions,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 
 import polars as pl
@@ -32,6 +32,9 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
         *_channel_notes(inputs),
         *_care_channel_notes(inputs),
         *_customer_notes(inputs),
+        *_referral_notes(inputs),
+        *_margin_notes(inputs),
+        *_intervention_notes(inputs),
         *_cost_notes(inputs),
         *_assumption_notes(inputs),
         *_end_notes(inputs),
@@ -95,11 +98,6 @@ def _customer_notes(inputs: Inputs) -> Iterator[str]:
     if customers is None:
         return
     columns, place = inputs.tables["customers"].columns, _place(inputs, "customers")
-    if "referred_by" in columns:
-        own = customers.filter(pl.col("referred_by") == pl.col("customer_id"))
-        count = own.select(pl.len()).collect().item()
-        if count:
-            yield f"{place}: customers who referred themselves: {count}. Leave referred_by empty there."
     transactions = inputs.get("transactions")
     if "acquired_at" in columns and transactions is not None:
         first = transactions.group_by("customer_id").agg(pl.col("timestamp").dt.date().min().alias("first"))
@@ -110,6 +108,89 @@ def _customer_notes(inputs: Inputs) -> Iterator[str]:
                 f"{place}: customers who bought before their acquired_at: {count} of {of}. Is it the day of "
                 "the first contract or purchase, in the same time zone?"
             )
+
+
+def _referral_notes(inputs: Inputs) -> Iterator[str]:
+    """Referrals that cannot be: of oneself, of nobody known, by someone who came later, in a circle."""
+    if "customers" not in inputs or "referred_by" not in inputs.tables["customers"].columns:
+        return
+    place, by = _place(inputs, "customers"), pl.col("referred_by")
+    people = inputs["customers"].collect()
+    dated = "acquired_at" in people.columns
+    came = people.select(
+        referred_by="customer_id", known=pl.lit(True), before="acquired_at" if dated else pl.lit(None)
+    )
+    referred = people.filter(by.is_not_null()).join(came, on="referred_by", how="left")
+    own = referred.filter(by == pl.col("customer_id"))
+    others = referred.filter(by != pl.col("customer_id"))
+    unknown = others.filter(pl.col("known").is_null()).height
+    later = others.filter(pl.col("before") > pl.col("acquired_at")).height if dated else 0
+    circle = _in_circles(dict(others.select("customer_id", "referred_by").iter_rows()))
+    for count, words, step in (
+        (own.height, "who referred themselves", "Leave referred_by empty there."),
+        (unknown, "referred by nobody who is known", "Name all referrers in the table of customers."),
+        (
+            later,
+            "referred by someone who came later",
+            "Is acquired_at the day of the first contract or purchase?",
+        ),
+        (circle, "who referred each other in a circle", "Who came first was referred by nobody of them."),
+    ):
+        if count:
+            yield f"{place}: customers {words}: {count}. {step}"
+
+
+def _in_circles(referred_by: Mapping[object, object]) -> int:
+    """How many customers lie on a circle of referrals; each has one referrer at most.
+
+    >>> _in_circles({1: 2, 2: 3, 3: 1, 4: 1})
+    3
+    """
+    seen: dict[object, int] = {}
+    count = 0
+    for start in referred_by:
+        path: dict[object, int] = {}
+        step = start
+        while step in referred_by and step not in seen and step not in path:
+            path[step] = len(path)
+            step = referred_by[step]
+        if step in path:
+            count += len(path) - path[step]
+        seen |= path
+    return count
+
+
+def _margin_notes(inputs: Inputs) -> Iterator[str]:
+    """Margins that are known of some transactions only."""
+    transactions = inputs.get("transactions")
+    if transactions is None or "margin" not in inputs.tables["transactions"].columns:
+        return
+    missing, rows = transactions.select(pl.col("margin").null_count(), pl.len()).collect().row(0)
+    if 0 < missing < rows:
+        yield (
+            f"{_place(inputs, 'transactions')}: transactions without a margin: {missing} of {rows}. They "
+            "take the share of the others, or [value] gross_margin; effects on margin need all of them."
+        )
+
+
+def _intervention_notes(inputs: Inputs) -> Iterator[str]:
+    """Changes outside of the data, and several on one day."""
+    log, days = inputs.get("interventions"), observed_days(inputs)
+    if log is None or days is None:
+        return
+    place, rows = _place(inputs, "interventions"), log.collect()
+    outside = rows.filter((pl.col("date") < days[0]) | (pl.col("date") > inputs.observation_end))
+    if outside.height:
+        yield (
+            f"{place}: changes outside of the data ({days[0]} to {inputs.observation_end}): {outside.height} "
+            f"({_some(outside['name'].to_list())}). Nothing can be read of them."
+        )
+    twice = rows.filter(pl.col("date").is_duplicated())
+    if twice.height:
+        yield (
+            f"{place}: changes on the day of another one: {twice.height} ({_some(twice['name'].to_list())}). "
+            "They cannot be told apart; which one it was the data do not say."
+        )
 
 
 def _cost_notes(inputs: Inputs) -> Iterator[str]:

@@ -113,8 +113,23 @@ def row_rules(
                 shows="value",
             )
         )
+    if table.name == "assumptions":
+        rules += _outside_range(dtypes)
     rules += _set_aside(table, dtypes, options, observation_end, drops_zero)
     return rules
+
+
+def _outside_range(dtypes: Mapping[str, pl.DataType]) -> Iterator[Rule]:
+    """A value that its own range does not hold."""
+    for end, broken in (("low", pl.col("value") < pl.col("low")), ("high", pl.col("value") > pl.col("high"))):
+        if end in dtypes:
+            yield Rule(
+                name=f"value outside {end}",
+                broken=broken,
+                says=f"have a value {'below low' if end == 'low' else 'above high'}",
+                expected="Expected a value from low to high; correct one of the three.",
+                shows="value",
+            )
 
 
 def _column_rules(

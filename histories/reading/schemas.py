@@ -351,13 +351,16 @@ OBJECTIVES = Table(
     name="objectives",
     columns={
         "objective": _text(required=True),
-        "kpi": _text(required=True),
+        "kpi": _text(),
         "baseline": _number(required=True),
         "target": _number(required=True),
         "weight": _number(low=0, required=True),
+        "now": _number(),
+        "set_on": _DATE,
         "due": _DATE,
     },
     unique=("objective", "kpi"),
+    pairs=(("set_on", "due"),),
 )
 
 PATHS = Table(

@@ -22,6 +22,7 @@ from reports.facts import (
 from reports.numbers import count, money, percent, signed, symbol
 from reports.sections.service import care_tile, service_section
 from reports.sections.value import refuted, total_value, value_noun
+from reports.sections.worth import line_of, worth_finding
 from reports.sentences import (
     MONEY_OUTCOMES,
     SHARE_OUTCOMES,
@@ -60,6 +61,10 @@ def headline(sources: ReportSources) -> Sentence:
     spend = added(credits, "spend")
     if spend is not None:
         return _spend_headline(sources, spend)
+    net = line_of(sources, "net")
+    if net is not None and net["value"] is not None:
+        found = worth_finding(sources)
+        return Sentence(text=f"{found.text}.", figures=found.figures)
     if not credits.is_empty() and credits["credit"].null_count() < credits.height:
         return _presence(credits)
     value = total_value(sources)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import polars as pl
+
+from care.objectives import objective_scores
 from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence, Verdict
 from reports.facts import EffectFact, added, effects_of, preferred, whole
-from reports.numbers import money
+from reports.numbers import decimal, money, points, signed
 from reports.sections.decisions import size_of_a_test
 from reports.sentences import effect_range, outcome_word
 from reports.sources import ReportSources
-from reports.words import count_words, inside, label, upper_first
+from reports.words import count_words, day, inside, label, upper_first
 
 __all__ = ["objectives_section"]
 
@@ -24,6 +27,7 @@ ALL_SEVEN: Final = (
     "product ideas",
 )
 _LEARNING: Final = 8
+_CLEAR: Final = 0.05
 
 
 def objectives_section(sources: ReportSources) -> Section | None:
@@ -35,8 +39,20 @@ def objectives_section(sources: ReportSources) -> Section | None:
         blocks.append(objectives)
     if learning is not None:
         blocks.append(learning)
+    changes = _changes(sources)
+    if changes is not None:
+        blocks.append(changes)
     if not blocks:
         return None
+    if objectives is None and learning is None:
+        return Section(
+            key="objectives",
+            letter="G",
+            title="Changes",
+            question="What did each change do?",
+            finding=Sentence(text=_changes_title(sources.picture("changes"))),
+            blocks=tuple(blocks),
+        )
     finding = _objective_finding(sources) if objectives is not None else _learning_finding(sources)
     return Section(
         key="objectives",
@@ -48,6 +64,54 @@ def objectives_section(sources: ReportSources) -> Section | None:
         finding=finding,
         blocks=tuple(blocks),
     )
+
+
+def _changes(sources: ReportSources) -> Ledger | None:
+    """The change log: for each entry the figures that moved, and how many did not."""
+    frame = sources.picture("changes")
+    if frame.is_empty():
+        return None
+    rows = []
+    for (name, when), found in frame.group_by("intervention", "date", maintain_order=True):
+        read = found.filter("supported")
+        moved = read.filter(pl.col("p_holm") < _CLEAR)
+        told = [f"{inside(row['figure'])} {_moved(row, sources)}" for row in moved.iter_rows(named=True)]
+        refused = found.height - read.height
+        words = "; ".join(told[:3]) or f"none of {read.height} figures moved beyond chance"
+        if refused:
+            words += f"; {refused} could not be read"
+        verdict = (
+            Verdict(text="moved", tone="clear") if told
+            else Verdict(text="not shown", tone="open") if read.height
+            else Verdict(text="not supported", tone="caution")
+        )  # fmt: skip
+        rows.append(Row(name=f"{name}, {day(when)}", cells=(words, verdict)))
+    return Ledger(
+        label="Change",
+        title=_changes_title(frame),
+        subtitle="By week, against the continued trend; per active customer; Holm over all",
+        columns=(
+            Column(title="What moved with it", form="text"),
+            Column(title="", form="verdict", phone=True),
+        ),
+        rows=tuple(rows[:_LEARNING]),
+    )
+
+
+def _changes_title(frame: pl.DataFrame) -> str:
+    clear = frame.filter(pl.col("supported") & (pl.col("p_holm") < _CLEAR))["intervention"].n_unique()
+    entries = frame["intervention"].n_unique()
+    return upper_first(
+        f"{count_words(clear) if clear else 'none'} of {count_words(entries)} "
+        f"{'change' if entries == 1 else 'changes'} moved a figure beyond chance"
+    )
+
+
+def _moved(row: dict[str, Any], sources: ReportSources) -> str:
+    value = float(row["change"])
+    if row["unit"] == "share":
+        return f"{points(value)} points"
+    return signed(money(value, sources.currency) if row["unit"] == "currency" else decimal(value, 2))
 
 
 def _entries(sources: ReportSources) -> list[dict[str, Any]]:
@@ -115,6 +179,11 @@ def _objective_finding(sources: ReportSources) -> Sentence:
         return Sentence(text="None of the objectives is measured")
     rest = len(ALL_SEVEN) - measured
     more = f"; {count_words(rest)} more are not measured" if rest > 1 else ""
+    score, _ = objective_scores(
+        pl.Series([entry.get("attainment") for entry in entries], dtype=pl.Float64),
+        pl.Series([entry.get("weight") for entry in entries], dtype=pl.Float64),
+    )
+    more += "" if score is None else f"; the weighted score is {score:.2f}"
     return Sentence(
         text=upper_first(
             f"{count_words(met)} of {count_words(measured)} measured objectives "

@@ -22,6 +22,7 @@ from reports.context import (
 )
 from reports.facts import SOCIAL, returns
 from reports.numbers import money, money_unit, nice_scale, percent, symbol
+from reports.sections.account import account_blocks, account_finding
 from reports.sections.changed import measures
 from reports.sources import ReportSources
 from reports.words import count_words, inside, label, months, quarter, upper_first
@@ -30,6 +31,7 @@ __all__ = ["returns_section"]
 
 _QUARTERS = 6
 _GROUPS = 9
+_FOOT = "Costs are spread evenly over the days of their period; days outside the data do not count."
 
 
 def returns_section(sources: ReportSources) -> Section | None:
@@ -38,11 +40,23 @@ def returns_section(sources: ReportSources) -> Section | None:
     blocks: list[Block] = []
     if len(course) > 1:
         blocks.append(_line(course, sources))
+    account = account_blocks(sources)
+    blocks += account
     costs = _costs(sources)
     if costs is not None:
         blocks.append(costs)
     if not blocks:
         return None
+    if len(course) < 2 and account:
+        return Section(
+            key="returns",
+            letter="F",
+            title="Return over time",
+            question="When does care pay, and what decides it?",
+            finding=account_finding(sources),
+            blocks=tuple(blocks),
+            foot=_FOOT,
+        )
     finding = _finding(course, sources) if len(course) > 1 else Sentence(text=costs.title if costs else "")
     if len(course) < 2 and costs is not None:
         blocks = [_untitled(costs)]
@@ -53,7 +67,7 @@ def returns_section(sources: ReportSources) -> Section | None:
         question="Is it getting better?" if len(course) > 1 else "What did it cost?",
         finding=finding,
         blocks=tuple(blocks),
-        foot="Costs are spread evenly over the days of their period; days outside the data do not count.",
+        foot=_FOOT,
     )
 
 

@@ -33,14 +33,17 @@ def test_objectives_are_held_against_the_figures_on_their_clock() -> None:
     figures = pl.DataFrame([place | row for row in rows], schema=CARE_SCHEMA)
     table = pl.DataFrame(
         {
-            "objective": ["speed", "speed at work", "joy", "luck"],
-            "kpi": ["first_response_p50", "first_response_p50 business", "csat", "csta"],
-            "baseline": [120.0, 60.0, 0.7, 0.0],
-            "target": [60.0, 20.0, 0.8, 1.0],
-            "weight": [2.0, 1.0, 1.0, 1.0],
+            "objective": ["speed", "speed at work", "joy", "luck", "Product ideas", "fame", "same"],
+            "kpi": ["first_response_p50", "first_response_p50 business", "csat", "csta", None, None, "x"],
+            "baseline": [120.0, 60.0, 0.7, 0.0, 0.0, 0.0, 1.0],
+            "target": [60.0, 20.0, 0.8, 1.0, 10.0, 1.0, 1.0],
+            "weight": [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+            "now": [None, None, None, None, 4.0, None, 3.0],
         }
     )
     held = objectives_table(table, figures)
-    assert held["attainment"].to_list() == [0.5, 0.75, None, None]
+    assert held["attainment"].to_list() == [0.5, 0.75, None, None, 0.4, None, None]
+    assert '"fame" has no default figure' in held["reason"][5]
+    assert held["reason"][6] == "target and baseline are the same"
     assert "could not be made" in held["reason"][2]
     assert 'did you mean "csat"' in held["reason"][3]

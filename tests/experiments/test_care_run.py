@@ -7,10 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from attribution.credits.table import incremental_credits
 from experiments.config import load_config
 from experiments.inputs import read_inputs
 from experiments.parts.care import CarePart, care_part
 from experiments.parts.histories import build_histories
+from experiments.parts.objectives import objectives_part
 from tests.care.desks import figure, posts
 
 CONFIG = """
@@ -85,15 +87,23 @@ def test_without_posts_and_cases_the_reason_is_told(tmp_path: Path) -> None:
 
 
 def test_objectives_are_held_against_the_figures_of_the_run(tmp_path: Path) -> None:
-    part = _care(
-        tmp_path,
-        objectives="objective,kpi,baseline,target,weight\nservice,service_level,0.2,0.8,1\n"
-        "service,happiness,0,1,1\n",
+    rows = (
+        "objective,kpi,baseline,target,weight,now\nservice,,0.2,0.8,1,\nservice,happiness,0,1,1,\n"
+        "product ideas,,0,10,1,4\ncommunity,credit spend social,0,10,1,\n"
     )
-    held = part.pictures["objectives"]
-    assert held["attainment"].to_list() == [pytest.approx((0.6 - 0.2) / 0.6), None]
-    assert any("the weighted score is 0.67" in note for note in part.notes)
-    assert any('there is no figure "happiness"' in note for note in part.notes)
+    part = _care(tmp_path, objectives=rows)
+    loaded = load_config(tmp_path / "care.toml")
+    histories = build_histories(loaded, read_inputs(loaded))
+    credits = incremental_credits(
+        {"forum": 5.0}, outcome="spend", baseline=1.0, total=6.0, groups={"forum": "social"}
+    )
+    made = objectives_part(histories, part.desk, part.tables["care"], credits=credits.frame)
+    assert made is not None
+    held, notes = made
+    assert held["attainment"].to_list() == [pytest.approx((0.6 - 0.2) / 0.6), None, 0.4, 0.5]
+    assert held["kpi"].to_list() == ["service_level", "happiness", None, "credit spend social"]
+    assert any("the weighted score is 0.52" in note for note in notes)
+    assert any('there is no figure "happiness"' in note for note in notes)
 
 
 def test_with_a_key_no_case_leads_to_a_public_post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,60 @@ def test_costs_in_another_currency_are_refused(tmp_path: Path) -> None:
         checked(tmp_path, {"transactions": ORDERS, "costs": rows}, {"currency": "EUR"})
 
 
+def test_referrals_that_cannot_be_are_told_apart(tmp_path: Path) -> None:
+    customers = (
+        "customer_id,acquired_at,referred_by\n1,2025-01-01,1\n2,2025-02-01,9\n3,2025-03-01,4\n"
+        "4,2025-04-01,5\n5,2025-05-01,4\n"
+    )
+    notes = checked(tmp_path, {"transactions": ORDERS, "customers": customers})
+    assert note(notes, "referred themselves").startswith(
+        "customers.csv: customers who referred themselves: 1."
+    )
+    assert "nobody who is known: 1." in note(notes, "nobody who is known")
+    assert "came later: 2." in note(notes, "someone who came later")  # 3 by 4, and 4 by 5
+    assert "in a circle: 2." in note(notes, "in a circle")
+
+
+def test_changes_outside_of_the_data_or_on_one_day_are_told(tmp_path: Path) -> None:
+    log = "name,date\nfirst,2025-03-01\nsecond,2025-03-01\nnever,2031-01-01\n"
+    notes = checked(tmp_path, {"transactions": ORDERS, "interventions": log})
+    assert '1 ("never")' in note(notes, "changes outside of the data")
+    assert '2 ("first", "second")' in note(notes, "on the day of another one")
+
+
+def test_margins_known_in_part_are_counted(tmp_path: Path) -> None:
+    orders = "customer_id,timestamp,amount,margin\n1,2025-02-01,10,4\n2,2025-03-01,10,\n"
+    notes = checked(tmp_path, {"transactions": orders})
+    assert "without a margin: 1 of 2" in note(notes, "without a margin")
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "says"),
+    [
+        (
+            "assumptions",
+            "name,value,low,high,source,owner,set_on,expires\na,5,6,9,s,o,2025-01-01,2026-01-01\n"
+            "b,5,1,4,s,o,2025-01-01,2026-01-01\nb,5,1,9,s,o,2025-01-01,2026-01-01\n"
+            "b,5,1,9,s,o,2025-01-01,2026-01-01\n",
+            ("have a value below low", "have a value above high", "repeat the name"),
+        ),
+        (
+            "objectives",
+            "objective,kpi,baseline,target,weight,set_on,due\nservice,csat,0,1,1,2025-05-01,2025-04-01\n"
+            "service,nps,0,1,1,2025-05-01,2025-06-01\n",
+            ("have due before set_on",),
+        ),
+    ],
+)
+def test_assumptions_and_objectives_that_cannot_be_are_rejected(
+    tmp_path: Path, table: str, rows: str, says: tuple[str, ...]
+) -> None:
+    tables = {"transactions": ORDERS, table: rows}
+    notes = checked(tmp_path, tables, {"limits": {"max_rejected_share": 0.9}})
+    for words in says:
+        assert note(notes, words)
+
+
 def test_costs_that_are_right_are_passed_over_in_silence(tmp_path: Path) -> None:
     rows = "chat,2025-03-01,2025-03-31,10,\nchat,2025-04-01,2025-04-30,10,\nforum,2025-03-01,2025-03-31,10,\n"
     notes = checked(tmp_path, {"transactions": ORDERS, "touchpoints": TOUCHES, "costs": COSTS + rows})

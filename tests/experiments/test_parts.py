@@ -89,7 +89,7 @@ def test_every_given_table_that_made_nothing_is_named(tmp_path: Path) -> None:
     }
     found = run_small(tmp_path, tables)
     named = {part.removeprefix("table ") for part in found.left_out if part.startswith("table ")}
-    assert named >= {"identities", "assignments", "interventions", "paths", "assumptions"}
+    assert named >= {"identities", "assignments", "paths", "assumptions"}
     assert not named & {"customers", "cases", "costs"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from care.whatif import Figure, WhatIf
 
 __all__ = ["whatif"]
-
-_POINTS: Final = 12
 
 
 @click.command()
@@ -40,18 +38,14 @@ def whatif(
     Only within what was observed, and only where the effect of being fast is supported; otherwise the reason,
     and the experiment that would settle it.
     """
-    from care.asking import question_of
+    from care.asking import course_of, question_of
     from care.whatif import what_if
 
     facts, currency = _facts(bundle)
-
-    def answer(asked: float | None) -> WhatIf:
-        return what_if(question_of(facts, share=asked, promise=promise, cost_per_hour=cost_per_hour))
-
-    found = answer(share)
+    found = what_if(question_of(facts, share=share, promise=promise, cost_per_hour=cost_per_hour))
     if picture is not None:
-        span = found.share - found.share_now
-        _draw([answer(found.share_now + span * k / _POINTS) for k in range(_POINTS + 1)], currency, picture)
+        course = course_of(facts, share=share, promise=promise, cost_per_hour=cost_per_hour)
+        _draw(course, currency, picture)
     if as_json:
         echo_json(found.to_dict())
         return
@@ -61,11 +55,12 @@ def whatif(
 
 
 def _draw(course: list[WhatIf], currency: str, picture: Path) -> None:
+    from care.whatif import course_frame
     from histories.durable import write_whole
     from histories.errors import ConfigError
     from reports.whatif import draw_what_if, what_if_lines
 
-    lines = what_if_lines(course, currency)
+    lines = what_if_lines(course_frame(course), currency)
     if lines is None:
         raise ConfigError("--picture: nothing in money is supported or known, so there is nothing to draw.")
     write_whole(picture, draw_what_if(lines).encode())
