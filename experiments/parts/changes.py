@@ -98,18 +98,19 @@ def _of_customers(config: RunConfig, histories: Histories) -> Iterator[tuple[str
     design = EffectDesign(name="change log", design="interrupted_series", outcomes=tuple(outcomes))
     for series in find_series(design, setting):
         yield "currency" if series.outcome.startswith("spend") else "count", series
-    returning = returning_share(histories.purchases)
+    returning = returning_share(histories.purchases.lazy())
     if returning is not None:
         yield "share", returning
 
 
-def returning_share(purchases: pl.DataFrame) -> Series | None:
+def returning_share(purchases: pl.LazyFrame) -> Series | None:
     """Share of those who bought in the twelve weeks before who bought in each week; None where too short."""
     week = pl.col("timestamp").dt.date().dt.truncate("1w").alias("week")
     bought = purchases.select("customer_id", week).unique()
-    if bought.is_empty():
+    first, last = bought.select(pl.col("week").min(), pl.col("week").max().alias("last")).collect().row(0)
+    if first is None:
         return None
-    ahead = pl.DataFrame({"step": range(1, _ACTIVE_WEEKS + 1)})
+    ahead = pl.LazyFrame({"step": range(1, _ACTIVE_WEEKS + 1)})
     active = (
         bought.join(ahead, how="cross")
         .select("customer_id", pl.col("week") + pl.duration(weeks="step"))
@@ -118,10 +119,8 @@ def returning_share(purchases: pl.DataFrame) -> Series | None:
         .group_by("week")
         .agg(pl.col("back").fill_null(0.0).mean())
         .sort("week")
+        .collect()
     )
-    first, last = bought["week"].min(), bought["week"].max()
-    assert isinstance(first, dt.date)
-    assert isinstance(last, dt.date)
     whole = active.filter(
         (pl.col("week") >= first + dt.timedelta(weeks=_ACTIVE_WEEKS)) & (pl.col("week") < last)
     )
