@@ -42,6 +42,7 @@ def test_a_message_outside_hours_starts_to_wait_when_they_begin() -> None:
         ({"closed": (dt.date(2026, 3, 3),)}, 10 + 0),
         ({"also": {"tuesday": "8:00-12:00"}}, 10 + 70),
         ({"from": "22:00", "to": "6:00"}, 480),
+        ({"from": "22:00", "to": "6:00", "also": {"tuesday": "4:00-12:00"}}, 670),  # 4 to 6 counts once
         ({"days": ("sat",)}, 0),
     ],
 )

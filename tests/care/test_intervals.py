@@ -67,6 +67,20 @@ def test_the_interval_of_the_curve_is_log_log() -> None:
     assert (first["low"], first["high"]) == pytest.approx((0.3870, 0.9814), abs=5e-5)
 
 
+def test_the_interval_where_one_still_waits_is_log_log_too() -> None:
+    """By hand at 20: S = 1/4, Greenwood 1 / (4 x 3) + 1 / (3 x 2) + 1 / (2 x 1) = .75."""
+    curve = kaplan_meier(count_waits(pl.Series([5, 12, 20, 20]), pl.Series([True, True, True, False])))
+    power = np.exp(1.959964 * np.sqrt(0.75) / np.log(4.0))
+    assert curve["low"][-1] == pytest.approx(0.25**power, rel=1e-5)
+    assert curve["high"][-1] == pytest.approx(0.25 ** (1 / power), rel=1e-5)
+
+
+def test_a_wait_that_ended_at_the_very_length_had_ended_and_none_had_before_the_first() -> None:
+    curve = kaplan_meier(count_waits(WAITS, ENDED))
+    assert share_by(curve, 12) == pytest.approx(0.25)
+    assert share_by(curve, 4.9) == 0.0
+
+
 def test_nothing_waits_when_there_is_no_case() -> None:
     curve = kaplan_meier(count_waits(pl.Series([], dtype=pl.Int64), pl.Series([], dtype=pl.Boolean)))
     assert curve.is_empty()

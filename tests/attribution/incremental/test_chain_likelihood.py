@@ -15,7 +15,13 @@ from scipy.special import expit, gammaln, logsumexp
 from attribution.incremental.chain import halves
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
-from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
+from attribution.incremental.chain.likelihood import (
+    Likelihood,
+    arguments,
+    draw_paths,
+    elasticity,
+    evaluate,
+)
 from attribution.incremental.chain.start import crude_rates
 from attribution.incremental.chain.states import FEATURES, Structure, living_states, nodes, rouwenhorst
 from attribution.incremental.stocks import panel_stocks
@@ -281,3 +287,22 @@ def test_a_pass_on_two_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(halves, "_cores", lambda: 2)
     alone = compute(slice(0, 1000))
     assert all(np.array_equal(a, b) for a, b in zip(alone, halves.by_customers(compute, 1000), strict=True))
+
+
+def test_regular_buyers_answer_a_change_of_their_rate_by_the_slope_of_what_is_expected() -> None:
+    """E(m) = (1 - exp(-phi m^delta)) zeta m / (1 - exp(-zeta m)), slopes by log m, months of known lives."""
+    problem, theta = problem_of("hidden_staggered", STRUCTURES["regular"])
+    inputs, given = problem.inputs, arguments(problem, theta)
+    _, delta, phi, zeta = given.extra
+    shape, moved, made = given.shape[0], 0.0, 0.0
+    for i in range(inputs.n_customers):
+        months = range(inputs.entry[i], min(inputs.low[i], inputs.end[i], inputs.values.shape[1] - 1) + 1)
+        rates = [float(np.exp(given.eta[i, t, 0])) for t in months]
+        level = (shape + sum(inputs.values[i, t, 0] for t in months)) / (shape + sum(rates))
+        for m in (level * rate for rate in rates):
+            some, slope = 1.0 - np.exp(-phi * m**delta), phi * delta * m**delta * np.exp(-phi * m**delta)
+            each = zeta * m / (1.0 - np.exp(-zeta * m))
+            made += some * each
+            moved += slope * each + some * each * (1.0 - each * np.exp(-zeta * m))
+    assert elasticity(problem, theta) == pytest.approx(moved / made, rel=1e-5)
+    assert moved / made != pytest.approx(1.0, abs=0.02)
