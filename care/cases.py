@@ -6,8 +6,9 @@ A case of the desk is the truth about itself; posts fill what it lacks. Times ar
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -80,12 +81,15 @@ class Cases:
         Waits after the first: case_id, started_at, ended_at.
     columns
         Columns that some table gave; a figure that needs another cannot be said.
+    model
+        Plain parameters of what was learned of the posts; empty where nothing was.
     """
 
     cases: pl.DataFrame
     waits: pl.DataFrame
     columns: frozenset[str]
     notes: tuple[str, ...]
+    model: Mapping[str, Any] = field(default_factory=dict)
 
 
 def combine_cases(

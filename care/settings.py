@@ -156,6 +156,8 @@ class NeedsReply:
         A post whose sentiment is below this needs a reply.
     otherwise
         What a post is that no rule knows, one without a text included.
+    learn
+        Whether a model of the labelled posts may judge the others, where it is better than the rules.
     """
 
     question: tuple[str, ...] | None = None
@@ -168,6 +170,7 @@ class NeedsReply:
     spam: tuple[str, ...] | None = None
     tone_below: float = -0.2
     otherwise: bool = True
+    learn: bool = True
 
     _compile = field_validator(
         "question", "request", "problem", "order", "praise", "repost", "competition", "spam"

@@ -272,7 +272,8 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     return Findings(
         tables=tables,
         large=large,
-        model=dict(value.values.model) if value.values else {},
+        model=(dict(value.values.model) if value.values else {})
+        | ({"needs_reply": dict(cases.model)} if cases is not None and cases.model else {}),
         pictures=value.pictures()
         | dict(effects.pictures if effects else {})
         | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)}

@@ -14,10 +14,11 @@ from care.agents import agent_funnel
 from care.alerts import alerts_table
 from care.cases import Cases, combine_cases
 from care.clock import to_instants
-from care.conversations import POST_CASE, Conversations, build_conversations
+from care.conversations import POST_CASE, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
 from care.journeys import build_journeys
+from care.judging import Judged, judge_posts
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
 from care.settings import CareSettings
@@ -51,13 +52,16 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
     if posts is None and desk is None:
         return None
     settings = _settings(config)
-    made = None if posts is None else _conversations(config, histories, posts, settings)
-    return combine_cases(
-        made,
+    judged = None if posts is None else _judged(config, histories, posts, settings)
+    found = combine_cases(
+        None if judged is None else build_conversations(judged.posts, settings),
         None if desk is None else _instants(desk.collect(), config.timezone),
         settings,
         touches=_touches(config, histories),
     )
+    if judged is None or judged.note is None:
+        return found
+    return dataclasses.replace(found, notes=(judged.note, *found.notes), model=judged.model)
 
 
 def care_part(
@@ -144,9 +148,8 @@ def _instants(frame: pl.DataFrame, zone: str) -> pl.DataFrame:
     return frame.with_columns(to_instants(frame[name], zone) for name in times)
 
 
-def _conversations(
-    config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings
-) -> Conversations:
+def _judged(config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings) -> Judged:
+    """Linked posts of known authors, with what is learned of the labelled ones."""
     identities = histories.table("identities")
     if identities is not None:
         known = posts.with_columns(
@@ -156,7 +159,7 @@ def _conversations(
         posts = customers_of_handles(known, identities).drop("handle")
     rows = posts.collect()
     at = to_instants(rows["timestamp"], config.timezone).alias("at")
-    return build_conversations(link_posts(rows.with_columns(at)), settings)
+    return judge_posts(link_posts(rows.with_columns(at)), settings, seed=config.seed)
 
 
 def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
