@@ -16,7 +16,7 @@ from histories.engines.spilled import Spilled
 from histories.errors import ConfigError
 from histories.reading.sources import memory_bytes
 
-__all__ = ["ENGINES", "Progress", "Workplace", "workplace"]
+__all__ = ["ENGINES", "Progress", "Workplace", "read_memory", "workplace"]
 
 ENGINES: Final = ("local", "spark")
 DEFAULT_MEMORY: Final = "2GB"
@@ -72,6 +72,20 @@ class Progress:
         self._step(f"{self._text}: {done} of {of} buckets, about {left:,.0f} s left")
 
 
+def read_memory(text: str) -> int:
+    """Bytes of a size such as "2GB".
+
+    Raises
+    ------
+    ConfigError
+        When it is none.
+    """
+    try:
+        return memory_bytes(text)
+    except ValueError as error:
+        raise ConfigError(f"--memory: {error}.") from error
+
+
 @contextmanager
 def workplace(
     name: str, *, memory: str | None, runs: Path, told: Callable[[int, int], None] = lambda done, of: None
@@ -99,10 +113,7 @@ def workplace(
     if name == "local" and memory is None:
         yield Workplace(engine=Local())
         return
-    try:
-        allowed = memory_bytes(memory or DEFAULT_MEMORY)
-    except ValueError as error:
-        raise ConfigError(f"--memory: {error}") from error
+    allowed = read_memory(memory or DEFAULT_MEMORY)
     session = None
     if name == "spark":
         from histories.engines.spark import Spark, start_session  # a session takes seconds to start

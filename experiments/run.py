@@ -22,7 +22,7 @@ from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
-from experiments.engine import Progress, workplace
+from experiments.engine import Progress, read_memory, workplace
 from experiments.inputs import ID_KEY, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
@@ -138,6 +138,7 @@ def run_experiment(
     """
     progress = Progress(step)
     if memory is not None:
+        read_memory(memory)
         config = replace(config, limits=replace(config.limits, memory=memory))
     told = {"tributary.version": version(), **(tags or {})}
     with (

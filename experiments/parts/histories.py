@@ -134,7 +134,7 @@ def _known_on(tables: Tables, day: dt.date, **netting: Any) -> pl.LazyFrame:
 
 
 def _known_purchases(tables: Tables, *, day: dt.date, **netting: Any) -> Made:
-    return {"known": _known_on(tables, day, **netting)}
+    return {"known": _known_on(tables, day, **netting).collect()}
 
 
 def _net_purchases(tables: Tables, *, day: dt.date, **netting: Any) -> Made:
