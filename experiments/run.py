@@ -169,12 +169,13 @@ def run_experiment(
         )
         progress("Keeping the run")
         _log(record, config, histories, found, bundle)
+        summary = summarize_run(found.tables, found.model, purchases=histories.rows(PURCHASES))
     return RunResult(
         run_id=record.run_id,
         name=config.name,
         bundle=bundle,
         headline=headline,
-        summary=summarize_run(found.tables, found.model, purchases=histories.rows(PURCHASES)),
+        summary=summary,
         left_out=left_out,
         notes=found.notes,
     )

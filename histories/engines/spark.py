@@ -11,10 +11,11 @@ import os
 import pickle
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
-from functools import partial
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 from uuid import uuid4
 
 import polars as pl
@@ -27,8 +28,12 @@ from histories.errors import ConfigError, TributaryError
 
 __all__ = ["Spark", "start_session"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _SETTINGS: Final = {
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
@@ -79,6 +84,18 @@ def start_session(master: str | None = None) -> Any:
         raise ConfigError(f"--engine spark: no session could be started ({first[0]}).") from error
 
 
+def _quietly(method: Callable[P, T]) -> Callable[P, T]:
+    """Without what pyspark says of versions of pandas, which it is not given here."""
+
+    @wraps(method)
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+            return method(*args, **options)
+
+    return call
+
+
 class Spark(Spilled):
     """Splits and computes on a Spark session; a bucket is a task.
 
@@ -104,6 +121,7 @@ class Spark(Spilled):
         super().__init__(folder, memory=memory, buckets=buckets, told=told)
         self._session = session
 
+    @_quietly
     def split(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
         """One shuffle: rows are numbered by their bucket, brought together, and written by the workers."""
         stored = Stored(folder=self.new_folder(name), schema=frame.collect_schema())
@@ -124,14 +142,18 @@ class Spark(Spilled):
     def each(self, task: Task, buckets: int) -> Iterator[Any]:
         """What a task returns for each bucket, computed by the workers."""
         self._told(0, buckets)
-        numbers = self._session.range(0, buckets, 1, buckets)
-        answers = numbers.mapInArrow(partial(_answer, task=task), "bucket int, answer binary").collect()
-        for row in sorted(answers, key=lambda row: int(row["bucket"])):
+        for row in sorted(self._answers(task, buckets), key=lambda row: int(row["bucket"])):
             answer = pickle.loads(bytes(row["answer"]))
             if isinstance(answer, TributaryError):
                 raise answer
             yield answer
             self._told(int(row["bucket"]) + 1, buckets)
+
+    @_quietly
+    def _answers(self, task: Task, buckets: int) -> list[Any]:
+        numbers = self._session.range(0, buckets, 1, buckets)
+        found = numbers.mapInArrow(partial(_answer, task=task), "bucket int, answer binary")
+        return list(found.collect())
 
 
 def _numbered(batches: Iterable[pa.RecordBatch], *, cuts: pl.Series) -> Iterator[pa.RecordBatch]:

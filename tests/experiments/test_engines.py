@@ -161,6 +161,8 @@ def test_a_run_within_a_memory_limit_leaves_its_bundle_and_no_bucket(tmp_path: P
     assert touches.height == 300 + company()["touchpoints"].count("\n") - 301
     assert touches["customer_id"].is_sorted()
     assert "Crediting channels" in told
+    summary = dict(result.summary.iter_rows())
+    assert int(summary["purchases"]) == pl.read_parquet(result.bundle / "purchases.parquet").height
 
 
 def test_memory_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
