@@ -114,13 +114,11 @@ def workplace(
         yield Workplace(engine=Local())
         return
     allowed = read_memory(memory or DEFAULT_MEMORY)
-    session = None
-    if name == "spark":
-        from histories.engines.spark import Spark, start_session  # a session takes seconds to start
+    if name == "local":
+        with spill_folder(runs) as folder:
+            yield Workplace(engine=Spilled(folder, memory=allowed, told=told), folder=folder)
+        return
+    from histories.engines.spark import Spark, spark_session  # most runs need none of it
 
-        session = start_session()
-    with spill_folder(runs) as folder:
-        engine: Engine = Spilled(folder, memory=allowed, told=told)
-        if session is not None:
-            engine = Spark(session, folder, memory=allowed, told=told)
-        yield Workplace(engine=engine, folder=folder)
+    with spark_session() as session, spill_folder(runs) as folder:
+        yield Workplace(engine=Spark(session, folder, memory=allowed, told=told), folder=folder)

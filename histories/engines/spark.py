@@ -12,10 +12,11 @@ import pickle
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial, wraps
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 import polars as pl
@@ -26,10 +27,7 @@ from histories.engines.spill import spilling
 from histories.engines.spilled import Spilled, Stored, Task, Told
 from histories.errors import ConfigError, TributaryError
 
-__all__ = ["Spark", "start_session"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
+__all__ = ["Spark", "spark_session"]
 
 _SETTINGS: Final = {
     "spark.ui.enabled": "false",
@@ -43,8 +41,9 @@ _SETTINGS: Final = {
 """What a session that is started here gets unless its configuration says otherwise."""
 
 
-def start_session(master: str | None = None) -> Any:
-    """The running Spark session, or a new one.
+@contextmanager
+def spark_session(master: str | None = None) -> Iterator[Any]:
+    """The running Spark session, or a new one that is stopped when the block ends.
 
     Parameters
     ----------
@@ -58,7 +57,8 @@ def start_session(master: str | None = None) -> Any:
         Without pyspark or Java; the message says what to install.
     """
     try:
-        from pyspark.sql import SparkSession
+        with _quiet():
+            from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError(
             '--engine spark needs pyspark, which is not installed: pip install "tributary[spark]". '
@@ -77,23 +77,26 @@ def start_session(master: str | None = None) -> Any:
             builder = builder.config(key, value)
     if master is not None:
         builder = builder.master(master)
+    running = None if remote else SparkSession.getActiveSession()
     try:
-        return builder.getOrCreate()
+        with _quiet():
+            session = running or builder.getOrCreate()
     except Exception as error:  # the gateway, the JVM and the cluster each raise their own kind
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"--engine spark: no session could be started ({first[0]}).") from error
+    try:
+        yield session
+    finally:
+        if running is None:
+            session.stop()
 
 
-def _quietly(method: Callable[P, T]) -> Callable[P, T]:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Without what pyspark says of versions of pandas, which it is not given here."""
-
-    @wraps(method)
-    def call(*args: P.args, **options: P.kwargs) -> T:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
-            return method(*args, **options)
-
-    return call
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        yield
 
 
 class Spark(Spilled):
@@ -121,7 +124,7 @@ class Spark(Spilled):
         super().__init__(folder, memory=memory, buckets=buckets, told=told)
         self._session = session
 
-    @_quietly
+    @_quiet()
     def split(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
         """One shuffle: rows are numbered by their bucket, brought together, and written by the workers."""
         stored = Stored(folder=self.new_folder(name), schema=frame.collect_schema())
@@ -134,8 +137,9 @@ class Spark(Spilled):
         columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
         numbered = rows.mapInArrow(partial(_numbered, cuts=cuts), f"{columns}, bucket int")
         together = numbered.repartition(len(cuts) + 1, "bucket")
-        done = together.mapInArrow(partial(_keep, stored=stored), "bucket int")
-        done.collect()
+        done = together.mapInArrow(partial(_keep, stored=stored), "bucket int, answer binary")
+        for row in done.collect():
+            _read(row)
         shutil.rmtree(source, ignore_errors=True)
         return stored
 
@@ -143,13 +147,10 @@ class Spark(Spilled):
         """What a task returns for each bucket, computed by the workers."""
         self._told(0, buckets)
         for row in sorted(self._answers(task, buckets), key=lambda row: int(row["bucket"])):
-            answer = pickle.loads(bytes(row["answer"]))
-            if isinstance(answer, TributaryError):
-                raise answer
-            yield answer
+            yield _read(row)
             self._told(int(row["bucket"]) + 1, buckets)
 
-    @_quietly
+    @_quiet()
     def _answers(self, task: Task, buckets: int) -> list[Any]:
         numbers = self._session.range(0, buckets, 1, buckets)
         found = numbers.mapInArrow(partial(_answer, task=task), "bucket int, answer binary")
@@ -165,15 +166,24 @@ def _numbered(batches: Iterable[pa.RecordBatch], *, cuts: pl.Series) -> Iterator
 
 
 def _keep(batches: Iterable[pa.RecordBatch], *, stored: Stored) -> Iterator[pa.RecordBatch]:
-    """Write the rows of each bucket, a file for each batch that holds any."""
+    """Write the rows of whole buckets; they appear when all of them are there, and only once."""
+    stage = Stored(folder=stored.folder / f".{uuid4().hex}", schema=stored.schema)
     written = set()
-    for batch in batches:
-        rows = pl.DataFrame(pl.from_arrow(batch))
-        for (bucket,), part in rows.partition_by("bucket", as_dict=True, include_key=False).items():
-            with spilling():
-                stored.write(int(bucket), part.cast(stored.schema), name=uuid4().hex)
-            written.add(int(bucket))
-    yield pa.RecordBatch.from_pydict({"bucket": pa.array(sorted(written), pa.int32())})
+    try:
+        with spilling():
+            for number, batch in enumerate(batches):
+                rows = pl.DataFrame(pl.from_arrow(batch))
+                parts = rows.partition_by("bucket", as_dict=True, include_key=False)
+                for (bucket,), part in parts.items():
+                    stage.write(int(bucket), part.cast(stored.schema), name=f"{number:06}")
+                    written.add(int(bucket))
+            for bucket in written:
+                if not stored.home(bucket).exists():  # else an earlier attempt was lost after its last write
+                    stage.home(bucket).rename(stored.home(bucket))
+    except TributaryError as error:
+        yield _row(-1, error)
+    finally:
+        shutil.rmtree(stage.folder, ignore_errors=True)
 
 
 def _answer(batches: Iterable[pa.RecordBatch], *, task: Task) -> Iterator[pa.RecordBatch]:
@@ -181,9 +191,19 @@ def _answer(batches: Iterable[pa.RecordBatch], *, task: Task) -> Iterator[pa.Rec
     for batch in batches:
         for bucket in batch.column(0).to_pylist():
             try:
-                answer = task(int(bucket))
+                yield _row(int(bucket), task(int(bucket)))
             except TributaryError as error:
-                answer = error
-            yield pa.RecordBatch.from_pydict(
-                {"bucket": pa.array([bucket], pa.int32()), "answer": pa.array([pickle.dumps(answer)])}
-            )
+                yield _row(int(bucket), error)
+
+
+def _row(bucket: int, answer: Any) -> pa.RecordBatch:
+    columns = {"bucket": pa.array([bucket], pa.int32()), "answer": pa.array([pickle.dumps(answer)])}
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _read(row: Any) -> Any:
+    """What a worker returned; what it refused is raised here."""
+    answer = pickle.loads(bytes(row["answer"]))
+    if isinstance(answer, TributaryError):
+        raise answer
+    return answer

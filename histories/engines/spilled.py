@@ -35,18 +35,19 @@ class Stored:
 
     def of(self, *buckets: int) -> pl.LazyFrame:
         """The rows of these buckets, one after the other."""
-        files = [file for bucket in buckets for file in sorted(self._home(bucket).glob("*.parquet"))]
+        files = [file for bucket in buckets for file in sorted(self.home(bucket).glob("*.parquet"))]
         return pl.scan_parquet(files, glob=False) if files else pl.LazyFrame(schema=self.schema)
 
     def write(self, bucket: int, rows: pl.DataFrame | pl.LazyFrame, *, name: str = "rows") -> None:
         """Put a file into a bucket, whole; one of this name is replaced."""
-        home = self._home(bucket)
+        home = self.home(bucket)
         home.mkdir(parents=True, exist_ok=True)
         fresh = home / f".{name}-{uuid4().hex}"
         rows.lazy().sink_parquet(fresh, compression="lz4")
         fresh.replace(home / f"{name}.parquet")
 
-    def _home(self, bucket: int) -> Path:
+    def home(self, bucket: int) -> Path:
+        """The folder of a bucket's files."""
         return self.folder / f"bucket={bucket}"
 
 

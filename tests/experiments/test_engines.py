@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,16 +98,12 @@ def test_a_run_on_spark_finds_what_a_run_in_memory_does(
     config: RunConfig, whole: Findings, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
-    from histories.engines.spark import Spark, start_session
+    from histories.engines.spark import Spark, spark_session
 
-    try:
-        session = start_session("local[1]")
-    except ConfigError as error:
-        pytest.skip(str(error))
-    try:
+    if shutil.which("java") is None:
+        pytest.skip("needs Java 17")
+    with spark_session("local[1]") as session:
         assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
-    finally:
-        session.stop()
 
 
 def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Path) -> None:
