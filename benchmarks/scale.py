@@ -1,11 +1,12 @@
 """Memory and CPU of a whole run by step and by size of the company, in memory and within a memory limit.
 
     python -m benchmarks.scale FOLDER... [--memory 1GB] [--engine local] [--set KEY=VALUE] [--out FILE]
+    python -m benchmarks.scale --plain N --plain N... [--work FOLDER] ...
 
-Each FOLDER holds a company as `tributary simulate --out FOLDER` writes it. Every run is a process of its own.
-CPU is of the whole process tree; memory is the largest resident set seen within the step, asked for every
-20 ms, so that a short peak can be missed. The slope is per 100,000 customers between the first folder and the
-last.
+Each FOLDER holds a company as `tributary simulate --out FOLDER` writes it. A plain company of N customers has
+20 transactions and 60 touches each over two years, and neither cases nor costs nor experiments. Every run is
+a process of its own. CPU is of the whole process; memory is the largest resident set seen within the step,
+asked for every 20 ms, so that a short peak can be missed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = 0.02
+PLAIN = """name = "plain"
+observation_end = 2025-12-30
+currency = "EUR"
+inputs = { transactions = "transactions.parquet", touchpoints = "touches.parquet" }
+value = { models = ["bg_nbd"], challenger = false, origins = 1, posterior_draws = 0 }
+
+[attribution]
+lookback_days = 7
+outcomes = ["conversion", "spend", "retention"]
+methods = ["last", "linear", "markov"]
+"""
 PAGE = 4096
 MB = 1024 * 1024
 
@@ -79,10 +91,24 @@ def measure(folder: Path, memory: str | None, engine: str, overrides: Sequence[s
         }
 
 
+def plain_company(work: Path, customers: int) -> Path:
+    """Write a plain company, where it is not there yet; its folder."""
+    from benchmarks.journeys import simulate_tables
+
+    folder = work / f"plain-{customers}"
+    if not (folder / "tributary.toml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        simulate_tables(customers, folder)
+        (folder / "tributary.toml").write_text(PLAIN, encoding="utf-8")
+    return folder
+
+
 def main() -> None:
     """Measure every folder, each in a new process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--plain", type=int, action="append", default=[], metavar="N")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--memory")
     parser.add_argument("--engine", default="local")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
@@ -93,7 +119,7 @@ def main() -> None:
         print(json.dumps(measure(args.folders[0], args.memory, args.engine, args.overrides)))
         return
     found = []
-    for folder in args.folders:
+    for folder in [*args.folders, *(plain_company(args.work, customers) for customers in args.plain)]:
         call = [sys.executable, "-m", "benchmarks.scale", "--one", str(folder), "--engine", args.engine]
         call += ["--memory", args.memory] if args.memory else []
         call += [part for text in args.overrides for part in ("--set", text)]
