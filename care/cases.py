@@ -81,6 +81,8 @@ class Cases:
         Waits after the first: case_id, started_at, ended_at.
     columns
         Columns that some table gave; a figure that needs another cannot be said.
+    figures
+        Rows of `CARE_SCHEMA` that posts alone tell; None without posts.
     model
         Plain parameters of what was learned of the posts; empty where nothing was.
     """
@@ -89,6 +91,7 @@ class Cases:
     waits: pl.DataFrame
     columns: frozenset[str]
     notes: tuple[str, ...]
+    figures: pl.DataFrame | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-__all__ = ["LEVEL", "Interval", "design_effect", "mean_interval", "net_score", "share_interval", "wilson"]
+__all__ = [
+    "LEVEL",
+    "Interval",
+    "design_effect",
+    "difference_interval",
+    "mean_interval",
+    "net_score",
+    "share_interval",
+    "wilson",
+]
 
 Float = NDArray[np.float64]
 Integer = NDArray[np.int64]
@@ -95,6 +104,30 @@ def share_interval(
     effective = len(hit) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
     low, high = wilson(share, effective / design_effect(hit, whose, weight), level)
     return Interval(value=share, low=low, high=high, n=len(hit))
+
+
+def difference_interval(first: Interval, second: Interval) -> Interval:
+    """First share less the second, from the ends of both (Newcombe 1998, method 10, whose example this is).
+
+    >>> shares = [
+    ...     Interval(value=hits / n, low=wilson(hits / n, n)[0], high=wilson(hits / n, n)[1], n=n)
+    ...     for hits, n in ((56, 70), (48, 80))
+    ... ]
+    >>> gap = difference_interval(*shares)
+    >>> [round(end, 4) for end in (gap.value, gap.low, gap.high)]
+    [0.2, 0.0524, 0.3339]
+    """
+    ends = (first.value, first.low, first.high, second.value, second.low, second.high)
+    if any(end is None for end in ends):
+        return Interval(value=None)
+    value, low, high, other, other_low, other_high = (float(end or 0.0) for end in ends)
+    gap = value - other
+    return Interval(
+        value=gap,
+        low=gap - math.hypot(value - low, other_high - other),
+        high=gap + math.hypot(high - value, other - other_low),
+        n=first.n + second.n,
+    )
 
 
 def mean_interval(values: Float, customers: Integer, *, level: float = LEVEL) -> Interval:

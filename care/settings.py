@@ -227,8 +227,6 @@ class CareSettings:
         How "please send us a direct message" is recognised.
     sales_days
         Days after a case within which a purchase counts towards service-to-sales conversion.
-    quotes
-        Whether customers' words may be quoted in the report.
     """
 
     first: Literal["satisfaction", "cost"] = "satisfaction"
@@ -244,7 +242,6 @@ class CareSettings:
     promises: tuple[Promise, ...] = ()
     needs_reply: NeedsReply = Field(default_factory=NeedsReply)
     redirection: Redirection = Field(default_factory=Redirection)
-    quotes: bool = False
 
     _compile = field_validator("automatic_texts")(classmethod(lambda cls, value: _patterns_compile(value)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from care.intervals import mean_interval, net_score, share_interval, z_of
+from care.intervals import difference_interval, mean_interval, net_score, share_interval, z_of
 from care.measures.base import (
     Flags,
     Float,
@@ -102,17 +102,12 @@ def redirection_csat_gap(view: View, clock: Clock) -> Measure:
     handled, sent = _handled(view), view["has_redirected_at"]
     there = share_interval(where(handled & sent, satisfied), view["customer"])
     here = share_interval(where(handled & ~sent, satisfied), view["customer"])
-    if there.value is None or here.value is None or there.low is None or here.low is None:
+    gap = difference_interval(there, here)
+    if gap.value is None:
         return absent("needs satisfaction of redirected customers and of others")
-    assert there.high is not None
-    assert here.high is not None
-    gap = there.value - here.value
-    # Newcombe (1998), method 10: Wilson's ends of both shares, put together.
-    below = np.hypot(there.value - there.low, here.high - here.value)
-    above = np.hypot(there.high - there.value, here.value - here.low)
     rated = int((handled & ~np.isnan(satisfied)).sum())
     return Measure(
-        value=gap, low=gap - float(below), high=gap + float(above), n=rated,
+        value=gap.value, low=gap.low, high=gap.high, n=rated,
         coverage=rated / int(handled.sum()),
     )  # fmt: skip
 

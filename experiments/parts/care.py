@@ -14,6 +14,7 @@ from care.agents import agent_funnel
 from care.alerts import alerts_table
 from care.cases import Cases, combine_cases
 from care.clock import to_instants
+from care.community import community_figures
 from care.conversations import POST_CASE, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
@@ -24,6 +25,7 @@ from care.queue import agent_pseudonyms, cases_table
 from care.settings import CareSettings
 from care.stake import gain_of_answer
 from care.threads import link_posts
+from care.topics import topic_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
@@ -59,9 +61,11 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
         settings,
         touches=_touches(config, histories),
     )
-    if judged is None or judged.note is None:
+    if judged is None:
         return found
-    return dataclasses.replace(found, notes=(judged.note, *found.notes), model=judged.model)
+    community = community_figures(judged.posts, settings, end=_end(config, histories))
+    notes = found.notes if judged.note is None else (judged.note, *found.notes)
+    return dataclasses.replace(found, notes=notes, model=judged.model, figures=community)
 
 
 def care_part(
@@ -95,7 +99,8 @@ def care_part(
     whole = dataclasses.replace(
         _desk(config, histories, cases, settings, hours, customers), gain=None if gain is None else gain.value
     )
-    figures = pl.concat([care_figures(whole), promise_figures(whole), agent_funnel(whole)])
+    told = [care_figures(whole), promise_figures(whole), agent_funnel(whole), topic_figures(whole)]
+    figures = pl.concat([*told, *([] if cases.figures is None else [cases.figures])])
     queue = cases_table(cases, whole)
     return CarePart(
         tables={
@@ -202,6 +207,12 @@ def _paid_hours(hours: pl.DataFrame) -> pl.DataFrame:
     return hours.group_by(keys).agg(worked.sum().alias("hours"))
 
 
+def _end(config: RunConfig, histories: Histories) -> dt.datetime:
+    """The first instant after the observation."""
+    naive: dt.datetime = pl.select(end_of_day(histories.inputs.observation_end)).item()
+    return naive.replace(tzinfo=ZoneInfo(config.timezone)).astimezone(dt.UTC)
+
+
 def _desk(
     config: RunConfig,
     histories: Histories,
@@ -211,8 +222,7 @@ def _desk(
     customers: pl.DataFrame | None,
 ) -> Desk:
     zone, last = config.timezone, histories.inputs.observation_end
-    naive = pl.select(end_of_day(last)).item()
-    end = naive.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+    end = _end(config, histories)
     journeys = build_journeys(cases, settings, end=end)
     opened = cases.cases["opened_at"].dt.convert_time_zone(zone).dt.date().min()
     first = opened if isinstance(opened, dt.date) else last

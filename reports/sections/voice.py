@@ -27,7 +27,11 @@ def voice_section(sources: ReportSources) -> Section | None:
     topics = _topics(cases, sources.settings.minimum_cell)
     if topics.is_empty():
         return None
+    topics = topics.join(_trends(sources), on="topic", how="left", maintain_order="left")
     blocks: list[Block] = [_ledger(topics)]
+    products = _products(sources, topics["topic"].to_list())
+    if products is not None:
+        blocks.append(products)
     cards = _wins(cases, sources)
     if cards is not None:
         blocks.append(cards)
@@ -38,7 +42,46 @@ def voice_section(sources: ReportSources) -> Section | None:
         question="What do customers say?",
         finding=_finding(topics),
         blocks=tuple(blocks),
-        foot=f"Topics below {sources.settings.minimum_cell} customers are left out.",
+        foot=f"Topics below {sources.settings.minimum_cell} customers are left out. “Share moved”: the last "
+        "whole month less the months before, where that is more than chance.",
+    )
+
+
+def _about(sources: ReportSources, kpi: str) -> pl.DataFrame:
+    care = sources.table("care")
+    if care.is_empty() or "segment" not in care.columns:
+        return pl.DataFrame(schema={"segment": pl.String, "value": pl.Float64, "reason": pl.String})
+    return care.filter((pl.col("kpi") == kpi) & pl.col("value").is_not_null())
+
+
+def _trends(sources: ReportSources) -> pl.DataFrame:
+    """Change of each topic's share in the last whole month, where it is more than chance."""
+    rows = _about(sources, "topic_trend").filter(pl.col("reason").is_null())
+    return rows.select(
+        pl.col("segment").str.strip_prefix("topic: ").alias("topic"), pl.col("value").alias("moved")
+    )
+
+
+def _products(sources: ReportSources, topics: list[str]) -> Ledger | None:
+    """Share of each product's matters by topic."""
+    rows = _about(sources, "topic_share_of_product").filter(pl.col("n") >= sources.settings.minimum_cell)
+    if rows.is_empty():
+        return None
+    pairs = rows.with_columns(
+        pl.col("segment").str.strip_prefix("product: ").str.split_exact(", topic: ", 1).alias("both")
+    ).unnest("both")
+    shares = {(row["field_0"], row["field_1"]): row["value"] for row in pairs.iter_rows(named=True)}
+    names = pairs.select(pl.col("field_0").unique(maintain_order=True)).to_series().to_list()[:_MOST]
+    return Ledger(
+        label="Product",
+        title="What each product is written about for",
+        subtitle="% of the product's matters that name a topic",
+        columns=tuple(Column(title=label(topic), form="tint") for topic in topics),
+        rows=tuple(
+            Row(name=label(name), cells=tuple(shares.get((name, topic)) for topic in topics))
+            for name in names
+        ),
+        dense=True,
     )
 
 
@@ -47,7 +90,9 @@ def _has(cases: pl.DataFrame, column: str) -> bool:
 
 
 def _topics(cases: pl.DataFrame, smallest: int) -> pl.DataFrame:
-    who = pl.col("customer_id").n_unique() if "customer_id" in cases.columns else pl.len()
+    who = pl.len()
+    if "customer_id" in cases.columns:  # of authors whom nobody knows each may be another
+        who = pl.col("customer_id").drop_nulls().n_unique() + pl.col("customer_id").null_count()
     measures = [pl.len().alias("cases"), who.alias("customers")]
     both = _has(cases, "sentiment_first") and _has(cases, "sentiment_last")
     if both:
@@ -77,6 +122,9 @@ def _ledger(topics: pl.DataFrame) -> Ledger:
         plot = Plot(low=-1.0, high=1.0, ticks=((-1.0, "−1"), (0.0, "0"), (1.0, "+1")))
         columns.append(Column(title="mood ○ first message ● last", form="plot", plot=plot))
     columns.append(Column(title="cases", decimals=0, phone=True))
+    moves = topics["moved"].null_count() < topics.height
+    if moves:
+        columns.append(Column(title="share moved", divisor=0.01, decimals=0, signed=True, suffix=" pts"))
     for name in ("unanswered", "satisfied"):
         if name in topics.columns:
             columns.append(
@@ -89,6 +137,7 @@ def _ledger(topics: pl.DataFrame) -> Ledger:
             drawn = row["first"] is not None
             cells.append((Mark(form="pair", start=row["first"], value=row["last"]),) if drawn else ())
         cells.append(row["cases"])
+        cells += [row["moved"]] if moves else []
         cells += [row[name] for name in ("unanswered", "satisfied") if name in topics.columns]
         rows.append(Row(name=label(str(row["topic"])), cells=tuple(cells)))
     return Ledger(label="What they write about", columns=tuple(columns), rows=tuple(rows))

@@ -1,0 +1,118 @@
+"""A community by its posts: who takes part, whom their peers help, and how few write how much."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from care.intervals import LEVEL, Interval, share_interval
+from care.settings import CareSettings
+from care.tables import CARE_SCHEMA
+from care.words import needs_reply
+from histories.cuts import ALL
+from histories.replies import parents_of
+
+__all__ = ["community_figures", "gini"]
+
+ACTIVE_DAYS: Final = 28
+
+
+def gini(counts: NDArray[np.int64]) -> float:
+    """Gini coefficient of counts above 0: 0 where all are equal, towards 1 where one has them all.
+
+    >>> gini(np.array([1, 2, 3, 4])), gini(np.array([5, 5, 5]))
+    (0.25, 0.0)
+    """
+    ordered = np.sort(counts).astype(float)
+    n = len(ordered)
+    ranks = 2 * np.arange(1, n + 1) - n - 1
+    return round(float((ranks * ordered).sum() / (n * ordered.sum())), 12)
+
+
+def community_figures(posts: pl.DataFrame, settings: CareSettings, *, end: dt.datetime) -> pl.DataFrame:
+    """Rows of `CARE_SCHEMA` for all platforms and each.
+
+    `members` wrote at least once, `active_members` in the last 28 days. `peer_answered`: of the opening posts
+    of customers that need a reply, the share that another customer answered; `peer_first`: before the brand
+    did. `posts_gini`: how unequal members are in the posts they wrote.
+
+    Parameters
+    ----------
+    posts
+        Linked posts: post_id, in_reply_to, at, platform, key, text, needs_reply, sentiment, is_customer.
+    settings
+        What needs a reply where nobody says.
+    end
+        Last instant of observation.
+    """
+    seen = posts.filter(pl.col("at") < end).sort("at", "post_id")
+    if seen.filter("is_customer").is_empty():
+        return pl.DataFrame(schema=CARE_SCHEMA)
+    opening = _with_peers(seen, settings)
+    rows = list(_rows(seen, opening, ALL, end))
+    for platform in seen["platform"].unique().sort():
+        rows += _rows(seen.filter(platform=platform), opening.filter(platform=platform), platform, end)
+    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+
+
+def _with_peers(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
+    """Customers' opening posts that need a reply, with when a peer and when the brand first answered."""
+    by_rule = needs_reply(settings.needs_reply, pl.col("text"), pl.col("sentiment"))
+    rows = posts.with_columns(
+        pl.Series("parent", parents_of(posts).at),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("place"),
+        pl.coalesce("needs_reply", by_rule).alias("needs"),
+    )
+    opening = rows.filter("is_customer", "needs", pl.col("in_reply_to").is_null())
+    answers = rows.select(
+        pl.col("parent").alias("place"), pl.col("key").alias("by"), pl.col("at").alias("answered_at"),
+        pl.col("is_customer").alias("by_customer"),
+    )  # fmt: skip
+    met = opening.select("place", "key").join(answers, on="place")
+    is_peer = pl.col("by_customer") & (pl.col("by") != pl.col("key"))
+    firsts = met.group_by("place").agg(
+        pl.col("answered_at").filter(is_peer).min().alias("peer_at"),
+        pl.col("answered_at").filter(~pl.col("by_customer")).min().alias("brand_at"),
+    )
+    return opening.select("place", "key", "platform").join(firsts, on="place", how="left")
+
+
+def _rows(
+    posts: pl.DataFrame, opening: pl.DataFrame, platform: str, end: dt.datetime
+) -> Iterator[dict[str, Any]]:
+    written = posts.filter("is_customer")
+    if written.is_empty():
+        return
+    per_member = written.group_by("key").agg(pl.len().alias("posts"), pl.col("at").max())
+    active = per_member.filter(pl.col("at") >= end - dt.timedelta(days=ACTIVE_DAYS)).height
+    n = per_member.height
+    yield _row("members", platform, Interval(value=float(n), n=n), "people")
+    yield _row("active_members", platform, Interval(value=float(active), n=n), "people")
+    unequal = Interval(value=gini(per_member["posts"].to_numpy()), n=n)
+    yield _row("posts_gini", platform, unequal, "score")
+    if posts["in_reply_to"].count() == 0:
+        for kpi in ("peer_answered", "peer_first"):
+            yield _row(
+                kpi, platform, Interval(value=None), "share", "needs in_reply_to, which no table gives"
+            )
+        return
+    customers = opening["key"].rank("dense").cast(pl.Int64).to_numpy()
+    came = pl.col("peer_at").is_not_null()
+    first = came & (pl.col("brand_at").is_null() | (pl.col("peer_at") < pl.col("brand_at")))
+    for kpi, hit in (("peer_answered", came), ("peer_first", first)):
+        hits = opening.select(hit.cast(pl.Float64)).to_series().to_numpy()
+        yield _row(kpi, platform, share_interval(hits, customers), "share")
+
+
+def _row(kpi: str, platform: str, found: Interval, unit: str, reason: str | None = None) -> dict[str, Any]:
+    return dict.fromkeys(CARE_SCHEMA) | {
+        "kpi": kpi, "group": "community", "channel": platform, "team": ALL, "segment": ALL, "period": ALL,
+        "value": found.value, "low": found.low, "high": found.high,
+        "interval_level": None if found.low is None else LEVEL, "n": found.n, "unit": unit,
+        "direction": "up" if unit == "share" else None, "reason": reason,
+    }  # fmt: skip

@@ -1,0 +1,94 @@
+"""What customers write about: each topic's share, its trend, and which products it is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from care.intervals import LEVEL, Interval, difference_interval, share_interval
+from care.tables import CARE_SCHEMA
+from care.view import Desk
+from histories.cuts import ALL
+
+__all__ = ["topic_figures"]
+
+FEWEST: Final = 5
+MOST: Final = 40
+"""Topics and products with so many matters are told, the commonest first."""
+
+Flags = NDArray[np.bool_]
+
+
+def topic_figures(desk: Desk) -> pl.DataFrame:
+    """Rows of `CARE_SCHEMA` about the topics of matters that name one.
+
+    `topic_share`: share of the matters, in all and by month. `topic_trend`: share of the last whole month
+    less that of the months before, with `reason` where it is within chance. `topic_share_of_product`: share
+    of a product's matters, segment `product: x, topic: y`.
+    """
+    named = desk.frame["topic"].is_not_null().to_numpy()
+    rows = [] if not named.any() else list(_rows(desk, named))
+    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+
+
+def _rows(desk: Desk, named: Flags) -> Iterator[dict[str, Any]]:
+    months, last = desk.frame["month"], _last_whole_month(desk)
+    products = _common(desk.frame["product"].filter(pl.Series(named)))
+    for topic in _common(desk.frame["topic"]):
+        is_topic = (desk.frame["topic"] == topic).fill_null(False).to_numpy()
+        segment = f"topic: {topic}"
+        yield _row("topic_share", segment, _share(desk, is_topic, named))
+        for month in months.unique().sort():
+            within = named & (months == month).to_numpy()
+            if within.any():
+                yield _row("topic_share", segment, _share(desk, is_topic, within), period=str(month))
+        yield from _trend(desk, segment, is_topic, named, last)
+        for product in products:
+            its = named & (desk.frame["product"] == product).fill_null(False).to_numpy()
+            found = _share(desk, is_topic, its)
+            yield _row("topic_share_of_product", f"product: {product}, {segment}", found)
+
+
+def _common(values: pl.Series) -> list[str]:
+    """The commonest values, those with enough matters."""
+    counted = values.drop_nulls().value_counts(name="n").filter(pl.col("n") >= FEWEST)
+    return counted.sort("n", values.name, descending=[True, False]).head(MOST)[values.name].to_list()
+
+
+def _share(desk: Desk, is_topic: Flags, within: Flags) -> Interval:
+    return share_interval(is_topic[within].astype(float), desk.arrays["customer"][within])
+
+
+def _last_whole_month(desk: Desk) -> str:
+    """The last month that was over when the observation ended."""
+    end = pl.select(
+        pl.lit(desk.journeys.end).dt.convert_time_zone(desk.zone).dt.replace_time_zone(None)
+    ).item()
+    return f"{end.replace(day=1) - dt.timedelta(days=1):%Y-%m}"
+
+
+def _trend(desk: Desk, segment: str, is_topic: Flags, named: Flags, last: str) -> Iterator[dict[str, Any]]:
+    months = desk.frame["month"]
+    now = _share(desk, is_topic, named & (months == last).to_numpy())
+    before = _share(desk, is_topic, named & (months < last).to_numpy())
+    found = difference_interval(now, before)
+    if found.value is None or found.low is None or found.high is None:
+        return
+    chance = found.low <= 0.0 <= found.high
+    yield _row("topic_trend", segment, found, period=last, reason="within chance" if chance else None)
+
+
+def _row(
+    kpi: str, segment: str, found: Interval, *, period: str = ALL, reason: str | None = None
+) -> dict[str, Any]:
+    return dict.fromkeys(CARE_SCHEMA) | {
+        "kpi": kpi, "group": "voice", "channel": ALL, "team": ALL, "segment": segment, "period": period,
+        "value": found.value, "low": found.low, "high": found.high,
+        "interval_level": None if found.low is None else LEVEL, "n": found.n, "unit": "share",
+        "reason": reason,
+    }  # fmt: skip
