@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: setup demo test check format coverage docs pictures vendor hooks dist clean
+.PHONY: setup demo test check format coverage docs pictures vendor clients hooks dist clean
 
 setup: $(READY)
 
@@ -43,6 +43,10 @@ vendor: setup
 docs: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+clients: setup
+	$(BIN)/python -m api.documentation > clients/typescript/openapi.json
+	cd clients/typescript && npm install && npm run generate && npm run build
 
 hooks:
 	printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit

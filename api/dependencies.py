@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
+import orjson
 from fastapi import Depends, Path, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.problems import PROBLEMS, Problem
+from api.problems import PROBLEMS, Problem, problem_body
 from api.responses import ProblemDocument
 from api.served import Served, served_of
 from experiments.bundle.columns import LONGEST_ID
@@ -73,13 +74,21 @@ def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for name in (*common, *names):
         status, title = PROBLEMS[name]
+        content = {"schema": _SCHEMA, "examples": {}}
         entry = described.setdefault(
-            status,
-            {"description": title, "content": {"application/problem+json": {"schema": _SCHEMA}}},
+            status, {"description": title, "content": {"application/problem+json": content}}
         )
+        entry["content"]["application/problem+json"]["examples"][name] = {"value": _problem_example(name)}
         if title not in entry["description"]:
             entry["description"] += f"; {title}"
     return described
+
+
+def _problem_example(name: str) -> dict[str, Any]:
+    """A problem document of this kind."""
+    detail = "What was found, and what to do next."
+    document: dict[str, Any] = orjson.loads(problem_body(name, detail, request_id="5d1f0c9a2b7e4c83"))
+    return document
 
 
 _SCHEMA = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
 from api.admission import required_scope
+from api.examples import example_of
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
 
@@ -49,6 +50,9 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     components["headers"] = _HEADERS
     for path, method, operation in _operations(schema):
         for status, response in operation["responses"].items():
+            answer = response.get("content", {}).get("application/json")
+            if answer is not None and "example" not in answer:
+                answer["example"] = example_of(answer["schema"], components["schemas"])
             names = _headers_of(path, method, status)
             response.setdefault("headers", {}).update(
                 {name: {"$ref": f"#/components/headers/{name}"} for name in names}
@@ -260,3 +264,9 @@ td:first-child{{white-space:nowrap}}</style></head><body>
 <nav><ul>{links}</ul></nav>{sections}
 <section><h2 id="problems">Problems</h2><table>{problems}</table></section></body></html>"""
 """The page. Doubled braces are the style sheet's own."""
+
+
+if __name__ == "__main__":  # the document of a service that has neither bundle nor keys, for generators
+    from api.app import create_app
+
+    print(json.dumps(create_app().openapi(), indent=2))

@@ -63,7 +63,7 @@ def _described(column: Column) -> tuple[Any, Any]:
     if column.name == "customer_id":
         return str, Field(description="The id as asked.", examples=["17"])
     kind = Share if column.unit == "share" else _TYPES[type(column.dtype)] | None
-    return kind, Field(description=column.words)
+    return kind, Field(description=column.words, examples=[column.example])
 
 
 _TYPES: dict[type[pl.DataType], Any] = {
@@ -87,7 +87,7 @@ CustomerRow = create_model(
     "CustomerRow",
     __config__=ConfigDict(extra="allow", protected_namespaces=()),
     **{
-        name: (kind, Field(default=None, description=field.description))
+        name: (kind, Field(default=None, description=field.description, examples=field.examples))
         for name, (kind, field) in _COLUMNS.items()
     }
     | {"customer_id": (str, Field(description="The id."))},

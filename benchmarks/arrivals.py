@@ -48,7 +48,7 @@ if __name__ == "__main__":
 
 def make_runs(runs: Path, customers: int) -> None:
     """A promoted bundle of scored customers with two or three purchases each."""
-    from experiments.bundle.whole import write_bundle
+    from experiments.bundle.writing import write_bundle
     from experiments.champion import promote_bundle
     from tests.sample_bundle import sample_customers, sample_tables
 

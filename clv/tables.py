@@ -30,6 +30,8 @@ class Column:
         Whether lists are ordered by it without sorting on request.
     filterable
         Whether a query has short forms for it, `min_<name>` and `max_<name>`.
+    example
+        A value, as JSON has it, for documentation.
     formula
         The column from the ones before it, where it is no more than that.
     """
@@ -40,6 +42,7 @@ class Column:
     unit: str = ""
     sortable: bool = False
     filterable: bool = False
+    example: str | float | None = None
     formula: pl.Expr | None = None
 
 
@@ -47,10 +50,11 @@ _TEXT, _DAY, _WHOLE, _NUMBER = pl.String(), pl.Date(), pl.Int64(), pl.Float64()
 _VALUE = pl.col("customer_lifetime_value")
 
 CUSTOMERS: Final = (
-    Column(name="customer_id", dtype=_TEXT, words="The id; in the type of the input."),
-    Column(name="first_purchase", dtype=_DAY, words="Day of the first purchase."),
+    Column(name="customer_id", example="17", dtype=_TEXT, words="The id; in the type of the input."),
+    Column(name="first_purchase", example="2025-11-03", dtype=_DAY, words="Day of the first purchase."),
     Column(
         name="frequency",
+        example=3,
         dtype=_WHOLE,
         unit="purchases",
         filterable=True,
@@ -58,21 +62,28 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="recency",
+        example=20.4,
         dtype=_NUMBER,
         unit="time_unit",
         words="Time from first to last purchase, in time_unit.",
     ),
     Column(
-        name="T", dtype=_NUMBER, unit="time_unit", words="Time from first purchase to as_of, in time_unit."
+        name="T",
+        example=34.1,
+        dtype=_NUMBER,
+        unit="time_unit",
+        words="Time from first purchase to as_of, in time_unit.",
     ),
     Column(
         name="monetary_value",
+        example=42.5,
         dtype=_NUMBER,
         unit="currency",
         words="Mean value of repeat purchases, in currency; null at none.",
     ),
     Column(
         name="probability_alive",
+        example=0.81,
         dtype=_NUMBER,
         unit="share",
         sortable=True,
@@ -81,6 +92,7 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="churn_probability",
+        example=0.27,
         dtype=_NUMBER,
         unit="share",
         sortable=True,
@@ -89,6 +101,7 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="expected_purchases",
+        example=4.2,
         dtype=_NUMBER,
         unit="purchases",
         sortable=True,
@@ -96,24 +109,28 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="expected_purchases_low",
+        example=1.0,
         dtype=_NUMBER,
         unit="purchases",
         words="Lower end of the predictive interval.",
     ),
     Column(
         name="expected_purchases_high",
+        example=9.0,
         dtype=_NUMBER,
         unit="purchases",
         words="Upper end of the predictive interval.",
     ),
     Column(
         name="expected_spend",
+        example=41.9,
         dtype=_NUMBER,
         unit="currency",
         words="Expected revenue per purchase, in currency.",
     ),
     Column(
         name="customer_lifetime_value",
+        example=76.3,
         dtype=_NUMBER,
         unit="currency",
         sortable=True,
@@ -122,18 +139,21 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="customer_lifetime_value_low",
+        example=18.2,
         dtype=_NUMBER,
         unit="currency",
         words="Lower end of its interval.",
     ),
     Column(
         name="customer_lifetime_value_high",
+        example=163.5,
         dtype=_NUMBER,
         unit="currency",
         words="Upper end of its interval.",
     ),
     Column(
         name="historic_value",
+        example=68.0,
         dtype=_NUMBER,
         unit="currency",
         sortable=True,
@@ -141,6 +161,7 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="total_value",
+        example=144.3,
         dtype=_NUMBER,
         unit="currency",
         sortable=True,
@@ -149,18 +170,21 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="acquisition_cost",
+        example=12.0,
         dtype=_NUMBER,
         unit="currency",
         words="What winning the customer cost, in currency.",
     ),
     Column(
         name="cost_to_serve",
+        example=5.1,
         dtype=_NUMBER,
         unit="currency",
         words="Expected discounted cost of service, in currency.",
     ),
     Column(
         name="net_lifetime_value",
+        example=59.2,
         dtype=_NUMBER,
         unit="currency",
         sortable=True,
@@ -169,17 +193,21 @@ CUSTOMERS: Final = (
     ),
     Column(
         name="expected_next_purchase",
+        example="2026-08-14",
         dtype=_DAY,
         words="Median day of the next purchase; null when unlikely.",
     ),
     Column(
         name="average_days_between_purchases",
+        example=47.6,
         dtype=_NUMBER,
         unit="days",
         words="Mean time between purchases so far, in days.",
     ),
-    Column(name="decile", dtype=_WHOLE, words="1 to 10 by lifetime value; 1 is the tenth worth most."),
-    Column(name="model", dtype=_TEXT, words="Purchase model."),
+    Column(
+        name="decile", example=3, dtype=_WHOLE, words="1 to 10 by lifetime value; 1 is the tenth worth most."
+    ),
+    Column(name="model", example="stack", dtype=_TEXT, words="Purchase model."),
 )
 """The columns of the customers table, in order."""
 

@@ -279,10 +279,33 @@ def test_the_description_is_one_that_generators_like(service: httpx.Client) -> N
         for response in operation["responses"].values():
             assert "X-Request-Id" in response["headers"]
             problem = response.get("content", {}).get("application/problem+json")
-            assert problem is None or problem["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
+            if problem is not None:
+                assert problem["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
+                for name, example in problem["examples"].items():
+                    assert responses.ProblemDocument(**example["value"]).type.endswith(f"#{name}")
     answers = [response for operation in operations for response in operation["responses"].values()]
     used = {header["$ref"].rpartition("/")[2] for answer in answers for header in answer["headers"].values()}
     assert used == set(schema["components"]["headers"])
+
+
+def test_every_answer_in_json_has_an_example_that_its_schema_allows(service: httpx.Client) -> None:
+    schema = service.get("/openapi.json").json()
+    parts = schema["components"]["schemas"]
+    checked = 0
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            answer = operation["responses"].get("200", {}).get("content", {}).get("application/json")
+            if answer is None:
+                continue
+            example = answer["example"]
+            kind = getattr(responses, answer["schema"].get("$ref", "").rpartition("/")[2], None)
+            if kind is not None:
+                kind.model_validate(example)
+                checked += 1
+    assert checked > 15
+    assert parts["CustomerScore"]["properties"]["decile"]["examples"] == [3]
+    score = schema["paths"]["/v1/customers/{customer_id}/value"]["get"]["responses"]["200"]
+    assert score["content"]["application/json"]["example"]["customer_lifetime_value"] == 76.3
 
 
 def test_a_tag_changes_with_who_is_hidden(tmp_path: Path) -> None:
