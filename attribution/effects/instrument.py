@@ -136,6 +136,9 @@ def wald_of_scores(
 ) -> tuple[float, int]:
     """p-value of "the instrument moves none of these", and how many they are, given the covariates.
 
+    The score test: its errors are those of an instrument that moves nothing. Where few clusters carry the
+    instrument that holds better than the fitted ones do, as with the interval of Anderson & Rubin.
+
     Parameters
     ----------
     targets
@@ -149,8 +152,7 @@ def wald_of_scores(
     both = np.column_stack([instrument, drop_collinear(targets)])
     rest = both - exogenous @ np.linalg.lstsq(exogenous, both, rcond=None)[0]
     z, left = rest[:, 0], rest[:, 1:]
-    slopes = left.T @ z / max(float(z @ z), 1e-300)
-    sums = cluster_sums(z[:, None] * (left - np.outer(z, slopes)), clusters)
+    sums = cluster_sums(z[:, None] * left, clusters)
     groups = len(sums)
     spread = sums.T @ sums * groups / max(groups - 1, 1)
     rank = int(np.linalg.matrix_rank(spread, hermitian=True)) if spread.size else 0

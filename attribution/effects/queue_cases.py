@@ -1,0 +1,135 @@
+"""Cases that meet a queue: the instrument that it makes, and what is taken out of all that is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits
+from attribution.effects.checks import check_attrition
+from attribution.effects.design import EffectDesign
+from attribution.effects.history import day_of
+from attribution.effects.nuisance import assign_folds
+from attribution.effects.tables import EffectTables
+
+__all__ = ["MovedCases", "foretell", "move_cases"]
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+TREND_DAYS: Final = 28
+"""Length of a piece of the trend, which is a broken line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedCases:
+    """Cases opened while somebody was at work, and what is taken out of all that is compared.
+
+    Attributes
+    ----------
+    fast : shape (N,)
+        Whether the first answer came within the limit.
+    foretold : shape (N,)
+        The instrument: the share of fast answers that a queue of this length foretells.
+    time, topic : shape (N, K)
+        Trend, steps at changes, and channels; topics. The hour of the week is taken out by its means.
+    """
+
+    design: EffectDesign
+    cases: CaseUnits
+    fast: Flags
+    foretold: Vector
+    time: Matrix
+    topic: Matrix
+    tone: Matrix
+
+    def where(self, mask: Flags) -> MovedCases:
+        """The cases that `mask` (N,) selects."""
+        return replace(
+            self,
+            cases=self.cases.where(mask),
+            fast=self.fast[mask],
+            foretold=self.foretold[mask],
+            time=self.time[mask],
+            topic=self.topic[mask],
+            tone=self.tone[mask],
+        )
+
+    def within_hours(self, values: Matrix) -> Matrix:
+        """Values less their mean within the hour of the week, shape as given."""
+        _, hour = np.unique(self.cases.opening["hour_of_week"].to_numpy(), return_inverse=True)
+        counts = np.bincount(hour)
+        columns = values.reshape(len(hour), -1)
+        means = np.column_stack([np.bincount(hour, column) / counts for column in columns.T])
+        return np.asarray((columns - means[hour]).reshape(values.shape))
+
+
+def move_cases(
+    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str, foretold: Vector
+) -> tuple[MovedCases, str | None]:
+    """The cases whose outcome is known, and why they are not all alike, if so."""
+    limit = design.treatment.first_response_minutes or 0.0
+    known = np.isfinite(cases.units.outcomes[outcome])
+    refusal = None
+    if not known.all():
+        answered = np.isfinite(cases.minutes) if outcome in CASE_OUTCOMES else np.ones(len(known), dtype=bool)
+        lost = check_attrition(~known[answered], (cases.minutes <= limit)[answered], outcome)
+        refusal = None if lost.passed else lost.reason
+        cases, foretold = cases.where(known), foretold[known]
+    names = cases.units.covariate_names
+    columns = {
+        kind: [place for place, name in enumerate(names) if name.startswith(start)]
+        for kind, start in (("topic", "topic="), ("tone", "sentiment_first"), ("channel", "channel="))
+    }
+    x = cases.units.covariates
+    moved = MovedCases(
+        design=design,
+        cases=cases,
+        fast=cases.minutes <= limit,
+        foretold=foretold,
+        time=np.column_stack([_trend(cases.day), _steps(cases.day, tables), x[:, columns["channel"]]]),
+        topic=x[:, columns["topic"]],
+        tone=x[:, columns["tone"]],
+    )
+    return moved, refusal
+
+
+def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Vector:
+    """The share of fast answers at each case's queue, by the other days, falling with the queue, shape (N,).
+
+    Beyond some length nobody is fast, and a longer queue moves nothing more: so the instrument is what the
+    queue foretells, not its length, whose longest days would outweigh all others.
+    """
+    fast = (cases.minutes <= (design.treatment.first_response_minutes or 0.0)).astype(float)
+    folds = assign_folds(len(fast), rng, cases.day)
+    found = np.full(len(fast), fast.mean())
+    for fold in np.unique(folds):
+        inside = folds == fold
+        lengths, place, counts = np.unique(cases.queue[~inside], return_inverse=True, return_counts=True)
+        if len(lengths) < 2:
+            continue
+        shares = np.bincount(place, fast[~inside]) / counts
+        falling = isotonic_regression(shares, weights=counts, increasing=False).x
+        found[inside] = np.interp(cases.queue[inside], lengths, falling)
+    return found
+
+
+def _trend(day: NDArray[np.int64]) -> Matrix:
+    """A broken line over the days, bent every four weeks, shape (N, K)."""
+    since = (day - day.min()).astype(float)
+    bends = np.arange(TREND_DAYS, since.max() - TREND_DAYS / 2, TREND_DAYS)
+    return np.column_stack([since, *(np.maximum(since - bend, 0.0) for bend in bends)])
+
+
+def _steps(day: NDArray[np.int64], tables: EffectTables) -> Matrix:
+    """A step at every change of the log within the days, shape (N, K)."""
+    if tables.interventions is None:
+        return np.empty((len(day), 0))
+    dates = tables.interventions.collect()["date"].drop_nulls().unique().sort().to_list()
+    inside = [at for at in map(day_of, dates) if day.min() < at <= day.max()]
+    return np.column_stack([(day >= at).astype(float) for at in inside] or [np.empty((len(day), 0))])
