@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from attribution.effects.effect import INTERVAL_LEVEL
+from histories.arrays import Float, Integer
 
 __all__ = ["NEVER_BIN", "Bins", "monotone", "simultaneous_width"]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 NEVER_BIN = "never"
 DRAWS = 20_000
@@ -53,13 +51,13 @@ class Bins:
             "not answered",
         )
 
-    def of(self, minutes: Vector) -> NDArray[np.int64]:
+    def of(self, minutes: Float) -> Integer:
         """The bin of each wait, shape (N,); infinite is never."""
         found = np.searchsorted(np.asarray(self.edges), minutes, side="left")
         return np.where(np.isinf(minutes), len(self.edges) + 1, found).astype(np.int64)
 
 
-def simultaneous_width(covariance: Matrix, rng: np.random.Generator) -> float:
+def simultaneous_width(covariance: Float, rng: np.random.Generator) -> float:
     """Standard errors that hold the largest deviation of all B estimates in 95 of 100 samples.
 
     >>> round(simultaneous_width(np.eye(1), np.random.default_rng(0)))  # 1.96 but for the draws
@@ -72,7 +70,7 @@ def simultaneous_width(covariance: Matrix, rng: np.random.Generator) -> float:
     return float(np.quantile(np.abs(draws).max(axis=1), INTERVAL_LEVEL))
 
 
-def monotone(values: Vector, weights: Vector) -> tuple[Vector, bool]:
+def monotone(values: Float, weights: Float) -> tuple[Float, bool]:
     """The nearest monotone sequence in weighted least squares, shape (B,), and whether it rises.
 
     The direction is the one that fits better; falling on a tie.

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.effects.covariates import (
     RECENT_DAYS,
@@ -27,13 +26,11 @@ from attribution.effects.index_dates import channels_of
 from attribution.effects.outcomes import measure, measure_before
 from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.units import Units, encode_covariates, segment_labels
+from histories.arrays import Flags, Float, Integer
 from histories.errors import DataError, nearest
 
 __all__ = ["CASE_OUTCOMES", "CaseUnits", "build_case_units"]
 
-Days = NDArray[np.int64]
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 CASE_OUTCOMES: Final = ("csat",)
 """Outcomes of a case itself: the share of ratings of 4 or 5, among cases that were answered and rated."""
@@ -68,13 +65,13 @@ class CaseUnits:
     """
 
     units: Units
-    minutes: Vector
-    customers: Days
-    day: Days
-    past: Mapping[str, Vector]
+    minutes: Float
+    customers: Integer
+    day: Integer
+    past: Mapping[str, Float]
     past_days: int
     opening: pl.DataFrame
-    queue: Vector
+    queue: Float
     queue_unit: str
     surge: Flags
     told: str
@@ -220,7 +217,7 @@ def _described(
     tables: EffectTables,
     rows: pl.DataFrame,
     queue: DeskQueue,
-    busy: Days,
+    busy: Integer,
     told: str,
 ) -> CaseUnits:
     """Outcomes, covariates and placebos of the chosen cases."""
@@ -270,7 +267,7 @@ def _described(
     )
 
 
-def _rated(design: EffectDesign, rows: pl.DataFrame, minutes: Vector) -> Vector:
+def _rated(design: EffectDesign, rows: pl.DataFrame, minutes: Float) -> Float:
     """1 where the customer rated the case 4 or 5, 0 below, NaN where it was not answered or not rated."""
     if "csat" not in rows.columns or not rows["csat"].count():
         raise DataError(f'effect "{design.name}": outcome "csat" needs cases.csat, and no case is rated')
@@ -278,7 +275,7 @@ def _rated(design: EffectDesign, rows: pl.DataFrame, minutes: Vector) -> Vector:
     return np.where(np.isfinite(given) & np.isfinite(minutes), (given >= 4).astype(float), np.nan)
 
 
-def _at_opening(design: EffectDesign, rows: pl.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def _at_opening(design: EffectDesign, rows: pl.DataFrame) -> tuple[Float, tuple[str, ...]]:
     """What was known of a case when it was opened: topic, tone, audience, hour of the week, backlog."""
     hour = rows["hour_of_week"].to_numpy()
     angle, weekend = 2 * np.pi * (hour % 24) / 24, (hour >= 120).astype(float)

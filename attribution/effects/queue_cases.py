@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits
@@ -15,12 +14,10 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.history import day_of
 from attribution.effects.nuisance import assign_folds
 from attribution.effects.tables import EffectTables
+from histories.arrays import Flags, Float, Integer
 
 __all__ = ["MovedCases", "foretell", "move_cases"]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 TREND_DAYS: Final = 28
 """Length of a piece of the trend, which is a broken line."""
@@ -43,10 +40,10 @@ class MovedCases:
     design: EffectDesign
     cases: CaseUnits
     fast: Flags
-    foretold: Vector
-    time: Matrix
-    topic: Matrix
-    tone: Matrix
+    foretold: Float
+    time: Float
+    topic: Float
+    tone: Float
 
     def where(self, mask: Flags) -> MovedCases:
         """The cases that `mask` (N,) selects."""
@@ -60,7 +57,7 @@ class MovedCases:
             tone=self.tone[mask],
         )
 
-    def within_hours(self, values: Matrix) -> Matrix:
+    def within_hours(self, values: Float) -> Float:
         """Values less their mean within the hour of the week, shape as given."""
         _, hour = np.unique(self.cases.opening["hour_of_week"].to_numpy(), return_inverse=True)
         counts = np.bincount(hour)
@@ -70,7 +67,7 @@ class MovedCases:
 
 
 def move_cases(
-    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str, foretold: Vector
+    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str, foretold: Float
 ) -> tuple[MovedCases, str | None]:
     """The cases whose outcome is known, and why they are not all alike, if so."""
     limit = design.treatment.first_response_minutes or 0.0
@@ -99,7 +96,7 @@ def move_cases(
     return moved, refusal
 
 
-def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Vector:
+def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Float:
     """The share of fast answers at each case's queue, by the other days, falling with the queue, shape (N,).
 
     Beyond some length nobody is fast, and a longer queue moves nothing more: so the instrument is what the
@@ -119,14 +116,14 @@ def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -
     return found
 
 
-def _trend(day: NDArray[np.int64]) -> Matrix:
+def _trend(day: Integer) -> Float:
     """A broken line over the days, bent every four weeks, shape (N, K)."""
     since = (day - day.min()).astype(float)
     bends = np.arange(TREND_DAYS, since.max() - TREND_DAYS / 2, TREND_DAYS)
     return np.column_stack([since, *(np.maximum(since - bend, 0.0) for bend in bends)])
 
 
-def _steps(day: NDArray[np.int64], tables: EffectTables) -> Matrix:
+def _steps(day: Integer, tables: EffectTables) -> Float:
     """A step at every change of the log within the days, shape (N, K)."""
     if tables.interventions is None:
         return np.empty((len(day), 0))

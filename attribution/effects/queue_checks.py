@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.effects.checks import Check
 from attribution.effects.effect import Z_INTERVAL, Effect, holm
 from attribution.effects.instrument import TwoStage, wald_of_scores
 from attribution.effects.queue_cases import MovedCases
 from attribution.effects.queue_fit import QueuePlacebo
+from histories.arrays import Float
 
 __all__ = ["agreement", "queue_checks"]
 
-Matrix = NDArray[np.float64]
 
 WEAK_F: Final = 10.0
 ALPHA: Final = 0.05
@@ -73,7 +72,7 @@ def _unrelated(moved: MovedCases, outcome: str, placebo: QueuePlacebo | None) ->
     names = moved.cases.units.covariate_names
     value = [names.index(name) for name in VALUE if name in names]
     whole = np.column_stack([moved.time, moved.topic])
-    asked: list[tuple[str, Matrix, Matrix]] = [
+    asked: list[tuple[str, Float, Float]] = [
         ("the customer's value", moved.cases.units.covariates[:, value], whole),
         ("tone", moved.tone, whole),
         ("topic", moved.topic, moved.time),

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attribution.effects.instrument import TwoStage, fit_two_stage, wald_of_scores
 from attribution.effects.placebo import MIN_GROUP
 from attribution.effects.queue_cases import MovedCases
+from histories.arrays import Float
 
 __all__ = ["QueuePlacebo", "direct_effect", "fit_by_queue", "fit_queue_placebo"]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 ADDS_UP: Final = frozenset({"spend", "margin", "purchases", "issues", "issue_cost"})
 """Outcomes that are sums over days: a placebo over fewer days is scaled to the follow-up."""
@@ -55,14 +53,14 @@ def fit_by_queue(moved: MovedCases, outcome: str) -> TwoStage:
     return _two_stage(moved, y, t, z, given)
 
 
-def _two_stage(moved: MovedCases, y: Vector, t: Vector, z: Vector, given: Matrix) -> TwoStage:
+def _two_stage(moved: MovedCases, y: Float, t: Float, z: Float, given: Float) -> TwoStage:
     clusters = (moved.cases.day, moved.cases.customers)
     return fit_two_stage(
         y, t, z, given, clusters=clusters, absorbed=moved.cases.opening["hour_of_week"].n_unique() - 1
     )
 
 
-def direct_effect(moved: MovedCases, y: Vector) -> TwoStage:
+def direct_effect(moved: MovedCases, y: Float) -> TwoStage:
     """What one unit more of the queue would have to do by itself for all that the instrument does to y."""
     y, q, z, given = (
         moved.within_hours(values)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from attribution.effects.aipw import ESTIMANDS, Scores, estimate_ratio, influence_of_ratio
@@ -34,12 +33,10 @@ from attribution.effects.observational import NAIVE_REASON, design_checks, outco
 from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import cluster_sums, mean_difference
 from attribution.effects.tables import Setting
+from histories.arrays import Flags, Float, Integer
 
 __all__ = ["curve_findings", "estimate_response_curve"]
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 OVERLAP = next(e for e in ESTIMANDS if e.name == "ATO")
 
@@ -51,9 +48,9 @@ class _Curve:
     design: EffectDesign
     cases: CaseUnits
     bins: Bins
-    code: NDArray[np.int64]
+    code: Integer
     reference: int
-    folds: NDArray[np.int64]
+    folds: Integer
     refusal: str | None
 
 
@@ -65,7 +62,7 @@ class _Point:
     effect: Effect
     naive: Effect
     checks: tuple[Check, ...]
-    influence: Vector
+    influence: Float
     love: pl.DataFrame
 
 
@@ -218,14 +215,14 @@ def _bare(curve: _Curve, outcome: str, level: int, estimator: str, estimand: str
     )
 
 
-def _naive(curve: _Curve, outcome: str, level: int, y: Vector, treated: Flags) -> Effect:
+def _naive(curve: _Curve, outcome: str, level: int, y: Float, treated: Flags) -> Effect:
     """The unadjusted difference, for comparison only."""
     estimate, error = mean_difference(y, treated)
     effect = _bare(curve, outcome, level, "naive", "ATE")
     return with_interval(effect, estimate=estimate, std_error=error).refused(NAIVE_REASON)
 
 
-def _influence(scores: Scores, both: Flags) -> Vector:
+def _influence(scores: Scores, both: Flags) -> Float:
     """What each case moves the bin's estimate by, 0 for cases of other bins, shape (N,)."""
     _, inside = influence_of_ratio(scores.numerator, scores.denominator)
     influence = np.zeros(len(both))
@@ -233,7 +230,7 @@ def _influence(scores: Scores, both: Flags) -> Vector:
     return influence
 
 
-def _covariance(curve: _Curve, points: Sequence[_Point]) -> Matrix:
+def _covariance(curve: _Curve, points: Sequence[_Point]) -> Float:
     """Covariance of the bins' estimates, shape (B, B), by customers."""
     if not points:
         return np.empty((0, 0))
@@ -250,7 +247,7 @@ def _wider(effect: Effect, width: float) -> Effect:
     return replace(effect, low=effect.estimate - half, high=effect.estimate + half)
 
 
-def _monotone_rows(rows: Sequence[Effect], covariance: Matrix, rng: np.random.Generator) -> list[Effect]:
+def _monotone_rows(rows: Sequence[Effect], covariance: Float, rng: np.random.Generator) -> list[Effect]:
     """The monotone curve through the bins that are supported, with its limits."""
     known = [place for place, row in enumerate(rows) if row.supported and row.estimate is not None]
     if len(known) < 2:
