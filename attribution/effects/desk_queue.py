@@ -1,7 +1,7 @@
 """The queue that a customer meets: open cases of the channel per agent at work, at the moment of opening.
 
 A queue is nobody's choice: who writes at a busy minute waits, angry or not. So it can tell what waiting does
-where agents choose whom to answer first. Channels that the same agents answer wait in one line. Integer on which
+where agents choose whom to answer first. Channels that the same agents answer wait in one line. Days on which
 far more came than usual are marked: then something had happened that may have moved customers by itself.
 """
 
@@ -148,7 +148,7 @@ def _at_work(cases: pl.DataFrame, hours: pl.DataFrame | None, at: Integer) -> Fl
 
 
 def surge_days(days: Integer) -> Integer:
-    """Integer (since 1970-01-01) on which far more cases came than on others of the same weekday.
+    """Days (since 1970-01-01) on which far more cases came than on others of the same weekday.
 
     Parameters
     ----------
