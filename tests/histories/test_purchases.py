@@ -46,6 +46,10 @@ TABLE: dict[str, tuple[list[Row], list[tuple[Any, ...]]]] = {
         [(1, "2026-01-05 09:00", 10, "a"), (1, "2026-01-20 09:00", -4, "a")],
         [(1, DAY, 6, 1)],
     ),
+    "a free line is a line of its order, and may be its first": (
+        [(1, "2026-01-05 09:00", 0, "a"), (1, "2026-01-06 09:00", 10, "a")],
+        [(1, DAY, 10, 1)],
+    ),
     "an order refunded in full is no purchase": (
         [(1, "2026-01-05 09:00", 10, "a"), (1, "2026-01-20 09:00", -10, "a")],
         [],
@@ -139,3 +143,13 @@ def test_unmatched_refunds_are_counted_in_the_currency() -> None:
     unmatched = count_unmatched_refunds(rows)
     assert (unmatched.count, unmatched.amount) == (2, 5.0)
     assert bought(rows) == []
+
+
+def test_an_order_refunded_beyond_its_amount_leaves_no_margin_behind() -> None:
+    rows = [
+        (1, "2026-01-05 09:00", 10, "a"),
+        (1, "2026-01-05 09:30", -15, "a"),
+        (1, "2026-01-05 10:00", 7, "b"),
+    ]
+    purchases = build_purchases(transactions(*rows, margin=[4, -9, 3])).collect()
+    assert purchases.select("amount", "margin").rows() == [(7, 3)]
