@@ -22,7 +22,6 @@ __all__ = [
     "RULES",
     "Rule",
     "RuleSettings",
-    "credit_by_rule",
     "path_touches",
     "path_weights",
     "touch_credits",
@@ -166,27 +165,3 @@ def path_weights(paths: EncodedPaths, rule: str, *, settings: RuleSettings | Non
     shares = sparse.csr_array(touches, shape=shape)
     shares.sum_duplicates()
     return shares
-
-
-def credit_by_rule(
-    touches: pl.LazyFrame,
-    rule: str,
-    *,
-    keys: Sequence[str] = JOURNEY,
-    settings: RuleSettings | None = None,
-) -> pl.LazyFrame:
-    """Credit by channel: channel, conversions, value. Additive: partitions of customers may be summed.
-
-    `touches` holds the touches of complete journeys that had the outcome, with its count in `conversions`
-    and worth in `value`.
-    """
-    weight = touch_weight(rule, keys=keys, settings=settings)
-    return (
-        touches.with_columns(weight)
-        .group_by("channel")
-        .agg(
-            conversions=(pl.col("weight") * pl.col("conversions")).sum(),
-            value=(pl.col("weight") * pl.col("value")).sum(),
-        )
-        .sort("channel")
-    )

@@ -13,7 +13,6 @@ from attribution.paths.encoded import encode_paths
 from attribution.paths.rules import (
     RULES,
     RuleSettings,
-    credit_by_rule,
     path_touches,
     touch_credits,
     touch_weight,
@@ -127,19 +126,20 @@ def test_credit_is_conserved_and_adds_over_partitions_of_customers(
     rule: str, journeys: list[Path], cut: int
 ) -> None:
     hours = [[float(len(path) - p) for p in range(len(path))] for path in journeys]
-    touches = touches_of(journeys, hours).with_columns(conversions=pl.lit(1.0))
+    touches = touches_of(journeys, hours).with_columns(converted=pl.lit(True))
 
     def credit(part: pl.DataFrame) -> pl.DataFrame:
-        return credit_by_rule(part.lazy(), rule).collect()
+        earned = pl.col("conversion_credit", "spend_credit").sum()
+        return touch_credits(part.lazy(), rule=rule).group_by("channel").agg(earned).sort("channel").collect()
 
     whole = credit(touches)
-    assert whole["conversions"].sum() == pytest.approx(len(journeys))
-    assert whole["value"].sum() == pytest.approx(sum(range(1, len(journeys) + 1)))
+    assert whole["conversion_credit"].sum() == pytest.approx(len(journeys))
+    assert whole["spend_credit"].sum() == pytest.approx(sum(range(1, len(journeys) + 1)))
     halves = [credit(touches.filter(pl.col("customer_id") < cut)), credit(touches.filter(customer_id=cut))]
     halves.append(credit(touches.filter(pl.col("customer_id") > cut)))
-    merged = pl.concat(halves).group_by("channel").agg(pl.col("conversions", "value").sum()).sort("channel")
+    merged = pl.concat(halves).group_by("channel").agg(pl.col("spend_credit").sum()).sort("channel")
     assert merged["channel"].equals(whole["channel"])
-    assert merged["value"].to_list() == pytest.approx(whole["value"].to_list())
+    assert merged["spend_credit"].to_list() == pytest.approx(whole["spend_credit"].to_list())
 
 
 def test_touches_of_journeys_without_the_outcome_earn_nothing() -> None:
