@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 import math
 from collections.abc import Mapping
@@ -196,9 +197,8 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
 
 
 def _cut_short(last: dt.date) -> str:
-    """The month in which the observation ends before it is over: a few days say little of the service."""
-    following = last + dt.timedelta(days=1)
-    return f"{last:%Y-%m}" if following.month == last.month else ""
+    """The month that the observation ends in before two thirds of it are over; empty otherwise."""
+    return f"{last:%Y-%m}" if last.day * 3 < calendar.monthrange(last.year, last.month)[1] * 2 else ""
 
 
 def _by_quarter(months: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -254,8 +254,6 @@ def period_words(period: str) -> str:
         return "the whole time"
     if "Q" in period:
         return period.replace("-", " ")
-    import calendar
-
     return f"{calendar.month_name[int(period[5:7])]} {period[:4]}"
 
 

@@ -50,7 +50,8 @@ def voice_section(sources: ReportSources) -> Section | None:
 def _about(sources: ReportSources, kpi: str) -> pl.DataFrame:
     care = sources.table("care")
     if care.is_empty() or "segment" not in care.columns:
-        return pl.DataFrame(schema={"segment": pl.String, "value": pl.Float64, "reason": pl.String})
+        schema = {"segment": pl.String, "value": pl.Float64, "n": pl.Int64, "reason": pl.String}
+        return pl.DataFrame(schema=schema)
     return care.filter((pl.col("kpi") == kpi) & pl.col("value").is_not_null())
 
 
@@ -101,8 +102,9 @@ def _topics(cases: pl.DataFrame, smallest: int) -> pl.DataFrame:
             pl.col("sentiment_first").filter(known).mean().alias("first"),
             pl.col("sentiment_last").filter(known).mean().alias("last"),
         ]
-    if "first_response_at" in cases.columns:
-        measures.append(pl.col("first_response_at").is_null().mean().alias("unanswered"))
+    if _has(cases, "answered"):
+        asked = pl.col("needs_reply").fill_null(True) if "needs_reply" in cases.columns else pl.lit(True)
+        measures.append((~pl.col("answered")).filter(asked).mean().alias("unanswered"))
     if _has(cases, "csat"):
         measures.append((pl.col("csat").drop_nulls() >= 4).mean().alias("satisfied"))
     return (

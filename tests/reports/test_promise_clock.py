@@ -53,4 +53,5 @@ def test_a_month_that_has_just_begun_is_not_how_the_service_is_now() -> None:
         return shown.period, shown.now["value"]
 
     assert now("2026-03-01") == ("2026-02", 0.2)
-    assert now("2026-03-31") == ("2026-03", 1.0)
+    assert now("2026-03-20") == ("2026-02", 0.2)
+    assert now("2026-03-28") == ("2026-03", 1.0)
