@@ -146,7 +146,9 @@ def _check(allowance: Allowance, owner: str) -> None:
         )
 
 
-_BATCH: Final = frozenset({"/v1/customers/values", "/v1/values/predict", "/v1/customers/export"})
+_BATCH: Final = frozenset(
+    {"/v1/customers/values", "/v1/values/predict", "/v1/customers/export", "/v1/customers/lookup"}
+)
 _WRITE: Final = frozenset({"/v1/purchases", "/v1/touchpoints"})
 
 

@@ -38,6 +38,7 @@ from api.routes import (
     customers,
     health,
     histories,
+    identities,
     inference,
     reports,
     staffing,
@@ -111,9 +112,10 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     for part in (
         audiences,
         changes,
-        customers,
         arrivals,
-        histories,
+        identities,
+        histories,  # before customers, whose last address takes any path
+        customers,
         values,
         inference,
         tables,

@@ -35,6 +35,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "no-such-column-then": (409, "The earlier scores had no such column"),
     "no-purchases": (409, "The bundle holds no purchases"),
     "reused-key": (409, "This key was sent before with other content"),
+    "no-identities": (409, "Nobody can be found by a handle here"),
     "no-value": (409, "The customer has no value"),
     "no-live-scores": (409, "What arrives changes no score here"),
     "erased-customer": (410, "The customer was erased"),

@@ -25,6 +25,7 @@ __all__ = [
     "CustomerGrid",
     "CustomerPage",
     "CustomerScore",
+    "Found",
     "Health",
     "InferenceAnswer",
     "ModelCard",
@@ -113,6 +114,16 @@ class Batch(_Answer):
     )
     unknown: list[int] = Field(description="Positions, from 0, of the ids that are unknown.")
     updated: list[Updated] = Field(description="Customers of whom something arrived since the run.")
+
+
+class Found(_Answer):
+    """Who is behind each handle."""
+
+    model_version: str
+    customer_ids: list[str | None] = Field(
+        description="In the order asked; null where nobody, or more than one customer, has the handle.",
+        examples=[["17", None]],
+    )
 
 
 class Accepted(_Answer):

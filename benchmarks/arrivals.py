@@ -213,7 +213,7 @@ def measure_orders(port: int, pids: list[int], customers: int, seconds: float) -
             raise RuntimeError(f"{name}: {odd[:3]}")
         yield row(name, latencies, time.perf_counter() - began, processor_seconds(pids) - before, each)
     before, began = processor_seconds(pids), time.perf_counter()
-    latencies, _, odd = hammer(port, order_then_score, connections=1, seconds=seconds)
+    latencies, _, odd = hammer(port, order_then_score, connections=8, seconds=seconds)
     pairs = row(
         "an order, then the customer's score",
         latencies,

@@ -49,6 +49,7 @@ from experiments.segments import count_segments
 from experiments.summary import summarize_run
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
+from histories.identity import identities_table
 from reports import ReportSources, build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
@@ -159,7 +160,7 @@ def run_experiment(
         headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
             out or runs / _folder_name(config.name, record.run_id),
-            tables=found.tables,
+            tables={**found.tables, **_identities(histories, record.run_id, left_out)},
             large=found.large,
             manifest=manifest,
             model=found.model,
@@ -179,6 +180,15 @@ def run_experiment(
         left_out=left_out,
         notes=found.notes,
     )
+
+
+def _identities(histories: Histories, run_id: str, left_out: dict[str, str]) -> dict[str, pl.DataFrame]:
+    """The table by which the service finds who is behind a handle; none without identities."""
+    rows = histories.table("identities")
+    if rows is None:
+        return {}
+    made = attempt(left_out, "identities", lambda: identities_table(rows, run_id.encode()))
+    return {} if made is None else {"identities": made}
 
 
 def _report(

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import re
 
 import polars as pl
 
 from histories.errors import ConfigError
 
-__all__ = ["KEY_VARIABLE", "customers_of_handles", "normal_handle", "pseudonym", "pseudonyms"]
+__all__ = [
+    "KEY_VARIABLE",
+    "customers_of_handles",
+    "identities_table",
+    "identity_digest",
+    "normal_handle",
+    "pseudonym",
+    "pseudonyms",
+]
 
 KEY_VARIABLE = "TRIBUTARY_ID_KEY"
 SHORTEST_KEY = 16
 PSEUDONYM_LENGTH = 32
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def pseudonym(customer_id: str | int, key: bytes) -> str:
@@ -56,6 +67,38 @@ def pseudonyms(column: str, key: bytes) -> pl.Expr:
 def normal_handle(handle: pl.Expr) -> pl.Expr:
     """A handle as platforms compare it: lower case, without a leading @."""
     return handle.str.to_lowercase().str.strip_prefix("@")
+
+
+def identity_digest(platform: str, handle: str, key: bytes) -> str:
+    """Keyed digest of a handle, 32 hexadecimal digits, as platforms compare it; e-mail by its SHA-256.
+
+    An address of the platform "email" is taken in lower case without spaces around it, or as the SHA-256 of
+    that, which advertisers exchange.
+
+    >>> key = b"0123456789abcdef"
+    >>> identity_digest("Forum", "@Ada", key) == identity_digest("forum", "ada", key)
+    True
+    >>> hashed = hashlib.sha256(b"ada@example.com").hexdigest()
+    >>> identity_digest("email", " Ada@example.com", key) == identity_digest("email", hashed, key)
+    True
+    """
+    where, name = platform.lower(), handle.lower().removeprefix("@")
+    if where == "email":
+        name = name.strip()
+        if not SHA256.fullmatch(name):
+            name = hashlib.sha256(name.encode()).hexdigest()
+    return hmac.digest(key, f"{where}\0{name}".encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+
+
+def identities_table(identities: pl.LazyFrame, key: bytes) -> pl.DataFrame:
+    """Who is behind each handle that one customer alone has: customer_id and the handle's keyed digest."""
+    rows = identities.select("platform", "handle", "customer_id").collect()
+    digests = [
+        identity_digest(platform, handle, key)
+        for platform, handle in rows.select("platform", "handle").iter_rows()
+    ]
+    table = rows.select("customer_id", digest=pl.Series(digests, dtype=pl.String)).unique()
+    return table.filter(pl.len().over("digest") == 1).sort("customer_id", "digest")
 
 
 def customers_of_handles(touches: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:

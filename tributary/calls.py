@@ -251,6 +251,19 @@ class Calls:
         return _one("GET", f"/v1/customers/{_segment(customer_id)}/reasons", _json)
 
     @_Method
+    def lookup(self, handles: Iterable[tuple[str, str]]) -> Call[list[str | None]]:
+        """Ids of the customers behind handles, each a platform and a name; None where nobody is known.
+
+        Of the platform "email" the name is the address, or its SHA-256.
+        """
+        asked = [{"platform": platform, "handle": handle} for platform, handle in handles]
+        requests = [
+            {"method": "POST", "url": "/v1/customers/lookup", "json": {"handles": asked[i : i + MOST_IDS]}}
+            for i in range(0, len(asked), MOST_IDS)
+        ]
+        return Call(requests=requests, read=lambda a: [name for x in a for name in x.json()["customer_ids"]])
+
+    @_Method
     def add_purchases(self, orders: pl.DataFrame) -> Call[dict[str, int]]:
         """Send orders as they arrive: customer_id, timestamp, amount, currency, order_id.
 

@@ -152,6 +152,10 @@ TABLES: Final[dict[str, BundleTable]] = {
     "purchases": BundleTable(
         schema=PURCHASES_SCHEMA, words="Every purchase, by customer and time.", follows_input=True
     ),
+    "identities": BundleTable(
+        schema={"customer_id": pl.String(), "digest": pl.String()},
+        words="Handles of customers as keyed digests, by which the service finds who is behind one.",
+    ),
     "orders": BundleTable(
         schema={"customer_id": pl.String(), "order_id": pl.String()},
         words="Orders of the last 92 days that the run has read, so that none of them counts again where it "

@@ -34,6 +34,7 @@ expected-statuses = ["2xx", "400", "401", "403", "404", "409", "410", "422", "42
         "GET /v1/customers/grid",
         "GET /v1/customers/changes",
         "POST /v2/models/{name}/infer",
+        "POST /v1/customers/lookup",
         "POST /v1/purchases",
         "POST /v1/touchpoints",
     )

@@ -1,0 +1,84 @@
+"""Customers by another name: the handle that they have on a platform, or their e-mail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+import polars as pl
+from fastapi import APIRouter, Request
+from msgspec import Meta, Struct
+from starlette.responses import Response
+
+from api.bodies import MOST_ROWS, decode_body, schema_of
+from api.dependencies import ServedDep, refusals
+from api.pool import WorkPool
+from api.problems import Problem
+from api.replies import NO_STORE, Reply
+from api.responses import Found
+from api.served import Served
+from histories.identity import identity_digest
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["customers"])
+
+
+class Handle(Struct, forbid_unknown_fields=True, frozen=True):
+    """A name on a platform."""
+
+    platform: Annotated[str, Meta(min_length=1, max_length=100, examples=["forum"])]
+    handle: Annotated[str, Meta(min_length=1, max_length=400, examples=["@ada"])]
+
+
+class LookupBody(Struct, forbid_unknown_fields=True, frozen=True):
+    """Handles; of the platform `email` the address, or its SHA-256 in lower case."""
+
+    handles: Annotated[
+        list[Handle],
+        Meta(min_length=1, max_length=MOST_ROWS, examples=[[{"platform": "forum", "handle": "@ada"}]]),
+    ]
+
+
+@router.post(
+    "/customers/lookup",
+    response_model=Found,
+    openapi_extra={"requestBody": schema_of(LookupBody)},
+    responses=refusals(
+        "bad-request", "busy", "no-identities", "slow-request", "too-large", "unsupported-media-type"
+    ),
+)
+async def find_customers(request: Request, served: ServedDep) -> Response:
+    """Who is behind up to 10,000 handles, as the run's identities say.
+
+    Handles stand in the body, so that none is left in an address; the bundle holds keyed digests of them.
+    """
+    body = await decode_body(request, LookupBody)
+    _check(served)
+    key = str(served.bundle.manifest["run_id"]).encode()
+    digests = [identity_digest(handle.platform, handle.handle, key) for handle in body.handles]
+    pool: WorkPool = request.app.state.predictions
+    found = await pool.run(lambda: _customers(served, digests))
+    answer = {
+        "model_version": served.context["model_version"],
+        "customer_ids": [found.get(digest) for digest in digests],
+    }
+    return Reply(orjson.dumps(answer), headers=[NO_STORE])
+
+
+def _check(served: Served) -> None:
+    """Refuse where the bundle cannot tell who is behind a handle."""
+    if served.bundle.manifest["pseudonyms"]:
+        raise Problem(
+            name="no-identities", detail="The bundle holds pseudonyms; no id can be told from them."
+        )
+    if not served.bundle.manifest["tables"].get("identities"):
+        raise Problem(name="no-identities", detail="The run had no identities. Give [inputs.identities].")
+
+
+def _customers(served: Served, digests: list[str]) -> dict[str, str]:
+    """Ids by digest, of customers who may be shown."""
+    asked = pl.Series(digests).implode()
+    rows = served.bundle.scan("identities").filter(pl.col("digest").is_in(asked)).collect()
+    known = zip(rows["digest"], rows["customer_id"].cast(pl.String), strict=True)
+    return {digest: name for digest, name in known if not served.is_erased(name)}

@@ -1,0 +1,60 @@
+"""Customers found by a handle or an e-mail, and not found any more once they are erased."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import polars as pl
+
+from api import Settings
+from experiments.bundle.reading import load_bundle
+from experiments.champion import promote_bundle
+from histories.identity import identities_table
+from tests.running import eventually, running
+from tests.sample_bundle import write_sample
+from tributary.client import Client
+
+ROWS = [
+    ("forum", "@Ada", 7),
+    ("twitter", "ada", 8),
+    ("email", "Ada@Example.com", 7),
+    ("forum", "shared", 7),
+    ("forum", "Shared", 9),
+]
+
+
+def _runs(folder: Path) -> Path:
+    rows = pl.LazyFrame(ROWS, schema=["platform", "handle", "customer_id"], orient="row")
+    table = identities_table(rows, b"v1")
+    promote_bundle(folder, write_sample(folder / "v1", version="v1", tables={"identities": table}), "test")
+    return folder
+
+
+def test_a_customer_is_found_by_a_handle_or_a_hashed_address_and_never_by_one_that_two_have(
+    tmp_path: Path,
+) -> None:
+    hashed = hashlib.sha256(b"ada@example.com").hexdigest()
+    asked = [
+        ("FORUM", "ada"),
+        ("twitter", "@ADA"),
+        ("email", hashed),
+        ("email", " ada@example.com "),
+        ("forum", "shared"),
+        ("forum", "nobody"),
+    ]
+    with running(Settings(runs=_runs(tmp_path), access_log=False)) as service:
+        with Client(str(service.base_url)) as client:
+            assert client.lookup(asked) == ["7", "8", "7", "7", None, None]
+            client.forget(7)
+            assert client.lookup(asked) == [None, "8", None, None, None, None]
+        bundle = tmp_path / "v1"
+        assert eventually(lambda: load_bundle(bundle).table("identities")["customer_id"].to_list() == [8])
+
+
+def test_a_bundle_without_identities_says_so(tmp_path: Path) -> None:
+    body = {"handles": [{"platform": "forum", "handle": "ada"}]}
+    with running(bundle=write_sample(tmp_path / "v1")) as service:
+        answer = service.post("/v1/customers/lookup", json=body)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:tributary:problems#no-identities")
+        assert service.post("/v1/customers/lookup", json={"handles": []}).status_code == 422
