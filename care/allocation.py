@@ -55,9 +55,11 @@ class Allocation:
 
     shares: pl.DataFrame
 
-    def by_customer(self) -> pl.DataFrame:
-        """customer_id, cost (currency) of every customer who caused some."""
+    def by_customer(self) -> pl.DataFrame | None:
+        """customer_id, cost (currency) of every customer who caused some; None where nobody known did."""
         known = self.shares.filter(pl.col("customer_id").is_not_null())
+        if known.is_empty():
+            return None
         sums = known.group_by("customer_id", maintain_order=True).agg(pl.col("minor").sum())
         return sums.select("customer_id", to_currency(pl.col("minor")).alias("cost"))
 

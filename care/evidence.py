@@ -120,7 +120,8 @@ def find_effect(
     Returns
     -------
     CareEffect
-        Not supported, with the reason, where there is none.
+        Not supported, with the reason, where there is none, or where designs that answer the same question
+        disagree beyond their errors.
     """
     asked = "an answer" if minutes is None else f"an answer within {minutes:g} minutes"
     matching = [design for design in designs if _compares(design, minutes)]
@@ -132,7 +133,26 @@ def find_effect(
         names = ", ".join(f'"{design["name"]}"' for design in matching)
         reason = f'no effect of {asked} on {outcome} is estimated: add outcomes = ["{outcome}"] to {names}'
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
-    return next((effect for effect in found if effect.usable), found[0])
+    usable = [effect for effect in found if effect.usable]
+    if not usable:
+        return found[0]
+    return _agreed(sorted(usable, key=lambda effect: effect.estimand != estimand))
+
+
+def _agreed(usable: Sequence[CareEffect]) -> CareEffect:
+    """The first of several answers to one question; none where two lie apart beyond their errors."""
+    first = usable[0]
+    for other in usable[1:]:
+        assert first.value is not None
+        assert other.value is not None
+        apart = abs(first.value - other.value)
+        if apart > Z * math.hypot(first.error, other.error):
+            reason = (
+                f'"{first.name}" says {first.value:.3g} and "{other.name}" {other.value:.3g}: they lie apart '
+                "beyond their errors, so neither is used"
+            )
+            return replace(first, supported=False, reason=reason)
+    return first
 
 
 def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
@@ -161,9 +181,10 @@ def _rows_of(
 
 
 def _chosen(rows: pl.DataFrame, estimand: str) -> CareEffect:
-    """The preferred estimand's row where it is supported, else the design's own first."""
+    """The preferred estimand's row where it and the design's own first are supported, else that first."""
     wanted = rows.filter((pl.col("estimand") == estimand) & pl.col("supported"))
-    row = (wanted if wanted.height else rows).row(0, named=True)
+    is_sound = bool(rows["supported"][0]) and wanted.height > 0
+    row = (wanted if is_sound else rows).row(0, named=True)
     return CareEffect(
         name=row["name"],
         outcome=row["outcome"],

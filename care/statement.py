@@ -158,13 +158,16 @@ def _figures(account: Account, scenario: Scenario, unsaid: Mapping[str, str]) ->
             "supported": reason is None,
             "reason": reason or (otherwise if value is None else None),
         }
-    needed = account.break_even_effect()
+    partial = unsaid.get("net") if "margin" not in unsaid else None  # other cases than those of the cost
+    needed = None if partial else account.break_even_effect()
     yield {
         "scenario": scenario,
         "line": "break-even spend per case",
         "unit": "currency",
         "value": needed,
-        "reason": None if needed is not None else "no case of a known customer, or no gross margin",
+        "supported": partial is None,
+        "reason": partial
+        or (None if needed is not None else "no case of a known customer, or no gross margin"),
     }
 
 

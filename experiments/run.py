@@ -281,6 +281,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     )
     changes = attempt(left_out, "changes", lambda: changes_part(config, histories, care.tables.get("care")))
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
+    left_out |= {} if statement is None else statement.left_out
     return Findings(
         tables=tables,
         large=large,

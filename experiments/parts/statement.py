@@ -56,6 +56,7 @@ class Statement:
     pictures: dict[str, pl.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refuted: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ def statement_part(
     found = pl.DataFrame() if effects is None else effects.frame
     lines: list[dict[str, Any]] = []
     notes: list[str] = []
+    left_out: dict[str, str] = {}
     pictures: dict[str, pl.DataFrame] = {}
     actual: Account | None = None
     measured: dict[str, Input] = {}
@@ -112,6 +114,8 @@ def statement_part(
             lines += _by_segment(account, basis, effects, float(answered[1].sum()))
             if not {"margin", "net"} & set(told.absent):
                 actual, pictures["tornado"] = account, tornado_frame(account)
+        else:
+            left_out["returns"] = "no cost of a channel with cases is known"
         lines += _claimed(histories, figures, assumptions)
     plan = plan_account(
         assumptions,
@@ -134,7 +138,9 @@ def statement_part(
     notes += _assumption_notes(assumptions, wrong)
     if desk is not None and figures is not None and cases is not None:
         pictures |= _what_if(config, assumptions.as_of, rows, figures, cases, found)
-    return Statement(table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong)
+    return Statement(
+        table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong, left_out=left_out
+    )
 
 
 def _what_if(

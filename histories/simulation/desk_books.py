@@ -50,6 +50,7 @@ class DeskBooks:
     hours: pl.DataFrame
     costs: pl.DataFrame
     interventions: pl.DataFrame
+    assumptions: pl.DataFrame
 
 
 def write_desk(process: DeskProcess, *, rng: np.random.Generator) -> DeskBooks:
@@ -79,6 +80,20 @@ def write_desk(process: DeskProcess, *, rng: np.random.Generator) -> DeskBooks:
                 "date": [process.promise_from, process.promise_from + dt.timedelta(days=28)],
             }
         ),
+        assumptions=_assumptions(last),
+    )
+
+
+def _assumptions(last: dt.date) -> pl.DataFrame:
+    """What the desk takes for granted: the pay of an hour, work on a post, a price list that has expired."""
+    rows = [
+        ("cost_per_hour", 25.0, 20.0, 32.0, "payroll", last + dt.timedelta(days=180)),
+        ("handling_seconds", 420.0, 300.0, 600.0, "a week of stopwatches", last + dt.timedelta(days=90)),
+        ("cost_per_assisted_contact", 6.0, 5.0, 8.0, "last year's price list", last - dt.timedelta(days=30)),
+    ]
+    frame = pl.DataFrame(rows, schema=["name", "value", "low", "high", "source", "expires"], orient="row")
+    return frame.with_columns(
+        pl.lit("head of care").alias("owner"), pl.lit(last - dt.timedelta(days=365)).alias("set_on")
     )
 
 

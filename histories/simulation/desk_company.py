@@ -137,6 +137,29 @@ treatment = {{ intervention = "new tone of voice" }}
 outcomes = ["spend_per_customer"]
 
 [[effects]]
+name = "answers within the hour"
+design = "landmark"
+treatment = {{ first_response_minutes = {PROMISE_MINUTES} }}
+control = "slower"
+landmark_days = 1
+washout_days = 28
+follow_up_days = 30
+outcomes = ["spend", "issues", "retention"]
+covariates = ["topic"]
+segments = ["region"]
+
+[[effects]]
+name = "any answer"
+design = "landmark"
+treatment = {{ kind = "care" }}
+control = "unanswered"
+landmark_days = 4
+washout_days = 28
+follow_up_days = 30
+outcomes = ["spend", "issues"]
+covariates = ["topic"]
+
+[[effects]]
 name = "speed of the first answer"
 design = "response_curve"
 outcomes = ["spend", "issues"]

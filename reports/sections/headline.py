@@ -62,7 +62,9 @@ def headline(sources: ReportSources) -> Sentence:
     if spend is not None:
         return _spend_headline(sources, spend)
     net = line_of(sources, "net")
-    if net is not None and net["value"] is not None:
+    if (net is not None and net["value"] is not None) or (
+        net is None and line_of(sources, "net", scenario="plan")
+    ):
         found = worth_finding(sources)
         return Sentence(text=f"{found.text}.", figures=found.figures)
     if not credits.is_empty() and credits["credit"].null_count() < credits.height:

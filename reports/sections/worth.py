@@ -197,6 +197,9 @@ def _until(sources: ReportSources) -> Row | None:
         )
     if not told:
         return None
+    if scenario == "plan":
+        words = upper_first("; ".join(told)).replace("It has paid", "It would pay")
+        return _row("Until when?", words, Verdict(text="plan", tone="open"))
     done = payback is not None and payback["value"] is not None
     return _row(
         "Until when?",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from care.account import Account, Input, claimed_saving, contact_saving
@@ -89,6 +89,7 @@ def test_the_break_even_effect_brings_the_net_to_nothing() -> None:
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     effect=st.floats(-50, 50),
     cases=st.lists(st.floats(0, 500), min_size=1, max_size=12),
@@ -156,6 +157,7 @@ def test_nothing_planned_is_no_plan() -> None:
     assert plan_account(Assumptions.of([], TODAY), gross_margin=0.5, discount_rate=0.1) is None
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     cases=st.floats(1, 400), effect=st.floats(-20, 20), cost=st.floats(0, 9_000), induced=st.floats(0, 0.5)
 )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care.allocation import allocate_costs, share_exactly
+from care.allocation import Allocation, allocate_costs, share_exactly
 
 WEIGHTS = st.lists(st.floats(0.0, 1e6, allow_nan=False), min_size=1, max_size=40).filter(lambda w: sum(w) > 0)
 
 
+@settings(deadline=None, max_examples=50)
 @given(total=st.integers(-(10**15), 10**15), weights=WEIGHTS)
 def test_whole_shares_add_up_and_are_within_one_of_their_part(total: int, weights: list[float]) -> None:
     shares = share_exactly(total, np.array(weights))
@@ -36,11 +37,17 @@ def cases(**columns: list[object]) -> pl.DataFrame:
     return pl.DataFrame(filled | columns, schema_overrides=types)
 
 
+def by_customer(found: Allocation) -> dict[int, float]:
+    shares = found.by_customer()
+    return {} if shares is None else dict(shares.iter_rows())
+
+
 def pools(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
     schema = {"channel": pl.String, "brand": pl.String, "minor": pl.Int64}
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     minor=st.lists(st.integers(-(10**9), 10**9), min_size=3, max_size=3),
     people=st.lists(st.one_of(st.none(), st.integers(1, 5)), min_size=1, max_size=12),
@@ -64,7 +71,7 @@ def test_customers_and_the_unallocated_rest_add_up_to_the_costs(
 def test_work_is_shared_by_seconds_where_the_desk_writes_them_down() -> None:
     made = cases(channel=["mail"] * 3, customer_id=[1, 2, None], handling_seconds=[60.0, 180.0, 60.0])
     found = allocate_costs(pools(("mail", None, 3_000_000)), cases=made)
-    assert dict(found.by_customer().iter_rows()) == {1: 60.0, 2: 180.0}
+    assert by_customer(found) == {1: 60.0, 2: 180.0}
     (row,) = found.by_channel().to_dicts()
     assert (row["unallocated"], row["shared_by"], row["customers"]) == (60.0, "handling seconds", 2)
     assert row["reason"] == "their authors are no known customers"
@@ -78,7 +85,7 @@ def test_a_handled_case_without_seconds_counts_as_the_mean_and_an_unanswered_one
         answered=[True, True, True, False],
     )
     found = allocate_costs(pools(("mail", None, 4_500_000)), cases=made)
-    assert dict(found.by_customer().iter_rows()) == {1: 100.0, 2: 200.0, 3: 150.0, 4: 0.0}
+    assert by_customer(found) == {1: 100.0, 2: 200.0, 3: 150.0, 4: 0.0}
 
 
 def test_without_seconds_contacts_count_and_noise_costs_nothing() -> None:
@@ -93,9 +100,15 @@ def test_costs_of_a_brand_are_its_cases_only() -> None:
     made = cases(channel=["chat"] * 2, customer_id=[1, 2], brand=["acme", "kids"])
     costs = pools(("chat", "kids", 500), ("chat", None, 200), ("chat", "garden", 70))
     found = allocate_costs(costs, cases=made)
-    assert dict(found.by_customer().iter_rows()) == pytest.approx({1: 0.01, 2: 0.06})
+    assert by_customer(found) == pytest.approx({1: 0.01, 2: 0.06})
     (row,) = found.by_channel().to_dicts()
     assert (round(row["unallocated"], 4), row["reason"]) == (
         0.007,
         "no case is of the brand that the costs name",
     )
+
+
+def test_where_nobody_known_caused_a_cost_no_customer_has_any() -> None:
+    found = allocate_costs(pools(("fax", None, 900)), cases=None, touches=None)
+    assert found.by_customer() is None
+    assert found.by_channel()["unallocated"].to_list() == [0.09]

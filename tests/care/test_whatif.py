@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from care.asking import question_of
@@ -48,6 +48,7 @@ def test_the_error_of_induced_contacts_widens_the_net() -> None:
     assert (wide.net.high or 0) - (wide.net.low or 0) > (sure.net.high or 0) - (sure.net.low or 0)
 
 
+@settings(deadline=None, max_examples=50)
 @given(share=st.floats(0.44, 1.0), known=st.floats(0.0, 1.0))
 def test_known_and_unknown_authors_are_all_cases_that_become_fast(share: float, known: float) -> None:
     found = what_if(replace(QUESTION, share=share, known_share=known))
@@ -97,6 +98,27 @@ def test_the_effect_on_those_who_waited_goes_before_the_designs_first_row() -> N
     rows[1] |= {"supported": False, "reason": "no overlap"}
     found = find_effect(facts(rows).effects, CONFIGURATION["effects"], "spend", minutes=60.0)
     assert (found.estimand, found.value) == ("ATO", 3.0)
+
+
+def test_a_design_whose_own_figure_is_refused_lends_none_of_its_others() -> None:
+    rows = [
+        effect_row("spend", 3.0, 1.0, estimand="LATE", supported=False, reason="the queue foretells"),
+        effect_row("spend", 7.0, 2.0),
+    ]
+    found = find_effect(facts(rows).effects, CONFIGURATION["effects"], "spend", minutes=60.0)
+    assert (found.usable, found.reason) == (False, "the queue foretells")
+
+
+def test_designs_that_disagree_beyond_their_errors_answer_nothing() -> None:
+    second = CONFIGURATION["effects"][0] | {"name": "queue", "design": "queue"}
+    designs = [*CONFIGURATION["effects"], second]
+    for value, is_usable in ((9.0, True), (14.0, False)):
+        rows = [effect_row("spend", 7.0, 2.0), effect_row("spend", value, 2.0, name="queue", estimand="LATE")]
+        found = find_effect(facts(rows).effects, designs, "spend", minutes=60.0)
+        assert found.usable == is_usable
+        assert found.name == "fast answers"
+    assert found.reason is not None
+    assert "lie apart beyond their errors" in found.reason
 
 
 def test_naive_rows_and_segments_are_no_evidence() -> None:

@@ -63,7 +63,9 @@ def test_serving_a_customer_costs_a_share_of_the_costs_table_for_each_touch(tmp_
     assert made.touchpoints is not None
     served = channel_costs(made).allocated(None, made.touchpoints)
     assert served is not None
-    assert dict(served.by_customer().iter_rows()) == pytest.approx({1: 50.0, 2: 25.0 + 1.5, 3: 25.0})
+    shares = served.by_customer()
+    assert shares is not None
+    assert dict(shares.iter_rows()) == pytest.approx({1: 50.0, 2: 25.0 + 1.5, 3: 25.0})
 
 
 def test_margin_comes_as_the_contacts_did_and_is_discounted_at_month_ends() -> None:

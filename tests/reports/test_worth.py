@@ -128,3 +128,11 @@ def test_the_appendix_draws_the_course_the_tornado_and_the_difference() -> None:
 def test_without_an_account_there_is_no_such_section() -> None:
     empty = dataclasses.replace(sources([]), tables={})
     assert worth_section(empty) is None
+
+
+def test_a_plan_alone_heads_the_report_as_one() -> None:
+    made = sources(list(account_rows(account(), MONTHS, scenario="plan")))
+    assert headline(made).text.startswith("Answering is planned to bring £3,000 of margin for £2,000 of cost")
+    rows = said(worth_section(made))
+    assert rows["Is it worth it?"].endswith("planned, on assumptions alone [plan]")
+    assert rows["Until when?"].startswith("It would pay back after 1.0 months")

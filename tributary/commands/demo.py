@@ -37,19 +37,26 @@ def demo(customers: int, months: int, seed: int, scenario: str, out: Path, as_js
     from experiments.registering import set_champion
     from experiments.run import run_experiment
     from histories.simulate import simulate_company, write_company
+    from histories.simulation.desk_company import DESK_SCENARIOS, simulate_care, write_care
 
     steps = Steps(quiet=as_json)
     steps(f"Simulating {customers:,} customers over {months} months")
     data, runs, mlruns = out / "company", out / "runs", out / "mlruns"
     for folder in (data, runs, mlruns):
         shutil.rmtree(folder, ignore_errors=True)
-    company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
-    config = write_company(company, data)
+    if scenario in DESK_SCENARIOS:
+        weeks = round(months * 365.25 / 12 / 7)
+        config = write_care(
+            simulate_care(customers=customers, weeks=weeks, seed=seed, scenario=scenario), data
+        )
+    else:
+        company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
+        config = write_company(company, data)
     result = run_experiment(load_config(config), runs=runs, mlruns=mlruns, step=steps)
     promote_bundle(runs, result.bundle, "demo")
     set_champion(result.name, result.run_id, mlruns=mlruns)
     steps.done()
-    misses = _against_truth(result.bundle, data)
+    misses = (_desk_against_truth if scenario in DESK_SCENARIOS else _against_truth)(result.bundle, data)
     if as_json:
         echo_json(result.to_dict() | {"truth": misses})
         return
@@ -61,9 +68,10 @@ def _tell(headline: str, summary: pl.DataFrame, misses: pl.DataFrame, out: Path)
     click.secho(f"\n{headline}\n", bold=True)
     echo_table(summary.filter(~pl.col("figure").str.contains("^(spend|effect)")), indent=2)
     for outcome in misses["outcome"].unique(maintain_order=True):
-        click.echo(
-            f"\n  {outcome.replace('_', ' ')}: last touch, incremental with interval and range, and the truth"
-        )
+        beside = "the run and the truth"
+        if "last_touch" in misses.columns:
+            beside = "last touch, incremental with interval and range, and the truth"
+        click.echo(f"\n  {outcome.replace('_', ' ')}: {beside}")
         echo_table(misses.filter(pl.col("outcome") == outcome).drop("outcome"), indent=2)
     click.echo(
         f"\nReport   {out / 'runs' / 'champion' / 'report.html'}"
@@ -109,3 +117,58 @@ def _against_truth(bundle: Path, data: Path) -> pl.DataFrame:
         .join(added, on=["outcome", "channel"], how="left", maintain_order="left")
         .select("outcome", "channel", *columns)
     )
+
+
+def _desk_against_truth(bundle: Path, data: Path) -> pl.DataFrame:
+    """Service figures, what answers bring and what silence cost, beside the simulated truth.
+
+    Returns
+    -------
+    DataFrame
+        outcome, figure, found, low, high, truth, supported.
+    """
+    import json
+
+    truth = json.loads((data / "truth.json").read_text(encoding="utf-8"))["care"]
+    kpis = pl.read_parquet(bundle / "care.parquet").filter(
+        pl.all_horizontal(pl.col("channel", "team", "segment", "period") == "(all)")
+    )
+    true = pl.DataFrame(
+        [(one["kpi"], one["clock"], one["value"]) for one in truth["figures"]],
+        schema={"kpi": pl.String, "clock": pl.String, "truth": pl.Float64},
+        orient="row",
+    )
+    service = true.join(kpis, on=["kpi", "clock"], nulls_equal=True, maintain_order="left").select(
+        pl.lit("service").alias("outcome"),
+        pl.concat_str("kpi", "clock", separator=", ", ignore_nulls=True).alias("figure"),
+        pl.col("value").alias("found"),
+        "low",
+        "high",
+        "truth",
+        pl.col("value").is_not_null().alias("supported"),
+    )
+    effects = pl.read_parquet(bundle / "effects.parquet").filter(
+        (pl.col("outcome") == "spend") & (pl.col("segment") == "(all)") & (pl.col("estimator") == "aipw")
+    )
+    by_bin = {one["minutes"]: one["spend"] for one in truth["response"]}
+    rows = [
+        ("spend of an answer", f"within {row['bin']} minutes", row["estimate"], row["low"], row["high"],
+         by_bin[row["bin"]], row["supported"])
+        for row in effects.filter(pl.col("bin").is_in(list(by_bin))).iter_rows(named=True)
+    ]  # fmt: skip
+    rows += [
+        ("spend of an answer", "within the hour, to those who waited longer", row["estimate"], row["low"],
+         row["high"], truth["untreated_effect"], row["supported"])
+        for row in effects.filter(
+            (pl.col("name") == "answers within the hour") & (pl.col("estimand") == "ATU")
+        ).iter_rows(named=True)
+    ]  # fmt: skip
+    silence = pl.read_parquet(bundle / "returns.parquet").filter(
+        pl.col("line") == "silence: all authors as if known"
+    )
+    rows += [
+        ("cost of silence", "margin, all authors", row["value"], row["low"], row["high"],
+         truth["silence"]["margin"], row["supported"])
+        for row in silence.iter_rows(named=True)
+    ]  # fmt: skip
+    return pl.concat([service, pl.DataFrame(rows, schema=service.schema, orient="row")])

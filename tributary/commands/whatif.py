@@ -87,7 +87,7 @@ def _tell(found: WhatIf, currency: str) -> None:
     )
     staffing = ""
     if found.agents is not None and found.agents_now is not None:
-        staffing = f" ({found.agents_now:.1f} to {found.agents:.1f} agents at work)"
+        staffing = f" ({found.agents_now:.2g} to {found.agents:.2g} agents at work)"
     rows: list[tuple[str, str]] = [
         ("cases that become fast", f"{found.cases:,.0f}"),
         ("customers kept", _figure(found.retained)),
