@@ -10,7 +10,7 @@ __all__ = ["ALERTS_SCHEMA", "CARE_SCHEMA", "CASES_SCHEMA", "RETURNS_SCHEMA", "RO
 
 CARE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "kpi": pl.String(),
-    "group": pl.String(),  # service, quality, effectiveness; voice, community
+    "group": pl.String(),  # service, quality, effectiveness; voice, community, vanity
     "channel": pl.String(),  # "(all)", or one
     "team": pl.String(),  # "(all)", or one
     "segment": pl.String(),  # "(all)", or "name: value": brand, product, topic, hour, agent, waiting, …

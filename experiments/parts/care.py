@@ -26,6 +26,7 @@ from care.settings import CareSettings
 from care.stake import gain_of_answer
 from care.threads import link_posts
 from care.topics import topic_figures
+from care.vanity import vanity_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
@@ -63,9 +64,22 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
     )
     if judged is None:
         return found
-    community = community_figures(judged.posts, settings, end=_end(config, histories))
+    end = _end(config, histories)
+    told = [
+        community_figures(judged.posts, settings, end=end),
+        vanity_figures(judged.posts, _purchases(config, histories), end=end),
+    ]
     notes = found.notes if judged.note is None else (judged.note, *found.notes)
-    return dataclasses.replace(found, notes=notes, model=judged.model, figures=community)
+    return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told))
+
+
+def _purchases(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
+    """customer_id, at (instant), amount of purchases; None without any."""
+    if histories.purchases is None:
+        return None
+    bought = histories.purchases.select("customer_id", "timestamp", "amount").collect()
+    at = to_instants(bought["timestamp"], config.timezone).alias("at")
+    return bought.select("customer_id", at, "amount")
 
 
 def care_part(
@@ -227,7 +241,7 @@ def _desk(
     opened = cases.cases["opened_at"].dt.convert_time_zone(zone).dt.date().min()
     first = opened if isinstance(opened, dt.date) else last
     costs = histories.table("costs")
-    touches, purchases = histories.touchpoints, histories.purchases
+    touches = histories.touchpoints
     in_care, began = None, None
     if touches is not None:
         care = touches.filter(pl.col("kind") == "care")
@@ -237,7 +251,6 @@ def _desk(
             counts += [flag.count().alias("known"), flag.fill_null(value=False).sum().alias("began")]
         found = care.select(counts).collect().row(0, named=True)
         in_care, began = int(found["touches"]), int(found["began"]) if found.get("known") else None
-    bought = None if purchases is None else purchases.select("customer_id", "timestamp").collect()
     return Desk(
         journeys=journeys,
         settings=settings,
@@ -245,9 +258,7 @@ def _desk(
         zone=zone,
         groups=config.channel_groups,
         values=None if customers is None else customers.select("customer_id", "customer_lifetime_value"),
-        purchases=None
-        if bought is None
-        else bought.select("customer_id", to_instants(bought["timestamp"], zone).alias("at")),
+        purchases=_purchases(config, histories),
         costs=None if costs is None else daily_costs(costs.collect(), first=first, last=last),
         hours=hours,
         care_touches=in_care,
