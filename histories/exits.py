@@ -8,7 +8,7 @@ import polars as pl
 
 from histories.periods import wall_time
 
-__all__ = ["LEAST_SHARE", "NEARLY_ALL", "entry_shares", "exit_shares", "within_contracts"]
+__all__ = ["LEAST_SHARE", "NEARLY_ALL", "elapsed_share", "entry_shares", "exit_shares", "within_contracts"]
 
 NEARLY_ALL = 0.95
 """Share of a period from which on its end counts as reached, as on the last day but one of a month."""
@@ -63,6 +63,35 @@ def entry_shares(acquired: pl.Series, *, period: str, observation_end: date) -> 
     return _share(1.0 - _elapsed(acquired, at, period=period, observation_end=observation_end))
 
 
+def elapsed_share(day: pl.Expr, at: pl.Expr, *, period: str, observation_end: date) -> pl.Expr:
+    """Share of the period of a day that has elapsed at an instant.
+
+    Parameters
+    ----------
+    day, at
+        The day (Date) whose period it is; the instant (Datetime without a zone).
+    period, observation_end
+        As in `exit_shares`.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"day": [date(2026, 4, 16)]})
+    >>> share = elapsed_share(pl.col("day"), pl.col("day"), period="month", observation_end=date(2026, 6, 30))
+    >>> frame.select(share).item()
+    0.5
+    """
+    if period == "week":
+        weeks = (day - pl.lit(observation_end)).dt.total_days() - 1
+        start = pl.lit(observation_end) + pl.duration(days=7 * weeks.floordiv(7) + 1)
+        stop = start + pl.duration(days=7)
+    else:
+        start = day.dt.truncate(f"{MONTHS[period]}mo")
+        stop = start.dt.offset_by(f"{MONTHS[period]}mo")
+    stop = pl.min_horizontal(stop, pl.lit(observation_end + timedelta(days=1)))
+    elapsed = (at.cast(pl.Datetime("us")) - start.cast(pl.Datetime("us"))).dt.total_microseconds()
+    return elapsed / ((stop - start).dt.total_days() * DAY)
+
+
 def within_contracts(frame: pl.LazyFrame, customers: pl.LazyFrame) -> pl.LazyFrame:
     """The rows of a frame up to the `ended_at` of their customer, that day or instant included.
 
@@ -97,14 +126,5 @@ def _share(share: pl.Series) -> pl.Series:
 def _elapsed(days: pl.Series, at: pl.Series, *, period: str, observation_end: date) -> pl.Series:
     """Share of the period of each day that has elapsed at the instant beside it."""
     frame = pl.DataFrame({"day": days.cast(pl.Date), "at": at})
-    day = pl.col("day")
-    if period == "week":
-        weeks = (day - pl.lit(observation_end)).dt.total_days() - 1
-        start = pl.lit(observation_end) + pl.duration(days=7 * weeks.floordiv(7) + 1)
-        stop = start + pl.duration(days=7)
-    else:
-        start = day.dt.truncate(f"{MONTHS[period]}mo")
-        stop = start.dt.offset_by(f"{MONTHS[period]}mo")
-    stop = pl.min_horizontal(stop, pl.lit(observation_end + timedelta(days=1)))
-    elapsed = (pl.col("at") - start.cast(pl.Datetime("us"))).dt.total_microseconds()
-    return frame.select(share=elapsed / ((stop - start).dt.total_days() * DAY))["share"]
+    share = elapsed_share(pl.col("day"), pl.col("at"), period=period, observation_end=observation_end)
+    return frame.select(share=share)["share"]

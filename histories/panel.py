@@ -75,8 +75,13 @@ class Panel:
     entry_share: Real | None = None
     """Share of the first period that the customer was there for, in (0, 1], 1 for those who were there from
     its start, shape (N,); None: all came at the start of a period."""
-    own_period: bool = True
-    """Whether a touch works in its own period already, or from the next one on."""
+    last_moment: Real | None = None
+    """Share of each period that had passed at its last sign of life (an own act or a purchase), 0 without
+    one, shape (N, P), float32; None where the moments of events are not known."""
+    at_any_moment: bool = False
+    """Whether customers who leave in silence do so at any moment of a period, not at its end."""
+    stops: tuple[str, ...] = ()
+    """Channels of the firm whose touches stop with the customer: they count among `own_acts`."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 
@@ -99,6 +104,12 @@ class Panel:
     def contractual(self) -> bool:
         """Whether the end of each customer's relation is recorded."""
         return self.exit is not None
+
+    @property
+    def tells_life(self) -> NDArray[np.bool_]:
+        """Whether a touch of the channel shows that the customer is there still, shape (C,)."""
+        pairs = zip(self.channels, self.origins, strict=True)
+        return np.array([origin == "customer" or name in self.stops for name, origin in pairs])
 
     @property
     def last(self) -> NDArray[np.int64]:
@@ -155,6 +166,7 @@ class Panel:
             "acquisition",
             "exit_share",
             "entry_share",
+            "last_moment",
         )
         chosen = {name: getattr(self, name) for name in rows}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError
-from histories.exits import entry_shares, exit_shares, within_contracts
+from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
 from histories.panel import Panel
 from histories.period_index import PeriodIndex
+from histories.periods import wall_time
 
 __all__ = ["build_panel"]
 
@@ -41,6 +42,7 @@ def build_panel(
     confounders: Sequence[str] = (),
     contractual: bool,
     cases: pl.LazyFrame | None = None,
+    stops: Sequence[str] = (),
 ) -> Panel:
     """Count, per customer and period, treatments by channel, own acts, problems, purchases and spend.
 
@@ -64,6 +66,8 @@ def build_panel(
         with the contacts that belong to it.
     contractual
         Whether `ended_at` tells who left.
+    stops
+        Channels of the firm whose touches stop with the customer: they count among the acts.
 
     Raises
     ------
@@ -91,12 +95,14 @@ def build_panel(
         touchpoints, purchases, apart = inside
     covariates, proxies = read_confounders(ids, customers, cases, confounders)
     bought = _purchase_arrays(coded, purchases)
+    telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
+    acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
     panel = Panel(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
         origins=tuple(origins.get(name) for name in channels),
         touches=_touch_array(coded, touchpoints, channels),
-        own_acts=coded.counts(pl.concat([touchpoints.filter(_own_act()).select(*EVENT), apart])),
+        own_acts=coded.counts(acts),
         problems=coded.counts(pl.concat([_contacts(touchpoints), apart])),
         spend=bought["amount"],
         purchases=bought["purchases"],
@@ -107,11 +113,13 @@ def build_panel(
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=_entry_share(coded, customers),
+        last_moment=None if contractual else _last_moments(coded, acts, purchases),
         covariates=covariates.values,
         covariate_names=covariates.names,
         proxies=proxies.values,
         proxy_names=proxies.names,
         customer_ids=ids["customer_id"],
+        stops=tuple(stops),
         notes=tuple(note for note in (index.words, late) if note),
     )
     return _within_rows(panel)
@@ -214,6 +222,24 @@ def _entry_share(coded: _Coder, customers: pl.LazyFrame | None) -> NDArray[np.fl
     there = entry_shares(arrived["acquired_at"], period=coded.index.period, observation_end=coded.index.end)
     share[arrived["i"].to_numpy()] = there.to_numpy()
     return share if share.min() < 1.0 else None
+
+
+def _last_moments(coded: _Coder, acts: pl.LazyFrame, purchases: pl.LazyFrame) -> NDArray[np.float32]:
+    """Share of each period that had passed at the last own act or purchase in it, shape (N, P)."""
+    share = elapsed_share(
+        pl.col("timestamp").dt.date(),
+        wall_time("timestamp"),
+        period=coded.index.period,
+        observation_end=coded.index.end,
+    )
+    frames = [
+        coded.place(frame.select(*EVENT).with_columns(share=share), keep=["share"])
+        for frame in (acts, purchases)
+    ]
+    rows = pl.concat(frames).group_by("i", "t").agg(pl.col("share").max()).collect()
+    out = np.zeros(coded.shape, dtype=np.float32)
+    out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["share"].to_numpy()
+    return out
 
 
 def _periods_of(coded: _Coder, customers: pl.LazyFrame, column: str) -> pl.DataFrame:
@@ -325,7 +351,16 @@ def _within_rows(panel: Panel) -> Panel:
     """Only customers with a row, and nothing outside their rows."""
     panel = panel.take(np.flatnonzero(panel.entry <= panel.last))
     outside = ~panel.at_risk
-    for array in (panel.touches, panel.own_acts, panel.problems, panel.spend, panel.purchases, panel.margin):
+    series = (
+        panel.touches,
+        panel.own_acts,
+        panel.problems,
+        panel.spend,
+        panel.purchases,
+        panel.margin,
+        panel.last_moment,
+    )
+    for array in series:
         if array is not None:
             array[outside] = 0
     return panel

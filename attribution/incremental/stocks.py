@@ -10,7 +10,8 @@ that was lived through, F its distribution among those who left, and N touches o
     S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)        in any other
 
 because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
-at the end of a period (f = 1) both are C_t. `moment_precision` makes up for what a mean over moments hides.
+at the end of a period (f = 1) both are C_t. Where leaving is silent nobody's moment is known: every row then
+is that of one who stays, at even moments. `moment_precision` makes up for what a mean over moments hides.
 """
 
 from __future__ import annotations
@@ -19,14 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from histories.panel import Panel
+from histories.panel import Panel, last_true
 
-__all__ = ["DECAY", "decayed_stocks", "mean_ratio", "moment_precision", "panel_stocks", "thinned_log"]
+__all__ = [
+    "DECAY",
+    "decayed_stocks",
+    "kept_stocks",
+    "mean_ratio",
+    "moment_precision",
+    "new_stocks",
+    "panel_stocks",
+    "thinned_log",
+]
 
 DECAY = 0.6
 """Share of a stock that is left one period later, unless it is given or estimated."""
 MOMENTS = 16
 """Quantiles that stand for the distribution of the moments of leaving."""
+SILENCE = 3
+"""Periods without a sign at the end from which a customer seems to have left."""
 EXACT = 200
 """Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
 
@@ -49,9 +61,8 @@ def panel_stocks(
     """
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
-    if moments is None or panel.exit is None or panel.exit_share is None:
-        stocks = decayed_stocks(counts, decay=decay)
-        return stocks if panel.own_period else stocks - np.log1p(counts, dtype=np.float32)
+    if moments is None:
+        return decayed_stocks(counts, decay=decay)
     stayed = thinned_log(int(np.rint(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = np.empty(counts.shape, dtype=np.float32)
@@ -59,11 +70,45 @@ def panel_stocks(
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
         stocks[:, t] = kept * carried + stayed[np.rint(counts[:, t]).astype(np.int64)]
-        left = panel.exit == t
-        own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
-        stocks[left, t] = own[:, None] * carried[left] + new[left]
+        if panel.exit is not None and panel.exit_share is not None:
+            left = panel.exit == t
+            own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
+            stocks[left, t] = own[:, None] * carried[left] + new[left]
         carried = np.float32(decay) * carried + new
     return stocks
+
+
+def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float64]:
+    """What is left of the stocks after the period before, in the row of one who stays, shape (N, C).
+
+    Parameters
+    ----------
+    panel
+        Says whether customers leave within periods.
+    carried
+        Decayed stocks after the period before, shape (N, C).
+    decay
+        Share that is left after one period, in [0, 1).
+    """
+    moments = _moments_of_leaving(panel)
+    return np.asarray((decay if moments is None else np.mean(decay**moments)) * carried, dtype=np.float64)
+
+
+def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What the touches of a period add to stocks in the row of one who stays, shape (N, C).
+
+    Parameters
+    ----------
+    panel
+        Says whether customers leave within periods.
+    counts
+        Touches of the period, shape (N, C).
+    """
+    moments = _moments_of_leaving(panel)
+    if moments is None:
+        return np.asarray(np.log1p(counts), dtype=np.float64)
+    whole = np.rint(counts).astype(np.int64)
+    return np.asarray(thinned_log(int(whole.max(initial=0)), moments)[whole])
 
 
 def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -110,7 +155,10 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     moments = _moments_of_leaving(panel)
     if moments is None:
         return None
-    at_risk, leaves = panel.at_risk, panel.leaves
+    if panel.contractual:
+        at_risk, leaves = panel.at_risk, panel.leaves
+    else:
+        at_risk, leaves = _seeming_to_leave(panel)
     hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
     variance = _thinned_variance(int(np.rint(panel.touches.max(initial=0))), moments)
     precision = np.zeros(panel.n_channels)
@@ -118,6 +166,17 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
         counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
         precision += hazard[t] * variance[counts].sum(axis=0)
     return precision
+
+
+def _seeming_to_leave(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where customers are known to have been there, and the periods of last signs with silence after them.
+
+    Each of shape (N, P). Roughly: silence of fewer than `SILENCE` periods at the end is taken for presence.
+    """
+    last = last_true((panel.purchases > 0) | (panel.own_acts > 0), none=panel.entry)
+    periods = np.arange(panel.n_periods)
+    last = np.where(last >= panel.n_periods - SILENCE, panel.n_periods, last)
+    return (periods >= panel.entry[:, None]) & (periods <= last[:, None]), periods == last[:, None]
 
 
 def _thinned_variance(most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,6 +190,8 @@ def _thinned_variance(most: int, moments: NDArray[np.float64]) -> NDArray[np.flo
 
 def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:
     """Quantiles of the share of the period of leaving that was lived through; None where all of it was."""
+    if panel.at_any_moment and not panel.contractual:
+        return (np.arange(MOMENTS) + 0.5) / MOMENTS
     if panel.exit is None or panel.exit_share is None:
         return None
     shares = np.asarray(panel.exit_share[panel.exit < panel.n_periods], dtype=np.float64)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from attribution.effects.findings import EffectsResult
 from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
 from attribution.incremental.channel_experiments import channel_experiments
-from attribution.incremental.checks.last_period import with_touches_before
+from attribution.incremental.checks.last_period import with_moments_of_leaving
 from attribution.incremental.checks.proof_of_life import with_proof_of_life
 from attribution.incremental.experiment import ChannelExperiment
 from attribution.settings import INCREMENTAL_OUTCOMES
@@ -120,28 +120,33 @@ def _experiments(
 
 
 def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Panel:
-    assert histories.touchpoints is not None
-    assert histories.purchases is not None
+    touchpoints, purchases = histories.touchpoints, histories.purchases
+    assert touchpoints is not None
+    assert purchases is not None
     apart = {*config.attribution.exclude_channels, *uncredited_channels(config.channels)}
     channels = tuple(name for name in used if name not in apart)
     if not channels:
         raise DataError(
             "incremental credit: no channel is left to credit; see exclude_channels and credited."
         )
-    panel = build_panel(
-        histories.touchpoints,
-        histories.purchases,
-        histories.customers.lazy() if histories.customers is not None else None,
-        period=config.attribution.period,
-        observation_end=histories.inputs.observation_end,
-        channels=channels,
-        origins=_origins(config, histories.touchpoints),
-        groups=config.channel_groups,
-        confounders=config.attribution.confounders,
-        contractual=histories.contractual,
-        cases=histories.table("cases"),
-    )
-    return with_touches_before(with_proof_of_life(panel))
+
+    def build(stops: tuple[str, ...] = ()) -> Panel:
+        return build_panel(
+            touchpoints,
+            purchases,
+            histories.customers.lazy() if histories.customers is not None else None,
+            period=config.attribution.period,
+            observation_end=histories.inputs.observation_end,
+            channels=channels,
+            origins=_origins(config, touchpoints),
+            groups=config.channel_groups,
+            confounders=config.attribution.confounders,
+            contractual=histories.contractual,
+            cases=histories.table("cases"),
+            stops=stops,
+        )
+
+    return with_moments_of_leaving(with_proof_of_life(build(), build))
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:

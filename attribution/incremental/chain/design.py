@@ -2,16 +2,17 @@
 
 Log-linear predictors of leaving and of each stream::
 
-    leaving             a + x_i + calendar_t + stocks, sends, problems, changing covariates, arrival
-    purchases, spend    the same
+    leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival, tenure
+    purchases, spend    the same without tenure, and touches of the month itself
     acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm
     problems            a + x_i + calendar_t + changing covariates, arrival
 
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
 Leaving silent: purchases and the customer's own acts are streams, what the firm sends is exposure only, and
 the calendar is a season and a trend of acts, because an effect per period can hardly be told from leaving;
-of purchases it is one if the likelihood calls for it. Where the firm's touches follow what customers do in
-the same month, those of the month itself ("sends") have columns of their own: effects are told from the rest.
+of purchases it is one if the likelihood calls for it. Where touches follow what customers do in the same
+month (a question after an order, an offer to those who bought), those of the month itself have columns of
+their own: effects are told from the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.frailty.design import Standard
-from attribution.incremental.stocks import decayed_stocks, moment_precision
+from attribution.incremental.stocks import decayed_stocks, moment_precision, new_stocks
 from histories.arrays import Float, Integer, Real
 from histories.panel import Panel, last_true
 
@@ -36,6 +37,10 @@ LOWEST_SPEND = 0.02
 SEASON_FROM = 18
 """Periods from which a season can be told from a trend."""
 YEAR = 12
+NODES = 3
+"""Gauss-Legendre nodes that stand for the moments of leaving."""
+LATEST = 0.99
+"""A last sign later than this share of its period counts as so late: nobody leaves within nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +82,8 @@ class ChainInputs:
     """Arrays of N customers, P periods and M streams; nothing here depends on a parameter."""
 
     channels: int
-    """Number of channels C, whose stocks come first among the cells of leaving and of purchases."""
-    sends: int
-    """Channels of the firm whose touches of the month itself, log(1 + touches), come next."""
+    """Number of channels C, whose stocks come first among the cells of leaving and of purchases. In purchases
+    the touches of the month itself, log(1 + touches), come next."""
     leaving: Columns
     columns: tuple[Columns, ...]
     """Of each stream, length M."""
@@ -101,6 +105,14 @@ class ChainInputs:
     """First and last period in which the customer may have left, shape (N,)."""
     stays: NDArray[np.bool_]
     """Whether the customer may be there still, shape (N,)."""
+    moments: Float
+    """Nodes and weights that stand for the moments of leaving within a period, shape (K, 2); none: all leave
+    at the end of one."""
+    last_sign: Float
+    """Share of the customer's part of period `low` that had passed at the last sign of life, and events of
+    that period whose moments are not known, shape (N, 2)."""
+    at_last_sign: Float
+    """Channel stocks of who leaves in that period, less those of who stays, shape (N, C)."""
     proxies: Float
     """Standardised proxies, NaN where missing, shape (N, J)."""
     precision: Float | None
@@ -147,7 +159,7 @@ class ChainDesign:
         rows = np.arange(panel.n_customers)
         acting = np.ones(panel.n_channels, dtype=bool)
         if not panel.contractual:
-            acting = np.array([origin == "customer" for origin in panel.origins])
+            acting = panel.tells_life
         acting &= np.asarray(panel.touches).sum(axis=(0, 1)) > 0
         there = panel.at_risk
         amounts = panel.contractual and float((panel.spend[there] <= 0).mean()) <= ZERO_SHARE
@@ -190,27 +202,21 @@ class ChainDesign:
         calendar = self._calendar(periods)
         t = np.arange(periods)
         context = self._context(panel)
-        driven = Columns(
+        felt = np.asarray(stocks, dtype=np.float64)
+        new = np.log1p(np.asarray(panel.touches, dtype=np.float64))
+        rest = np.concatenate([*self._troubles(panel), context], axis=2)
+        leaving = Columns(
             static=static,
             calendar=calendar,
-            cells=np.concatenate(
-                [
-                    np.asarray(stocks, dtype=np.float64),
-                    np.log1p(np.asarray(panel.touches, dtype=np.float64)[:, :, _by_firm(panel)]),
-                    *self._troubles(panel),
-                    context,
-                ],
-                axis=2,
-            ),
+            cells=np.concatenate([felt, rest, *self._tenure(panel)], axis=2),
         )
         arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
-        buying = driven
-        if not self.contractual:
-            buying = Columns(
-                static=static,
-                calendar=np.column_stack([np.eye(periods, self.periods), calendar]),
-                cells=np.concatenate([driven.cells, *arrived], axis=2),
-            )
+        months = np.eye(periods, self.periods)
+        buying = Columns(
+            static=static,
+            calendar=calendar if self.contractual else np.column_stack([months, calendar]),
+            cells=np.concatenate([felt, new, rest, *([] if self.contractual else arrived)], axis=2),
+        )
         acting = Columns(
             static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived)
         )
@@ -239,10 +245,10 @@ class ChainDesign:
             values.append((np.asarray(panel.problems) > 0).astype(np.float64))
         exit_ = panel.exit
         last = np.maximum(seen, panel.entry)
+        moments, last_sign, at_last_sign = _moments(panel, last)
         return ChainInputs(
             channels=panel.n_channels,
-            sends=int(_by_firm(panel).sum()),
-            leaving=driven,
+            leaving=leaving,
             columns=tuple(columns),
             kinds=np.array(kinds, dtype=np.int64),
             own=np.array(own),
@@ -256,6 +262,9 @@ class ChainDesign:
                 panel.last if exit_ is None else np.where(exit_ < periods, exit_, -1), dtype=np.int64
             ),
             stays=np.ones(n, dtype=bool) if exit_ is None else np.asarray(exit_ >= periods),
+            moments=moments,
+            last_sign=last_sign,
+            at_last_sign=at_last_sign,
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
             precision=moment_precision(panel),
         )
@@ -294,6 +303,16 @@ class ChainDesign:
             blocks.append(np.stack([age == 0, np.log1p(np.maximum(age, 0))], axis=2).astype(np.float64))
         return np.concatenate(blocks, axis=2)
 
+    def _tenure(self, panel: Panel) -> list[Float]:
+        """How long a customer has been one, where leaving is silent: those apt to leave have left early.
+
+        Stocks of what the firm sends grow in a customer's first months, and would have the credit for it.
+        """
+        if self.contractual:
+            return []
+        age = np.arange(panel.n_periods) - panel.entry[:, None]
+        return [np.log1p(np.maximum(age, 0))[:, :, None].astype(np.float64)]
+
     def _habits(self, panel: Panel, stocks: Real, context: Float, arrived: list[Float]) -> Float:
         """What acts follow beyond the static columns and the calendar; purchases before come first."""
         n, periods = panel.spend.shape
@@ -317,6 +336,28 @@ def _arrival(panel: Panel) -> Float:
     return offset
 
 
+def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
+    """Moments of leaving, what is known of the last sign, and stocks then less those of who stays."""
+    n = panel.n_customers
+    if panel.contractual or not panel.at_any_moment:
+        return np.zeros((0, 2)), np.zeros((n, 2)), np.zeros((n, panel.n_channels))
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    rows = np.arange(n)
+    known, untimed = np.zeros(n), np.asarray(panel.own_acts + panel.purchases, dtype=np.float64)[rows, last]
+    if panel.last_moment is not None:
+        known, untimed = np.asarray(panel.last_moment[rows, last], dtype=np.float64), np.zeros(n)
+    share = np.ones(n)
+    if panel.entry_share is not None:
+        share = np.where(last == panel.entry, panel.entry_share, 1.0)
+    known = np.clip((known - (1.0 - share)) / share, 0.0, LATEST)
+    seen = np.asarray(panel.touches[rows, last], dtype=np.float64)
+    return (
+        0.5 * np.column_stack([nodes + 1.0, weights]),
+        np.column_stack([known, untimed]),
+        np.where(panel.tells_life, np.log1p(seen) - new_stocks(panel, seen), 0.0),
+    )
+
+
 def _by_firm(panel: Panel) -> NDArray[np.bool_]:
     """Whether the firm acts in a channel, shape (C,)."""
     return np.array([origin == "firm" for origin in panel.origins])
@@ -324,7 +365,6 @@ def _by_firm(panel: Panel) -> NDArray[np.bool_]:
 
 def _other_acts(panel: Panel) -> Float:
     """Acts of the customer's own that were no treatment, shape (N, P)."""
-    own = np.array([origin == "customer" for origin in panel.origins])
-    treated = np.asarray(panel.touches, dtype=np.float64)[:, :, own].sum(axis=2)
+    treated = np.asarray(panel.touches, dtype=np.float64)[:, :, panel.tells_life].sum(axis=2)
     rest: Float = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)
     return rest

@@ -1,6 +1,7 @@
 """Customers simulated from a fitted chain without recorded leaving: from scratch, or from where they stand.
 
-Month by month: the customer's own acts, then purchases, then leaving. What the firm does is kept as it was.
+Month by month: the customer's own acts, then purchases, then leaving; of who leaves within the month, what
+came before that moment. What the firm does is kept as it was.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy.special import expit
 from attribution.incremental.chain.emissions import SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
+from attribution.incremental.stocks import decayed_stocks, kept_stocks, new_stocks
 from histories.arrays import Flags, Float, Single
 from histories.panel import Panel
 
@@ -37,7 +39,7 @@ class _People:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rates:
-    """Predictors without what the simulated past changes: channel stocks, and purchases the month before."""
+    """Predictors without what is simulated: stocks, the month's touches, purchases of the month before."""
 
     given: Arguments
     odds: Float
@@ -46,6 +48,8 @@ class _Rates:
     """Coefficient of log(1 + purchases of the month before) of each stream, shape (M,)."""
     beta: Float
     gamma: Float
+    beside: Float
+    """Coefficient of log(1 + touches) of the month itself in purchases, shape (C,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class _History:
     touches: Single
     other: Float
     purchases: Float
+    last_moment: Single
+    """Share of each simulated month that had passed at its last sign of life, shape (N, P)."""
 
 
 def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> Panel:
@@ -94,6 +100,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
         purchases=purchases,
         spend=purchases * fit.design.mean_spend,
         margin=None,
+        last_moment=history.last_moment,
     )
 
 
@@ -123,7 +130,7 @@ def onwards(
         here=rng.random(past.n_customers) < alive,
         state=_pick(states.moves[path[0, :, -1]], rng),
         levels=_posterior_levels(problem, arguments(problem, fit.theta), path[0], rng),
-        stock=np.asarray(stocks[:, cut - 1], dtype=np.float64),
+        stock=np.asarray(decayed_stocks(past.touches, decay=fit.design.decay)[:, -1], dtype=np.float64),
     )
     history = _live(fit, known, rates, people, cut, rng)
     acts = history.touches[:, cut:, np.array(fit.design.acting)].sum(axis=(1, 2)) + history.other[
@@ -144,9 +151,17 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     eta = given.eta - past[:, :, None] * after
     pushes = np.asarray(stocks, dtype=np.float64)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]
-    eta[:, :, 0] -= pushes @ gamma
-    odds = given.odds[:, :, 1]
-    return _Rates(given=given, odds=odds, eta=eta, after_purchase=after, beta=fit.beta, gamma=gamma)
+    beside = fit.theta[layout.beside(panel.n_channels)]
+    eta[:, :, 0] -= pushes @ gamma + np.log1p(np.asarray(panel.touches, dtype=np.float64)) @ beside
+    return _Rates(
+        given=given,
+        odds=given.odds[:, :, 1],
+        eta=eta,
+        after_purchase=after,
+        beta=fit.beta,
+        gamma=gamma,
+        beside=beside,
+    )
 
 
 def _live(
@@ -157,7 +172,8 @@ def _live(
     touches = np.array(panel.touches, dtype=np.float32)
     other = np.zeros(panel.spend.shape)
     purchases = np.array(panel.purchases, dtype=np.float64)
-    here, state, stock = people.here, people.state, people.stock
+    last_moment = np.zeros(panel.spend.shape, dtype=np.float32)
+    here, state, carried = people.here, people.state, people.stock
     log_lift = np.log(rates.given.lift)
     for t in range(begin, panel.n_periods):
         active = here & (t >= panel.entry)
@@ -167,17 +183,30 @@ def _live(
             np.exp(np.minimum(log_rate[:, 1:], MOST_LOG_RATE)) * people.levels[:, 1:] * active[:, None]
         )
         touches[:, t, own] = acts[:, : len(own)]
-        if fit.design.other_acts:
-            other[:, t] = acts[:, len(own)]
-        stock = fit.design.decay * stock + np.log1p(touches[:, t])
-        mean = np.exp(np.minimum(log_rate[:, 0] + stock @ rates.gamma, MOST_LOG_RATE)) * people.levels[:, 0]
-        purchases[:, t] = _purchases(fit, mean, rates.given.extra, rng) * active
+        stock = kept_stocks(panel, carried, decay=fit.design.decay) + new_stocks(panel, touches[:, t])
+        pushed = log_rate[:, 0] + stock @ rates.gamma + np.log1p(touches[:, t]) @ rates.beside
+        mean = np.exp(np.minimum(pushed, MOST_LOG_RATE)) * people.levels[:, 0]
+        bought = _purchases(fit, mean, rates.given.extra, rng) * active
         felt = stock @ rates.beta * (1 - rates.given.resting[state])
         hazard = expit(rates.odds[:, t] + felt + rates.given.push[state])
-        here = here & ~(active & (rng.random(len(here)) < hazard))
+        leaves = active & (rng.random(len(here)) < hazard)
+        lived = np.where(leaves & panel.at_any_moment, rng.random(len(here)), 1.0)
+        cut = lived < 1.0
+        acts[cut] = rng.binomial(acts[cut], lived[cut, None])
+        bought[cut] = rng.binomial(bought[cut].astype(np.int64), lived[cut])
+        touches[:, t, own] = acts[:, : len(own)]
+        purchases[:, t] = bought
+        if fit.design.other_acts:
+            other[:, t] = acts[:, len(own)]
+        signs = acts.sum(axis=1) + bought
+        last_moment[:, t] = np.where(
+            signs > 0, lived * rng.random(len(here)) ** (1.0 / np.maximum(signs, 1.0)), 0.0
+        )
+        carried = fit.design.decay * carried + np.log1p(touches[:, t])
+        here = here & ~leaves
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)
-    return _History(touches=touches, other=other, purchases=purchases)
+    return _History(touches=touches, other=other, purchases=purchases, last_moment=last_moment)
 
 
 def _purchases(fit: HiddenChainFit, mean: Float, extra: Float, rng: np.random.Generator) -> Float:

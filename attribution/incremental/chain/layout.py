@@ -119,6 +119,11 @@ class Layout:
         start = self.cells(k).start
         return slice(start, start + channels)
 
+    def beside(self, channels: int) -> slice:
+        """Coefficients of the touches of the month itself in purchases or spend."""
+        start = self.effects(1, channels).stop
+        return slice(start, start + channels)
+
     def blocks(self) -> NDArray[np.int64]:
         """Part that each parameter belongs to: leaving, a stream, or everything else, shape (size,)."""
         found = np.full(self.size, -1)
@@ -135,9 +140,7 @@ class Layout:
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
-        for k in range(2):
-            start = self.cells(k).start + inputs.channels
-            free[start : start + inputs.sends] = structure.follows
+        free[self.beside(inputs.channels)] = structure.follows
         loadings = free[self.loadings].reshape(-1, FEATURES)
         if structure.nodes > 1:
             loadings[:, 0] = True

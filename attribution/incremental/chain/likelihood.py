@@ -54,6 +54,7 @@ class Arguments:
     extra: Float
     first: Float
     kinds: NDArray[np.int64]
+    shift: Float
     residual: Float
     """Of the proxies, in standard deviations, 0 where missing, shape (N, J proxies, J states)."""
 
@@ -118,15 +119,21 @@ def evaluate(problem: Likelihood, theta: Float) -> Value:
             given.states.moves,
             given.states.move_slopes,
             problem.structure.static,
+            inputs.last_sign[rows],
+            inputs.moments,
+            given.shift[rows],
         ),
         inputs.n_customers,
     )
-    loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying = found
+    loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, by_shift, staying = (
+        found
+    )
     scores = np.empty((inputs.n_customers, layout.size))
     scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds.sum(axis=2))
     if problem.structure.asleep:
         cells = inputs.leaving.cells[:, :, : inputs.channels]
         scores[:, layout.effects(0, inputs.channels)] -= np.einsum("np,npc->nc", by_odds[:, :, 1], cells)
+    scores[:, layout.effects(0, inputs.channels)] += by_shift[:, None] * inputs.at_last_sign
     for k, columns in enumerate(inputs.columns):
         scores[:, layout.linear(k + 1)] = columns.scores(by_eta[:, :, k])
     scores[:, layout.loadings] = np.concatenate([by_push[:, None], by_lift], axis=1).reshape(len(scores), -1)
@@ -201,6 +208,9 @@ def draw_paths(
         given.first,
         given.states.moves,
         problem.structure.static,
+        inputs.last_sign,
+        inputs.moments,
+        given.shift,
         uniform,
     )
     return path, last, alive, given.states
@@ -238,6 +248,7 @@ def arguments(problem: Likelihood, theta: Float) -> Arguments:
         extra=np.exp(theta[layout.extra]),
         first=states.log_first - 0.5 * (residual**2).sum(axis=1),
         kinds=kinds,
+        shift=inputs.at_last_sign @ theta[layout.effects(0, inputs.channels)],
         residual=residual,
     )
 

@@ -4,7 +4,15 @@ Living states j have chances a_t(j) given that the customer is there; leaving wi
 chain. With Q the transitions between living states and e_t(j) the density of month t,
 
     p_t(j) = sum_i a_(t-1)(i) (1 - h_(t-1)(i)) Q_ij,      a_t(j) = p_t(j) e_t(j)
-    L      = sum_(t in window) sum_j a_t(j) h_t(j)  +  [may be there still] sum_j a_P(j) (1 - h_P(j))
+    L      = sum_(t in window) sum_j l_t(j)  +  [may be there still] sum_j a_P(j) (1 - h_P(j))
+
+Of who leaves at the end of month t, l_t = a_t h_t. Of who leaves at any moment f of it, what was seen came in
+the share f of the month, all of it up to the last sign at tau,
+
+    l_t(j) = p_t(j) h'_t(j) integral_tau^1 e_t(j; f) df,
+
+with rates f times as high in e_t(j; f), the density of events at their moments, and h' the hazard at the
+stocks of that moment; the integral is taken at a few nodes.
 
 What the past says of a level depends on the states passed through. Each state carries the mean exposure of
 the paths that lead to it, given what was seen,
@@ -27,6 +35,19 @@ from histories.compiled import compiled
 __all__ = ["chain_paths", "chain_slopes"]
 
 FLOOR = 1e-290
+MOST_LOG = 600.0
+
+
+@compiled
+def _moment(node: float, last_sign: Float, values: Float, own: bool) -> tuple[float, float, float]:
+    """A moment of leaving by its place after the last sign, what is left then, and events of known moments.
+
+    `own`: in the month of the last sign, else in a later one.
+    """
+    if not own:
+        return node, 1.0, 0.0
+    left = 1.0 - last_sign[0]
+    return last_sign[0] + left * node, left, max(values.sum() - last_sign[1], 0.0)
 
 
 @compiled
@@ -45,7 +66,14 @@ def _filter(
     first: Float,
     moves: Float,
     static: bool,
+    low: int,
+    high: int,
+    last_sign: Float,
+    moments: Float,
+    shift: float,
     hazard: Float,
+    leaving: Float,
+    parts: Float,
     before: Float,
     now: Float,
     scale: Float,
@@ -53,9 +81,15 @@ def _filter(
     exposure: Float,
     rate: Float,
 ) -> None:
-    """One customer forwards: fills the arrays of the last two lines, months first."""
+    """One customer forwards: fills the arrays from `hazard` on, months first.
+
+    Of months in which the customer may have left, `leaving` is the hazard of one who does, shape (P, J), and
+    `parts` what each moment adds to the chance of what was seen, on the scale of `now`, shape (K, P, J).
+    """
     states, streams = len(first), len(kinds)
     density = np.empty(states)
+    shifted, rates = np.empty(streams), np.empty((streams + 1, states))
+    scratch = np.empty(states)
     running = 0.0
     for t in range(entry, end + 1):
         if t == entry:
@@ -105,13 +139,40 @@ def _filter(
             total += now[t, j]
         for j in range(states):
             now[t, j] /= total
+        if low <= t <= high:
+            for j in range(states):
+                moved = push[j] + (shift if t == low and resting[j] == 0 else 0.0)
+                leaving[t, j] = 1.0 / (1.0 + np.exp(-odds[t, resting[j]] - moved))
+            if len(moments) == 0:
+                parts[0, t] = now[t]
+            for k in range(len(moments)):
+                f, share, timed = _moment(moments[k, 0], last_sign, values[t], t == low)
+                for c in range(streams):
+                    shifted[c] = eta[t, c] + np.log(f)
+                for j in range(states):
+                    scratch[j] = (first[j] if t == entry else 0.0) - timed * np.log(f)
+                emissions(
+                    kinds, values[t], shifted, lift, shape, extra, count[t], exposure[t], rates, scratch
+                )
+                for j in range(states):
+                    parts[k, t, j] = (
+                        before[t, j] * np.exp(min(scratch[j] - top, MOST_LOG)) * share * moments[k, 1] / total
+                    )
         running += top + np.log(total)
         scale[t] = running
 
 
 @compiled
 def _log_likelihood(
-    low: int, high: int, end: int, stays: bool, hazard: Float, now: Float, scale: Float
+    low: int,
+    high: int,
+    end: int,
+    stays: bool,
+    hazard: Float,
+    leaving: Float,
+    parts: Float,
+    now: Float,
+    scale: Float,
 ) -> float:
     """Log of the sum over the months of leaving that are possible, and over being there still."""
     top = scale[end] if stays else -np.inf
@@ -119,7 +180,7 @@ def _log_likelihood(
         top = max(top, scale[t])
     total = 0.0
     for t in range(low, high + 1):
-        total += np.exp(scale[t] - top) * (now[t] * hazard[t]).sum()
+        total += np.exp(scale[t] - top) * (parts[:, t] * leaving[t]).sum()
     if stays:
         total += np.exp(scale[end] - top) * (now[end] * (1.0 - hazard[end])).sum()
     value: float = top + np.log(max(total, FLOOR))
@@ -148,7 +209,10 @@ def chain_slopes(
     moves: Float,
     move_slopes: Float,
     static: bool,
-) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
+    last_sign: Float,
+    moments: Float,
+    shift: Float,
+) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
     """Log-likelihood of every customer and its slopes.
 
     N customers, P months, M streams, J states, F features.
@@ -174,12 +238,20 @@ def chain_slopes(
         Transitions of living states, shape (J, J), and their slopes by R parameters, shape (R, J, J).
     static
         Whether states last (`moves` is then not read).
+    last_sign
+        Of the month of each customer's last sign: the share of it that had passed by then, and events of
+        unknown moments, shape (N, 2).
+    moments
+        Nodes and weights on (0, 1) that stand for the moments of leaving, shape (K, 2); none: all leave at
+        the end of a month, and `last_sign` is not read.
+    shift
+        What the stocks of who leaves in that month add to the log-odds, in states that feel them, shape (N,).
 
     Returns
     -------
     Log-likelihood (N,); slopes by log-odds (N, P, 2); by predictors (N, P, M); by what features do to
     leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4); by first (N, J); by
-    transitions (N, R); and the chance of being there at the end in each state (N, J).
+    transitions (N, R); by `shift` (N,); and the chance of being there at the end in each state (N, J).
     """
     n, periods, streams = values.shape
     states, features, parameters = len(push), push_features.shape[1], len(move_slopes)
@@ -199,29 +271,39 @@ def chain_slopes(
     weight, flow_slope, before_slope = np.empty(states), np.empty(states), np.empty(states)
     by_rate = np.empty((streams, states))
     by_exposure, later = np.zeros((streams + 1, states)), np.zeros((streams + 1, states))
+    nodes = len(moments)
+    leaving, parts = np.empty((periods, states)), np.empty((max(nodes, 1), periods, states))
+    by_shift = np.zeros(n)
+    never = np.zeros((streams + 1, states))
+    part_rate, part_exposure = np.empty((streams, states)), np.empty((streams + 1, states))
+    part_weight = np.empty(states)
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, hazard, before, now, scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, before, now,
+            scale, count, exposure, rate,
         )  # fmt: skip
-        loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
+        loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, parts, now, scale)
         later[:] = 0.0
         flow_slope[:] = 0.0
         for t in range(b, a - 1, -1):
             there = np.exp(min(scale[t] - loglik[i], 700.0))
+            may_leave = low[i] <= t <= high[i]
             for j in range(states):
-                h, slope = hazard[t, j], 0.0
+                h = hazard[t, j]
                 if t == b and stays[i]:
                     flow_slope[j] = there
                     staying[i, j] = there * now[t, j] * (1.0 - h)
-                slope = flow_slope[j] * (1.0 - h)
-                by_h = -flow_slope[j]
-                if low[i] <= t <= high[i]:
-                    slope += h * there
-                    by_h += there
-                weight[j] = slope * now[t, j]
-                by_h *= now[t, j] * h * (1.0 - h)
+                weight[j] = flow_slope[j] * (1.0 - h) * now[t, j]
+                by_h = -flow_slope[j] * now[t, j] * h * (1.0 - h)
+                if may_leave:
+                    gone = there * parts[:, t, j].sum() * leaving[t, j]
+                    by_h += gone * (1.0 - leaving[t, j])
+                    if t == low[i] and resting[j] == 0:
+                        by_shift[i] += gone * (1.0 - leaving[t, j])
+                    if nodes == 0:
+                        weight[j] += gone
                 by_odds[i, t, resting[j]] += by_h
                 for f in range(features):
                     by_push[i, f] += by_h * push_features[j, f]
@@ -229,6 +311,17 @@ def chain_slopes(
                 kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], weight, later,
                 by_rate, by_exposure, by_shape[i], by_extra[i],
             )  # fmt: skip
+            for k in range(nodes if may_leave else 0):
+                share = _moment(moments[k, 0], last_sign[i], values[i, t], t == low[i])[0]
+                for j in range(states):
+                    part_weight[j] = there * parts[k, t, j] * leaving[t, j]
+                    weight[j] += part_weight[j]
+                emission_slopes(
+                    kinds, values[i, t], lift, shape, extra, count[t], exposure[t], share * rate[t],
+                    part_weight, never, part_rate, part_exposure, by_shape[i], by_extra[i],
+                )  # fmt: skip
+                by_rate += part_rate
+                by_exposure += part_exposure
             for c in range(streams):
                 for j in range(states):
                     by_eta[i, t, c] += by_rate[c, j]
@@ -262,7 +355,19 @@ def chain_slopes(
                     flow_slope[k] += moves[k, j] * total
                     for r in range(parameters):
                         by_moves[i, r] += move_slopes[r, k, j] * flow * total
-    return loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, staying
+    return (
+        loglik,
+        by_odds,
+        by_eta,
+        by_push,
+        by_lift,
+        by_shape,
+        by_extra,
+        by_first,
+        by_moves,
+        by_shift,
+        staying,
+    )
 
 
 @compiled
@@ -284,6 +389,9 @@ def chain_paths(
     first: Float,
     moves: Float,
     static: bool,
+    last_sign: Float,
+    moments: Float,
+    shift: Float,
     uniform: Float,
 ) -> tuple[Integer, Integer, Float]:
     """States drawn from each customer's posterior: paths that go on and paths that ended.
@@ -314,13 +422,15 @@ def chain_paths(
     rate = np.zeros((periods, streams + 1, states))
     chance = np.empty(periods)
     weight = np.empty(states)
+    leaving, parts = np.empty((periods, states)), np.empty((max(len(moments), 1), periods, states))
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, hazard, before, now, scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, before, now,
+            scale, count, exposure, rate,
         )  # fmt: skip
-        loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, now, scale)
+        loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, parts, now, scale)
         if stays[i]:
             alive[i] = min(np.exp(scale[b] - loglik) * (now[b] * (1.0 - hazard[b])).sum(), 1.0)
         for q in range(draws):
@@ -329,14 +439,15 @@ def chain_paths(
             if not goes_on:
                 total = 0.0
                 for d in range(low[i], high[i] + 1):
-                    total += np.exp(scale[d] - loglik) * (now[d] * hazard[d]).sum()
+                    total += np.exp(scale[d] - loglik) * (parts[:, d] * leaving[d]).sum()
                     chance[d] = total
                 t = low[i]
                 while t < high[i] and chance[t] < uniform[q, i, periods] * total:
                     t += 1
             last[q, i] = periods if goes_on else t
             for j in range(states):
-                weight[j] = now[t, j] * ((1.0 - hazard[t, j]) if goes_on else hazard[t, j])
+                ends = parts[:, t, j].sum() * leaving[t, j] if not goes_on else 0.0
+                weight[j] = now[t, j] * (1.0 - hazard[t, j]) if goes_on else ends
             state = _draw(weight, uniform[q, i, t])
             path[q, i, t] = state
             while t > a:

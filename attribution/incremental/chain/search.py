@@ -98,9 +98,8 @@ class Search:
         if not self.recorded:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, periods=True), best, rival=best))
-        if self.inputs.sends:
-            best = _ahead(found)
-            found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
+        best = _ahead(found)
+        found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
         if COUNT in self.inputs.kinds[:1]:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, regular=True), best, rival=best))

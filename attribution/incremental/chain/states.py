@@ -46,7 +46,7 @@ class Structure:
     shared: bool = True
     """Whether the customer's own acts share one level; else each channel has its own."""
     follows: bool = False
-    """Whether what the firm sends follows what customers do within the same month."""
+    """Whether touches follow what customers do within the same month."""
     periods: bool = False
     """Whether purchases have an effect of each period, where leaving is silent; else they always have."""
     regular: bool = False
@@ -80,7 +80,7 @@ class Structure:
         if self.quiet:
             parts.append("pauses" if self.asleep else "quiet spells")
         if self.follows:
-            parts.append("sends that follow purchases")
+            parts.append("touches that follow purchases")
         if self.periods:
             parts.append("months of their own")
         if self.regular:

@@ -113,7 +113,16 @@ def run_holdout(
 
 def _until(panel: Panel, cut: int) -> Panel:
     """The first periods of a panel."""
-    series = ("touches", "own_acts", "problems", "spend", "purchases", "margin", "time_covariates")
+    series = (
+        "touches",
+        "own_acts",
+        "problems",
+        "spend",
+        "purchases",
+        "margin",
+        "time_covariates",
+        "last_moment",
+    )
     cuts: dict[str, Any] = {name: getattr(panel, name) for name in series}
     shorter: dict[str, Any] = {name: None if v is None else v[:, :cut] for name, v in cuts.items()}
     return replace(panel, **shorter)

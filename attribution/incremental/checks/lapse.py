@@ -108,7 +108,7 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
     inputs = fit.design.inputs(panel.take(np.flatnonzero(rows)), stocks[rows])
     beta, errors = _lapse_hazard(inputs, final[rows], horizon)
     channels = len(panel.channels)
-    position = beta.size - inputs.leaving.cells.shape[2] + inputs.sends
+    position = beta.size - inputs.leaving.cells.shape[2]
     effect, spread = (both[position : position + channels] for both in (beta, errors))
     return LapseCheck(
         channels=panel.channels,
@@ -128,12 +128,12 @@ def _lapse_hazard(inputs: ChainInputs, final: NDArray[np.int64], horizon: int) -
     A column that is constant or repeats others has no coefficient of its own: its error is infinite.
     """
     columns = inputs.leaving
-    sends = slice(inputs.channels, inputs.channels + inputs.sends)
-    cells = np.delete(columns.cells, sends, axis=2)
     period = np.arange(columns.cells.shape[1])
     at_risk = (period >= inputs.entry[:, None]) & (period <= final[:, None]) & (period < horizon)
     customer, t = np.nonzero(at_risk)
-    design = np.concatenate([columns.static[customer], columns.calendar[t], cells[customer, t]], axis=1)
+    design = np.concatenate(
+        [columns.static[customer], columns.calendar[t], columns.cells[customer, t]], axis=1
+    )
     lapsed = (t == final[customer]).astype(np.float64)
     found = fit_glm(design, lapsed, LOGIT)
     chance = LOGIT.mean(design @ found.coefficients)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel, last_true
 
-__all__ = ["LastPeriod", "last_periods", "with_touches_before"]
+__all__ = ["LastPeriod", "last_periods", "with_moments_of_leaving"]
 
 OFTEN = 2.0
 """Acts a period from which on a customer's last period tells anything."""
@@ -90,12 +90,8 @@ def _shrunk(acts: Float, periods: NDArray[np.int64]) -> Float:
     return shrunk
 
 
-def with_touches_before(panel: Panel) -> Panel:
-    """The panel whose stocks hold touches of earlier periods alone, where customers leave within periods.
-
-    A touch then works from the next period on. That is too little where it works at once, but no touch is
-    credited with the time that those who left did not have.
-    """
+def with_moments_of_leaving(panel: Panel) -> Panel:
+    """The panel that says whether customers leave at any moment of a period, with a note where they do."""
     if panel.contractual:
         return panel
     found = last_periods(panel)
@@ -103,6 +99,6 @@ def with_touches_before(panel: Panel) -> Panel:
         return panel
     note = (
         f"customers leave in the middle of periods: the last one with an act holds {found.share:.0%} of a "
-        f"usual one ({found.n:,} customers). Credit therefore rests on touches of the periods before"
+        f"usual one ({found.n:,} customers)"
     )
-    return replace(panel, own_period=False, notes=(*panel.notes, note))
+    return replace(panel, at_any_moment=True, notes=(*panel.notes, note))

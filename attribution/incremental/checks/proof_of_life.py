@@ -12,6 +12,7 @@ with keeping the customer. Told by comparison, for equally long silence and with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -100,26 +101,28 @@ def reach_after_leaving(panel: Panel) -> tuple[Reach, ...]:
     return tuple(found)
 
 
-def with_proof_of_life(panel: Panel) -> Panel:
-    """The panel in which touches that stop with the customer count as signs of life, with a note for each."""
+def with_proof_of_life(panel: Panel, build: Callable[[tuple[str, ...]], Panel]) -> Panel:
+    """The panel in which touches that stop with the customer count as signs of life, with a note for each.
+
+    Parameters
+    ----------
+    panel
+        Of any company; where leaving is recorded nothing changes.
+    build
+        Makes the same panel with the touches of these channels among the signs.
+    """
     if panel.contractual:
         return panel
     stops = [reach for reach in reach_after_leaving(panel) if reach.verdict == "stops"]
     if not stops:
         return panel
-    places = [panel.channels.index(reach.channel) for reach in stops]
-    origins = tuple("customer" if k in places else origin for k, origin in enumerate(panel.origins))
     notes = tuple(
         f"{reach.channel} stops when customers fall silent for good ({reach.seen:,.0f} touches where "
         f"{reach.expected:,.0f} were to be expected): its touches are read as signs of life."
         for reach in stops
     )
-    return replace(
-        panel,
-        origins=origins,
-        own_acts=panel.own_acts + panel.touches[:, :, places].sum(axis=2),
-        notes=(*panel.notes, *notes),
-    )
+    made = build(tuple(reach.channel for reach in stops))
+    return replace(made, notes=(*made.notes, *notes))
 
 
 def fading_channels(panel: Panel) -> tuple[str, ...]:

@@ -73,6 +73,34 @@ def test_scores_are_the_slopes_of_each_customers_likelihood(scenario, name):
         np.testing.assert_allclose(scores[:, k], (above - below) / 2e-5, rtol=1e-4, atol=1e-4)
 
 
+def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) -> tuple[Likelihood, Array]:
+    """A small company whose customers leave at any moment of a month, and parameters off the crude rates."""
+    panel = simulate_panel("hidden_staggered", n=12, periods=6, seed=seed).panel
+    rng = np.random.default_rng(seed)
+    signs = (panel.own_acts + panel.purchases) > 0
+    moments = np.where(signs, rng.random(signs.shape), 0.0) if timed else None
+    panel = replace(panel, at_any_moment=True, last_moment=moments)
+    inputs = ChainDesign.learn(panel, decay=0.6).inputs(panel, panel_stocks(panel))
+    problem = Likelihood.of(inputs, structure)
+    theta = crude_rates(problem, np.ones(12))
+    theta = theta + 0.2 * rng.normal(size=len(theta))
+    return problem, np.clip(theta, *problem.layout.bounds())
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("name", ["none", "own levels", "all", "pauses", "regular"])
+def test_scores_are_the_slopes_where_customers_leave_at_any_moment(name: str, timed: bool) -> None:
+    problem, theta = at_any_moment(STRUCTURES[name], timed=timed)
+    assert problem.inputs.at_last_sign.any()
+    free = problem.layout.free(problem.inputs, problem.structure)
+    scores = evaluate(problem, theta).scores
+    for k in np.flatnonzero(free):
+        step = np.zeros_like(theta)
+        step[k] = 1e-5
+        above, below = (evaluate(problem, theta + sign * step).loglik for sign in (1.0, -1.0))
+        np.testing.assert_allclose(scores[:, k], (above - below) / 2e-5, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_lasting_states_have_the_closed_form_over_months_and_nodes(shared):
     problem, theta = problem_of("hidden30", Structure(nodes=3, shared=shared))
@@ -192,6 +220,8 @@ def repeated(inputs: ChainInputs, values: Array) -> ChainInputs:
         low=np.ones(n, dtype=np.int64),
         high=np.ones(n, dtype=np.int64),
         stays=np.ones(n, dtype=bool),
+        last_sign=np.zeros((n, 2)),
+        at_last_sign=np.zeros((n, inputs.channels)),
         proxies=np.zeros((n, 0)),
     )
 

@@ -1,10 +1,13 @@
 """Who leaves in the middle of a month has part of its touches: they must not be credited with keeping him."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from attribution.incremental.checks.last_period import last_periods, with_touches_before
-from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.checks.last_period import last_periods, with_moments_of_leaving
+from attribution.incremental.stocks import kept_stocks, new_stocks, panel_stocks
 from histories.panel import Panel
 
 N, P = 1200, 18
@@ -17,7 +20,9 @@ def company(*, anywhere: bool, seed: int = 1) -> Panel:
     share = rng.random(N) if anywhere else np.ones(N)
     months = np.arange(P)
     lived = np.where(months < left[:, None], 1.0, np.where(months == left[:, None], share[:, None], 0.0))
-    acts = rng.poisson(3.0 * lived)
+    acts, purchases = rng.poisson(3.0 * lived), rng.poisson(0.5 * lived)
+    events = acts + purchases
+    latest = lived * rng.random((N, P)) ** (1.0 / np.maximum(events, 1))
     return Panel(
         channels=("forum",),
         groups=("forum",),
@@ -25,14 +30,15 @@ def company(*, anywhere: bool, seed: int = 1) -> Panel:
         touches=acts[:, :, None].astype(np.float32),
         own_acts=acts.astype(np.float64),
         problems=np.zeros((N, P)),
-        spend=np.zeros((N, P)),
-        purchases=np.zeros((N, P)),
+        spend=20.0 * purchases,
+        purchases=purchases.astype(np.float64),
         entry=np.zeros(N, dtype=np.int64),
         exit=None,
         covariates=np.zeros((N, 0)),
         covariate_names=(),
         proxies=np.zeros((N, 0)),
         proxy_names=(),
+        last_moment=np.where(events > 0, latest, 0.0).astype(np.float32),
     )
 
 
@@ -42,18 +48,34 @@ def test_the_last_period_tells_when_customers_leave(anywhere: bool) -> None:
     assert {reading.whole for reading in found if reading is not None} == {not anywhere}
 
 
-def test_touches_work_from_the_next_period_on_where_customers_leave_within_one() -> None:
-    panel = with_touches_before(company(anywhere=True))
-    assert not panel.own_period
-    assert "customers leave in the middle of periods" in panel.notes[0]
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_touch_without_effect_seems_to_keep_customers_unless_their_moments_count(timed: bool) -> None:
+    chain = HiddenChain(structure=Structure())
+    seen: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(4):
+        made = with_moments_of_leaving(company(anywhere=True, seed=seed))
+        assert "customers leave in the middle of periods" in made.notes[0]
+        made = made if timed else replace(made, last_moment=None)
+        for counts, panel in ((True, made), (False, replace(made, at_any_moment=False))):
+            fit = chain.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1))
+            seen[counts].append(float(fit.beta[0] / fit.beta_sd[0]))
+    assert np.mean(seen[False]) < -4.0
+    assert abs(np.mean(seen[True])) < 1.2
+
+
+def test_stocks_are_those_of_a_moment_within_the_period_where_customers_leave_at_any() -> None:
+    panel = with_moments_of_leaving(company(anywhere=True))
     stocks = panel_stocks(panel, decay=0.6)
-    assert not stocks[:, 0].any()
-    assert stocks[:, 1] == pytest.approx(0.6 * np.log1p(panel.touches[:, 0]), abs=1e-6)
+    first, second = panel.touches[:, 0], panel.touches[:, 1]
+    assert stocks[:, 0] == pytest.approx(new_stocks(panel, first), abs=1e-6)
+    carried = kept_stocks(panel, np.log1p(first), decay=0.6)
+    assert stocks[:, 1] == pytest.approx(carried + new_stocks(panel, second), abs=1e-6)
+    assert (new_stocks(panel, first) < np.log1p(first))[first > 0].all()
 
 
 def test_nothing_changes_where_customers_leave_at_the_end_of_periods() -> None:
     panel = company(anywhere=False)
-    assert with_touches_before(panel) is panel
+    assert with_moments_of_leaving(panel) is panel
 
 
 def test_few_who_act_often_say_nothing() -> None:

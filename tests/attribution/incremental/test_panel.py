@@ -95,6 +95,24 @@ def test_what_the_firm_sends_is_a_touch_and_no_act_of_the_customer() -> None:
     assert panel.own_acts[1].sum() == 0
 
 
+def test_the_last_sign_of_each_period_keeps_its_moment() -> None:
+    panel = made()
+    assert panel.last_moment is not None
+    day = 24 * 60
+    january, march = (4 * day + 10 * 60) / (31 * day), (1 * day + 9 * 60) / (31 * day)
+    february = (4 * day + 10 * 60) / (28 * day)
+    assert panel.last_moment[0] == pytest.approx([january, february, march], abs=1e-6)
+    assert panel.last_moment[1] == pytest.approx([0, (9 * day + 9 * 60) / (28 * day), 0], abs=1e-6)
+
+
+def test_touches_that_stop_with_the_customer_are_signs_of_life() -> None:
+    panel = made(stops=("newsletter",))
+    assert panel.own_acts.tolist() == [[1, 2, 0], [0, 0, 2]]
+    assert panel.tells_life.tolist() == [True, True]
+    assert panel.last_moment is not None
+    assert panel.last_moment[1, 2] == pytest.approx((30 + 23.5 / 24) / 31, abs=1e-6)
+
+
 def test_spend_is_in_currency_and_rows_start_with_the_first_sign() -> None:
     panel = made()
     assert panel.spend.tolist() == [[30, 0, 12], [0, 5, 0]]

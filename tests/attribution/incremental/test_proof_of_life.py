@@ -1,5 +1,7 @@
 """A firm that reaches only the living tells who is there; that is no effect of its touches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,11 +58,14 @@ def test_a_firm_that_knows_no_more_is_never_accused() -> None:
     assert set(verdicts) == {"goes on"}
 
 
+def with_signs(stops: tuple[str, ...]) -> Panel:
+    return replace(company(0.0), stops=stops)
+
+
 def test_touches_that_stop_become_signs_of_life() -> None:
-    panel = company(0.0)
-    made = with_proof_of_life(panel)
-    assert made.origins == ("customer", "customer")
-    assert np.array_equal(made.own_acts, panel.own_acts + panel.touches[:, :, 1])
+    made = with_proof_of_life(company(0.0), with_signs)
+    assert made.stops == ("letter",)
+    assert made.tells_life.all()
     assert made.notes[0].startswith("letter stops when customers fall silent for good")
 
 
@@ -68,4 +73,4 @@ def test_touches_that_become_fewer_speak_against_every_credit() -> None:
     (reason,) = fading_channels(company(0.4))
     assert reason.startswith("letter reaches customers who seem to have left")
     assert fading_channels(company(1.0)) == ()
-    assert with_proof_of_life(company(0.4)).origins == ("customer", "firm")
+    assert not with_proof_of_life(company(0.4), with_signs).stops
