@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.incremental.beside import credit_bounds, members_of, objections
+from attribution.incremental.checks.last_period import with_moments_of_leaving
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Plan, plan_for
@@ -56,7 +57,8 @@ Method = Callable[[SimulatedPanel], Mapping[str, Found]]
 
 def ours(company: SimulatedPanel) -> Mapping[str, Found]:
     """The default of `tributary run`, with interval and range."""
-    return _estimated(company.panel, plan_for(company.panel), replicates=REPLICATES)
+    panel = with_moments_of_leaving(company.panel)
+    return _estimated(panel, plan_for(panel), replicates=REPLICATES)
 
 
 def with_decay(decay: float | Literal["estimate"]) -> Method:
