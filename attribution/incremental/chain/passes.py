@@ -12,7 +12,8 @@ the share f of the month, all of it up to the last sign at tau,
     l_t(j) = p_t(j) h'_t(j) integral_tau^1 e_t(j; f) df,
 
 with rates f times as high in e_t(j; f), the density of events at their moments, and h' the hazard at the
-stocks of that moment; the integral is taken at a few nodes.
+stocks of that moment. In the month of the last sign the integral is taken at a few nodes. In a later month
+nothing was seen, e_t(j; f) is nearly exp(-f L) with L = -log e_t(j; 1), and the integral (1 - exp(-L)) / L.
 
 What the past says of a level depends on the states passed through. Each state carries the mean exposure of
 the paths that lead to it, given what was seen,
@@ -39,15 +40,19 @@ MOST_LOG = 600.0
 
 
 @compiled
-def _moment(node: float, last_sign: Float, values: Float, own: bool) -> tuple[float, float, float]:
-    """A moment of leaving by its place after the last sign, what is left then, and events of known moments.
-
-    `own`: in the month of the last sign, else in a later one.
-    """
-    if not own:
-        return node, 1.0, 0.0
+def _moment(node: float, last_sign: Float, values: Float) -> tuple[float, float, float]:
+    """A moment of leaving by its place after the last sign, what was left then, events of known moments."""
     left = 1.0 - last_sign[0]
     return last_sign[0] + left * node, left, max(values.sum() - last_sign[1], 0.0)
+
+
+@compiled
+def _log_of_part(silence: float) -> tuple[float, float]:
+    """Log of the integral of exp(-f L) over f in (0, 1), and the mean of f with that density."""
+    if silence < 1e-4:
+        return -0.5 * silence, 0.5 - silence / 12.0
+    rest = -np.expm1(-silence)
+    return np.log(rest / silence), 1.0 / silence - (1.0 - rest) / rest
 
 
 @compiled
@@ -74,6 +79,8 @@ def _filter(
     hazard: Float,
     leaving: Float,
     parts: Float,
+    ends: Float,
+    mean: Float,
     before: Float,
     now: Float,
     scale: Float,
@@ -83,8 +90,9 @@ def _filter(
 ) -> None:
     """One customer forwards: fills the arrays from `hazard` on, months first.
 
-    Of months in which the customer may have left, `leaving` is the hazard of one who does, shape (P, J), and
-    `parts` what each moment adds to the chance of what was seen, on the scale of `now`, shape (K, P, J).
+    Of months in which the customer may have left, `leaving` is the hazard of one who does, `ends` the chance
+    of what was seen if he does, on the scale of `now`, and `mean` the moment where nothing was seen, each
+    (P, J); `parts` is what each moment adds to it in the month of the last sign, (K, J).
     """
     states, streams = len(first), len(kinds)
     density = np.empty(states)
@@ -143,21 +151,27 @@ def _filter(
             for j in range(states):
                 moved = push[j] + (shift if t == low and resting[j] == 0 else 0.0)
                 leaving[t, j] = 1.0 / (1.0 + np.exp(-odds[t, resting[j]] - moved))
-            if len(moments) == 0:
-                parts[0, t] = now[t]
-            for k in range(len(moments)):
-                f, share, timed = _moment(moments[k, 0], last_sign, values[t], t == low)
-                for c in range(streams):
-                    shifted[c] = eta[t, c] + np.log(f)
+                ends[t, j] = now[t, j]
+                mean[t, j] = 1.0
+            if len(moments) and t > low:
                 for j in range(states):
-                    scratch[j] = (first[j] if t == entry else 0.0) - timed * np.log(f)
-                emissions(
-                    kinds, values[t], shifted, lift, shape, extra, count[t], exposure[t], rates, scratch
-                )
-                for j in range(states):
-                    parts[k, t, j] = (
-                        before[t, j] * np.exp(min(scratch[j] - top, MOST_LOG)) * share * moments[k, 1] / total
+                    part, mean[t, j] = _log_of_part(-density[j])
+                    ends[t, j] = before[t, j] * np.exp(min(part - top, MOST_LOG)) / total
+            elif len(moments):
+                ends[t] = 0.0
+                for k in range(len(moments)):
+                    f, share, timed = _moment(moments[k, 0], last_sign, values[t])
+                    for c in range(streams):
+                        shifted[c] = eta[t, c] + np.log(f)
+                    for j in range(states):
+                        scratch[j] = (first[j] if t == entry else 0.0) - timed * np.log(f)
+                    emissions(
+                        kinds, values[t], shifted, lift, shape, extra, count[t], exposure[t], rates, scratch
                     )
+                    for j in range(states):
+                        chance = np.exp(min(scratch[j] - top, MOST_LOG)) * share * moments[k, 1] / total
+                        parts[k, j] = before[t, j] * chance
+                        ends[t, j] += parts[k, j]
         running += top + np.log(total)
         scale[t] = running
 
@@ -170,7 +184,7 @@ def _log_likelihood(
     stays: bool,
     hazard: Float,
     leaving: Float,
-    parts: Float,
+    ends: Float,
     now: Float,
     scale: Float,
 ) -> float:
@@ -180,7 +194,7 @@ def _log_likelihood(
         top = max(top, scale[t])
     total = 0.0
     for t in range(low, high + 1):
-        total += np.exp(scale[t] - top) * (parts[:, t] * leaving[t]).sum()
+        total += np.exp(scale[t] - top) * (ends[t] * leaving[t]).sum()
     if stays:
         total += np.exp(scale[end] - top) * (now[end] * (1.0 - hazard[end])).sum()
     value: float = top + np.log(max(total, FLOOR))
@@ -272,53 +286,54 @@ def chain_slopes(
     by_rate = np.empty((streams, states))
     by_exposure, later = np.zeros((streams + 1, states)), np.zeros((streams + 1, states))
     nodes = len(moments)
-    leaving, parts = np.empty((periods, states)), np.empty((max(nodes, 1), periods, states))
+    leaving, parts = np.empty((periods, states)), np.empty((nodes, states))
+    ends, mean, felt = np.empty((periods, states)), np.empty((periods, states)), np.empty(states)
     by_shift = np.zeros(n)
     never = np.zeros((streams + 1, states))
     part_rate, part_exposure = np.empty((streams, states)), np.empty((streams + 1, states))
-    part_weight = np.empty(states)
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, before, now,
-            scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, ends, mean,
+            before, now, scale, count, exposure, rate,
         )  # fmt: skip
-        loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, parts, now, scale)
+        loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         later[:] = 0.0
         flow_slope[:] = 0.0
         for t in range(b, a - 1, -1):
             there = np.exp(min(scale[t] - loglik[i], 700.0))
             may_leave = low[i] <= t <= high[i]
+            at_nodes = may_leave and nodes > 0 and t == low[i]
             for j in range(states):
                 h = hazard[t, j]
                 if t == b and stays[i]:
                     flow_slope[j] = there
                     staying[i, j] = there * now[t, j] * (1.0 - h)
                 weight[j] = flow_slope[j] * (1.0 - h) * now[t, j]
+                felt[j] = weight[j]
                 by_h = -flow_slope[j] * now[t, j] * h * (1.0 - h)
                 if may_leave:
-                    gone = there * parts[:, t, j].sum() * leaving[t, j]
+                    gone = there * ends[t, j] * leaving[t, j]
                     by_h += gone * (1.0 - leaving[t, j])
                     if t == low[i] and resting[j] == 0:
                         by_shift[i] += gone * (1.0 - leaving[t, j])
-                    if nodes == 0:
-                        weight[j] += gone
+                    weight[j] += gone
+                    felt[j] += 0.0 if at_nodes else gone * mean[t, j]
                 by_odds[i, t, resting[j]] += by_h
                 for f in range(features):
                     by_push[i, f] += by_h * push_features[j, f]
             emission_slopes(
-                kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], weight, later,
+                kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], felt, later,
                 by_rate, by_exposure, by_shape[i], by_extra[i],
             )  # fmt: skip
-            for k in range(nodes if may_leave else 0):
-                share = _moment(moments[k, 0], last_sign[i], values[i, t], t == low[i])[0]
+            for k in range(nodes if at_nodes else 0):
+                share = _moment(moments[k, 0], last_sign[i], values[i, t])[0]
                 for j in range(states):
-                    part_weight[j] = there * parts[k, t, j] * leaving[t, j]
-                    weight[j] += part_weight[j]
+                    felt[j] = there * parts[k, j] * leaving[t, j]
                 emission_slopes(
-                    kinds, values[i, t], lift, shape, extra, count[t], exposure[t], share * rate[t],
-                    part_weight, never, part_rate, part_exposure, by_shape[i], by_extra[i],
+                    kinds, values[i, t], lift, shape, extra, count[t], exposure[t], share * rate[t], felt,
+                    never, part_rate, part_exposure, by_shape[i], by_extra[i],
                 )  # fmt: skip
                 by_rate += part_rate
                 by_exposure += part_exposure
@@ -422,15 +437,16 @@ def chain_paths(
     rate = np.zeros((periods, streams + 1, states))
     chance = np.empty(periods)
     weight = np.empty(states)
-    leaving, parts = np.empty((periods, states)), np.empty((max(len(moments), 1), periods, states))
+    leaving, parts = np.empty((periods, states)), np.empty((len(moments), states))
+    ends, mean = np.empty((periods, states)), np.empty((periods, states))
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, before, now,
-            scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, ends, mean,
+            before, now, scale, count, exposure, rate,
         )  # fmt: skip
-        loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, parts, now, scale)
+        loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         if stays[i]:
             alive[i] = min(np.exp(scale[b] - loglik) * (now[b] * (1.0 - hazard[b])).sum(), 1.0)
         for q in range(draws):
@@ -439,15 +455,14 @@ def chain_paths(
             if not goes_on:
                 total = 0.0
                 for d in range(low[i], high[i] + 1):
-                    total += np.exp(scale[d] - loglik) * (parts[:, d] * leaving[d]).sum()
+                    total += np.exp(scale[d] - loglik) * (ends[d] * leaving[d]).sum()
                     chance[d] = total
                 t = low[i]
                 while t < high[i] and chance[t] < uniform[q, i, periods] * total:
                     t += 1
             last[q, i] = periods if goes_on else t
             for j in range(states):
-                ends = parts[:, t, j].sum() * leaving[t, j] if not goes_on else 0.0
-                weight[j] = now[t, j] * (1.0 - hazard[t, j]) if goes_on else ends
+                weight[j] = now[t, j] * (1.0 - hazard[t, j]) if goes_on else ends[t, j] * leaving[t, j]
             state = _draw(weight, uniform[q, i, t])
             path[q, i, t] = state
             while t > a:
