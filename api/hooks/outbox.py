@@ -117,7 +117,8 @@ class Outbox:
                 try:
                     yield database
                 except BaseException:
-                    database.execute("ROLLBACK")
+                    if database.in_transaction:  # a full disk has undone it already
+                        database.execute("ROLLBACK")
                     raise
                 database.execute("COMMIT")
         except OSError as error:

@@ -65,15 +65,19 @@ def transactions(seed: int = 3) -> pl.DataFrame:
 def histories(rows: pl.DataFrame, end: dt.date, unit: str = "day") -> Any:
     """What `score_bundle` reads of histories."""
     seen = rows.filter(pl.col("timestamp").dt.date() <= end)
-    purchases = build_purchases(seen.lazy(), purchase_unit=unit)  # type: ignore[arg-type]
-    return SimpleNamespace(purchases=purchases.collect(), inputs=SimpleNamespace(observation_end=end))
+    purchases = build_purchases(seen.lazy(), purchase_unit=unit).collect()  # type: ignore[arg-type]
+    return SimpleNamespace(
+        purchases=purchases.lazy(),
+        rows=lambda _: purchases.height,
+        inputs=SimpleNamespace(observation_end=end),
+    )
 
 
 def write_run(path: Path, rows: pl.DataFrame, end: dt.date = END, unit: str = "day", **changes: Any) -> Path:
     """A bundle of these orders, as a run writes it."""
     purchases = histories(rows, end, unit).purchases
     values = value_customers(
-        purchases.lazy(),
+        purchases,
         settings=ValueSettings(
             models=("mbg_nbd",),
             gross_margin=0.4,
@@ -93,7 +97,7 @@ def write_run(path: Path, rows: pl.DataFrame, end: dt.date = END, unit: str = "d
         path,
         tables={
             "customers": values.customers,
-            "purchases": purchases_table(purchases.lazy()),
+            "purchases": purchases_table(purchases),
             "orders": recent_orders(seen.lazy(), end),
         },
         manifest={
@@ -462,6 +466,26 @@ def test_writing_needs_its_own_scope(home: Path, tmp_path: Path) -> None:
         for scope, status in (("read", 403), ("write", 200)):
             headers = {"authorization": f"Bearer {key[scope]}"}
             assert client.post("/v1/purchases", json=order(1, "a"), headers=headers).status_code == status
+
+
+def test_what_is_acknowledged_is_forced_to_the_disk(home: Path) -> None:
+    database = Arrivals(home).open()
+    full, log = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode"))
+    database.close()
+    assert (full, log) == (2, "wal")  # FULL: SQLite forces its log before a commit returns
+
+
+def test_a_full_disk_refuses_and_counts_nothing(service: httpx.Client) -> None:
+    service.post("/v1/purchases", json=order(1, "a")).raise_for_status()
+    database = service.app.state.intake._database  # type: ignore[attr-defined]
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    rows = [order(2, f"b-{i}") for i in range(2000)]
+    full = service.post("/v1/purchases", json=rows)
+    assert (full.status_code, full.json()["type"].rpartition("#")[2]) == (507, "disk-full")
+    assert service.get("/v1/customers/2/value").json()["updates"] == 0
+    database.execute("PRAGMA max_page_count = 1000000")
+    assert service.post("/v1/purchases", json=rows).json()["accepted"] == 2000
 
 
 def test_a_damaged_file_of_arrivals_costs_no_score(home: Path, service: httpx.Client) -> None:
