@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-__all__ = ["DAYS", "CareSettings", "Hours", "NeedsReply", "Promise", "Redirection"]
+__all__ = ["DAYS", "CareSettings", "Hours", "NeedsReply", "Promise", "Question", "Redirection"]
 
 STRICT = ConfigDict(extra="forbid")
 BY_EITHER_NAME = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
@@ -197,6 +197,23 @@ class Redirection:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Question:
+    """A question of the learning agenda.
+
+    Attributes
+    ----------
+    question, owner
+        What is to be learnt, and who has to know.
+    effects
+        Names of the `[[effects]]` that are its evidence so far.
+    """
+
+    question: Annotated[str, Field(min_length=1, max_length=300)]
+    owner: Annotated[str, Field(max_length=100)] = ""
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CareSettings:
     """How posts become cases, and what was promised.
 
@@ -227,6 +244,8 @@ class CareSettings:
         How "please send us a direct message" is recognised.
     sales_days
         Days after a case within which a purchase counts towards service-to-sales conversion.
+    agenda
+        What is to be learnt: questions with their owners and the effects that are evidence.
     """
 
     first: Literal["satisfaction", "cost"] = "satisfaction"
@@ -242,6 +261,7 @@ class CareSettings:
     promises: tuple[Promise, ...] = ()
     needs_reply: NeedsReply = Field(default_factory=NeedsReply)
     redirection: Redirection = Field(default_factory=Redirection)
+    agenda: tuple[Question, ...] = ()
 
     _compile = field_validator("automatic_texts")(classmethod(lambda cls, value: _patterns_compile(value)))
 

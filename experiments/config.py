@@ -152,6 +152,11 @@ class RunConfig:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f'two [[effects]] are called "{repeated[0]}"; give each a name of its own')
+        for asked in self.care.agenda:
+            for name in asked.effects:
+                if name not in names:
+                    hint = nearest(name, names) if names else "there is no [[effects]]."
+                    raise ValueError(f'care.agenda "{asked.question}": no effect "{name}"; {hint}')
         wanted = self.report.headline_effect
         if wanted is not None and wanted not in names:
             hint = nearest(wanted, names) if names else "there is no [[effects]]."

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from attribution.effects.design import EffectDesign, Treatment, UnitSource
 from attribution.settings import AttributionSettings
-from care.settings import CareSettings, Hours, NeedsReply, Promise, Redirection
+from care.settings import CareSettings, Hours, NeedsReply, Promise, Question, Redirection
 from clv.settings import ValueSettings
 from experiments.config import RunConfig
 from experiments.segments import Segment
@@ -46,6 +46,7 @@ SECTIONS: tuple[tuple[str, type[Any], str], ...] = (
     ("[care.hours]", Hours, "When the desk is open."),
     ("[[care.promises]]", Promise, "One entry for each promise."),
     ("[care.needs_reply]", NeedsReply, "Which posts want an answer."),
+    ("[[care.agenda]]", Question, "The learning agenda: one entry per question."),
     ("[care.redirection]", Redirection, "Customers who are sent elsewhere."),
     ("[[segments]]", Segment, "One entry for each named segment."),
     ("[report]", ReportSettings, "What the report shows."),

@@ -146,7 +146,7 @@ washout_days = 28
 follow_up_days = 30
 outcomes = ["spend", "issues", "retention"]
 covariates = ["topic"]
-segments = ["region"]
+segments = ["region", "spend"]
 
 [[effects]]
 name = "any answer"

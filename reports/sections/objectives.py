@@ -195,9 +195,11 @@ def _objective_finding(sources: ReportSources) -> Sentence:
 
 def _questions(sources: ReportSources) -> list[tuple[str, str, str, Verdict]]:
     """Question, what the data allow, what would settle it, state; failed experiments stay in."""
-    found = []
+    found = _agenda(sources)
+    asked = {name for one in _asked(sources) for name in one.get("effects") or ()}
     for effect in preferred(effects_of(sources.table("effects"))):
-        found.append((_question(effect), _allowed(effect, sources), _settles(effect), _state(effect)))
+        if effect.name not in asked:
+            found.append((_question(effect), _allowed(effect, sources), _settles(effect), _state(effect)))
     spend = added(whole(sources.table("credits")), "spend")
     for group, estimate in spend.groups.items() if spend is not None and spend.supported else ():
         if estimate.state == "negative":
@@ -210,6 +212,32 @@ def _questions(sources: ReportSources) -> list[tuple[str, str, str, Verdict]]:
                 )
             )
     return found[:_LEARNING]
+
+
+def _asked(sources: ReportSources) -> list[dict[str, Any]]:
+    """Questions of the learning agenda, as the configuration has them."""
+    care = (sources.manifest.get("configuration") or {}).get("care") or {}
+    return list(care.get("agenda") or ())
+
+
+def _agenda(sources: ReportSources) -> list[tuple[str, str, str, Verdict]]:
+    """Each question of the agenda with its owner, the evidence so far, and its state."""
+    effects = preferred(effects_of(sources.table("effects")))
+    found = []
+    for one in _asked(sources):
+        linked = [effect for effect in effects if effect.name in (one.get("effects") or ())]
+        evidence = [f"{inside(effect.name)}: {_allowed(effect, sources)}" for effect in linked[:2]]
+        best = max(linked, key=lambda effect: effect.rungs, default=None)
+        owner = f" ({one['owner']})" if one.get("owner") else ""
+        found.append(
+            (
+                f"{one['question']}{owner}",
+                "; ".join(evidence) or "no effect is estimated for it",
+                "an experiment" if best is None else _settles(best),
+                Verdict(text="open", tone="open") if best is None else _state(best),
+            )
+        )
+    return found
 
 
 def _question(effect: EffectFact) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from attribution.effects.schema import EFFECTS_SCHEMA
 from care.account import Account, Input
 from care.asking import course_of
 from care.statement import Told, account_rows, difference_rows, returns_table, tornado_frame
@@ -136,3 +137,25 @@ def test_a_plan_alone_heads_the_report_as_one() -> None:
     rows = said(worth_section(made))
     assert rows["Is it worth it?"].endswith("planned, on assumptions alone [plan]")
     assert rows["Until when?"].startswith("It would pay back after 1.0 months")
+
+
+def test_the_learning_agenda_names_owner_evidence_and_state() -> None:
+    made = sources([])
+    agenda = [
+        {"question": "Do fast answers keep customers?", "owner": "care", "effects": ["fast answers"]},
+        {"question": "Does the robot help?", "owner": "", "effects": []},
+    ]
+    effects = pl.concat([pl.DataFrame(schema=EFFECTS_SCHEMA), facts().effects], how="diagonal_relaxed")
+    made = dataclasses.replace(
+        made,
+        tables={"effects": effects},
+        manifest=dict(made.manifest) | {"configuration": {"care": {"agenda": agenda}}},
+    )
+    section = build_context(made).section("objectives")
+    assert section is not None
+    (ledger,) = section.blocks
+    assert isinstance(ledger, Ledger)
+    first, second = ledger.rows
+    assert first.name == "Do fast answers keep customers? (care)"
+    assert str(first.cells[0]).startswith("fast answers: ")
+    assert second.cells[:2] == ("no effect is estimated for it", "an experiment")
