@@ -132,11 +132,14 @@ def _cases(customers: pl.DataFrame) -> pl.DataFrame:
     """Three who wait, one of whom is nobody's known handle, and one who was answered."""
     first, second = customers["customer_id"].head(2)
     rows = [
-        {**_CASE, "case_id": "a", "customer_id": first, "value_at_stake": 5.0},
-        {**_CASE, "case_id": "b", "customer_id": second, "value_at_stake": 50.0, "waiting_minutes": 30.0},
-        {**_CASE, "case_id": "c", "channel": "mail"},
+        {**_CASE, "case_id": "a", "customer_id": first, "value_at_stake": 5.0, "priority_rank": 3},
+        {
+            **_CASE, "case_id": "b", "customer_id": second, "value_at_stake": 50.0, "waiting_minutes": 30.0,
+            "priority_rank": 1, "priority_reason": "asks again",
+        },
+        {**_CASE, "case_id": "c", "channel": "mail", "priority_rank": 2},
         {**_CASE, "case_id": "d", "customer_id": first, "status": "answered", "waiting_minutes": None},
-    ]
+    ]  # fmt: skip
     schema = dict(TABLES["cases"].schema) | {"customer_id": customers.schema["customer_id"]}
     return pl.DataFrame(rows, schema=schema)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 
+from tests.sample_bundle import write_sample
 from tributary.cli import COMMANDS, cli, main
 
 ORDERS = "customer_id,timestamp,amount\n1,2026-01-01,10\n1,2026-02-01,20\n2,2026-01-05,5\n"
@@ -233,3 +234,24 @@ def test_the_list_of_commands_imports_none_of_them_and_each_is_there() -> None:
         assert command is not None
         assert command.help
         assert words[:40] in found
+
+
+def test_who_waits_is_listed_in_the_order_in_which_to_answer(tributary: Any, tmp_path: Path) -> None:
+    write_sample(tmp_path / "v1", name="shop")
+    rows = tributary("care", "v1", "--cases", "--limit", "2", "--json").json
+    assert [(row["case_id"], row["priority_rank"]) for row in rows] == [("b", 1), ("c", 2)]
+    shown = tributary("care", "v1", "--cases", "--limit", "2").out.splitlines()
+    assert shown[0].split() == ["next", "case", "channel", "waits", "at", "stake", "why"]
+    assert "50.00 GBP  asks again" in shown[1]
+    assert shown[3] == "1 more wait; --limit shows them."
+
+
+def test_alerts_are_printed_and_watched_once(tributary: Any, tmp_path: Path) -> None:
+    write_sample(tmp_path / "runs" / "v1", name="shop")
+    assert "31 requests on chat" in tributary("care", "runs/v1", "--alerts").out
+    assert "1 thing left the limits: shop" in tributary("watch").out
+    assert tributary("watch", "--deliver", "out").out == "Told of 1 signal.\n"
+    assert tributary("watch", "--deliver", "out").out == "Nothing new left its limits.\n"
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    outcome = tributary("watch", "--name", "shp")
+    assert (outcome.status, 'did you mean "shop"' in outcome.err) == (2, True)

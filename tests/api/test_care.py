@@ -23,7 +23,7 @@ def test_who_waits_longest_comes_first_or_who_is_worth_most(service: httpx.Clien
     responses.OpenCases.model_validate_json(answer.content)
     assert [case["case_id"] for case in answer.json()["cases"]] == ["a", "c", "b"]
     by_value = service.get("/v1/care/cases?sort=-value_at_stake").json()["cases"]
-    assert [case["case_id"] for case in by_value] == ["b", "a", "c"]
+    assert [case["case_id"] for case in by_value] == ["b", "c", "a"]  # an audience before an amount
     assert "text" not in by_value[0]
 
 
