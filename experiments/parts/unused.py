@@ -51,7 +51,7 @@ def _identities(config: RunConfig, histories: Histories, made: Made) -> str | No
     if "posts" in histories.inputs.tables and _has(made, "care"):
         return None
     if touches is None or "handle" not in touches.columns:
-        return "no touchpoint has a platform and handle to look up"
+        return "no touchpoint has a platform and handle to look up; only the service finds customers by them"
     return None
 
 
