@@ -126,12 +126,12 @@ def find_effect(
     asked = "an answer" if minutes is None else f"an answer within {minutes:g} minutes"
     matching = [design for design in designs if _compares(design, minutes)]
     if not matching:
-        reason = f"no effect of {asked} is estimated: add an [[effects]] design on cases"
+        reason = f"no effect of {asked} is estimated (add an [[effects]] design on cases)"
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
     found = [_chosen(rows, estimand) for rows in _rows_of(effects, matching, outcome)]
     if not found:
         names = ", ".join(f'"{design["name"]}"' for design in matching)
-        reason = f'no effect of {asked} on {outcome} is estimated: add outcomes = ["{outcome}"] to {names}'
+        reason = f'no effect of {asked} on {outcome} is estimated (add outcomes = ["{outcome}"] to {names})'
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
     usable = [effect for effect in found if effect.usable]
     if not usable:

@@ -107,14 +107,21 @@ def worth_finding(sources: ReportSources) -> Sentence:
             figures={"net": net["value"], "chance": chance["value"]},
         )
     if margin is not None and margin["value"] is not None:
-        return Sentence(
-            text=f"Fast answers added {_amount(margin, currency)} of margin; what answering at all brings is "
-            "not known",
-            figures={"margin": margin["value"]},
-        )
+        return Sentence(text=_fast(margin, currency), figures={"margin": margin["value"]})
     if margin is None and cost is None:
         return Sentence(text="Whether care pays cannot be said: no cost of its channels is known")
     return Sentence(text="Whether care pays is not supported by these data")
+
+
+def _fast(margin: Mapping[str, Any], currency: str | None) -> str:
+    """What answers in time added to later ones, where that is all that is known."""
+    rest = "; what answering at all brings is not known"
+    low, high = margin["low"], margin["high"]
+    if low is not None and high is not None and low <= 0 <= high:
+        ends = f"anything from {money(low, currency)} to {money(high, currency)} fits the data"
+        return f"That fast answers added margin is not shown: {ends}{rest}"
+    verb = "added" if margin["value"] >= 0 else "took away"
+    return f"Fast answers {verb} {money(abs(margin['value']), currency)} of margin{rest}"
 
 
 def _worth(sources: ReportSources) -> Row | None:
