@@ -129,6 +129,10 @@ def with_interval(effect: Effect, *, estimate: float, std_error: float) -> Effec
     """The effect with its figures and their normal 95 % interval; a figure that is not finite is withheld."""
     if not (np.isfinite(estimate) and np.isfinite(std_error)):
         return effect.refused("the estimate is not a finite number", withhold=True)
+    if std_error == 0.0 and estimate == 0.0:
+        return effect.refused(
+            f"{effect.outcome} is the same for all: there is nothing to tell apart", withhold=True
+        )
     half = Z_INTERVAL * std_error
     return replace(effect, estimate=estimate, std_error=std_error, low=estimate - half, high=estimate + half)
 

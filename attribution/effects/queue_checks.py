@@ -26,6 +26,10 @@ def queue_checks(
 ) -> list[Check]:
     """Strength, a bounded interval, a queue that says nothing of who writes, and room for a direct effect."""
     unit = moved.cases.queue_unit
+    y = moved.cases.units.outcomes[outcome]
+    if np.ptp(y) == 0:
+        reason = f"{outcome} is the same for all: there is nothing to tell apart"
+        return [Check(check="spread", value=0.0, limit=0.0, passed=False, reason=reason, blocking=True)]
     bounded = effect.low is not None and effect.high is not None
     checks = [
         Check(

@@ -25,6 +25,7 @@ from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_
 from attribution.effects.checks import Check, apply_checks, check_attrition
 from attribution.effects.comparison import Comparison, effective_units, with_sensitivity
 from attribution.effects.comparison_pictures import love_frame
+from attribution.effects.comparison_segments import segment_effects
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
@@ -64,6 +65,8 @@ class _Point:
     checks: tuple[Check, ...]
     influence: Float
     love: pl.DataFrame
+    segments: tuple[Effect, ...]
+    tests: tuple[dict[str, object], ...]
 
 
 def estimate_response_curve(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
@@ -83,6 +86,7 @@ def curve_findings(design: EffectDesign, cases: CaseUnits, rng: np.random.Genera
     pairs: list[tuple[Effect, Check]] = []
     pictures: list[pl.DataFrame] = []
     love: list[pl.DataFrame] = []
+    tests: list[dict[str, object]] = []
     for outcome in design.outcomes:
         curve = _curve_of(design, cases, outcome, rng)
         found, checked, points = _estimate_outcome(curve, outcome, rng)
@@ -90,7 +94,12 @@ def curve_findings(design: EffectDesign, cases: CaseUnits, rng: np.random.Genera
         pairs += checked
         pictures.append(_picture(curve, outcome, found))
         love = love or [point.love for point in points]
-    shown = {"dose": pl.concat(pictures), **({"love": pl.concat(love)} if love else {})}
+        tests += [test for point in points for test in point.tests]
+    shown = {
+        "dose": pl.concat(pictures),
+        "tests": pl.DataFrame(tests, schema=PICTURE_SCHEMAS["tests"]),
+        **({"love": pl.concat(love)} if love else {}),
+    }
     return Findings(effects=tuple(effects), checks=tuple(pairs), pictures=shown)
 
 
@@ -154,7 +163,7 @@ def _estimate_outcome(
     for point in found:
         beside.setdefault(point.naive.bin, []).append(point.naive)
     effects = [row for level in sorted(rows) for row in (rows[level], *beside.get(rows[level].bin, ()))]
-    return effects, pairs, found
+    return [*effects, *(row for point in found for row in point.segments)], pairs, found
 
 
 def _point(curve: _Curve, outcome: str, level: int, rng: np.random.Generator) -> _Point:
@@ -174,13 +183,19 @@ def _point(curve: _Curve, outcome: str, level: int, rng: np.random.Generator) ->
     checks = (
         *design_checks(c, OVERLAP, scores), shuffled_check(c, y, rng), *outcome_checks(c, effect)
     )  # fmt: skip
+    by_segment, tests = segment_effects(c, effect, scores, checks)
+    words = curve.bins.words[level]
     return _Point(
         level=level,
         effect=with_refusal(apply_checks(effect, checks), curve.refusal),
         naive=_naive(curve, outcome, level, y, c.treated),
         checks=checks,
         influence=_influence(scores, both),
-        love=love_frame(c).with_columns(pl.lit(curve.bins.words[level]).alias("treatment")),
+        love=love_frame(c).with_columns(pl.lit(words).alias("treatment")),
+        segments=tuple(
+            replace(row, treatment=bare.treatment, control=bare.control, bin=bare.bin) for row in by_segment
+        ),
+        tests=tuple(test | {"hypothesis": f"{words}: {test['hypothesis']}"} for test in tests),
     )
 
 

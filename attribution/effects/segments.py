@@ -73,6 +73,10 @@ def segment_margins(
         rate = 1.0 if effect.outcome == "margin" else gross_margin
         if effect.segment == ALL or effect.outcome not in MONEY_OUTCOMES or rate is None:
             continue
+        if (
+            effect.bin is not None
+        ):  # bins of a curve are rival answers to one case, not treatments that add up
+            continue
         if effect.estimate is None or effect.low is None or effect.high is None:
             continue
         scale = rate * effect.n_treated

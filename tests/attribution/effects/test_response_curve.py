@@ -55,6 +55,23 @@ def test_naive_and_monotone_stand_beside_each_bin(fair):
     assert all(e.low <= e.estimate <= e.high for e in curve)
 
 
+def test_an_outcome_that_is_the_same_for_all_says_nothing(fair):
+    found = rows(fair, replace(FAIR, outcomes=("issues",)))
+    assert found["0-60", "aipw"].reason.startswith(
+        "issues is the same for all: there is nothing to tell apart"
+    )
+    assert found["0-60", "aipw"].estimate is None
+
+
+def test_each_bin_is_read_by_segment(fair):
+    found = estimate_effect(replace(FAIR, segments=("topic",)), tables=fair.tables, observation_end=fair.end)
+    parts = [e for e in found.effects if e.segment != "(all)" and e.bin == "0-60"]
+    assert sorted(e.segment for e in parts) == ["topic: advice", "topic: order", "topic: return"]
+    assert all(abs(e.estimate - 5) < 3.5 * e.std_error for e in parts)
+    assert any("within 60 minutes: topic" in name for name in found.pictures["tests"]["hypothesis"])
+    assert found.pictures["segment_margins"].is_empty()
+
+
 def test_hidden_anger_bends_the_curve():
     """The angry are answered first, so that the first bin loses a good part of its 5."""
     found = rows(simulate_rush(8_000, np.random.default_rng(2)))
