@@ -23,6 +23,7 @@ LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
 
 Z: Final = float(ndtri(0.5 + LEVEL / 2))
+_SMALL: Final = 0.2  # of a standard deviation: a small effect (Cohen 1988)
 _TEST: Final = (float(ndtri(0.975)) + float(ndtri(0.8))) ** 2  # two-sided 5 %, power 80 %
 
 
@@ -223,7 +224,8 @@ def margin_effect(
 def settled_by(effect: CareEffect, *, smallest: float | None) -> str:
     """The experiment that would settle an effect.
 
-    `smallest` is the effect per case from which it pays, in the effect's unit.
+    `smallest` is the effect per case from which it pays, in the effect's unit; where no answer could bring so
+    much, the test is made for a fifth of a standard deviation.
 
     >>> effect = CareEffect(name="fast", outcome="margin", std_error=0.9, sizes=(800, 800))
     >>> settled_by(effect, smallest=2.0)
@@ -232,5 +234,6 @@ def settled_by(effect: CareEffect, *, smallest: float | None) -> str:
     lottery = "a lottery of priority by case id"
     if not smallest or smallest <= 0 or not effect.spread:
         return lottery
+    smallest = min(smallest, _SMALL * effect.spread)
     each = math.ceil(2 * _TEST * (effect.spread / smallest) ** 2)
     return f"{lottery}, about {each:,} cases in each arm (to see an effect of {smallest:,.2f} per case)"

@@ -160,6 +160,7 @@ def test_a_lottery_is_larger_for_a_smaller_effect() -> None:
     effect = CareEffect(name="fast", outcome="margin", std_error=0.9, sizes=(800, 800))
     assert settled_by(effect, smallest=1.0) > settled_by(effect, smallest=None)
     assert "about 5,087 cases in each arm" in settled_by(effect, smallest=1.0)
+    assert "about 393 cases in each arm (to see an effect of 3.60" in settled_by(effect, smallest=67.9)
 
 
 def test_silence_costs_what_answers_to_known_customers_would_have_brought() -> None:
