@@ -4,7 +4,7 @@
 
 Only incremental spend that is supported counts as a gain; credited revenue never does. The chance of a
 positive return is taken over the sampling error of the incremental margin. Over time, costs fall in the month
-they are for and the margin comes as the contacts did; both are discounted to the start at month ends.
+they are for and the margin in that of the credited spend; both are discounted to the start at month ends.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ Months = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """When costs fell and contacts happened, by channel.
+    """When costs fell and credited spend came, by channel.
 
     Attributes
     ----------
     costs
         Cost in each month since the start, in currency, shape (months,).
-    contacts
-        Number of contacts in each month, shape (months,).
+    credited
+        Credit of spend in each month, in currency, shape (months,).
     discount_rate
         Per year.
     """
 
     costs: Mapping[str, Months]
-    contacts: Mapping[str, Months]
+    credited: Mapping[str, Months]
     discount_rate: float
 
-    def flows(self, channels: Iterable[str], margin: float) -> Months | None:
+    def flows(self, channels: Iterable[str], gross_margin: float) -> Months | None:
         """Margin less cost of the channels at each month end, after 0 at the start; None when unknown."""
         names = list(channels)
-        contacts = sum((self.contacts[name] for name in names if name in self.contacts), np.zeros(1))
+        credited = [self.credited[name] for name in names if name in self.credited]
         spent = sum((self.costs[name] for name in names if name in self.costs), np.zeros(1))
-        if contacts.sum() <= 0:
+        if not credited:
             return None
-        return np.concatenate([[0.0], margin * contacts / contacts.sum() - spent])
+        return np.concatenate([[0.0], gross_margin * np.sum(credited, axis=0) - spent])
 
 
 def returns_of_credit(
@@ -74,7 +74,7 @@ def returns_of_credit(
     groups
         Group of each channel; a channel without an entry is its own.
     timing
-        When costs and contacts fell; without it `npv` and `payback_period` are null.
+        When costs fell and credited spend came; without it `npv` and `payback_period` are null.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def _row(
         ends = gross_margin * float(str(low)), gross_margin * float(str(high))
         std_error = (ends[1] - ends[0]) / (2 * float(ndtri(0.5 + float(str(row["interval_level"])) / 2)))
         chance = chance_above(cost, mean=margin, std_error=std_error)
-    flows = None if timing is None else timing.flows(channels, margin)
+    flows = None if timing is None else timing.flows(channels, gross_margin)
     return {
         "scenario": row["channel_group"],
         "period": "(all)",

@@ -237,7 +237,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     returns = attempt(
         left_out,
         "return on investment",
-        lambda: returns_part(config, histories, costs, credit.tables.get("credits")),
+        lambda: returns_part(config, histories, costs, credit.tables),
     )
     roi, without_return = returns or (None, {})
     step("Counting cases")

@@ -73,6 +73,24 @@ class PeriodIndex:
             f"{self.period}s up to {self.end}"
         )
 
+    def labels(self, count: int) -> list[tuple[str, date]]:
+        """Name and last day of the last so many periods, in order.
+
+        >>> PeriodIndex.of("quarter", date(2026, 6, 30)).labels(2)
+        [('2026-Q1', datetime.date(2026, 3, 31)), ('2026-Q2', datetime.date(2026, 6, 30))]
+        """
+        if self.period == "week":
+            ends = [self.end - timedelta(days=7 * back) for back in reversed(range(count))]
+            return [(str(end - timedelta(days=6)), end) for end in ends]
+        size = MONTHS[self.period]
+        last = (self.end.year * 12 + self.end.month - 1) // size
+        found = []
+        for at in range(last - count + 1, last + 1):
+            start, stop = _bounds(date(at * size // 12, at * size % 12 + 1, 1), size)
+            name = f"{start:%Y-%m}" if size == 1 else f"{start.year}-Q{start.month // size + 1}"
+            found.append((name, stop - timedelta(days=1)))
+        return found
+
     def number(self, column: str) -> pl.Expr:
         """Number of the period of each day or instant."""
         day = pl.col(column).dt.date()

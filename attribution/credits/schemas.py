@@ -6,9 +6,11 @@ import polars as pl
 
 __all__ = [
     "CREDITS_SCHEMA",
+    "CREDIT_PERIODS_SCHEMA",
     "CUSTOMER_CREDITS_SCHEMA",
     "PATHS_SCHEMA",
     "REMOVAL_EFFECTS_SCHEMA",
+    "RESPONSE_SCHEMA",
     "TRANSITIONS_SCHEMA",
     "Schema",
     "customer_credits_schema",
@@ -39,6 +41,40 @@ CREDITS_SCHEMA: Schema = {
     "cost": pl.Float64,
     "roas": pl.Float64,
     "level_source": pl.String,
+    "supported": pl.Boolean,
+    "reason": pl.String,
+}
+
+CREDIT_PERIODS_SCHEMA: Schema = {
+    "outcome": pl.String,
+    "level": pl.String,
+    "channel": pl.String,
+    "channel_group": pl.String,
+    "period": pl.String,
+    "period_end": pl.Date,
+    "credit": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "interval_level": pl.Float64,
+    "supported": pl.Boolean,
+    "reason": pl.String,
+}
+
+RESPONSE_SCHEMA: Schema = {
+    "outcome": pl.String,
+    "channel": pl.String,
+    "channel_group": pl.String,
+    "scale": pl.Float64,
+    "value": pl.Float64,
+    "change": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "marginal_return": pl.Float64,
+    "marginal_low": pl.Float64,
+    "marginal_high": pl.Float64,
+    "interval_level": pl.Float64,
+    "beyond_data": pl.Float64,
+    "extrapolated": pl.Boolean,
     "supported": pl.Boolean,
     "reason": pl.String,
 }

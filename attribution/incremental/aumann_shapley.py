@@ -41,6 +41,9 @@ class OutcomeCredit:
     """v(all): the observed outcome (retention of customers without a contract: the expected one)."""
     empty: float
     """v(empty) evaluated directly: differs from `baseline` by the quadrature error only."""
+    by_period: Float | None = None
+    """The credit by period, shape (P, C): of retention by that in which leaving was averted, of spend by that
+    in which it is spent; None where it was not asked for."""
 
     @property
     def credit(self) -> Float:
@@ -96,6 +99,7 @@ def panel_credit(
     residual_value: Float | None = None,
     gross_margin: float = 1.0,
     labels: Mapping[str, Labels] | None = None,
+    periods_apart: bool = False,
     chunk: int = CHUNK,
 ) -> PanelCredit:
     """Credit every channel with retention, spend and lifetime value, customers in chunks.
@@ -116,11 +120,14 @@ def panel_credit(
     labels
         Segments of the customers by name of the column; every customer's part is counted in one label of
         each, found in `by_label`.
+    periods_apart
+        Whether the whole credit of retention and of spend is wanted by period as well.
     chunk
         Customers at a time.
     """
     shape = (3, 2 * panel.n_channels + 2)
     sums, expected = np.zeros(shape), np.zeros(2)
+    by_period = np.zeros((2, panel.n_periods if periods_apart else 0, panel.n_channels))
     parts = {
         (column, str(label)): (np.asarray(own) == label, np.zeros(shape))
         for column, own in (labels or {}).items()
@@ -130,7 +137,16 @@ def panel_credit(
         part, s = panel.take(rows), stocks[rows]
         prediction = model.predict(part, s, rng=rng)
         value = np.zeros(part.n_customers) if residual_value is None else residual_value[rows]
-        of_each = _of_each(model, part, s, prediction, residual_value=value, gross_margin=gross_margin)
+        of_each, apart = _of_each(
+            model,
+            part,
+            s,
+            prediction,
+            residual_value=value,
+            gross_margin=gross_margin,
+            periods_apart=periods_apart,
+        )
+        by_period += apart
         sums += of_each.sum(axis=0)
         for inside, added in parts.values():
             np.add(added, of_each[inside[rows]].sum(axis=0), out=added)
@@ -147,8 +163,15 @@ def panel_credit(
         )
 
     nan = float("nan")
+    whole = credit(sums, float(expected[0]), float(expected[1]))
+    if periods_apart:
+        retention, spend = (
+            replace(outcome, by_period=apart)
+            for outcome, apart in zip((whole.retention, whole.spend), by_period, strict=True)
+        )
+        whole = replace(whole, retention=retention, spend=spend)
     return replace(
-        credit(sums, float(expected[0]), float(expected[1])),
+        whole,
         by_label={key: credit(part_sums, nan, nan) for key, (_, part_sums) in parts.items()},
     )
 
@@ -178,11 +201,17 @@ def _of_each(
     *,
     residual_value: Float,
     gross_margin: float,
-) -> Float:
-    """What each customer adds, (N, 3, 2C + 2): by outcome, credit by staying, spending; v(all), v(empty)."""
+    periods_apart: bool,
+) -> tuple[Float, Float]:
+    """What each customer adds, (N, 3, 2C + 2): by outcome, credit by staying, spending; v(all), v(empty).
+
+    And the sums of `customer_parts` by period.
+    """
     spend = np.asarray(panel.spend, dtype=np.float64)
     creditable = creditable_share(panel)
-    kept, staying, spending, empty = _parts(model, panel, stocks, prediction, spend * creditable)
+    kept, staying, spending, empty, by_period = _parts(
+        model, panel, stocks, prediction, spend * creditable, periods_apart=periods_apart
+    )
     survival = np.asarray(prediction.survival, dtype=np.float64)
     given = (spend * (1.0 - creditable)).sum(axis=1)
     retained = [kept, np.zeros_like(kept), survival, empty[:, 0]]
@@ -191,12 +220,13 @@ def _of_each(
         earned = [gross_margin * part for part in spent]
     else:
         margin = np.asarray(panel.margin, dtype=np.float64)
-        _, staying, spending, empty = _parts(model, panel, stocks, prediction, margin * creditable)
+        _, staying, spending, empty, _ = _parts(model, panel, stocks, prediction, margin * creditable)
         given = (margin * (1.0 - creditable)).sum(axis=1)
         earned = [staying, spending, margin.sum(axis=1), given + empty[:, 1]]
     ahead = [(residual_value * part.T).T for part in retained]
     valued = [now + later for now, later in zip(earned, ahead, strict=True)]
-    return np.stack([np.column_stack(outcome) for outcome in (retained, spent, valued)], axis=1)
+    each = np.stack([np.column_stack(outcome) for outcome in (retained, spent, valued)], axis=1)
+    return each, by_period
 
 
 def creditable_share(panel: Panel) -> Float:
@@ -218,13 +248,15 @@ def _parts(
     stocks: NDArray[np.float32],
     prediction: PanelPrediction,
     amount: Float,
-) -> tuple[Float, Float, Float, Float]:
+    *,
+    periods_apart: bool = False,
+) -> tuple[Float, Float, Float, Float, Float]:
     offset = prediction.hazard_offset
     if offset is None:
         offset = np.zeros((0, *amount.shape), dtype=np.float32)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     share, staying = prediction.layer_weights
-    found: tuple[Float, Float, Float, Float] = customer_parts(
+    found: tuple[Float, Float, Float, Float, Float] = customer_parts(
         np.ascontiguousarray(stocks, dtype=np.float32),
         np.ascontiguousarray(panel.entry, dtype=np.int64),
         np.ascontiguousarray(panel.last, dtype=np.int64),
@@ -236,6 +268,7 @@ def _parts(
         np.ascontiguousarray(model.gamma, dtype=np.float64),
         0.5 * (nodes + 1.0),
         0.5 * weights,
+        periods_apart,
     )
     return found
 

@@ -14,7 +14,7 @@ from attribution.incremental.range import bounds_around
 from histories.arrays import Flags
 from histories.panel import Panel
 
-__all__ = ["credit_bounds", "members_of", "objections", "touch_counts"]
+__all__ = ["credit_bounds", "measured", "members_of", "objections", "touch_counts"]
 
 
 def credit_bounds(
@@ -37,7 +37,7 @@ def credit_bounds(
         name: bounds_around(
             float(own.credit[mask].sum()),
             companions=[float(other.credit[mask].sum()) for other in known],
-            std_error=_measured(draws.std(outcome, mask), abs(own.total)),
+            std_error=measured(draws.std(outcome, mask), abs(own.total)),
             interval=interval,
         )
         for name, mask in members.items()
@@ -45,13 +45,13 @@ def credit_bounds(
     bounds[BASELINE] = bounds_around(
         own.baseline,
         companions=[other.baseline for other in known],
-        std_error=_measured(draws.std(outcome), abs(own.total)),
+        std_error=measured(draws.std(outcome), abs(own.total)),
         interval=interval,
     )
     return bounds
 
 
-def _measured(std_error: float, most: float) -> float:
+def measured(std_error: float, most: float) -> float:
     """The standard error; NaN, so no interval, where it exceeds the whole outcome."""
     return std_error if std_error <= most else float("nan")
 

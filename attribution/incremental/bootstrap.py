@@ -8,7 +8,7 @@ credit, not of another company's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
 from attribution.settings import INCREMENTAL_OUTCOMES
 from histories.arrays import Float, Labels
+from histories.cuts import ALL
 from histories.panel import Panel
 
 __all__ = ["CreditDraws", "Key", "Replicates", "bootstrap_credits"]
@@ -40,6 +41,8 @@ class CreditDraws:
     """Shape (replicates, C), in units of the outcome and scaled to all customers."""
     failed: int
     """Replicates that found no optimum and were left out."""
+    by_period: Mapping[str, Float] = field(default_factory=dict)
+    """The same by period, shape (replicates, P, C), of retention and spend of everybody."""
 
     def std(self, outcome: str, channels: NDArray[np.bool_] | None = None) -> float:
         """Standard error of the summed credit of some channels (default: all); NaN below two replicates."""
@@ -50,7 +53,11 @@ class CreditDraws:
 
     def scaled(self, factor: float) -> CreditDraws:
         """The draws of so many times the customers."""
-        return replace(self, deviations={name: factor * rows for name, rows in self.deviations.items()})
+        return replace(
+            self,
+            deviations={name: factor * rows for name, rows in self.deviations.items()},
+            by_period={name: factor * rows for name, rows in self.by_period.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +131,12 @@ def bootstrap_credits(
     def draws(way: int, key: Key) -> CreditDraws:
         column, label = key
         scale = float((labels[column] == label).sum() / (few.labels[column] == label).sum())
-        deviations = _deviations(centre[way][key], [credits[way][key] for credits in again])
-        return CreditDraws(deviations=deviations, failed=failed).scaled(scale)
+        refits = [credits[way][key] for credits in again]
+        return CreditDraws(
+            deviations=_deviations(centre[way][key], refits),
+            failed=failed,
+            by_period=_period_deviations(centre[way][key], refits),
+        ).scaled(scale)
 
     common, own = ({key: draws(way, key) for key in centre[way]} for way in (0, 1))
     return common, own
@@ -147,14 +158,15 @@ class _Few:
     ) -> tuple[Mapping[Key, PanelCredit], Mapping[Key, PanelCredit]]:
         """Credit of every segment with the common fit, and of those that have models of their own."""
         everybody = np.arange(self.panel.n_customers)
-        common = self._credit(fit, everybody, labels=self.labels).by_label
+        whole = self._credit(fit, everybody, labels=self.labels, periods_apart=ALL in self.labels)
+        common = dict(whole.by_label) | ({(ALL, ALL): whole} if ALL in self.labels else {})
         own = {
             (column, label): self._credit(model, np.flatnonzero(self.labels[column] == label))
             for (column, label), model in alone.items()
         }
         return common, own
 
-    def _credit(self, model: FittedPanelModel, rows: NDArray[np.int64], **labels: Any) -> PanelCredit:
+    def _credit(self, model: FittedPanelModel, rows: NDArray[np.int64], **asked: Any) -> PanelCredit:
         return panel_credit(
             model,
             self.panel.take(rows),
@@ -162,7 +174,7 @@ class _Few:
             rng=np.random.default_rng(self.seed),
             residual_value=None if self.residual_value is None else self.residual_value[rows],
             gross_margin=self.gross_margin,
-            **labels,
+            **asked,
         )
 
 
@@ -183,4 +195,14 @@ def _deviations(centre: PanelCredit, again: Sequence[PanelCredit]) -> dict[str, 
         if own is not None:
             rows = [credit.require(outcome).credit - own.credit for credit in again]
             found[outcome] = np.array(rows).reshape(len(rows), len(own.credit))
+    return found
+
+
+def _period_deviations(centre: PanelCredit, again: Sequence[PanelCredit]) -> dict[str, Float]:
+    found = {}
+    for outcome in ("retention", "spend"):
+        own = centre.require(outcome).by_period
+        if own is not None:
+            rows = [credit.require(outcome).by_period for credit in again]
+            found[outcome] = np.array(rows, dtype=np.float64).reshape(-1, *own.shape) - own
     return found

@@ -23,7 +23,8 @@ def customer_parts(
     gamma: Float,
     nodes: Float,
     weights: Float,
-) -> tuple[Float, Float, Float, Float]:
+    periods_apart: bool,
+) -> tuple[Float, Float, Float, Float, Float]:
     """Aumann-Shapley credit of every customer and channel, and v(empty) of every customer.
 
     With all stocks scaled by tau, w = W_t y_t exp((tau - 1) gamma.S_t) and v = q W_T,
@@ -38,7 +39,9 @@ def customer_parts(
     Returns
     -------
     Retention credit (N, C); spend credit by staying (N, C); spend credit by spending more (N, C); and
-    v(empty) of retention and spend (N, 2), evaluated at tau = 0.
+    v(empty) of retention and spend (N, 2), evaluated at tau = 0. With `periods_apart`, the same credit of all
+    customers by period (2, P, C), of retention by that of the hazard, of spend by that it is spent in; else
+    (2, 0, C).
     """
     n, periods, channels = stocks.shape
     draws = offset.shape[0]
@@ -47,6 +50,8 @@ def customer_parts(
     staying = np.zeros((n, channels))
     spending = np.zeros((n, channels))
     empty = np.zeros((n, 2))
+    by_period = np.zeros((2, periods if periods_apart else 0, channels))
+    kept = np.empty(channels)
     push, lift = np.empty(periods), np.empty(periods)
     by_retention, by_staying, by_spending = np.empty(periods), np.empty(periods), np.empty(periods)
     keep, hazard, flow = np.empty(periods), np.empty(periods), np.empty(periods)
@@ -86,6 +91,12 @@ def customer_parts(
                     empty[i, 0] += stays * ratio
                     empty[i, 1] += spends * spent
                     continue
+                if periods_apart:
+                    kept[:] = 0.0
+                    for t in range(a, b):
+                        for c in range(channels):
+                            by_period[1, t, c] += weight * spends * flow[t] * kept[c]
+                            kept[c] -= beta[c] * stocks[i, t, c] * hazard[t]
                 later = 0.0
                 for t in range(b - 1, a - 1, -1):
                     by_retention[t] += weight * hazard[t] * stays * ratio
@@ -99,4 +110,7 @@ def customer_parts(
                     retention[i, c] -= beta[c] * s * by_retention[t]
                     staying[i, c] -= beta[c] * s * by_staying[t]
                     spending[i, c] += gamma[c] * s * by_spending[t]
-    return retention, staying, spending, empty
+                    if periods_apart:
+                        by_period[0, t, c] -= beta[c] * s * by_retention[t]
+                        by_period[1, t, c] += gamma[c] * s * by_spending[t]
+    return retention, staying, spending, empty, by_period

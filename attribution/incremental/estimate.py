@@ -98,7 +98,13 @@ def estimate_credit(
     fit = found.fit
     crediting = deepcopy(rng)
     credit = panel_credit(
-        fit, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
+        fit,
+        panel,
+        stocks,
+        rng=rng,
+        residual_value=residual_value,
+        gross_margin=gross_margin,
+        periods_apart=True,
     )
     checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
     values = values_without(fit, panel, stocks, rng=np.random.default_rng([seed, 2]))

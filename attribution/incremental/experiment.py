@@ -75,6 +75,16 @@ class ExperimentReading:
         return outcome == self.experiment.outcome and not self.refuted and self.model != 0.0
 
     @property
+    def scale(self) -> float:
+        """What multiplies the channel's credit where both are combined."""
+        return self.combined / self.model
+
+    @property
+    def narrowing(self) -> float:
+        """What multiplies its standard error there."""
+        return self.combined_std / self.model_std if self.model_std else 1.0
+
+    @property
     def words(self) -> str:
         """The reading in one clause."""
         e = self.experiment
@@ -195,13 +205,17 @@ def combine(
     if not reading.replaces(outcome):
         return credit, draws
     k = credit.channels.index(reading.experiment.channel)
-    factor = np.ones(len(credit.channels))
-    factor[k] = reading.combined / reading.model
+    factor, narrowed = np.ones((2, len(credit.channels)))
+    factor[k], narrowed[k] = reading.scale, reading.narrowing
     own = credit.require(outcome)
-    moved = replace(own, staying=own.staying * factor, spending=own.spending * factor)
-    narrowed = np.ones(len(credit.channels))
-    narrowed[k] = reading.combined_std / reading.model_std if reading.model_std else 1.0
+    moved = replace(
+        own,
+        staying=own.staying * factor,
+        spending=own.spending * factor,
+        by_period=None if own.by_period is None else own.by_period * factor,
+    )
     deviations = {**draws.deviations, outcome: draws.deviations[outcome] * narrowed}
+    apart = {name: rows * narrowed if name == outcome else rows for name, rows in draws.by_period.items()}
     by_outcome = {outcome: moved}
     return (
         replace(
@@ -209,5 +223,5 @@ def combine(
             retention=by_outcome.get("retention", credit.retention),
             spend=by_outcome.get("spend", credit.spend),
         ),
-        replace(draws, deviations=deviations),
+        replace(draws, deviations=deviations, by_period=apart),
     )

@@ -57,25 +57,35 @@ def panel_stocks(
     decay
         Share that is left after one period, in [0, 1).
     touches
-        Counts in the place of the panel's own, such as with a channel withheld, shape (N, P, C).
+        Counts in the place of the panel's own, such as with a channel withheld or by half as many of each,
+        shape (N, P, C).
     """
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
     if moments is None:
         return decayed_stocks(counts, decay=decay)
-    stayed = thinned_log(int(np.rint(counts.max(initial=0))), moments).astype(np.float32)
+    stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = np.empty(counts.shape, dtype=np.float32)
     carried = np.zeros_like(stocks[:, 0])
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
-        stocks[:, t] = kept * carried + stayed[np.rint(counts[:, t]).astype(np.int64)]
+        stocks[:, t] = kept * carried + _at(counts[:, t], stayed)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
             stocks[left, t] = own[:, None] * carried[left] + new[left]
         carried = np.float32(decay) * carried + new
     return stocks
+
+
+def _at(counts: NDArray[np.floating], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a table of whole counts says of these; between two of them along log(1 + count)."""
+    whole = np.rint(counts).astype(np.int64)
+    if np.array_equal(whole, counts):
+        return np.asarray(table[whole])
+    found = np.interp(np.log1p(counts), np.log1p(np.arange(len(table))), table)
+    return np.asarray(found, dtype=np.float32)
 
 
 def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float64]:

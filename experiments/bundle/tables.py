@@ -13,10 +13,12 @@ from typing import Final
 import polars as pl
 
 from attribution.credits.schemas import (
+    CREDIT_PERIODS_SCHEMA,
     CREDITS_SCHEMA,
     CUSTOMER_CREDITS_SCHEMA,
     PATHS_SCHEMA,
     REMOVAL_EFFECTS_SCHEMA,
+    RESPONSE_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
 from attribution.effects.schema import EFFECTS_SCHEMA
@@ -91,6 +93,24 @@ TABLES: Final[dict[str, BundleTable]] = {
         route="attribution",
         filters=("outcome", "method", "kind", "level", "channel", "segment", "period"),
         examples={"outcome": "spend", "method": "incremental"},
+    ),
+    "credit_periods": BundleTable(
+        schema=CREDIT_PERIODS_SCHEMA,
+        small=True,
+        words="Incremental credit of spend by the period it is spent in, of retention by that of the averted "
+        "leaving.",
+        route="attribution/periods",
+        method="attribution_periods",
+        filters=("outcome", "level", "channel", "period"),
+        examples={"outcome": "spend"},
+    ),
+    "response": BundleTable(
+        schema=RESPONSE_SCHEMA,
+        small=True,
+        words="What each outcome would be with fewer or more touches of one channel, with marginal returns.",
+        route="response",
+        filters=("outcome", "channel"),
+        examples={"outcome": "spend"},
     ),
     "effects": BundleTable(
         schema=EFFECTS_SCHEMA,

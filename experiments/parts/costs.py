@@ -155,10 +155,10 @@ def _cut_notes(table: pl.DataFrame, within: pl.DataFrame) -> tuple[str, ...]:
 
 
 def returns_part(
-    config: RunConfig, histories: Histories, costs: ChannelCosts, credits: pl.DataFrame | None
+    config: RunConfig, histories: Histories, costs: ChannelCosts, tables: Mapping[str, pl.DataFrame]
 ) -> tuple[pl.DataFrame | None, dict[str, str]]:
-    """The return of each channel group, or why there is none."""
-    margin = config.value.gross_margin
+    """The return of each channel group, or why there is none; `tables` hold credits and credit_periods."""
+    margin, credits = config.value.gross_margin, tables.get("credits")
     if credits is None or credits.filter(pl.col("kind") == "incremental").is_empty():
         return None, {"return on investment": "needs incremental credit of spend"}
     if not costs.by_channel:
@@ -170,24 +170,25 @@ def returns_part(
         gross_margin=margin,
         costs=costs.by_channel,
         groups=config.channel_groups,
-        timing=_timing(config, histories, costs),
+        timing=_timing(config, histories, costs, tables.get("credit_periods")),
     )
     if table.is_empty():
         return None, {"return on investment": "no incremental credit with a cost is supported"}
     return table, {}
 
 
-def _timing(config: RunConfig, histories: Histories, costs: ChannelCosts) -> Timing | None:
-    """Costs and contacts by month of the observation."""
-    days, touches = observed_days(histories.inputs), histories.touchpoints
-    if days is None or touches is None:
+def _timing(
+    config: RunConfig, histories: Histories, costs: ChannelCosts, periods: pl.DataFrame | None
+) -> Timing | None:
+    """Costs and credited spend by month of the observation; that of a period in the month that it ends in."""
+    days = observed_days(histories.inputs)
+    if days is None or periods is None:
         return None
-    month = (_month(pl.col("timestamp").dt.date()) - _month(pl.lit(days[0]))).alias("month")
-    counted = touches.group_by("channel", month).agg(pl.len().cast(pl.Float64).alias("contacts"))
-    contacts = counted.collect()
+    month = (_month(pl.col("period_end")) - _month(pl.lit(days[0]))).clip(0, costs.months - 1).alias("month")
+    spend = (pl.col("outcome") == "spend") & (pl.col("level") == "channel") & pl.col("credit").is_not_null()
     return Timing(
         costs=_by_month(costs.by_month, costs.months),
-        contacts=_by_month(contacts.select("channel", "month", "contacts"), costs.months),
+        credited=_by_month(periods.filter(spend).select("channel", month, "credit"), costs.months),
         discount_rate=config.value.discount_rate,
     )
 

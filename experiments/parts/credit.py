@@ -46,7 +46,7 @@ class CreditPart:
     Attributes
     ----------
     tables
-        credits, paths, transitions, removal_effects, as the bundle keeps them.
+        credits, credit_periods, response, paths, transitions, removal_effects, as the bundle keeps them.
     customer_credits
         In the bundle's columns; None without journeys.
     buckets
@@ -90,6 +90,7 @@ def credit_part(
     credits = [frame for frame in (tables.get("credits"), added.credits) if frame is not None]
     if credits:
         tables["credits"] = pl.concat(credits)
+    tables |= added.tables
     lookback = config.attribution.lookback_days
     return CreditPart(
         tables=tables,

@@ -11,17 +11,27 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.findings import EffectsResult
-from attribution.incremental import Panel, build_panel, credit_table, estimate_credit, segment_table
+from attribution.incremental import (
+    CreditEstimate,
+    Panel,
+    build_panel,
+    credit_table,
+    estimate_credit,
+    segment_table,
+)
+from attribution.incremental.by_period import credit_by_period
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.checks.last_period import with_moments_of_leaving
 from attribution.incremental.checks.proof_of_life import with_proof_of_life
 from attribution.incremental.experiment import ChannelExperiment
+from attribution.incremental.response import response_curves, response_table
 from attribution.settings import INCREMENTAL_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.errors import ConfigError, DataError
+from histories.period_index import PeriodIndex
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 __all__ = ["IncrementalPart", "incremental_part"]
@@ -32,9 +42,13 @@ FEWEST: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncrementalPart:
-    """Incremental rows of the credits table; None where the method was not asked for or cannot be tried."""
+    """Incremental rows of the credits table; None where the method was not asked for or cannot be tried.
+
+    `tables` are credit_periods and response, as the bundle keeps them.
+    """
 
     credits: pl.DataFrame | None = None
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -87,9 +101,40 @@ def incremental_part(
     )
     return IncrementalPart(
         credits=credits if by_segment is None else pl.concat([credits, by_segment]),
+        tables=_beside(config, histories, panel, estimate, credits, about, costs, left_out),
         notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
         left_out=left_out,
     )
+
+
+def _beside(
+    config: RunConfig,
+    histories: Histories,
+    panel: Panel,
+    estimate: CreditEstimate,
+    credits: pl.DataFrame,
+    about: Mapping[str, Any],
+    costs: Mapping[str, float] | None,
+    left_out: dict[str, str],
+) -> dict[str, pl.DataFrame]:
+    """The credit by period, and what more or less of each channel would bring."""
+    level = config.attribution.interval
+    index = PeriodIndex.of(config.attribution.period, histories.inputs.observation_end)
+    valued = {name: about[name] for name in ("residual_value", "gross_margin")}
+
+    def periods() -> pl.DataFrame:
+        labels = index.labels(panel.n_periods)
+        return credit_by_period(panel, estimate, credits, periods=labels, interval=level)
+
+    def response() -> pl.DataFrame:
+        curves = response_curves(panel, estimate, **valued)
+        return response_table(estimate, curves, credits, interval=level, costs=costs)
+
+    made = {
+        "credit_periods": attempt(left_out, "incremental credit by period", periods),
+        "response": attempt(left_out, "response curves", response),
+    }
+    return {name: table for name, table in made.items() if table is not None}
 
 
 def _refuse_too_few(panel: Panel, histories: Histories) -> None:

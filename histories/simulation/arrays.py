@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ class SimulatedPanel:
     """Segment of each customer, shape (N,), where the scenario has segments."""
     segment_truth: Mapping[str, Truth] | None = None
     """Truth of each segment; its credits add up to those of `truth`."""
+    response: Callable[[str, float], Float] | None = None
+    """Expected survivors and spend with so many times the touches of a channel, the others as they are."""
 
 
 def channel_table(names: Sequence[str], *rows: Sequence[str | float]) -> tuple[ChannelTraits, ...]:

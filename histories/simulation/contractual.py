@@ -125,7 +125,12 @@ def simulate_contractual(
             parameters=_parameters(scenario),
         )
 
+    def response(channel: str, factor: float) -> Float:
+        moved = touches * np.where([one.name == channel for one in CHANNELS], factor, 1.0)
+        return _Outcome(**off, **_effects(scenario, moved, scale)).values()[:2, -1]
+
     return SimulatedPanel(
+        response=response,
         panel=_panel(scenario, traits, touches=touches, spend=spend, exit_step=exit_step, rng=rng),
         truth=truth(outcome.values()),
         latent={"u": traits.u, "v": traits.v, "exit": (exit_step // scenario.substeps).astype(np.float64)},

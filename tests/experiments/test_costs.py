@@ -68,24 +68,28 @@ def test_serving_a_customer_costs_a_share_of_the_costs_table_for_each_touch(tmp_
     assert dict(shares.iter_rows()) == pytest.approx({1: 50.0, 2: 25.0 + 1.5, 3: 25.0})
 
 
-def test_margin_comes_as_the_contacts_did_and_is_discounted_at_month_ends() -> None:
+def test_margin_comes_with_the_credited_spend_and_is_discounted_at_month_ends() -> None:
     credits = incremental_credits(
         {"chat": 300.0}, outcome="spend", baseline=700.0, total=1000.0, groups={"chat": "care"}
     ).frame
     timing = Timing(
-        costs={"chat": np.array([100.0, 0.0])}, contacts={"chat": np.array([5.0, 5.0])}, discount_rate=0.10
+        costs={"chat": np.array([100.0, 0.0])},
+        credited={"chat": np.array([100.0, 200.0])},
+        discount_rate=0.10,
     )
     about: dict[str, Any] = {"gross_margin": 0.5, "costs": {"chat": 100.0}, "groups": {"chat": "care"}}
     row = returns_of_credit(credits, timing=timing, **about).row(0, named=True)
     month = 1.10 ** (1 / 12)
-    assert row["npv"] == pytest.approx(-25 / month + 75 / month**2)
-    assert row["payback_period"] == pytest.approx(1 + 25 / 75)
+    assert row["npv"] == pytest.approx(-50 / month + 100 / month**2)
+    assert row["payback_period"] == pytest.approx(1 + 50 / 100)
     unknown = returns_of_credit(credits, **about).row(0, named=True)
     assert (unknown["npv"], unknown["payback_period"]) == (None, None)
 
 
 def test_what_does_not_pay_back_within_the_observation_has_no_payback() -> None:
-    timing = Timing(costs={"chat": np.array([0.0, 200.0])}, contacts={"chat": np.ones(2)}, discount_rate=0.0)
+    timing = Timing(
+        costs={"chat": np.array([0.0, 200.0])}, credited={"chat": np.full(2, 150.0)}, discount_rate=0.0
+    )
     credits = incremental_credits(
         {"chat": 300.0}, outcome="spend", baseline=700.0, total=1000.0, groups={}
     ).frame
