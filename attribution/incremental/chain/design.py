@@ -4,7 +4,8 @@ Log-linear predictors of leaving and of each stream::
 
     leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival, tenure
     purchases, spend    the same without tenure, and touches of the month itself
-    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm
+    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm,
+                        acts of the same kind the month before
     problems            a + x_i + calendar_t + changing covariates, arrival
 
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
@@ -17,7 +18,7 @@ their own: effects are told from the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from attribution.incremental.stocks import decayed_stocks, moment_precision, new
 from histories.arrays import Float, Integer, Real
 from histories.panel import Panel, last_true
 
-__all__ = ["ChainDesign", "ChainInputs", "Columns"]
+__all__ = ["ChainDesign", "ChainInputs", "Columns", "other_acts"]
 
 ZERO_SHARE = 0.05
 """Share of customer-periods without spend above which spend is purchases at a mean value."""
@@ -172,7 +173,7 @@ class ChainDesign:
             changing=changing,
             proxies=Standard.learn(panel.proxies),
             acting=tuple(acting.tolist()),
-            other_acts=not panel.contractual and bool(_other_acts(panel).sum() > 0),
+            other_acts=not panel.contractual and bool(other_acts(panel).sum() > 0),
             problems=bool(panel.problems.any()),
             staggered=bool(np.ptp(panel.entry) > 0),
             enters_by_purchase=bool((panel.purchases[rows, panel.entry] > 0).all()),
@@ -229,15 +230,15 @@ class ChainDesign:
             [self._bought(panel)],
         )
         for k in np.flatnonzero(self.acting):
-            columns.append(acting)
+            columns.append(self._after_own(acting, panel.touches[:, :, k]))
             kinds.append(COUNT)
             own.append(panel.origins[k] == "customer")
             values.append(np.asarray(panel.touches[:, :, k], dtype=np.float64))
         if self.other_acts:
-            columns.append(acting)
+            columns.append(self._after_own(acting, other_acts(panel)))
             kinds.append(COUNT)
             own.append(True)
-            values.append(_other_acts(panel))
+            values.append(other_acts(panel))
         if self.problems and self.contractual:
             columns.append(Columns(static=static, calendar=calendar, cells=context))
             kinds.append(FLAG)
@@ -313,6 +314,18 @@ class ChainDesign:
         age = np.arange(panel.n_periods) - panel.entry[:, None]
         return [np.log1p(np.maximum(age, 0))[:, :, None].astype(np.float64)]
 
+    def _after_own(self, acting: Columns, acts: Real) -> Columns:
+        """Columns of a stream of acts where leaving is silent: acts like it of the month before come first.
+
+        One question leads to another. Without them bursts are taken for satisfaction that comes and goes, and
+        what follows a burst is no effect of it.
+        """
+        if self.contractual:
+            return acting
+        before = np.zeros((*acts.shape, 1))
+        before[:, 1:, 0] = np.log1p(np.asarray(acts, dtype=np.float64)[:, :-1])
+        return replace(acting, cells=np.concatenate([before, acting.cells], axis=2))
+
     def _habits(self, panel: Panel, stocks: Real, context: Float, arrived: list[Float]) -> Float:
         """What acts follow beyond the static columns and the calendar; purchases before come first."""
         n, periods = panel.spend.shape
@@ -363,7 +376,7 @@ def _by_firm(panel: Panel) -> NDArray[np.bool_]:
     return np.array([origin == "firm" for origin in panel.origins])
 
 
-def _other_acts(panel: Panel) -> Float:
+def other_acts(panel: Panel) -> Float:
     """Acts of the customer's own that were no treatment, shape (N, P)."""
     treated = np.asarray(panel.touches, dtype=np.float64)[:, :, panel.tells_life].sum(axis=2)
     rest: Float = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
+from attribution.incremental.chain.design import other_acts
 from attribution.incremental.chain.emissions import SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
@@ -46,6 +47,8 @@ class _Rates:
     eta: Float
     after_purchase: Float
     """Coefficient of log(1 + purchases of the month before) of each stream, shape (M,)."""
+    after_own: Float
+    """The same of its own acts of the month before, shape (M,)."""
     beta: Float
     gamma: Float
     beside: Float
@@ -145,10 +148,11 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     given = arguments(problem, fit.theta)
     past = np.zeros((panel.n_customers, panel.n_periods))
     past[:, 1:] = np.log1p(np.asarray(panel.purchases)[:, :-1])
-    after = np.zeros(layout.streams)
+    after, again = np.zeros(layout.streams), np.zeros(layout.streams)
     for k in range(1, layout.streams):
-        after[k] = fit.theta[layout.cells(k + 1).start]
+        again[k], after[k] = fit.theta[layout.cells(k + 1)][:2]
     eta = given.eta - past[:, :, None] * after
+    eta[:, 1:] -= np.log1p(problem.inputs.values[:, :-1]) * again
     pushes = np.asarray(stocks, dtype=np.float64)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]
     beside = fit.theta[layout.beside(panel.n_channels)]
@@ -158,6 +162,7 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
         odds=given.odds[:, :, 1],
         eta=eta,
         after_purchase=after,
+        after_own=again,
         beta=fit.beta,
         gamma=gamma,
         beside=beside,
@@ -170,7 +175,7 @@ def _live(
     """Months from `begin` on; those before stay as they were."""
     own = np.flatnonzero(fit.design.acting)
     touches = np.array(panel.touches, dtype=np.float32)
-    other = np.zeros(panel.spend.shape)
+    other = other_acts(panel) if fit.design.other_acts else np.zeros(panel.spend.shape)
     purchases = np.array(panel.purchases, dtype=np.float64)
     last_moment = np.zeros(panel.spend.shape, dtype=np.float32)
     here, state, carried = people.here, people.state, people.stock
@@ -179,6 +184,11 @@ def _live(
         active = here & (t >= panel.entry)
         before = np.log1p(purchases[:, t - 1]) if t else np.zeros(len(here))
         log_rate = rates.eta[:, t] + before[:, None] * rates.after_purchase + log_lift[:, state].T
+        if t:
+            same = np.column_stack(
+                [touches[:, t - 1, own], *([other[:, t - 1]] if fit.design.other_acts else [])]
+            )
+            log_rate[:, 1:] += np.log1p(same) * rates.after_own[1:]
         acts = rng.poisson(
             np.exp(np.minimum(log_rate[:, 1:], MOST_LOG_RATE)) * people.levels[:, 1:] * active[:, None]
         )

@@ -73,6 +73,21 @@ def test_stocks_are_those_of_a_moment_within_the_period_where_customers_leave_at
     assert (new_stocks(panel, first) < np.log1p(first))[first > 0].all()
 
 
+@pytest.mark.parametrize("again", [0.0, 0.5])
+def test_acts_that_lead_to_others_are_told_from_acts_that_do_not(again: float) -> None:
+    rng = np.random.default_rng(1)
+    acts = np.zeros((N, P))
+    for month in range(P):
+        before = np.log1p(acts[:, month - 1]) if month else np.zeros(N)
+        acts[:, month] = rng.poisson(np.exp(again * before))
+    panel = company(anywhere=False)
+    panel = replace(panel, touches=acts[:, :, None].astype(np.float32), own_acts=acts, last_moment=None)
+    fit = HiddenChain(structure=Structure()).fit(panel, panel_stocks(panel), rng=rng)
+    place = fit.layout.cells(2).start
+    assert fit.theta[place] == pytest.approx(again, abs=3.0 * fit.errors[place])
+    assert fit.errors[place] < 0.05
+
+
 def test_nothing_changes_where_customers_leave_at_the_end_of_periods() -> None:
     panel = company(anywhere=False)
     assert with_moments_of_leaving(panel) is panel
