@@ -76,12 +76,13 @@ def test_stocks_are_those_of_a_moment_within_the_period_where_customers_leave_at
 @pytest.mark.parametrize("again", [0.0, 0.5])
 def test_acts_that_lead_to_others_are_told_from_acts_that_do_not(again: float) -> None:
     rng = np.random.default_rng(1)
-    acts = np.zeros((N, P))
+    acts, level = np.zeros((N, P)), rng.gamma(2.0, 0.5, N)
     for month in range(P):
         before = np.log1p(acts[:, month - 1]) if month else np.zeros(N)
-        acts[:, month] = rng.poisson(np.exp(again * before))
+        acts[:, month] = rng.poisson(level * np.exp(again * before))
     panel = company(anywhere=False)
-    panel = replace(panel, touches=acts[:, :, None].astype(np.float32), own_acts=acts, last_moment=None)
+    bought = rng.poisson(0.5, (N, P)).astype(np.float64)
+    panel = replace(panel, touches=acts[:, :, None].astype(np.float32), own_acts=acts, purchases=bought)
     fit = HiddenChain(structure=Structure()).fit(panel, panel_stocks(panel), rng=rng)
     place = fit.layout.cells(2).start
     assert fit.theta[place] == pytest.approx(again, abs=3.0 * fit.errors[place])
