@@ -24,6 +24,7 @@ from reports.context import (
 from reports.facts import SOCIAL, Added, Estimate, added, whole
 from reports.numbers import money_ticks, money_unit, nice_scale
 from reports.sections.earned import range_of
+from reports.sections.response import response_ledger
 from reports.sentences import MONEY_OUTCOMES, outcome_word
 from reports.sources import ReportSources
 from reports.words import count_words, inside, join, label, method_name, months, upper_first
@@ -45,9 +46,7 @@ def credit_section(sources: ReportSources) -> Section | None:
     if "last" in paths:
         blocks.append(comparison_slope(spend, paths["last"], "last", sources))
     blocks.append(_ledger(spend, paths, sources.currency))
-    beside = _side_by_side(credits)
-    if beside is not None:
-        blocks.append(beside)
+    blocks += [block for block in (_side_by_side(credits), response_ledger(sources)) if block is not None]
     finding = slope_finding(spend, paths["last"], "last") if "last" in paths else _plain_finding(spend)
     return Section(
         key="credit",
