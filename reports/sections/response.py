@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from reports.context import Cell, Column, Ledger, Mark, Row, Verdict
+from reports.context import Cell, Column, Ledger, Mark, Plot, Row, Verdict
 from reports.numbers import money_unit, symbol
 from reports.sources import ReportSources
 from reports.words import label
@@ -28,7 +28,7 @@ def response_ledger(sources: ReportSources) -> Ledger | None:
     amount = {"divisor": divisor, "decimals": decimals, "signed": True}
     coin = symbol(sources.currency).strip() or "unit"
     columns = (
-        Column(title="0 to 1.5 times", form="plot"),
+        Column(title="course", form="plot", plot=Plot(low=0, high=1)),
         Column(title="none", **amount),  # type: ignore[arg-type]
         Column(title="1.5 times", phone=True, **amount),  # type: ignore[arg-type]
         Column(title="range", form="range", **amount),  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def response_ledger(sources: ReportSources) -> Ledger | None:
     return Ledger(
         label=f"{unit} of spend" if unit else "Spend",
         title="Fewer or more touches of one channel, the others as they are",
-        subtitle="Change of spend from none to 1.5 times today's touches",
+        subtitle="Change of spend; course: from none to 1.5 times today's touches",
         columns=columns,
         rows=tuple(rows[:MOST]),
     )
@@ -61,7 +61,7 @@ def _row(channel: str, curve: pl.DataFrame) -> Row:
         _range(today["marginal_low"], today["marginal_high"]),
     )
     return Row(
-        name=label(channel), cells=cells, detail=f"no data from {beyond[0]:g} times on" if beyond else ""
+        name=label(channel), cells=cells, detail=f"leaves the data at {beyond[0]:g} times" if beyond else ""
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from attribution.credits.schemas import RESPONSE_SCHEMA
+from reports.build import build_context, render_report
 from reports.context import Verdict
 from reports.sections.response import response_ledger
 
@@ -42,7 +43,15 @@ def test_the_ledger_shows_both_ends_the_slope_today_and_where_data_end() -> None
     (row,) = made.rows
     assert row.cells[1:] == (-40_000.0, 12_000.0, (7_000.0, 17_000.0), 2.5, (1.0, 4.0))
     assert row.cells[0][0].points == (-40_000.0, 0.0, 12_000.0)  # type: ignore[index, union-attr]
-    assert row.detail == "no data from 1.5 times on"
+    assert row.detail == "leaves the data at 1.5 times"
+
+
+def test_the_ledger_is_in_page_and_print() -> None:
+    given = sources(tables={**{name: make() for name, make in TABLES.items()}, "response": curves()})
+    files = render_report(build_context(given))
+    assert b"Fewer or more touches of one channel" in files["report.html"]
+    assert b"Fewer or more touches of one channel" in files["report.json"]
+    assert files["report.pdf"].startswith(b"%PDF")
 
 
 def test_what_is_not_supported_shows_no_figure() -> None:
