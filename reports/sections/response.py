@@ -27,13 +27,14 @@ def response_ledger(sources: ReportSources) -> Ledger | None:
     divisor, unit, decimals = money_unit(largest, sources.currency)
     amount = {"divisor": divisor, "decimals": decimals, "signed": True}
     coin = symbol(sources.currency).strip() or "unit"
+    inside = f"{100 * float(curves['interval_level'][0]):.0f}% range"
     columns = (
         Column(title="course", form="plot", plot=Plot(low=0, high=1)),
         Column(title="none", **amount),  # type: ignore[arg-type]
         Column(title="1.5 times", phone=True, **amount),  # type: ignore[arg-type]
-        Column(title="range", form="range", **amount),  # type: ignore[arg-type]
+        Column(title=inside, form="range", **amount),  # type: ignore[arg-type]
         Column(title=f"next {coin} brings", decimals=2),
-        Column(title="range", form="range", decimals=2),
+        Column(title=inside, form="range", decimals=2),
     )
     rows = [_row(str(name[0]), curve) for name, curve in curves.group_by("channel", maintain_order=True)]
     return Ledger(

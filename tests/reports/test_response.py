@@ -28,6 +28,7 @@ def curves(**changed: Any) -> pl.DataFrame:
             "marginal_return": 2.5,
             "marginal_low": 1.0,
             "marginal_high": 4.0,
+            "interval_level": 0.9,
             "extrapolated": step > 1.0,
             "supported": True,
             **changed,
@@ -41,6 +42,7 @@ def test_the_ledger_shows_both_ends_the_slope_today_and_where_data_end() -> None
     made = response_ledger(sources("credits", tables={"response": curves()}))
     assert made is not None
     (row,) = made.rows
+    assert [column.title for column in made.columns][-2:] == ["next £ brings", "90% range"]
     assert row.cells[1:] == (-40_000.0, 12_000.0, (7_000.0, 17_000.0), 2.5, (1.0, 4.0))
     assert row.cells[0][0].points == (-40_000.0, 0.0, 12_000.0)  # type: ignore[index, union-attr]
     assert row.detail == "leaves the data at 1.5 times"

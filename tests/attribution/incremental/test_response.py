@@ -194,6 +194,32 @@ def test_an_experiment_scales_the_curve_as_it_scales_the_credit(plain: Company) 
     assert better.row("retention", "care", 0.0) == plain.row("retention", "care", 0.0)
 
 
+def test_a_margin_by_period_takes_the_place_of_the_gross_margin(plain: Company) -> None:
+    few = plain.panel.take(np.arange(800))
+    given, rate = (company(panel, plain.made) for panel in (replace(few, margin=0.4 * few.spend), few))
+    for column in ("change", "low", "high"):
+        np.testing.assert_allclose(given.table[column], rate.table[column], rtol=1e-6)
+
+
+def test_a_fit_to_some_customers_speaks_of_all(plain: Company) -> None:
+    """Scaled up; the customers drawn are 40 % of all."""
+    some = replace(SETTINGS, fit_customers=2_000)
+    estimate = estimate_credit(plain.panel, settings=some, plan=Plan(default=STATIC))
+    known = replace(estimate, fit=plain.estimate.fit)
+    found, whole = (response_curves(plain.panel, one).change for one in (known, plain.estimate))
+    np.testing.assert_allclose(found[:2, :, 0].sum(axis=1), whole[:2, :, 0].sum(axis=1), rtol=0.1)
+
+
+def test_without_a_covariance_there_is_no_interval(plain: Company) -> None:
+    bare = replace(plain.estimate, fit=replace(plain.estimate.fit, influence=None))  # type: ignore[type-var]
+    table = response_table(bare, response_curves(plain.panel, bare), plain.credits, interval=0.95)
+    assert table["change"].is_not_null().all()
+    assert table.filter(pl.col("scale") != 1.0).select(pl.col("low", "high").is_null().all()).row(0) == (
+        True,
+        True,
+    )
+
+
 def test_half_a_touch_lies_between_none_and_one_also_where_leaving_has_moments() -> None:
     panel = simulate_panel("continuous", n=400, periods=8, seed=1).panel
     half, ends = (panel_stocks(panel, touches=panel.touches * np.float32(x)) for x in (0.5, 0.999999))
