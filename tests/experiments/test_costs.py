@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from attribution.credits.table import incremental_credits
 from care.returns import Timing, returns_of_credit
 from experiments.config import parse_config
 from experiments.inputs import read_inputs
-from experiments.parts.costs import ChannelCosts, channel_costs
+from experiments.parts.costs import ChannelCosts, channel_costs, returns_part
 from experiments.parts.histories import Histories, build_histories
 
 ORDERS = "customer_id,timestamp,amount\n1,2025-01-01,10\n2,2025-02-10,20\n"
@@ -84,6 +85,37 @@ def test_margin_comes_with_the_credited_spend_and_is_discounted_at_month_ends() 
     assert row["payback_period"] == pytest.approx(1 + 50 / 100)
     unknown = returns_of_credit(credits, **about).row(0, named=True)
     assert (unknown["npv"], unknown["payback_period"]) == (None, None)
+
+
+def test_credit_of_a_period_is_earned_in_the_month_that_it_ends_in(tmp_path: Path) -> None:
+    """Margin of 50 in January and 100 in February against a cost of 100 in January."""
+    made = histories(tmp_path, f"{COSTS}chat,2025-01-01,2025-01-31,100\n")
+    inputs: dict[str, Any] = {name: f"{name}.csv" for name in ("transactions", "touchpoints", "costs")}
+    about = {"gross_margin": 0.5, "discount_rate": 0.0}
+    config = parse_config(
+        {"observation_end": "2025-02-10", "inputs": inputs, "value": about}, base_dir=tmp_path
+    )
+    credits = incremental_credits(
+        {"chat": 300.0}, outcome="spend", baseline=700.0, total=1000.0, groups={}
+    ).frame
+    ends = [dt.date(2025, 1, 7), dt.date(2025, 1, 31), dt.date(2025, 2, 7)]
+    periods = pl.DataFrame(
+        {
+            "outcome": "spend",
+            "level": "channel",
+            "channel": "chat",
+            "period_end": ends,
+            "credit": [60.0, 40.0, 200.0],
+        }
+    )
+    table, _ = returns_part(
+        config, made, channel_costs(made), {"credits": credits, "credit_periods": periods}
+    )
+    assert table is not None
+    assert table.select("npv", "payback_period").row(0) == pytest.approx((50.0, 1.5))
+    bare, _ = returns_part(config, made, channel_costs(made), {"credits": credits})
+    assert bare is not None
+    assert bare.select("npv", "payback_period").row(0) == (None, None)
 
 
 def test_what_does_not_pay_back_within_the_observation_has_no_payback() -> None:
