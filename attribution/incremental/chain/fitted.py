@@ -135,12 +135,14 @@ class HiddenChainFit:
     def refit(self, panel: Panel, stocks: Single, *, hold_calendar: bool = False) -> HiddenChainFit:
         """The same settings climbed on other customers or periods, from here; no sampling error.
 
-        With `hold_calendar` season and effects of periods stay what they are.
+        With `hold_calendar` season, effects of periods and of tenure stay what they are.
         """
         problem = self.likelihood(panel, stocks)
         free = self.layout.free(problem.inputs, self.structure)
         for k in range(self.layout.streams + 1 if hold_calendar else 0):
             free[self.layout.calendar(k)] = False
+        if hold_calendar and not panel.contractual:
+            free[self.layout.tenure] = False
         found = climb(
             problem,
             self.theta,

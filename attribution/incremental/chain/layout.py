@@ -119,6 +119,11 @@ class Layout:
         start = self.cells(k).start
         return slice(start, start + channels)
 
+    @property
+    def tenure(self) -> int:
+        """Coefficient of tenure in leaving, where leaving is silent."""
+        return int(self.cells(0).stop) - 1
+
     def beside(self, channels: int) -> slice:
         """Coefficients of the touches of the month itself in purchases or spend."""
         start = self.effects(1, channels).stop

@@ -2,8 +2,8 @@
 
 The model is climbed again on the first P - 5 periods; every customer is then simulated onwards from the
 posterior at that point. Purchases, and the number of customers heard of at all, are compared with what
-happened. Season and effects of months are those of all periods: too few are left to tell them from leaving. A
-model that takes quiet spells for dropout foresees too few customers and shows here.
+happened. Season, effects of months and of tenure are those of all periods: too few are left to tell them from
+leaving. A model that takes quiet spells for dropout foresees too few customers and shows here.
 """
 
 from __future__ import annotations
