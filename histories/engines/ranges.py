@@ -59,7 +59,7 @@ def find_cuts(counted: pl.DataFrame, buckets: int) -> pl.Series:
 
     >>> rows = pl.DataFrame({"customer_id": [1, 2, 3, 4], "rows": [1, 7, 1, 1]})
     >>> find_cuts(rows, 5).to_list()
-    [2, 3]
+    [3]
     """
     if buckets < 1:
         raise ConfigError(f"buckets is {buckets}; allowed: 1 or more.")

@@ -7,14 +7,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from histories import Inputs, build_purchases, count_unmatched_refunds
+from histories.engines.base import Tables
+from histories.engines.spilled import Spilled
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 Read = Callable[..., Inputs]
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not in ../shared/data")
+
+
+def purchases_of(tables: Tables) -> dict[str, pl.LazyFrame]:
+    return {"purchases": build_purchases(tables["transactions"])}
 
 
 def retail(**options: Any) -> dict[str, Any]:
@@ -81,10 +88,9 @@ def test_every_line_of_online_retail_is_accounted_for(read: Read) -> None:
     assert purchases["amount"].sum() / 10_000 - unmatched.amount == pytest.approx(net, abs=1e-6)
 
 
-def test_online_retail_in_buckets_gives_the_same_purchases(read: Read) -> None:
-    from histories import by_partition
-
+def test_online_retail_in_buckets_gives_the_same_purchases(read: Read, tmp_path: Path) -> None:
     rows = read(transactions=retail(), observation_end=date(2010, 12, 9))["transactions"]
     whole = build_purchases(rows).sort("customer_id", "timestamp").collect()
-    parts = by_partition(build_purchases, {"transactions": rows}, buckets=3)
+    buckets = Spilled(tmp_path, memory=1, buckets=3).scatter({"transactions": rows})
+    parts = buckets.map(purchases_of).gather("purchases").collect()
     assert parts.sort("customer_id", "timestamp").equals(whole)
