@@ -121,7 +121,10 @@ def _fast(margin: Mapping[str, Any], currency: str | None) -> str:
         ends = f"anything from {money(low, currency)} to {money(high, currency)} fits the data"
         return f"That fast answers added margin is not shown: {ends}{rest}"
     verb = "added" if margin["value"] >= 0 else "took away"
-    return f"Fast answers {verb} {money(abs(margin['value']), currency)} of margin{rest}"
+    if low is None or high is None:
+        return f"Fast answers {verb} {money(abs(margin['value']), currency)} of margin{rest}"
+    ends = " to ".join(money(end, currency) for end in sorted((abs(low), abs(high))))
+    return f"Fast answers, not late ones, {verb} {ends} of margin{rest}"
 
 
 def _worth(sources: ReportSources) -> Row | None:

@@ -164,7 +164,7 @@ def test_the_learning_agenda_names_owner_evidence_and_state() -> None:
 def test_fast_answers_alone_are_told_as_far_as_they_are_shown() -> None:
     told = Told(absent={"net": "the cost is that of all answers"})
     for spend, words in (
-        (10.0, "Fast answers added £3,000 of margin; what answering at all"),
+        (10.0, "Fast answers, not late ones, added £"),
         (1.0, "is not shown"),
     ):
         section = worth_section(sources(list(account_rows(account(spend), MONTHS, told=told))))
