@@ -34,7 +34,7 @@ runs_option = click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen at."
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
-@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute and key, in each worker.")
+@click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute and key, over all workers.")
 @click.option(
     "--access-log/--no-access-log", default=True, show_default=True, help="One JSON line per request."
 )
