@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from experiments.tombstones import Tombstones
-from histories.durable import storage_error
+from histories.durable import storage_error, transaction
 from histories.errors import StorageError
 from histories.periods import start_of_day, zone_of
 
@@ -152,7 +152,7 @@ class Arrivals:
         StorageError
             When the disk does not take it; nothing was accepted.
         """
-        with _told(), _transaction(database):
+        with _told(), transaction(database):
             known = _known(database, (arrival for request in requests for arrival in request))
             outcomes, fresh = [], []
             for request in requests:
@@ -205,7 +205,7 @@ class Arrivals:
             return 0
         with _told(), contextlib.closing(self.open()) as database:
             database.execute("PRAGMA secure_delete = ON")
-            with _transaction(database):
+            with transaction(database):
                 gone = _erased(database, tombstones)
                 before = database.total_changes
                 database.executemany("DELETE FROM arrivals WHERE customer = ?", gone)
@@ -215,7 +215,7 @@ class Arrivals:
 
     def prune(self, sequences: Iterable[int]) -> None:
         """Remove arrivals that are not needed any more."""
-        with _told(), contextlib.closing(self.open()) as database, _transaction(database):
+        with _told(), contextlib.closing(self.open()) as database, transaction(database):
             database.executemany("DELETE FROM arrivals WHERE sequence = ?", ((s,) for s in sequences))
 
 
@@ -288,19 +288,6 @@ def _empty_log(database: sqlite3.Connection) -> None:
     raise StorageError(
         f"{FILE} is being read all the time: its write-ahead log could not be emptied. Repeat."
     )
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All of it, or nothing; nobody else writes meanwhile."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if database.in_transaction:  # a full disk has undone it already
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def recent_orders(transactions: pl.LazyFrame, observation_end: dt.date) -> pl.DataFrame:

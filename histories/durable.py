@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,16 @@ from filelock import FileLock
 
 from histories.errors import StorageError
 
-__all__ = ["appended", "confirm", "locked", "read_lines", "storage_error", "sync_folder", "write_whole"]
+__all__ = [
+    "appended",
+    "confirm",
+    "locked",
+    "read_lines",
+    "storage_error",
+    "sync_folder",
+    "transaction",
+    "write_whole",
+]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -184,3 +194,22 @@ def _take_back(descriptor: int, size: int) -> None:
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, size)
         os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All of it, or nothing; nobody else writes meanwhile.
+
+    Parameters
+    ----------
+    database
+        Opened with `isolation_level=None`.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if database.in_transaction:  # a full disk has undone it already
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")

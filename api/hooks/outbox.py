@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import orjson
 
-from histories.durable import storage_error
+from histories.durable import storage_error, transaction
 from histories.errors import ConfigError, StorageError, nearest
 
 __all__ = ["EVENTS", "FILE", "Delivery", "Hook", "Outbox"]
@@ -113,14 +113,8 @@ class Outbox:
                 sqlite3.connect(self._path, timeout=30, isolation_level=None)
             ) as database:
                 database.executescript(f"PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; {_SCHEMA}")
-                database.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(database):
                     yield database
-                except BaseException:
-                    if database.in_transaction:  # a full disk has undone it already
-                        database.execute("ROLLBACK")
-                    raise
-                database.execute("COMMIT")
         except OSError as error:
             raise storage_error(FILE, error) from error
         except sqlite3.OperationalError as error:
