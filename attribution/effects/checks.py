@@ -28,6 +28,7 @@ __all__ = [
     "check_balance_randomised",
     "check_effective_size",
     "check_events",
+    "check_instrument",
     "check_omitted_variable",
     "check_overlap",
     "check_placebo",
@@ -37,6 +38,8 @@ __all__ = [
     "standardised_differences",
 ]
 
+WEAK_F = 10.0
+"""First-stage F below which an instrument is weak (Staiger & Stock 1997)."""
 P_BLOCK = 0.001
 """A randomised experiment is called broken below this p-value: it is checked often and rarely broken."""
 MIN_EVENTS = 10
@@ -288,3 +291,33 @@ def check_omitted_variable(effect: Effect, bound: OmittedVariable) -> Check:
             f"(bias up to {bound.bias:.3g})"
         ),
     )
+
+
+def check_instrument(first_stage_f: float, *, bounded: bool, weak: str, unbounded: str) -> list[Check]:
+    """Whether an instrument moves the treatment, and whether it bounds the effect.
+
+    Parameters
+    ----------
+    first_stage_f
+        Robust F of the first stage.
+    bounded
+        Whether the Anderson-Rubin interval has two ends.
+    weak, unbounded
+        What is said where it hardly moves the treatment, and where it does not bound the effect.
+    """
+    return [
+        Check(
+            check="instrument strength",
+            value=first_stage_f,
+            limit=WEAK_F,
+            passed=first_stage_f >= WEAK_F,
+            reason=f"{weak} (F = {first_stage_f:.1f}, {WEAK_F:.0f} needed)",
+        ),
+        Check(
+            check="bounded interval",
+            value=float(bounded),
+            limit=1.0,
+            passed=bounded,
+            reason=f"{unbounded}: the Anderson-Rubin interval has no end",
+        ),
+    ]

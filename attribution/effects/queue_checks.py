@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from attribution.effects.checks import Check
+from attribution.effects.checks import WEAK_F, Check, check_instrument
 from attribution.effects.effect import Z_INTERVAL, Effect, holm
 from attribution.effects.instrument import TwoStage, wald_of_scores
 from attribution.effects.queue_cases import MovedCases
@@ -16,7 +16,6 @@ from histories.arrays import Float
 __all__ = ["agreement", "queue_checks"]
 
 
-WEAK_F: Final = 10.0
 ALPHA: Final = 0.05
 VALUE: Final = ("mean_spend_before", "purchases_before", "tenure_days")
 
@@ -32,22 +31,11 @@ def queue_checks(
         return [Check(check="spread", value=0.0, limit=0.0, passed=False, reason=reason, blocking=True)]
     bounded = effect.low is not None and effect.high is not None
     checks = [
-        Check(
-            check="instrument strength",
-            value=fit.first_stage_f,
-            limit=WEAK_F,
-            passed=fit.first_stage_f >= WEAK_F,
-            reason=f"the queue hardly moves the answer (F = {fit.first_stage_f:.1f}, {WEAK_F:.0f} needed)",
-        ),
-        Check(
-            check="bounded interval",
-            value=float(bounded),
-            limit=1.0,
-            passed=bounded,
-            reason=(
-                "the queue moved answers on too few days to bound the effect: "
-                "the Anderson-Rubin interval has no end"
-            ),
+        *check_instrument(
+            fit.first_stage_f,
+            bounded=bounded,
+            weak="the queue hardly moves the answer",
+            unbounded="the queue moved answers on too few days to bound the effect",
         ),
         *_unrelated(moved, outcome, placebo),
     ]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.effects.checks import Check, apply_checks, check_attrition
+from attribution.effects.checks import Check, apply_checks, check_attrition, check_instrument
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect
 from attribution.effects.findings import Findings
@@ -26,9 +26,6 @@ from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
 
 __all__ = ["estimate_unassigned", "two_groups"]
-
-#: First-stage F below which an instrument is called weak (Staiger & Stock 1997).
-WEAK_F = 10.0
 
 
 def estimate_unassigned(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
@@ -140,22 +137,12 @@ def _instrument_checks(
 ) -> list[Check]:
     """Strength, a bounded interval, and nothing moved before the start."""
     bounded = bool(np.isfinite(fit.low) and np.isfinite(fit.high))
-    checks = [
-        Check(
-            check="instrument strength",
-            value=fit.first_stage_f,
-            limit=WEAK_F,
-            passed=fit.first_stage_f >= WEAK_F,
-            reason=f"{name} hardly moves the treatment (F = {fit.first_stage_f:.1f}, {WEAK_F:.0f} needed)",
-        ),
-        Check(
-            check="bounded interval",
-            value=float(bounded),
-            limit=1.0,
-            passed=bounded,
-            reason=f"{name} is too weak to bound the effect: the Anderson-Rubin interval has no end",
-        ),
-    ]
+    checks = check_instrument(
+        fit.first_stage_f,
+        bounded=bounded,
+        weak=f"{name} hardly moves the treatment",
+        unbounded=f"{name} is too weak to bound the effect",
+    )
     values = units.placebos.get(outcome)
     if values is not None and units.placebo_covariates is not None:
         placebo = fit_two_stage(values, instrument, instrument, units.placebo_covariates)
