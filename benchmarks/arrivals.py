@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.service import ARROW, Connection, fitted, free_port, processor_seconds, serving
+from benchmarks.service import ARROW, Connection, free_port, processor_seconds, score_model, serving
 
 END = dt.date(2025, 12, 31)
 SERVE = """
@@ -68,22 +68,13 @@ def make_runs(runs: Path, customers: int) -> None:
         touches=pl.lit(0, dtype=pl.Int64),
         credit=pl.lit(0.0),
     ).sort("customer_id", "timestamp")
-    model = {
-        "purchase_model": "bg_nbd",
-        "final": {"bg_nbd": fitted()["fit"]},
-        "spend": fitted()["spend"],
-        "horizon_months": 12,
-        "discount_rate": 0.1,
-        "gross_margin": 1.0,
-        "time_unit": "week",
-    }
     first = pl.lit(END - dt.timedelta(days=200), dtype=pl.Date)
     tables = sample_tables(10) | {
         "customers": frame.with_columns(first_purchase=first),
         "purchases": purchases,
     }
     manifest = {"run_id": "bench", "as_of": END.isoformat(), "currency": "GBP", "time_unit": "week"}
-    write_bundle(runs / "bench", tables=tables, manifest=manifest, model=model)
+    write_bundle(runs / "bench", tables=tables, manifest=manifest, model=score_model())
     promote_bundle(runs, runs / "bench", "benchmark")
 
 

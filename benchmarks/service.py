@@ -242,14 +242,9 @@ def measure(case: Case, port: int, pids: list[int], requests: int) -> dict[str, 
     }
 
 
-def make_bundle(path: Path, customers: int) -> list[str]:
-    """A bundle of scored customers; returns ids in no order."""
-    from experiments.bundle.writing import write_bundle
-    from tests.sample_bundle import sample_customers, sample_tables
-
-    frame = sample_customers(customers)
-    tables = sample_tables(10) | {"customers": frame}
-    model = {
+def score_model() -> dict[str, Any]:
+    """What a bundle keeps of its models: BG/NBD and spend, as fitted."""
+    return {
         "purchase_model": "bg_nbd",
         "final": {"bg_nbd": fitted()["fit"]},
         "spend": fitted()["spend"],
@@ -258,7 +253,18 @@ def make_bundle(path: Path, customers: int) -> list[str]:
         "gross_margin": 1.0,
         "time_unit": "week",
     }
-    write_bundle(path, tables=tables, manifest={"run_id": "bench", "as_of": "2025-12-31"}, model=model)
+
+
+def make_bundle(path: Path, customers: int) -> list[str]:
+    """A bundle of scored customers; returns ids in no order."""
+    from experiments.bundle.writing import write_bundle
+    from tests.sample_bundle import sample_customers, sample_tables
+
+    frame = sample_customers(customers)
+    tables = sample_tables(10) | {"customers": frame}
+    write_bundle(
+        path, tables=tables, manifest={"run_id": "bench", "as_of": "2025-12-31"}, model=score_model()
+    )
     return [str(value) for value in frame["customer_id"].head(10_000)]
 
 

@@ -60,10 +60,8 @@ def problem_of(
     return problem, np.clip(theta, *problem.layout.bounds())
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
-@pytest.mark.parametrize("scenario", ["hidden_staggered", "r7"])
-def test_scores_are_the_slopes_of_each_customers_likelihood(scenario, name):
-    problem, theta = problem_of(scenario, STRUCTURES[name])
+def assert_slopes(problem: Likelihood, theta: Array) -> None:
+    """Scores are central differences of each customer's log-likelihood."""
     free = problem.layout.free(problem.inputs, problem.structure)
     scores = evaluate(problem, theta).scores
     for k in np.flatnonzero(free):
@@ -71,6 +69,13 @@ def test_scores_are_the_slopes_of_each_customers_likelihood(scenario, name):
         step[k] = 1e-5
         above, below = (evaluate(problem, theta + sign * step).loglik for sign in (1.0, -1.0))
         np.testing.assert_allclose(scores[:, k], (above - below) / 2e-5, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("scenario", ["hidden_staggered", "r7"])
+def test_scores_are_the_slopes_of_each_customers_likelihood(scenario, name):
+    problem, theta = problem_of(scenario, STRUCTURES[name])
+    assert_slopes(problem, theta)
 
 
 def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) -> tuple[Likelihood, Array]:
@@ -92,13 +97,7 @@ def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) ->
 def test_scores_are_the_slopes_where_customers_leave_at_any_moment(name: str, timed: bool) -> None:
     problem, theta = at_any_moment(STRUCTURES[name], timed=timed)
     assert problem.inputs.at_last_sign.any()
-    free = problem.layout.free(problem.inputs, problem.structure)
-    scores = evaluate(problem, theta).scores
-    for k in np.flatnonzero(free):
-        step = np.zeros_like(theta)
-        step[k] = 1e-5
-        above, below = (evaluate(problem, theta + sign * step).loglik for sign in (1.0, -1.0))
-        np.testing.assert_allclose(scores[:, k], (above - below) / 2e-5, rtol=1e-4, atol=1e-4)
+    assert_slopes(problem, theta)
 
 
 @pytest.mark.parametrize("shared", [True, False])
