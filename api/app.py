@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +29,7 @@ from api.middleware import Middleware
 from api.pool import WorkPool
 from api.problems import MEDIA_TYPE, Problem
 from api.replies import ARROW, PARQUET, Reply
+from api.retirement import RETIRING, Retirement
 from api.routes import (
     admin,
     arrivals,
@@ -55,7 +56,12 @@ from histories.errors import BundleError, ConfigError, StorageError
 __all__ = ["create_app", "create_from_environment"]
 
 
-def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    bundle: Bundle | None = None,
+    *,
+    retiring: Mapping[tuple[str, str], Retirement] = RETIRING,
+) -> FastAPI:
     """Build the service.
 
     Parameters
@@ -64,6 +70,8 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         What to serve and to whom; by default nothing, to this machine.
     bundle
         An open bundle to serve at once.
+    retiring
+        Addresses that will end, by method and path.
     """
     settings = settings or Settings()
     metrics, log = Metrics(), AccessLog()
@@ -91,7 +99,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
     )
     app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
-    app.state.notice = notice
+    app.state.notice, app.state.retiring = notice, retiring
     app.state.exports = ExportFiles(watcher.home)
     app.state.updates, app.state.intake = updates, Intake(watcher.home)
     app.state.predictions, app.state.stopping = WorkPool("prediction"), False
@@ -106,6 +114,7 @@ def create_app(settings: Settings | None = None, bundle: Bundle | None = None) -
         metrics=metrics,
         log=log,
         log_requests=settings.access_log,
+        retiring=retiring,
     )
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

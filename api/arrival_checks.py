@@ -20,6 +20,8 @@ __all__ = ["ArrivalChecks", "refuse_outcome"]
 
 _AHEAD: Final = dt.timedelta(minutes=5)
 """How far two clocks may lie apart."""
+_FURTHEST: Final = dt.timedelta(days=36_525)
+"""A time further from now than a century has no day that every zone can tell."""
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MOST_ERRORS: Final = 100
 _DETAILS: Final = {
@@ -88,11 +90,12 @@ class ArrivalChecks:
         time = row.timestamp
         if time.tzinfo is None:
             time = time.replace(tzinfo=self._zone)
-        day = time.astimezone(self._zone).date()
-        if time > self._now + _AHEAD:
-            ahead = (time - self._now).total_seconds()
-            self._wrong("in-the-future", i, "timestamp", f"{ahead:,.0f} s ahead of {self._clock()}")
-        elif day < self._since:
+        ahead = time - self._now
+        day = self._since if abs(ahead) > _FURTHEST else time.astimezone(self._zone).date()
+        if ahead > _AHEAD:
+            detail = f"{ahead.total_seconds():,.0f} s ahead of {self._clock()}"
+            self._wrong("in-the-future", i, "timestamp", detail)
+        elif day < self._since or ahead < -_FURTHEST:
             self._wrong("too-old", i, "timestamp", f"Days from {self._since} on are taken in here")
         elif first is not None and day < first:
             self._wrong("before-first-purchase", i, "timestamp", f"{(first - day).days} days before it")

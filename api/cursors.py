@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
+from fastapi import Request
 
 from api.filtering import CHUNK, compile_filter
 from api.problems import Problem
+from api.served import Served
 from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.filters import Filter
 
-__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "fits_cursor", "page_of"]
+__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "page_of", "pinned"]
 
 CURSOR: Final = "^[A-Za-z0-9_-]{20,64}$"
 """What a cursor looks like."""
@@ -76,10 +79,22 @@ def encode_cursor(fingerprint: str, rank: int) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([fingerprint, rank])).rstrip(b"=").decode()
 
 
-def fits_cursor(cursor: str, fingerprint: str) -> bool:
-    """Whether a cursor belongs to a listing over one bundle."""
+def pinned(
+    request: Request, served: Served, cursor: str | None, fingerprint: Callable[[Served], str | None]
+) -> Served:
+    """The scores that a listing began on: those being served, or those that were until a while ago.
+
+    `fingerprint` names the listing over scores, None where they cannot answer it. The request is answered
+    from what is found, as its `X-Model-Version` says.
+    """
+    if cursor is None:
+        return served
     found, _ = _read(cursor)
-    return bool(found == fingerprint)
+    for scores in (served, *request.app.state.watcher.before()):
+        if found == fingerprint(scores):
+            request.scope["served"] = scores
+            return scores
+    return served
 
 
 def _read(cursor: str) -> tuple[Any, Any]:

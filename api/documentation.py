@@ -16,6 +16,7 @@ from api.admission import required_scope
 from api.examples import example_of
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
+from api.retirement import HEADERS, retired_operation
 
 __all__ = ["document"]
 
@@ -47,7 +48,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     )
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {})[ProblemDocument.__name__] = ProblemDocument.model_json_schema()
-    components["headers"] = _HEADERS
+    components["headers"] = _HEADERS | (HEADERS if app.state.retiring else {})
     for path, method, operation in _operations(schema):
         for status, response in operation["responses"].items():
             answer = response.get("content", {}).get("application/json")
@@ -57,6 +58,9 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             response.setdefault("headers", {}).update(
                 {name: {"$ref": f"#/components/headers/{name}"} for name in names}
             )
+        retirement = app.state.retiring.get((method, path))
+        if retirement is not None:
+            retired_operation(operation, retirement)
     if app.state.keys is None:
         return schema
     schemes = components.setdefault("securitySchemes", {})
@@ -99,6 +103,10 @@ _HEADERS: Final[dict[str, Any]] = {
 }
 
 
+_PAGED: Final = ("customers", "changes", "purchases", "touchpoints", "cases")
+"""Last words of the addresses that answer page by page."""
+
+
 def _headers_of(path: str, method: str, status: str) -> Iterator[str]:
     """Header fields of an answer."""
     yield "X-Request-Id"
@@ -110,7 +118,7 @@ def _headers_of(path: str, method: str, status: str) -> Iterator[str]:
     yield from ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
     if good:
         yield "X-Model-Version"
-    if status == "200" and path.rpartition("/")[2] in ("customers", "changes", "purchases", "touchpoints"):
+    if status == "200" and path.rpartition("/")[2] in _PAGED:
         yield "Link"
     uncached = path in ("/v1/versions", "/v1/customers/changes")
     if method == "GET" and status in ("200", "206", "304") and not uncached:

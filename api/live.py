@@ -179,6 +179,24 @@ class Live:
         """Tells apart answers about a customer before and after an update."""
         return f"u{self.by_customer[stored_id][-1].sequence}"
 
+    def among(self, stored_ids: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+        """Whose score is newer than the run, by position; and a text that tells such answers apart."""
+        found = [
+            (position, name)
+            for position, name in enumerate(stored_ids)
+            if name in self.by_customer and not self.served.is_erased(name)
+        ]
+        rows = [
+            {
+                "position": position,
+                "as_of": self.as_of(name).isoformat(),
+                "updates": len(self.by_customer[name]),
+            }
+            for position, name in found
+        ]
+        latest = max((self.by_customer[name][-1].sequence for _, name in found), default=None)
+        return rows, "" if latest is None else f"u{latest}"
+
     def contacts(self, stored_id: str) -> list[Update]:
         """Contacts that arrived, in order of time."""
         found = [update for update in self.by_customer.get(stored_id, ()) if update.amount is None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from api.access_log import AccessLog
 from api.admission import Admission, Arrival, Header
 from api.metrics import Metrics
 from api.problems import Problem, send_problem
+from api.retirement import Retirement
 from api.served import Served
 from api.tracing import configured_tracer, record_span
 from api.watcher import Watcher
@@ -38,10 +40,12 @@ class Middleware:
         metrics: Metrics,
         log: AccessLog,
         log_requests: bool,
+        retiring: Mapping[tuple[str, str], Retirement],
     ) -> None:
         self._app, self._watcher, self._admission = app, watcher, admission
         self._metrics, self._log, self._log_requests = metrics, log, log_requests
         self._tracer = configured_tracer()
+        self._retiring = {address: retirement.headers() for address, retirement in retiring.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event of the server."""
@@ -69,6 +73,8 @@ class Middleware:
                 # As the route left it: an administrator may have swapped it.
                 if admitted and scope["served"] is not None:
                     headers.append(scope["served"].version_header)
+                if self._retiring:
+                    headers += self._retiring.get((scope["method"], route_of(scope)), ())
                 message["headers"] = headers
             await send(message)
 
@@ -90,7 +96,7 @@ class Middleware:
             self._record(scope, asked, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path_format", _UNMATCHED)
+        route = route_of(scope)
         if self._tracer is not None:
             started = time.time_ns() - int(seconds * 1e9)
             record_span(self._tracer, scope, route=route, status=status, started_ns=started)
@@ -104,6 +110,12 @@ class Middleware:
                 ms=round(seconds * 1000, 3),
                 request_id=scope["request_id"],
             )
+
+
+def route_of(scope: Scope) -> str:
+    """The address as `/openapi.json` writes it."""
+    route: str = getattr(scope.get("route"), "path_format", _UNMATCHED)
+    return route
 
 
 def trace_of(error: BaseException) -> list[str]:

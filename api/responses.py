@@ -97,9 +97,9 @@ CustomerRow = create_model(
 
 
 class Updated(_Answer):
-    """One customer of a batch whose score is newer than the run."""
+    """One customer of an answer of whom something arrived since the run."""
 
-    position: int = Field(description="Its place in the columns, from 0.")
+    position: int = Field(description="Its place in the answer, from 0.")
     as_of: str = Field(description="The day of the latest arrival.")
     updates: int = Field(description="Orders and contacts that arrived since the run.")
 
@@ -138,6 +138,10 @@ class CustomerPage(_Context):
     """One page of customers."""
 
     customers: list[CustomerRow]  # type: ignore[valid-type]
+    updated: list[Updated] = Field(
+        description="Customers of this page whose score is newer than the run's, which stands here: ask for "
+        "their values."
+    )
     next: str | None = Field(description="Cursor of the page that follows; null on the last.")
 
 

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.bodies import WhatIfBody, decode_body, schema_of
-from api.cursors import CURSOR, decode_cursor, encode_cursor
+from api.cursors import CURSOR, decode_cursor, encode_cursor, pinned
 from api.dependencies import ServedDep, refusals
 from api.problems import Problem
-from api.replies import Reply, cached_reply
+from api.replies import Reply, cached_reply, onward_link
 from api.responses import OpenCases, WhatIfAnswer
 from api.served import Served
 from histories.errors import ConfigError
@@ -43,17 +43,18 @@ async def get_cases(
 ) -> Response:
     """Cases of customers who wait for a human, without any text."""
     filters = {"channel": channel, "team": team, "priority": priority}
-    asked = f"{served.etag} {sort} {filters}"
-    fingerprint = hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+    def named(scores: Served) -> str:
+        return hashlib.sha256(f"{scores.etag} {sort} {filters}".encode()).hexdigest()[:16]
+
+    served = pinned(request, served, cursor, named)
+    fingerprint = named(served)
     start = 0 if cursor is None else decode_cursor(cursor, fingerprint)
 
-    def render() -> bytes:
-        cases, following = _page(served, sort, filters, start, limit)
-        onward = None if following is None else encode_cursor(fingerprint, following)
-        return orjson.dumps({**served.context, "cases": cases, "next": onward})
-
-    body = await asyncio.to_thread(render)
-    return cached_reply(request.scope, served, body)
+    cases, rank = await asyncio.to_thread(_page, served, sort, filters, start, limit)
+    following = None if rank is None else encode_cursor(fingerprint, rank)
+    body = orjson.dumps({**served.context, "cases": cases, "next": following})
+    return cached_reply(request.scope, served, body, onward=onward_link(request, cursor=following))
 
 
 @router.post(

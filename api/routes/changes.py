@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.changes import changed_scores, changed_segment, earlier_bundle, promoted_versions
-from api.cursors import CURSOR, decode_cursor, encode_cursor
+from api.cursors import CURSOR, decode_cursor, encode_cursor, pinned
 from api.dependencies import ServedDep, refusals
 from api.questions import check_column
 from api.replies import NO_STORE, Header, Reply, onward_link
@@ -56,6 +56,11 @@ class ChangesQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(pattern=CURSOR, description="`next` of the page before.")] | None = None
 
+    def fingerprint(self, served: Served) -> str:
+        """Names the question over some scores, without its place."""
+        asked = f"{served.etag} {self.since} {self.column} {self.by} {self.segment}"
+        return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
 
 @router.get(
     "/customers/changes",
@@ -68,11 +73,11 @@ async def list_changes(
     """Customers whose score moved since an earlier promotion, who came, and who went.
 
     With `segment`, who entered or left it. Customers who were erased are not named, only counted: delete
-    whoever the service no longer knows.
+    whoever the service no longer knows. Pages of one listing come from one comparison, as for `/v1/customers`.
     """
+    served = pinned(request, served, query.cursor, query.fingerprint)
     check_column(served, query.column, "query.column")
-    asked = f"{served.etag} {query.since} {query.column} {query.by} {query.segment}"
-    fingerprint = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    fingerprint = query.fingerprint(served)
     start = 0 if query.cursor is None else decode_cursor(query.cursor, fingerprint)
     home = request.app.state.watcher.home
 

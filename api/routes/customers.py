@@ -16,7 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from api.bodies import BatchBody, decode_body, schema_of
-from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, fits_cursor, page_of
+from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, page_of, pinned
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
 from api.fast_path import answer_value
@@ -188,37 +188,34 @@ class CustomerQuery(CustomerFilter):
 async def list_customers(
     query: Annotated[CustomerQuery, Query()], served: ServedDep, request: Request
 ) -> Response:
-    """A page of customers, filtered and sorted.
+    """A page of customers, filtered and sorted, as the run scored them.
+
+    What arrived since moves nobody in a list; `updated` names the rows whose customers have a newer score.
 
     Pages of one listing come from one bundle: one that began before the scores were replaced goes on over
     those for ten minutes, as `X-Model-Version` says; after that, and after an erasure, the cursor is refused.
     """
+    served = pinned(request, served, query.cursor, lambda scores: _fingerprint(query, scores))
     listing = query.listing(served)
-    if query.cursor is not None and not fits_cursor(query.cursor, listing.fingerprint(served.bundle.digest)):
-        for older in request.app.state.watcher.before():
-            asked = _listing_over(query, older)
-            if asked is not None and fits_cursor(query.cursor, asked.fingerprint(older.bundle.digest)):
-                served, listing = older, asked
-                request.scope["served"] = older
     fields = fields_of(served, query.fields)
     fingerprint = listing.fingerprint(served.bundle.digest)
     start = decode_cursor(query.cursor, fingerprint) if query.cursor is not None else 0
     rows, rank = await asyncio.to_thread(page_of, served.store, listing, start=start, limit=query.limit)
     shown = [(served.store.customer_id(row), row) for row in rows]
-    customers = [
-        {"customer_id": name, **served.store.score(row, fields)}
-        for name, row in shown
-        if not served.hides(name)
-    ]
+    shown = [(name, row) for name, row in shown if not served.hides(name)]
+    customers = [{"customer_id": name, **served.store.score(row, fields)} for name, row in shown]
+    live = request.app.state.updates.of(served)
+    updated, variant = ([], "") if live is None else live.among([name for name, _ in shown])
     following = encode_cursor(fingerprint, rank) if rank is not None else None
-    body = orjson.dumps({**served.context, "customers": customers, "next": following})
-    return cached_reply(request.scope, served, body, onward=onward_link(request, cursor=following))
+    body = orjson.dumps({**served.context, "customers": customers, "updated": updated, "next": following})
+    onward = onward_link(request, cursor=following)
+    return cached_reply(request.scope, served, body, variant=variant, onward=onward)
 
 
-def _listing_over(query: CustomerQuery, served: Served) -> Listing | None:
-    """The question over other scores; None where they lack a column of it."""
+def _fingerprint(query: CustomerQuery, served: Served) -> str | None:
+    """Names the listing over some scores; None where they lack a column of it."""
     try:
-        return query.listing(served)
+        return query.listing(served).fingerprint(served.bundle.digest)
     except Problem:
         return None
 

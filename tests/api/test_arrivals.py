@@ -236,6 +236,19 @@ def test_a_copy_of_a_score_is_no_longer_good_after_an_update(service: httpx.Clie
     assert later.json()["as_of"] == "2025-07-09"
 
 
+def test_a_list_stays_the_runs_and_names_whose_score_is_newer(service: httpx.Client) -> None:
+    before = service.get("/v1/customers?limit=20")
+    assert before.json()["updated"] == []
+    service.post("/v1/purchases", json=[order(3, "a"), order(3, "b", day=4), order(99, "c")])
+    after = service.get("/v1/customers?limit=20", headers={"if-none-match": before.headers["etag"]})
+    assert after.status_code == 200  # the copy of before does not say whose score is newer
+    assert after.json()["customers"] == before.json()["customers"]
+    position = [row["customer_id"] for row in after.json()["customers"]].index("3")
+    assert after.json()["updated"] == [{"position": position, "as_of": "2025-07-04", "updates": 2}]
+    again = service.get("/v1/customers?limit=20", headers={"if-none-match": after.headers["etag"]})
+    assert again.status_code == 304
+
+
 def contact(customer: int, key: str, day: int = 1) -> dict[str, Any]:
     row = order(customer, key, day)
     return {name: row[name] for name in ("customer_id", "timestamp")} | {
@@ -308,6 +321,8 @@ def test_the_same_order_twice_counts_once_and_with_other_content_is_refused(serv
 WRONG = {
     "in the future": ({"timestamp": "2099-01-01T00:00:00Z"}, 422, "in-the-future"),
     "before the first purchase": ({"customer_id": "EARLY", "timestamp": "DAY"}, 422, "before-first-purchase"),
+    "at the end of all calendars": ({"timestamp": "9999-12-31T23:59:59-14:00"}, 422, "in-the-future"),
+    "at the beginning of them": ({"timestamp": "0001-01-01T00:00:00+14:00"}, 422, "too-old"),
     "long before the run": ({"timestamp": "2023-01-01T00:00:00Z"}, 422, "too-old"),
     "another currency": ({"currency": "EUR"}, 422, "other-currency"),
     "no currency's code": ({"currency": "pounds"}, 422, "invalid-request"),

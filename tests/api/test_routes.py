@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from pathlib import Path
 from urllib.parse import quote
@@ -10,7 +11,8 @@ import httpx
 import polars as pl
 import pytest
 
-from api import responses
+from api import create_app, responses
+from api.retirement import Retirement
 from experiments.bundle.reading import load_bundle
 from tests.running import running
 from tests.sample_bundle import sample_customers, sample_tables, write_sample
@@ -249,9 +251,6 @@ def test_metrics_tell_latency_version_and_age(service: httpx.Client) -> None:
 
 @pytest.mark.parametrize("customer_id", ["7", "777", "a/b", "07"])
 def test_the_short_way_answers_what_the_route_answers(sample: Path, customer_id: str) -> None:
-    from api import create_app
-    from tests.running import running
-
     usual = create_app(None, load_bundle(sample))
     usual.user_middleware = [layer for layer in usual.user_middleware if layer.cls.__name__ != "FastPath"]
     volatile = ("date", "x-request-id")
@@ -286,6 +285,30 @@ def test_the_description_is_one_that_generators_like(service: httpx.Client) -> N
     answers = [response for operation in operations for response in operation["responses"].values()]
     used = {header["$ref"].rpartition("/")[2] for answer in answers for header in answer["headers"].values()}
     assert used == set(schema["components"]["headers"])
+
+
+def test_an_address_that_will_end_says_so_in_every_answer_and_in_the_description(sample: Path) -> None:
+    address = ("GET", "/v1/customers/{customer_id}/value")
+    retiring = {
+        address: Retirement(since=dt.date(2027, 1, 1), ends=dt.date(2028, 1, 1), successor="/v2/customers")
+    }
+    with running(app=create_app(None, load_bundle(sample), retiring=retiring)) as client:
+        for customer_id, status in (("7", 200), ("nobody", 404)):
+            answer = client.get(f"/v1/customers/{customer_id}/value")
+            assert answer.status_code == status
+            assert answer.headers["deprecation"] == "@1798761600"
+            assert answer.headers["sunset"] == "Sat, 01 Jan 2028 00:00:00 GMT"
+            assert answer.headers["link"] == '</v2/customers>; rel="successor-version"'
+        assert "sunset" not in client.get("/v1/customers").headers
+        paths = client.get("/openapi.json").json()["paths"]
+        assert paths[address[1]]["get"]["deprecated"]
+        assert "Sunset" in paths[address[1]]["get"]["responses"]["404"]["headers"]
+        assert not any(op.get("deprecated") for op in paths["/v1/customers"].values())
+
+
+def test_an_address_cannot_end_before_clients_had_a_year() -> None:
+    with pytest.raises(ValueError, match="less than a year"):
+        Retirement(since=dt.date(2027, 1, 1), ends=dt.date(2027, 12, 31), successor="/v2/customers")
 
 
 def test_every_answer_in_json_has_an_example_that_its_schema_allows(service: httpx.Client) -> None:

@@ -57,6 +57,27 @@ def test_a_listing_that_began_before_a_promotion_goes_on_over_its_own_scores(run
         assert ended.json()["type"].endswith("#stale-cursor")
 
 
+@pytest.mark.parametrize(
+    ("path", "rows"),
+    [("/v1/care/cases?limit=1", "cases"), ("/v1/customers/changes?since=v2&limit=9", "customers")],
+)
+def test_every_listing_goes_on_over_the_scores_that_it_began_on(runs: Path, path: str, rows: str) -> None:
+    promote_bundle(runs, runs / "v2", "test")
+    promote_bundle(runs, runs / "v1", "test")
+    with running(Settings(runs=runs, watch_seconds=0.05, access_log=False)) as client:
+        address = str(httpx.URL(path).copy_merge_params({"limit": "1000"}))
+        whole = client.get(address).raise_for_status().json()[rows]
+        first = client.get(path)
+        onward = first.links["next"]["url"]
+        promote_bundle(runs, runs / "v2", "test")
+        assert eventually(lambda: _version(client) == "v2")
+        second = client.get(httpx.URL(onward).copy_set_param("limit", "1000"))
+        assert second.headers["x-model-version"] == second.json()["model_version"] == "v1"
+        assert first.json()[rows] + second.json()[rows] == whole
+        assert client.delete("/v1/customers/7").status_code == 204
+        assert client.get(onward).json()["type"].endswith("#stale-cursor")
+
+
 def test_an_administrator_reloads_and_rolls_back_at_once(runs: Path, tmp_path: Path) -> None:
     key, _ = create_key(tmp_path / "keys.json", scopes=["admin", "read"], name="ops")
     settings = Settings(runs=runs, keys=tmp_path / "keys.json", watch_seconds=60, access_log=False)
