@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api.access_log import AccessLog
 from api.admission import Admission
-from api.dependencies import known_query
+from api.dependencies import meant
 from api.documentation import document
 from api.erasure import Rewriter
 from api.explore.pages import router as explorer
@@ -133,7 +133,7 @@ def create_app(
         reports,
         admin,
     ):
-        app.include_router(part.router, dependencies=[Depends(known_query)])
+        app.include_router(part.router, dependencies=[Depends(meant)])
     app.include_router(health.router)
     app.include_router(explorer)
     document(app)

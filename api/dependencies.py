@@ -16,7 +16,7 @@ from api.served import Served, served_of
 from experiments.bundle.columns import LONGEST_ID
 from histories.errors import nearest
 
-__all__ = ["CustomerId", "ServedDep", "known_query", "refusals"]
+__all__ = ["CustomerId", "ServedDep", "meant", "refusals"]
 
 
 async def _served(request: Request) -> Served:
@@ -36,8 +36,18 @@ CustomerId = Annotated[
 ]
 
 
-async def known_query(request: Request) -> None:
-    """Refuse a query parameter that the route does not know, or that is given twice: nobody means that."""
+async def meant(request: Request) -> None:
+    """Refuse what nobody means.
+
+    A query parameter that the route does not know, or that is given twice; to erase what is below a customer:
+    an id with a slash is written `a%2Fb`.
+    """
+    if request.method == "DELETE" and b"/" in request.scope["raw_path"].removeprefix(b"/v1/customers/"):
+        raise Problem(
+            name="method-not-allowed",
+            detail="Customers are erased whole. An id with a slash is written a%2Fb.",
+            headers={"allow": "GET"},
+        )
     if not request.scope["query_string"]:
         return
     allowed = _query_names(request.scope["route"])

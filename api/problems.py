@@ -33,6 +33,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "nothing-to-roll-back": (409, "There is no earlier bundle to go back to"),
     "stale-cursor": (409, "The scores changed since this page was made"),
     "no-such-column-then": (409, "The earlier scores had no such column"),
+    "no-promise": (409, "The run holds no promise that cases were kept or broken by"),
     "no-purchases": (409, "The bundle holds no purchases"),
     "reused-key": (409, "This key was sent before with other content"),
     "no-identities": (409, "Nobody can be found by a handle here"),

@@ -19,7 +19,12 @@ from care.whatif import WhatIf, WhatIfQuestion, Work, what_if
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
-__all__ = ["CASES_COLUMNS", "CareFacts", "course_of", "question_of"]
+__all__ = ["CASES_COLUMNS", "CareFacts", "NoPromiseError", "course_of", "question_of"]
+
+
+class NoPromiseError(ConfigError):
+    """The run holds nothing that a promise was kept or broken by."""
+
 
 CASES_COLUMNS: Final = (
     "case_id", "journey_id", "customer_id", "channel", "needs_reply", "waiting_since", "handling_seconds",
@@ -93,8 +98,10 @@ def question_of(
 
     Raises
     ------
+    NoPromiseError
+        When the run has no promise on the first response, or no case to which it applied.
     ConfigError
-        When there is no such promise, or no case to which it applied.
+        When there is no promise of this name.
     """
     told = _promise(facts, promise)
     within, clock, name = float(told["within_minutes"]), str(told.get("clock", "calendar")), str(told["name"])
@@ -103,7 +110,7 @@ def question_of(
     )
     whole = rows.filter((pl.col("period") == ALL) & pl.col("value").is_not_null())
     if whole.is_empty():
-        raise ConfigError(f'what if "{name}": no case was kept or broken by it; nothing to start from.')
+        raise NoPromiseError(f'what if "{name}": no case was kept or broken by it; nothing to start from.')
     now, cases = float(whole["value"][0]), float(whole["n"][0])
     weeks = rows.filter(pl.col("period").str.contains(_WEEK) & (pl.col("n") >= FEWEST)).sort("value")
     top, where = (now, "all of the time") if weeks.is_empty() else weeks.select("value", "period").row(-1)
@@ -167,7 +174,9 @@ def _promise(facts: CareFacts, name: str | None) -> Mapping[str, Any]:
         str(one["name"]): one for one in promises if one.get("kpi", "first_response") == "first_response"
     }
     if not known:
-        raise ConfigError("What if: no promise on the first response is set. Add [[care.promises]] and run.")
+        raise NoPromiseError(
+            "What if: no promise on the first response is set. Add [[care.promises]] and run."
+        )
     if name is None:
         return next(iter(known.values()))
     if name not in known:

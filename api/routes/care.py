@@ -61,7 +61,7 @@ async def get_cases(
     "/whatif",
     response_model=WhatIfAnswer,
     openapi_extra={"requestBody": schema_of(WhatIfBody)},
-    responses=refusals("bad-request", "slow-request", "too-large", "unsupported-media-type"),
+    responses=refusals("bad-request", "no-promise", "slow-request", "too-large", "unsupported-media-type"),
 )
 async def post_whatif(request: Request, served: ServedDep) -> Response:
     """What keeping a promise more often would bring, within what was observed.
@@ -69,15 +69,12 @@ async def post_whatif(request: Request, served: ServedDep) -> Response:
     Where the effect of being fast is not supported the answer says why, and which experiment would settle it.
     """
     body = await decode_body(request, WhatIfBody)
-    try:
-        found = await asyncio.to_thread(_answer, served, body)
-    except ConfigError as error:
-        raise Problem(name="invalid-request", detail=str(error)) from error
+    found = await asyncio.to_thread(_answer, served, body)
     return Reply(orjson.dumps({**served.context, **found}))
 
 
 def _answer(served: Served, body: WhatIfBody) -> dict[str, Any]:
-    from care.asking import CASES_COLUMNS, CareFacts, question_of  # with SciPy, which
+    from care.asking import CASES_COLUMNS, CareFacts, NoPromiseError, question_of  # with SciPy, which
     from care.whatif import what_if  # nothing else in the service needs
 
     facts = CareFacts.of(
@@ -86,8 +83,13 @@ def _answer(served: Served, body: WhatIfBody) -> dict[str, Any]:
         cases=served.bundle.scan("cases").select(CASES_COLUMNS).collect(),
         effects=served.tables["effects"],
     )
-    asked = question_of(facts, share=body.share, promise=body.promise, cost_per_hour=body.cost_per_hour)
-    return what_if(asked).to_dict()
+    try:
+        asked = question_of(facts, share=body.share, promise=body.promise, cost_per_hour=body.cost_per_hour)
+        return what_if(asked).to_dict()
+    except NoPromiseError as error:
+        raise Problem(name="no-promise", detail=str(error)) from error
+    except ConfigError as error:
+        raise Problem(name="invalid-request", detail=str(error)) from error
 
 
 def _page(

@@ -73,7 +73,7 @@ async def list_changes(
     """Customers whose score moved since an earlier promotion, who came, and who went.
 
     With `segment`, who entered or left it. Customers who were erased are not named, only counted: delete
-    whoever the service no longer knows. Pages of one listing come from one comparison, as for `/v1/customers`.
+    whoever the service no longer knows. Pages of one listing come from one comparison.
     """
     served = pinned(request, served, query.cursor, query.fingerprint)
     check_column(served, query.column, "query.column")

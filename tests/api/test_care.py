@@ -91,7 +91,7 @@ def test_staffing_that_cannot_be_is_refused(service: httpx.Client, question: dic
 
 def test_what_if_without_a_promise_says_what_to_add(service: httpx.Client) -> None:
     answer = service.post("/v1/care/whatif", json={"share": 0.6})
-    assert (answer.status_code, answer.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:tributary:problems#no-promise")
     assert "Add [[care.promises]]" in answer.json()["detail"]
 
 

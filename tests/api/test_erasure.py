@@ -30,6 +30,8 @@ def test_an_erased_customer_is_gone_everywhere_at_once_and_from_every_bundle_soo
         _assert_gone(client, name)
         assert client.delete(f"/v1/customers/{name}").status_code == 204
         assert client.delete("/v1/customers/nobody").status_code == 404
+        part = client.delete(f"/v1/customers/{name}/purchases")
+        assert (part.status_code, part.headers["allow"]) == (405, "GET")
 
         def rewritten() -> bool:
             return (tmp_path / "erasures.log").read_text().count('"rewritten"') == 2
