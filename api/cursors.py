@@ -90,7 +90,8 @@ def pinned(
     if cursor is None:
         return served
     found, _ = _read(cursor)
-    for scores in (served, *request.app.state.watcher.before()):
+    there: list[Served] = [served, *request.app.state.watcher.before()]
+    for scores in there:
         if found == fingerprint(scores):
             request.scope["served"] = scores
             return scores
