@@ -46,8 +46,11 @@ def environment(*packages: str) -> Any:
         "is_course": is_course,
         "first_figure": first_figure,
         "hidden_figures": hidden_figures,
+        "kept_titles": kept_titles,
         "line_rows": line_rows,
-        **{f.__name__: drawn(f) for f in (draw_plot, draw_axis, draw_rungs, draw_slope, draw_lines)},
+        **{f.__name__: drawn(f) for f in (draw_plot, draw_axis, draw_rungs)},
+        "draw_slope": drawn(lambda slope: draw_slope(slope) + draw_slope(slope, narrow=True)),
+        "draw_lines": drawn(lambda lines: draw_lines(lines) + draw_lines(lines, narrow=True)),
     }
     made.tests["course"] = is_course
     return made
@@ -68,6 +71,17 @@ def first_figure(ledger: Ledger) -> int:
 def hidden_figures(ledger: Ledger) -> bool:
     """Whether a narrow screen leaves figures out that can be unfolded."""
     return any(not column.phone and column.form in ("number", "range", "text") for column in ledger.columns)
+
+
+def kept_titles(ledger: Ledger) -> str:
+    """What the figures are that a narrow screen keeps beside the name, where no head stands above them.
+
+    >>> columns = Column(title="£ each", phone=True), Column(title="n")
+    >>> kept_titles(Ledger(label="a", columns=columns, rows=()))
+    '£ each'
+    """
+    kept = [c.title for c in ledger.columns if c.phone and c.aligned_right and c.form != "verdict"]
+    return ", ".join(title for title in kept if title)
 
 
 def grouped(blocks: tuple[Block, ...]) -> list[tuple[Block, ...]]:

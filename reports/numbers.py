@@ -68,8 +68,8 @@ def signed(text: str) -> str:
 def money(value: float, currency: str | None) -> str:
     """An amount in a sentence: three significant figures, pence below a hundred, millions as "m".
 
-    >>> money(67615.8, "GBP"), money(1360487, "GBP"), money(-9.531, "GBP"), money(118.2, "EUR")
-    ('£67,600', '£1.36m', '−£9.53', '€118')
+    >>> money(67615.8, "GBP"), money(1360487, "GBP"), money(-9.531, "GBP"), money(0.0004, "EUR")
+    ('£67,600', '£1.36m', '−£9.53', '<€0.01')
     """
     sign, size = (MINUS if value < 0 else ""), abs(value)
     before = symbol(currency)
@@ -78,7 +78,9 @@ def money(value: float, currency: str | None) -> str:
             return f"{sign}{before}{_plain(_significant(size) / scale)}{unit}"
     if size < 100:
         cents = "" if round(size, 2) == round(size) else f"{size:,.2f}"
-        return f"{sign}{before}{cents or round(size)}" if round(size, 2) else f"{before}0"
+        if size and not round(size, 2):
+            return f"{'>' if sign else '<'}{sign}{before}0.01"
+        return f"{sign}{before}{cents or round(size)}"
     return f"{sign}{before}{_significant(size):,.0f}"
 
 
@@ -99,7 +101,7 @@ def money_unit(largest: float, currency: str | None) -> tuple[float, str, int]:
     ((1000.0, '£ thousand', 1), (1.0, '', 2))
     """
     before = symbol(currency).strip()
-    for scale, name in ((1e9, "billion"), (1e7, "million"), (1e4, "thousand")):
+    for scale, name in ((1e10, "billion"), (1e7, "million"), (1e4, "thousand")):
         if largest >= scale:
             divisor = 1e6 if name == "million" else 1e9 if name == "billion" else 1e3
             return divisor, f"{before} {name}".strip(), 1

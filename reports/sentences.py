@@ -232,6 +232,8 @@ def proven_finding(effects: Sequence[EffectFact]) -> Sentence:
 
 def anyway(share: float) -> str:
     """A baseline's share as the start of a sentence."""
+    if share > 1.005:
+        return "More than all"
     for limit, words in ((0.76, "three quarters"), (0.51, "half"), (0.34, "a third")):
         if limit - 0.02 <= share < limit + 0.01:
             return upper_first(words)

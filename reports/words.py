@@ -233,10 +233,10 @@ def join(names: Sequence[str], *, most: int = 3) -> str:
     """Names in a row; beyond `most` only the first are told.
 
     >>> join(["a"]), join(["a", "b", "c"]), join(["a", "b", "c", "d", "e"])
-    ('a', 'a, b and c', 'a, b, c and 2 more')
+    ('a', 'a, b and c', 'a, b, c and two more')
     """
     if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+        return f"{', '.join(names[:most])} and {count_words(len(names) - most)} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 

@@ -165,7 +165,7 @@ def _finding(changes: list[_Change]) -> Sentence:
 
 
 def _lower(name: str) -> str:
-    return name[:1].lower() + name[1:]
+    return name[:1].lower() + name[1:].removesuffix(", to date")
 
 
 def _newcomers(sources: ReportSources, since: dt.date) -> str:

@@ -122,7 +122,9 @@ def _spend_headline(sources: ReportSources, spend: Added) -> Sentence:
             f"{who} {verb} {money(abs(back.margin), sources.currency)} of margin for "
             f"{money(back.cost, sources.currency)} of cost. {paid_back(back.chance)}"
         )
-        return Sentence(text=text, figures={**figures, "cost": back.cost, "chance": back.chance})
+        return Sentence(
+            text=text, figures={**figures, "value": back.margin, "cost": back.cost, "chance": back.chance}
+        )
     size = money(abs(earned.value), sources.currency)
     if earned.low is None or earned.high is None:
         return Sentence(text=f"{who} added {size} of {noun}, without a range.", figures=figures)
@@ -162,8 +164,8 @@ def deck(sources: ReportSources) -> tuple[Sentence, ...]:
     share = spend.baseline.value / spend.total
     told = [
         Sentence(
-            text=f"{percent(share)} of the {money(spend.total, sources.currency)} that customers spent would "
-            "have come anyway.",
+            text=f"{'More than' if share > 1.005 else f'{percent(share)} of'} the "
+            f"{money(spend.total, sources.currency)} that customers spent would have come anyway.",
             figures={"share": share, "total": spend.total},
         )
     ]
@@ -301,17 +303,21 @@ def _headline_rows(sources: ReportSources) -> list[EffectFact]:
     return [one for one in chosen if wanted is None or one.name == wanted]
 
 
+def _refused(effect: EffectFact) -> bool:
+    return effect.estimate.state == "not_supported" or effect.estimate.value is None
+
+
 def _effect_tile(sources: ReportSources) -> Tile | None:
-    rows = [one for one in _headline_rows(sources) if one.outcome in SHARE_OUTCOMES]
-    rows = rows or [one for one in _headline_rows(sources) if one.outcome not in MONEY_OUTCOMES]
+    rows = [one for one in _headline_rows(sources) if one.outcome not in MONEY_OUTCOMES]
     if not rows:
         return None
-    effect = rows[0]
+    effect = min(rows, key=lambda one: (_refused(one), one.outcome not in SHARE_OUTCOMES))
     noun = "Customers kept" if effect.outcome == "retention" else upper_first(outcome_word(effect.outcome))
     label = f"{noun}: {effect.called.rstrip(',')}"
-    if effect.estimate.state == "not_supported" or effect.estimate.value is None:
+    if _refused(effect):
         reason = upper_first(without_notes(effect.estimate.reason))
         return Tile(label=label, figure="not supported", detail=reason)
+    assert effect.estimate.value is not None
     shown = effect.estimate.state in ("positive", "negative")
     plot, mark = _interval_plot(effect.estimate, 0.0)
     ends = effect_range(effect.estimate, effect.outcome, sources.currency).removesuffix(" points")
@@ -329,8 +335,13 @@ def _effect_tile(sources: ReportSources) -> Tile | None:
 
 def _value_tile(sources: ReportSources) -> Tile | None:
     """Value of a customer with and without the headline treatment, else of all customers."""
-    rows = [one for one in _headline_rows(sources) if one.outcome in ("lifetime_value", "margin")]
-    if rows and rows[0].estimate.state not in ("not_supported", "no_interval"):
+    rows = [
+        one
+        for one in _headline_rows(sources)
+        if one.outcome in ("lifetime_value", "margin")
+        and one.estimate.state not in ("not_supported", "no_interval")
+    ]
+    if rows:
         effect = rows[0]
         plot, mark = _interval_plot(effect.estimate, 0.0)
         shown = effect.estimate.state != "covers"

@@ -1,6 +1,15 @@
 """The report's page in a browser: every width, light and dark, print, keyboard."""
 
+import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from reports.context import Column, Ledger, Row, Section, Sentence
+from reports.html import render_html
+from tests.reports.test_pages import company_of
 
 from .conftest import faults_of, serious, wide
 
@@ -50,3 +59,33 @@ def test_colours_of_drawings_follow_the_page(look: Any, report_file: str) -> Non
     shade = "getComputedStyle(document.querySelector('#earned .bar.lead')).fill"
     assert look(report_file).evaluate(shade) == "rgb(10, 95, 115)"
     assert look(report_file, dark=True).evaluate(shade) == "rgb(92, 194, 212)"
+
+
+@pytest.mark.parametrize("channels", [1, 12])
+def test_printed_from_a_browser_the_board_reads_two_pages(look: Any, tmp_path: Path, channels: int) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    path = tmp_path / "report.html"
+    path.write_text(render_html(company_of(channels)), encoding="utf-8")
+    printed = look(path.as_uri()).pdf(prefer_css_page_size=True, print_background=True)
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(printed)).pages]
+    assert next(place for place, text in enumerate(pages) if "Appendix A ·" in text) == 2
+
+
+def test_hours_of_a_whole_week_are_seen_without_scrolling(look: Any, tmp_path: Path) -> None:
+    week = Ledger(
+        label="Hour",
+        columns=tuple(Column(title=f"{hour:02}", form="tint") for hour in range(24)),
+        rows=(Row(name="Wednesday", cells=(1.0,) * 24),),
+        dense=True,
+    )
+    part = Section(
+        key="week", title="", question="", finding=Sentence(text="All"), blocks=(week,), letter="I"
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_html(replace(company_of(1), sections=(part,))), encoding="utf-8")
+    page = look(path.as_uri())
+    hidden = "e => e.scrollWidth - e.clientWidth"
+    assert page.locator("#week .scroll").evaluate(hidden) == 0
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.locator("#week .scroll").evaluate(hidden) > 0
+    assert wide(page) == 0

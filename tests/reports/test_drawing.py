@@ -77,15 +77,17 @@ def test_labels_at_the_ends_of_an_axis_turn_inwards() -> None:
 
 
 def test_names_on_a_slope_never_stand_on_each_other() -> None:
-    points = tuple(SlopePoint(name=f"n{i}", left=100.0 + i / 100, right=1.0) for i in range(8))
+    points = tuple(SlopePoint(name=f"n{i}", left=100.0 + i / 100, right=1.0) for i in range(20))
     svg = draw_slope(Slope(points=points, left="a", right="b", alt="x"))
+    height = float(re.findall(r'height="([\d.]+)"', svg)[0])
     for anchor in ("end", "start"):
         places = sorted(
             float(y)
             for y in re.findall(rf'class="name" x="[\d.]+%" y="([\d.]+)" text-anchor="{anchor}"', svg)
         )
-        assert len(places) == 8
+        assert len(places) == 20
         assert all(b - a > 12 for a, b in pairwise(places))
+        assert places[-1] < height - 16  # the names of the stems stand below
 
 
 def test_a_drawing_that_stands_alone_carries_its_colours() -> None:

@@ -1,8 +1,10 @@
 """Each rule of wording, and the ban on what a board must never read."""
 
+import dataclasses
 import re
 from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -10,9 +12,11 @@ from hypothesis import strategies as st
 
 from attribution.effects.effect import effects_frame
 from reports import ReportSettings
-from reports.build import build_context
+from reports.build import build_context, render_json
 from reports.context import Asks, ReportContext
 from reports.facts import Estimate, Return, effects_of
+from reports.html import render_html
+from reports.numbers import money
 from reports.sections.decisions import asks_of, size_of_a_test
 from reports.sentences import added_sentence, effect_sentence, paid_back, paid_finding, proven_finding
 
@@ -111,6 +115,34 @@ def test_a_care_channel_is_a_cost_of_service_and_never_lost_money() -> None:
     )
     assert told.text == "Newsletter paid for itself; phone and chat are costs of service"
     assert "did not earn its cost back" in paid_finding([group("ads", -5.0, False)]).text
+
+
+def test_a_baseline_beyond_the_total_is_told_in_words() -> None:
+    tables = {
+        "credits": credits({"social": -40.0, "ads": -50.0}),
+        "roi": roi({"social": -40.0, "ads": -50.0}),
+    }
+    context = build_context(sources("credits", tables=tables))
+    earned = context.section("earned")
+    assert earned is not None
+    assert earned.finding.text.startswith("More than all of spend would have come anyway")
+    assert context.deck[0].text == "More than the £910,000 that customers spent would have come anyway."
+
+
+def test_a_tile_takes_an_effect_that_stands_before_one_that_is_refused() -> None:
+    rows = [
+        effect(outcome="csat").refused("few answers"),
+        effect(name="late", outcome="csat", estimate=0.1, low=0.05),
+    ]
+    told = build_context(
+        sources(
+            "effects",
+            tables={"effects": effects_frame(rows), "care": care(), "credits": credits()},
+            settings=ReportSettings(),
+        )
+    )
+    (tile,) = [tile for tile in told.tiles if tile.label.startswith("Satisfaction")]
+    assert (tile.label, tile.figure) == ("Satisfaction: late", "+10.0")
 
 
 def test_a_finding_says_what_is_clear_before_what_is_not() -> None:
@@ -236,7 +268,7 @@ WORTH = st.floats(-500, 500).map(lambda x: round(x, 3))
     scale=st.sampled_from([1.0, 1000.0, 1e6]),
     estimate=st.floats(-0.5, 0.5),
     width=st.floats(0.001, 0.5),
-    currency=st.sampled_from(["GBP", "CHF", None]),
+    currency=st.sampled_from(["GBP", "CHF", "JPY", None]),
 )
 def test_no_sentence_holds_what_a_board_must_not_read(
     groups: dict[str, float], half: float, scale: float, estimate: float, width: float, currency: str | None
@@ -258,7 +290,24 @@ def test_no_sentence_holds_what_a_board_must_not_read(
         settings=ReportSettings(headline_effect="reply within an hour"),
         previous=PREVIOUS,
     )
-    check_words(build_context(given_sources))
+    context = build_context(given_sources)
+    check_words(context)
+    check_amounts(context, currency)
+
+
+def check_amounts(context: ReportContext, currency: str | None) -> None:
+    """Amounts in words are those of the JSON, parts add up to the total, and every number is one."""
+    content = orjson.loads(render_json(context))
+    for sentence in (content["headline"], *content["deck"]):
+        told = [sentence["figures"].get(name) for name in ("value", "total", "margin", "cost")]
+        amounts = [money(abs(figure), currency) for figure in told if figure is not None]
+        assert all(amount in sentence["text"] for amount in amounts) or "not support" in sentence["text"]
+    (waterfall,) = next(part for part in content["sections"] if part["key"] == "earned")["blocks"]
+    parts = [row["cells"][1] for row in waterfall["rows"]]
+    assert sum(parts[:-1]) == pytest.approx(parts[-1], abs=1e-6 * max(map(abs, parts)))
+    assert not re.search(r"nan|\binf", repr(dataclasses.asdict(context)))
+    shown = re.sub(r"<style.*?</style>|<[^>]*>", " ", render_html(context), flags=re.S)
+    assert not re.search(r"\bnan\b|\binf\b|\bNone\b(?! of the|”)", shown)
 
 
 def test_no_causal_verb_stands_where_nothing_is_supported() -> None:

@@ -199,7 +199,7 @@
   const saveSvg = (link) => {
     const pane = link.closest(".pane");
     const sheet = [...document.styleSheets].flatMap((s) => [...s.cssRules]).map((rule) => rule.cssText).filter((text) => !text.startsWith("@font-face")).join("\n");
-    const all = [...pane.querySelectorAll("svg:not(svg svg)")];
+    const all = [...pane.querySelectorAll("svg:not(svg svg)")].filter((svg) => svg.getClientRects().length);
     let down = 0;
     const parts = all.map((svg) => {
       const copy = svg.cloneNode(true);
