@@ -32,7 +32,14 @@ from histories.arrays import Float
 from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["acquisition_table", "build_customers", "discounted_months", "historic_margin", "monthly_cost"]
+__all__ = [
+    "acquisition_table",
+    "build_customers",
+    "discounted_months",
+    "historic_margin",
+    "monthly_cost",
+    "unvalued_without_amounts",
+]
 
 #: A next purchase further away than this is not a date anybody can use.
 FURTHEST_PURCHASE_DAYS = 36_525.0
@@ -250,6 +257,14 @@ def monthly_cost(cost: pl.Series, age_days: Float) -> Float:
     """Cost per month so far of each customer, in currency, shape (n,); nobody is younger than a month."""
     months = np.maximum(age_days / DAYS_PER_MONTH, 1.0)
     return np.asarray(cost.fill_null(0.0).cast(pl.Float64).to_numpy() / months, dtype=np.float64)
+
+
+def unvalued_without_amounts(table: pl.DataFrame, summary: pl.DataFrame) -> pl.DataFrame:
+    """The table without money where no purchase has an amount: purchases are counted, and have no value."""
+    if (summary["historic_revenue"] != 0).any():
+        return table
+    unknown = ("monetary_value", "historic_value", "total_value", "net_lifetime_value")
+    return table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in unknown)
 
 
 def acquisition_table(customers: pl.DataFrame) -> pl.DataFrame:

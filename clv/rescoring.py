@@ -3,8 +3,8 @@
 The run's forecast is a levelled stack (`clv.stack`) in which a regression on each customer's whole history
 takes part; neither it nor the stretched clock is kept. What is kept, and used here, is the purchase model on
 calendar time, the spend model, and the *level*: the stack's total over the purchase model's. So everybody's
-expected purchases and value are multiplied by that one factor; which customer the stack saw above or below
-the purchase model is not carried over.
+expected purchases and value are multiplied by that one factor, and the chance of none follows it; which
+customer the stack saw above or below the purchase model is not carried over.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from clv.intervals import churn_under
 from clv.purchases.fits import PurchaseFit, fit_from_dict
 from clv.spend import GammaGammaFit
 from clv.value import predict_values
@@ -80,7 +81,7 @@ class Rescorer:
     ) -> dict[str, Float]:
         """What `predict_values` says of these summaries, at the level of the run's forecast; shape (n,) each.
 
-        `churn_probability` and the day of the next purchase are the purchase model's own.
+        The day of the next purchase is the purchase model's own.
         """
         found = predict_values(
             self.fit,
@@ -94,7 +95,9 @@ class Rescorer:
             gross_margin=self.gross_margin,
             time_unit=self.time_unit,
         )
-        return found | {name: found[name] * self.level for name in LEVELLED}
+        alive = found["probability_alive"]
+        churn = churn_under(alive, found["churn_probability"], np.full_like(alive, self.level))
+        return found | {name: found[name] * self.level for name in LEVELLED} | {"churn_probability": churn}
 
 
 def is_possible(x: Float, t_x: Float, T: Float) -> npt.NDArray[np.bool_]:

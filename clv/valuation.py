@@ -12,7 +12,13 @@ import polars as pl
 
 from clv.challenger import tilt
 from clv.cohorts import retention_by_cohort
-from clv.customers import Lean, acquisition_table, build_customers, historic_margin
+from clv.customers import (
+    Lean,
+    acquisition_table,
+    build_customers,
+    historic_margin,
+    unvalued_without_amounts,
+)
 from clv.fitting import describe_fits, describe_spend, fit_covariates, fit_models, fit_spend
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.newcomers import first_amounts, value_newcomers
@@ -191,9 +197,7 @@ def value_customers(
         )
         judged = judge_contracts(judged, company, customers, rng=np.random.default_rng([seed, 3]))
         chosen = CONTRACT
-    if not (frame["historic_revenue"] != 0).any():  # no amounts: purchases are counted, and have no value
-        unknown = ("monetary_value", "historic_value", "total_value", "net_lifetime_value")
-        table = table.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in unknown)
+    table = unvalued_without_amounts(table, frame)
     return CustomerValues(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),
         validation=judged.validation,

@@ -131,13 +131,9 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
 def _whole_content(bundle: Bundle) -> tuple[Bundle, dict[str, Any]]:
     """Everything that a bundle is written from: tables, reports, rows set aside, frames behind charts."""
     tables = {name: bundle.table(name) for name in bundle.manifest["tables"]}
-    names = [
-        name for name in bundle.manifest["checksums"] if "/" not in name and not name.endswith(".parquet")
-    ]
-    files = {name: bundle.file(name) or b"" for name in names if name != "model.json"}
     return bundle, {
         "tables": tables,
-        "files": files,
+        "files": bundle.files(),
         "rejected": bundle.rejected(),
         "pictures": bundle.pictures(),
     }

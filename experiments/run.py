@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from care.allocation import Allocation
 from care.cases import Cases
 from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
-from experiments.bundle.writing import write_bundle
+from experiments.bundle.writing import bundle_folder, write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.engine import Progress, read_memory, workplace
@@ -159,7 +158,7 @@ def run_experiment(
         previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))
         headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
-            out or runs / _folder_name(config.name, record.run_id),
+            out or bundle_folder(runs, config.name, record.run_id),
             tables={**found.tables, **_identities(histories, record.run_id, left_out)},
             large=found.large,
             manifest=manifest,
@@ -416,11 +415,6 @@ def _code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return installed
     return f"{installed}+{commit}"
-
-
-def _folder_name(name: str, run_id: str) -> str:
-    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{stamp}-{run_id[:6]}"
 
 
 def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findings, bundle: Path) -> None:

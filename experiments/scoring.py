@@ -30,7 +30,7 @@ from experiments.parts.histories import PURCHASES, Histories
 from histories.errors import BundleError, DataError
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["Scored", "score_bundle"]
+__all__ = ["Scored", "reasons_to_refit", "score_bundle", "since_fit"]
 
 
 #: Columns whose drift asks for a new fit.
@@ -93,13 +93,12 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
     customers = _values(card, summary)
     before = bundle.table("customers")
     drift = _drift(before, customers)
-    fitted = date.fromisoformat(str(card["observation_end"]))
-    decay = _decay(card, purchases, fitted, end, unit) if end > fitted else None
+    decay = since_fit(card, purchases, end)
     return Scored(
         customers=customers,
         drift=drift,
         decay=decay,
-        refit=tuple(_reasons(card, drift, decay, (end - fitted).days)),
+        refit=(*_moved(drift), *reasons_to_refit(card, decay, end)),
     )
 
 
@@ -130,10 +129,21 @@ def _drift(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def _decay(
-    card: Mapping[str, Any], purchases: pl.LazyFrame, fitted: date, end: date, unit: str
-) -> dict[str, float]:
-    """What the fit expected of its own customers from then to now, and what came."""
+def since_fit(card: Mapping[str, Any], purchases: pl.LazyFrame, end: date) -> dict[str, float] | None:
+    """What the fit expected of its own customers from then to now, and what came; None before a day passed.
+
+    Parameters
+    ----------
+    card
+        The run's `model.json`.
+    purchases
+        Of all customers, as `build_purchases` makes them.
+    end
+        Last day seen.
+    """
+    fitted, unit = _fitted_on(card), str(card["time_unit"])
+    if end <= fitted:
+        return None
     fit = fit_from_dict(card["final"][card["purchase_model"]])
     summary = summarize_purchases(purchases, observation_end=fitted, time_unit=unit).sort("customer_id")
     known = summary.collect()
@@ -162,20 +172,27 @@ def _decay(
     }
 
 
-def _reasons(
-    card: Mapping[str, Any], drift: pl.DataFrame, decay: Mapping[str, float] | None, age: int
-) -> list[str]:
-    """Why to fit again."""
-    reasons = [
+def _fitted_on(card: Mapping[str, Any]) -> date:
+    return date.fromisoformat(str(card["observation_end"]))
+
+
+def _moved(drift: pl.DataFrame) -> list[str]:
+    """Which figures of the customers have moved too far."""
+    return [
         f"{row['column']} has moved (PSI {row['psi']:.2f}, {ALERT:.2f} allowed)"
         for row in drift.filter(pl.col("moved") & pl.col("column").is_in(TELLING)).iter_rows(named=True)
     ]
+
+
+def reasons_to_refit(card: Mapping[str, Any], decay: Mapping[str, float] | None, end: date) -> list[str]:
+    """Why to fit again: what came lies outside what was expected, or the fit is too old for its horizon."""
+    reasons = []
     if decay is not None and not decay["low"] <= decay["actual"] <= decay["high"]:
         reasons.append(
             f"{decay['actual']:,.0f} purchases came in {decay['days']:.0f} days where "
             f"{decay['expected']:,.0f} [{decay['low']:,.0f}, {decay['high']:,.0f}] were expected"
         )
-    longest = round(int(card["horizon_months"]) * DAYS_PER_MONTH)
+    age, longest = (end - _fitted_on(card)).days, round(int(card["horizon_months"]) * DAYS_PER_MONTH)
     if age > longest:
         reasons.append(f"the fit is {age} days old, its values look {longest} days ahead")
     return reasons

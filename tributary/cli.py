@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "sweep": ("runs", "Run a configuration with other values of some keys, as nested runs."),
     "compare": ("runs", "Show what differs between runs: data, configuration, figures, scores."),
     "score": ("runs", "Score new data with a fitted model, and say whether to fit again."),
+    "update": ("update", "Take today's rows into a bundle with its fitted models: nothing is fitted."),
     "promote": ("runs", "Serve a run from now on."),
     "rollback": ("runs", "Serve again what was served before."),
     "report": ("runs", "Draw the report of a bundle again."),

@@ -55,7 +55,8 @@ async def find_customers(request: Request, served: ServedDep) -> Response:
     """
     body = await decode_body(request, LookupBody)
     _check(served)
-    key = str(served.bundle.manifest["run_id"]).encode()
+    manifest = served.bundle.manifest
+    key = str(manifest.get("identities_of") or manifest["run_id"]).encode()
     digests = [identity_digest(handle.platform, handle.handle, key) for handle in body.handles]
     pool: WorkPool = request.app.state.predictions
     found = await pool.run(lambda: _customers(served, digests))

@@ -87,6 +87,12 @@ class Bundle:
             return None
         return _read((self.path / name).read_bytes, name)
 
+    def files(self) -> dict[str, bytes]:
+        """The reports by file name: whatever lies beside the tables and is neither manifest nor model."""
+        names = [name for name in self.manifest["checksums"] if "/" not in name]
+        reports = [name for name in names if not name.endswith(".parquet") and name != "model.json"]
+        return {name: self.file(name) or b"" for name in reports}
+
     def _table_path(self, name: str) -> Path:
         if name not in self.manifest["tables"]:
             raise BundleError(f'The bundle has no table "{name}"; {nearest(name, self.manifest["tables"])}')

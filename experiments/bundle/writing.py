@@ -16,8 +16,10 @@ Nothing here imports MLflow: a service needs the folder and no more.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -39,7 +41,13 @@ from histories.durable import confirm, locked, storage_error, sync_folder
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
 
-__all__ = ["seal_bundle", "write_bundle", "write_folder"]
+__all__ = ["bundle_folder", "seal_bundle", "write_bundle", "write_folder"]
+
+
+def bundle_folder(runs: Path, name: str, run_id: str) -> Path:
+    """A folder that no other bundle under `runs` has: name, time, beginning of the run's id."""
+    stamp = dt.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return runs / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{stamp}-{run_id[:6]}"
 
 
 def write_folder(

@@ -21,6 +21,7 @@ from experiments.parts.segments import segment_labels
 from experiments.parts.walking import (
     LABELS,
     LEAVERS,
+    PER_PURCHASE,
     Walking,
     credits_of,
     read_counts,
@@ -31,11 +32,9 @@ from histories.cuts import ALL
 from histories.engines.base import Buckets, Tables
 from histories.journeys import JourneyCounts, paths_from_table
 from histories.retention import count_gaps, lapse_window_days
-from histories.touchpoints import uncredited_channels
 
 __all__ = ["CreditPart", "credit_part"]
 
-PER_PURCHASE: Final = ("conversion", "spend")
 OF_LEAVING: Final = ("retention", "retention_periods")
 
 
@@ -154,15 +153,7 @@ class _Walked:
         if frames:
             together = pl.concat(frames, how="align") if len(frames) > 1 else frames[0]
             buckets = buckets.add({LABELS: together.lazy()})
-        walking = Walking(
-            outcomes=PER_PURCHASE,
-            settings=config.attribution,
-            groups=config.channel_groups,
-            exclude=uncredited_channels(config.channels),
-            observation_end=histories.inputs.observation_end,
-            labels=labels,
-            lapse_days=None,
-        )
+        walking = Walking.of(config, observation_end=histories.inputs.observation_end, labels=labels)
         return _Walked(buckets=buckets.map(walking.to_purchases), walking=walking)
 
     def towards(self, outcome: str) -> Buckets:

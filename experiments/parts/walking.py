@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import polars as pl
 
@@ -15,15 +15,18 @@ from attribution.paths.rules import touch_credits
 from attribution.paths.touched import TouchSums
 from attribution.paths.walks import PathWalk, Trails
 from attribution.settings import AttributionSettings
+from experiments.config import RunConfig
 from histories.cuts import ALL
 from histories.engines.base import Buckets, Made, Tables
 from histories.journeys import JourneyCounts, merge_paths
 from histories.tables import TOUCH, purchases_table, touchpoints_table
+from histories.touchpoints import uncredited_channels
 
 __all__ = [
     "COUNTS",
     "LABELS",
     "LEAVERS",
+    "PER_PURCHASE",
     "TOUCHED",
     "TOUCH_CREDIT",
     "Walking",
@@ -40,6 +43,8 @@ TOUCH_CREDIT: Final = "touch_credit"
 TOUCHED: Final = "touched_purchases"
 LABELS: Final = "segment_labels"
 LEAVERS: Final = "contracts"
+PER_PURCHASE: Final = ("conversion", "spend")
+"""Outcomes that share the journeys to purchases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +69,33 @@ class Walking:
     labels: Mapping[str, tuple[str, ...]]
     lapse_days: int | None
 
+    @classmethod
+    def of(
+        cls, config: RunConfig, *, observation_end: dt.date, labels: Mapping[str, tuple[str, ...]]
+    ) -> Self:
+        """The walk to purchases that a configuration asks for."""
+        return cls(
+            outcomes=PER_PURCHASE,
+            settings=config.attribution,
+            groups=config.channel_groups,
+            exclude=uncredited_channels(config.channels),
+            observation_end=observation_end,
+            labels=labels,
+            lapse_days=None,
+        )
+
     def to_purchases(self, tables: Tables) -> Made:
         """Journeys to purchases, with how touches were divided and what single touches earn."""
         trails = self._trails(tables)
-        walk = trails.to_purchases
-        credit = touch_credits(walk.touches, rule="linear")
         return {
-            **self._kept(walk, tables),
+            **self._kept(trails.to_purchases, tables),
             COUNTS: pl.DataFrame([trails.counts.to_dict()]),
-            TOUCH_CREDIT: credit.select(TOUCH, "conversion_credit", "spend_credit").collect(),
-            TOUCHED: walk.journeys.select("customer_id", "end", "n_touches", "converted").collect(),
+            **_credited(trails.to_purchases),
         }
+
+    def credited(self, tables: Tables) -> Made:
+        """What single touches earn and which purchases had touches: no more than the bundle's tables show."""
+        return _credited(self._trails(tables).to_purchases)
 
     def towards(self, tables: Tables) -> Made:
         """Journeys towards the outcomes."""
@@ -132,6 +153,14 @@ class Walking:
             for value in values:
                 chosen = tables[LABELS].filter(pl.col(column) == value).select("customer_id")
                 yield f"{column}: {value}", walk.of_customers(chosen)
+
+
+def _credited(walk: PathWalk) -> Made:
+    credit = touch_credits(walk.touches, rule="linear")
+    return {
+        TOUCH_CREDIT: credit.select(TOUCH, "conversion_credit", "spend_credit").collect(),
+        TOUCHED: walk.journeys.select("customer_id", "end", "n_touches", "converted").collect(),
+    }
 
 
 def told_purchases(tables: Tables) -> Made:

@@ -34,6 +34,18 @@ mlruns_option = click.option(
     show_default=True,
     help="Where MLflow keeps the runs: a folder, or http://… of a server.",
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="Where histories are computed.",
+)
+memory_option = click.option(
+    "--memory",
+    metavar="SIZE",
+    help='What the run may take, such as "2GB"; parts wait on disk. [default: whatever it needs]',
+)
 
 
 @click.command()
@@ -70,18 +82,8 @@ def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The bundle's folder. [default: a new one in --runs]"
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "spark"]),
-    default="local",
-    show_default=True,
-    help="Where histories are computed.",
-)
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    help='What the run may take, such as "2GB"; parts wait on disk. [default: whatever it needs]',
-)
+@engine_option
+@memory_option
 @click.option("--promote", "serve_it", is_flag=True, help="Serve the result at once.")
 @runs_option
 @mlruns_option
@@ -113,7 +115,7 @@ def run(
             f"{result.left_out['customer values']} Promote it by hand if it is to be served all the same."
         )
     if serve_it:
-        _promote(result.run_id, result.name, result.bundle, folder, mlruns)
+        promote_run(result.run_id, result.name, result.bundle, folder, mlruns)
     steps.done()
     if as_json:
         echo_json(result.to_dict())
@@ -194,13 +196,14 @@ def promote(run: str, force: bool, folder: Path, mlruns: Path) -> None:
     found = find_run(mlruns, run)
     if found.bundle is None:
         raise ConfigError(f"Run {found.run_id} left no bundle; it is {found.status}. Promote a finished one.")
-    _promote(found.run_id, found.name, found.bundle, folder, mlruns, force=force)
+    promote_run(found.run_id, found.name, found.bundle, folder, mlruns, force=force)
     click.echo(f"Serving {found.bundle}")
 
 
-def _promote(
+def promote_run(
     run_id: str, name: str, bundle: Path, folder: Path, mlruns: Path, *, force: bool = False
 ) -> None:
+    """Serve a run's bundle, unless its last window speaks against it."""
     from experiments.bundle.reading import load_bundle
     from experiments.champion import champion, promote_bundle
     from experiments.guard import reason_against
