@@ -42,7 +42,7 @@ class Arrival:
             if name == b"host":
                 found.hosts += 1
             elif name == b"authorization":
-                found.authorization = value
+                found.authorization = value if found.authorization is None else b""  # two: neither counts
             elif name == b"x-request-id":
                 found.request_id = value if _REQUEST_ID.fullmatch(value) else None
             elif name == b"content-length":
@@ -94,7 +94,7 @@ class Admission:
     def _check_size(self, scope: Scope, arrival: Arrival) -> None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > self._settings.max_url:
             raise Problem(name="url-too-long", detail=f"At most {self._settings.max_url} bytes are allowed.")
-        if arrival.hosts > 1:
+        if arrival.hosts > 1 or (not arrival.hosts and scope["http_version"] != "1.0"):
             raise Problem(name="bad-request", detail="Send one Host field.")
         length = arrival.content_length
         if length is not None and (not length.isdigit() or int(length) > self._settings.max_body):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-import polars as pl
 from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 
 from api.problems import Problem
 from api.replies import ARROW, JSON
 from api.settings import Settings
+from api.streams import DamagedStreamError, StreamError, rows_of_stream
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.bundle.columns import LONGEST_ID
 
@@ -218,7 +217,7 @@ async def decode_rows(request: Request, kind: type[_Body], *, most: int) -> list
     form = _check_type(request, JSON, ARROW)
     data = await _checked_body(request)
     if form == ARROW:
-        rows = _from_arrow(data, kind)
+        rows = _from_arrow(data, kind, most)
     else:
         found = _decoded(data, kind | list[kind])  # type: ignore[valid-type]
         rows = found if isinstance(found, list) else [found]
@@ -231,15 +230,14 @@ async def decode_rows(request: Request, kind: type[_Body], *, most: int) -> list
     return rows
 
 
-def _from_arrow(data: bytes, kind: type[_Body]) -> list[_Body]:
+def _from_arrow(data: bytes, kind: type[_Body], most: int) -> list[_Body]:
     """Rows of an Arrow stream, checked as those of JSON are."""
     try:
-        frame = pl.read_ipc_stream(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise Problem(name="bad-request", detail="The body is no Arrow stream.") from error
-    if frame.schema.get("customer_id") in (pl.Int64, pl.Int32, pl.UInt32, pl.UInt64):
-        frame = frame.with_columns(pl.col("customer_id").cast(pl.String))
-    rows: list[_Body] = _converted(frame.to_dicts(), list[kind])  # type: ignore[valid-type]
+        found = rows_of_stream(data, most=most)
+    except StreamError as error:
+        name = "bad-request" if isinstance(error, DamagedStreamError) else "invalid-request"
+        raise Problem(name=name, detail=f"The stream is not taken. {error}") from error
+    rows: list[_Body] = _converted(found, list[kind])  # type: ignore[valid-type]
     return rows
 
 

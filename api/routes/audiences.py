@@ -165,12 +165,19 @@ class ExportQuery(CustomerFilter):
 
 
 class _Download(FileResponse):
-    """A held file, let go after it was sent; its head alone where that was asked for."""
+    """A held file, or the part that was asked for, let go after it was sent; its head alone for HEAD."""
+
+    def __init__(self, ranged: bool, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._ranged = ranged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = "HEAD" if scope.get("head") else "GET"
+        headers = scope["headers"]
+        if not self._ranged:
+            headers = [(name, value) for name, value in headers if name != b"range"]
         try:
-            await super().__call__({**scope, "method": method}, receive, send)
+            await super().__call__({**scope, "method": method, "headers": headers}, receive, send)
         finally:
             with contextlib.suppress(OSError):
                 Path(self.path).unlink()
@@ -206,14 +213,31 @@ async def export_customers(
     exports: ExportFiles = request.app.state.exports
     path = await exports.file(served, form=form, fields=fields, bound=bound)
     size = path.stat().st_size
-    first = re.fullmatch(r"bytes=(\d+)-\d*", request.headers.get("range", ""))
-    if first is not None and int(first[1]) >= size:
+    ranged = _is_range(request.headers.get("range", ""), size)
+    kind = f"{media_type}; charset=utf-8" if media_type == "text/csv" else media_type
+    held = exports.hold(path)
+    return _Download(ranged, held, media_type=kind, filename=f"customers.{form}", headers=headers)
+
+
+def _is_range(asked: str, size: int) -> bool:
+    """Whether a Range field names one part of a file; what is no such field, or names several, is ignored.
+
+    Raises
+    ------
+    Problem
+        When the file has no such bytes.
+    """
+    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", asked)
+    if found is None or not (found[1] or found[2]):
+        return False
+    first, last = (int(text) if text else None for text in found.groups())
+    if first is not None and last is not None and last < first:
+        return False
+    if last == 0 if first is None else first >= size:
         raise Problem(
             name="no-such-range", detail=f"It has {size} bytes.", headers={"content-range": f"bytes */{size}"}
         )
-    kind = f"{media_type}; charset=utf-8" if media_type == "text/csv" else media_type
-    held = exports.hold(path)
-    return _Download(held, media_type=kind, filename=f"customers.{form}", headers=headers)
+    return True
 
 
 @router.get("/segments", response_model=Segments, responses=refusals())

@@ -96,6 +96,11 @@ def test_a_broken_download_is_taken_up_and_a_good_copy_is_not_sent_again(client:
     assert (head.headers["content-length"], head.content) == (str(len(whole.content)), b"")
     beyond = client.get("/v1/customers/export", headers={**accept, "range": "bytes=99999999-"})
     assert (beyond.status_code, beyond.json()["type"]) == (416, "urn:tributary:problems#no-such-range")
+    end = client.get("/v1/customers/export", headers={**accept, "range": "bytes=-5"})
+    assert (end.status_code, end.content) == (206, whole.content[-5:])
+    for odd in ("bytes=5-2", "bytes=a-b", "bytes=", "lines=1-2", "bytes=0-0,2-2", "bytes=-"):
+        ignored = client.get("/v1/customers/export", headers={**accept, "range": odd})
+        assert (ignored.status_code, ignored.content == whole.content) == (200, True)
     assert client.get("/v1/customers/export", headers={"accept": "text/html"}).status_code == 406
     assert client.get("/v1/customers/export?fields=regoin", headers=accept).status_code == 422
 

@@ -107,10 +107,11 @@ def _raw(client: httpx.Client, sent: bytes) -> bytes:
             b"400",
             b"bad-request",
         ),
+        (b"GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n", b"400", b"bad-request"),
         (b"nonsense\r\n\r\n", b"400", b"bad-request"),
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", b"431", b"head-too-large"),
     ],
-    ids=["two hosts", "no request", "a large head in one piece"],
+    ids=["two hosts", "no host", "no request", "a large head in one piece"],
 )
 def test_what_is_no_good_request_is_refused_as_a_problem_document(
     service: httpx.Client, sent: bytes, status: bytes, name: bytes
@@ -129,6 +130,12 @@ def test_a_trailer_does_not_become_a_field_of_the_head(guarded: httpx.Client, ke
     )
     chunk = b"%x\r\n%s\r\n0\r\nauthorization: Bearer nothing\r\n\r\n" % (len(body), body)
     assert _raw(guarded, head.encode() + chunk).split(b" ", 2)[1] == b"200"
+
+
+def test_of_two_keys_neither_counts(guarded: httpx.Client, keys: dict[str, str]) -> None:
+    shown = "".join(f"authorization: Bearer {key}\r\n" for key in ("other", keys["read"]))
+    head = f"GET /v1/model HTTP/1.1\r\nhost: a\r\n{shown}connection: close\r\n\r\n"
+    assert _raw(guarded, head.encode()).split(b" ", 2)[1] == b"401"
 
 
 def test_a_client_that_does_not_read_is_not_waited_for(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
