@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.cells import has_axis, shown, tint
 from reports.chart_drawing import draw_lines, draw_slope
-from reports.context import Block, Column, Ledger, Lines, ReportContext
+from reports.context import Block, Column, Ledger, Lines, ReportContext, Slope
 from reports.drawing import draw_axis, draw_plot, draw_rungs
 from reports.numbers import decimal
 from reports.styles import stylesheet
@@ -53,12 +53,20 @@ def environment(*packages: str) -> Any:
         "draw_lines": drawn(lambda lines: draw_lines(lines) + draw_lines(lines, narrow=True)),
     }
     made.tests["course"] = is_course
+    made.tests["drawn"] = is_drawn
     return made
 
 
 def is_course(column: Column) -> bool:
     """Whether a column holds spark lines."""
     return column.form == "plot" and column.title == "course"
+
+
+def is_drawn(block: Block) -> bool:
+    """Whether a block holds a drawing."""
+    if isinstance(block, Ledger):
+        return any(column.form == "plot" for column in block.columns)
+    return isinstance(block, Slope | Lines)
 
 
 def first_figure(ledger: Ledger) -> int:

@@ -40,6 +40,7 @@ API_MAY_READ_OF_EXPERIMENTS = (
     "experiments.arrivals",
     "experiments.bundle",
     "experiments.champion",
+    "experiments.comparing",
     "experiments.erasure",
     "experiments.filters",
     "experiments.processes",

@@ -10,12 +10,13 @@ import polars as pl
 
 from api.explore.library import Shelf
 from histories.cuts import ALL
-from reports.context import Ledger, Plot, Slope, Verdict
+from reports.context import Ledger, Lines, Plot, Slope, Verdict
 from reports.facts import SOCIAL, Added, EffectFact, Estimate, added, preferred, returns
 from reports.numbers import decimal, money_unit, percent, signed
 from reports.sections.credit import comparison_slope, handed_out, slope_finding
 from reports.sections.earned import waterfall
 from reports.sections.proven import effect_mark, effect_plot
+from reports.sections.response import curve_of, response_finding, response_ledger, response_lines
 from reports.sentences import (
     MONEY_OUTCOMES,
     SHARE_OUTCOMES,
@@ -61,6 +62,16 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseView:
+    """What fewer or more touches would bring: every channel, and the curve of one."""
+
+    ledger: Ledger
+    channel: str
+    finding: str
+    curve: Lines | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreditView:
     """Everything that the view shows for its choices."""
 
@@ -79,6 +90,7 @@ class CreditView:
     facts_verdict: Verdict | None
     facts: tuple[tuple[str, str], ...]
     cards: tuple[Card, ...]
+    response: ResponseView | None
 
 
 def _chosen(asked: str | None, allowed: list[str]) -> str:
@@ -143,6 +155,24 @@ def credit_view(
         facts_verdict=_range_verdict(estimate),
         facts=_facts(shelf, part, found, selected, estimate, given, method),
         cards=cards,
+        response=_response(shelf, outcome, selected, found),
+    )
+
+
+def _response(shelf: Shelf, outcome: str, selected: str, found: Added) -> ResponseView | None:
+    """What fewer or more touches of the selected channel would bring; None where the run has no curves."""
+    ledger = response_ledger(shelf.sources, outcome, most=None)
+    if ledger is None:
+        return None
+    channels = [row.key for row in ledger.rows]
+    of_group = [channel for channel in channels if found.group_of.get(channel) == selected]
+    channel = selected if selected in channels else next(iter(of_group), channels[0])
+    curve = curve_of(shelf.sources, outcome, channel)
+    return ResponseView(
+        ledger=ledger,
+        channel=channel,
+        finding=response_finding(shelf.sources, curve).text,
+        curve=response_lines(shelf.sources, curve),
     )
 
 
@@ -338,6 +368,7 @@ def _paths_view(
             for name, value in sorted(paths.get(method, {}).items(), key=lambda pair: -pair[1])
         ),
         cards=cards,
+        response=None,
     )
 
 

@@ -47,6 +47,12 @@ class Shelf:
         return self.sources.table("credits")
 
     @cached_property
+    def care_units(self) -> dict[str, str]:
+        """Unit of each service figure."""
+        care = self.sources.table("care")
+        return {} if care.is_empty() else dict(care.select("kpi", "unit").unique().drop_nulls().iter_rows())
+
+    @cached_property
     def customers(self) -> pl.DataFrame:
         """Scores with the id as text, `worth` and days of silence, most valuable first.
 

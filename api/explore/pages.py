@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -22,7 +22,8 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import CustomerId
-from api.explore.credit import credit_rows, credit_view
+from api.explore.compare import compare_view, compared_rows
+from api.explore.credit import Choice, credit_rows, credit_view
 from api.explore.customer import customer_view
 from api.explore.customers import customers_view
 from api.explore.library import Shelf, shelf_of
@@ -44,7 +45,7 @@ __all__ = ["is_fragment", "router"]
 
 router = APIRouter(prefix="/explore", include_in_schema=False)
 
-VIEWS: Final = ("credit", "customers", "evidence", "service", "report")
+VIEWS: Final = ("credit", "customers", "evidence", "service", "compare", "report")
 _POLICY: Final = (
     b"default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; object-src 'none'; "
     b"base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -261,6 +262,23 @@ async def customer(request: Request, customer_id: CustomerId) -> Response:
     return await _answer(request, "customers", render, "customer.html.jinja")
 
 
+_NO_EFFECTS: Final = {
+    "title": "No effect was asked for",
+    "heading": "This run holds no effects.",
+    "said": Markup("Describe comparisons in <code>[[effects]]</code> and run again."),
+}
+_NO_CASES: Final = {
+    "title": "This run counted no cases",
+    "heading": "This run holds no service figures.",
+    "said": Markup("Name a table of cases or posts in <code>[inputs]</code> and run again."),
+}
+_NO_OTHERS: Final = {
+    "title": "There is no other run to compare with",
+    "heading": "No other bundle lies beside the one being served.",
+    "said": Markup("Run again into the same folder: <code>tributary run CONFIG</code>."),
+}
+
+
 @router.get("/evidence")
 async def evidence(request: Request, outcome: Text = None) -> Response:
     """Every estimate, of one outcome or of all."""
@@ -269,13 +287,28 @@ async def evidence(request: Request, outcome: Text = None) -> Response:
         keys = ("proven", "evidence", "segments")
         found = [part for key in keys if (part := shelf.context.section(key)) is not None]
         outcomes = tuple(dict.fromkeys(effect.outcome for effect in shelf.effects))
-        chosen = outcome if outcome in outcomes else ""
+        chosen = outcome if outcome and outcome in outcomes else ""
         parts = [_of_outcome(part, chosen) for part in found] if chosen else found
         parts = [part for part in parts if part.blocks]
-        named = tuple((name, upper_first(outcome_word(name))) for name in outcomes)
-        return {"parts": parts, "empty": "effects", "choices": named, "chosen": chosen, "field": "outcome"}
+        names = [("", "All outcomes"), *((name, upper_first(outcome_word(name))) for name in outcomes)]
+        return _sections(
+            parts, _NO_EFFECTS, ("outcome", "Outcome", "o"), names if len(names) > 2 else (), chosen
+        )
 
     return await _answer(request, "evidence", render, "sections.html.jinja")
+
+
+def _sections(
+    parts: Sequence[Section],
+    empty: Mapping[str, str],
+    field: tuple[str, str, str],
+    names: Sequence[tuple[str, str]],
+    chosen: str,
+) -> Mapping[str, Any]:
+    """What the template of sections shows; `field` is its name, its title and its key of the keyboard."""
+    choices = tuple(Choice(value=name, label=words, chosen=name == chosen) for name, words in names)
+    made = dict(zip(("name", "title", "key"), field, strict=True))
+    return {"parts": parts, "empty": empty, "field": made, "choices": choices}
 
 
 def _of_outcome(part: Section, outcome: str) -> Section:
@@ -296,14 +329,34 @@ async def service(request: Request, channel: Text = None) -> Response:
     def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
         care = shelf.sources.table("care")
         channels = () if care.is_empty() else tuple(sorted(set(care["channel"].drop_nulls().to_list())))
-        chosen = channel if channel in channels else ""
+        chosen = channel if channel and channel in channels else ""
         first = service_section(shelf.sources, chosen or None)
         rest = [shelf.context.section(key) for key in ("service_detail", "voice")]
         parts = [part for part in (first, *rest) if part is not None]
-        named = tuple((name, "All channels" if name == "(all)" else label(name)) for name in channels)
-        return {"parts": parts, "empty": "care", "choices": named, "chosen": chosen, "field": "channel"}
+        words = ((name, "All channels" if name == "(all)" else label(name)) for name in channels)
+        names = [("", "As in the report"), *words]
+        return _sections(
+            parts, _NO_CASES, ("channel", "Channel", "s"), names if len(names) > 2 else (), chosen
+        )
 
     return await _answer(request, "service", render, "sections.html.jinja")
+
+
+Other = Annotated[str | None, Query(alias="with", max_length=200)]
+
+
+@router.get("/compare")
+async def compare(request: Request, other: Other = None) -> Response:
+    """What moved against another run of the same folder, and whether by chance."""
+    home = request.app.state.watcher.home
+
+    def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
+        made = compare_view(shelf, served, home, other=other)
+        names = [(one.value, one.label) for one in made.others]
+        chosen = next((one.value for one in made.others if one.chosen), "")
+        return _sections(made.parts, _NO_OTHERS, ("with", "Compare with", "m"), names, chosen)
+
+    return await _answer(request, "compare", render, "sections.html.jinja")
 
 
 @router.get("/report")
@@ -319,22 +372,33 @@ async def download(
     outcome: Text = None,
     segment: Text = None,
     period: Text = None,
+    channel: Text = None,
+    other: Other = None,
     form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
 ) -> Response:
-    """The rows behind a view: credit, evidence, service."""
-    served = served_of(request.scope)
+    """The rows behind a view, for its choices."""
+    served, home = served_of(request.scope), request.app.state.watcher.home
 
     def rows() -> bytes:
         shelf = shelf_of(served)
         if name == "credit":
             view = credit_view(shelf, outcome=outcome, method=None, segment=segment, period=period, row=None)
             return _table(credit_rows(shelf, view), form)
-        table = {"evidence": "effects", "service": "care", "returns": "roi"}.get(name)
-        if table is None:
-            raise Problem(name="not-found", detail="There are credit, evidence, service and returns.")
-        return _table(shelf.sources.table(table), form)
+        if name == "compare":
+            return _table(compared_rows(compare_view(shelf, served, home, other=other)), form)
+        if name not in _DOWNLOADS:
+            raise Problem(name="not-found", detail=f"There are credit, compare, {', '.join(_DOWNLOADS)}.")
+        table = shelf.sources.table(_DOWNLOADS[name])
+        for column, wanted in (("outcome", outcome), ("channel", channel)):
+            if wanted and column in table.columns:
+                table = table.filter(pl.col(column) == wanted)
+        return _table(table, form)
 
     return _file(await asyncio.to_thread(rows), f"{name}.{form}", form)
+
+
+_DOWNLOADS: Final = {"evidence": "effects", "service": "care", "returns": "roi", "response": "response"}
+"""The table behind a view, where it is one."""
 
 
 def _table(frame: pl.DataFrame, form: str) -> bytes:

@@ -1,20 +1,23 @@
 """The explorer without a browser: figures that equal the service's, data only behind a key, small pages."""
 
 import html
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
 from api import Settings
 from api.keys import create_key
+from experiments.tombstones import add_tombstone
 from reports.numbers import decimal, money, signed
 from tests.browser.conftest import write_company
 from tests.running import running
 
-VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "report")
+VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "compare", "report")
 FRAGMENT = {"hx-request": "true"}
 
 
@@ -89,6 +92,61 @@ def test_evidence_and_service_are_filtered_by_their_choice(explorer: httpx.Clien
     assert "Effect on customers kept" not in spend
     assert "Effect on spend" in spend
     assert "Twitter" in explorer.get("/explore/service?channel=twitter").text
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One run served, one beside it with half of its credits and fewer customers."""
+    home = tmp_path_factory.mktemp("runs")
+    served = write_company(home / "now")
+    write_company(home / "before", customers=40, run_id="before", scale=500.0)
+    (home / "damaged").mkdir()
+    (home / "damaged" / "manifest.json").write_text('{"run_id": 3}')
+    with running(bundle=served) as client:
+        yield client
+
+
+def test_what_moved_against_another_run_equals_what_compare_says(two_runs: httpx.Client) -> None:
+    page = two_runs.get("/explore/compare").text
+    rows = pl.read_csv(two_runs.get("/explore/download/compare").content)
+    social = rows.row(
+        by_predicate=pl.col("figure") == "credit.spend.incremental.channel.social_one", named=True
+    )
+    assert (social["before"], social["now"], social["change"]) == (75_000.0, 150_000.0, 75_000.0)
+    assert social["chance"] == pytest.approx(math.hypot(0.3 * 75_000, 0.3 * 150_000))
+    assert social["beyond_chance"]
+    shown = re.search(r"<tr[^>]*>(?:(?!</tr>).)*Social one.*?</tr>", page, re.S)
+    assert shown is not None
+    assert all(text in shown[0] for text in ("£75,000", "£150,000", "+£75,000", ">rose<"))
+    moved = rows["beyond_chance"].drop_nulls()
+    assert f"of {len(moved)} figures moved further than chance goes" in page
+    assert "Run before" in page
+
+
+def test_a_run_alone_has_nothing_to_be_compared_with(explorer: httpx.Client) -> None:
+    assert "There is no other run to compare with" in explorer.get("/explore/compare").text
+    assert len(explorer.get("/explore/download/compare").text.splitlines()) == 1
+
+
+def test_nobody_who_was_erased_is_named_in_a_comparison(two_runs: httpx.Client, tmp_path: Path) -> None:
+    told = re.findall(r'href="/explore/customers/(\w+)"', two_runs.get("/explore/compare").text)
+    assert len(told) == 10
+    served = write_company(tmp_path / "now")
+    write_company(tmp_path / "before", customers=40, run_id="before", scale=500.0)
+    add_tombstone(tmp_path, told[0])
+    with running(bundle=served) as client:
+        page = client.get("/explore/compare").text
+    left = re.findall(r'href="/explore/customers/(\w+)"', page)
+    assert left[:9] == told[1:]
+    assert f">{told[0]}<" not in page
+
+
+def test_a_curve_says_what_half_of_the_touches_would_take(explorer: httpx.Client) -> None:
+    page = explorer.get("/explore/credit?outcome=spend").text
+    assert "Spend by social one: half as many more would bring £12,000" in page
+    rows = pl.read_csv(explorer.get("/explore/download/response?outcome=spend").content)
+    assert rows["change"].to_list() == [-40_000.0, 0.0, 12_000.0]
+    assert explorer.get("/explore/download/response?outcome=retention").text.count("\n") == 1
 
 
 def test_an_unknown_and_an_erased_customer_read_the_same(explorer: httpx.Client) -> None:

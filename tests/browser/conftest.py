@@ -19,6 +19,7 @@ from experiments.bundle.tables import TABLES
 from experiments.bundle.writing import write_bundle
 from reports import build_context, render_html
 from tests.reports import company
+from tests.reports.test_response import curves
 from tests.running import eventually, running
 from tests.sample_bundle import sample_customers, sample_touchpoints
 
@@ -143,8 +144,10 @@ def filled(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(missing).select(*schema)
 
 
-def write_company(path: Path, *, customers: int = 60, run_id: str = "abc123def456", **more: Any) -> Path:
-    """A bundle with everything that the explorer shows."""
+def write_company(
+    path: Path, *, customers: int = 60, run_id: str = "abc123def456", scale: float = 1000.0, **more: Any
+) -> Path:
+    """A bundle with everything that the explorer shows; credits are in `scale` pounds."""
     scores = sample_customers(customers).with_columns(
         churn_probability=1 - pl.col("probability_alive"),
         average_days_between_purchases=pl.lit(21.0),
@@ -153,10 +156,11 @@ def write_company(path: Path, *, customers: int = 60, run_id: str = "abc123def45
     tables = {
         "customers": scores,
         "touchpoints": sample_touchpoints(scores),
-        "credits": company.credits(),
+        "credits": company.credits(scale=scale),
         "roi": filled("roi", company.roi()),
         "effects": company.effects(),
         "care": filled("care", company.care()),
+        "response": filled("response", curves(channel="social_one", channel_group="social")),
         "purchases": filled(
             "purchases",
             pl.DataFrame(

@@ -12,7 +12,7 @@ from tests.running import running
 
 from .conftest import base, faults_of, said, serious, until, wide, write_company
 
-VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "report")
+VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "compare", "report")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -28,6 +28,31 @@ def test_a_view_fits_every_screen_and_axe_finds_nothing_serious(
     page.emulate_media(color_scheme="dark")
     assert serious(page) == []
     assert faults_of(page) == []
+
+
+def test_another_run_is_chosen_from_those_beside_the_one_served(look: Any, tmp_path: Path) -> None:
+    served = write_company(tmp_path / "now")
+    for number in (1, 2):
+        write_company(tmp_path / f"before{number}", run_id=f"run{number}", scale=1000.0 - 300 * number)
+    with running(bundle=served) as client:
+        page = look(f"{base(client)}/explore/credit")
+        page.keyboard.press("5")
+        page.wait_for_url("**/explore/compare")
+        page.wait_for_selector("select[name=with]")
+        page.select_option("select[name=with]", "run1")
+        page.wait_for_url("**with=run1**")
+        until(page, "document.querySelector('.question').textContent.includes('run1')")
+        for width in (320, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert wide(page) == 0, width
+            assert serious(page) == []
+        assert faults_of(page) == []
+
+
+def test_the_curve_of_a_channel_is_drawn_where_the_run_has_one(look: Any, explorer: httpx.Client) -> None:
+    page = look(f"{base(explorer)}/explore/credit?outcome=spend&row=social_one")
+    assert page.locator("#curve-social_one[aria-current]").count() == 1
+    assert page.locator(".later svg.lines:not(.narrow) .band").count() == 1
 
 
 def test_a_choice_changes_the_address_and_the_figures_and_back_undoes_it(

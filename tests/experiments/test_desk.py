@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from experiments.bundle.reading import Bundle, load_bundle
-from experiments.comparing import compare_runs
+from experiments.comparing import Moved, compare_runs
 from experiments.config import load_config, parse_config
 from experiments.guard import reason_against
 from experiments.inputs import read_inputs
@@ -81,6 +81,17 @@ def test_a_sweep_nests_its_runs_and_goes_on_where_it_was(tmp_path: Path, mlruns:
     table = compare_runs([find_run(mlruns, run) for run in both["run"]])
     assert table.filter(pl.col("kind") == "parameter")["name"].to_list() == ["attribution.methods"]
     assert table.filter(pl.col("kind") == "data").is_empty()
+
+
+def test_a_figure_moved_beyond_chance_where_the_halves_that_face_each_other_add_up_to_less() -> None:
+    def moved(now: float, half: float | None) -> Moved:
+        ends = None if half is None else (now - half, now + half)
+        return Moved(name="x", before=10.0, now=now, before_range=(9.0, 13.0), now_range=ends)
+
+    assert moved(16.0, 4.0).chance == 5.0  # 3 above the one, 4 below the other
+    assert (moved(16.0, 4.0).beyond_chance, moved(14.9, 4.0).beyond_chance) == (True, False)
+    assert moved(5.0, 4.0).chance == pytest.approx(17**0.5)
+    assert moved(16.0, None).beyond_chance is None
 
 
 @pytest.fixture(scope="module")
