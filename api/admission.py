@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from api.access_log import AccessLog
 from api.keys import ApiKey, KeyRing
-from api.limits import Allowance, make_limiter
+from api.limits import Allowance, Limiter, LocalLimiter, make_buckets
 from api.metrics import Metrics
 from api.problems import Problem
 from api.settings import Settings, is_loopback
@@ -55,11 +55,20 @@ class Arrival:
 class Admission:
     """Lets requests in, or raises the problem that they have."""
 
-    def __init__(self, settings: Settings, *, keys: KeyRing | None, log: AccessLog, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keys: KeyRing | None,
+        log: AccessLog,
+        metrics: Metrics,
+        limiter: Limiter | None = None,
+    ) -> None:
         self._settings, self._keys, self._log, self._metrics = settings, keys, log, metrics
-        self._limiter, self._strangers = make_limiter("keys"), make_limiter("strangers")
+        self._limiter = limiter or LocalLimiter(make_buckets("keys"))
+        self._strangers = make_buckets("strangers")
 
-    def admit(self, scope: Scope, arrival: Arrival, stamp: list[Header]) -> None:
+    async def admit(self, scope: Scope, arrival: Arrival, stamp: list[Header]) -> None:
         """Check a request; its rate limit's fields are added to `stamp`, its key to `scope`.
 
         Raises
@@ -82,7 +91,7 @@ class Admission:
         else:
             limit, owner = key.rate_limit or self._settings.rate_limit, key.key_id
         if limit is not None:
-            allowance = self._limiter.take(owner, limit)
+            allowance = await self._limiter.take(owner, limit)
             stamp.extend(allowance.headers())
             _check(allowance, "key")
         if key is not None and needed not in key.scopes:
@@ -90,6 +99,10 @@ class Admission:
                 name="missing-scope",
                 detail=f'This needs the scope "{needed}"; the key has {", ".join(key.scopes)}.',
             )
+
+    async def close(self) -> None:
+        """Let go of what counts requests."""
+        await self._limiter.close()
 
     def _check_size(self, scope: Scope, arrival: Arrival) -> None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > self._settings.max_url:

@@ -28,6 +28,7 @@ from api.metrics import Metrics
 from api.middleware import Middleware
 from api.pool import WorkPool
 from api.problems import MEDIA_TYPE, Problem
+from api.redis_limits import RedisLimiter
 from api.replies import ARROW, PARQUET, Reply
 from api.retirement import RETIRING, Retirement
 from api.routes import (
@@ -103,6 +104,8 @@ def create_app(
     app.state.exports = ExportFiles(watcher.home)
     app.state.updates, app.state.intake = updates, Intake(watcher.home)
     app.state.predictions, app.state.stopping = WorkPool("prediction"), False
+    limiter = RedisLimiter(settings.limits, notice=notice) if settings.limits is not None else None
+    app.state.admission = Admission(settings, keys=keys, log=log, metrics=metrics, limiter=limiter)
     app.add_middleware(
         GZipMiddleware, minimum_size=1024, compresslevel=4, exclude_content_types=(*UNPACKED, ARROW, PARQUET)
     )
@@ -110,7 +113,7 @@ def create_app(
     app.add_middleware(
         Middleware,
         watcher=watcher,
-        admission=Admission(settings, keys=keys, log=log, metrics=metrics),
+        admission=app.state.admission,
         metrics=metrics,
         log=log,
         log_requests=settings.access_log,
@@ -178,6 +181,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.exports.close()
         state.intake.close()
         state.updates.close()
+        await state.admission.close()
 
 
 async def _watch_keys(app: FastAPI) -> None:

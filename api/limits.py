@@ -19,7 +19,15 @@ try:
 except ImportError:  # Windows: each worker counts for itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SHARED", "Allowance", "Limiter", "RateLimiter", "SharedRateLimiter", "make_limiter"]
+__all__ = [
+    "SHARED",
+    "Allowance",
+    "Limiter",
+    "LocalLimiter",
+    "RateLimiter",
+    "SharedRateLimiter",
+    "make_buckets",
+]
 
 SHARED: Final = "TRIBUTARY_SHARED"
 """Variable with the folder that the workers of one service share."""
@@ -47,6 +55,17 @@ class Allowance:
     reset: int
     retry_after: int
 
+    @classmethod
+    def of(cls, level: float, limit: int, *, allowed: bool) -> Allowance:
+        """What is told of a bucket at `level`, after a request took its part of it or was refused."""
+        rate = limit / 60
+        return cls(
+            limit=limit,
+            remaining=int(level),
+            reset=math.ceil((limit - level) / rate),
+            retry_after=0 if allowed else max(1, math.ceil((1 - level) / rate)),
+        )
+
     @property
     def allowed(self) -> bool:
         """Whether the request may go on."""
@@ -72,24 +91,35 @@ def draw(level: float, seen: float, now: float, limit: int) -> tuple[float, Allo
     >>> level, allowance.allowed, draw(level, 0.0, 0.5, 60)[1].retry_after
     (0.0, True, 1)
     """
-    rate = limit / 60
-    level = min(float(limit), level + max(0.0, now - seen) * rate)
+    level = min(float(limit), level + max(0.0, now - seen) * limit / 60)
     allowed = level >= 1
     if allowed:
         level -= 1
-    return level, Allowance(
-        limit=limit,
-        remaining=int(level),
-        reset=math.ceil((limit - level) / rate),
-        retry_after=0 if allowed else max(1, math.ceil((1 - level) / rate)),
-    )
+    return level, Allowance.of(level, limit, allowed=allowed)
 
 
 class Limiter(Protocol):
-    """Whatever counts requests."""
+    """Whatever counts requests, here or elsewhere."""
 
-    def take(self, key_id: str, limit: int) -> Allowance:
+    async def take(self, key_id: str, limit: int) -> Allowance:
         """Take one request from a key's bucket of `limit` requests per minute."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class LocalLimiter:
+    """Buckets on this machine: of this process, or shared by the workers of a service."""
+
+    def __init__(self, buckets: RateLimiter | SharedRateLimiter) -> None:
+        self._buckets = buckets
+
+    async def take(self, key_id: str, limit: int) -> Allowance:
+        """Take one request from a key's bucket of `limit` requests per minute."""
+        return self._buckets.take(key_id, limit)
+
+    async def close(self) -> None:
+        """Nothing is held that does not end with the process."""
 
 
 class RateLimiter:
@@ -176,7 +206,7 @@ class SharedRateLimiter:
         return found
 
 
-def make_limiter(name: str) -> Limiter:
+def make_buckets(name: str) -> RateLimiter | SharedRateLimiter:
     """Buckets shared by the workers of this service, or those of this process where there is one alone."""
     folder = os.environ.get(SHARED)
     if folder and fcntl is not None:

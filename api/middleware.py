@@ -79,7 +79,7 @@ class Middleware:
             await send(message)
 
         try:
-            self._admission.admit(scope, arrival, stamp)
+            await self._admission.admit(scope, arrival, stamp)
             admitted = True
             await self._app(scope, receive, stamped)
         except Problem as problem:

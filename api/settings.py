@@ -55,6 +55,9 @@ class Settings:
         Seconds within which a request must arrive, its headers and then its body.
     rate_limit
         Requests per minute where a key names no limit of its own, over all workers; None: no limit.
+    limits
+        Address of a Redis server that counts requests for services on several machines; None: the workers of
+        this one count together.
     watch_seconds
         Time between two looks at the link and the keys.
     access_log
@@ -75,6 +78,7 @@ class Settings:
     max_batch: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     body_timeout: Annotated[float, Field(gt=0)] = 10.0
     rate_limit: Annotated[int, Field(ge=1)] | None = None
+    limits: str | None = None
     watch_seconds: Annotated[float, Field(gt=0)] = 1.0
     graceful_seconds: Annotated[int, Field(ge=1)] = 20
     access_log: bool = True

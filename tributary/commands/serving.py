@@ -36,6 +36,11 @@ runs_option = click.option(
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes.")
 @click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute and key, over all workers.")
 @click.option(
+    "--limits",
+    envvar="TRIBUTARY_LIMITS",
+    help="A Redis server (redis://HOST:6379/0) that counts requests over several machines.",
+)
+@click.option(
     "--access-log/--no-access-log", default=True, show_default=True, help="One JSON line per request."
 )
 @click.option(
@@ -49,11 +54,13 @@ def serve(
     port: int,
     workers: int,
     rate_limit: int | None,
+    limits: str | None,
     access_log: bool,
     public_url: str | None,
 ) -> None:
     """Serve scores over HTTP; follows runs/champion without --bundle."""
     from api.keys import load_keys
+    from api.redis_limits import RedisLimiter
     from api.server import run_server
     from api.settings import Settings
     from experiments.bundle.reading import load_bundle
@@ -66,11 +73,14 @@ def serve(
         port=port,
         workers=workers,
         rate_limit=rate_limit,
+        limits=limits,
         access_log=access_log,
         public_url=public_url,
     )
     if bundle is not None:
         load_bundle(bundle)  # a bundle named by hand is refused at once, not waited for
+    if limits is not None:
+        RedisLimiter(limits, notice=lambda *_: None)  # neither is a wrong address
     if keys is not None:
         load_keys(keys)
     else:
