@@ -77,7 +77,7 @@ def write_desk(process: DeskProcess, *, rng: np.random.Generator) -> DeskBooks:
         interventions=pl.DataFrame(
             {
                 "name": ["promise: answer within the hour", "new tone of voice"],
-                "date": [process.promise_from, process.promise_from + dt.timedelta(days=28)],
+                "date": [process.promise_from, process.promise_from + (last - process.promise_from) / 2],
             }
         ),
         assumptions=_assumptions(last),
