@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.hooks.addresses import check_receiver
 from histories.durable import storage_error, transaction
 from histories.errors import ConfigError, StorageError, nearest
 
@@ -132,15 +133,14 @@ class Outbox:
         Raises
         ------
         ConfigError
-            When an event is unknown or none is given, or the address is none of http or https.
+            When an event is unknown or none is given, or the address can never be sent to.
         """
         for event in events:
             if event not in EVENTS:
                 raise ConfigError(f'There is no event "{event}"; {nearest(event, EVENTS)}')
         if not events:
             raise ConfigError(f"A hook needs an event; allowed: {', '.join(EVENTS)}.")
-        if not url.startswith(("https://", "http://")) or len(url) > 2000 or any(c.isspace() for c in url):
-            raise ConfigError("The receiver's address must begin with https:// or http://.")
+        check_receiver(url, private=private)
         hook = Hook(
             id=f"hook_{secrets.token_hex(4)}",
             url=url,

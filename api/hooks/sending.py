@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import socket
 import time
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from api.hooks.addresses import is_public
 from api.hooks.outbox import Delivery
 
 __all__ = ["SIGNATURE", "RefusedAddressError", "send", "signature"]
@@ -48,16 +48,9 @@ class _PublicBackend(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError("the name is unknown") from error
         addresses = [str(entry[4][0]) for entry in found]
-        if not self._private and not all(_is_public(address) for address in addresses):
+        if not self._private and not all(is_public(address) for address in addresses):
             raise RefusedAddressError("the address is not public")
         return self._inner.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
-
-
-def _is_public(address: str) -> bool:
-    """Whether an address lies outside this machine, private networks and what clouds keep for themselves."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast
 
 
 def signature(secret: str, body: bytes, at: int) -> str:

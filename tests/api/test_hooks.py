@@ -195,24 +195,46 @@ def test_one_receiver_that_is_down_holds_up_no_other_and_is_listed_at_the_end(
         assert outbox.counts() == {"waiting": 0, "dead": 0}
 
 
+PRIVATE = [
+    "http://127.0.0.1/",
+    "http://localhost/",
+    "http://[::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://10.0.0.1/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data",
+    "http://100.64.0.1/",
+    "http://0.0.0.0/",
+    "http://[fd00::1]/",
+    "http://224.0.0.1/",
+]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+def test_an_address_that_is_not_public_is_refused_when_it_is_given(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--allow-private"):
+        Outbox(tmp_path).add(url, events=["scores.promoted"])
+    assert Outbox(tmp_path).add(url, events=["scores.promoted"], private=True).url == url
+
+
 @pytest.mark.parametrize(
-    "url",
+    ("url", "words"),
     [
-        "http://127.0.0.1/",
-        "http://localhost/",
-        "http://[::1]/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://2130706433/",
-        "http://0x7f.1/",
-        "http://10.0.0.1/",
-        "http://192.168.1.1/",
-        "http://169.254.169.254/latest/meta-data",
-        "http://100.64.0.1/",
-        "http://0.0.0.0/",
-        "http://user:pass@127.0.0.1/",
-        "http://224.0.0.1/",
+        ("https://", "no host"),
+        ("https://hooks.example:99999/", "port"),
+        ("https://[::1/", "no host"),
+        ("https://user:secret@hooks.example/", "The signature says who sends"),
     ],
 )
+def test_an_address_that_cannot_be_sent_to_is_refused(url: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words) as refused:
+        Outbox(tmp_path).add(url, events=["scores.promoted"])
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", [*PRIVATE, "http://user:pass@127.0.0.1/"])
 def test_an_address_that_is_not_public_is_never_connected_to(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def key() -> None:
 @key.command("create")
 @keys_option
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, help="read, batch, erase or admin; repeatable."
+    "--scope", "scopes", multiple=True, required=True, help="read, batch, write, erase or admin; repeatable."
 )
 @click.option("--name", default="", help="Who uses it; appears in the audit trail.")
 @click.option("--rate-limit", type=click.IntRange(1), help="Requests per minute.")
