@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from experiments.code import code_version
+from experiments.config import RunConfig
 from histories.engines.base import Engine
 from histories.engines.local import Local
 from histories.engines.spill import spill_folder
 from histories.engines.spilled import Spilled
 from histories.errors import ConfigError
+from histories.identity import KEY_VARIABLE
+from histories.reading.inputs import Inputs
 from histories.reading.sources import memory_bytes
 
 __all__ = ["ENGINES", "Progress", "Workplace", "read_memory", "workplace"]
@@ -35,10 +42,25 @@ class Workplace:
         What splits the histories by customer.
     folder
         Where large tables are written on the way; None: a temporary folder of the system.
+    words
+        What was asked for: engine and memory.
     """
 
     engine: Engine
     folder: Path | None = None
+    words: str = ""
+
+    def begin(self, config: RunConfig, inputs: Inputs) -> None:
+        """Take over the buckets that a killed run of this configuration and these rows had finished."""
+        told = {
+            "configuration": config.to_dict(),
+            "rows": {name: table.sha256 for name, table in inputs.tables.items()},
+            "pseudonyms": os.environ.get(KEY_VARIABLE),
+            "work": self.words,
+            "code": code_version(),
+        }
+        text = json.dumps(told, sort_keys=True, default=str)
+        self.engine.begin(hashlib.sha256(text.encode()).hexdigest())
 
 
 class Progress:
@@ -116,9 +138,11 @@ def workplace(
     allowed = read_memory(memory or DEFAULT_MEMORY)
     if name == "local":
         with spill_folder(runs) as folder:
-            yield Workplace(engine=Spilled(folder, memory=allowed, told=told), folder=folder)
+            engine = Spilled(folder, memory=allowed, told=told)
+            yield Workplace(engine=engine, folder=folder, words=f"{name} {allowed}")
         return
     from histories.engines.spark import Spark, spark_session  # most runs need none of it
 
     with spark_session() as session, spill_folder(runs) as folder:
-        yield Workplace(engine=Spark(session, folder, memory=allowed, told=told), folder=folder)
+        cluster = Spark(session, folder, memory=allowed, told=told)
+        yield Workplace(engine=cluster, folder=folder, words=f"{name} {allowed}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import bundle_folder, write_bundle
 from experiments.checks import check_run
+from experiments.code import code_version
 from experiments.config import RunConfig
 from experiments.engine import Progress, read_memory, workplace
 from experiments.inputs import ID_KEY, read_inputs
@@ -148,6 +148,7 @@ def run_experiment(
         progress("Checking the tables")
         inputs = read_inputs(config, work_dir=place.folder)
         check_run(config, inputs)
+        place.begin(config, inputs)
         progress("Building histories")
         histories = build_histories(config, inputs, engine=place.engine)
         found = find(config, histories, step=progress)
@@ -354,7 +355,7 @@ def _manifest(config: RunConfig, histories: Histories, found: Findings, run_id: 
         "run_id": run_id,
         "model_version": f"{config.name}-{run_id[:12]}",
         "name": config.name,
-        "code_version": _code_version(),
+        "code_version": code_version(),
         "as_of": inputs.observation_end.isoformat(),
         "span": histories.span,
         "currency": inputs.currency,
@@ -398,23 +399,6 @@ def _plain_rows(table: pl.LazyFrame) -> list[dict[str, Any]]:
         {key: value.isoformat() if isinstance(value, dt.date) else value for key, value in row.items()}
         for row in rows
     ]
-
-
-def _code_version() -> str:
-    """The package's version, with the commit where the code lies in a checkout."""
-    installed = version()
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return installed
-    return f"{installed}+{commit}"
 
 
 def _log(record: OpenRun, config: RunConfig, histories: Histories, found: Findings, bundle: Path) -> None:

@@ -117,6 +117,7 @@ def update_bundle(
         inputs = read_inputs(replace(config, inputs=read), work_dir=place.folder)
         if only_changed and config.observation_end is None:
             inputs = replace(inputs, observation_end=max(inputs.observation_end, as_of_day(bundle)))
+        place.begin(config, inputs)
         progress("Building histories")
         histories = build_histories(config, inputs, engine=place.engine)
         progress("Valuing customers")

@@ -55,6 +55,16 @@ class Engine(ABC):
     """Splits tables by customer."""
 
     @abstractmethod
+    def begin(self, token: str) -> None:
+        """Go on from what a killed process had finished of the same work on the same rows.
+
+        Parameters
+        ----------
+        token
+            The same only where work and rows are; an engine that keeps nothing does without.
+        """
+
+    @abstractmethod
     def scatter(self, tables: Tables) -> Buckets:
         """Split tables with a column `customer_id`, of one type in all of them.
 

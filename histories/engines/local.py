@@ -14,6 +14,9 @@ __all__ = ["Local"]
 class Local(Engine):
     """Computes everything at once; fast, and memory follows the size of the data."""
 
+    def begin(self, token: str) -> None:
+        """Nothing is left of a killed process in memory."""
+
     def scatter(self, tables: Tables) -> Buckets:
         """All tables in one bucket; nothing is computed."""
         return _Whole(tables)

@@ -71,6 +71,8 @@ def spark_session(master: str | None = None) -> Iterator[Any]:
             'JRE 17, or leave --engine out, with --memory "2GB" where the data do not fit in memory.'
         )
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if not remote and (home := _own_spark()) is not None:
+        os.environ.setdefault("SPARK_HOME", home)
     builder = SparkSession.builder.appName("tributary")
     if not remote:
         for key, value in _SETTINGS.items():
@@ -89,6 +91,14 @@ def spark_session(master: str | None = None) -> Iterator[Any]:
     finally:
         if running is None:
             session.stop()
+
+
+def _own_spark() -> str | None:
+    """The Spark inside the pyspark package, which executors of a `local-cluster` are started from."""
+    import pyspark
+
+    home = Path(pyspark.__file__).parent
+    return str(home) if (home / "bin" / "spark-class").exists() else None
 
 
 @contextmanager
@@ -125,14 +135,11 @@ class Spark(Spilled):
         self._session = session
 
     @_quiet()
-    def split(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
+    def split(self, stored: Stored, frame: pl.LazyFrame, cuts: pl.Series) -> None:
         """One shuffle: rows are numbered by their bucket, brought together, and written by the workers."""
-        stored = Stored(folder=self.new_folder(name), schema=frame.collect_schema())
-        source = self.new_folder(f"{name}-source")
-        with spilling():
-            source.mkdir(parents=True)
-            stored.folder.mkdir(parents=True, exist_ok=True)
-            frame.sink_parquet(source / "rows.parquet", compression="lz4", row_group_size=100_000)
+        source = stored.folder / "source"
+        source.mkdir()
+        frame.sink_parquet(source / "rows.parquet", compression="lz4", row_group_size=100_000)
         rows = self._session.read.parquet(str(source))
         columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
         numbered = rows.mapInArrow(partial(_numbered, cuts=cuts), f"{columns}, bucket int")
@@ -140,15 +147,14 @@ class Spark(Spilled):
         done = together.mapInArrow(partial(_keep, stored=stored), "bucket int, answer binary")
         for row in done.collect():
             _read(row)
-        shutil.rmtree(source, ignore_errors=True)
-        return stored
+        shutil.rmtree(source)
 
     def each(self, task: Task, buckets: int) -> Iterator[Any]:
         """What a task returns for each bucket, computed by the workers."""
         self._told(0, buckets)
         for row in sorted(self._answers(task, buckets), key=lambda row: int(row["bucket"])):
             yield _read(row)
-            self._told(int(row["bucket"]) + 1, buckets)
+        self._told(buckets, buckets)
 
     @_quiet()
     def _answers(self, task: Task, buckets: int) -> list[Any]:

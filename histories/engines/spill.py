@@ -4,6 +4,8 @@
 
     .spill-xxxxxxxx/       one for each running process
     .spill-xxxxxxxx/lock   held as long as it runs; nobody's after a crash
+    .spill-xxxxxxxx/work/  buckets, under the `token` of what they were made from
+    .spill-xxxxxxxx/left/  those of killed processes, until it is known whether they can be used
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from filelock import FileLock, Timeout
 from histories.durable import locked, storage_error
 from histories.errors import StorageError
 
-__all__ = ["spill_folder", "spilling"]
+__all__ = ["adopt", "spill_folder", "spilling"]
 
 _PREFIX: Final = ".spill-"
 _LOCK: Final = "lock"
+_WORK: Final = "work"
+_LEFT: Final = "left"
+_TOKEN: Final = "token"
 _REFUSED: Final = re.compile(r"\(os error (\d+)\)")
 """How Polars passes on what the operating system said."""
 
@@ -33,6 +38,8 @@ _REFUSED: Final = re.compile(r"\(os error (\d+)\)")
 @contextmanager
 def spill_folder(parent: Path) -> Iterator[Path]:
     """A new folder under `parent` for as long as the block runs; what killed processes left there goes first.
+
+    What they had finished of their work is kept for `adopt`.
 
     Raises
     ------
@@ -44,13 +51,13 @@ def spill_folder(parent: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(parent.name, error) from error
     with locked(parent, "spill"):
-        _clear_leftovers(parent)
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            held = FileLock(folder / _LOCK)
+            held.acquire()
+            _take_leftovers(parent, folder / _LEFT)
         except OSError as error:
             raise storage_error(parent.name, error) from error
-        held = FileLock(folder / _LOCK)
-        held.acquire()
     try:
         yield folder
     finally:
@@ -59,13 +66,47 @@ def spill_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clear_leftovers(parent: Path) -> None:
+def adopt(folder: Path, token: str) -> Path:
+    """Where the work of a process lies; it holds what a killed one had done under the same token.
+
+    Parameters
+    ----------
+    folder
+        Of `spill_folder`.
+    token
+        The same only where the same work is done on the same rows.
+
+    Raises
+    ------
+    StorageError
+        When the disk does not take it.
+    """
+    work = folder / _WORK
+    try:
+        for left in (folder / _LEFT).glob("*"):
+            if not work.exists() and (left / _TOKEN).read_text(encoding="utf-8") == token:
+                left.rename(work)
+        shutil.rmtree(folder / _LEFT, ignore_errors=True)
+        work.mkdir(exist_ok=True)
+        (work / _TOKEN).write_text(token, encoding="utf-8")
+    except OSError as error:
+        raise storage_error("The folder of buckets", error) from error
+    return work
+
+
+def _take_leftovers(parent: Path, left: Path) -> None:
+    """Keep the work of killed processes in `left`, and clear away the rest of them."""
+    left.mkdir()
     for folder in parent.glob(f"{_PREFIX}*"):
         lock = FileLock(folder / _LOCK)
+        if folder == left.parent:
+            continue
         try:
             lock.acquire(timeout=0)
         except (Timeout, OSError):
             continue
+        if (folder / _WORK / _TOKEN).is_file():
+            (folder / _WORK).rename(left / folder.name)
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import pickle
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -14,7 +17,7 @@ import polars as pl
 
 from histories.engines.base import Buckets, Engine, Function, Made, S, Tables
 from histories.engines.ranges import bucket_of, check_complete, count_rows, find_cuts, suggest_buckets
-from histories.engines.spill import spilling
+from histories.engines.spill import adopt, spilling
 from histories.errors import ConfigError
 
 __all__ = ["Spilled", "Stored"]
@@ -78,29 +81,55 @@ class Spilled(Engine):
             raise ConfigError(f"buckets is {buckets}; allowed: 1 or more.")
         self._folder, self._memory, self._buckets, self._told = folder, memory, buckets, told
         self._numbers = itertools.count()
+        self._goes_on = False
+
+    def begin(self, token: str) -> None:
+        """Go on from the buckets that a killed process had finished; see `Engine.begin`."""
+        self._folder, self._goes_on = adopt(self._folder, token), True
 
     def scatter(self, tables: Tables) -> Buckets:
         """Write every table into ranges of customer ids with about as many rows each."""
         counted = count_rows(tables)
         wanted = self._buckets or suggest_buckets(int(counted["rows"].sum()), self._memory)
         cuts = find_cuts(counted, wanted)
-        stored = {name: self.split(name, frame, cuts) for name, frame in tables.items()}
+        stored = {name: self.stored(name, frame, cuts) for name, frame in tables.items()}
         check_complete(_spans(stored, len(cuts) + 1))
         return _OnDisk(self, stored, cuts)
 
-    def split(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
-        """Write one table into its buckets."""
-        stored = Stored(folder=self.new_folder(name), schema=frame.collect_schema())
-        target = pl.PartitionBy(stored.folder, key="bucket", include_key=False)
-        with spilling():
-            frame.with_columns(bucket_of(cuts)).sink_parquet(
-                target, compression="lz4", mkdir=True, row_group_size=ROWS_PER_GROUP
-            )
-        return stored
+    def stored(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
+        """One table in its buckets; they appear when all of them are written."""
+        schema, folder = frame.collect_schema(), self._numbered(name)
+        if not folder.exists():
+            part = Stored(folder=folder.with_name(f".{folder.name}"), schema=schema)
+            with spilling():
+                shutil.rmtree(part.folder, ignore_errors=True)
+                part.folder.mkdir(parents=True)
+                self.split(part, frame, cuts)
+                part.folder.rename(folder)
+        return Stored(folder=folder, schema=schema)
 
-    def new_folder(self, name: str) -> Path:
-        """A folder that no other table has."""
-        return self._folder / f"{next(self._numbers)}-{name}"
+    def split(self, stored: Stored, frame: pl.LazyFrame, cuts: pl.Series) -> None:
+        """Write one table into its buckets."""
+        target = pl.PartitionBy(stored.folder, key="bucket", include_key=False)
+        frame.with_columns(bucket_of(cuts)).sink_parquet(
+            target, compression="lz4", mkdir=True, row_group_size=ROWS_PER_GROUP
+        )
+
+    def place(self, function: Callable[[Tables], Any], stored: Mapping[str, Stored]) -> Path:
+        """A folder for what a function makes of tables; that of the same work where it can be told."""
+        tables = [(name, str(table.folder.relative_to(self._folder))) for name, table in stored.items()]
+        try:
+            work = pickle.dumps((function, sorted(tables)))
+        except (pickle.PicklingError, AttributeError, TypeError):  # a function inside another has no name
+            return self._folder / f"made-{uuid4().hex}"
+        return self._folder / f"made-{hashlib.sha256(work).hexdigest()[:24]}"
+
+    def _numbered(self, name: str) -> Path:
+        """The folder of a table that is split, the same in a process that goes on from a killed one."""
+        while True:
+            folder = self._folder / f"{next(self._numbers)}-{name}"
+            if self._goes_on or not folder.exists():
+                return folder
 
     def each(self, task: Task, buckets: int) -> Iterator[Any]:
         """What a task returns for each bucket, in their order."""
@@ -119,17 +148,20 @@ class _OnDisk(Buckets):
         return len(self._cuts) + 1
 
     def map(self, function: Function) -> Buckets:
-        target = self._engine.new_folder("made")
-        schemas = list(self._engine.each(partial(_write, self._stored, target, function), self._count))
+        target = self._engine.place(function, self._stored)
+        write = partial(_write, self._stored, target, function)
+        schemas = list(self._engine.each(partial(_once, target, write), self._count))
         made = {name: Stored(folder=target / name, schema=schema) for name, schema in schemas[0].items()}
         return _OnDisk(self._engine, self._stored | made, self._cuts)
 
     def reduce(self, function: Callable[[Tables], S], merge: Callable[[S, S], S]) -> S:
-        found: Iterator[S] = self._engine.each(partial(_apply, self._stored, function), self._count)
+        target = self._engine.place(function, self._stored)
+        answer = partial(_apply, self._stored, function)
+        found: Iterator[S] = self._engine.each(partial(_once, target, answer), self._count)
         return reduce(merge, found)
 
     def add(self, tables: Tables) -> Buckets:
-        stored = {name: self._engine.split(name, frame, self._cuts) for name, frame in tables.items()}
+        stored = {name: self._engine.stored(name, frame, self._cuts) for name, frame in tables.items()}
         return _OnDisk(self._engine, self._stored | stored, self._cuts)
 
     def gather(self, name: str) -> pl.LazyFrame:
@@ -137,6 +169,20 @@ class _OnDisk(Buckets):
 
     def __contains__(self, name: str) -> bool:
         return name in self._stored
+
+
+def _once(target: Path, task: Task, bucket: int) -> Any:
+    """What a task returned for this bucket, now or in a process that was killed later."""
+    done = target / f"{bucket}.done"
+    if done.exists():
+        return pickle.loads(done.read_bytes())
+    answer = task(bucket)
+    with spilling():
+        target.mkdir(parents=True, exist_ok=True)
+        fresh = target / f".{bucket}-{uuid4().hex}"
+        fresh.write_bytes(pickle.dumps(answer))
+        fresh.replace(done)
+    return answer
 
 
 def _apply(stored: Mapping[str, Stored], function: Callable[[Tables], S], bucket: int) -> S:

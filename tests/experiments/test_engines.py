@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from experiments.config import RunConfig, parse_config
+from experiments.config import RunConfig, load_config, parse_config
 from experiments.engine import Progress, workplace
 from experiments.inputs import read_inputs
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import build_histories
+from experiments.parts.walking import Walking
 from experiments.run import Findings, find, run_experiment
 from histories.engines.base import Engine
 from histories.engines.local import Local
@@ -106,6 +110,21 @@ def test_a_run_on_spark_finds_what_a_run_in_memory_does(
         assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_a_run_on_executors_of_their_own_finds_what_a_run_in_memory_does(
+    config: RunConfig, whole: Findings, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
+    from histories.engines.spark import Spark, spark_session
+
+    if shutil.which("java") is None:
+        pytest.skip("needs Java 17")
+    with spark_session("local-cluster[2,1,1024]") as session:
+        assert session.sparkContext.master == "local-cluster[2,1,1024]"
+        assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
+
+
 def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Path) -> None:
     tables = small_company(40)
     header, *rows = tables["customers"].splitlines()
@@ -160,6 +179,61 @@ def test_a_run_within_a_memory_limit_leaves_its_bundle_and_no_bucket(tmp_path: P
     assert "Crediting channels" in told
     summary = dict(result.summary.iter_rows())
     assert int(summary["purchases"]) == pl.read_parquet(result.bundle / "purchases.parquet").height
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from experiments.config import load_config
+from experiments.parts.walking import Walking
+from experiments.run import run_experiment
+
+def to_purchases(self, tables, made=Walking.to_purchases, done=[]):
+    done.append(1)
+    if len(done) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(self, tables)
+
+Walking.to_purchases = to_purchases
+folder = Path(sys.argv[1])
+run_experiment(load_config(folder / "c.toml"), runs=folder / "runs", mlruns=folder / "mlruns", memory="40KB")
+"""
+
+
+def test_a_killed_run_goes_on_from_the_buckets_that_it_had_finished(
+    tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in company().items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    tables = "\n".join(f'{name} = "{name}.csv"' for name in company())
+    (tmp_path / "c.toml").write_text(
+        'observation_end = 2025-12-31\n[value]\nmodels = []\n[attribution]\nmethods = ["linear"]\n'
+        f"[inputs]\n{tables}\n"
+    )
+    call = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(call, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    [left] = (tmp_path / "runs").glob(".spill-*")
+
+    walked: list[int] = []
+    original = Walking.to_purchases
+
+    def to_purchases(self: Walking, tables: Any) -> Any:
+        walked.append(1)
+        return original(self, tables)
+
+    monkeypatch.setattr(Walking, "to_purchases", to_purchases)
+    config = load_config(tmp_path / "c.toml")
+    where = {"runs": tmp_path / "runs", "mlruns": mlruns}
+    went_on = run_experiment(config, **where, memory="40KB")
+    gone_on, walked[:] = len(walked), []
+    assert not left.exists()
+    anew = run_experiment(config, **where, memory="40KB")
+    assert len(walked) == gone_on + 2 > 3
+    for name in ("credits", "paths", "purchases", "touchpoints", "customer_credits"):
+        tables_ = [pl.read_parquet(run.bundle / f"{name}.parquet") for run in (went_on, anew)]
+        assert_frame_equal(*tables_)
+    assert not list((tmp_path / "runs").glob(".spill-*"))
 
 
 def test_memory_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

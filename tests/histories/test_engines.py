@@ -239,6 +239,34 @@ def test_what_is_sorted_in_every_bucket_is_sorted_as_a_whole(tmp_path: Path) -> 
     )
 
 
+COUNTED: list[int] = []
+
+
+def sizes(tables: Tables) -> dict[str, pl.DataFrame]:
+    COUNTED.append(1)
+    return {"size": tables["touches"].select(pl.len()).collect()}
+
+
+@pytest.mark.parametrize(("token", "counted"), [("the same rows", 0), ("other rows", 3)])
+def test_buckets_of_a_killed_process_count_only_for_the_same_work(
+    tmp_path: Path, token: str, counted: int
+) -> None:
+    def work(token: str, left: Path | None = None) -> pl.DataFrame:
+        with spill_folder(tmp_path) as folder:
+            engine = Spilled(folder, memory=1, buckets=3)
+            engine.begin(token)
+            found = engine.scatter(many_rows()).map(sizes).gather("size").collect()
+            if left is not None:
+                shutil.copytree(folder / "work", left / "work")
+            return found
+
+    whole = work("the same rows", left=tmp_path / ".spill-left")
+    COUNTED.clear()
+    assert work(token).equals(whole)
+    assert len(COUNTED) == counted
+    assert not list(tmp_path.glob(".spill-*"))
+
+
 def test_a_customer_with_most_rows_is_not_cut_and_leaves_no_bucket_empty(tmp_path: Path) -> None:
     rows = pl.LazyFrame({"customer_id": [5] * 100 + [1, 9]})
     sizes = (
