@@ -19,7 +19,7 @@ _STEMS: Final = {False: (34.0, 64.0), True: (18.0, 48.0)}
 
 _SLOPE_HEIGHT: Final = 260.0
 _GAP: Final = 15.0
-_NAME: Final = {False: 30, True: 14}
+_NAME: Final = {False: 28, True: 14}
 """Letters of a name that have room beside a stem; names have all of theirs in the table below."""
 
 

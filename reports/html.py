@@ -49,12 +49,17 @@ def environment(*packages: str) -> Any:
         "kept_titles": kept_titles,
         "line_rows": line_rows,
         **{f.__name__: drawn(f) for f in (draw_plot, draw_axis, draw_rungs)},
-        "draw_slope": drawn(lambda slope: draw_slope(slope) + draw_slope(slope, narrow=True)),
-        "draw_lines": drawn(lambda lines: draw_lines(lines) + draw_lines(lines, narrow=True)),
+        "draw_slope": drawn(lambda slope: _fitting(draw_slope(slope), draw_slope(slope, narrow=True))),
+        "draw_lines": drawn(lambda lines: _fitting(draw_lines(lines), draw_lines(lines, narrow=True))),
     }
     made.tests["course"] = is_course
     made.tests["drawn"] = is_drawn
     return made
+
+
+def _fitting(wide: str, narrow: str) -> str:
+    """Both forms of a chart; the style sheet shows the one that fits the room there is."""
+    return f'<div class="drawn">{wide}{narrow}</div>'
 
 
 def is_course(column: Column) -> bool:

@@ -357,7 +357,7 @@ def _paths_view(
         finding=finding,
         deck="Path methods say who was there, not what it did." if paths else "",
         ledger=ledger,
-        refusal="" if ledger else f"This run has no incremental credit of {noun}.",
+        refusal=f"This run has no incremental credit of {noun}" if outcome and not ledger else "",
         slope=None,
         slope_finding="",
         row="",

@@ -13,10 +13,10 @@ from api.served import Served
 from histories.errors import BundleError
 from reports.context import Mark, Plot
 from reports.customer_drawings import Touch, draw_tracks
-from reports.numbers import decimal, money, money_ticks, nice_scale, percent
+from reports.numbers import count, decimal, money, money_ticks, nice_scale, percent
 from reports.words import count_words, day, label
 
-__all__ = ["CustomerView", "customer_view"]
+__all__ = ["CustomerView", "customer_rows", "customer_view"]
 
 _TOUCHES: Final = 5_000
 
@@ -79,6 +79,21 @@ def customer_view(shelf: Shelf, served: Served, customer_id: str) -> CustomerVie
         present_total=money(sum(share for _, share in present), currency),
         score=score,
     )
+
+
+def customer_rows(served: Served, customer_id: str) -> pl.DataFrame | None:
+    """Purchases and conversations of a customer, in order of time; None for whom nobody here knows."""
+    if served.find(customer_id) < 0:
+        return None
+    stored = served.stored_id(customer_id)
+    touched = served.store.records_of(served.store.touchpoints, stored, limit=_TOUCHES)
+    bought = [(when, "purchase", None, amount) for when, amount, _ in _purchases(served, stored)]
+    touches = [
+        (_day(one["timestamp"]), one.get("direction") or "touch", one["channel"], None)
+        for one in (touched[0] if touched else [])
+    ]
+    schema = {"date": pl.Date, "what": pl.String, "channel": pl.String, "amount": pl.Float64}
+    return pl.DataFrame([*bought, *touches], schema=schema, orient="row").sort("date", maintain_order=True)
 
 
 def _day(moment: Any) -> dt.date:
@@ -151,7 +166,7 @@ def _finding(
     text = f"Customer {customer_id} bought {times}"
     if bought:
         silent = (shelf.sources.as_of - bought[-1][0]).days
-        text += f" and has now been silent for {silent:,} days"
+        text += f" and has now been silent for {count(silent, 'day')}"
     gap = score.get("average_days_between_purchases")
     return text if gap is None else f"{text}; the usual gap is {gap:,.0f}"
 

@@ -38,6 +38,7 @@ class CustomersView:
     deck: str
     subtitle: str
     drawing: str
+    scored: bool
     selected: int
     rows: tuple[CustomerRow, ...]
     plot: Plot
@@ -107,6 +108,7 @@ def customers_view(
         deck=deck,
         subtitle=subtitle,
         drawing=draw_customers(customers, rectangle, currency=currency, words=finding),
+        scored=bool(customers.height or segment),
         selected=chosen.height,
         rows=tuple(_row(row) for row in rows.iter_rows(named=True)),
         plot=Plot(low=0.0, high=top or 1.0),

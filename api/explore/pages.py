@@ -24,7 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from api.dependencies import CustomerId
 from api.explore.compare import compare_view, compared_rows
 from api.explore.credit import Choice, credit_rows, credit_view
-from api.explore.customer import customer_view
+from api.explore.customer import customer_rows, customer_view
 from api.explore.customers import customers_view
 from api.explore.library import Shelf, shelf_of
 from api.problems import Problem
@@ -254,9 +254,7 @@ async def customer(request: Request, customer_id: CustomerId) -> Response:
     def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
         made = customer_view(shelf, served, customer_id)
         if made is None:
-            raise Problem(
-                name="unknown-customer", detail="No customer has this id in the scores being served."
-            )
+            raise _unknown_customer()
         return {"one": made}
 
     return await _answer(request, "customers", render, "customer.html.jinja")
@@ -277,6 +275,10 @@ _NO_OTHERS: Final = {
     "heading": "No other bundle lies beside the one being served.",
     "said": Markup("Run again into the same folder: <code>tributary run CONFIG</code>."),
 }
+
+
+def _unknown_customer() -> Problem:
+    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
 
 
 @router.get("/evidence")
@@ -374,6 +376,7 @@ async def download(
     period: Text = None,
     channel: Text = None,
     other: Other = None,
+    customer_id: Text = None,
     form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
 ) -> Response:
     """The rows behind a view, for its choices."""
@@ -386,8 +389,15 @@ async def download(
             return _table(credit_rows(shelf, view), form)
         if name == "compare":
             return _table(compared_rows(compare_view(shelf, served, home, other=other)), form)
+        if name == "customer":
+            found = customer_rows(served, customer_id or "")
+            if found is None:
+                raise _unknown_customer()
+            return _table(found, form)
         if name not in _DOWNLOADS:
-            raise Problem(name="not-found", detail=f"There are credit, compare, {', '.join(_DOWNLOADS)}.")
+            raise Problem(
+                name="not-found", detail=f"There are credit, compare, customer, {', '.join(_DOWNLOADS)}."
+            )
         table = shelf.sources.table(_DOWNLOADS[name])
         for column, wanted in (("outcome", outcome), ("channel", channel)):
             if wanted and column in table.columns:

@@ -199,6 +199,13 @@ def test_the_rows_behind_a_view_can_be_had(explorer: httpx.Client, name: str, fo
     assert len(answer.content) > 200
 
 
+def test_the_rows_behind_one_customer_are_purchases_and_conversations(explorer: httpx.Client) -> None:
+    rows = pl.read_csv(explorer.get("/explore/download/customer?customer_id=1").content)
+    assert rows["what"].value_counts().filter(what="purchase")["count"].to_list() == [2]
+    assert rows.height == 5
+    assert explorer.get("/explore/download/customer?customer_id=999999").status_code == 404
+
+
 def test_a_hundred_thousand_customers_are_drawn_small(tmp_path: Path) -> None:
     bundle = write_company(tmp_path / "large", customers=100_000)
     with running(bundle=bundle) as client:

@@ -109,6 +109,8 @@
   const dress = () => {
     const keyed = one(".keyed", view);
     if (keyed) keyed.hidden = !key;
+    const tab = one("nav a[aria-current]", view);
+    if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 40;
     const heading = one("h1", view);
     if (heading) document.title = `${heading.textContent} · Tributary explorer`;
     const rows = view.querySelectorAll("a.row");
