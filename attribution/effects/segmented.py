@@ -25,6 +25,7 @@ from histories.arrays import Float
 __all__ = ["Figure", "SegmentedFit", "fit_segmented"]
 
 _RHO = np.linspace(-0.9, 0.96, 32)
+_TAIL = (1 - INTERVAL_LEVEL) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +87,24 @@ def fit_segmented(
     mean = np.zeros(design.shape[1])
     mean[:2] = 1.0, (until - break_at - 1) / 2
     rows = np.vstack([mean, np.eye(design.shape[1])[:2], without])
-    found = _integrated(design, values, rows)
-    figures = [Figure(value=v, std_error=e, low=a, high=b) for v, e, a, b in found[:3].tolist()]
+    dof = max(size - design.shape[1], 1)
+    weight, means, scales = _by_rho(design, values, rows)
+    value = weight @ means
+    error = np.sqrt(weight @ (scales**2 + (means - value) ** 2))
+    ends = [_quantile(weight, means[:, :3], scales[:, :3], dof, share) for share in (_TAIL, 1 - _TAIL)]
+    figures = [
+        Figure(value=v, std_error=e, low=a, high=b)
+        for v, e, a, b in np.column_stack([value[:3], error[:3], *ends]).tolist()
+    ]
+    half = float(stats.t.isf(_TAIL, dof)) * error[3:]
     return SegmentedFit(
         mean=figures[0],
         level=figures[1],
         slope=figures[2],
-        dof=max(size - design.shape[1], 1),
-        counterfactual=found[3:, 0],
-        low=found[3:, 2],
-        high=found[3:, 3],
+        dof=dof,
+        counterfactual=value[3:],
+        low=value[3:] - half,
+        high=value[3:] + half,
     )
 
 
@@ -113,26 +122,16 @@ def _design(size: int, break_at: int, others: Sequence[int], period: float | Non
     return np.column_stack(columns)
 
 
-def _integrated(design: Float, values: Float, rows: Float) -> Float:
-    """Mean, standard error and 95 % ends of `rows @ coefficients`, rho integrated out; shape (R, 4)."""
-    size, width = design.shape
-    dof = max(size - width, 1)
+def _by_rho(design: Float, values: Float, rows: Float) -> tuple[Float, Float, Float]:
+    """Weight of each rho, shape (K,); values and standard errors of `rows @ coefficients`, shape (K, R)."""
     fits = [_fit(design, values, rho) for rho in _RHO]
     log_weight = np.array([fit[0] for fit in fits])
     weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
     means = np.array([rows @ fit[1] for fit in fits])
     variances, robust = (np.array([((rows @ fit[k]) * rows).sum(axis=1) for fit in fits]) for k in (2, 3))
     best = int(weight.argmax())
     ratio = np.divide(robust[best], variances[best], out=np.ones(len(rows)), where=variances[best] > 0)
-    scales = np.sqrt(variances * np.maximum(ratio, 1.0))
-    value = weight @ means
-    error = np.sqrt(weight @ (scales**2 + (means - value) ** 2))
-    ends = [
-        _quantile(weight, means, scales, dof, share)
-        for share in ((1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2)
-    ]
-    return np.column_stack([value, error, *ends])
+    return weight / weight.sum(), means, np.sqrt(variances * np.maximum(ratio, 1.0))
 
 
 def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float) -> Float:
