@@ -119,6 +119,10 @@ def question_of(
     covered = _covered(facts, told)
     asked = max(float(top), now) if share is None else share
     margin = (facts.configuration.get("value") or {}).get("gross_margin")
+    effect = margin_effect(
+        facts.effects, designs, minutes=within, gross_margin=margin or assumptions.value("gross_margin")
+    )
+    about = effect.covers(covered["channel"], _groups(facts))
     return WhatIfQuestion(
         promise=name,
         cases=cases,
@@ -126,12 +130,11 @@ def question_of(
         share=asked,
         highest_share=float(top),
         where=str(where),
-        margin=margin_effect(
-            facts.effects, designs, minutes=within, gross_margin=margin or assumptions.value("gross_margin")
-        ),
+        margin=effect,
         retention=find_effect(facts.effects, designs, "retention", minutes=within),
         issues=find_effect(facts.effects, designs, "issues", minutes=within),
-        known_share=float(covered["customer_id"].is_not_null().mean() or 0.0) if covered.height else 1.0,  # type: ignore[arg-type]
+        about_share=_share(about),
+        known_share=_share(about & covered["customer_id"].is_not_null()),
         cost_per_contact=_cost_per_contact(facts, assumptions),
         work=_work(
             facts,
@@ -191,12 +194,21 @@ def _covered(facts: CareFacts, promise: Mapping[str, Any]) -> pl.DataFrame:
     if channel:
         cases = cases.filter(pl.col("channel") == channel)
     if group:
-        about: Mapping[str, Any] = facts.configuration.get("channels") or {}
-        members = [name for name, one in about.items() if (one or {}).get("group") == group]
+        members = [name for name, one in _groups(facts).items() if one == group]
         cases = cases.filter(pl.col("channel").is_in([*members, group]))
     if since:
         cases = cases.filter(pl.col("waiting_since").dt.date() >= dt.date.fromisoformat(str(since)))
     return cases
+
+
+def _share(flags: pl.Series) -> float:
+    return float(flags.sum()) / flags.len() if flags.len() else 1.0
+
+
+def _groups(facts: CareFacts) -> dict[str, str]:
+    """Group of each channel that has one."""
+    about: Mapping[str, Any] = facts.configuration.get("channels") or {}
+    return {name: one["group"] for name, one in about.items() if one and one.get("group")}
 
 
 def _cost_per_contact(facts: CareFacts, assumptions: Assumptions) -> float | None:

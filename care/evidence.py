@@ -39,6 +39,8 @@ class CareEffect:
         Its unit: money in currency, retention as a share, issues as contacts.
     value, std_error, low, high
         The effect; None where nothing may be read.
+    channel, group
+        Of the cases that were compared; None: all. It says nothing of others.
     sizes
         Cases (or customers) on each side.
     supported, reason
@@ -54,9 +56,31 @@ class CareEffect:
     std_error: float | None = None
     low: float | None = None
     high: float | None = None
+    channel: str | None = None
+    group: str | None = None
     sizes: tuple[int, int] = (0, 0)
     supported: bool = True
     reason: str | None = None
+
+    def covers(self, channels: pl.Series, groups: Mapping[str, str]) -> pl.Series:
+        """Which cases it is about, by their channels; `groups` names the group of each channel.
+
+        >>> fast = CareEffect(name="fast", outcome="spend", group="social")
+        >>> fast.covers(pl.Series(["twitter", "phone"]), {"twitter": "social"}).to_list()
+        [True, False]
+        """
+        if self.channel is not None:
+            return (channels == self.channel).fill_null(False)
+        if self.group is not None:
+            members = [name for name, group in groups.items() if group == self.group]
+            return channels.is_in([*members, self.group]).fill_null(False)
+        return pl.Series([True] * channels.len(), dtype=pl.Boolean)
+
+    @property
+    def where(self) -> str:
+        """The channel or group it is about, in words; empty for all."""
+        place = self.channel or self.group
+        return f" on {place}" if place else ""
 
     @property
     def usable(self) -> bool:
@@ -129,7 +153,10 @@ def find_effect(
     if not matching:
         reason = f"no effect of {asked} is estimated (add an [[effects]] design on cases)"
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
-    found = [_chosen(rows, estimand) for rows in _rows_of(effects, matching, outcome)]
+    found = [
+        _chosen(rows, estimand, design.get("treatment") or {})
+        for design, rows in _rows_of(effects, matching, outcome)
+    ]
     if not found:
         names = ", ".join(f'"{design["name"]}"' for design in matching)
         reason = f'no effect of {asked} on {outcome} is estimated (add outcomes = ["{outcome}"] to {names})'
@@ -144,6 +171,8 @@ def _agreed(usable: Sequence[CareEffect]) -> CareEffect:
     """The first of several answers to one question; none where two lie apart beyond their errors."""
     first = usable[0]
     for other in usable[1:]:
+        if (other.channel, other.group) != (first.channel, first.group):
+            continue  # of other cases: another question
         assert first.value is not None
         assert other.value is not None
         apart = abs(first.value - other.value)
@@ -167,7 +196,7 @@ def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
 
 def _rows_of(
     effects: pl.DataFrame, designs: Iterable[Mapping[str, Any]], outcome: str
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[tuple[Mapping[str, Any], pl.DataFrame]]:
     if effects.is_empty():
         return
     whole = effects.filter(
@@ -178,10 +207,10 @@ def _rows_of(
     for design in designs:
         rows = whole.filter(pl.col("name") == design["name"])
         if rows.height:
-            yield rows
+            yield design, rows
 
 
-def _chosen(rows: pl.DataFrame, estimand: str) -> CareEffect:
+def _chosen(rows: pl.DataFrame, estimand: str, treatment: Mapping[str, Any]) -> CareEffect:
     """The preferred estimand's row where it and the design's own first are supported, else that first."""
     wanted = rows.filter((pl.col("estimand") == estimand) & pl.col("supported"))
     is_sound = bool(rows["supported"][0]) and wanted.height > 0
@@ -196,6 +225,8 @@ def _chosen(rows: pl.DataFrame, estimand: str) -> CareEffect:
         std_error=row["std_error"],
         low=row["low"],
         high=row["high"],
+        channel=treatment.get("channel"),
+        group=treatment.get("group"),
         sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
         supported=bool(row["supported"]) and row["estimate"] is not None,
         reason=row["reason"],

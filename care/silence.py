@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from care.evidence import LEVEL, CareEffect
 from care.view import View
+
+Flags = NDArray[np.bool_]
 
 __all__ = ["Ignored", "ignored_matters", "silence_lines"]
 
@@ -37,10 +40,12 @@ class Ignored:
     audience: int | None = None
 
 
-def ignored_matters(view: View) -> Ignored:
-    """The ignored ones of some matters."""
+def ignored_matters(view: View, among: Flags | None = None) -> Ignored:
+    """The ignored ones of some matters; `among` says which rows of the view are asked about."""
     old = view["age_seconds"] >= view.settings.horizon_days * 86_400
     ignored = view.needs & old & (view["answered"] == 0.0)
+    if among is not None:
+        ignored = ignored & among
     known = ignored & view["known_customer"]
     followers = view["audience"][ignored]
     counted = not np.isnan(followers).all() if followers.size else False

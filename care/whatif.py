@@ -91,8 +91,8 @@ class WhatIfQuestion:
         Effect of being fast on margin, per case of a known customer that was not, in currency.
     retention, issues
         The same on retention (share) and on further contacts.
-    known_share
-        Share of the cases whose customer is known.
+    about_share, known_share
+        Share of the cases that the effect on margin is about, and of those also of a known customer.
     cost_per_contact
         In currency; None where nobody knows.
     work
@@ -108,6 +108,7 @@ class WhatIfQuestion:
     where: str = ""
     retention: CareEffect | None = None
     issues: CareEffect | None = None
+    about_share: float = 1.0
     known_share: float = 1.0
     cost_per_contact: float | None = None
     work: Work | None = None
@@ -181,6 +182,11 @@ def what_if(question: WhatIfQuestion) -> WhatIf:
     known = faster * question.known_share
     margin = _scaled(question.margin, known)
     induced, induced_cost, induced_error, notes = _induced(question, faster)
+    if question.about_share < 1.0:
+        notes += (
+            f"margin is that of {question.about_share:.0%} of the cases: what fast answers bring was "
+            f"estimated{question.margin.where} alone",
+        )
     cost = _cost(question.work)
     outgo = (induced_cost.value or 0.0) + (cost.value or 0.0)
     net, chance = _net(question, known, margin, outgo, induced_error, cost)
@@ -193,7 +199,7 @@ def what_if(question: WhatIfQuestion) -> WhatIf:
         supported=usable,
         cases=faster,
         margin=margin,
-        margin_unknown_authors=_scaled(question.margin, faster - known),
+        margin_unknown_authors=_scaled(question.margin, faster * question.about_share - known),
         retained=_scaled(question.retention, known),
         induced_contacts=induced,
         induced_cost=induced_cost,

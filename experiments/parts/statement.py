@@ -102,12 +102,13 @@ def statement_part(
     months = _months(histories, costs)
     if desk is not None and figures is not None:
         answer = margin_effect(found, designs, gross_margin=_rate(config, assumptions).value or None)
-        lines += silence_lines(ignored_matters(desk.view()), answer)
+        about = answer.covers(desk.frame["channel"], desk.groups).to_numpy()
+        lines += silence_lines(ignored_matters(desk.view(), about), answer)
         basis = _basis(config, assumptions, found, designs)
         account, told = _actual(
             config, histories, costs, desk, figures, assumptions, basis, found, designs, months
         )
-        answered = _volume(desk, None, months)
+        answered = _volume(desk, None, months, basis.effect)
         measured = _measured(account, basis, figures, answered[0])
         if account.spent > 0:
             lines += account_rows(account, months, told=told)
@@ -233,7 +234,7 @@ def _actual(
     months: list[str],
 ) -> tuple[Account, Told]:
     """The account of what was observed, and what is said beside it."""
-    known, handled = _volume(desk, basis.minutes, months)
+    known, handled = _volume(desk, basis.minutes, months, basis.effect)
     issues = find_effect(effects, designs, "issues", minutes=basis.minutes, estimand="ATT")
     contact = _contact_cost(figures, assumptions)
     avoided = _avoided(effects)
@@ -268,23 +269,26 @@ def _actual(
         contacts_avoided=avoided if there is not None else None,
         cost_per_assisted_contact=None if there is None else Input.assumed(there),
         recontact_share=_recontact(figures, assumptions),
-        costs=_costs_by_item(costs, desk, len(months)),
+        costs=_costs_by_item(costs, desk, len(months), effect),
         discount_rate=config.value.discount_rate,
         seed=config.seed,
     )
     what = "any answer" if basis.minutes is None else f"answers within {basis.minutes:g} minutes"
     told = Told(
-        basis={"margin": f"{effect.basis}; {what} to {known.sum():,.0f} matters of known customers"}
+        basis={
+            "margin": f"{effect.basis}; {what} to {known.sum():,.0f} matters of known customers{effect.where}"
+        }
         | ({"induced": issues.basis} if issues.usable else {}),
         absent=absent,
     )
     return account, told
 
 
-def _volume(desk: Desk, minutes: float | None, months: list[str]) -> tuple[Float, Float]:
-    """Answered matters by month: of known customers, and of everybody."""
+def _volume(desk: Desk, minutes: float | None, months: list[str], effect: CareEffect) -> tuple[Float, Float]:
+    """Answered matters that the effect is about, by month: of known customers, and of everybody."""
     view = desk.view()
-    answered = view.needs & (view["answered"] == 1.0)
+    about = effect.covers(desk.frame["channel"], desk.groups).to_numpy()
+    answered = view.needs & (view["answered"] == 1.0) & about
     if minutes is not None:
         seconds, ended, known_time = view.first_wait("calendar")
         answered = answered & ended & known_time & (seconds <= minutes * 60)
@@ -298,9 +302,11 @@ def _volume(desk: Desk, minutes: float | None, months: list[str]) -> tuple[Float
     return known, handled
 
 
-def _costs_by_item(costs: ChannelCosts, desk: Desk, months: int) -> dict[str, Float]:
-    """Costs of the channels that have cases, by item and month."""
-    channels = desk.frame["channel"].unique().to_list()
+def _costs_by_item(costs: ChannelCosts, desk: Desk, months: int, effect: CareEffect) -> dict[str, Float]:
+    """Costs of the channels whose cases the effect is about, by item and month."""
+    channels = (
+        desk.frame["channel"].filter(effect.covers(desk.frame["channel"], desk.groups)).unique().to_list()
+    )
     rows = costs.by_item.filter(pl.col("channel").is_in(channels))
     found: dict[str, Float] = {}
     for item, month, cost in rows.select("item", "month", "cost").iter_rows():

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,6 +138,22 @@ def test_unknown_authors_bring_no_margin_but_take_work() -> None:
     known, half = (what_if(question_of(facts(known=share), share=0.64)) for share in (1.0, 0.5))
     assert half.margin.value == pytest.approx((known.margin.value or 0) / 2)
     assert half.cost == known.cost
+
+
+def test_an_effect_of_one_channel_says_nothing_of_the_others() -> None:
+    (design,) = CONFIGURATION["effects"]
+    social = design | {"treatment": design["treatment"] | {"group": "social"}}
+    given = CONFIGURATION | {"effects": [social], "channels": {"twitter": {"group": "social"}}}
+    cases = facts().cases.with_columns(
+        channel=pl.when(pl.int_range(pl.len()) % 4 == 0).then(pl.lit("twitter")).otherwise(pl.lit("phone"))
+    )
+    whole, part = (
+        what_if(question_of(one, share=0.64)) for one in (facts(), facts(configuration=given, cases=cases))
+    )
+    assert part.margin.value == pytest.approx((whole.margin.value or 0) / 4)
+    assert part.margin_unknown_authors.value == 0
+    assert part.cost == whole.cost
+    assert "margin is that of 25% of the cases" in part.notes[-1]
 
 
 def test_a_promise_that_nobody_made_is_refused_with_the_nearest() -> None:
