@@ -138,7 +138,7 @@ def workplace(
     allowed = read_memory(memory or DEFAULT_MEMORY)
     if name == "local":
         with spill_folder(runs) as folder:
-            engine = Spilled(folder, memory=allowed, told=told)
+            engine = Spilled(folder, memory=allowed, told=told, whole=True)
             yield Workplace(engine=engine, folder=folder, words=f"{name} {allowed}")
         return
     from histories.engines.spark import Spark, spark_session  # most runs need none of it

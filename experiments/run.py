@@ -152,6 +152,7 @@ def run_experiment(
         progress("Building histories")
         histories = build_histories(config, inputs, engine=place.engine)
         found = find(config, histories, step=progress)
+        found = replace(found, notes=(*found.notes, *place.engine.notes))
         progress("Writing the report and the bundle")
         left_out = dict(found.left_out)
         manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}

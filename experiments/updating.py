@@ -154,7 +154,7 @@ def update_bundle(
         since=as_of_day(bundle),
         as_of=inputs.observation_end,
         refit=renewed.refit,
-        notes=renewed.notes,
+        notes=(*renewed.notes, *place.engine.notes),
         **found,
     )
 

@@ -52,7 +52,15 @@ class Buckets(ABC):
 
 
 class Engine(ABC):
-    """Splits tables by customer."""
+    """Splits tables by customer.
+
+    Attributes
+    ----------
+    notes
+        What to know of its work, such as memory that does not suffice.
+    """
+
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def begin(self, token: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,12 +17,22 @@ from uuid import uuid4
 import polars as pl
 
 from histories.engines.base import Buckets, Engine, Function, Made, S, Tables
-from histories.engines.ranges import bucket_of, check_complete, count_rows, find_cuts, suggest_buckets
+from histories.engines.ranges import (
+    BYTES_PER_CUSTOMER,
+    bucket_of,
+    check_complete,
+    count_rows,
+    find_cuts,
+    suggest_buckets,
+)
 from histories.engines.spill import adopt, spilling
 from histories.errors import ConfigError
 
 __all__ = ["Spilled", "Stored"]
 
+MB = 1024 * 1024
+LEAST_PART = 4
+"""A bucket may take at least this part of the memory."""
 ROWS_PER_GROUP = 50_000
 """Rows that wait in memory for each bucket while tables are split."""
 
@@ -62,7 +73,8 @@ class Spilled(Engine):
     folder
         Where buckets lie; see `histories.engines.spill.spill_folder`.
     memory
-        Bytes that the work on one bucket may take.
+        Bytes that the work on one bucket may take; with `whole`, that the process may take: what it holds
+        already, and what has a row for each customer, is then left to it.
     buckets
         How many; by default as many as `memory` asks for.
     told
@@ -76,12 +88,14 @@ class Spilled(Engine):
         memory: int,
         buckets: int | None = None,
         told: Told = lambda done, of: None,
+        whole: bool = False,
     ) -> None:
         if buckets is not None and buckets < 1:
             raise ConfigError(f"buckets is {buckets}; allowed: 1 or more.")
         self._folder, self._memory, self._buckets, self._told = folder, memory, buckets, told
         self._numbers = itertools.count()
-        self._goes_on = False
+        self._goes_on, self._whole = False, whole
+        self.notes: tuple[str, ...] = ()
 
     def begin(self, token: str) -> None:
         """Go on from the buckets that a killed process had finished; see `Engine.begin`."""
@@ -90,11 +104,37 @@ class Spilled(Engine):
     def scatter(self, tables: Tables) -> Buckets:
         """Write every table into ranges of customer ids with about as many rows each."""
         counted = count_rows(tables)
-        wanted = self._buckets or suggest_buckets(int(counted["rows"].sum()), self._memory)
+        wanted = self._buckets or self._wanted(counted)
         cuts = find_cuts(counted, wanted)
         stored = {name: self.stored(name, frame, cuts) for name, frame in tables.items()}
         check_complete(_spans(stored, len(cuts) + 1))
         return _OnDisk(self, stored, cuts)
+
+    def _wanted(self, counted: pl.DataFrame) -> int:
+        """How many buckets the memory asks for: as many as the killed process made that this one follows."""
+        kept = self._numbered("number")
+        if kept.exists():
+            return int(kept.read_text(encoding="ascii"))
+        found = suggest_buckets(int(counted["rows"].sum()), self._for_bucket(counted.height))
+        if self._goes_on:
+            with spilling():
+                kept.write_text(str(found), encoding="ascii")
+        return found
+
+    def _for_bucket(self, customers: int) -> int:
+        """Bytes for the work on one bucket: what is left, or a part of all with a note that it exceeds."""
+        if not self._whole:
+            return self._memory
+        held, growing = resident_bytes(), customers * BYTES_PER_CUSTOMER
+        left, least = self._memory - held - growing, self._memory // LEAST_PART
+        if left < least:
+            needed = (held + growing) * LEAST_PART // (LEAST_PART - 1)
+            self.notes = (
+                f"memory: {self._memory / MB:,.0f} MB are too few: the program takes {held / MB:,.0f} MB and "
+                f"{customers:,} customers about {growing / MB:,.0f} MB, whatever waits on disk. Give "
+                f"{needed / MB:,.0f} MB or more.",
+            )
+        return max(left, least)
 
     def stored(self, name: str, frame: pl.LazyFrame, cuts: pl.Series) -> Stored:
         """One table in its buckets; they appear when all of them are written."""
@@ -169,6 +209,17 @@ class _OnDisk(Buckets):
 
     def __contains__(self, name: str) -> bool:
         return name in self._stored
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; where the system does not say, the most it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        import resource  # not on Windows, which is no engine's home
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _once(target: Path, task: Task, bucket: int) -> Any:
