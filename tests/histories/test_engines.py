@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -288,6 +289,16 @@ def test_buckets_are_as_many_as_the_memory_asks_for(tmp_path: Path) -> None:
 
     assert number(1_000_000) == 1
     assert number(40_000) > number(200_000) > 1
+
+
+def test_memory_of_the_whole_process_leaves_buckets_the_rest_or_says_that_it_cannot(tmp_path: Path) -> None:
+    rows = {"rows": pl.LazyFrame({"customer_id": [n % 1000 for n in range(50_000)]})}
+    enough = Spilled(tmp_path / "enough", memory=100 * 1024**3, whole=True)
+    enough.scatter(rows)
+    assert enough.notes == ()
+    few = Spilled(tmp_path / "few", memory=8 * 1024**2, whole=True)
+    assert few.scatter(rows).reduce(lambda tables: 1, int.__add__) == 10
+    assert re.fullmatch(r"memory: 8 MB are too few: .* Give [\d,]+ MB or more\.", few.notes[0])
 
 
 def test_later_tables_are_split_as_the_first_ones_were(tmp_path: Path) -> None:
