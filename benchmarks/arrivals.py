@@ -1,8 +1,8 @@
 """Orders as they arrive, and several workers: updates per second, latency, what a killed worker costs.
 
-    python -m benchmarks.arrivals [--customers N] [--seconds S] [--workers] [--out FILE]
+    python -m benchmarks.arrivals [--customers N] [--seconds S] [--workers N] [--out FILE]
 
-The service runs as `tributary serve`, held to one core unless `--workers` is given; requests come over
+The service runs as `tributary serve`, held to one core unless there are more `--workers`; requests come over
 kept-alive connections from plain sockets of this process. CPU is the server's own processor time. Every order
 is on the disk when it is acknowledged. Load goes to 127.0.0.1 only and ends by itself.
 """
@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,33 +217,31 @@ def measure_orders(port: int, pids: list[int], customers: int, seconds: float) -
     yield pairs
 
 
-def measure_workers(port: int, pids: list[int], customers: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Scores and orders over two workers, and one of them killed meanwhile."""
+def measure_workers(
+    port: int, pids: list[int], customers: int, seconds: float, workers: int
+) -> Iterator[dict[str, Any]]:
+    """Scores and orders over several workers, and one of them killed meanwhile."""
     numbers = itertools.count()
     orders = Orders(customers)
 
     def score() -> bytes:
         return get(f"/v1/customers/{1 + next(numbers) % customers}/value")
 
-    for name, make in (("one score", score), ("one order", orders.one)):
+    asked = (("one score", score), ("one order", orders.one), ("one score after orders", score))
+    for name, make in asked:
         Connection(port).ask(make())
         before, began = processor_seconds(pids), time.perf_counter()
         latencies, _, odd = hammer(port, make, connections=8, seconds=seconds)
         if odd:
             raise RuntimeError(f"{name}: {odd[:3]}")
-        yield row(
-            f"{name}, 2 workers", latencies, time.perf_counter() - began, processor_seconds(pids) - before
-        )
+        used = processor_seconds(pids) - before
+        yield row(f"{name}, {workers} workers", latencies, time.perf_counter() - began, used)
     victim = max(pids)
     threading.Timer(seconds / 3, os.kill, (victim, signal.SIGKILL)).start()
     began = time.perf_counter()
     latencies, broken, odd = hammer(port, score, connections=8, seconds=seconds, patient=True)
-    yield row(
-        f"one score, 2 workers, one killed: {broken} of 8 connections broke, {len(odd)} other failures",
-        latencies,
-        time.perf_counter() - began,
-        0.0,
-    )
+    name = f"one score, one of {workers} workers killed: {broken} of 8 connections broke, {len(odd)} failed"
+    yield row(name, latencies, time.perf_counter() - began, 0.0)
 
 
 def main() -> None:
@@ -251,10 +250,10 @@ def main() -> None:
     )
     parser.add_argument("--customers", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=5.0, help="per case")
-    parser.add_argument("--workers", action="store_true", help="two workers, one of them killed")
+    parser.add_argument("--workers", type=int, default=1, help="more than one: one of them is killed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    measured = measure_workers if options.workers else measure_orders
+    measured = partial(measure_workers, workers=options.workers) if options.workers > 1 else measure_orders
     with tempfile.TemporaryDirectory(prefix="arrivals-") as name:
         runs = Path(name) / "runs"
         runs.mkdir()
@@ -266,7 +265,7 @@ def main() -> None:
             str(Path(name) / "serve.py"),
             str(runs),
             str(port),
-            "2" if options.workers else "1",
+            str(options.workers),
         ]
         with serving(command, port, "/health/ready") as pids:
             time.sleep(1)
