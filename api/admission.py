@@ -14,6 +14,7 @@ from api.limits import Allowance, Limiter, LocalLimiter, make_buckets
 from api.metrics import Metrics
 from api.problems import Problem
 from api.settings import Settings, is_loopback
+from histories.errors import ConfigError
 
 __all__ = ["Admission", "Arrival", "required_scope"]
 
@@ -100,6 +101,17 @@ class Admission:
                 detail=f'This needs the scope "{needed}"; the key has {", ".join(key.scopes)}.',
             )
 
+    def refresh_keys(self) -> bool:
+        """Read the keys again where some were made or ended meanwhile; whether so."""
+        try:
+            fresh = self._keys is not None and self._keys.refresh()
+        except ConfigError as error:
+            self._log.write("keys_refused", reason=str(error))
+            return False
+        if fresh:
+            self._log.write("keys_read")
+        return fresh
+
     async def close(self) -> None:
         """Let go of what counts requests."""
         await self._limiter.close()
@@ -123,7 +135,8 @@ class Admission:
         kind, _, shown = (arrival.authorization or b"").partition(b" ")
         key = None
         if kind.lower() == b"bearer":
-            key = self._keys.find(shown.strip().decode("latin-1"))
+            text = shown.strip().decode("latin-1")
+            key = self._keys.find(text) or (self._keys.find(text) if self.refresh_keys() else None)
         if key is None:
             self._refuse_stranger(scope, shown=bool(shown))
         return key

@@ -52,7 +52,7 @@ from api.updates import Updates
 from api.watcher import Watcher
 from experiments.bundle.reading import Bundle
 from experiments.bundle.tables import TABLES
-from histories.errors import BundleError, ConfigError, StorageError
+from histories.errors import BundleError, StorageError
 
 __all__ = ["create_app", "create_from_environment"]
 
@@ -188,11 +188,7 @@ async def _watch_keys(app: FastAPI) -> None:
     """Notice new, rotated and revoked keys."""
     while app.state.keys is not None:
         await asyncio.sleep(app.state.settings.watch_seconds)
-        try:
-            if app.state.keys.refresh():
-                app.state.log.write("keys_read")
-        except ConfigError as error:
-            app.state.log.write("keys_refused", reason=str(error))
+        app.state.admission.refresh_keys()
 
 
 async def _warm(app: FastAPI) -> None:

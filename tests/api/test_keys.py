@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from api import Settings
 from api.keys import KeyRing, create_key, hash_key, load_keys, revoke_key, rotate_key
 from api.limits import RateLimiter, SharedRateLimiter
 from histories.errors import ConfigError
+from tests.running import running
 from tributary.cli import cli
 
 
@@ -60,6 +62,15 @@ def test_an_expired_or_revoked_key_opens_nothing(tmp_path: Path) -> None:
     ring.refresh()
     assert ring.find(key) is None
     assert ring.refresh() is False
+
+
+def test_a_new_key_opens_a_running_service_at_once(sample: Path, tmp_path: Path) -> None:
+    create_key(tmp_path / "keys.json", scopes=["read"])
+    settings = Settings(keys=tmp_path / "keys.json", watch_seconds=600, access_log=False)
+    with running(settings, bundle=sample) as client:
+        key, _ = create_key(tmp_path / "keys.json", scopes=["read"])
+        shown = {"authorization": f"Bearer {key}"}
+        assert client.get("/v1/model", headers=shown).status_code == 200
 
 
 @pytest.mark.parametrize(
