@@ -1,8 +1,9 @@
-"""The clock a company's purchases run on: calendar time, or time stretched by season and level.
+"""The clock a company's purchases run on: calendar time, or time stretched by season, level and covariates.
 
-With an index m of each day, elapsed time becomes Lambda(d) = sum of m over the days up to d. A purchase
-model fitted on recency and T measured so is exact for (M)BG/NBD with purchase rate lambda m(t), where
-customers leave at purchases only; for Pareto/NBD and regular buyers it is an approximation.
+Season, level and the covariates of the days (`clv.calendar`) make an index m of each day; elapsed time
+becomes Lambda(d) = sum of m over the days up to d. A purchase model fitted on recency and T measured so is
+exact for (M)BG/NBD with purchase rate lambda m(t), where customers leave at purchases only; for Pareto/NBD
+and regular buyers it is an approximation.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Clock:
         Log level of each calendar month from `first` to `end`, shape (months,); empty on calendar time.
     season
         Log factor of each month of the year, January first, shape (12,); zero for months never seen.
+    moved
+        Log factor of each day by its covariates, from `first` on, shape (m,); zero for later days.
+    covariates
+        Name, coefficient and standard error of each covariate.
     """
 
     first: date
@@ -53,11 +58,13 @@ class Clock:
     time_unit: str
     level: tuple[float, ...] = ()
     season: tuple[float, ...] = (0.0,) * 12
+    moved: tuple[float, ...] = ()
+    covariates: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def is_calendar(self) -> bool:
         """Whether every day runs at the same speed."""
-        return not self.level
+        return not self.level and not self.moved
 
     def pace(self, until: date | None = None) -> Float:
         """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
@@ -66,13 +73,22 @@ class Clock:
             span = max(span, (until - self.first).days + 1)
         if self.is_calendar:
             return np.ones(span)
+        index = self._seasonal(span)
+        known = min(span, len(self.moved))
+        index[:known] += self.moved[:known]
+        return np.asarray(np.exp(index), dtype=np.float64)
+
+    def _seasonal(self, span: int) -> Float:
+        """Log index of season and level of each day, shape (span,)."""
+        if not self.level:
+            return np.zeros(span)
         days = np.datetime64(self.first) + np.arange(span)
         month = month_of(days)
         k = month - month[0]
         last = len(self.level) - 1
         beyond = np.maximum(k - last - CARRIED_MONTHS, 0)
         level = np.asarray(self.level)[np.minimum(k, last)] * DAMPING**beyond
-        return np.asarray(np.exp(level + np.asarray(self.season)[month % 12]), dtype=np.float64)
+        return np.asarray(level + np.asarray(self.season)[month % 12], dtype=np.float64)
 
     def elapsed(self, until: date | None = None) -> Float:
         """Time from `first` to the end of each day of `pace`, in time units; 0 for `first` itself."""
@@ -115,9 +131,15 @@ class Clock:
         """Plain values for the model card: factors of the months of the year, level month by month."""
         if self.is_calendar:
             return {"time": "calendar"}
-        return {
-            "time": "season and level",
-            "season": [float(np.exp(value)) for value in self.season],
-            "level": [float(np.exp(value)) for value in self.level],
-            "level_from": self.first.replace(day=1).isoformat(),
-        }
+        told: dict[str, Any] = {"time": "season and level" if self.level else "covariates"}
+        if self.level:
+            told |= {
+                "season": [float(np.exp(value)) for value in self.season],
+                "level": [float(np.exp(value)) for value in self.level],
+                "level_from": self.first.replace(day=1).isoformat(),
+            }
+        if self.covariates:
+            told["covariates"] = {
+                name: {"estimate": estimate, "std_error": error} for name, estimate, error in self.covariates
+            }
+        return told

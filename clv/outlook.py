@@ -14,6 +14,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from clv.calendar import DayCovariates, covariates_by_day
 from clv.challenger import CHALLENGER, forecast_by_boosting
 from clv.clock import Clock
 from clv.explained import WITH_COVARIATES, explained_forecasts
@@ -25,7 +26,7 @@ from clv.spend import GammaGammaFit
 from clv.stack import PastWindow, Stack, learn_stack, level_of
 from clv.summary import summarize_holdout, summarize_purchases
 from histories.arrays import Float
-from histories.errors import TributaryError
+from histories.errors import DataError, TributaryError
 
 __all__ = [
     "Company",
@@ -67,6 +68,8 @@ class Company:
         customer_id of the customers that past windows are learned on; None for all.
     customers
         The customers table, for covariates; None without one.
+    calendar
+        The calendar table, for covariates of the days; None without one.
     """
 
     purchases_at: Callable[[date], pl.LazyFrame]
@@ -75,6 +78,7 @@ class Company:
     time_unit: str
     part: pl.DataFrame | None = None
     customers: pl.DataFrame | None = None
+    calendar: pl.DataFrame | None = None
     _seen: dict[date, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -87,6 +91,7 @@ class Company:
         first: date,
         time_unit: str,
         customers: pl.DataFrame | None = None,
+        calendar: pl.DataFrame | None = None,
     ) -> Company:
         """Draw the customers that past windows are learned on from all of them."""
         part = None
@@ -100,6 +105,7 @@ class Company:
             time_unit=time_unit,
             part=part,
             customers=customers,
+            calendar=calendar,
         )
 
     def learned_at(self, day: date) -> pl.LazyFrame:
@@ -113,17 +119,34 @@ class Company:
             self._seen[day] = known.filter(pl.col("date") <= day).collect()
         return self._seen[day].lazy()
 
-    def clock_at(self, origin: date) -> tuple[Clock, str | None]:
-        """The clock as known on `origin`, and why it is calendar time where it had to be."""
+    def clock_at(self, origin: date) -> tuple[Clock, tuple[str, ...]]:
+        """The clock as known on `origin`, and what of it could not be made."""
+        days: DayCovariates | None = None
+        notes: list[str] = []
+        if self.settings.dynamic_covariates and self.calendar is not None:
+            columns = self.settings.dynamic_covariates
+            try:
+                days = covariates_by_day(self.calendar, columns, first=self.first, end=origin)
+                notes += days.notes
+            except DataError as error:
+                notes.append(f"no covariates of the days by {origin}: {error}")
+        elif self.settings.dynamic_covariates:
+            notes.append("dynamic covariates were asked for, but there is no calendar table")
         calendar = Clock(first=self.first, end=origin, time_unit=self.time_unit)
-        if not self.settings.season:
-            return calendar, None
+        if not self.settings.season and days is None:
+            return calendar, tuple(notes)
         try:
-            known = self.learned_at(origin)
-            clock = estimate_clock(known, first=self.first, end=origin, time_unit=self.time_unit)
+            clock = estimate_clock(
+                self.learned_at(origin),
+                first=self.first,
+                end=origin,
+                time_unit=self.time_unit,
+                season=self.settings.season,
+                covariates=days,
+            )
         except TributaryError as error:
-            return calendar, f"no season by {origin}: {error}"
-        return clock, None
+            return calendar, (*notes, f"no season by {origin}: {error}")
+        return clock, tuple(notes)
 
     @property
     def chosen(self) -> str:
@@ -198,8 +221,8 @@ def look_ahead(
     origin, days
         The window.
     """
-    clock, note = company.clock_at(origin)
-    notes = [note] if note else []
+    clock, told = company.clock_at(origin)
+    notes = list(told)
     timed = clock.retime(summary, origin=origin)
     if not clock.is_calendar:
         fits = _refit(company.settings, timed, fits)

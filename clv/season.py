@@ -1,13 +1,15 @@
-"""Season and level of a company's purchases, estimated together with who is still a customer.
+"""Season, level and covariates of a company's purchases, estimated together with who is still a customer.
 
-The index of a day is m = exp(level_k + season_month), k its calendar month. By expectation and maximisation:
+The index of a day is m = exp(level_k + season_month + g x), k its calendar month and x the covariates of the
+day (`clv.calendar`). Days of one month and the same x are one cell c. By expectation and maximisation:
 
 - E: a customer with x repeats is alive for certain up to the last purchase and afterwards with probability A,
   so a purchase is expected on a day with intensity  A (r + x)/(alpha + T') + (1 - A) (r + x)/(alpha + t_x')
-  before the last purchase and  A (r + x)/(alpha + T')  after it (MBG/NBD in time on the clock); E_k is its
-  sum over customers and days of month k, N_k the repeat purchases of that month.
-- M: penalised Poisson regression of N_k on E_k exp(level_k + season_month). Counts are noisier than Poisson,
-  so month k has weight 1/(1 + DISPERSION^2 E_k); the level is a random walk, the season is shrunk to none.
+  before the last purchase and  A (r + x)/(alpha + T')  after it (MBG/NBD in time on the clock); E_c is its
+  sum over customers and days of cell c, N_c the repeat purchases of those days.
+- M: penalised Poisson regression of N_c on E_c m. Counts are noisier than Poisson, so each cell of month k
+  has weight 1/(1 + DISPERSION^2 E_k); the level is a random walk, the season is shrunk to none, and a
+  standard deviation of a covariate to a factor of exp(+-COVARIATE_SIZE).
 
 The parameters of the purchase model and the index are estimated in turn. Where customers are regular, nobody
 buys again before a first gap is over, which the model reads as a bad month; the months in which a company of
@@ -19,16 +21,18 @@ the probability of being alive does not, and is taken from the model on calendar
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 import polars as pl
 
+from clv.calendar import DayCovariates
 from clv.clock import Clock, month_of
 from clv.purchases.base import PurchaseFit
 from clv.purchases.fits import fit_purchases
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
-from histories.arrays import Float, Moments
+from histories.arrays import Float, Integer
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["SHORTEST_HISTORY", "estimate_clock"]
@@ -37,6 +41,8 @@ __all__ = ["SHORTEST_HISTORY", "estimate_clock"]
 SHORTEST_HISTORY = 360
 #: Standard deviations of a step of the level a month, and of a season's factor, in logs.
 LEVEL_STEP, SEASON_SIZE = 0.05, 0.3
+#: Standard deviation of what one standard deviation of a covariate does, in logs.
+COVARIATE_SIZE = 0.3
 #: Months vary beyond Poisson by this share of their expected count.
 DISPERSION = 0.05
 #: How often the purchase model is fitted, and how often the index is renewed between two fits.
@@ -48,8 +54,16 @@ REGULAR = 0.5
 FEWEST_GAPS = 3
 
 
-def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit: str) -> Clock:
-    """Estimate the clock from purchases up to `end`; calendar time below `SHORTEST_HISTORY` days.
+def estimate_clock(
+    purchases: pl.LazyFrame,
+    *,
+    first: date,
+    end: date,
+    time_unit: str,
+    season: bool = True,
+    covariates: DayCovariates | None = None,
+) -> Clock:
+    """Estimate the clock from purchases up to `end`; calendar time where there is nothing to learn.
 
     Parameters
     ----------
@@ -59,6 +73,10 @@ def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit
         First and last day of the history.
     time_unit
         "day" or "week".
+    season
+        Estimate season and level, from `SHORTEST_HISTORY` days of history on.
+    covariates
+        Of the days from `first` on.
 
     Raises
     ------
@@ -66,50 +84,93 @@ def estimate_clock(purchases: pl.LazyFrame, *, first: date, end: date, time_unit
         When the purchase model that the index rests on cannot be fitted.
     """
     clock = Clock(first=first, end=end, time_unit=time_unit)
-    if (end - first).days < SHORTEST_HISTORY:
+    season = season and (end - first).days >= SHORTEST_HISTORY
+    if not season and covariates is None:
         return clock
     summary = summarize_purchases(purchases, observation_end=end, time_unit=time_unit)
     frame = summary.sort("customer_id").collect()
-    months = _Months.of(clock)
-    counts = _repeats_by_month(purchases, months, end=end)
+    cells = _Cells.of(clock, covariates, season=season)
+    counts = _repeats_by_cell(purchases, cells, clock)
     left_out = _first_gap(purchases, end=end)
-    index = np.zeros(months.count + 12)
+    index, errors = np.zeros(cells.months + 12 + cells.x.shape[1]), np.zeros(0)
     for _ in range(FITS):
         fit = fit_purchases(MODEL, clock.retime(frame, origin=end))
         for _ in range(INNER):
-            exposure = _exposure(fit, frame, clock, months)
-            index = _regress(counts, exposure, months, index, left_out=left_out)
-            clock = Clock(
-                first=first,
-                end=end,
-                time_unit=time_unit,
-                level=tuple(index[: months.count].tolist()),
-                season=tuple(index[months.count :].tolist()),
-            )
+            exposure = _exposure(fit, frame, clock, cells)
+            index, errors = _regress(counts, exposure, cells, index, left_out=left_out)
+            clock = _clock_of(clock, cells, index, errors, covariates)
     return clock
 
 
-class _Months:
-    """The calendar months of a history: the month of each of its days, and the month of the year of each."""
+def _clock_of(
+    clock: Clock, cells: _Cells, index: Float, errors: Float, covariates: DayCovariates | None
+) -> Clock:
+    """The clock at these values of the index."""
+    K, coefficients = cells.months, index[cells.months + 12 :]
+    made = replace(clock, level=tuple(index[:K].tolist()), season=tuple(index[K : K + 12].tolist()))
+    if not cells.season:
+        made = replace(clock)
+    if covariates is None:
+        return made
+    names = zip(covariates.names, coefficients.tolist(), errors.tolist(), strict=True)
+    moved = covariates.matrix @ coefficients
+    return replace(made, moved=tuple(moved.tolist()), covariates=tuple(names))
 
-    def __init__(self, days: Moments) -> None:
-        month = month_of(days)
-        self.of_day = month - month[0]
-        self.count = int(self.of_day[-1]) + 1
-        self.of_year = (month[0] + np.arange(self.count)) % 12
-        self.first = int(month[0])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """The days of a history in cells: those of one calendar month with the same covariates.
+
+    Attributes
+    ----------
+    of_day
+        The cell of each day, shape (days,).
+    month
+        The month of each cell, counted from the first one.
+    of_year
+        The month of the year of each cell.
+    x
+        The covariates of each cell, shape (cells, k).
+    months
+        Months of the history.
+    season
+        Whether season and level are estimated.
+    """
+
+    of_day: Integer
+    month: Integer
+    of_year: Integer
+    x: Float
+    months: int
+    season: bool
 
     @classmethod
-    def of(cls, clock: Clock) -> _Months:
-        return cls(np.datetime64(clock.first) + np.arange((clock.end - clock.first).days + 1))
+    def of(cls, clock: Clock, covariates: DayCovariates | None, *, season: bool) -> _Cells:
+        days = np.datetime64(clock.first) + np.arange((clock.end - clock.first).days + 1)
+        calendar = month_of(days)
+        k = 0 if covariates is None else covariates.matrix.shape[1]
+        x = np.zeros((days.size, k))
+        if covariates is not None:
+            known = min(days.size, covariates.matrix.shape[0])
+            x[:known] = covariates.matrix[:known]
+        found, of_day = np.unique(np.column_stack([calendar, x]), axis=0, return_inverse=True)
+        month = found[:, 0].astype(np.int64)
+        return cls(
+            of_day=of_day.ravel(),
+            month=month - calendar[0],
+            of_year=month % 12,
+            x=found[:, 1:],
+            months=int(calendar[-1] - calendar[0]) + 1,
+            season=season,
+        )
 
 
-def _repeats_by_month(purchases: pl.LazyFrame, months: _Months, *, end: date) -> Float:
-    """Repeat purchases in each month, shape (months,)."""
-    known = purchases.filter(pl.col("date") <= end)
+def _repeats_by_cell(purchases: pl.LazyFrame, cells: _Cells, clock: Clock) -> Float:
+    """Repeat purchases in each cell, shape (cells,)."""
+    known = purchases.filter(pl.col("date") <= clock.end)
     repeats = known.filter(pl.col("date") > pl.col("date").min().over("customer_id")).select("date").collect()
-    month = month_of(repeats["date"].to_numpy().astype("datetime64[D]")) - months.first
-    return np.bincount(month, minlength=months.count).astype(np.float64)
+    days = clock.days(repeats["date"])
+    return np.bincount(cells.of_day[days], minlength=cells.month.size).astype(np.float64)
 
 
 def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
@@ -132,8 +193,8 @@ def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
     return 1 + int(np.ceil(float(np.median(by_customer["mean"].to_numpy())) / DAYS_PER_MONTH))
 
 
-def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Months) -> Float:
-    """Purchases expected of each month at an index of 1 (the E step), shape (months,)."""
+def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, cells: _Cells) -> Float:
+    """Purchases expected of each cell at an index of 1 (the E step), shape (cells,)."""
     r, alpha = fit.vector()[:2]
     timed = clock.retime(frame, origin=clock.end)
     x, t_x, T = (timed[name].cast(pl.Float64).to_numpy() for name in ("frequency", "recency", "T"))
@@ -141,28 +202,27 @@ def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, months: _Mont
     late = alive * (r + x) / (alpha + T)
     early = late + (1.0 - alive) * (r + x) / (alpha + t_x)
     born, last = clock.days(frame["first_purchase"]), clock.days(frame["last_purchase"])
-    span = months.of_day.size
+    span = cells.of_day.size
     # a customer adds `early` to the days after the first purchase and changes to `late` after the last one
     steps = np.bincount(born + 1, weights=early, minlength=span + 2)
     steps += np.bincount(last + 1, weights=late - early, minlength=span + 2)
     daily = np.cumsum(steps)[:span] / DAYS_PER_UNIT[clock.time_unit]
-    return np.bincount(months.of_day, weights=daily, minlength=months.count).astype(np.float64)
+    return np.bincount(cells.of_day, weights=daily, minlength=cells.month.size).astype(np.float64)
 
 
-def _regress(counts: Float, exposure: Float, months: _Months, start: Float, *, left_out: int) -> Float:
-    """The M step by Newton's method: level of each month and season of each month of the year."""
-    K = months.count
-    design = np.hstack([np.eye(K), np.eye(12)[months.of_year]])
-    weight = 1.0 / (1.0 + DISPERSION**2 * exposure)
-    weight[:left_out] = 0.0
-    steps = np.diff(np.eye(K), axis=0)
-    precision = np.zeros((K + 12, K + 12))
-    precision[:K, :K] = steps.T @ steps / LEVEL_STEP**2
-    precision[K:, K:] = np.eye(12) / SEASON_SIZE**2
-    # neither mean is told by the data: alpha holds the scale, the level holds the year's mean
-    seen = np.bincount(months.of_year, minlength=12) > 0
-    for part in (np.r_[np.ones(K) / K, np.zeros(12)], np.r_[np.zeros(K), seen / seen.sum()]):
-        precision += 1e6 * np.outer(part, part)
+def _regress(
+    counts: Float, exposure: Float, cells: _Cells, start: Float, *, left_out: int
+) -> tuple[Float, Float]:
+    """The M step by Newton's method: level and season, the covariates' coefficients and their errors."""
+    K, k = cells.months, cells.x.shape[1]
+    design = np.hstack([np.eye(K)[cells.month], np.eye(12)[cells.of_year], cells.x])
+    by_month = np.bincount(cells.month, weights=exposure, minlength=K)
+    weight = 1.0 / (1.0 + DISPERSION**2 * by_month[cells.month])
+    weight[cells.month < left_out] = 0.0
+    precision = np.zeros((K + 12 + k, K + 12 + k))
+    precision[: K + 12, : K + 12] = _prior_of_season(cells)
+    spread = np.average(cells.x**2, axis=0, weights=np.bincount(cells.of_day)) if k else np.zeros(0)
+    precision[K + 12 :, K + 12 :] = np.diag(spread / COVARIATE_SIZE**2)
     index = start.copy()
     for _ in range(30):
         expected = exposure * np.exp(np.clip(design @ index, -20.0, 20.0))
@@ -173,5 +233,21 @@ def _regress(counts: Float, exposure: Float, months: _Months, start: Float, *, l
         index = index + step
         if np.abs(step).max() < 1e-8:
             break
-    index[K:][~seen] = 0.0
-    return index
+    index[K : K + 12][np.bincount(cells.of_year, minlength=12) == 0] = 0.0
+    return index, np.sqrt(np.diag(np.linalg.inv(curvature))[K + 12 :]) if k else np.zeros(0)
+
+
+def _prior_of_season(cells: _Cells) -> Float:
+    """Precision of level and season, shape (months + 12, months + 12)."""
+    K = cells.months
+    if not cells.season:  # neither moves; alpha holds the scale
+        return np.eye(K + 12) * 1e12
+    steps = np.diff(np.eye(K), axis=0)
+    precision = np.zeros((K + 12, K + 12))
+    precision[:K, :K] = steps.T @ steps / LEVEL_STEP**2
+    precision[K:, K:] = np.eye(12) / SEASON_SIZE**2
+    # neither mean is told by the data: alpha holds the scale, the level holds the year's mean
+    seen = np.bincount(cells.of_year, minlength=12) > 0
+    for part in (np.r_[np.ones(K) / K, np.zeros(12)], np.r_[np.zeros(K), seen / seen.sum()]):
+        precision += 1e6 * np.outer(part, part)
+    return precision

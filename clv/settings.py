@@ -53,6 +53,9 @@ class ValueSettings:
     covariates
         Columns of the customers table that may shift purchase rate and dropout; BG/NBD and Pareto/NBD with
         them join the stack.
+    dynamic_covariates
+        Columns of the calendar table, such as campaigns and prices, that move everybody's purchase rate from
+        day to day, in fit and forecast.
     retention_cohorts
         Cohort length of the retention table.
     """
@@ -72,6 +75,7 @@ class ValueSettings:
     challenger: bool = True
     spend_trend: bool = False
     covariates: tuple[str, ...] = ()
+    dynamic_covariates: tuple[str, ...] = ()
     retention_cohorts: Literal["month", "quarter", "year"] = "quarter"
 
     @field_validator("models")

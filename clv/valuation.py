@@ -100,6 +100,7 @@ def value_customers(
     customers: pl.DataFrame | None = None,
     cost_to_serve: pl.DataFrame | None = None,
     purchases_at: Callable[[date], pl.LazyFrame] | None = None,
+    calendar: pl.DataFrame | None = None,
 ) -> CustomerValues:
     """Fit every model, judge them on holdouts, refit to the end of observation and value each customer.
 
@@ -124,6 +125,8 @@ def value_customers(
         customer_id and cost (currency, from the first purchase to `observation_end`).
     purchases_at
         Purchases as they were known on a day, where later refunds changed earlier purchases.
+    calendar
+        start, end and covariates of the days, also of those to come.
 
     Raises
     ------
@@ -145,6 +148,7 @@ def value_customers(
         first=first,
         time_unit=time_unit,
         customers=customers,
+        calendar=calendar,
     )
     judged = judge_models(
         company,

@@ -149,6 +149,10 @@ def _columns(config: RunConfig, inputs: Inputs) -> Iterator[str]:
         ("attribution.segments", config.attribution.segments, customers),
         ("value.covariates", config.value.covariates, customers),
     )
+    calendar = _columns_of(inputs, "calendar")
+    yield from _absent(
+        config.value.dynamic_covariates, calendar, 'value.dynamic_covariates: no column "{}" in calendar'
+    )
     for key, names, columns in named:
         where = "customers or cases" if key == "attribution.confounders" else "customers"
         yield from _absent(names, columns, f'{key}: no column "{{}}" in {where}')

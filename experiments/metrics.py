@@ -58,6 +58,9 @@ def _forecasts(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> 
     for name, weight in (forecast.get("weights") or {}).items():
         yield f"forecast.weight.{name}", weight
     yield "forecast.bias", forecast.get("bias")
+    for name, effect in ((forecast.get("clock") or {}).get("covariates") or {}).items():
+        yield f"forecast.covariate.{name}", effect["estimate"]
+        yield f"forecast.covariate.{name}.std_error", effect["std_error"]
     for score in forecast.get("origins", ()):
         place = f"forecast.{score['origin']}"
         for name in ("total_error", "revenue_error", "mae", "predicted", "actual"):

@@ -192,6 +192,7 @@ def value(
     *,
     customers: Any = None,
     touchpoints: Any = None,
+    calendar: Any = None,
     observation_end: Day | None = None,
     calibration_end: Day | None = None,
     time_unit: str = "week",
@@ -203,7 +204,7 @@ def value(
 
     Parameters
     ----------
-    transactions, customers, touchpoints
+    transactions, customers, touchpoints, calendar
         Frames with the columns of the input tables; amounts in currency.
     observation_end, calibration_end
         Last day that counts, and last day of the validation fit.
@@ -212,7 +213,7 @@ def value(
     gross_margin
         Margin per unit of spend, 0 to 1.
     settings
-        Keys of `[value]`: `models`, `horizon_months`, `discount_rate`, `interval`, …
+        Keys of `[value]`: `models`, `horizon_months`, `discount_rate`, `dynamic_covariates`, …
     about
         Further keys of a run's configuration (`currency`, `timezone`, `seed`, …), and `zero_orders`.
 
@@ -236,7 +237,8 @@ def value(
         "calibration_end": calibration_end,
         "time_unit": time_unit,
     }
-    with desk(_tables(transactions, touchpoints, customers), value=chosen, **cuts, **about) as made:
+    tables = _tables(transactions, touchpoints, customers) | {"calendar": calendar}
+    with desk(tables, value=chosen, **cuts, **about) as made:
         costs = channel_costs(made.histories).allocated(None, made.histories.touchpoints)
         part = value_part(made.config, made.histories, None if costs is None else costs.by_customer())
     if part.values is None:

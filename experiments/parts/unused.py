@@ -108,6 +108,12 @@ def _interventions(config: RunConfig, histories: Histories, made: Made) -> str |
     )
 
 
+def _calendar(config: RunConfig, histories: Histories, made: Made) -> str | None:
+    if config.value.dynamic_covariates:
+        return None
+    return "[value] dynamic_covariates names none of its columns"
+
+
 def _assumptions(config: RunConfig, histories: Histories, made: Made) -> str | None:
     return None if _has(made, "returns") else "no return was made that rests on them"
 
@@ -133,6 +139,7 @@ _REASONS: Final[dict[str, Reason]] = {
     "costs": _costs,
     "assignments": _assignments,
     "interventions": _interventions,
+    "calendar": _calendar,
     "assumptions": _assumptions,
     "paths": _paths,
     "transitions": _transitions,

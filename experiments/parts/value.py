@@ -84,6 +84,7 @@ def value_part(
 
 def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame | None) -> CustomerValues:
     assert histories.purchases is not None
+    calendar = histories.table("calendar")
     with threadpool_limits(1, user_api="blas"):  # a handful of parameters: threads only wait for each other
         return value_customers(
             histories.purchases,
@@ -96,6 +97,7 @@ def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame
             customers=histories.customers,
             cost_to_serve=cost_to_serve,
             purchases_at=histories.purchases_at,
+            calendar=None if calendar is None else calendar.collect(),
         )
 
 

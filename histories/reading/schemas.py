@@ -331,6 +331,13 @@ INTERVENTIONS = Table(
     },
 )
 
+CALENDAR = Table(
+    name="calendar",
+    columns={"start": _REQUIRED_DATE, "end": _DATE},
+    keeps_others=True,
+    pairs=(("start", "end"),),
+)
+
 ASSUMPTIONS = Table(
     name="assumptions",
     columns={
@@ -395,6 +402,7 @@ TABLES: dict[str, Table] = {
         HOURS,
         ASSIGNMENTS,
         INTERVENTIONS,
+        CALENDAR,
         ASSUMPTIONS,
         OBJECTIVES,
         PATHS,
