@@ -29,7 +29,7 @@ from clv.tables import CUSTOMERS
 from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import bind_filter
 
-__all__ = ["grid_of", "router"]
+__all__ = ["grid_of", "mask_of", "router"]
 
 router = APIRouter(prefix="/v1", tags=["audiences"])
 
@@ -48,7 +48,7 @@ def _slices(served: Served) -> list[slice]:
     return [slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK)]
 
 
-def _mask(served: Served, keeps: Keeps) -> Array:
+def mask_of(served: Served, keeps: Keeps) -> Array:
     """Which customers are kept and may be shown; boolean, shape (n,)."""
     parts = [keeps(rows) for rows in _slices(served)]
     mask = np.concatenate(parts) if parts else np.zeros(0, dtype=bool)
@@ -64,7 +64,7 @@ async def count_customers(
     keeps = _kept(served, question)
 
     def render() -> dict[str, Any]:
-        mask = _mask(served, keeps)
+        mask = mask_of(served, keeps)
         values = served.store.columns["customer_lifetime_value"].values
         return {
             **served.context,
@@ -121,7 +121,7 @@ def grid_of(
 ) -> dict[str, Any]:
     """Counts over two columns, as the route answers them; `keeps` None: of everybody."""
     keeps = _everybody if keeps is None else keeps
-    mask = _mask(served, keeps)
+    mask = mask_of(served, keeps)
     known = mask & known_values(columns[0]) & known_values(columns[1])
     values = [column.values[known].astype(np.float64) for column in columns]
     edges = [_edges(found, n) for found, n in zip(values, parts, strict=True)]
@@ -251,7 +251,7 @@ async def list_segments(served: ServedDep, request: Request) -> Response:
         rows = []
         for segment in served.bundle.manifest.get("segments", []):
             bound = bind_filter(served.segments[segment["name"]], served.store.types, served.segments)
-            mask = _mask(served, compile_filter(served.store, bound))
+            mask = mask_of(served, compile_filter(served.store, bound))
             rows.append({**segment, "customers": int(np.count_nonzero(mask))})
         return {**served.context, "segments": rows}
 
