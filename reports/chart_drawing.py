@@ -120,7 +120,7 @@ def draw_lines(lines: Lines, *, width: float | None = None, narrow: bool = False
 
     On a narrow screen the names stand above the ends, and every other time goes without a label.
     """
-    room, top = _LINES_HEIGHT - 40, 12.0
+    room, top = _LINES_HEIGHT - 44, 16.0
     share = _LINES_WIDTH[narrow]
 
     def y(value: float) -> float:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import math
 from typing import Any, Final
 
 import polars as pl
 
-from reports.context import Block, Cell, Column, Ledger, Lines, Mark, Plot, Row, Section, Sentence, Series
+from reports.context import (
+    Block,
+    Cell,
+    Column,
+    Ledger,
+    Lines,
+    Mark,
+    Plot,
+    Row,
+    Section,
+    Sentence,
+    Series,
+    Verdict,
+)
 from reports.facts import Estimate
 from reports.numbers import axis_number, count, money, nice_scale, percent, symbol
 from reports.sections.sure import forecast_error
@@ -18,6 +32,7 @@ from reports.words import label, months, ordinal, upper_first
 __all__ = ["refuted", "total_value", "value_noun", "value_section"]
 
 _MONTHS_SHOWN: Final = 16
+_Z: Final = 1.959964
 
 
 def total_value(sources: ReportSources) -> Estimate | None:
@@ -61,6 +76,7 @@ def value_section(sources: ReportSources) -> Section | None:
         _course(sources),
         _cohorts(sources),
         _acquisition(sources),
+        _day_covariates(sources),
     ]
     best = float(tenths["share"][0]) if tenths.height == 10 else None
     amount = money(total.value, sources.currency)
@@ -88,6 +104,40 @@ def value_section(sources: ReportSources) -> Section | None:
             ),
             ("Held-back time", "Months that the model did not see, kept to judge its forecast."),
         ),
+    )
+
+
+def _day_covariates(sources: ReportSources) -> Ledger | None:
+    """What one unit of a campaign or of a price does to everybody's purchases; None without any."""
+    clock = (sources.model.get("forecast") or {}).get("clock") or {}
+    found = [
+        (name, one["estimate"], one["std_error"]) for name, one in (clock.get("covariates") or {}).items()
+    ]
+    if not found:
+        return None
+    rows = []
+    effects = []
+    for name, estimate, error in found:
+        value, low, high = (math.expm1(estimate + z * error) for z in (0.0, -_Z, _Z))
+        clear = low > 0.0 or high < 0.0
+        mark = Mark(form="dot", value=value, low=low, high=high, hollow=not clear)
+        verdict = Verdict(text="clear" if clear else "not shown", tone="clear" if clear else "open")
+        rows.append(Row(name=label(name), cells=((mark,), value, (low, high), verdict)))
+        effects += [value, low, high]
+    low, high, ticks = nice_scale(effects, count=3)
+    axis = tuple((tick, f"{axis_number(tick * 100, plus=True)}%") for tick in ticks)
+    share = {"divisor": 0.01, "decimals": 0, "signed": True, "suffix": "%"}
+    return Ledger(
+        label="One unit more",
+        title="What moves purchases from day to day",
+        subtitle="Change of everybody's purchases on a day, season and level apart; forecasts follow plans",
+        columns=(
+            Column(title="change", form="plot", plot=Plot(low=low, high=high, ticks=axis, zero=0.0)),
+            Column(title="purchases", phone=True, strong=True, **share),  # type: ignore[arg-type]
+            Column(title="95% range", form="range", **share),  # type: ignore[arg-type]
+            Column(title="verdict", form="verdict", phone=True),
+        ),
+        rows=tuple(rows),
     )
 
 
@@ -184,6 +234,8 @@ def _course(sources: ReportSources) -> Lines | None:
     days = frame["date"].to_list()
     first, last = days[0], days[-1]
     width = max((last - first).days, 1)
+    cut, error = _cut(sources), forecast_error(sources)
+    frame = _judged(frame, cut, error)
     both = frame.select("cumulative_observed", "cumulative_expected").cast(pl.Float64)
     top = max(1.0, float(both.max_horizontal().max() or 0.0))  # type: ignore[arg-type]
     _, _, ticks = nice_scale([0.0, top], count=3)
@@ -194,11 +246,9 @@ def _course(sources: ReportSources) -> Lines | None:
         values = frame[name].to_list()
         return tuple(((days[p] - first).days / width, float(values[p])) for p in kept)
 
-    cut = _cut(sources)
     divider = None
     if cut is not None and first < cut < last:
         divider = ((cut - first).days / width, "fitted before │ judged after".replace("│", "|"))
-    error = forecast_error(sources)
     title = "Repeat purchases of all customers"
     if error is not None and cut is not None:
         way = "below" if error > 0 else "above"
@@ -217,6 +267,26 @@ def _course(sources: ReportSources) -> Lines | None:
         divider=divider,
         alt=f"{title}. Line of observed repeat purchases beside the forecast.",
     )
+
+
+def _judged(frame: pl.DataFrame, cut: dt.date | None, error: float | None) -> pl.DataFrame:
+    """The course with the forecast that counts behind the cut: it starts from what was bought by then.
+
+    The purchase model gives its shape over time, the judged window its total.
+    """
+    behind = frame.filter(pl.col("date") > cut) if cut is not None else frame.clear()
+    before = frame.height - behind.height
+    if error is None or not before or behind.is_empty():
+        return frame
+    bought, expected = (
+        frame[name].cast(pl.Float64) for name in ("cumulative_observed", "cumulative_expected")
+    )
+    came, foreseen = bought[-1] - bought[before - 1], expected[-1] - expected[before - 1]
+    if foreseen <= 0:
+        return frame
+    scale = (1.0 + error) * came / foreseen
+    told = bought[before - 1] + scale * (expected[before:] - expected[before - 1])
+    return frame.with_columns(cumulative_expected=pl.concat([expected[:before], told]))
 
 
 def _cut(sources: ReportSources) -> dt.date | None:
