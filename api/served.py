@@ -165,6 +165,14 @@ class Served:
         rows = [row for row in range(len(self.store)) if self.hides(self.store.customer_id(row))]
         return np.array(rows, dtype=np.int64)
 
+    @cached_property
+    def quotes_hidden(self) -> bool:
+        """Whether the reports quote a customer who was erased: until the bundle is rewritten."""
+        if not self.pending or not self.bundle.manifest["tables"].get("quotes"):
+            return False
+        quoted = self.bundle.scan("quotes").select(pl.col("customer_id").cast(pl.String)).collect()
+        return any(self.hides(name) for name in quoted["customer_id"])
+
     def stored_id(self, customer_id: str) -> str:
         """The id under which the bundle knows a customer: the pseudonym where it holds pseudonyms."""
         return customer_id if self.id_key is None else pseudonym(customer_id, self.id_key)

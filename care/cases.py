@@ -85,6 +85,8 @@ class Cases:
         Rows of `CARE_SCHEMA` that posts alone tell; None without posts.
     model
         Plain parameters of what was learned of the posts; empty where nothing was.
+    quotes
+        What customers wrote, chosen by rule; None where nobody asked for it.
     """
 
     cases: pl.DataFrame
@@ -93,6 +95,7 @@ class Cases:
     notes: tuple[str, ...]
     figures: pl.DataFrame | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
+    quotes: pl.DataFrame | None = None
 
 
 def combine_cases(

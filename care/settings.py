@@ -246,6 +246,8 @@ class CareSettings:
         Days after a case within which a purchase counts towards service-to-sales conversion.
     agenda
         What is to be learnt: questions with their owners and the effects that are evidence.
+    quotes
+        Whether the report quotes ten public messages of customers, chosen by rule, without telling words.
     """
 
     first: Literal["satisfaction", "cost"] = "satisfaction"
@@ -262,6 +264,7 @@ class CareSettings:
     needs_reply: NeedsReply = Field(default_factory=NeedsReply)
     redirection: Redirection = Field(default_factory=Redirection)
     agenda: tuple[Question, ...] = ()
+    quotes: bool = False
 
     _compile = field_validator("automatic_texts")(classmethod(lambda cls, value: _patterns_compile(value)))
 

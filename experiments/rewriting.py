@@ -1,16 +1,18 @@
 """Rewrite bundles whole, without the rows of erased customers.
 
-Aggregates (credits, effects, service figures, the report) stay: they hold no customer.
+Aggregates (credits, effects, service figures) stay: they hold no customer. A report that quoted one is drawn
+again.
 `python -m experiments.rewriting RUNS` rewrites what is left to rewrite; the service starts it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +20,8 @@ from typing import Any, Final
 from experiments.arrivals import FILE, Arrivals
 from experiments.bundle.leftovers import find_bundles, sweep
 from experiments.bundle.manifest import read_manifest
-from experiments.bundle.reading import Bundle, read_bundle
+from experiments.bundle.reading import Bundle, load_bundle, read_bundle
+from experiments.bundle.sources import remembered, report_sources
 from experiments.bundle.writing import write_folder
 from experiments.champion import champion_log
 from experiments.erasure import copies_beside, entomb, is_known, write_audit
@@ -111,14 +114,23 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     """Write the bundle anew beside itself, then exchange the two."""
     bundle, content = read_bundle(folder, _whole_content)
     fresh = folder.with_name(f".{folder.name}.rewritten")
-    shutil.rmtree(fresh, ignore_errors=True)
-    lost = write_folder(
-        fresh,
-        manifest={key: value for key, value in bundle.manifest.items() if key not in _COMPUTED},
-        model=bundle.model,
-        **content,
-        tombstones=tombstones,
-    )
+
+    def write() -> dict[str, int]:
+        shutil.rmtree(fresh, ignore_errors=True)
+        return write_folder(
+            fresh,
+            manifest={key: value for key, value in bundle.manifest.items() if key not in _COMPUTED},
+            model=bundle.model,
+            **content,
+            tombstones=tombstones,
+        )
+
+    lost = write()
+    if "quotes" in lost and content["files"]:
+        drawn = _drawn_again(bundle, fresh, content["files"])
+        content["tables"]["quotes"] = load_bundle(fresh, verify=False).table("quotes")
+        content["files"] = drawn
+        write()
     try:
         _exchange(fresh, folder)
         sync_folder(folder.parent)
@@ -126,6 +138,19 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
     except OSError as error:
         raise storage_error(folder.name, error) from error
     return Rewritten(bundle=folder.name, rows=lost)
+
+
+def _drawn_again(bundle: Bundle, fresh: Path, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The reports without those who are erased; none of a kind that cannot be drawn here and now."""
+    from experiments.report import FORMATS  # with the drawing, which few erasures need
+    from reports.build import build_context
+
+    sources = report_sources(load_bundle(fresh, verify=False), remembered(bundle) or {})
+    drawn = {}
+    for name in files:
+        with contextlib.suppress(Exception):  # a report that is not there tells nothing of anybody
+            drawn[name] = FORMATS[name.rpartition(".")[2]](build_context(sources))
+    return drawn
 
 
 def _whole_content(bundle: Bundle) -> tuple[Bundle, dict[str, Any]]:

@@ -46,6 +46,7 @@ from experiments.parts.walking import told_purchases, told_touchpoints
 from experiments.report import previous_report
 from experiments.segments import count_segments
 from experiments.summary import summarize_run
+from experiments.tombstones import drop_erased, load_tombstones
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
 from histories.identity import identities_table
@@ -158,9 +159,12 @@ def run_experiment(
         manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
         manifest["segments"] = attempt(left_out, "segments", lambda: _segments(config, found)) or []
         previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))
+        folder = out or bundle_folder(runs, config.name, record.run_id)
+        tables, _ = drop_erased(load_tombstones(folder.parent), found.tables)  # the report shall quote none
+        found = replace(found, tables=tables)
         headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
-            out or bundle_folder(runs, config.name, record.run_id),
+            folder,
             tables={**found.tables, **_identities(histories, record.run_id, left_out)},
             large=found.large,
             manifest=manifest,

@@ -102,7 +102,7 @@ def shelf_of(served: Served) -> Shelf:
     with _LOCK:
         found = _SHELVES.get(served.etag)
         if found is None:
-            found = _SHELVES[served.etag] = Shelf(report_sources(served.bundle))
+            found = _SHELVES[served.etag] = Shelf(report_sources(served.bundle, quotes=False))
             while len(_SHELVES) > _KEPT:
                 _SHELVES.popitem(last=False)
         return found

@@ -32,7 +32,7 @@ LIMITS: Final = (
     response_model=None,
     tags=["reports"],
     responses={
-        **refusals("no-report", "not-acceptable"),
+        **refusals("busy", "no-report", "not-acceptable"),
         200: {
             "description": "The report.",
             "content": {
@@ -46,6 +46,12 @@ LIMITS: Final = (
 async def get_report(request: Request, served: ServedDep) -> Response:
     """The run's report as HTML, PDF or JSON, by `Accept`."""
     media_type = negotiate(request.headers.get("accept"), REPORTS)
+    if await asyncio.to_thread(lambda: served.quotes_hidden):
+        raise Problem(
+            name="busy",
+            detail="The report is drawn again without the words of a customer who was erased. Come back.",
+            headers={"retry-after": "10"},
+        )
     body = served.files.get(REPORTS[media_type])
     if body is None:
         raise Problem(name="no-report", detail=f"The run made no report as {media_type}.")

@@ -15,7 +15,7 @@ from histories.errors import BundleError
 from reports.settings import ReportSettings
 from reports.sources import ReportSources
 
-__all__ = ["BundleTables", "drawn_rows", "kept_report", "report_sources"]
+__all__ = ["BundleTables", "drawn_rows", "kept_report", "remembered", "report_sources"]
 
 _SETTINGS: Final = TypeAdapter(ReportSettings)
 _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -66,12 +66,18 @@ class BundleTables(Mapping[str, pl.DataFrame]):
     """A bundle's tables, read when they are asked for; small ones are kept, large ones are let go.
 
     Of touchpoints there is only how many there are by group and kind.
+
+    Parameters
+    ----------
+    quotes
+        Whether what customers wrote is among them.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, quotes: bool = True) -> None:
         self._bundle = bundle
         names = bundle.manifest["tables"]
-        self._names = [n for n in names if n in {*_LARGE, *_SMALL, "touchpoints"}]
+        drawn = {*_LARGE, *_SMALL, "touchpoints", *(["quotes"] if quotes else [])}
+        self._names = [n for n in names if n in drawn]
         self._kept: dict[str, pl.DataFrame] = {}
 
     def __getitem__(self, name: str) -> pl.DataFrame:
@@ -110,8 +116,10 @@ def kept_report(bundle: Bundle, *, required: bool = False) -> dict[str, Any] | N
     return dict(orjson.loads(content))
 
 
-def report_sources(bundle: Bundle, previous: Mapping[str, Any] | None = None) -> ReportSources:
-    """What the report of a bundle is made from.
+def report_sources(
+    bundle: Bundle, previous: Mapping[str, Any] | None = None, *, quotes: bool = True
+) -> ReportSources:
+    """What the report of a bundle is made from, with what customers wrote or without `quotes`.
 
     Without `previous`, what the bundle's own report remembers of those before it is kept.
     """
@@ -120,17 +128,17 @@ def report_sources(bundle: Bundle, previous: Mapping[str, Any] | None = None) ->
     known = set(ReportSettings.__dataclass_fields__)
     settings = {key: value for key, value in (configuration.get("report") or {}).items() if key in known}
     return ReportSources(
-        tables=BundleTables(bundle),
+        tables=BundleTables(bundle, quotes=quotes),
         manifest=manifest,
         model=bundle.model,
         pictures=bundle.pictures(),
         settings=_SETTINGS.validate_python(settings),
         gross_margin=(configuration.get("value") or {}).get("gross_margin"),
-        previous=_remembered(bundle) if previous is None else previous,
+        previous=remembered(bundle) if previous is None else previous,
     )
 
 
-def _remembered(bundle: Bundle) -> dict[str, Any] | None:
+def remembered(bundle: Bundle) -> dict[str, Any] | None:
     """The report before, as far as the bundle's own report tells of it."""
     own = kept_report(bundle, required=False) or {}
     as_of = str(bundle.manifest["as_of"])[:10]

@@ -23,6 +23,7 @@ from attribution.credits.schemas import (
 )
 from attribution.effects.schema import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
+from care.quotes import QUOTES_SCHEMA
 from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
@@ -138,6 +139,11 @@ TABLES: Final[dict[str, BundleTable]] = {
         examples={"kind": "volume"},
     ),
     "cases": BundleTable(schema=CASES_SCHEMA, words="Cases: a matter from first message to resolution."),
+    "quotes": BundleTable(
+        schema=QUOTES_SCHEMA,
+        words="What customers wrote, where the configuration asks for quotes: chosen by rule, without words "
+        "that few use.",
+    ),
     "roi": BundleTable(
         schema=ROI_SCHEMA,
         small=True,

@@ -79,6 +79,8 @@ def write_folder(
         When the disk does not take it; nothing is left behind.
     """
     frames, lost = drop_erased(tombstones, tables)
+    if "quotes" in lost:
+        files = {}  # reports that were drawn with them go with them
     rows = {name: without_erased(tombstones, frame) for name, frame in (large or {}).items()}
     aside, _ = drop_erased(tombstones, rejected)
     content = {

@@ -22,6 +22,7 @@ from care.journeys import build_journeys
 from care.judging import Judged, judge_posts
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
+from care.quotes import choose_quotes
 from care.settings import CareSettings
 from care.stake import gain_of_answer
 from care.threads import link_posts
@@ -70,7 +71,8 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
         vanity_figures(judged.posts, _purchases(config, histories), end=end),
     ]
     notes = found.notes if judged.note is None else (judged.note, *found.notes)
-    return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told))
+    quotes = choose_quotes(judged.posts) if settings.quotes else None
+    return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told), quotes=quotes)
 
 
 def _purchases(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
@@ -121,8 +123,9 @@ def care_part(
             "care": figures,
             "cases": _without_post_ids(queue),
             "alerts": alerts_table(whole, figures),
-        },
-        left_out=_without_stake(whole, queue),
+        }
+        | ({} if cases.quotes is None else {"quotes": cases.quotes}),
+        left_out=_without_stake(whole, queue) | _without_quotes(settings, cases),
         notes=cases.notes,
         desk=whole,
     )
@@ -136,6 +139,16 @@ def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
         "value at stake": "no supported effect says what an answer adds to the retention of those who wait "
         "(estimand ATU of an [[effects]] entry that compares answers, above zero); who waits is ordered "
         "by the customer's value, need and audience"
+    }
+
+
+def _without_quotes(settings: CareSettings, cases: Cases) -> dict[str, str]:
+    """Why there are no quotes where they were asked for."""
+    if not settings.quotes or (cases.quotes is not None and not cases.quotes.is_empty()):
+        return {}
+    return {
+        "quotes": "no public message of a known customer has a topic and consists of words that five "
+        "customers use"
     }
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 import polars as pl
 
+from care.quotes import RULE
 from reports.context import Block, Card, Cards, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence
 from reports.numbers import count, decimal, money
 from reports.sources import ReportSources
-from reports.words import count_words, duration, label, upper_first
+from reports.words import count_words, duration, label, months, upper_first
 
 __all__ = ["voice_section"]
 
@@ -32,9 +34,7 @@ def voice_section(sources: ReportSources) -> Section | None:
     products = _products(sources, topics["topic"].to_list())
     if products is not None:
         blocks.append(products)
-    cards = _wins(cases, sources)
-    if cards is not None:
-        blocks.append(cards)
+    blocks += [cards for cards in (_wins(cases, sources), _quotes(sources)) if cards is not None]
     return Section(
         key="voice",
         letter="E",
@@ -219,6 +219,26 @@ def _wins(cases: pl.DataFrame, sources: ReportSources) -> Cards | None:
         subtitle=f"Illustrations, {number} chosen by rule (answered within an hour, satisfied 5 of 5, most "
         "spend afterwards). They prove nothing by themselves.",
     )
+
+
+def _quotes(sources: ReportSources) -> Cards | None:
+    """What customers wrote, where the configuration asks for it."""
+    quotes = sources.table("quotes")
+    if quotes.is_empty():
+        return None
+    return Cards(
+        cards=tuple(
+            Card(lead=f"{label(row['topic'])}, {_month(row['month'])}.", text=f"“{row['text']}”")
+            for row in quotes.iter_rows(named=True)
+        ),
+        title="In customers’ words",
+        subtitle=f"{upper_first(count(quotes.height, 'quote'))}, chosen by rule: {RULE}.",
+    )
+
+
+def _month(text: str) -> str:
+    day = dt.date.fromisoformat(f"{text}-01")
+    return months(day, day)
 
 
 def _mood(row: dict[str, object]) -> str:

@@ -11,10 +11,14 @@ import pytest
 
 from api import Settings
 from experiments.bundle.reading import load_bundle
+from experiments.bundle.tables import TABLES
+from experiments.bundle.writing import write_bundle
 from experiments.champion import promote_bundle
+from experiments.report import report_context
 from experiments.tombstones import add_tombstone
+from reports.build import render_report
 from tests.running import eventually, running
-from tests.sample_bundle import write_sample
+from tests.sample_bundle import sample_customers, write_sample
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["integer ids", "text ids"])
@@ -126,3 +130,62 @@ def test_pseudonyms_are_made_from_the_id_asked_and_never_shown(
         assert batch["columns"]["total_value"][1] == one["total_value"]
         assert client.delete("/v1/customers/7").status_code == 204
         assert client.get("/v1/customers/7/value").status_code == 404
+
+
+def rows_of(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Rows of a table of a bundle, absent columns null."""
+    return pl.DataFrame(rows, schema=dict(TABLES[name].schema))
+
+
+def test_a_report_that_quotes_an_erased_customer_is_hidden_and_drawn_again(tmp_path: Path) -> None:
+    words = {7: "the parcel came late and nobody told me", 8: "where is the parcel that was promised"}
+    topic = {"topic": "delivery", "needs_reply": True, "answered": False, "status": "open"}
+    customers = sample_customers()["customer_id"].to_list()
+    tables = {
+        "cases": rows_of("cases", [{"case_id": f"c{i}", "customer_id": i, **topic} for i in customers]),
+        "quotes": rows_of(
+            "quotes",
+            [
+                {"customer_id": i, "topic": "delivery", "month": "2025-11", "text": t}
+                for i, t in words.items()
+            ],
+        ),
+    }
+    plain = load_bundle(write_sample(tmp_path / "plain" / "v1", tables=tables))
+    files = render_report(report_context(plain))
+    assert set(files) >= {"report.html", "report.json"}
+    runs = tmp_path / "runs"
+    write_bundle(
+        runs / "v1",
+        tables={name: plain.table(name) for name in plain.manifest["tables"]},
+        manifest={"run_id": "v1", "as_of": "2025-12-31", "currency": "GBP", "time_unit": "week"},
+        model=plain.model,
+        files=files,
+    )
+    promote_bundle(runs, runs / "v1", "test")
+    with running(Settings(runs=runs, watch_seconds=0.05, access_log=False)) as client:
+        before = client.get("/v1/reports/latest", headers={"accept": "text/html"})
+        assert all(text in before.text for text in words.values())
+        assert client.delete("/v1/customers/7").status_code == 204
+        meanwhile = client.get("/v1/reports/latest", headers={"accept": "text/html"})
+        assert words[7] not in meanwhile.text
+
+        def drawn_again() -> bool:
+            answer = client.get("/v1/reports/latest", headers={"accept": "text/html"})
+            return answer.status_code == 200 and words[8] in answer.text and words[7] not in answer.text
+
+        assert eventually(drawn_again, seconds=60)
+        told = client.get("/v1/reports/latest", headers={"accept": "application/json"}).text
+        assert words[8] in told
+        assert words[7] not in told
+    assert set(files) <= {file.name for file in (runs / "v1").iterdir()}
+    for file in runs.rglob("*"):
+        assert not file.is_file() or words[7].encode() not in file.read_bytes(), file
+
+
+def test_a_run_over_old_input_leaves_no_report_that_quotes_an_erased_customer(tmp_path: Path) -> None:
+    quote = {"customer_id": 7, "topic": "delivery", "month": "2025-11", "text": "the parcel came late"}
+    add_tombstone(tmp_path, "7")
+    path = write_sample(tmp_path / "v1", tables={"quotes": rows_of("quotes", [quote])})
+    assert load_bundle(path).file("report.html") is None
+    assert load_bundle(path).table("quotes").is_empty()
