@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -317,6 +317,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--pymc-python", default=None)
     parser.add_argument("--only", choices=["summary", "fit", "value", "posterior"], default=None)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in THREADS):  # libraries read these when they are loaded
         os.execve(
@@ -341,6 +342,8 @@ def main() -> None:
             f"| {row.work} | {row.peer} | {row.ours:.2f} | {row.theirs:.2f} | "
             f"{row.theirs / row.ours:.1f} | {row.agreement} |"
         )
+    if arguments.out:
+        arguments.out.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
 
 
 if __name__ == "__main__":

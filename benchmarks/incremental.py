@@ -11,9 +11,11 @@ the clock.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--periods", default="18")
     parser.add_argument("--channels", default="8")
     parser.add_argument("--sample", type=int, default=AttributionSettings().fit_customers)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     rows = []
     for customers in map(int, given.customers.split(",")):
@@ -113,6 +116,8 @@ def main() -> None:
                 print(found, flush=True)
                 rows.append(found)
     print(pl.DataFrame(rows))
+    if given.out:
+        given.out.write_text(json.dumps([asdict(row) for row in rows]) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ has customers first and periods second, so that a chunk of customers is a slice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,26 @@ from histories.arrays import Real
 from histories.errors import DataError
 from histories.exits import LEAST_SHARE
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "join_panels"]
+
+_BY_CUSTOMER = (
+    "touches",
+    "own_acts",
+    "problems",
+    "spend",
+    "purchases",
+    "entry",
+    "exit",
+    "covariates",
+    "proxies",
+    "margin",
+    "time_covariates",
+    "acquisition",
+    "exit_share",
+    "entry_share",
+    "last_moment",
+)
+"""Arrays with customers first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,29 +171,34 @@ class Panel:
 
     def take(self, customers: NDArray[np.int64] | slice) -> Panel:
         """The same panel for some of its customers, by position."""
-        rows = (
-            "touches",
-            "own_acts",
-            "problems",
-            "spend",
-            "purchases",
-            "entry",
-            "exit",
-            "covariates",
-            "proxies",
-            "margin",
-            "time_covariates",
-            "acquisition",
-            "exit_share",
-            "entry_share",
-            "last_moment",
-        )
-        chosen = {name: getattr(self, name) for name in rows}
+        chosen = {name: getattr(self, name) for name in _BY_CUSTOMER}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}
         ids = self.customer_ids
         if ids is not None:
             ids = ids[customers] if isinstance(customers, slice) else ids.gather(customers)
         return replace(self, **parts, customer_ids=ids)
+
+
+def join_panels(panels: Sequence[Panel]) -> Panel:
+    """One panel of the customers of several, one after the other.
+
+    A share of the first or the last period is 1 where a panel has none; the margin is unknown where it is
+    unknown to one of them.
+    """
+    first = panels[0]
+    if len(panels) == 1:
+        return first
+    joined: dict[str, Any] = {}
+    for name in _BY_CUSTOMER:
+        arrays = [getattr(panel, name) for panel in panels]
+        if name in ("exit_share", "entry_share") and any(array is not None for array in arrays):
+            arrays = [
+                np.ones(panel.n_customers) if array is None else array
+                for panel, array in zip(panels, arrays, strict=True)
+            ]
+        joined[name] = None if any(array is None for array in arrays) else np.concatenate(arrays)
+    ids = [panel.customer_ids for panel in panels if panel.customer_ids is not None]
+    return replace(first, **joined, customer_ids=pl.concat(ids) if len(ids) == len(panels) else None)
 
 
 def last_true(flags: NDArray[np.bool_], *, none: int | NDArray[np.int64]) -> NDArray[np.int64]:

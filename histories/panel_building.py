@@ -8,7 +8,7 @@ it are not counted, nor is anything after `ended_at`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
-from histories.panel import Panel
+from histories.panel import Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 
-__all__ = ["build_panel"]
+__all__ = ["PanelPart", "build_panel", "build_panel_part", "finish_panel", "first_period"]
 
 EVENT = ("customer_id", "timestamp")
 MINOR_UNITS = 10_000
@@ -76,24 +76,85 @@ def build_panel(
     DataError
         If there is no customer or no period.
     """
+    start = first_period(touchpoints, purchases, period=period, observation_end=observation_end)
+    part = build_panel_part(
+        touchpoints,
+        purchases,
+        customers,
+        start=start,
+        period=period,
+        observation_end=observation_end,
+        channels=channels,
+        origins=origins,
+        groups=groups,
+        contractual=contractual,
+        cases=cases,
+        stops=stops,
+    )
+    return finish_panel([part], touchpoints, customers, confounders=confounders, cases=cases)
+
+
+def first_period(
+    touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, *, period: str, observation_end: date
+) -> int:
+    """Number of the first period with a touch or a purchase; the last whole one is -1.
+
+    Raises
+    ------
+    DataError
+        If there is no period.
+    """
     index = PeriodIndex.of(period, observation_end)
-    ids = _customer_ids(touchpoints, purchases, customers)
-    start = _first_period(touchpoints, purchases, index)
-    n, p = ids.height, -start
-    if not n or p < 1:
+    firsts = [frame.select(index.number("timestamp").min().alias("t")) for frame in (touchpoints, purchases)]
+    first = pl.concat(firsts).select(pl.col("t").min()).collect().item()
+    if first is None or first > -1:
         raise DataError(
             f"panel: no purchase and no touchpoint up to {index.end}, the end of the last whole {period}, so "
             "there is no period."
         )
-    coded = _Coder(ids=ids, index=index, start=start, shape=(n, p))
+    return int(first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelPart:
+    """The panel of some customers, without what depends on all of them: confounders, shares of answers.
+
+    Attributes
+    ----------
+    late
+        Touches and purchases after the end of a contract.
+    """
+
+    panel: Panel
+    late: tuple[int, int]
+
+
+def build_panel_part(
+    touchpoints: pl.LazyFrame,
+    purchases: pl.LazyFrame,
+    customers: pl.LazyFrame | None = None,
+    *,
+    start: int,
+    period: str,
+    observation_end: date,
+    channels: Sequence[str],
+    origins: Mapping[str, str | None],
+    groups: Mapping[str, str],
+    contractual: bool,
+    cases: pl.LazyFrame | None = None,
+    stops: Sequence[str] = (),
+) -> PanelPart:
+    """Count for the complete customers of these rows, from the period `start` on; see `build_panel`."""
+    index = PeriodIndex.of(period, observation_end)
+    ids = _customer_ids(touchpoints, purchases, customers)
+    coded = _Coder(ids=ids, index=index, start=start, shape=(ids.height, -start))
     entry, exit_ = _spans(coded, touchpoints, purchases, customers, contractual=contractual)
     apart = _apart(touchpoints, cases)
-    late = ""
+    late = (0, 0)
     if exit_ is not None and customers is not None:
         inside = [within_contracts(frame, customers) for frame in (touchpoints, purchases, apart)]
         late = _late(touchpoints, inside[0], purchases, inside[1])
         touchpoints, purchases, apart = inside
-    covariates, proxies = read_confounders(ids, customers, cases, confounders)
     bought = _purchase_arrays(coded, purchases)
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
@@ -108,21 +169,53 @@ def build_panel(
         purchases=bought["purchases"],
         margin=bought.get("margin"),
         acquisition=_first_spend(coded, purchases, customers),
-        answered=_answered_shares(touchpoints, channels),
         entry=entry,
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=_entry_share(coded, customers),
         last_moment=None if contractual else _last_moments(coded, acts, purchases),
+        covariates=np.zeros((ids.height, 0)),
+        covariate_names=(),
+        proxies=np.zeros((ids.height, 0)),
+        proxy_names=(),
+        customer_ids=ids["customer_id"],
+        stops=tuple(stops),
+        notes=(index.words,) if index.words else (),
+    )
+    return PanelPart(panel=_within_rows(panel), late=late)
+
+
+def finish_panel(
+    parts: Sequence[PanelPart],
+    touchpoints: pl.LazyFrame,
+    customers: pl.LazyFrame | None = None,
+    *,
+    confounders: Sequence[str] = (),
+    cases: pl.LazyFrame | None = None,
+) -> Panel:
+    """The panel of all customers from parts, in their order, with what depends on all of them.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown confounder.
+    """
+    panel = join_panels([part.panel for part in parts])
+    assert panel.customer_ids is not None
+    ids = panel.customer_ids.to_frame("customer_id")
+    covariates, proxies = read_confounders(ids, customers, cases, confounders)
+    if panel.contractual and customers is not None:
+        touchpoints = within_contracts(touchpoints, customers)
+    touches, bought = (sum(part.late[i] for part in parts) for i in (0, 1))
+    return replace(
+        panel,
         covariates=covariates.values,
         covariate_names=covariates.names,
         proxies=proxies.values,
         proxy_names=proxies.names,
-        customer_ids=ids["customer_id"],
-        stops=tuple(stops),
-        notes=tuple(note for note in (index.words, late) if note),
+        answered=_answered_shares(touchpoints, panel.channels),
+        notes=(*panel.notes, *([_late_words(touches, bought)] if touches or bought else [])),
     )
-    return _within_rows(panel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +254,6 @@ def _customer_ids(
         .with_row_index("i")
         .with_columns(pl.col("i").cast(pl.Int64))
     )
-
-
-def _first_period(touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, index: PeriodIndex) -> int:
-    firsts = [frame.select(index.number("timestamp").min().alias("t")) for frame in (touchpoints, purchases)]
-    first = pl.concat(firsts).select(pl.col("t").min()).collect().item()
-    return 0 if first is None else int(first)
 
 
 def _spans(
@@ -282,14 +369,16 @@ def _apart(touchpoints: pl.LazyFrame, cases: pl.LazyFrame | None) -> pl.LazyFram
     return apart.select("customer_id", pl.col("timestamp").cast(contacts.collect_schema()["timestamp"]))
 
 
-def _late(*frames: pl.LazyFrame) -> str:
+def _late(*frames: pl.LazyFrame) -> tuple[int, int]:
     """How many touches and purchases came after the end of a contract, from both before and after cutting."""
     touches, inside, purchases, paid = (frame.select(pl.len()).collect().item() for frame in frames)
-    if (touches, purchases) == (inside, paid):
-        return ""
+    return touches - inside, purchases - paid
+
+
+def _late_words(touches: int, purchases: int) -> str:
     return (
-        f"{touches - inside:,} touches and {purchases - paid:,} purchases after the end of their contract do "
-        "not count in incremental credit"
+        f"{touches:,} touches and {purchases:,} purchases after the end of their contract do not count in "
+        "incremental credit"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +16,6 @@ from attribution.effects.findings import EffectsResult
 from attribution.incremental import (
     CreditEstimate,
     Panel,
-    build_panel,
     credit_table,
     estimate_credit,
     segment_table,
@@ -30,12 +31,16 @@ from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
+from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
+from histories.panel_building import PanelPart, build_panel_part, finish_panel, first_period
 from histories.period_index import PeriodIndex
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
-__all__ = ["IncrementalPart", "incremental_part"]
+__all__ = ["IncrementalPart", "company_panel", "incremental_part"]
 
+_PEOPLE: Final = "panel_people"
+_CASES: Final = "panel_cases"
 FEWEST: Final = 20
 """Customers, purchases and touches below which nothing can be compared."""
 
@@ -76,7 +81,7 @@ def incremental_part(
     used, directed = channels_in_use(histories.touchpoints)
     if "retention" in outcomes or "lifetime_value" in outcomes:
         require_origins(config.channels, used, directed=directed)
-    panel = _panel(config, histories, used)
+    panel = company_panel(config, histories, used)
     _refuse_too_few(panel, histories)
     about: dict[str, Any] = {
         "settings": config.attribution,
@@ -164,7 +169,14 @@ def _experiments(
     )
 
 
-def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Panel:
+def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Panel:
+    """The panel of all customers, counted bucket by bucket.
+
+    Raises
+    ------
+    DataError
+        When no channel is left to credit.
+    """
     touchpoints, purchases = histories.touchpoints, histories.purchases
     assert touchpoints is not None
     assert purchases is not None
@@ -175,23 +187,39 @@ def _panel(config: RunConfig, histories: Histories, used: tuple[str, ...]) -> Pa
             "incremental credit: no channel is left to credit; see exclude_channels and credited."
         )
 
+    people = None if histories.customers is None else histories.customers.lazy()
+    cases = histories.table("cases")
+    known = {_PEOPLE: people, _CASES: cases if cases is not None and _of_customers(cases) else None}
+    buckets = histories.buckets.add({name: rows for name, rows in known.items() if rows is not None})
+    span: dict[str, Any] = {
+        "period": config.attribution.period,
+        "observation_end": histories.inputs.observation_end,
+    }
+    counting: dict[str, Any] = {
+        **span,
+        "start": first_period(touchpoints, purchases, **span),
+        "channels": channels,
+        "origins": _origins(config, touchpoints),
+        "groups": config.channel_groups,
+        "contractual": histories.contractual,
+    }
+
     def build(stops: tuple[str, ...] = ()) -> Panel:
-        return build_panel(
-            touchpoints,
-            purchases,
-            histories.customers.lazy() if histories.customers is not None else None,
-            period=config.attribution.period,
-            observation_end=histories.inputs.observation_end,
-            channels=channels,
-            origins=_origins(config, touchpoints),
-            groups=config.channel_groups,
-            confounders=config.attribution.confounders,
-            contractual=histories.contractual,
-            cases=histories.table("cases"),
-            stops=stops,
-        )
+        parts = buckets.reduce(partial(_counted, stops=stops, **counting), operator.add)
+        confounders = config.attribution.confounders
+        return finish_panel(parts, touchpoints, people, confounders=confounders, cases=cases)
 
     return with_moments_of_leaving(with_proof_of_life(build(), build))
+
+
+def _of_customers(cases: pl.LazyFrame) -> bool:
+    return "customer_id" in cases.collect_schema()
+
+
+def _counted(tables: Tables, **counting: Any) -> list[PanelPart]:
+    """The panel of a bucket's customers."""
+    people, cases = tables.get(_PEOPLE), tables.get(_CASES)
+    return [build_panel_part(tables[TOUCHPOINTS], tables[PURCHASES], people, cases=cases, **counting)]
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -21,6 +23,7 @@ from experiments.engine import Progress, workplace
 from experiments.inputs import read_inputs
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import build_histories
+from experiments.parts.incremental import company_panel
 from experiments.parts.walking import Walking
 from experiments.run import Findings, find, run_experiment
 from histories.engines.base import Engine
@@ -135,6 +138,34 @@ def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Pa
     whole = find_with(config, Local())
     assert "retention" in whole.tables["credits"]["outcome"]
     assert_same(find_with(config, Spilled(tmp_path / "spill", memory=1, buckets=4)), whole)
+
+
+@pytest.mark.parametrize("contractual", [False, True])
+def test_the_panel_of_buckets_is_that_of_all_customers(tmp_path: Path, contractual: bool) -> None:
+    tables = company()
+    if contractual:
+        header, *rows = tables["customers"].splitlines()
+        ends = ["2025-09-15" if number % 3 else "" for number in range(len(rows))]
+        lines = [f"{row},{end}" for row, end in zip(rows, ends, strict=True)]
+        tables["customers"] = "\n".join([f"{header},ended_at", *lines]) + "\n"
+    config = configure(tmp_path, tables, {"attribution": {"confounders": ["region", "csat"]}})
+    inputs = read_inputs(config)
+    whole, parts = (
+        company_panel(config, build_histories(config, inputs, engine=engine), ("forum", "chat", "newsletter"))
+        for engine in (Local(), Spilled(tmp_path / "spill", memory=1, buckets=5))
+    )
+    assert whole.n_customers > 30
+    assert whole.contractual == contractual
+    assert whole.covariate_names == ("region=north",) or whole.covariate_names == ("region=south",)
+    assert any("after the end of their contract" in note for note in whole.notes) == contractual
+    for field in fields(whole):
+        one, other = getattr(whole, field.name), getattr(parts, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(other, one, err_msg=field.name, strict=True)
+        elif isinstance(one, pl.Series):
+            assert other.equals(one)
+        else:
+            assert other == one, field.name
 
 
 @pytest.fixture
