@@ -36,6 +36,7 @@ _BY_CUSTOMER = (
     "exit_share",
     "entry_share",
     "last_moment",
+    "last_is_purchase",
 )
 """Arrays with customers first."""
 
@@ -98,6 +99,8 @@ class Panel:
     last_moment: Real | None = None
     """Share of each period that had passed at its last sign of life (an own act or a purchase), 0 without
     one, shape (N, P), float32; None where the moments of events are not known."""
+    last_is_purchase: NDArray[np.bool_] | None = None
+    """Whether that last sign was a purchase, shape (N, P); None where the moments of events are not known."""
     at_any_moment: bool = False
     """Whether customers who leave in silence do so at any moment of a period, not at its end."""
     stops: tuple[str, ...] = ()

@@ -158,6 +158,7 @@ def build_panel_part(
     bought = _purchase_arrays(coded, purchases)
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
+    last = None if contractual else _last_signs(coded, acts, purchases)
     panel = Panel(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
@@ -173,7 +174,8 @@ def build_panel_part(
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=_entry_share(coded, customers),
-        last_moment=None if contractual else _last_moments(coded, acts, purchases),
+        last_moment=None if last is None else last[0],
+        last_is_purchase=None if last is None else last[1],
         covariates=np.zeros((ids.height, 0)),
         covariate_names=(),
         proxies=np.zeros((ids.height, 0)),
@@ -311,22 +313,25 @@ def _entry_share(coded: _Coder, customers: pl.LazyFrame | None) -> NDArray[np.fl
     return share if share.min() < 1.0 else None
 
 
-def _last_moments(coded: _Coder, acts: pl.LazyFrame, purchases: pl.LazyFrame) -> NDArray[np.float32]:
-    """Share of each period that had passed at the last own act or purchase in it, shape (N, P)."""
+def _last_signs(
+    coded: _Coder, acts: pl.LazyFrame, purchases: pl.LazyFrame
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Share of each period that had passed at its last own act or purchase, and whether it was a purchase."""
     share = elapsed_share(
         pl.col("timestamp").dt.date(),
         wall_time("timestamp"),
         period=coded.index.period,
         observation_end=coded.index.end,
     )
-    frames = [
-        coded.place(frame.select(*EVENT).with_columns(share=share), keep=["share"])
-        for frame in (acts, purchases)
-    ]
-    rows = pl.concat(frames).group_by("i", "t").agg(pl.col("share").max()).collect()
-    out = np.zeros(coded.shape, dtype=np.float32)
-    out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["share"].to_numpy()
-    return out
+    found = []
+    for frame in (acts, purchases):
+        placed = coded.place(frame.select(*EVENT).with_columns(share=share), keep=["share"])
+        rows = placed.group_by("i", "t").agg(pl.col("share").max()).collect()
+        moments = np.full(coded.shape, -1.0, dtype=np.float32)
+        moments[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["share"].to_numpy()
+        found.append(moments)
+    acted, bought = found
+    return np.maximum(np.maximum(acted, bought), 0.0), bought > acted
 
 
 def _periods_of(coded: _Coder, customers: pl.LazyFrame, column: str) -> pl.DataFrame:
@@ -448,6 +453,7 @@ def _within_rows(panel: Panel) -> Panel:
         panel.purchases,
         panel.margin,
         panel.last_moment,
+        panel.last_is_purchase,
     )
     for array in series:
         if array is not None:

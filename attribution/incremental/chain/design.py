@@ -2,18 +2,18 @@
 
 Log-linear predictors of leaving and of each stream::
 
-    leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival, tenure
-    purchases, spend    the same without tenure, and touches of the month itself
-    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, purchases, firm,
-                        acts of the same kind the month before
+    leaving             a + x_i + calendar_t + stocks, problems, changing covariates, arrival, tenure, buying
+    purchases, spend    the same without the last two, and touches of the month itself
+    acts                a + x_i + calendar_t + problems, changing covariates, arrival, trend, firm,
+                        purchases of the month before and of this one, acts of the same kind the month before
     problems            a + x_i + calendar_t + changing covariates, arrival
 
 Leaving recorded: the calendar is an effect per period, every channel's touches are streams, and spend is one.
 Leaving silent: purchases and the customer's own acts are streams, what the firm sends is exposure only, and
 the calendar is a season and a trend of acts, because an effect per period can hardly be told from leaving;
 of purchases it is one if the likelihood calls for it. Where touches follow what customers do in the same
-month (a question after an order, an offer to those who bought), those of the month itself have columns of
-their own: effects are told from the rest.
+month (a question after an order, an offer to those who bought), effects on purchases are told from touches of
+earlier months: acts then follow the month's purchases, and what the firm sends has columns of its own.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
+from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNKNOWN
 from attribution.incremental.frailty.design import Standard
 from attribution.incremental.stocks import decayed_stocks, moment_precision, new_stocks
-from histories.arrays import Float, Integer, Real
+from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
-__all__ = ["ChainDesign", "ChainInputs", "Columns", "other_acts"]
+__all__ = [
+    "ChainDesign",
+    "ChainInputs",
+    "Columns",
+    "other_acts",
+]
 
 ZERO_SHARE = 0.05
 """Share of customer-periods without spend above which spend is purchases at a mean value."""
@@ -84,7 +90,9 @@ class ChainInputs:
 
     channels: int
     """Number of channels C, whose stocks come first among the cells of leaving and of purchases. In purchases
-    the touches of the month itself, log(1 + touches), come next."""
+    what touches of the month itself add to them comes next."""
+    acting: Flags
+    """Channels whose touches are a stream, shape (C,)."""
     leaving: Columns
     columns: tuple[Columns, ...]
     """Of each stream, length M."""
@@ -112,12 +120,24 @@ class ChainInputs:
     last_sign: Float
     """Share of the customer's part of period `low` that had passed at the last sign of life, and events of
     that period whose moments are not known, shape (N, 2)."""
+    sign: Float
+    """What that sign was (see `leaving`), shape (N,)."""
     at_last_sign: Float
     """Channel stocks of who leaves in that period, less those of who stays, shape (N, C)."""
     proxies: Float
     """Standardised proxies, NaN where missing, shape (N, J)."""
     precision: Float | None
     """What unseen moments of leaving add to the precision of effects on leaving, shape (C,)."""
+
+    @property
+    def new_stocks(self) -> Float:
+        """What touches of each month add to the channel stocks, shape (N, P, C)."""
+        return self.columns[0].cells[:, :, self.channels : 2 * self.channels]
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody records who leaves."""
+        return bool((self.stays & (self.low <= self.high)).any())
 
     @property
     def n_customers(self) -> int:
@@ -204,12 +224,12 @@ class ChainDesign:
         t = np.arange(periods)
         context = self._context(panel)
         felt = np.asarray(stocks, dtype=np.float64)
-        new = np.log1p(np.asarray(panel.touches, dtype=np.float64))
+        new = new_stocks(panel, panel.touches.reshape(n * periods, -1)).reshape(n, periods, -1)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
         leaving = Columns(
             static=static,
             calendar=calendar,
-            cells=np.concatenate([felt, rest, *self._tenure(panel)], axis=2),
+            cells=np.concatenate([felt, rest, *self._tenure(panel), *self._bought_at_all(panel)], axis=2),
         )
         arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
         months = np.eye(periods, self.periods)
@@ -249,6 +269,7 @@ class ChainDesign:
         moments, last_sign, at_last_sign = _moments(panel, last)
         return ChainInputs(
             channels=panel.n_channels,
+            acting=np.array(self.acting),
             leaving=leaving,
             columns=tuple(columns),
             kinds=np.array(kinds, dtype=np.int64),
@@ -265,6 +286,7 @@ class ChainDesign:
             stays=np.ones(n, dtype=bool) if exit_ is None else np.asarray(exit_ >= periods),
             moments=moments,
             last_sign=last_sign,
+            sign=_last_sign(panel, last),
             at_last_sign=at_last_sign,
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
             precision=moment_precision(panel),
@@ -314,6 +336,13 @@ class ChainDesign:
         age = np.arange(panel.n_periods) - panel.entry[:, None]
         return [np.log1p(np.maximum(age, 0))[:, :, None].astype(np.float64)]
 
+    def _bought_at_all(self, panel: Panel) -> list[Float]:
+        """Whether there was a purchase in the month, where leaving is silent: some leave after one.
+
+        A channel that follows purchases is used by those who stayed, and would have the credit for it.
+        """
+        return [] if self.contractual else [(self._bought(panel) > 0)[:, :, None].astype(np.float64)]
+
     def _after_own(self, acting: Columns, acts: Real) -> Columns:
         """Columns of a stream of acts where leaving is silent: acts like it of the month before come first.
 
@@ -327,14 +356,15 @@ class ChainDesign:
         return replace(acting, cells=np.concatenate([before, acting.cells], axis=2))
 
     def _habits(self, panel: Panel, stocks: Real, context: Float, arrived: list[Float]) -> Float:
-        """What acts follow beyond the static columns and the calendar; purchases before come first."""
+        """What acts follow beyond static columns and calendar; purchases before and now come first."""
         n, periods = panel.spend.shape
         if self.contractual:
             return np.concatenate([*self._troubles(panel), context], axis=2)
         trend = np.broadcast_to((np.arange(periods) / YEAR)[None, :, None], (n, periods, 1))
+        now = np.log1p(np.asarray(panel.purchases, dtype=np.float64))[:, :, None]
         before = np.zeros((n, periods, 1))
-        before[:, 1:, 0] = np.log1p(np.asarray(panel.purchases)[:, :-1])
-        blocks = [before, trend, context, *arrived]
+        before[:, 1:] = now[:, :-1]
+        blocks = [before, now, trend, context, *arrived]
         firm = _by_firm(panel)
         if firm.any():
             blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
@@ -369,6 +399,13 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
         np.column_stack([known, untimed]),
         np.where(panel.tells_life, np.log1p(seen) - new_stocks(panel, seen), 0.0),
     )
+
+
+def _last_sign(panel: Panel, last: Integer) -> Float:
+    """Whether the last sign of life was a purchase, where moments of leaving matter and are known, (N,)."""
+    if panel.contractual or not panel.at_any_moment or panel.last_is_purchase is None:
+        return np.full(panel.n_customers, UNKNOWN)
+    return np.where(panel.last_is_purchase[np.arange(panel.n_customers), last], AFTER_PURCHASE, AFTER_ACT)
 
 
 def _by_firm(panel: Panel) -> NDArray[np.bool_]:

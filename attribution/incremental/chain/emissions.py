@@ -9,6 +9,8 @@ less log n!, which no parameter enters. `SPLIT` streams share one level: the lev
 shared one is taken at its mean given the past, B_c = (s_c + N_c) / (s_c + A L_c) with A = (s + N) / (s + L),
 so that the total is NB with exposure W = sum mu_c B_c and splits in the proportions mu_c B_c. `AMOUNT` is
 Gamma with shape nu and a gamma level on its rate; its predictive is the same with n = nu, mu = nu y / mean.
+`BURST` is a count whose rate varies from month to month besides, gamma with variance phi_c: its predictive is
+taken as negative binomial with the same mean m and variance, of shape 1 / (phi_c + (1 + phi_c) / (s + N)).
 `HURDLE` is a count at the level's mean m given the past, none with probability exp(-phi m^delta), else a
 Poisson count of mean rate zeta m that is not zero.
 """
@@ -22,11 +24,13 @@ import numpy as np
 from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
-__all__ = ["AMOUNT", "COUNT", "FLAG", "HURDLE", "SPLIT", "digamma", "emission_slopes", "emissions"]
+__all__ = ["AMOUNT", "BURST", "COUNT", "FLAG", "HURDLE", "SPLIT", "digamma", "emission_slopes", "emissions"]
 
-COUNT, SPLIT, AMOUNT, FLAG, HURDLE = 0, 1, 2, 3, 4
+COUNT, SPLIT, AMOUNT, FLAG, HURDLE, BURST = 0, 1, 2, 3, 4, 5
 """Kinds of streams: a count with a level of its own, one of several counts that share a level, a positive
-amount, a yes or no, and a count of regular events."""
+amount, a yes or no, a count of regular events, and a count of events that come in bursts."""
+OF_STREAMS = 4
+"""Place of the first phi_c in `extra`."""
 MOST_FACTORS = 24
 """Counts up to which a ratio of gamma functions is a product."""
 TINY = 1e-12
@@ -82,7 +86,7 @@ def emissions(
     shape
         Shapes s of the levels, the shared one last, shape (M + 1,).
     extra
-        nu of an amount; delta, phi, zeta of a hurdle, shape (4,).
+        nu of an amount; delta, phi, zeta of a hurdle; phi_c of each stream, shape (4 + M,).
     count
         N of each stream in the months before (of an amount: nu times months), shared last, shape (M + 1,).
     exposure
@@ -109,7 +113,10 @@ def emissions(
         if kind == AMOUNT:
             base = extra[0] * n / base
             n = extra[0]
-        constant = 0.0
+        constant, spread = 0.0, 0.0
+        if kind == BURST:
+            spread = 1.0 / (extra[OF_STREAMS + c] + (1.0 + extra[OF_STREAMS + c]) / a)
+            constant = _rising(spread, n)[0]
         if kind in (COUNT, AMOUNT):
             constant = _rising(a, n)[0]
             if kind == AMOUNT:
@@ -124,6 +131,11 @@ def emissions(
                 rate[shared, j] += part
                 if n > 0.0:
                     log_density[j] += n * np.log(part)
+            elif kind == BURST:
+                m = mu * a / (b * spread)
+                log_density[j] += constant - (spread + n) * np.log1p(m)
+                if n > 0.0:
+                    log_density[j] += n * np.log(m)
             elif kind == HURDLE:
                 m = max(mu * a / b, TINY)
                 z = extra[2] * m ** extra[1]
@@ -181,7 +193,7 @@ def emission_slopes(
     by_exposure
         Output: slope by the exposures before this month, shape (M + 1, J).
     by_shape, by_extra
-        Added to: slopes by s, shape (M + 1,), and by nu, delta, phi, zeta, shape (4,).
+        Added to: slopes by s, shape (M + 1,), and by the extras, shape (4 + M,).
     """
     states, shared = lift.shape[1], len(kinds)
     total_weight = weight.sum()
@@ -216,6 +228,10 @@ def emission_slopes(
             by_extra[0] += total_weight * months * by_a
         elif kind == COUNT:
             by_shape[c] += total_weight * _rising(a, n)[1]
+        spread, rising, by_spread = 1.0, 0.0, 0.0
+        if kind == BURST:
+            spread = 1.0 / (extra[OF_STREAMS + c] + (1.0 + extra[OF_STREAMS + c]) / a)
+            rising = _rising(spread, n)[1]
         for j in range(states):
             mu, w = rate[c, j], weight[j]
             by_mu = later[c, j] * mu
@@ -234,6 +250,13 @@ def emission_slopes(
                 by_whole = -by_part * exposure[c, j] / own
                 by_exposure[shared, j] -= by_whole * whole / b_all
                 by_shape[shared] += by_whole * (1.0 - whole) / b_all
+            elif kind == BURST:
+                m = mu * a / b
+                by_spread += w * (rising - np.log1p(m / spread) + (m - n) / (spread + m))
+                by_m = w * spread * (n - m) / (spread + m)
+                by_mu += by_m
+                by_exposure[c, j] -= by_m / b
+                by_shape[c] += by_m * (1.0 / a - 1.0 / b)
             elif kind == HURDLE:
                 m = max(mu * a / b, TINY)
                 z = extra[2] * m ** extra[1]
@@ -260,3 +283,6 @@ def emission_slopes(
                     by_extra[0] += w * (np.log(mu / b) - log_ratio * (1.0 + months)) + by_mu / n
                     by_mu = -by_mu
             by_rate[c, j] = by_mu
+        if kind == BURST:
+            by_shape[c] += by_spread * (spread / a) ** 2 * (1.0 + extra[OF_STREAMS + c])
+            by_extra[OF_STREAMS + c] -= by_spread * spread**2 * (1.0 + 1.0 / a)

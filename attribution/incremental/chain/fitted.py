@@ -184,8 +184,7 @@ class HiddenChainFit:
         problem = self.likelihood(panel, stocks)
         inputs, layout = problem.inputs, self.layout
         value = evaluate(problem, self.theta)
-        push = np.asarray(stocks, dtype=np.float64) @ self.beta
-        odds = problem.odds(self.theta) - push
+        odds = problem.odds(self.theta) - problem.felt(self.theta)
         alive = value.staying.sum(axis=1)
         loading = self.theta[layout.loadings].reshape(-1, FEATURES)[0]
         if self.structure.static:

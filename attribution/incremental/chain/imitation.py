@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.special import expit
 
 from attribution.incremental.chain.design import other_acts
-from attribution.incremental.chain.emissions import SPLIT
+from attribution.incremental.chain.emissions import BURST, SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
 from attribution.incremental.stocks import decayed_stocks, kept_stocks, new_stocks
@@ -49,10 +49,12 @@ class _Rates:
     """Coefficient of log(1 + purchases of the month before) of each stream, shape (M,)."""
     after_own: Float
     """The same of its own acts of the month before, shape (M,)."""
+    with_purchase: Float
+    """The same of purchases of the month itself, shape (M,)."""
     beta: Float
     gamma: Float
     beside: Float
-    """Coefficient of log(1 + touches) of the month itself in purchases, shape (C,)."""
+    """Coefficient of what touches of the month itself add to stocks in purchases, shape (C,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class _History:
     purchases: Float
     last_moment: Single
     """Share of each simulated month that had passed at its last sign of life, shape (N, P)."""
+    last_is_purchase: Flags
+    """Whether that was a purchase, shape (N, P)."""
 
 
 def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> Panel:
@@ -81,7 +85,12 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     eta = rates.eta.copy()
     eta[:, :, 0] += mean[1]
     rates = replace(
-        rates, odds=rates.odds + mean[0], eta=eta, beta=np.zeros_like(fit.beta), gamma=np.zeros_like(fit.beta)
+        rates,
+        odds=rates.odds + mean[0],
+        eta=eta,
+        beta=np.zeros_like(fit.beta),
+        gamma=np.zeros_like(fit.beta),
+        beside=rates.beside * ~(problem.inputs.acting & problem.follows_purchases),
     )
     n = panel.n_customers
     first = np.exp(rates.given.first - rates.given.first.max(axis=1, keepdims=True))
@@ -94,8 +103,6 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     history = _live(fit, panel, rates, people, 0, rng)
     acts = history.touches[:, :, np.array(fit.design.acting)].sum(axis=2) + history.other
     purchases = history.purchases
-    if fit.design.enters_by_purchase:
-        purchases[np.arange(n), panel.entry] += 1.0
     return replace(
         panel,
         touches=history.touches,
@@ -104,6 +111,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
         spend=purchases * fit.design.mean_spend,
         margin=None,
         last_moment=history.last_moment,
+        last_is_purchase=history.last_is_purchase,
     )
 
 
@@ -148,21 +156,24 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     given = arguments(problem, fit.theta)
     past = np.zeros((panel.n_customers, panel.n_periods))
     past[:, 1:] = np.log1p(np.asarray(panel.purchases)[:, :-1])
-    after, again = np.zeros(layout.streams), np.zeros(layout.streams)
+    again, after, along = np.zeros((3, layout.streams))
     for k in range(1, layout.streams):
-        again[k], after[k] = fit.theta[layout.cells(k + 1)][:2]
+        again[k], after[k], along[k] = fit.theta[layout.cells(k + 1)][:3]
     eta = given.eta - past[:, :, None] * after
+    eta -= np.log1p(np.asarray(panel.purchases, dtype=np.float64))[:, :, None] * along
     eta[:, 1:] -= np.log1p(problem.inputs.values[:, :-1]) * again
     pushes = np.asarray(stocks, dtype=np.float64)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]
-    beside = fit.theta[layout.beside(panel.n_channels)]
-    eta[:, :, 0] -= pushes @ gamma + np.log1p(np.asarray(panel.touches, dtype=np.float64)) @ beside
+    cells = problem.buying(fit.theta)[layout.cells(1).start - layout.linear(1).start :]
+    beside = cells[panel.n_channels : 2 * panel.n_channels]
+    eta[:, :, 0] -= pushes @ gamma + problem.inputs.new_stocks @ beside
     return _Rates(
         given=given,
-        odds=given.odds[:, :, 1],
+        odds=given.odds[:, :, 1] - given.after * (problem.inputs.values[:, :, 0] > 0),
         eta=eta,
         after_purchase=after,
         after_own=again,
+        with_purchase=along,
         beta=fit.beta,
         gamma=gamma,
         beside=beside,
@@ -178,6 +189,8 @@ def _live(
     other = other_acts(panel) if fit.design.other_acts else np.zeros(panel.spend.shape)
     purchases = np.array(panel.purchases, dtype=np.float64)
     last_moment = np.zeros(panel.spend.shape, dtype=np.float32)
+    last_is_purchase = np.zeros(panel.spend.shape, dtype=bool)
+    entering = (np.arange(panel.n_periods) == panel.entry[:, None]) * fit.design.enters_by_purchase
     here, state, carried = people.here, people.state, people.stock
     log_lift = np.log(rates.given.lift)
     for t in range(begin, panel.n_periods):
@@ -189,34 +202,74 @@ def _live(
                 [touches[:, t - 1, own], *([other[:, t - 1]] if fit.design.other_acts else [])]
             )
             log_rate[:, 1:] += np.log1p(same) * rates.after_own[1:]
-        acts = rng.poisson(
-            np.exp(np.minimum(log_rate[:, 1:], MOST_LOG_RATE)) * people.levels[:, 1:] * active[:, None]
-        )
-        touches[:, t, own] = acts[:, : len(own)]
-        stock = kept_stocks(panel, carried, decay=fit.design.decay) + new_stocks(panel, touches[:, t])
-        pushed = log_rate[:, 0] + stock @ rates.gamma + np.log1p(touches[:, t]) @ rates.beside
-        mean = np.exp(np.minimum(pushed, MOST_LOG_RATE)) * people.levels[:, 0]
-        bought = _purchases(fit, mean, rates.given.extra, rng) * active
+        burst = _bursts(fit, rates.given, len(here), rng)
+        kept = kept_stocks(panel, carried, decay=fit.design.decay)
+        bought = np.zeros(len(here))
+        for what in ("purchases", "acts") if fit.structure.follows else ("acts", "purchases"):
+            if what == "acts":
+                follow = np.log1p(bought + entering[:, t])[:, None] * rates.with_purchase[1:]
+                log_act = np.minimum(log_rate[:, 1:] + follow, MOST_LOG_RATE)
+                acts = rng.poisson(np.exp(log_act) * people.levels[:, 1:] * burst[:, 1:] * active[:, None])
+                touches[:, t, own] = acts[:, : len(own)]
+            else:
+                new = new_stocks(panel, touches[:, t])
+                pushed = log_rate[:, 0] + (kept + new) @ rates.gamma + new @ rates.beside
+                mean = np.exp(np.minimum(pushed, MOST_LOG_RATE)) * people.levels[:, 0] * burst[:, 0]
+                bought = _purchases(fit, mean, rates.given.extra, rng) * active
+        stock = kept + new_stocks(panel, touches[:, t])
+        if fit.structure.after_purchase:
+            stock[:, own] = np.where((bought > 0)[:, None], kept[:, own], stock[:, own])
         felt = stock @ rates.beta * (1 - rates.given.resting[state])
-        hazard = expit(rates.odds[:, t] + felt + rates.given.push[state])
-        leaves = active & (rng.random(len(here)) < hazard)
-        lived = np.where(leaves & panel.at_any_moment, rng.random(len(here)), 1.0)
-        cut = lived < 1.0
-        acts[cut] = rng.binomial(acts[cut], lived[cut, None])
-        bought[cut] = rng.binomial(bought[cut].astype(np.int64), lived[cut])
+        odds = rates.odds[:, t] + felt + rates.given.push[state]
+        sated, until = _after_purchase(fit, odds + rates.given.after, bought, rng)
+        leaves = active & (sated | (rng.random(len(here)) < expit(odds)))
+        lived, until = _last_moments(panel, leaves, sated, bought, until, rng)
+        acts[leaves] = rng.binomial(acts[leaves], lived[leaves, None])
+        bought = np.where(leaves, until, bought)
         touches[:, t, own] = acts[:, : len(own)]
-        purchases[:, t] = bought
+        purchases[:, t] = bought + entering[:, t]
         if fit.design.other_acts:
             other[:, t] = acts[:, len(own)]
         signs = acts.sum(axis=1) + bought
-        last_moment[:, t] = np.where(
-            signs > 0, lived * rng.random(len(here)) ** (1.0 / np.maximum(signs, 1.0)), 0.0
-        )
+        latest = np.where(sated, lived, lived * rng.random(len(here)) ** (1.0 / np.maximum(signs, 1.0)))
+        last_moment[:, t] = np.where(signs > 0, latest, 0.0)
+        last_is_purchase[:, t] = sated | (rng.random(len(here)) * np.maximum(signs, 1.0) < bought)
         carried = fit.design.decay * carried + np.log1p(touches[:, t])
         here = here & ~leaves
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)
-    return _History(touches=touches, other=other, purchases=purchases, last_moment=last_moment)
+    return _History(
+        touches=touches,
+        other=other,
+        purchases=purchases,
+        last_moment=last_moment,
+        last_is_purchase=last_is_purchase,
+    )
+
+
+def _after_purchase(
+    fit: HiddenChainFit, odds: Float, bought: Float, rng: np.random.Generator
+) -> tuple[Flags, Float]:
+    """Who leaves after a purchase of the month, and purchases until then."""
+    if not fit.structure.after_purchase:
+        return np.zeros(len(odds), dtype=bool), bought
+    which = rng.geometric(np.clip(expit(odds), 1e-9, 1.0)).astype(np.float64)
+    return which <= bought, np.minimum(which, bought)
+
+
+def _last_moments(
+    panel: Panel, leaves: Flags, sated: Flags, bought: Float, until: Float, rng: np.random.Generator
+) -> tuple[Float, Float]:
+    """Part of the month that each customer lived through, and purchases until then.
+
+    Who is `sated` leaves at the moment of purchase number `until`, others at any.
+    """
+    n = len(bought)
+    if not panel.at_any_moment:
+        return np.ones(n), bought
+    moment = rng.beta(np.maximum(until, 1.0), np.maximum(bought - until, 0.0) + 1.0)
+    lived = np.where(leaves, np.where(sated, moment, rng.random(n)), 1.0)
+    return lived, np.where(sated, until, rng.binomial(bought.astype(np.int64), lived))
 
 
 def _purchases(fit: HiddenChainFit, mean: Float, extra: Float, rng: np.random.Generator) -> Float:
@@ -226,6 +279,15 @@ def _purchases(fit: HiddenChainFit, mean: Float, extra: Float, rng: np.random.Ge
     often = extra[3] * np.maximum(mean, 1e-12)
     some = np.exp(-often) + (1.0 - np.exp(-often)) * rng.random(len(mean))
     return np.where(rng.random(len(mean)) < none, 0.0, np.maximum(stats.poisson.ppf(some, often), 1.0))
+
+
+def _bursts(fit: HiddenChainFit, given: Arguments, n: int, rng: np.random.Generator) -> Float:
+    """What a month does to the rate of each stream, mean 1, shape (n, M)."""
+    factors = np.ones((n, len(given.kinds)))
+    for c in np.flatnonzero(given.kinds == BURST):
+        variance = np.exp(fit.theta[fit.layout.bursts][c])
+        factors[:, c] = rng.gamma(1.0 / variance, variance, n)
+    return factors
 
 
 def _prior_levels(given: Arguments, n: int, rng: np.random.Generator) -> Float:

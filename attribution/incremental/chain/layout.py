@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
-from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
+from attribution.incremental.chain.emissions import AMOUNT, BURST, COUNT, FLAG, HURDLE, SPLIT
 from attribution.incremental.chain.states import FEATURES, Structure
 from histories.arrays import Flags, Float
 
@@ -17,7 +17,7 @@ __all__ = ["CHAIN_PARAMETERS", "Layout"]
 CHAIN_PARAMETERS = 4
 """logit of rho, logits of P(active | active), P(active | quiet) and P(active at entry)."""
 EXTRA = 4
-"""Logs of nu, delta, phi, zeta."""
+"""Logs of nu, delta, phi, zeta; of phi_c of each stream after them."""
 SLOPE_PRECISION = 0.04
 """Of every coefficient but the constants: a standard deviation of 5."""
 LOADING_PRECISION = 0.05
@@ -91,8 +91,13 @@ class Layout:
 
     @property
     def extra(self) -> slice:
-        """Log extras (4,)."""
-        return slice(self.shapes.stop, self.shapes.stop + EXTRA)
+        """Log extras (4 + M,)."""
+        return slice(self.shapes.stop, self.shapes.stop + EXTRA + self.streams)
+
+    @property
+    def bursts(self) -> slice:
+        """Those among them of each stream's bursts (M,)."""
+        return slice(self.extra.start + EXTRA, self.extra.stop)
 
     @property
     def lines(self) -> slice:
@@ -122,12 +127,22 @@ class Layout:
     @property
     def tenure(self) -> int:
         """Coefficient of tenure in leaving, where leaving is silent."""
+        return int(self.cells(0).stop) - 2
+
+    @property
+    def after_purchase(self) -> int:
+        """Coefficient of a month with a purchase in leaving, where leaving is silent."""
         return int(self.cells(0).stop) - 1
 
     def beside(self, channels: int) -> slice:
         """Coefficients of the touches of the month itself in purchases or spend."""
         start = self.effects(1, channels).stop
         return slice(start, start + channels)
+
+    @property
+    def after_buying(self) -> NDArray[np.int64]:
+        """Coefficients of the month's purchases in each stream of acts, where leaving is silent, (M - 1,)."""
+        return np.array([self.cells(k).start + 2 for k in range(2, self.streams + 1)], dtype=np.int64)
 
     def blocks(self) -> NDArray[np.int64]:
         """Part that each parameter belongs to: leaving, a stream, or everything else, shape (size,)."""
@@ -146,6 +161,11 @@ class Layout:
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
         free[self.beside(inputs.channels)] = structure.follows
+        if inputs.silent:
+            free[self.beside(inputs.channels)] &= ~inputs.acting
+            free[self.after_buying] = structure.follows
+        if inputs.silent:
+            free[self.after_purchase] = structure.after_purchase
         loadings = free[self.loadings].reshape(-1, FEATURES)
         if structure.nodes > 1:
             loadings[:, 0] = True
@@ -154,11 +174,12 @@ class Layout:
         loadings[:, 1] = structure.second
         loadings[1:, 2] = structure.quiet & inputs.own
         loadings[1, 2] = structure.asleep
-        grouped = inputs.own & structure.shared
+        grouped = self.kinds(inputs, structure) == SPLIT
         shapes = free[self.shapes]
         shapes[:-1] = inputs.kinds != FLAG
         shapes[-1] = grouped.any()
-        free[self.extra] = [AMOUNT in inputs.kinds, *(3 * [structure.regular])]
+        free[self.extra.start : self.bursts.start] = [AMOUNT in inputs.kinds, *(3 * [structure.regular])]
+        free[self.bursts] = self.kinds(inputs, structure) == BURST
         if self.proxies:
             lines = free[self.lines].reshape(-1, 3)
             lines[:] = [True, structure.nodes > 1 and not structure.leaving_only, True]
@@ -192,11 +213,13 @@ class Layout:
             low[self.lines.start + 2 : self.lines.stop : 3] = -3.0
         return low, high
 
-    def kinds(self, inputs: ChainInputs, structure: Structure, split: int, hurdle: int) -> NDArray[np.int64]:
+    def kinds(self, inputs: ChainInputs, structure: Structure) -> NDArray[np.int64]:
         """Kinds of the streams under a structure."""
         kinds = inputs.kinds.copy()
-        if structure.shared:
-            kinds[inputs.own & (kinds == COUNT)] = split
+        if structure.bursts:
+            kinds[kinds == COUNT] = BURST
+        elif structure.shared:
+            kinds[inputs.own & (kinds == COUNT)] = SPLIT
         if structure.regular:
-            kinds[0] = hurdle
+            kinds[0] = HURDLE
         return kinds

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
-from attribution.incremental.chain.emissions import FLAG, HURDLE, SPLIT
+from attribution.incremental.chain.emissions import FLAG
 from attribution.incremental.chain.halves import by_customers
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
+from attribution.incremental.chain.leaving import AFTER_PURCHASE
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import FEATURES, LivingStates, Structure, living_states
-from histories.arrays import Float
+from histories.arrays import Flags, Float
 
 __all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "elasticity", "evaluate"]
 
@@ -55,6 +56,10 @@ class Arguments:
     first: Float
     kinds: NDArray[np.int64]
     shift: Float
+    after: float
+    bought: Float
+    last_sign: Float
+    """As in `ChainInputs`, the part of the month in which the moment of leaving may lie, `sign`, (N, 4)."""
     residual: Float
     """Of the proxies, in standard deviations, 0 where missing, shape (N, J proxies, J states)."""
 
@@ -75,13 +80,56 @@ class Likelihood:
     def odds(self, theta: Float) -> Float:
         """Log-odds of leaving but for the state, shape (N, P)."""
         odds: Float = self.inputs.leaving.predict(theta[self.layout.linear(0)]) + self.inputs.leaving_offset
+        if self.structure.after_purchase:
+            odds = odds - self.later_acts @ theta[self.layout.effects(0, self.inputs.channels)]
         return odds
+
+    def buying(self, theta: Float) -> Float:
+        """Coefficients of purchases or spend.
+
+        Where acts follow the month's purchases, what acts of the month add to stocks has no effect on them.
+        """
+        coefficients = np.array(theta[self.layout.linear(1)])
+        if self.follows_purchases:
+            start, channels = self.layout.linear(1).start, self.inputs.channels
+            effects, beside = self.layout.effects(1, channels), self.layout.beside(channels)
+            of_acts = np.flatnonzero(self.inputs.acting) - start
+            coefficients[beside.start + of_acts] = -coefficients[effects.start + of_acts]
+        return coefficients
+
+    @property
+    def follows_purchases(self) -> bool:
+        """Whether acts follow the month's purchases, instead of the other way round."""
+        return self.structure.follows and self.inputs.silent
+
+    @property
+    def bought(self) -> Float:
+        """Purchases after which a customer may leave, shape (N, P)."""
+        bought = self.inputs.values[:, :, 0]
+        return np.ascontiguousarray(bought) if self.structure.after_purchase else np.zeros(bought.shape)
+
+    def after(self, theta: Float) -> float:
+        """How much higher the log-odds of leaving are after a purchase."""
+        return float(theta[self.layout.after_purchase]) if self.structure.after_purchase else 0.0
 
     def felt(self, theta: Float) -> Float:
         """What the channel stocks do to the log-odds of leaving, shape (N, P)."""
-        channels = self.inputs.channels
-        effect: Float = self.inputs.leaving.cells[:, :, :channels] @ theta[self.layout.effects(0, channels)]
+        effect: Float = self.felt_stocks @ theta[self.layout.effects(0, self.inputs.channels)]
         return effect
+
+    @property
+    def felt_stocks(self) -> Float:
+        """Channel stocks that leaving follows, shape (N, P, C).
+
+        After a purchase it follows those before: acts of the month that came later are of those who stayed.
+        """
+        stocks = self.inputs.leaving.cells[:, :, : self.inputs.channels]
+        return stocks - self.later_acts if self.structure.after_purchase else stocks
+
+    @property
+    def later_acts(self) -> Float:
+        """What acts add to stocks in months with purchases after which a customer may leave, (N, P, C)."""
+        return (self.bought > 0)[:, :, None] * self.inputs.new_stocks * self.inputs.acting
 
     def resting(self, states: LivingStates) -> NDArray[np.int64]:
         """1 for states in which stocks do nothing to leaving: customers who pause, shape (J,)."""
@@ -119,23 +167,43 @@ def evaluate(problem: Likelihood, theta: Float) -> Value:
             given.states.moves,
             given.states.move_slopes,
             problem.structure.static,
-            inputs.last_sign[rows],
+            given.last_sign[rows],
             inputs.moments,
             given.shift[rows],
+            given.after,
+            given.bought[rows],
         ),
         inputs.n_customers,
     )
-    loglik, by_odds, by_eta, by_push, by_lift, by_shape, by_extra, by_first, by_moves, by_shift, staying = (
-        found
-    )
+    (
+        loglik,
+        by_odds,
+        by_eta,
+        by_push,
+        by_lift,
+        by_shape,
+        by_extra,
+        by_first,
+        by_moves,
+        by_shift,
+        by_after,
+        staying,
+    ) = found
     scores = np.empty((inputs.n_customers, layout.size))
     scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds.sum(axis=2))
+    on_leaving = scores[:, layout.effects(0, inputs.channels)]
+    if problem.structure.after_purchase:
+        on_leaving -= np.einsum("np,npc->nc", by_odds.sum(axis=2), problem.later_acts)
     if problem.structure.asleep:
-        cells = inputs.leaving.cells[:, :, : inputs.channels]
-        scores[:, layout.effects(0, inputs.channels)] -= np.einsum("np,npc->nc", by_odds[:, :, 1], cells)
-    scores[:, layout.effects(0, inputs.channels)] += by_shift[:, None] * inputs.at_last_sign
+        on_leaving -= np.einsum("np,npc->nc", by_odds[:, :, 1], problem.felt_stocks)
+    on_leaving += by_shift[:, None] * _at_last_sign(problem)
+    if problem.structure.after_purchase:
+        scores[:, layout.after_purchase] += by_after
     for k, columns in enumerate(inputs.columns):
         scores[:, layout.linear(k + 1)] = columns.scores(by_eta[:, :, k])
+    if problem.follows_purchases:
+        effects, beside = layout.effects(1, inputs.channels), layout.beside(inputs.channels)
+        scores[:, effects] -= scores[:, beside] * inputs.acting
     scores[:, layout.loadings] = np.concatenate([by_push[:, None], by_lift], axis=1).reshape(len(scores), -1)
     scores[:, layout.shapes] = by_shape * given.shape
     scores[:, layout.extra] = by_extra * given.extra
@@ -172,7 +240,7 @@ def elasticity(problem: Likelihood, theta: Float) -> float:
         given.shape[0] + rate.sum(axis=1)
     )
     mean = np.maximum(rate * level[:, None], 1e-9)
-    _, delta, phi, zeta = given.extra
+    _, delta, phi, zeta = given.extra[:4]
 
     def expected(m: Float) -> Float:
         often = zeta * m
@@ -208,9 +276,11 @@ def draw_paths(
         given.first,
         given.states.moves,
         problem.structure.static,
-        inputs.last_sign,
+        given.last_sign,
         inputs.moments,
         given.shift,
+        given.after,
+        given.bought,
         uniform,
     )
     return path, last, alive, given.states
@@ -221,10 +291,11 @@ def arguments(problem: Likelihood, theta: Float) -> Arguments:
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
     states = problem.states(theta)
     loadings = theta[layout.loadings].reshape(-1, FEATURES)
-    kinds = layout.kinds(inputs, structure, SPLIT, HURDLE)
+    kinds = layout.kinds(inputs, structure)
     eta = np.empty(inputs.values.shape)
     for k, columns in enumerate(inputs.columns):
-        predictor = columns.predict(theta[layout.linear(k + 1)]) + inputs.offset
+        coefficients = problem.buying(theta) if k == 0 else theta[layout.linear(k + 1)]
+        predictor = columns.predict(coefficients) + inputs.offset
         eta[:, :, k] = np.clip(predictor, -MAX_PREDICTOR, MAX_PREDICTOR)
     by_state = loadings[1:] @ states.features.T
     lift = np.where(
@@ -248,9 +319,31 @@ def arguments(problem: Likelihood, theta: Float) -> Arguments:
         extra=np.exp(theta[layout.extra]),
         first=states.log_first - 0.5 * (residual**2).sum(axis=1),
         kinds=kinds,
-        shift=inputs.at_last_sign @ theta[layout.effects(0, inputs.channels)],
+        shift=_at_last_sign(problem) @ theta[layout.effects(0, inputs.channels)],
+        after=problem.after(theta),
+        bought=problem.bought,
+        last_sign=np.column_stack([inputs.last_sign, _left(problem), inputs.sign]),
         residual=residual,
     )
+
+
+def _sated(problem: Likelihood) -> Flags:
+    """Who, if gone in the month of the last sign, left after a purchase, shape (N,)."""
+    inputs = problem.inputs
+    last = problem.bought[np.arange(inputs.n_customers), np.minimum(inputs.low, inputs.end)]
+    return np.asarray((last > 0) & (inputs.sign == AFTER_PURCHASE))
+
+
+def _left(problem: Likelihood) -> Float:
+    """Part of that month in which the moment of leaving may lie, shape (N,); none if it is the purchase's."""
+    return np.where(_sated(problem), 0.0, 1.0 - problem.inputs.last_sign[:, 0])
+
+
+def _at_last_sign(problem: Likelihood) -> Float:
+    """Stocks of who leaves in that month, less those of who stays, shape (N, C)."""
+    if not problem.structure.after_purchase:
+        return problem.inputs.at_last_sign
+    return np.where(_sated(problem)[:, None], 0.0, problem.inputs.at_last_sign)
 
 
 def _line_slopes(given: Arguments, lines: Float, by_first: Float) -> tuple[Float, Float]:

@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, FLAG, SPLIT, emission_slopes, emissions
+from attribution.incremental.chain.leaving import leaves, slopes_of_leaving, slopes_of_staying
+from attribution.incremental.chain.leaving import stays as staying_on
 from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
@@ -37,13 +39,15 @@ __all__ = ["chain_paths", "chain_slopes"]
 
 FLOOR = 1e-290
 MOST_LOG = 600.0
+EARLIEST = 0.01
+"""Share of a month: a moment before it counts as so late, since nothing happens within nothing."""
 
 
 @compiled
 def _moment(node: float, last_sign: Float, values: Float) -> tuple[float, float, float]:
     """A moment of leaving by its place after the last sign, what was left then, events of known moments."""
-    left = 1.0 - last_sign[0]
-    return last_sign[0] + left * node, left, max(values.sum() - last_sign[1], 0.0)
+    moment = max(last_sign[0] + last_sign[2] * node, EARLIEST)
+    return moment, last_sign[2] if last_sign[2] > 0.0 else 1.0, max(values.sum() - last_sign[1], 0.0)
 
 
 @compiled
@@ -76,6 +80,8 @@ def _filter(
     last_sign: Float,
     moments: Float,
     shift: float,
+    after: float,
+    bought: Float,
     hazard: Float,
     leaving: Float,
     parts: Float,
@@ -138,7 +144,7 @@ def _filter(
                         exposure[t, c, j] /= before[t, j]
         for j in range(states):
             density[j] = first[j] if t == entry else 0.0
-            hazard[t, j] = 1.0 / (1.0 + np.exp(-odds[t, resting[j]] - push[j]))
+            hazard[t, j] = 1.0 - staying_on(odds[t, resting[j]] + push[j], after, bought[t])
         emissions(kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density)
         top = density.max()
         total = 0.0
@@ -149,8 +155,8 @@ def _filter(
             now[t, j] /= total
         if low <= t <= high:
             for j in range(states):
-                moved = push[j] + (shift if t == low and resting[j] == 0 else 0.0)
-                leaving[t, j] = 1.0 / (1.0 + np.exp(-odds[t, resting[j]] - moved))
+                moved = shift if t == low and resting[j] == 0 else 0.0
+                leaving[t, j] = leaves(odds[t, resting[j]] + push[j], moved, after, bought[t], last_sign[3])
                 ends[t, j] = now[t, j]
                 mean[t, j] = 1.0
             if len(moments) and t > low:
@@ -226,7 +232,9 @@ def chain_slopes(
     last_sign: Float,
     moments: Float,
     shift: Float,
-) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
+    after: float,
+    bought: Float,
+) -> tuple[Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float]:
     """Log-likelihood of every customer and its slopes.
 
     N customers, P months, M streams, J states, F features.
@@ -253,26 +261,31 @@ def chain_slopes(
     static
         Whether states last (`moves` is then not read).
     last_sign
-        Of the month of each customer's last sign: the share of it that had passed by then, and events of
-        unknown moments, shape (N, 2).
+        Of the month of each customer's last sign: the share of it that had passed by then, events of unknown
+        moments, the share in which the moment of leaving may lie, none if it is that of the sign, and what it
+        was (see `leaving`), (N, 4).
     moments
         Nodes and weights on (0, 1) that stand for the moments of leaving, shape (K, 2); none: all leave at
         the end of a month, and `last_sign` is not read.
     shift
         What the stocks of who leaves in that month add to the log-odds, in states that feel them, shape (N,).
+    after, bought
+        How much higher the log-odds of leaving are after a purchase, which `odds` hold in months with one;
+        and purchases after which a customer may leave, shape (N, P), 0 where nobody does.
 
     Returns
     -------
     Log-likelihood (N,); slopes by log-odds (N, P, 2); by predictors (N, P, M); by what features do to
-    leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4); by first (N, J); by
-    transitions (N, R); by `shift` (N,); and the chance of being there at the end in each state (N, J).
+    leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4 + M); by first (N, J); by
+    transitions (N, R); by `shift` (N,); by `after` where it enters the log-odds of leaving at any time, (N,);
+    and the chance of being there at the end in each state (N, J).
     """
     n, periods, streams = values.shape
     states, features, parameters = len(push), push_features.shape[1], len(move_slopes)
     loglik = np.empty(n)
     by_odds, by_eta = np.zeros((n, periods, 2)), np.zeros((n, periods, streams))
     by_push, by_lift = np.zeros((n, features)), np.zeros((n, streams, features))
-    by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, 4))
+    by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, len(extra)))
     by_first, by_moves, staying = np.zeros((n, states)), np.zeros((n, parameters)), np.zeros((n, states))
     hazard, before, now = (
         np.empty((periods, states)),
@@ -288,15 +301,15 @@ def chain_slopes(
     nodes = len(moments)
     leaving, parts = np.empty((periods, states)), np.empty((nodes, states))
     ends, mean, felt = np.empty((periods, states)), np.empty((periods, states)), np.empty(states)
-    by_shift = np.zeros(n)
+    by_shift, by_after = np.zeros(n), np.zeros(n)
     never = np.zeros((streams + 1, states))
     part_rate, part_exposure = np.empty((streams, states)), np.empty((streams + 1, states))
     for i in range(n):
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, ends, mean,
-            before, now, scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], after,
+            bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         later[:] = 0.0
@@ -312,15 +325,23 @@ def chain_slopes(
                     staying[i, j] = there * now[t, j] * (1.0 - h)
                 weight[j] = flow_slope[j] * (1.0 - h) * now[t, j]
                 felt[j] = weight[j]
-                by_h = -flow_slope[j] * now[t, j] * h * (1.0 - h)
+                z = odds[i, t, resting[j]] + push[j]
+                by_h, by_rest = slopes_of_staying(z, after, bought[i, t])
+                by_h, by_rest = by_h * weight[j], by_rest * weight[j]
                 if may_leave:
                     gone = there * ends[t, j] * leaving[t, j]
-                    by_h += gone * (1.0 - leaving[t, j])
+                    moved = shift[i] if t == low[i] and resting[j] == 0 else 0.0
+                    by_z, at_any_time, by_moved = slopes_of_leaving(
+                        z, moved, after, bought[i, t], last_sign[i, 3]
+                    )
+                    by_h += gone * by_z
+                    by_rest += gone * at_any_time
                     if t == low[i] and resting[j] == 0:
-                        by_shift[i] += gone * (1.0 - leaving[t, j])
+                        by_shift[i] += gone * by_moved
                     weight[j] += gone
                     felt[j] += 0.0 if at_nodes else gone * mean[t, j]
                 by_odds[i, t, resting[j]] += by_h
+                by_after[i] -= by_rest
                 for f in range(features):
                     by_push[i, f] += by_h * push_features[j, f]
             emission_slopes(
@@ -381,6 +402,7 @@ def chain_slopes(
         by_first,
         by_moves,
         by_shift,
+        by_after,
         staying,
     )
 
@@ -407,6 +429,8 @@ def chain_paths(
     last_sign: Float,
     moments: Float,
     shift: Float,
+    after: float,
+    bought: Float,
     uniform: Float,
 ) -> tuple[Integer, Integer, Float]:
     """States drawn from each customer's posterior: paths that go on and paths that ended.
@@ -443,8 +467,8 @@ def chain_paths(
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], hazard, leaving, parts, ends, mean,
-            before, now, scale, count, exposure, rate,
+            static, low[i], high[i], last_sign[i], moments, shift[i], after,
+            bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         if stays[i]:

@@ -16,6 +16,7 @@ from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import COUNT
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.start import (
+    bursting,
     carried_over,
     common_axis,
     crude_rates,
@@ -24,6 +25,7 @@ from attribution.incremental.chain.start import (
     quieter,
     residual_axis,
     second_axis,
+    sooner,
 )
 from attribution.incremental.chain.states import Structure
 from histories.arrays import Float
@@ -71,16 +73,25 @@ class Search:
     @property
     def recorded(self) -> bool:
         """Whether it is known who left."""
-        return not bool((self.inputs.stays & (self.inputs.low <= self.inputs.high)).any())
+        return not self.inputs.silent
 
     def compare(self) -> list[Candidate]:
         """Every structure that the inputs may call for at its optimum, the best first."""
         several = self.inputs.own.sum() > 1
         alone = self.alone(shared=bool(several))
+        if not self.recorded and COUNT in self.inputs.kinds[:1]:
+            after = self.climb(replace(alone.structure, after_purchase=True), alone, shift=sooner)
+            alone = max(alone, after if _leave_satisfied(after) else alone, key=lambda c: c.score)
+            alone = _ahead([alone, self.climb(replace(alone.structure, follows=True), alone)])
         pairs = [(alone, self.lasting(alone))]
         if several:
             own = self.climb(replace(alone.structure, shared=False), alone, shift=own_levels)
             pairs.append((own, self.lasting(own, rival=_ahead(pairs[0]))))
+        else:
+            own = alone
+        bursts = self.climb(replace(own.structure, bursts=True), own, shift=bursting, rival=_ahead(pairs[0]))
+        if bursts.score > own.score:
+            pairs.append((bursts, self.lasting(bursts, rival=_ahead(pairs[0]))))
         found = [candidate for pair in pairs for candidate in pair]
         alone, lasting = max(pairs, key=lambda pair: _ahead(pair).score)
         found.append(self.climb(replace(lasting.structure, drift=True), lasting, rival=_ahead(found)))
@@ -99,7 +110,8 @@ class Search:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, periods=True), best, rival=best))
         best = _ahead(found)
-        found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
+        if not best.structure.follows:
+            found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
         if COUNT in self.inputs.kinds[:1]:
             best = _ahead(found)
             regular = self.climb(replace(best.structure, regular=True), best, rival=best)
@@ -197,6 +209,14 @@ def _more_regular(candidate: Candidate) -> bool:
     Where they do so faster the form fits levels of customers that are not gamma, and foresees too much.
     """
     return bool(candidate.optimum.theta[candidate.problem.layout.extra][1] < 0.0)
+
+
+def _leave_satisfied(candidate: Candidate) -> bool:
+    """Whether a purchase makes leaving likelier.
+
+    Where it makes it less likely, purchases stand for satisfaction, which has a form of its own.
+    """
+    return bool(candidate.optimum.theta[candidate.problem.layout.after_purchase] > 0.0)
 
 
 def _ahead(candidates: Sequence[Candidate]) -> Candidate:

@@ -13,6 +13,7 @@ from attribution.incremental.chain.states import FEATURES
 from histories.arrays import Float
 
 __all__ = [
+    "bursting",
     "carried_over",
     "common_axis",
     "crude_rates",
@@ -21,6 +22,7 @@ __all__ = [
     "quieter",
     "residual_axis",
     "second_axis",
+    "sooner",
 ]
 
 SILENT_LEAVING = -3.0
@@ -28,6 +30,10 @@ SILENT_LEAVING = -3.0
 SIZE, LEAVING = 0.4, -0.3
 """Largest loading of a start, and the loading of leaving at most."""
 CHAIN = (2.0, 1.5, -1.5, 1.5)
+AFTER_PURCHASE = 1.0
+"""Log-odds of leaving in a month with a purchase, relative to one without."""
+BURSTS = -1.0
+"""Log of the variance of rates from month to month."""
 QUIETER = -1.5
 """Log of the rate of acts when quiet, relative to the rate when active."""
 
@@ -115,6 +121,21 @@ def frailty(problem: Likelihood, theta: Float) -> Float:
     """A start from which customers differ in leaving, shape (p,)."""
     start = theta.copy()
     start[problem.layout.loadings.start] = LEAVING
+    return start
+
+
+def sooner(problem: Likelihood, theta: Float) -> Float:
+    """A start from which a purchase makes leaving likelier, shape (p,)."""
+    start = theta.copy()
+    start[problem.layout.after_purchase] = AFTER_PURCHASE
+    start[0] -= AFTER_PURCHASE
+    return start
+
+
+def bursting(problem: Likelihood, theta: Float) -> Float:
+    """A start from which events come in bursts, shape (p,)."""
+    start = theta.copy()
+    start[problem.layout.bursts] = BURSTS
     return start
 
 

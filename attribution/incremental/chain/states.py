@@ -45,8 +45,12 @@ class Structure:
     """Whether quiet customers do not buy either."""
     shared: bool = True
     """Whether the customer's own acts share one level; else each channel has its own."""
+    bursts: bool = False
+    """Whether events come in bursts, each channel's acts with a level of its own: `shared` is off then."""
     follows: bool = False
     """Whether touches follow what customers do within the same month."""
+    after_purchase: bool = False
+    """Whether customers leave after a purchase rather than at any time; where leaving is silent only."""
     periods: bool = False
     """Whether purchases have an effect of each period, where leaving is silent; else they always have."""
     regular: bool = False
@@ -81,10 +85,14 @@ class Structure:
             parts.append("pauses" if self.asleep else "quiet spells")
         if self.follows:
             parts.append("touches that follow purchases")
+        if self.after_purchase:
+            parts.append("leaving after a purchase")
         if self.periods:
             parts.append("months of their own")
         if self.regular:
             parts.append("regular purchases")
+        if self.bursts:
+            parts.append("acts in bursts")
         parts.append("one level of acts" if self.shared else "a level for each channel")
         return ", ".join(parts)
 

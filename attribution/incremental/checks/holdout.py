@@ -122,6 +122,7 @@ def _until(panel: Panel, cut: int) -> Panel:
         "margin",
         "time_covariates",
         "last_moment",
+        "last_is_purchase",
     )
     cuts: dict[str, Any] = {name: getattr(panel, name) for name in series}
     shorter: dict[str, Any] = {name: None if v is None else v[:, :cut] for name, v in cuts.items()}

@@ -15,6 +15,7 @@ from scipy.special import expit, gammaln, logsumexp
 from attribution.incremental.chain import halves
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
+from attribution.incremental.chain.leaving import UNKNOWN
 from attribution.incremental.chain.likelihood import (
     Likelihood,
     arguments,
@@ -45,6 +46,8 @@ STRUCTURES = {
     "frail": Structure(nodes=3, leaving_only=True),
     "pauses": Structure(nodes=2, quiet=True, asleep=True),
     "regular": Structure(nodes=2, regular=True),
+    "bursts": Structure(nodes=2, bursts=True, shared=False),
+    "after purchase": Structure(nodes=2, after_purchase=True),
 }
 
 
@@ -84,7 +87,8 @@ def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) ->
     rng = np.random.default_rng(seed)
     signs = (panel.own_acts + panel.purchases) > 0
     moments = np.where(signs, rng.random(signs.shape), 0.0) if timed else None
-    panel = replace(panel, at_any_moment=True, last_moment=moments)
+    bought = (panel.purchases > 0) & (rng.random(signs.shape) < 0.6) if timed else None
+    panel = replace(panel, at_any_moment=True, last_moment=moments, last_is_purchase=bought)
     inputs = ChainDesign.learn(panel, decay=0.6).inputs(panel, panel_stocks(panel))
     problem = Likelihood.of(inputs, structure)
     theta = crude_rates(problem, np.ones(12))
@@ -93,7 +97,9 @@ def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) ->
 
 
 @pytest.mark.parametrize("timed", [True, False])
-@pytest.mark.parametrize("name", ["none", "own levels", "all", "pauses", "regular"])
+@pytest.mark.parametrize(
+    "name", ["none", "own levels", "all", "pauses", "regular", "after purchase", "bursts", "follows"]
+)
 def test_scores_are_the_slopes_where_customers_leave_at_any_moment(name: str, timed: bool) -> None:
     problem, theta = at_any_moment(STRUCTURES[name], timed=timed)
     assert problem.inputs.at_last_sign.any()
@@ -174,7 +180,7 @@ def all_paths(problem: Likelihood, theta: Array, i: int) -> float:
     return float(logsumexp(terms))
 
 
-@pytest.mark.parametrize("name", ["drifting", "all", "regular"])
+@pytest.mark.parametrize("name", ["drifting", "all", "regular", "bursts"])
 def test_predictive_densities_add_up_to_one_whatever_the_levels(name):
     """Over all counts of two months of one stream, of a customer who is seen to stay."""
     structure = STRUCTURES[name]
@@ -194,7 +200,7 @@ def test_predictive_densities_add_up_to_one_whatever_the_levels(name):
         theta[problem.layout.linear(1 + stream).start] = np.log(1.2)
         theta[problem.layout.linear(2 - stream).start] = -30.0
         theta[problem.layout.loadings] = 0.4
-        theta[problem.layout.extra] = (0.0, 0.3, 0.2, 0.1)
+        theta[problem.layout.extra][:4] = (0.0, 0.3, 0.2, 0.1)
         value = evaluate(problem, theta).loglik - gammaln(grid + 1.0).sum(axis=1)
         total = float(np.exp(value).sum())
         assert total == pytest.approx(1.0, abs=2e-3)
@@ -220,6 +226,7 @@ def repeated(inputs: ChainInputs, values: Array) -> ChainInputs:
         high=np.ones(n, dtype=np.int64),
         stays=np.ones(n, dtype=bool),
         last_sign=np.zeros((n, 2)),
+        sign=np.full(n, UNKNOWN),
         at_last_sign=np.zeros((n, inputs.channels)),
         proxies=np.zeros((n, 0)),
     )
@@ -322,7 +329,7 @@ def test_regular_buyers_answer_a_change_of_their_rate_by_the_slope_of_what_is_ex
     """E(m) = (1 - exp(-phi m^delta)) zeta m / (1 - exp(-zeta m)), slopes by log m, months of known lives."""
     problem, theta = problem_of("hidden_staggered", STRUCTURES["regular"])
     inputs, given = problem.inputs, arguments(problem, theta)
-    _, delta, phi, zeta = given.extra
+    _, delta, phi, zeta = given.extra[:4]
     shape, moved, made = given.shape[0], 0.0, 0.0
     for i in range(inputs.n_customers):
         months = range(inputs.entry[i], min(inputs.low[i], inputs.end[i], inputs.values.shape[1] - 1) + 1)
