@@ -82,7 +82,7 @@ class Cases:
     columns
         Columns that some table gave; a figure that needs another cannot be said.
     figures
-        Rows of `CARE_SCHEMA` that posts alone tell; None without posts.
+        Rows of `CARE_SCHEMA` that the desk's rows do not tell; None without any.
     model
         Plain parameters of what was learned of the posts; empty where nothing was.
     quotes

@@ -20,11 +20,13 @@ from care.costs import daily_costs
 from care.figures import care_figures
 from care.journeys import build_journeys
 from care.judging import Judged, judge_posts
+from care.named_reasons import named_in_cases, named_in_posts, reason_figures
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, cases_table
 from care.quotes import choose_quotes
 from care.settings import CareSettings
 from care.stake import gain_of_answer
+from care.tables import CARE_SCHEMA
 from care.threads import link_posts
 from care.topics import topic_figures
 from care.vanity import vanity_figures
@@ -57,22 +59,39 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
         return None
     settings = _settings(config)
     judged = None if posts is None else _judged(config, histories, posts, settings)
+    rows = None if desk is None else _instants(desk.collect(), config.timezone)
     found = combine_cases(
         None if judged is None else build_conversations(judged.posts, settings),
-        None if desk is None else _instants(desk.collect(), config.timezone),
+        rows,
         settings,
         touches=_touches(config, histories),
     )
+    reasons = _reasons(config, histories, None if judged is None else judged.posts, rows)
     if judged is None:
-        return found
+        return dataclasses.replace(found, figures=reasons)
     end = _end(config, histories)
     told = [
+        reasons,
         community_figures(judged.posts, settings, end=end),
         vanity_figures(judged.posts, _purchases(config, histories), end=end),
     ]
     notes = found.notes if judged.note is None else (judged.note, *found.notes)
     quotes = choose_quotes(judged.posts) if settings.quotes else None
     return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told), quotes=quotes)
+
+
+def _reasons(
+    config: RunConfig, histories: Histories, posts: pl.DataFrame | None, cases: pl.DataFrame | None
+) -> pl.DataFrame:
+    """What customers say made them buy, in posts and in the answers of surveys."""
+    named = []
+    if posts is not None and "customer_id" in posts.columns:
+        named.append(named_in_posts(posts))
+    if cases is not None and {"customer_id", "purchase_reason"} <= {*cases.columns}:
+        named.append(named_in_cases(cases))
+    if not named:
+        return pl.DataFrame(schema=CARE_SCHEMA)
+    return reason_figures(pl.concat(named, how="vertical_relaxed"), _purchases(config, histories))
 
 
 def _purchases(config: RunConfig, histories: Histories) -> pl.DataFrame | None:

@@ -267,6 +267,7 @@ CASES = Table(
         "ces": _number(1, 7),
         "sentiment_first": _number(-1, 1),
         "sentiment_last": _number(-1, 1),
+        "purchase_reason": _text(),
     },
     unique=("case_id",),
     dated="opened_at",

@@ -19,6 +19,7 @@ _MOST: Final = 8
 _CARDS: Final = 3
 _AROUND_DAYS: Final = 90
 _FAST_MINUTES: Final = 60
+_REASON: Final = "reason: "
 
 
 def voice_section(sources: ReportSources) -> Section | None:
@@ -34,6 +35,9 @@ def voice_section(sources: ReportSources) -> Section | None:
     products = _products(sources, topics["topic"].to_list())
     if products is not None:
         blocks.append(products)
+    reasons = _reasons(sources)
+    if reasons is not None:
+        blocks.append(reasons)
     blocks += [cards for cards in (_wins(cases, sources), _quotes(sources)) if cards is not None]
     return Section(
         key="voice",
@@ -83,6 +87,37 @@ def _products(sources: ReportSources, topics: list[str]) -> Ledger | None:
             for name in names
         ),
         dense=True,
+    )
+
+
+def _reasons(sources: ReportSources) -> Ledger | None:
+    """Orders whose customers said what made them buy."""
+    named = [
+        _about(sources, kpi).filter(
+            pl.col("segment").str.starts_with(_REASON), pl.col("n") >= sources.settings.minimum_cell
+        )
+        for kpi in ("named_orders", "named_revenue")
+    ]
+    rows = (
+        named[0]
+        .select("segment", orders="value")
+        .join(named[1].select("segment", revenue="value"), on="segment")
+    )
+    if rows.is_empty():
+        return None
+    return Ledger(
+        label="Reason named",
+        title="What customers say made them buy",
+        subtitle="orders of which a message or survey names the reason; said by those who say so, neither "
+        "credit nor an effect",
+        columns=(
+            Column(title="orders", decimals=0, phone=True),
+            Column(title=f"revenue, {sources.currency}", decimals=0, phone=True),
+        ),
+        rows=tuple(
+            Row(name=label(row["segment"].removeprefix(_REASON)), cells=(row["orders"], row["revenue"]))
+            for row in rows.sort("orders", "segment", descending=[True, False]).iter_rows(named=True)
+        ),
     )
 
 
