@@ -32,7 +32,8 @@ from histories.arrays import Float
 
 __all__ = ["REACH", "Candidate", "Search"]
 
-SILENT_NODES, RECORDED_NODES = 7, 9
+SILENT_NODES, RECORDED_NODES, DRIFTING_NODES = 7, 9, 5
+"""Values that satisfaction takes; the last where it drifts beside a second factor."""
 REACH = 5.0
 """Log-likelihood less charge by which a rival may be behind and stay in the range."""
 FIRST_STEPS = 5
@@ -98,7 +99,9 @@ class Search:
         best = _ahead(found)
         if best.structure.satisfaction:
             shift = second_axis(best.optimum.value.scores)
-            found.append(self.climb(replace(best.structure, second=True), best, shift=shift, rival=best))
+            nodes = DRIFTING_NODES if best.structure.drift else best.structure.nodes
+            both = replace(best.structure, second=True, nodes=nodes)
+            found.append(self.climb(both, best, shift=shift, rival=best))
         if self.recorded:
             free = replace(lasting.structure, free_masses=True)
             found.append(self.climb(free, lasting, rival=_ahead(found)))

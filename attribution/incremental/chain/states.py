@@ -19,8 +19,8 @@ __all__ = ["FEATURES", "LivingStates", "Structure", "living_states", "nodes", "r
 
 FEATURES = 3
 """Satisfaction, a second factor, and being quiet."""
-SECOND_NODES = 5
-"""Values that the second factor takes."""
+SECOND_NODES, BESIDE_DRIFT = 5, 3
+"""Values that the second factor takes, and beside satisfaction that drifts, where every move has a price."""
 STEP = 1e-5
 """Of the central differences that give the slopes of transitions."""
 
@@ -194,7 +194,9 @@ def living_states(structure: Structure, chain: Float, masses: Float) -> LivingSt
 
 
 def _second(structure: Structure) -> int:
-    return SECOND_NODES if structure.second else 1
+    if not structure.second:
+        return 1
+    return BESIDE_DRIFT if structure.drift else SECOND_NODES
 
 
 def _binomial(count: int) -> Float:
