@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 
-from histories.errors import ConfigError, nearest
+from histories.arrays import Integer, Whole
+from histories.errors import ConfigError, DataError, nearest
 from histories.money import MONEY_SCALE
 
 __all__ = ["DAYS_PER_UNIT", "summarize_holdout", "summarize_purchases"]
@@ -25,8 +27,8 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
     Parameters
     ----------
     purchases
-        One row per purchase: customer_id, timestamp, date, amount and margin (Int64, 1/10,000 of the
-        currency). Rows of complete customers, in any order.
+        customer_id, date, amount and margin (Int64, 1/10,000 of the currency; a margin may be null). Rows of
+        complete customers, in any order; those of one customer and day are one purchase.
     observation_end
         Last day seen; later purchases are ignored.
     time_unit
@@ -47,12 +49,11 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
 
     Examples
     --------
-    >>> from datetime import date, datetime
+    >>> from datetime import date
     >>> days = [date(2026, 1, 1), date(2026, 1, 15), date(2026, 1, 29)]
     >>> purchases = pl.LazyFrame(
     ...     {
     ...         "customer_id": [7, 7, 7],
-    ...         "timestamp": [datetime(d.year, d.month, d.day) for d in days],
     ...         "date": days,
     ...         "amount": [100_000, 200_000, 400_000],
     ...         "margin": pl.Series([None, None, None], dtype=pl.Int64),
@@ -64,35 +65,69 @@ def summarize_purchases(purchases: pl.LazyFrame, *, observation_end: date, time_
     """
     unit = _days_per_unit(time_unit)
     end = pl.lit(observation_end, dtype=pl.Date)
-    repeats = pl.col("purchases") - 1
+    repeats = pl.col("days") - 1
+    first, last = (pl.col(name).cast(pl.Int32).cast(pl.Date) for name in ("first", "last"))
+    schema = {"customer_id": purchases.collect_schema()["customer_id"]} | dict.fromkeys(_TALLIES, pl.Int64())
     return (
         purchases.filter(pl.col("date") <= end)
-        .group_by("customer_id")
-        .agg(
-            first_purchase=pl.col("date").min(),
-            last_purchase=pl.col("date").max(),
-            purchases=pl.len().cast(pl.Int64),
-            revenue=pl.col("amount").sum(),
-            first_amount=pl.col("amount").min_by("timestamp"),
-            margin=pl.col("margin").sum(),
-            unknown_margins=pl.col("margin").null_count(),
-        )
+        .select("customer_id", "date", "amount", "margin")
+        .map_batches(_tally, schema=schema)
         .select(
             "customer_id",
-            "first_purchase",
-            "last_purchase",
+            first.alias("first_purchase"),
+            last.alias("last_purchase"),
             repeats.alias("frequency"),
-            _in_units(pl.col("last_purchase") - pl.col("first_purchase"), unit).alias("recency"),
-            _in_units(end - pl.col("first_purchase"), unit).alias("T"),
+            _in_units(last - first, unit).alias("recency"),
+            _in_units(end - first, unit).alias("T"),
             pl.when(repeats > 0)
-            .then((pl.col("revenue") - pl.col("first_amount")) / (repeats * MONEY_SCALE))
+            .then((pl.col("amount") - pl.col("first_amount")) / (repeats * MONEY_SCALE))
             .alias("monetary_value"),
-            _in_currency(pl.col("revenue")).alias("historic_revenue"),
+            _in_currency(pl.col("amount")).alias("historic_revenue"),
             pl.when(pl.col("unknown_margins") == 0)
             .then(_in_currency(pl.col("margin")))
             .alias("historic_margin"),
         )
     )
+
+
+_TALLIES = ("first", "last", "days", "amount", "first_amount", "margin", "unknown_margins")
+
+
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+def _tally(purchases: pl.DataFrame) -> pl.DataFrame:
+    """One row per customer: customer_id and the columns of `_TALLIES`, days since 1970."""
+    from clv.tally import UNKNOWN, tally_purchases  # machine code, which only those who fit need
+
+    ids = purchases["customer_id"]
+    if ids.null_count():
+        raise DataError(f"{ids.null_count()} purchases name no customer; set them aside before")
+    codes, rows = _coded(ids)
+    day = purchases["date"].to_physical().to_numpy()
+    amount = purchases["amount"].to_numpy()
+    margin = purchases["margin"].fill_null(UNKNOWN).to_numpy() if _some(purchases["margin"]) else _NONE
+    tally = tally_purchases(codes, rows.size, day, amount, margin)
+    columns = [pl.Series(name, tally[:, place]) for place, name in enumerate(_TALLIES)]
+    return pl.DataFrame([ids.gather(rows), *columns])
+
+
+def _some(column: pl.Series) -> bool:
+    return column.null_count() < column.len()
+
+
+def _coded(ids: pl.Series) -> tuple[Whole, Integer]:
+    """A code for each row, and the row in which each code first appears; other ids than numbers by a hash."""
+    from clv.tally import code_ids  # machine code, which only those who fit need
+
+    if ids.dtype.is_integer():
+        return code_ids(np.ascontiguousarray(ids.cast(pl.Int64).to_numpy()))
+    seed = 0
+    while True:
+        codes, rows = code_ids(np.ascontiguousarray(ids.hash(seed).to_numpy()).view(np.int64))
+        if (ids.gather(rows).gather(codes) == ids).all():  # no two ids share a hash
+            return codes, rows
+        seed += 1
 
 
 def summarize_holdout(purchases: pl.LazyFrame, *, after: date, until: date) -> pl.LazyFrame:

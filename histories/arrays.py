@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flags", "Float", "Integer", "Labels", "Moments", "Real", "Single"]
+__all__ = ["Flags", "Float", "Integer", "Labels", "Moments", "Real", "Single", "Whole"]
 
 Float = NDArray[np.float64]
 Single = NDArray[np.float32]
 Real = NDArray[np.floating]
 """Of either precision."""
 Integer = NDArray[np.int64]
+Whole = NDArray[np.integer]
+"""Of any width."""
 Flags = NDArray[np.bool_]
 Labels = NDArray[np.str_]
 Moments = NDArray[np.datetime64]

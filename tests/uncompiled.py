@@ -21,6 +21,7 @@ from attribution.incremental.stocks import panel_stocks
 from attribution.paths.encoded import encode_paths
 from attribution.paths.transitions import count_transitions
 from care.threads import link_posts
+from clv.tally import UNKNOWN, code_ids, tally_purchases
 from histories.journeys import walk_journeys
 from histories.simulate import simulate_panel
 from histories.timeline import JourneyWindow
@@ -81,9 +82,22 @@ def credit() -> list[float]:
     return [float(divided.retention.total), float(divided.retention.credit.sum())]
 
 
+def purchases() -> list[float]:
+    rng = np.random.default_rng(1)
+    found: list[float] = []
+    for factor, customers in ((1, 90), (10**15, 90), (1, 3_000)):
+        ids = (rng.integers(-customers, customers, 4_000) * factor).astype(np.int64)
+        codes, rows = code_ids(ids)
+        day = rng.integers(0, 300, ids.size).astype(np.int32)
+        margin = np.where(ids % 3 == 0, UNKNOWN, ids)
+        tally = tally_purchases(codes, rows.size, day, ids, margin)
+        found += [float(rows.sum()), *tally.sum(axis=0).astype(float).tolist()]
+    return found
+
+
 def figures() -> dict[str, list[float]]:
     """All of them."""
-    return {make.__name__: make() for make in (journeys, transitions, threads, chain, credit)}
+    return {make.__name__: make() for make in (journeys, transitions, threads, chain, credit, purchases)}
 
 
 if __name__ == "__main__":

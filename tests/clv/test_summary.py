@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from clv.purchases.reference import _quiet
 from clv.summary import summarize_holdout, summarize_purchases
-from histories.errors import ConfigError
+from histories.errors import ConfigError, DataError
 from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_lines, cdnow_purchases, cdnow_summary
 
 START = date(2026, 1, 1)
@@ -94,6 +95,74 @@ def test_edge_cases_of_the_summary(case: str) -> None:
 def test_a_customer_who_came_later_is_absent() -> None:
     late = summarize_purchases(purchases_of([(1, 40, 1, None)]), observation_end=START, time_unit="day")
     assert late.collect().is_empty()
+
+
+def by_groups(rows: pl.LazyFrame, *, end: date) -> pl.DataFrame:
+    """The same in Polars' own words, from rows that may share a day."""
+    merged = rows.filter(pl.col("date") <= end).group_by("customer_id", "date")
+    days = merged.agg(pl.col("amount").sum(), pl.col("margin").sum(), gaps=pl.col("margin").null_count())
+    repeats, scale = pl.len() - 1, 10_000
+    first, last = pl.col("date").min(), pl.col("date").max()
+    return (
+        days.group_by("customer_id")
+        .agg(
+            first_purchase=first,
+            last_purchase=last,
+            frequency=repeats.cast(pl.Int64),
+            recency=(last - first).dt.total_days().cast(pl.Float64),
+            T=(pl.lit(end) - first).dt.total_days().cast(pl.Float64),
+            monetary_value=pl.when(repeats > 0).then(
+                (pl.col("amount").sum() - pl.col("amount").get(pl.col("date").arg_min())) / (repeats * scale)
+            ),
+            historic_revenue=pl.col("amount").sum() / scale,
+            historic_margin=pl.when(pl.col("gaps").sum() == 0).then(pl.col("margin").sum() / scale),
+        )
+        .sort("customer_id")
+        .collect()
+    )
+
+
+@pytest.mark.parametrize("ids", ["dense", "sparse", "text"])
+def test_many_customers_are_summed_as_groups_would_be(ids: str) -> None:
+    rng = np.random.default_rng(7)
+    n, customers = 30_000, 5_000  # more than two blocks of customers
+    who = rng.integers(0, customers, n)
+    days = rng.integers(0, 400, n)
+    who[:2], days[:2] = 17, -200_000  # a span of centuries
+    margin = [
+        None if gap else int(cents)
+        for gap, cents in zip(rng.random(n) < 0.1, rng.integers(0, 9, n), strict=True)
+    ]
+    rows = purchases_of(
+        list(
+            zip(
+                who.tolist(),
+                rng.integers(0, 400, n).tolist(),
+                rng.integers(0, 10**6, n).tolist(),
+                margin,
+                strict=True,
+            )
+        )
+    )
+    form = {
+        "dense": pl.col("customer_id"),
+        "sparse": pl.col("customer_id") * 1_000_003_000_019 - 2**52,
+        "text": "c-" + pl.col("customer_id").cast(pl.String),
+    }[ids]
+    rows = rows.with_columns(form.alias("customer_id"))
+    end = START + timedelta(days=380)
+    ours = summarize_purchases(rows, observation_end=end, time_unit="day").sort("customer_id").collect()
+    theirs = by_groups(rows, end=end)
+    assert ours.height > 2 * 2**11
+    assert_frame_equal(ours, theirs.select(ours.columns), rel_tol=1e-14)
+    exact = ["customer_id", "first_purchase", "last_purchase", "frequency", "recency", "T"]
+    assert_frame_equal(ours.select(exact), theirs.select(exact), check_exact=True)
+
+
+def test_a_purchase_of_nobody_is_refused() -> None:
+    rows = purchases_of([(1, 0, 5, None)]).with_columns(customer_id=pl.lit(None, dtype=pl.Int64))
+    with pytest.raises(DataError, match="1 purchases name no customer"):
+        summarize_purchases(rows, observation_end=START, time_unit="day").collect()
 
 
 def test_an_unknown_time_unit_is_refused_with_what_is_allowed() -> None:
