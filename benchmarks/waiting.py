@@ -256,7 +256,8 @@ def care_rows(seed: int, customers: int, scenario: str, weeks: int) -> Iterator[
             else queue_findings(design, one, tables, np.random.default_rng(seed))
             for one in (cases, clean)
         ]
-        yield from _held(design.name, *(one.effects for one in made))
+        nothing = not company.process.effect.any()
+        yield from _held(design.name, *(one.effects for one in made), nothing=nothing)
     history = build_history(tables, observation_end=company.observation_end)
     index = find_index_dates(slower, history, tables, np.random.default_rng(seed))
     units = build_landmark_units(slower, history, index, tables)
@@ -273,10 +274,10 @@ def care_rows(seed: int, customers: int, scenario: str, weeks: int) -> Iterator[
             yield "landmark slower aipw ATU", true, e.estimate, e.std_error, e.low, e.high, e.supported
 
 
-def _held(name: str, found: Sequence[Effect], clean: Sequence[Effect]) -> Iterator[Row]:
-    """Rows with a figure, and the same rows of what answers brought as their truth."""
+def _held(name: str, found: Sequence[Effect], clean: Sequence[Effect], *, nothing: bool) -> Iterator[Row]:
+    """Rows with a figure, and the same rows of what answers brought as their truth, or 0."""
     key = lambda e: (e.bin, e.estimator, e.estimand)  # noqa: E731
-    truth = {key(e): e.estimate for e in clean}
+    truth = {key(e): 0.0 if nothing else e.estimate for e in clean}
     for e in found:
         true = truth.get(key(e))
         if (

@@ -13,11 +13,13 @@ from histories.arrays import Integer, Moments
 from histories.simulation.calendar import Calendar, event_rows
 from histories.simulation.process import CompanyProcess
 from histories.simulation.traits import CARE, CHANNELS, FIRM, MARGIN, ORDER_VALUE, REFUNDED, REGIONS
+from histories.simulation.turns import CHANNEL, Turns
 
-__all__ = ["EXPERIMENT", "WITHHELD", "Books", "write_down"]
+__all__ = ["EXPERIMENT", "PROMISE", "WITHHELD", "Books", "write_down"]
 
 EXPERIMENT = "newsletter test"
 WITHHELD = "no newsletter"
+PROMISE = "promise: answer within the hour"
 GUEST_SHARE = 0.01
 PRODUCTS = {
     "shoes": ("trail runner", "city boot"),
@@ -35,6 +37,8 @@ TOUCH_COST = {"newsletter": 0.02, "ads": 0.15}
 """Currency per send."""
 CASE_COST = {"twitter": 2.5, "chat": 3.0, "phone": 6.0}
 """Currency per contact."""
+DESK_CASE_COST = 1.5
+"""Currency per contact of the channel whose desk answers in turn."""
 MONTHLY_COST = {
     "twitter": 400.0,
     "forum": 500.0,
@@ -59,6 +63,9 @@ class Books:
     cases: pl.DataFrame
     costs: pl.DataFrame
     assignments: pl.DataFrame
+    interventions: pl.DataFrame | None = None
+    assumptions: pl.DataFrame | None = None
+    """What a company with a desk keeps besides: its changes, and what it takes for granted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,11 @@ def write_down(
 ) -> Books:
     """Date every event of the process and keep the books."""
     n = len(process.entry)
-    arrival_day = np.floor(rng.random(n) * calendar.days_in(process.entry)).astype(np.int64)
+    arrival_day = (
+        np.floor(rng.random(n) * calendar.days_in(process.entry)).astype(np.int64)
+        if process.turns is None
+        else process.turns.arrival_day
+    )
     ids = 10_000 + rng.permutation(n).astype(np.int64)
     clerk = _Clerk(process=process, calendar=calendar, ids=ids, arrival_day=arrival_day, rng=rng)
     contacts, cases = _contacts(clerk)
@@ -99,7 +110,28 @@ def write_down(
         cases=cases,
         costs=_costs(clerk),
         assignments=_assignments(clerk),
+        interventions=None if process.turns is None else _interventions(calendar, process.turns),
+        assumptions=None if process.turns is None else _assumptions(calendar),
     )
+
+
+def _interventions(calendar: Calendar, turns: Turns) -> pl.DataFrame:
+    """The promise on the first day of its month, and half-way to the end a change that did nothing."""
+    promised = calendar.starts[turns.promise_month].item()
+    between = promised + (calendar.last_day - promised) // 2
+    return pl.DataFrame({"name": [PROMISE, "new tone of voice"], "date": [promised, between]})
+
+
+def _assumptions(calendar: Calendar) -> pl.DataFrame:
+    last = calendar.last_day
+    return pl.DataFrame(
+        [
+            ("cost_per_hour", 25.0, 20.0, 32.0, "payroll", last + timedelta(days=180)),
+            ("cost_per_assisted_contact", 6.0, 5.0, 8.0, "last year's price list", last - timedelta(days=30)),
+        ],
+        schema=["name", "value", "low", "high", "source", "expires"],
+        orient="row",
+    ).with_columns(pl.lit("head of care").alias("owner"), pl.lit(last - timedelta(days=365)).alias("set_on"))
 
 
 def _customers(clerk: _Clerk, *, contractual: bool, proxy_correlation: float | None) -> pl.DataFrame:
@@ -130,6 +162,9 @@ def _transactions(clerk: _Clerk) -> pl.DataFrame:
     first = (clerk.calendar.starts[process.entry] + clerk.arrival_day).astype("datetime64[us]")
     at = np.concatenate([first + np.timedelta64(7, "h"), clerk.moments(i, t)])
     who = np.concatenate([np.arange(n), i])
+    if process.turns is not None:
+        at = np.concatenate([at, process.turns.order_at])
+        who = np.concatenate([who, process.turns.order_of])
     lines = rng.integers(1, 4, len(who))
     order = np.repeat(np.arange(len(who)), lines)
     shape = ORDER_VALUE["p"] / lines[order]
@@ -178,6 +213,8 @@ def _contacts(clerk: _Clerk) -> tuple[pl.DataFrame, pl.DataFrame]:
     process = clerk.process
     i, t, c = event_rows(process.contacts)
     at = clerk.moments(i, t)
+    if process.turns is not None:
+        at[c == CHANNEL] = process.turns.at
     names = np.array([channel.name for channel in CHANNELS])
     case = np.full(len(i), -1)
     care = np.isin(c, CARE)
@@ -216,6 +253,12 @@ def _cases(
     median = np.array([RESPONSE_MINUTES[name] for name in contacts["channel"]])
     second = np.timedelta64(1_000_000, "us")
     wait = np.maximum(median * 60 * rng.lognormal(0.0, 1.0, n), 5).astype(np.int64)
+    if clerk.process.turns is not None:
+        at_desk = (contacts["channel"] == CHANNELS[CHANNEL].name).to_numpy()
+        waited = clerk.process.turns.waited
+        wait[at_desk] = np.where(np.isfinite(waited), waited, 0)
+        answered = answered & ~at_desk
+        answered[at_desk] = np.isfinite(waited)
     replied = np.minimum(opened + wait * second, end)
     resolved = np.minimum(replied + rng.exponential(6 * 3600, n).astype(np.int64) * second, end)
     none = np.datetime64("NaT")
@@ -257,7 +300,10 @@ def _costs(clerk: _Clerk) -> pl.DataFrame:
     contacts = clerk.process.contacts.sum(axis=0)
     rows = []
     for k, channel in enumerate(CHANNELS):
-        variable = CASE_COST.get(channel.name, 0.0) + TOUCH_COST.get(channel.name, 0.0)
+        case_cost = CASE_COST.get(channel.name, 0.0)
+        if clerk.process.turns is not None and k == CHANNEL:
+            case_cost = DESK_CASE_COST
+        variable = case_cost + TOUCH_COST.get(channel.name, 0.0)
         for t in range(contacts.shape[0]):
             start, following = (clerk.calendar.starts[t + s].item() for s in (0, 1))
             amount = MONTHLY_COST.get(channel.name, 0.0) + variable * float(contacts[t, k])

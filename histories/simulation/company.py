@@ -15,6 +15,7 @@ from histories.simulation.kinds import CompanyScenario, company_scenario
 from histories.simulation.process import simulate_process
 from histories.simulation.traits import CHANNELS
 from histories.simulation.truth import Truth
+from histories.simulation.turns import Turns
 
 __all__ = ["OBSERVATION_END", "SimulatedCompany", "simulate_company", "truth_frame"]
 
@@ -40,6 +41,8 @@ class SimulatedCompany:
     """By region, where effects differ between regions."""
     experiment: dict[str, float]
     """True effect of the newsletter per assigned customer over the experiment: "retention", "spend"."""
+    turns: Turns | None
+    """Answers of the desk, where the company has one."""
     scenario: CompanyScenario
     calendar: Calendar
     seed: int
@@ -77,8 +80,8 @@ def simulate_company(
         )
     chosen = company_scenario(scenario) if isinstance(scenario, str) else scenario
     rng = np.random.default_rng(seed)
-    process = simulate_process(chosen, n=customers, months=months, rng=rng)
     calendar = month_calendar(observation_end, months)
+    process = simulate_process(chosen, n=customers, calendar=calendar, rng=rng)
     books = write_down(
         process,
         calendar,
@@ -91,6 +94,7 @@ def simulate_company(
         truth=process.truth,
         region_truth=process.region_truth,
         experiment=process.experiment,
+        turns=process.turns,
         scenario=chosen,
         calendar=calendar,
         seed=seed,

@@ -27,31 +27,49 @@ from histories.simulation.traits import (
     leaving_log_odds,
 )
 from histories.simulation.truth import OutcomeTruth, Truth, coalition_values, truth_of
+from histories.simulation.turns import CHANNEL
 
 __all__ = ["company_truth", "experiment_truth", "region_truths"]
 
 
 def _outcome_values(
-    scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer, residual: Float
+    scenario: CompanyScenario,
+    traits: Traits,
+    contacts: Integer,
+    replies: Integer,
+    residual: Float,
+    lift: Float | None,
 ) -> Float:
     """v(S) of retention, net revenue and residual value, shape (3, 2^C)."""
     acting = acting_stocks(scenario, stocks_of(replies), traits.scale)
     everything = slice(None)
     price = traits.order_mean[:, None] * (1.0 - REFUNDED)
+    spend_effect = acting * column(CHANNELS, "gamma")
+    if lift is not None:
+        spend_effect[:, :, CHANNEL] += np.log1p(lift)
     return coalition_values(
         odds=np.exp(leaving_log_odds(traits, everything, contacts[:, :, CARE].sum(axis=2))),
         mean=buying_rates(traits, everything) * price,
         hazard_effect=acting * column(CHANNELS, "beta"),
-        spend_effect=acting * column(CHANNELS, "gamma"),
+        spend_effect=spend_effect,
         entry=traits.entry,
         residual=residual,
     )
 
 
-def company_truth(scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer) -> Truth:
-    """Shapley value of every channel for retention, spend and lifetime value, over all coalitions."""
+def company_truth(
+    scenario: CompanyScenario,
+    traits: Traits,
+    contacts: Integer,
+    replies: Integer,
+    lift: Float | None = None,
+) -> Truth:
+    """Shapley value of every channel for retention, spend and lifetime value, over all coalitions.
+
+    `lift` is what fast answers of the desk's channel add to each month's orders, as a share, shape (N, P).
+    """
     residual = _residual_value(traits)
-    kept, spend, rest = _outcome_values(scenario, traits, contacts, replies, residual)
+    kept, spend, rest = _outcome_values(scenario, traits, contacts, replies, residual, lift)
     first = float((traits.order_mean * (1.0 - REFUNDED)).sum())
     spend = spend + first
     outcomes: dict[str, OutcomeTruth] = {
@@ -97,7 +115,11 @@ def _residual_value(traits: Traits) -> Float:
 
 
 def experiment_truth(
-    scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer
+    scenario: CompanyScenario,
+    traits: Traits,
+    contacts: Integer,
+    replies: Integer,
+    lift: Float | None = None,
 ) -> dict[str, float]:
     """Newsletter sent to all of the assigned against withheld from all of them, from the start to the end."""
     rows = np.flatnonzero(traits.in_test)
@@ -111,12 +133,14 @@ def experiment_truth(
             after[traits.withheld] = sent[traits.withheld, traits.test_start :]
         else:
             after[:] = 0
-        values.append(_expected(scenario, traits, contacts, treated)[:, rows].mean(axis=1))
+        values.append(_expected(scenario, traits, contacts, treated, lift)[:, rows].mean(axis=1))
     difference = values[0] - values[1]
     return {"retention": float(difference[0]), "spend": float(difference[1])}
 
 
-def _expected(scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer) -> Float:
+def _expected(
+    scenario: CompanyScenario, traits: Traits, contacts: Integer, replies: Integer, lift: Float | None
+) -> Float:
     """Chance of staying, and net revenue, expected of each customer with every channel on, shape (2, N)."""
     acting = acting_stocks(scenario, stocks_of(replies), traits.scale)
     everything = slice(None)
@@ -126,5 +150,6 @@ def _expected(scenario: CompanyScenario, traits: Traits, contacts: Integer, repl
     alive = np.cumprod(stays, axis=1)
     before = np.concatenate([np.ones((len(alive), 1)), alive[:, :-1]], axis=1)
     mean = buying_rates(traits, everything) * np.exp(acting @ column(CHANNELS, "gamma")) * here
+    mean = mean if lift is None else mean * (1.0 + lift)
     price = traits.order_mean * (1.0 - REFUNDED)
     return np.stack([alive[:, -1], price * (before * mean).sum(axis=1)])

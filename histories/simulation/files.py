@@ -8,13 +8,64 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from histories.simulation.books import EXPERIMENT, WITHHELD
 from histories.simulation.company import SimulatedCompany, truth_frame
 from histories.simulation.traits import CHANNELS, DISCOUNT_RATE, HORIZON, MARGIN
+from histories.simulation.turns import CHANNEL, CLOSES, OPENS, PROMISE_MINUTES, Turns, gain_of
 
 __all__ = ["write_company"]
 
 CONFIG = "tributary.toml"
+_REPLY = """\
+[[effects]]
+name = "reply within two hours"
+design = "landmark"
+treatment = { group = "social", kind = "care", first_response_minutes = 120 }
+control = "slower"
+outcomes = ["retention", "spend", "issues"]
+covariates = ["region", "income", "csat"]
+segments = ["region"]
+"""
+_CARE = """\
+[care.hours]
+days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+from = "{opens}:00"
+to = "{closes}:00"
+
+[[care.promises]]
+name = "within the hour"
+channel = "{channel}"
+within_minutes = {minutes}
+share = 0.5
+from = {promised}
+"""
+_ANSWERS = """\
+[[effects]]
+name = "answers within the hour"
+design = "landmark"
+treatment = {{ channel = "{channel}", kind = "care", first_response_minutes = {minutes} }}
+control = "slower"
+landmark_days = 1
+washout_days = 14
+follow_up_days = 30
+outcomes = ["spend", "retention", "issues"]
+covariates = ["region", "income"]
+segments = ["region", "spend"]
+
+[[effects]]
+name = "any answer"
+design = "landmark"
+treatment = {{ channel = "{channel}", kind = "care" }}
+control = "unanswered"
+landmark_days = 4
+washout_days = 14
+follow_up_days = 30
+outcomes = ["spend", "issues"]
+covariates = ["region", "income"]
+segments = ["region", "spend"]
+"""
 TRUTH = "truth.json"
 
 
@@ -24,7 +75,7 @@ def write_company(
     """Write tables, `truth.json` and `tributary.toml` into `out`; returns the configuration's path."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in fields(company.books)]
+    names = [field.name for field in fields(company.books) if getattr(company.books, field.name) is not None]
     for name in names:
         table, path = getattr(company.books, name), folder / f"{name}.{file_format}"
         if file_format == "csv":
@@ -55,7 +106,25 @@ def _truth(company: SimulatedCompany) -> dict[str, object]:
         "credits": truth_frame(company.truth).to_dicts(),
         **({"segments": by_region} if by_region else {}),
         "experiment": {"name": EXPERIMENT, **company.experiment},
+        **({} if company.turns is None else {"care": _care_truth(company, company.turns)}),
         "parameters": dict(company.truth.parameters),
+    }
+
+
+def _care_truth(company: SimulatedCompany, turns: Turns) -> dict[str, object]:
+    """Spend that speed brings per contact in the four weeks after, of those who stay so long.
+
+    `answered_effect`: what the answers brought, beyond what any late one does. `untreated_effect`: what those
+    who were answered, but not within the hour, would have gained by it.
+    """
+    gain, late = gain_of(turns.waited), np.isfinite(turns.waited) & (turns.waited > PROMISE_MINUTES * 60)
+    answered = np.isfinite(turns.waited)
+    return {
+        "channel": CHANNELS[CHANNEL].name,
+        "contacts": len(turns.waited),
+        "within_the_hour": float((turns.waited <= PROMISE_MINUTES * 60).mean()),
+        "answered_effect": float((turns.worth * gain)[answered].mean()),
+        "untreated_effect": float((turns.worth * (1 - gain))[late].mean()),
     }
 
 
@@ -63,6 +132,13 @@ def _config(company: SimulatedCompany, inputs: Mapping[str, str]) -> str:
     starts = company.calendar.starts
     calibration_end = starts[(len(starts) - 1) * 2 // 3] - 1
     outcomes = '["conversion", "retention", "spend", "lifetime_value"]'
+    care, effect = "", _REPLY
+    if company.turns is not None:
+        care = _CARE.format(
+            opens=OPENS, closes=CLOSES, minutes=PROMISE_MINUTES, channel=CHANNELS[CHANNEL].name,
+            promised=starts[company.turns.promise_month],
+        )  # fmt: skip
+        effect = _ANSWERS.format(minutes=PROMISE_MINUTES, channel=CHANNELS[CHANNEL].name)
     confounders = ["region", "income"]
     if company.scenario.proxy_correlation is not None:
         confounders.append("satisfaction")
@@ -102,22 +178,14 @@ outcomes = {outcomes}
 methods = ["last", "linear", "markov", "shapley", "incremental"]
 confounders = [{quoted}]{segments}
 
-[[effects]]
+{care}[[effects]]
 name = "{EXPERIMENT}"
 design = "randomised"
 treatment = {{ experiment = "{EXPERIMENT}", control = "{WITHHELD}", channel = "newsletter" }}
 outcomes = ["spend", "retention"]
 follow_up_days = {_follow_up_days(company)}
 
-[[effects]]
-name = "reply within two hours"
-design = "landmark"
-treatment = {{ group = "social", kind = "care", first_response_minutes = 120 }}
-control = "slower"
-outcomes = ["retention", "spend", "issues"]
-covariates = ["region", "income", "csat"]
-segments = ["region"]
-
+{effect}
 [report]
 headline_effect = "{EXPERIMENT}"
 """

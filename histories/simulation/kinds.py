@@ -36,6 +36,8 @@ class CompanyScenario:
     """Effects differ between customers (gamma, shape 2)."""
     region_effects: tuple[float, float, float, float] | None = None
     """Factors on all effects by region (north, south, east, west); None: the same everywhere."""
+    desk: bool = False
+    """Whether Twitter is answered in turn, and fast answers bring orders (`histories.simulation.turns`)."""
 
 
 _SATISFIED: dict[str, Any] = {"contractual": True, "satisfaction": 1.0}
@@ -44,6 +46,11 @@ COMPANY_SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         CompanyScenario(name="default", summary="silent dropout, confounders observed"),
+        CompanyScenario(
+            name="desk",
+            summary="the default company, whose Twitter desk answers in turn: fast answers bring orders",
+            desk=True,
+        ),
         CompanyScenario(
             name="contractual", summary="dropout recorded, confounders observed", contractual=True
         ),

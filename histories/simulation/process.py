@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histories.arrays import Float, Integer
-from histories.simulation.arrays import DECAY, column, logistic
+from histories.simulation.arrays import DECAY, column, logistic, stocks_of
+from histories.simulation.calendar import Calendar
 from histories.simulation.exact_truth import company_truth, experiment_truth, region_truths
 from histories.simulation.kinds import CompanyScenario
 from histories.simulation.traits import (
@@ -33,6 +34,7 @@ from histories.simulation.traits import (
     CARE,
     CHANNELS,
     FIRM,
+    REFUNDED,
     Traits,
     acting_stocks,
     buying_rates,
@@ -41,6 +43,7 @@ from histories.simulation.traits import (
     leaving_log_odds,
 )
 from histories.simulation.truth import Truth
+from histories.simulation.turns import CHANNEL, Turns, answer_in_turn
 
 __all__ = ["CompanyProcess", "simulate_process"]
 
@@ -78,19 +81,38 @@ class CompanyProcess:
     """By region, where effects differ between regions."""
     experiment: dict[str, float]
     """True effect of the newsletter per assigned customer over the experiment, by outcome."""
+    turns: Turns | None = None
+    """Answers of the desk, where the company has one."""
 
 
 def simulate_process(
-    scenario: CompanyScenario, *, n: int, months: int, rng: np.random.Generator
+    scenario: CompanyScenario, *, n: int, calendar: Calendar, rng: np.random.Generator
 ) -> CompanyProcess:
-    """Run the process for n customers over so many months."""
+    """Run the process for n customers over the months of the calendar."""
+    months = len(calendar.starts) - 1
     traits = draw_traits(scenario, n=n, months=months, rng=rng)
     contacts, replies, orders, exit_ = _live(scenario, traits, months, rng)
-    truth = company_truth(scenario, traits, contacts, replies)
+    turns, lift = None, None
+    if scenario.desk:
+        acting = acting_stocks(scenario, stocks_of(replies), traits.scale)
+        rates = buying_rates(traits, slice(None)) * np.exp(acting @ column(CHANNELS, "gamma"))
+        turns = answer_in_turn(
+            contacts=contacts[:, :, CHANNEL],
+            replies=replies[:, :, CHANNEL],
+            entry=traits.entry,
+            exit_=exit_,
+            income=traits.income,
+            rates=rates,
+            price=traits.order_mean * (1.0 - REFUNDED),
+            calendar=calendar,
+            rng=rng,
+        )
+        lift = turns.lift
+    truth = company_truth(scenario, traits, contacts, replies, lift)
     by_region = None
     if scenario.region_effects is not None:
         by_region = region_truths(scenario, traits, contacts, replies)
-    experiment = experiment_truth(scenario, traits, contacts, replies)
+    experiment = experiment_truth(scenario, traits, contacts, replies, lift)
     observed_contacts, observed_replies = _observed(traits, contacts, replies, exit_)
     alive = np.arange(months) <= exit_[:, None]
     return CompanyProcess(
@@ -109,6 +131,7 @@ def simulate_process(
         truth=truth,
         region_truth=by_region,
         experiment=experiment,
+        turns=turns,
     )
 
 

@@ -12,7 +12,7 @@ from reports.context import Column, Ledger, Row, Section, Sentence, Verdict
 from reports.numbers import money, percent
 from reports.sentences import without_notes
 from reports.sources import ReportSources
-from reports.words import count_words, join, label, upper_first
+from reports.words import count_words, join, label, segment_parts, upper_first
 
 __all__ = ["line_of", "worth_finding", "worth_section"]
 
@@ -172,7 +172,7 @@ def _whom(sources: ReportSources) -> Row | None:
         verdict = Verdict(text="not shown", tone="open")
     else:
         named = [
-            f"{label(row['segment'].partition(': ')[2])} ({money(row['value'], sources.currency)} per case)"
+            f"{_segment(row['segment'])} ({money(row['value'], sources.currency)} per case)"
             for row in clear.head(_MOST).iter_rows(named=True)
         ]
         text, verdict = f"{join(named)} of {number} segments", Verdict(text="clear", tone="clear")
@@ -180,6 +180,16 @@ def _whom(sources: ReportSources) -> Row | None:
         least = float(tests.min())  # type: ignore[arg-type]
         text += "; they differ" if least < 0.05 else f"; that all are alike fits the data (p = {least:.2f})"
     return _row("For whom?", upper_first(text), verdict)
+
+
+def _segment(segment: str) -> str:
+    """A segment by its value; where that is a range, with what it is a range of.
+
+    >>> _segment("region: south"), _segment("spend: above 113.4")
+    ('South', 'Spend above 113.4')
+    """
+    column, value = segment_parts(segment)
+    return label(f"{column} {value}" if any(sign.isdigit() for sign in value) else value)
 
 
 def _until(sources: ReportSources) -> Row | None:
@@ -210,11 +220,15 @@ def _until(sources: ReportSources) -> Row | None:
     if scenario == "plan":
         words = upper_first("; ".join(told)).replace("It has paid", "It would pay")
         return _row("Until when?", words, Verdict(text="plan", tone="open"))
+    net = line_of(sources, "net", scenario=scenario)
     done = payback is not None and payback["value"] is not None
+    sure = done and net is not None and _verdict(net).tone == "clear"
     return _row(
         "Until when?",
         upper_first("; ".join(told)),
-        Verdict(text="paid back" if done else "open", tone="clear" if done else "open"),
+        Verdict(
+            text="paid back" if sure else "not shown" if done else "open", tone="clear" if sure else "open"
+        ),
     )
 
 

@@ -21,7 +21,7 @@ __all__ = ["demo"]
     "--months", default=18, show_default=True, type=click.IntRange(min=6), help="Length of its history."
 )
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of all randomness.")
-@click.option("--scenario", default="default", show_default=True, help="See `tributary simulate --help`.")
+@click.option("--scenario", default="desk", show_default=True, help="See `tributary simulate --help`.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -93,7 +93,8 @@ def _against_truth(bundle: Path, data: Path) -> pl.DataFrame:
     """
     import json
 
-    truth = pl.DataFrame(json.loads((data / "truth.json").read_text(encoding="utf-8"))["credits"])
+    told = json.loads((data / "truth.json").read_text(encoding="utf-8"))
+    truth = pl.DataFrame(told["credits"])
     whole = (pl.col("segment") == "(all)") & (pl.col("period") == "(all)")
     credits = pl.read_parquet(bundle / "credits.parquet").filter(whole)
     true = truth.select("outcome", "channel", truth="credit")
@@ -112,10 +113,35 @@ def _against_truth(bundle: Path, data: Path) -> pl.DataFrame:
         "outcome", "channel", "low", "high", "range_low", "range_high", "supported", incremental="credit"
     )
     columns = ("last_touch", "incremental", "low", "high", "range_low", "range_high", "truth", "supported")
-    return (
+    shown = (
         true.join(last, on=["outcome", "channel"], how="left", maintain_order="left")
         .join(added, on=["outcome", "channel"], how="left", maintain_order="left")
         .select("outcome", "channel", *columns)
+    )
+    if "care" not in told:
+        return shown
+    return pl.concat([shown, _speed_against_truth(bundle, told["care"]).cast(shown.schema)])
+
+
+def _speed_against_truth(bundle: Path, truth: dict[str, float]) -> pl.DataFrame:
+    """What an answer within the hour would bring those who were answered later, per case."""
+    rows = pl.read_parquet(bundle / "effects.parquet").filter(
+        (pl.col("name") == "answers within the hour")
+        & (pl.col("outcome") == "spend")
+        & (pl.col("segment") == "(all)")
+        & (pl.col("estimand") == "ATU")
+    )
+    return rows.select(
+        pl.lit("spend of an answer").alias("outcome"),
+        pl.lit("within the hour").alias("channel"),
+        pl.lit(None).alias("last_touch"),
+        pl.col("estimate").alias("incremental"),
+        "low",
+        "high",
+        pl.lit(None).alias("range_low"),
+        pl.lit(None).alias("range_high"),
+        pl.lit(truth["untreated_effect"]).alias("truth"),
+        "supported",
     )
 
 

@@ -100,7 +100,14 @@ def test_short_series_cover_as_often_as_they_say_when_they_remember():
     assert covered >= 184
 
 
-@pytest.mark.parametrize("weeks", [0, 2, 5])
+def test_two_changes_in_one_week_cannot_be_told_apart(tmp_path):
+    log = [("new team", START + timedelta(weeks=40)), ("new prices", START + timedelta(weeks=40))]
+    result = weekly(tmp_path, series(), log)
+    assert '"new prices" changed in the same step' in result.effects[0].reason
+    assert '"new team" changed in the same step' in result.effects[1].reason
+
+
+@pytest.mark.parametrize("weeks", [2, 5])
 def test_two_changes_at_once_cannot_be_told_apart(tmp_path, weeks):
     log = [("new team", START + timedelta(weeks=40)), ("new prices", START + timedelta(weeks=40 + weeks))]
     result = weekly(tmp_path, series(), log)
