@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
+from attribution.incremental.bend import STRAIGHT, Bend, levelled
 from attribution.incremental.setfunction import PanelEstimator, Profile
-from attribution.incremental.stocks import DECAY
+from attribution.incremental.stocks import DECAY, panel_stocks
+from histories.arrays import Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
@@ -61,16 +64,21 @@ class Decay:
     """Customers on whom it was estimated."""
     why: str = ""
     """Why it was kept; empty otherwise."""
+    bend: Bend = STRAIGHT
+    """Whether effects level off."""
+
+    def stocks(self, panel: Panel, *, touches: NDArray[np.floating] | None = None) -> Single:
+        """Stocks that effects are linear in, shape (N, P, C) (see `panel_stocks`)."""
+        return levelled(panel_stocks(panel, decay=self.value, touches=touches), self.bend.value)
 
     @property
     def words(self) -> str:
-        """The decay in one clause."""
+        """How stocks are made, in one clause."""
         left = f"stocks keep {self.value:.2g} from period to period"
-        if self.source == "given":
-            return f"{left} (given)"
-        if self.source == "kept":
-            return f"{left} ({self.why})"
-        return f"{left} (estimated: {self.low:.2f} to {self.high:.2f})"
+        how = "given" if self.source == "given" else self.why
+        if self.source == "estimated":
+            how = f"estimated: {self.low:.2f} to {self.high:.2f}"
+        return ", ".join(part for part in (f"{left} ({how})", self.bend.words) if part)
 
 
 def choose_decay(

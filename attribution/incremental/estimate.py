@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
+from attribution.incremental.bend import choose_bend, levelled
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
 from attribution.incremental.checks.comparison import alike_channels
 from attribution.incremental.checks.gates import failed_replicates, total_problems
@@ -95,6 +96,12 @@ def estimate_credit(
     stocks = panel_stocks(panel, decay=decay.value)
     sample_stocks = stocks[rows]
     found = _fitted(chosen, sample, sample_stocks, rng)
+    bend = choose_bend(found.fit, sample, sample_stocks)
+    others = {f"bend {b:g}": (fit, levelled(stocks, b)) for b, fit in bend.beside.items()}
+    if bend.value:
+        decay, stocks = replace(decay, bend=bend), levelled(stocks, bend.value)
+        sample_stocks = stocks[rows]
+        found = _fitted_again(found, sample, sample_stocks, rng)
     fit = found.fit
     crediting = deepcopy(rng)
     credit = panel_credit(
@@ -141,6 +148,10 @@ def estimate_credit(
         *total_problems(credit),
         *failed_replicates(draws, settings.replicates),
     )
+    for name, (model, own) in others.items():
+        companions[name] = panel_credit(
+            model, panel, own, rng=rng, residual_value=residual_value, gross_margin=gross_margin
+        )
     readings = tuple(
         read_experiment(
             experiment,
@@ -148,6 +159,7 @@ def estimate_credit(
             panel,
             relative_error=_relative_error(credit, draws, experiment),
             decay=decay.value,
+            bend=decay.bend.value,
             rng=rng,
         )
         for experiment in experiments
@@ -208,6 +220,18 @@ def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.rando
         remedy = " Record when customers leave (`ended_at`)." if odd else ""
         why = "; ".join((*odd, str(error).rstrip(".")))
         raise ConvergenceError(f"{plan.default.name} could not be fitted: {why}.{remedy}") from error
+
+
+def _fitted_again(
+    found: Chosen, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> Chosen:
+    """The same settings, and those beside them, with other stocks."""
+    beside = {name: model.with_stocks(panel, stocks) for name, model in found.beside.items()}
+    return replace(
+        found,
+        fit=found.estimator.fit(panel, stocks, rng=rng),
+        beside={name: again[0] for name, again in beside.items() if again is not None},
+    )
 
 
 def _relative_error(credit: PanelCredit, draws: CreditDraws, experiment: ChannelExperiment) -> float:

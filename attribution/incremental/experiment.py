@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit
+from attribution.incremental.bend import levelled
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
@@ -103,6 +104,7 @@ def channel_contrast(
     channel: str,
     first_period: int,
     decay: float,
+    bend: float = 0.0,
     rng: np.random.Generator,
     customers: NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
@@ -116,7 +118,7 @@ def channel_contrast(
         The company, or the customers to whom the channel was open alone.
     channel, first_period
         What is withheld, and since when.
-    decay
+    decay, bend
         Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
@@ -126,7 +128,10 @@ def channel_contrast(
     k = panel.channels.index(channel)
     withheld = panel.touches.copy()
     withheld[:, first_period:, k] = 0
-    stocks, fewer = panel_stocks(panel, decay=decay), panel_stocks(panel, decay=decay, touches=withheld)
+    stocks, fewer = (
+        levelled(panel_stocks(panel, decay=decay, touches=touches), bend)
+        for touches in (panel.touches, withheld)
+    )
     if customers is not None:
         panel, stocks, fewer = panel.take(customers), stocks[customers], fewer[customers]
     found = model.predict(panel, stocks, rng=rng)
@@ -152,6 +157,7 @@ def read_experiment(
     *,
     relative_error: float,
     decay: float,
+    bend: float = 0.0,
     rng: np.random.Generator,
 ) -> ExperimentReading:
     """Compare an experiment with what the model predicts for the customers who had the channel.
@@ -164,7 +170,7 @@ def read_experiment(
         The fit to test, and all its customers.
     relative_error
         Standard error of the channel's credit over the credit: the model's contrast is as uncertain.
-    decay
+    decay, bend
         Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
@@ -175,6 +181,7 @@ def read_experiment(
         channel=experiment.channel,
         first_period=experiment.first_period,
         decay=decay,
+        bend=bend,
         rng=rng,
         customers=np.flatnonzero(experiment.treated),
     )

@@ -110,6 +110,9 @@ class PanelRegressionFit:
         leaving = None if self.leaving is None else self.leaving + steps[0]
         return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
 
+    def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> None:
+        """No profile of stocks (see `FittedPanelModel`)."""
+
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""
         if self.influence is None:

@@ -26,7 +26,6 @@ from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.estimate import CreditEstimate
 from attribution.incremental.range import bounds_around
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import panel_stocks
 from attribution.settings import INCREMENTAL_OUTCOMES
 from histories.arrays import Float
 from histories.panel import Panel
@@ -73,8 +72,8 @@ def response_curves(
         Those of the estimate.
     """
     rows = estimate.fitted
-    few, fit, decay = panel.take(rows), estimate.fit, estimate.decay.value
-    stocks = panel_stocks(few, decay=decay)
+    few, fit = panel.take(rows), estimate.fit
+    stocks = estimate.decay.stocks(few)
     value = np.zeros(panel.n_customers) if residual_value is None else residual_value
     company = _Company.of(few, fit, stocks, value[rows], gross_margin, deepcopy(estimate.crediting))
     points = _effect_points(fit)
@@ -83,7 +82,7 @@ def response_curves(
     held = [stocks[:, :, k][few.at_risk & (stocks[:, :, k] > 0)] for k in range(few.n_channels)]
     reach = [np.quantile(own, REACH) * (1.0 + 1e-6) if own.size else np.inf for own in held]
     for j, step in enumerate(STEPS):
-        moved = panel_stocks(few, decay=decay, touches=few.touches * np.float32(step))
+        moved = estimate.decay.stocks(few, touches=few.touches * np.float32(step))
         for k in range(few.n_channels):
             beyond[k, j] = (moved[:, :, k][few.at_risk] > reach[k]).sum() / max(held[k].size, 1)
             if j != TODAY:

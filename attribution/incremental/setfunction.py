@@ -100,6 +100,9 @@ class FittedPanelModel(PanelModel, Protocol):
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""
 
+    def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> tuple[FittedPanelModel, float] | None:
+        """The fit climbed on with other stocks of these customers, its log-likelihood; None without one."""
+
 
 class PanelEstimator(Protocol):
     """Choices of an estimator. `fit` is called once on the data and again, warm, on reweighted customers."""

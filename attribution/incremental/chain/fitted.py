@@ -154,6 +154,11 @@ class HiddenChainFit:
         )
         return replace(self, theta=found.theta, loglik=found.loglik, influence=None, rows=None)
 
+    def with_stocks(self, panel: Panel, stocks: Single) -> tuple[HiddenChainFit, float]:
+        """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""
+        found = self.refit(panel, stocks)
+        return found, found.loglik
+
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, in a layer for each satisfaction or for each life drawn.
 

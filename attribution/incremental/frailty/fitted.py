@@ -133,6 +133,9 @@ class SharedFrailtyFit:
         """Correlation of satisfaction from one period to the next; 1 when it is constant."""
         return self.parameters.rho if self.dynamic else 1.0
 
+    def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> None:
+        """No profile of stocks (see `FittedPanelModel`)."""
+
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""
         if self.influence is None:

@@ -21,7 +21,6 @@ from attribution.incremental.segments.decision import Decision, decide, standing
 from attribution.incremental.segments.own import Comparison, compare_segments
 from attribution.incremental.segments.targets import OwnTarget, moved_models
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import Standing
 from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.arrays import Float, Labels
@@ -59,7 +58,7 @@ def segment_credits(
         return []
     company = _Company(
         panel=panel,
-        stocks=panel_stocks(panel, decay=estimate.decay.value),
+        stocks=estimate.decay.stocks(panel),
         estimate=estimate,
         columns={column: np.asarray(labels, dtype=np.str_) for column, labels in columns.items()},
         value={"residual_value": residual_value, "gross_margin": gross_margin},
