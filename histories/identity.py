@@ -14,8 +14,9 @@ __all__ = [
     "KEY_VARIABLE",
     "customers_of_handles",
     "identities_table",
-    "identity_digest",
+    "identity_digests",
     "normal_handle",
+    "normal_platform",
     "pseudonym",
     "pseudonyms",
 ]
@@ -24,6 +25,10 @@ KEY_VARIABLE = "TRIBUTARY_ID_KEY"
 SHORTEST_KEY = 16
 PSEUDONYM_LENGTH = 32
 SHA256 = re.compile("[0-9a-f]{64}")
+EMAIL = ("email", "e-mail")
+PHONES = ("phone", "telephone", "mobile", "sms", "whatsapp", "signal")
+"""Platforms whose handles are addresses, and numbers."""
+SHORTEST_NUMBER = 6
 
 
 def pseudonym(customer_id: str | int, key: bytes) -> str:
@@ -64,40 +69,85 @@ def pseudonyms(column: str, key: bytes) -> pl.Expr:
     return pl.col(column).map_batches(replace, return_dtype=pl.String, is_elementwise=True)
 
 
-def normal_handle(handle: pl.Expr) -> pl.Expr:
-    """A handle as platforms compare it: lower case, without a leading @."""
-    return handle.str.to_lowercase().str.strip_prefix("@")
+def normal_platform(platform: pl.Expr | None = None) -> pl.Expr:
+    """A platform in lower case; `phone` for whatever has numbers for handles, and `email`.
 
-
-def identity_digest(platform: str, handle: str, key: bytes) -> str:
-    """Keyed digest of a handle, 32 hexadecimal digits, as platforms compare it; e-mail by its SHA-256.
-
-    An address of the platform "email" is taken in lower case without spaces around it, or as the SHA-256 of
-    that, which advertisers exchange.
-
-    >>> key = b"0123456789abcdef"
-    >>> identity_digest("Forum", "@Ada", key) == identity_digest("forum", "ada", key)
-    True
-    >>> hashed = hashlib.sha256(b"ada@example.com").hexdigest()
-    >>> identity_digest("email", " Ada@example.com", key) == identity_digest("email", hashed, key)
-    True
+    >>> rows = pl.DataFrame({"platform": ["Forum", "WhatsApp", "E-Mail"]})
+    >>> rows.select(normal_platform()).to_series().to_list()
+    ['forum', 'phone', 'email']
     """
-    where, name = platform.lower(), handle.lower().removeprefix("@")
-    if where == "email":
-        name = name.strip()
-        if not SHA256.fullmatch(name):
-            name = hashlib.sha256(name.encode()).hexdigest()
-    return hmac.digest(key, f"{where}\0{name}".encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+    where = (pl.col("platform") if platform is None else platform).str.to_lowercase()
+    names = dict.fromkeys(PHONES, PHONES[0]) | dict.fromkeys(EMAIL, EMAIL[0])
+    return where.replace(names)
+
+
+def normal_handle(handle: pl.Expr, platform: pl.Expr | None = None) -> pl.Expr:
+    """A handle as platforms compare it: lower case, without a leading @.
+
+    Of e-mail the SHA-256 of the address in lower case without spaces, or what is that already: advertisers
+    exchange it. Of phones the digits, `00` as `+`, without `(0)`.
+
+    Parameters
+    ----------
+    handle
+        Texts.
+    platform
+        Where each belongs; by default the column of that name.
+
+    >>> rows = pl.DataFrame({"platform": ["forum", "phone"], "handle": ["@Ada", "0044 (0)7700-900 123"]})
+    >>> rows.select(normal_handle(pl.col("handle"))).to_series().to_list()
+    ['ada', '+447700900123']
+    """
+    where = (pl.col("platform") if platform is None else platform).str.to_lowercase()
+    name = handle.str.to_lowercase().str.strip_prefix("@")
+    number = handle.str.replace_all(r"\(0\)|[^\d+]", "").str.replace(r"^00", "+")
+    is_number = where.is_in(PHONES) & (number.str.len_chars() >= SHORTEST_NUMBER)
+    address = pl.when(where.is_in(EMAIL)).then(name.str.strip_chars())
+    hashed = address.map_batches(_hashed, return_dtype=pl.String, is_elementwise=True)
+    return pl.when(is_number).then(number).otherwise(pl.coalesce(hashed, name))
+
+
+def _hashed(addresses: pl.Series) -> pl.Series:
+    """SHA-256 of each address; null stays null."""
+    known = addresses.drop_nulls().unique()
+    if known.is_empty():
+        return addresses
+    told = pl.Series([_sha256(text) for text in known], dtype=pl.String)
+    return addresses.replace_strict(known, told, default=None, return_dtype=pl.String)
+
+
+def _sha256(text: str) -> str:
+    """The digest of a text; of what is a digest already, itself."""
+    return text if SHA256.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity_digests(handles: pl.DataFrame, key: bytes) -> pl.Series:
+    """Keyed digest of each handle: 32 hexadecimal digits of HMAC-SHA-256 of platform and normal handle.
+
+    Parameters
+    ----------
+    handles
+        platform, handle.
+    key
+        Of the digests.
+
+    >>> rows = pl.DataFrame({"platform": ["Email", "email"], "handle": [" Ada@example.com",
+    ...     hashlib.sha256(b"ada@example.com").hexdigest()]})
+    >>> identity_digests(rows, b"0123456789abcdef").n_unique()
+    1
+    """
+    normal = handles.select(normal_platform(), normal_handle(pl.col("handle")))
+    digests = [
+        hmac.digest(key, f"{platform}\0{handle}".encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
+        for platform, handle in normal.iter_rows()
+    ]
+    return pl.Series("digest", digests, dtype=pl.String)
 
 
 def identities_table(identities: pl.LazyFrame, key: bytes) -> pl.DataFrame:
     """Who is behind each handle that one customer alone has: customer_id and the handle's keyed digest."""
     rows = identities.select("platform", "handle", "customer_id").collect()
-    digests = [
-        identity_digest(platform, handle, key)
-        for platform, handle in rows.select("platform", "handle").iter_rows()
-    ]
-    table = rows.select("customer_id", digest=pl.Series(digests, dtype=pl.String)).unique()
+    table = rows.select("customer_id", identity_digests(rows, key)).unique()
     return table.filter(pl.len().over("digest") == 1).sort("customer_id", "digest")
 
 
@@ -105,10 +155,9 @@ def customers_of_handles(touches: pl.LazyFrame, identities: pl.LazyFrame) -> pl.
     """Touches with `customer_id` filled from `identities` by platform and handle where it was null.
 
     Every touch is kept once; one whose handle is in no identity keeps a null customer, and so does one whose
-    handle is that of several customers: `is_ambiguous` says so. Platforms and handles are compared without
-    case and without a leading @.
+    handle is that of several customers: `is_ambiguous` says so. Handles are compared as `normal_handle` says.
     """
-    keys = {"platform": pl.col("platform").str.to_lowercase(), "handle": normal_handle(pl.col("handle"))}
+    keys = {"platform": normal_platform(), "handle": normal_handle(pl.col("handle"))}
     customer = pl.col("customer_of_handle")
     known = (
         identities.select(

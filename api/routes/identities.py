@@ -17,7 +17,7 @@ from api.problems import Problem
 from api.replies import NO_STORE, Reply
 from api.responses import Found
 from api.served import Served
-from histories.identity import identity_digest
+from histories.identity import identity_digests
 
 __all__ = ["router"]
 
@@ -57,7 +57,10 @@ async def find_customers(request: Request, served: ServedDep) -> Response:
     _check(served)
     manifest = served.bundle.manifest
     key = str(manifest.get("identities_of") or manifest["run_id"]).encode()
-    digests = [identity_digest(handle.platform, handle.handle, key) for handle in body.handles]
+    asked = pl.DataFrame(
+        {"platform": [h.platform for h in body.handles], "handle": [h.handle for h in body.handles]}
+    )
+    digests = identity_digests(asked, key).to_list()
     pool: WorkPool = request.app.state.predictions
     found = await pool.run(lambda: _customers(served, digests))
     answer = {

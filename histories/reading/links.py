@@ -9,7 +9,7 @@ from datetime import date
 import polars as pl
 
 from histories.errors import DataError
-from histories.identity import customers_of_handles, normal_handle, pseudonyms
+from histories.identity import customers_of_handles, normal_handle, normal_platform, pseudonyms
 from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
@@ -194,7 +194,7 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
     repeated = REPEATED.format(" + ".join(identities.table.unique))
     said = _IS_VALID | (pl.col(RULE) == repeated).fill_null(False)
     keys = {
-        "key_platform": pl.col("platform").str.to_lowercase(),
+        "key_platform": normal_platform(),
         "key_handle": normal_handle(pl.col("handle")),
     }
     several = (

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from histories import ConfigError, Limits, TableSource, ingest, pseudonym
-from histories.identity import check_key, customers_of_handles, pseudonyms
+from histories.identity import check_key, customers_of_handles, normal_handle, pseudonyms
 
 KEY = b"0123456789abcdef"
 
@@ -43,6 +43,45 @@ def test_a_known_customer_is_not_replaced_by_the_handle() -> None:
     touches = pl.LazyFrame({"platform": ["x", "x"], "handle": ["ann", "ann"], "customer_id": [7, None]})
     identities = pl.LazyFrame({"platform": ["x"], "handle": ["ann"], "customer_id": [1]})
     assert customers_of_handles(touches, identities).collect()["customer_id"].sort().to_list() == [1, 7]
+
+
+def test_an_address_or_number_is_the_same_however_it_is_written() -> None:
+    written = [
+        ("email", " Ada@Example.com"),
+        ("E-Mail", hashlib.sha256(b"ada@example.com").hexdigest().upper()),
+        ("phone", "0044 7700-900123"),
+        ("whatsapp", "+44 (0)7700 900 123"),
+        ("phone", "112"),
+        ("forum", "0044 7700-900123"),
+    ]
+    rows = pl.DataFrame(written, schema=["platform", "handle"], orient="row")
+    found = rows.select(normal_handle(pl.col("handle"))).to_series().to_list()
+    assert found[0] == found[1] == hashlib.sha256(b"ada@example.com").hexdigest()
+    assert found[2:] == ["+447700900123", "+447700900123", "112", "0044 7700-900123"]
+
+
+def test_a_touch_is_joined_by_a_number_written_otherwise_and_by_a_hashed_address() -> None:
+    hashed = hashlib.sha256(b"ada@example.com").hexdigest()
+    touches = pl.LazyFrame(
+        {
+            "platform": ["whatsapp", "email", "email"],
+            "handle": ["+44 7700 900123", hashed, "bob@example.com"],
+            "customer_id": pl.Series([None] * 3, dtype=pl.Int64),
+        }
+    )
+    identities = pl.LazyFrame(
+        {
+            "platform": ["phone", "e-mail"],
+            "handle": ["00447700900123", "Ada@example.com"],
+            "customer_id": [1, 2],
+        }
+    )
+    found = customers_of_handles(touches, identities).collect()
+    assert dict(zip(found["handle"], found["customer_id"], strict=True)) == {
+        hashed: 2,
+        "bob@example.com": None,
+        "+44 7700 900123": 1,
+    }
 
 
 def test_a_handle_of_several_customers_is_nobodys_and_its_touches_are_set_aside(tmp_path: Path) -> None:
