@@ -31,7 +31,7 @@ from histories.errors import ConfigError
 __all__ = ["Spilled", "Stored"]
 
 MB = 1024 * 1024
-LEAST_PART = 4
+LEAST_PART = 16
 """A bucket may take at least this part of the memory."""
 ROWS_PER_GROUP = 50_000
 """Rows that wait in memory for each bucket while tables are split."""

@@ -201,7 +201,7 @@ def test_a_run_within_a_memory_limit_leaves_its_bundle_and_no_bucket(tmp_path: P
     config = configure(tmp_path, company(), {})
     told: list[str] = []
     result = run_experiment(
-        config, runs=tmp_path / "runs", mlruns=tmp_path / "mlruns", memory="400KB", step=told.append
+        config, runs=tmp_path / "runs", mlruns=tmp_path / "mlruns", memory="1600KB", step=told.append
     )
     assert not list((tmp_path / "runs").glob(".spill-*"))
     touches = pl.read_parquet(result.bundle / "touchpoints.parquet")
@@ -227,7 +227,7 @@ def to_purchases(self, tables, made=Walking.to_purchases, done=[]):
 
 Walking.to_purchases = to_purchases
 folder = Path(sys.argv[1])
-run_experiment(load_config(folder / "c.toml"), runs=folder / "runs", mlruns=folder / "mlruns", memory="160KB")
+run_experiment(load_config(folder / "c.toml"), runs=folder / "runs", mlruns=folder / "mlruns", memory="640KB")
 """
 
 
@@ -256,10 +256,10 @@ def test_a_killed_run_goes_on_from_the_buckets_that_it_had_finished(
     monkeypatch.setattr(Walking, "to_purchases", to_purchases)
     config = load_config(tmp_path / "c.toml")
     where = {"runs": tmp_path / "runs", "mlruns": mlruns}
-    went_on = run_experiment(config, **where, memory="160KB")
+    went_on = run_experiment(config, **where, memory="640KB")
     gone_on, walked[:] = len(walked), []
     assert not left.exists()
-    anew = run_experiment(config, **where, memory="160KB")
+    anew = run_experiment(config, **where, memory="640KB")
     assert len(walked) == gone_on + 2 > 3
     for name in ("credits", "paths", "purchases", "touchpoints", "customer_credits"):
         tables_ = [pl.read_parquet(run.bundle / f"{name}.parquet") for run in (went_on, anew)]

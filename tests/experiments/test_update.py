@@ -305,7 +305,7 @@ def test_an_update_by_buckets_is_the_one_in_memory(yesterday: Bundle, tmp_path: 
         load_bundle(
             update_bundle(yesterday.path, config, runs=tmp_path / "runs", mlruns=mlruns, memory=memory).bundle
         )
-        for memory in (None, "80KB")
+        for memory in (None, "320KB")
     )
     for name in ("customers", "purchases", "touchpoints"):
         assert_frame_equal(parts.table(name), whole.table(name), rel_tol=1e-9)
