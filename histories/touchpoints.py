@@ -70,13 +70,18 @@ def build_touchpoints(
     groups = {name: channel.group for name, channel in channels.items() if channel.group}
     origins = {name: channel.origin for name, channel in channels.items() if channel.origin}
     acted = {"inbound": "customer", "outbound": "firm"}
-    of_channel = by_channel.replace_strict(origins, default=None, return_dtype=pl.String)
-    of_direction = pl.col("direction").replace_strict(acted, default=None, return_dtype=pl.String)
+    of_channel, of_direction = _looked_up(by_channel, origins), _looked_up(pl.col("direction"), acted)
     answered = _with_replies(described, cases, known_at)
     return answered.with_columns(
-        by_channel.replace_strict(groups, default=by_channel, return_dtype=pl.String).alias("channel_group"),
+        pl.coalesce(_looked_up(by_channel, groups), by_channel).alias("channel_group"),
         pl.coalesce(of_direction, of_channel).alias("origin"),
     ).with_columns(_treatment(uncredited_channels(channels)).alias("treatment"))
+
+
+def _looked_up(column: pl.Expr, known: Mapping[str, str]) -> pl.Expr:
+    """The text that belongs to each value, null where there is none; unlike `replace_strict`, it streams."""
+    nothing = pl.lit(None, dtype=pl.String)
+    return pl.coalesce(*(pl.when(column == key).then(pl.lit(text)) for key, text in known.items()), nothing)
 
 
 def uncredited_channels(channels: Mapping[str, Channel]) -> tuple[str, ...]:
