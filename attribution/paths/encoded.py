@@ -22,6 +22,7 @@ __all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "un
 
 SEPARATOR = ">"
 _SLOTS = 1 << 13
+_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -188,7 +189,12 @@ def path_table(paths: EncodedPaths, *, outcome: str, segment: str) -> pl.DataFra
 
 
 def _texts(paths: EncodedPaths) -> pl.Series:
-    """Each path as text; nothing for a path without a touch."""
-    names = pl.Series(list(paths.channels), dtype=pl.String).gather(paths.codes).to_arrow()
-    lists = pa.LargeListArray.from_arrays(pa.array(paths.offsets, pa.int64()), names)
-    return pl.Series(lists).list.join(f" {SEPARATOR} ")
+    """Each path as text, a part of them at once; nothing for a path without a touch."""
+    known = pl.Series(list(paths.channels), dtype=pl.String)
+    texts = [pl.Series(dtype=pl.String)]
+    for start in range(0, paths.lengths.size, _AT_ONCE):
+        offsets = paths.offsets[start : start + _AT_ONCE + 1]
+        names = known.gather(paths.codes[offsets[0] : offsets[-1]]).to_arrow()
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets - offsets[0], pa.int64()), names)
+        texts.append(pl.Series(lists).list.join(f" {SEPARATOR} "))
+    return pl.concat(texts, rechunk=True)
