@@ -65,7 +65,21 @@ def test_colours_of_drawings_follow_the_page(look: Any, report_file: str) -> Non
 def test_printed_from_a_browser_the_board_reads_two_pages(look: Any, tmp_path: Path, channels: int) -> None:
     pypdf = pytest.importorskip("pypdf")
     path = tmp_path / "report.html"
-    path.write_text(render_html(company_of(channels)), encoding="utf-8")
+    context = company_of(channels)
+    questions = Ledger(
+        label="Question",
+        columns=(Column(title="What the data say", form="text", phone=True),),
+        rows=tuple(Row(name=name, cells=("a sentence of about this length " * 4,)) for name in "abc"),
+    )
+    worth = Section(
+        key="worth",
+        title="Care",
+        question="Is care worth it?",
+        finding=Sentence(text="Fast answers added margin; " * 5),
+        blocks=(questions,),
+    )
+    board = (*context.board[:2], worth, *context.board[2:])
+    path.write_text(render_html(replace(context, sections=(*board, *context.appendix))), encoding="utf-8")
     printed = look(path.as_uri()).pdf(prefer_css_page_size=True, print_background=True)
     pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(printed)).pages]
     assert next(place for place, text in enumerate(pages) if "Appendix A ·" in text) == 2
