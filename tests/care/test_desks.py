@@ -1,4 +1,4 @@
-"""The ready configurations: ten desks' exports, each in its own columns, against figures by hand."""
+"""The ready configurations: eleven desks' exports, each in its own columns, against figures by hand."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ def _care(desk: str) -> CarePart:
         ("freshdesk", "first_response_p50", "calendar", 80),
         ("freshdesk", "handling_time", None, (10 + 20.5 + 0 + 60) / 4),
         ("freshdesk", "csat", None, 1 / 2),
+        ("zoho", "listened", None, 4),
+        ("zoho", "service_level", "business", 2 / 4),  # 30 and 10 minutes; 90; never
+        ("zoho", "first_response_p50", "business", 30),
+        ("zoho", "resolution_p50", "business", 180),  # 150, 180, two still open
+        ("zoho", "escalation_rate", None, 1 / 4),
+        ("zoho", "reopen_rate", None, 1 / 2),
+        ("zoho", "csat", None, 1 / 2),
         ("messages", "listened", None, 3),
         ("messages", "service_level", "calendar", 1 / 3),  # 30 minutes; three hours; never
         ("messages", "first_response_p50", "calendar", 180),
