@@ -237,7 +237,7 @@ def _actual(
     known, handled = _volume(desk, basis.minutes, months, basis.effect)
     issues = find_effect(effects, designs, "issues", minutes=basis.minutes, estimand="ATT")
     contact = _contact_cost(figures, assumptions)
-    avoided = _avoided(effects)
+    avoided = _avoided(histories, effects, designs, months)
     there = assumptions.get("cost_per_assisted_contact")
     effect, rate = basis.effect, basis.rate
     absent: dict[str, str] = {}
@@ -266,7 +266,8 @@ def _actual(
         gross_margin=rate,
         issues_per_case=Input(value=issues.value or 0.0, std_error=issues.error) if issues.usable else None,
         cost_per_contact=contact,
-        contacts_avoided=avoided if there is not None else None,
+        contacts_avoided=avoided.contacts if avoided is not None and there is not None else None,
+        avoided=None if avoided is None else avoided.weights,
         cost_per_assisted_contact=None if there is None else Input.assumed(there),
         recontact_share=_recontact(figures, assumptions),
         costs=_costs_by_item(costs, desk, len(months), effect),
@@ -278,7 +279,8 @@ def _actual(
         basis={
             "margin": f"{effect.basis}; {what} to {known.sum():,.0f} matters of known customers{effect.where}"
         }
-        | ({"induced": issues.basis} if issues.usable else {}),
+        | ({"induced": issues.basis} if issues.usable else {})
+        | ({} if avoided is None else {"avoided": avoided.basis}),
         absent=absent,
     )
     return account, told
@@ -339,8 +341,19 @@ def _recontact(figures: pl.DataFrame, assumptions: Assumptions) -> Input:
     return Input(value=_whole(figures, "repeat_rate") or 0.0)
 
 
-def _avoided(effects: pl.DataFrame) -> Input | None:
-    """Contacts avoided over all of the time after, where a design measured them and is supported."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Avoided:
+    """Contacts avoided over all of the time after, by what was measured, and how they fall on the months."""
+
+    contacts: Input
+    weights: Float | None
+    basis: str
+
+
+def _avoided(
+    histories: Histories, effects: pl.DataFrame, designs: list[dict[str, Any]], months: list[str]
+) -> _Avoided | None:
+    """What a supported design measured; None where none did."""
     if effects.is_empty():
         return None
     rows = effects.filter(
@@ -353,8 +366,31 @@ def _avoided(effects: pl.DataFrame) -> Input | None:
     if rows.is_empty():
         return None
     row = rows.row(0, named=True)
-    steps = float(row["n_treated"])
-    return Input(value=-row["estimate"] * steps, std_error=(row["std_error"] or 0.0) * steps)
+    steps = int(row["n_treated"])
+    contacts = Input(value=-row["estimate"] * steps, std_error=(row["std_error"] or 0.0) * steps)
+    basis = f"{row['name']} ({row['design'].replace('_', ' ')})"
+    if row["design"] != "interrupted_series":
+        return _Avoided(contacts=contacts, weights=None, basis=basis)
+    step = next((one.get("series") or "week" for one in designs if one["name"] == row["name"]), "week")
+    changes = histories.table("interventions")
+    assert changes is not None
+    began = changes.filter(pl.col("name") == row["treatment"]).select(pl.col("date").min()).collect().item()
+    basis += f': {steps} {step}s after "{row["treatment"]}"'
+    return _Avoided(contacts=contacts, weights=_since(began, steps * _STEP_DAYS[step], months), basis=basis)
+
+
+_STEP_DAYS: Final = {"day": 1, "week": 7, "month": 30}
+
+
+def _since(first: dt.date, days: int, months: list[str]) -> Float | None:
+    """How so many days from the first on fall on the months, summing to 1; None where none does.
+
+    >>> _since(dt.date(2026, 1, 25), 14, ["2025-12", "2026-01", "2026-02"]).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    labels = [(first + dt.timedelta(days=day)).strftime("%Y-%m") for day in range(days)]
+    counts = np.array([labels.count(month) for month in months], dtype=np.float64)
+    return counts / counts.sum() if counts.sum() else None
 
 
 def _claimed(
