@@ -47,7 +47,9 @@ MIN_EVENTS = 10
 MIN_UNITS = 20
 """Fewest units in a group for any estimate."""
 MAX_IMBALANCE = 0.1
-"""Largest standardised difference of a covariate after adjustment."""
+"""Standardised difference of a covariate after weighting that always passes."""
+NEVER_BALANCED = 0.25
+"""One that never does: beyond it regression does not make up for what is left (Rubin 2001)."""
 MAX_BEYOND = 0.05
 """Largest share of units whose propensity leaves nobody to compare with."""
 MIN_EFFECTIVE = 30.0
@@ -237,22 +239,33 @@ def check_overlap(propensity: Float, *, low: bool, high: bool) -> Check:
 def check_balance(
     covariates: NDArray[np.float64], treated: Flags, weights: Float, names: Sequence[str]
 ) -> Check:
-    """Whether weighting made the covariates alike: largest standardised difference at most .1."""
+    """Whether weighting made the covariates alike.
+
+    The largest standardised difference may be .1, or what chance leaves between groups of their effective
+    sizes (two standard errors), but never above .25: the estimators adjust for what is left once more.
+    """
     after = np.abs(standardised_differences(covariates, treated, weights))
     worst = int(after.argmax()) if len(after) else 0
     value = float(after[worst]) if len(after) else 0.0
+    chance = np.sqrt(sum(1.0 / max(_effective(weights[side]), 1.0) for side in (treated, ~treated)))
+    limit = float(np.clip(2.0 * chance, MAX_IMBALANCE, NEVER_BALANCED))
     return Check(
         check="balance",
         value=value,
-        limit=MAX_IMBALANCE,
-        passed=value <= MAX_IMBALANCE,
+        limit=limit,
+        passed=value <= limit,
         reason=f"{names[worst] if names else '-'} still differs by {value:.2f} sd after weighting",
     )
 
 
+def _effective(weights: Float) -> float:
+    """Size of a group after weighting: (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / max(weights @ weights, 1e-12))
+
+
 def check_effective_size(weights: Float, treated: Flags) -> Check:
     """Whether each group still counts as 30 units after weighting."""
-    smallest = min(float(w.sum() ** 2 / max(w @ w, 1e-12)) for w in (weights[treated], weights[~treated]))
+    smallest = min(_effective(weights[treated]), _effective(weights[~treated]))
     return Check(
         check="effective size",
         value=smallest,

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from attribution.effects.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.checks import check_balance
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect
 from attribution.effects.nuisance import (
@@ -289,3 +290,18 @@ def test_the_mailing_made_observational_returns_the_experiment():
     for outcome, true in [("visit", 0.06088), ("spend", 0.5968)]:
         assert np.mean(adjusted[outcome]) == pytest.approx(true, rel=0.05)
         assert np.mean(naive[outcome]) > 1.45 * true
+
+
+@pytest.mark.parametrize(
+    ("size", "shift", "passed"), [(4_000, 0.15, False), (200, 0.13, True), (60, 0.4, False)]
+)
+def test_balance_allows_what_chance_leaves_between_groups_of_their_size(
+    size: int, shift: float, passed: bool
+) -> None:
+    ranks = np.linspace(-1.7, 1.7, size)
+    covariates = np.concatenate([ranks + shift * ranks.std(), np.repeat(ranks, 10)])[:, None]
+    treated = np.arange(11 * size) < size
+    check = check_balance(covariates, treated, np.ones(11 * size), ["idle days"])
+    assert check.value == pytest.approx(shift, rel=0.05)
+    assert check.passed == passed
+    assert 0.1 <= check.limit <= 0.25
