@@ -77,8 +77,8 @@ def normal_platform(platform: pl.Expr | None = None) -> pl.Expr:
     ['forum', 'phone', 'email']
     """
     where = (pl.col("platform") if platform is None else platform).str.to_lowercase()
-    names = dict.fromkeys(PHONES, PHONES[0]) | dict.fromkeys(EMAIL, EMAIL[0])
-    return where.replace(names)
+    phone, address = where.is_in(PHONES), where.is_in(EMAIL)
+    return pl.when(phone).then(pl.lit(PHONES[0])).when(address).then(pl.lit(EMAIL[0])).otherwise(where)
 
 
 def normal_handle(handle: pl.Expr, platform: pl.Expr | None = None) -> pl.Expr:
