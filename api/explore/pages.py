@@ -7,25 +7,24 @@ the fragment with it. Every choice stands in the address.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-import polars as pl
 from fastapi import APIRouter, Query, Request
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from api.dependencies import CustomerId
-from api.explore.compare import compare_view, compared_rows
-from api.explore.credit import Choice, credit_rows, credit_view
-from api.explore.customer import customer_rows, customer_view
+from api.explore.assets import assets_digest
+from api.explore.assets import router as assets
+from api.explore.compare import compare_view
+from api.explore.credit import Choice, credit_view
+from api.explore.customer import customer_view, unknown_customer
 from api.explore.customers import customers_view
+from api.explore.downloads import Other, Text
+from api.explore.downloads import router as downloads
 from api.explore.library import Shelf, shelf_of
 from api.problems import Problem
 from api.replies import Reply
@@ -38,12 +37,13 @@ from reports.html import environment
 from reports.numbers import symbol
 from reports.sections.service import service_section
 from reports.sentences import outcome_word
-from reports.styles import font_bytes, stylesheet
 from reports.words import label, upper_first
 
 __all__ = ["is_fragment", "router"]
 
 router = APIRouter(prefix="/explore", include_in_schema=False)
+for part in (downloads, assets):
+    router.include_router(part)
 
 VIEWS: Final = ("credit", "customers", "evidence", "service", "compare", "report")
 _POLICY: Final = (
@@ -56,9 +56,6 @@ _HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"vary", b"hx-request"),
 ]
-_TYPES: Final = {"js": b"text/javascript", "css": b"text/css", "woff2": b"font/woff2"}
-
-Text = Annotated[str | None, Query(max_length=200)]
 
 
 def is_fragment(headers: Any) -> bool:
@@ -140,7 +137,7 @@ def _page(view: str, body: str, served: Served | None, *, keyed: bool) -> str:
             body=Markup(body),
             keyed=keyed,
             version=served.context["model_version"] if served is not None else "",
-            assets=f"/explore/static/{_assets_digest()}",
+            assets=f"/explore/static/{assets_digest()}",
         )
     )
 
@@ -254,7 +251,7 @@ async def customer(request: Request, customer_id: CustomerId) -> Response:
     def render(shelf: Shelf, served: Served) -> Mapping[str, Any]:
         made = customer_view(shelf, served, customer_id)
         if made is None:
-            raise _unknown_customer()
+            raise unknown_customer()
         return {"one": made}
 
     return await _answer(request, "customers", render, "customer.html.jinja")
@@ -275,10 +272,6 @@ _NO_OTHERS: Final = {
     "heading": "No other bundle lies beside the one being served.",
     "said": Markup("Run again into the same folder: <code>tributary run CONFIG</code>."),
 }
-
-
-def _unknown_customer() -> Problem:
-    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
 
 
 @router.get("/evidence")
@@ -344,9 +337,6 @@ async def service(request: Request, channel: Text = None) -> Response:
     return await _answer(request, "service", render, "sections.html.jinja")
 
 
-Other = Annotated[str | None, Query(alias="with", max_length=200)]
-
-
 @router.get("/compare")
 async def compare(request: Request, other: Other = None) -> Response:
     """What moved against another run of the same folder, and whether by chance."""
@@ -365,100 +355,3 @@ async def compare(request: Request, other: Other = None) -> Response:
 async def report(request: Request) -> Response:
     """The report's own pages."""
     return await _answer(request, "report", lambda shelf, served: {}, "whole.html.jinja")
-
-
-@router.get("/download/{name}")
-async def download(
-    request: Request,
-    name: str,
-    outcome: Text = None,
-    segment: Text = None,
-    period: Text = None,
-    channel: Text = None,
-    other: Other = None,
-    customer_id: Text = None,
-    form: Annotated[str, Query(alias="format", pattern="^(csv|parquet)$")] = "csv",
-) -> Response:
-    """The rows behind a view, for its choices."""
-    served, home = served_of(request.scope), request.app.state.watcher.home
-
-    def rows() -> bytes:
-        shelf = shelf_of(served)
-        if name == "credit":
-            view = credit_view(shelf, outcome=outcome, method=None, segment=segment, period=period, row=None)
-            return _table(credit_rows(shelf, view), form)
-        if name == "compare":
-            return _table(compared_rows(compare_view(shelf, served, home, other=other)), form)
-        if name == "customer":
-            found = customer_rows(served, customer_id or "")
-            if found is None:
-                raise _unknown_customer()
-            return _table(found, form)
-        if name not in _DOWNLOADS:
-            raise Problem(
-                name="not-found", detail=f"There are credit, compare, customer, {', '.join(_DOWNLOADS)}."
-            )
-        table = shelf.sources.table(_DOWNLOADS[name])
-        for column, wanted in (("outcome", outcome), ("channel", channel)):
-            if wanted and column in table.columns:
-                table = table.filter(pl.col(column) == wanted)
-        return _table(table, form)
-
-    return _file(await asyncio.to_thread(rows), f"{name}.{form}", form)
-
-
-_DOWNLOADS: Final = {"evidence": "effects", "service": "care", "returns": "roi", "response": "response"}
-"""The table behind a view, where it is one."""
-
-
-def _table(frame: pl.DataFrame, form: str) -> bytes:
-    stream = io.BytesIO()
-    if form == "parquet":
-        frame.write_parquet(stream)
-    else:
-        frame.write_csv(stream)
-    return stream.getvalue()
-
-
-def _file(body: bytes, name: str, form: str) -> Response:
-    kind = b"text/csv; charset=utf-8" if form == "csv" else b"application/vnd.apache.parquet"
-    headers = [
-        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    return Reply(body, media_type=kind, headers=headers)
-
-
-@cache
-def _asset(name: str) -> bytes | None:
-    """A file that a page needs; the style sheet is the report's own with the explorer's after it."""
-    own = files("api.explore") / "static"
-    if name == "explorer.css":
-        mine = (own / "explorer.css").read_text(encoding="utf-8")
-        return f"{stylesheet(fonts_at='.')}\n{mine}".encode()
-    if name in ("explorer.js", "htmx.min.js"):
-        return (own / name).read_bytes()
-    if name in ("inter-latin.woff2", "newsreader-latin.woff2"):
-        return font_bytes(name)
-    return None
-
-
-@cache
-def _assets_digest() -> str:
-    """One tag for all of them: a new version has new addresses."""
-    digest = hashlib.sha256()
-    for name in ("explorer.css", "explorer.js", "htmx.min.js"):
-        digest.update(_asset(name) or b"")
-    return digest.hexdigest()[:16]
-
-
-@router.get("/static/{digest}/{name}")
-async def static(digest: str, name: str) -> Response:
-    """Style, script and fonts, kept by the browser for as long as it likes."""
-    body = _asset(name)
-    if body is None or digest != _assets_digest():
-        raise Problem(name="not-found", detail="There is no such file of the explorer.")
-    kind = _TYPES[name.rpartition(".")[2]]
-    etag = b'"' + digest.encode() + b'"'
-    headers = [(b"cache-control", b"public, max-age=31536000, immutable"), (b"etag", etag)]
-    return Reply(body, media_type=kind, headers=headers)
