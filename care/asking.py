@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ CASES_COLUMNS: Final = (
 """What a question needs of the table of cases."""
 
 FEWEST: Final = 30
-"""Cases of a week from which its share counts as observed."""
+"""Cases from which the share of a week, or of several in a row, counts as observed."""
 
 _WEEK: Final = r"^\d{4}-W\d\d$"
 _WEEKS: Final = 8
@@ -112,8 +112,8 @@ def question_of(
     if whole.is_empty():
         raise NoPromiseError(f'what if "{name}": no case was kept or broken by it; nothing to start from.')
     now, cases = float(whole["value"][0]), float(whole["n"][0])
-    weeks = rows.filter(pl.col("period").str.contains(_WEEK) & (pl.col("n") >= FEWEST)).sort("value")
-    top, where = (now, "all of the time") if weeks.is_empty() else weeks.select("value", "period").row(-1)
+    weeks = rows.filter(pl.col("period").str.contains(_WEEK) & pl.col("value").is_not_null()).sort("period")
+    top, where = max(_stretches(weeks), default=(now, "all of the time"))
     assumptions = Assumptions.of(facts.assumptions, facts.as_of)
     designs = facts.configuration.get("effects") or ()
     covered = _covered(facts, told)
@@ -169,6 +169,19 @@ def course_of(
     last = asked(share)
     span = last.share - last.share_now
     return [*(asked(last.share_now + span * k / points) for k in range(points)), last]
+
+
+def _stretches(weeks: pl.DataFrame) -> Iterator[tuple[float, str]]:
+    """Share kept from each week on, over as many weeks as it takes for enough cases."""
+    periods, shares, counts = weeks["period"], weeks["value"].to_numpy(), weeks["n"].to_numpy()
+    total = np.concatenate([[0], np.cumsum(counts)])
+    for first in range(weeks.height):
+        enough = np.flatnonzero(total[first + 1 :] - total[first] >= FEWEST)
+        if enough.size:
+            last = first + int(enough[0])
+            n = counts[first : last + 1]
+            where = periods[first] if first == last else f"{periods[first]} to {periods[last]}"
+            yield float(shares[first : last + 1] @ n / n.sum()), str(where)
 
 
 def _promise(facts: CareFacts, name: str | None) -> Mapping[str, Any]:

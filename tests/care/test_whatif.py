@@ -140,6 +140,15 @@ def test_unknown_authors_bring_no_margin_but_take_work() -> None:
     assert half.cost == known.cost
 
 
+def test_a_small_desk_may_ask_for_the_best_weeks_in_a_row_that_hold_thirty_cases() -> None:
+    small = promise_rows(
+        ("(all)", 0.5, 60), ("2026-W10", 0.7, 20), ("2026-W11", 0.9, 20), ("2026-W12", 0.1, 20)
+    )
+    found = question_of(facts(care=small))
+    assert found.highest_share == pytest.approx(0.8)
+    assert found.where == "2026-W10 to 2026-W11"
+
+
 def test_an_effect_of_one_channel_says_nothing_of_the_others() -> None:
     (design,) = CONFIGURATION["effects"]
     social = design | {"treatment": design["treatment"] | {"group": "social"}}
