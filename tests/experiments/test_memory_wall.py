@@ -16,7 +16,7 @@ import pytest
 from benchmarks.scale import plain_company
 
 CUSTOMERS = 40_000
-MEMORY = 1_000_000_000
+MEMORY = 1024**3
 GROUPS = Path("/sys/fs/cgroup")
 RUN = """
 import os, sys
