@@ -42,6 +42,8 @@ class Checked:
 
 WINDOWS = 2
 """Lapse windows that a panel has to span for silence to say who left."""
+STOPS = "the firm stops with customers who leave: who gets these touches is there still, whatever they do"
+"""Against channels that are signs of life: an effect cannot be told from knowing who is there."""
 Choose = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 """Takes the plan's own estimator, of whatever kind."""
 Check = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Checked]
@@ -132,6 +134,7 @@ def _check_silent(
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
+    contrary |= dict.fromkeys(panel.stops, STOPS)
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += [problem for check in checks if check is not None for problem in check.problems]

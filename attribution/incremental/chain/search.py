@@ -116,9 +116,7 @@ class Search:
         if not best.structure.follows:
             found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
         if COUNT in self.inputs.kinds[:1]:
-            best = _ahead(found)
-            regular = self.climb(replace(best.structure, regular=True), best, rival=best)
-            found += [regular] if _more_regular(regular) else []
+            found += self.regular(_ahead(found))
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def only(self, structure: Structure) -> Candidate:
@@ -180,6 +178,17 @@ class Search:
             return found
         both = replace(best.structure, quiet=True, asleep=ahead.structure.asleep)
         return [*found, self.climb(both, best, shift=quieter)]
+
+    def regular(self, best: Candidate) -> list[Candidate]:
+        """Regular purchases, where the first steps and the last find them more regular than chance."""
+        structure = replace(best.structure, regular=True)
+        problem = Likelihood.of(self.inputs, structure)
+        start = carried_over(best.optimum.theta, best.problem.layout, problem.layout)
+        first = self._climb(problem, start, steps=FIRST_STEPS, more=0)
+        if not _more_regular(first):
+            return []
+        found = self.climb(structure, first, rival=best)
+        return [found] if _more_regular(found) else []
 
     def _climb(
         self,

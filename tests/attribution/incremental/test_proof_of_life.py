@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.checks.proof_of_life import (
     fading_channels,
     reach_after_leaving,
     with_proof_of_life,
 )
+from attribution.incremental.plan import plan_for
+from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
 N, P = 1500, 18
@@ -74,3 +77,14 @@ def test_touches_that_become_fewer_speak_against_every_credit() -> None:
     assert reason.startswith("letter reaches customers who seem to have left")
     assert fading_channels(company(1.0)) == ()
     assert not with_proof_of_life(company(0.4), with_signs).stops
+
+
+def test_touches_that_stop_with_the_customer_have_no_supported_credit() -> None:
+    panel = with_proof_of_life(company(0.0), with_signs)
+    stocks = panel_stocks(panel)
+    fit = HiddenChain(structure=Structure()).fit(panel, stocks, rng=np.random.default_rng(1))
+    check = plan_for(panel).check
+    assert check is not None
+    against = check(fit, panel, stocks, np.random.default_rng(1)).by_channel
+    assert against["letter"].startswith("the firm stops with customers who leave")
+    assert "forum" not in against or "lapse" in against["forum"]
