@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from attribution.incremental.beside import credit_bounds, members_of, objections
 from attribution.incremental.checks.last_period import with_moments_of_leaving
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
-from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.range import WIDENING
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
@@ -103,12 +102,6 @@ def regression(estimator: PanelEstimator) -> Method:
         return _estimated(company.panel, Plan(default=estimator), replicates=REPLICATES)
 
     return method
-
-
-def static_frailty(company: SimulatedPanel) -> Mapping[str, Found]:
-    """The joint model with satisfaction that never changes and no second factor."""
-    static = SharedFrailty(dynamic=False, second_factor=False)
-    return _estimated(company.panel, Plan(default=static), replicates=0)
 
 
 def path_method(name: str) -> Method:
@@ -235,7 +228,6 @@ METHODS: dict[str, Method] = {
     "tributary": ours,
     "decay .6": with_decay(0.6),
     "decay estimated": with_decay("estimate"),
-    "static frailty": static_frailty,
     "own means": regression(OWN_MEANS),
     "proxy regression": regression(STATIC),
     "poisson": regression(POISSON_SPEND),
@@ -244,7 +236,7 @@ METHODS: dict[str, Method] = {
 }
 """Every method by its name in the table."""
 
-CONTRACTUAL_ONLY = ("static frailty", "own means", "proxy regression")
+CONTRACTUAL_ONLY = ("own means", "proxy regression")
 """Methods that need recorded leaving."""
 
 ON_REQUEST = ("decay .6", "decay estimated")

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from attribution.incremental.aumann_shapley import panel_credit
+from attribution.incremental.chain import HiddenChain
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
 from attribution.incremental.chain.start import crude_rates
 from attribution.incremental.chain.states import Structure
-from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.stocks import panel_stocks
 from attribution.paths.encoded import encode_paths
 from attribution.paths.transitions import count_transitions
@@ -77,7 +77,7 @@ def chain() -> list[float]:
 def credit() -> list[float]:
     panel = simulate_panel("r7", n=FEW, periods=PERIODS, seed=1).panel
     stocks = panel_stocks(panel)
-    fit = SharedFrailty().fit(panel, stocks, rng=np.random.default_rng(1))
+    fit = HiddenChain(structure=Structure(nodes=3)).fit(panel, stocks, rng=np.random.default_rng(1))
     divided = panel_credit(fit, panel, stocks, rng=np.random.default_rng(1))
     return [float(divided.retention.total), float(divided.retention.credit.sum())]
 

@@ -6,7 +6,7 @@ it move the effects to any target while all other parameters follow as they do i
 
     w = 1 + F V^-1 d,   F the influence on the effects, V = F'F,   theta + Cov(theta, effects) V^-1 d
 
-Shared frailty and the hidden chain take the outer product of n scores of p parameters for the information.
+The hidden chain takes the outer product of n scores of p parameters for the information.
 The inverse of such a mean is too large by n / (n - p - 1) (Hartlap, Simon & Schneider 2007), a third in 1,000
 customers; its covariance is corrected for that.
 """

@@ -17,7 +17,6 @@ from attribution.incremental.checks.placebo import run_placebo
 from attribution.incremental.checks.proof_of_life import fading_channels
 from attribution.incremental.checks.silence import InteriorSilence, interior_silence
 from attribution.incremental.checks.tried import Tried
-from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
 from histories.panel import Panel
@@ -83,7 +82,7 @@ class Plan:
 def plan_for(panel: Panel) -> Plan:
     """The hidden chain with the settings that are called for.
 
-    Where leaving is recorded, shared frailty and own means stand beside it.
+    Where leaving is recorded, own means stand beside it.
 
     Without the origin of every channel nothing can be said of leaving; then spend alone is credited by a
     Poisson regression, and not as supported.
@@ -97,7 +96,7 @@ def plan_for(panel: Panel) -> Plan:
         return Plan(
             default=HiddenChain(),
             choose=_choose_settings,
-            companions=(SharedFrailty(), OWN_MEANS),
+            companions=(OWN_MEANS,),
             problems=short,
         )
     if None in panel.origins or not panel.purchases.any():

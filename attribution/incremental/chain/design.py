@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNKNOWN
-from attribution.incremental.frailty.design import Standard
+from attribution.incremental.chain.standard import Standard
 from attribution.incremental.stocks import decayed_stocks, moment_precision, new_stocks
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true

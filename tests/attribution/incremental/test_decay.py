@@ -12,7 +12,6 @@ from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.decay import HIGHEST, LOWEST, choose_decay, maximise_profile
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
-from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Checked
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import DECAY, mean_ratio
@@ -21,7 +20,7 @@ from experiments.config import parse_config
 from histories.errors import ConfigError, ModelError
 from histories.simulate import simulate_panel
 
-QUICK_FRAILTY = SharedFrailty(dynamic=False, second_factor=False, starts=1)
+QUICK_RECORDED = HiddenChain(structure=Structure(nodes=3, shared=False))
 QUICK_CHAIN = HiddenChain(structure=Structure())
 UNUSUAL = 0.9
 
@@ -43,7 +42,7 @@ def silent() -> Panel:
 @pytest.mark.parametrize(
     ("scenario", "estimator", "truth"),
     [
-        ("slow_decay", QUICK_FRAILTY, 0.85),
+        ("slow_decay", QUICK_RECORDED, 0.85),
         ("hidden_slow_decay", QUICK_CHAIN, 0.85),
     ],
 )
@@ -57,11 +56,11 @@ def test_a_decay_that_is_not_the_customary_one_is_found(scenario: str, estimator
     assert not found.low < DECAY < found.high
 
 
-@pytest.mark.parametrize("estimator", [QUICK_FRAILTY, QUICK_CHAIN])
+@pytest.mark.parametrize("estimator", [QUICK_RECORDED, QUICK_CHAIN])
 def test_a_profile_is_the_same_whatever_was_tried_before(
     estimator: Any, contractual: Panel, silent: Panel
 ) -> None:
-    panel = contractual if estimator is QUICK_FRAILTY else silent
+    panel = contractual if estimator is QUICK_RECORDED else silent
     profile = estimator.decay_profile(panel, rng=rng())
     first = [profile(decay) for decay in (0.6, 0.8)]
     again = [profile(decay) for decay in (0.3, 0.6, 0.8)][1:]

@@ -12,7 +12,6 @@ from attribution.credits.rows import one_row_per_group
 from attribution.credits.table import CREDITS_SCHEMA
 from attribution.incremental import Panel, Plan, incremental_credit, plan_for
 from attribution.incremental.chain import HiddenChain
-from attribution.incremental.frailty import SharedFrailty
 from attribution.incremental.plan import Checked
 from attribution.incremental.range import bounds_around
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC, PanelRegression
@@ -115,7 +114,7 @@ def test_a_regression_of_spend_alone_states_its_limits_and_is_not_supported() ->
 
 def test_estimators_follow_from_what_is_recorded(panel: Panel) -> None:
     assert isinstance(plan_for(panel).default, HiddenChain)
-    assert isinstance(plan_for(panel).companions[0], SharedFrailty)
+    assert plan_for(panel).companions == (OWN_MEANS,)
     silent = simulate_panel("hidden30", n=50, periods=10, seed=1).panel
     assert isinstance(plan_for(silent).default, HiddenChain)
     assert plan_for(silent.take(slice(0, 50))).problems == ()

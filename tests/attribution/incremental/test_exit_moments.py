@@ -11,14 +11,9 @@ from scipy import stats
 from scipy.special import gammaln
 
 from attribution.incremental import Panel, decayed_stocks, panel_credit, panel_stocks
+from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
-from attribution.incremental.frailty import SharedFrailty
-from attribution.incremental.frailty.data import frailty_data
-from attribution.incremental.frailty.design import learn_design
-from attribution.incremental.frailty.measurements import predict_fixed
-from attribution.incremental.frailty.posterior import compiled_parameters
-from attribution.incremental.frailty.start import crude_rates
 from attribution.incremental.glm import POISSON, fit_glm
 from attribution.incremental.regression import STATIC, PanelRegressionFit
 from attribution.incremental.stocks import EXACT, moment_precision, thinned_log
@@ -162,28 +157,11 @@ def test_channels_that_do_nothing_get_nothing() -> None:
     assert abs(credit.spend.credit.sum()) < 0.06 * credit.spend.total
 
 
-def test_shared_frailty_expects_less_of_a_part_of_a_period(continuous: SimulatedPanel) -> None:
-    panel = continuous.panel.take(slice(0, 40))
-    data = frailty_data(panel, panel_stocks(panel), learn_design(panel, use_proxies=True, proxy_last=False))
-    rows = data.rows
-    theta = compiled_parameters(crude_rates(data, np.ones(40)), dynamic=True)
-    i = int(np.argmin(rows.log_share))
-    part, whole = np.zeros((18, 11)), np.zeros((18, 11))
-    predict_fixed(i, rows, theta, part)
-    predict_fixed(i, rows._replace(log_share=np.zeros(40)), theta, whole)
-    expected = np.zeros((18, 11))
-    expected[rows.stop[i] - 1, 1:] = np.log(panel.exit_share[i])
-    np.testing.assert_allclose(part - whole, expected, atol=1e-12)
-    assert data.moments is not None
-    added = data.precision[0] - replace(data, moments=None).precision[0]
-    np.testing.assert_array_equal(np.flatnonzero(added), np.arange(8) + data.shape.slices()["stocks"].start)
-
-
 def test_models_expect_the_spend_that_was_seen(continuous: SimulatedPanel) -> None:
     panel = continuous.panel.take(slice(0, 400))
     stocks = panel_stocks(panel)
-    frailty = SharedFrailty(dynamic=False, second_factor=False, starts=1).fit(panel, stocks)
-    for model in (fitted(panel, stocks), frailty):
+    chain = HiddenChain(structure=Structure(nodes=3, shared=False)).fit(panel, stocks, rng=rng())
+    for model in (fitted(panel, stocks), chain):
         prediction = model.predict(panel, stocks, rng=rng())
         assert prediction.expected_spend == pytest.approx(panel.spend.sum(), rel=0.02)
 

@@ -80,7 +80,8 @@ def test_touches_that_become_fewer_speak_against_every_credit() -> None:
 
 
 def test_touches_that_stop_with_the_customer_have_no_supported_credit() -> None:
-    panel = with_proof_of_life(company(0.0), with_signs)
+    silent = company(0.0)
+    panel = replace(silent, stops=("letter",), purchases=silent.own_acts, spend=20.0 * silent.own_acts)
     stocks = panel_stocks(panel)
     fit = HiddenChain(structure=Structure()).fit(panel, stocks, rng=np.random.default_rng(1))
     check = plan_for(panel).check
