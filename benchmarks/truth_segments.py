@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.incremental import Plan, estimate_credit, panel_credit, panel_stocks, plan_for
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
@@ -28,6 +27,7 @@ from attribution.incremental.segments.own import FAMILIES, compare_segments
 from attribution.incremental.segments.targets import OwnTarget, moved_models
 from attribution.settings import AttributionSettings
 from benchmarks.truth import error_of_shares
+from histories.arrays import Float
 from histories.simulate import SimulatedPanel, simulate_panel
 
 RESULTS = Path(__file__).parent / "results" / "truth_segments.jsonl"
@@ -35,7 +35,6 @@ PERIODS = 18
 REPLICATES = 20
 OUTCOMES = ("retention", "spend")
 COLUMN = "half"
-Float = NDArray[np.float64]
 
 
 def answers(company: SimulatedPanel, *, seed: int) -> Iterator[dict[str, Any]]:

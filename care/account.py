@@ -20,16 +20,15 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from care.assumptions import Assumption
 from care.cash_flows import internal_rate, net_present_value, payback_months
 from care.evidence import LEVEL, Z
+from histories.arrays import Float
 
 __all__ = ["DRAWS", "Account", "Input", "Swing", "Total", "claimed_saving", "contact_saving"]
 
-Float = NDArray[np.float64]
 Values = Mapping[str, Float]
 
 DRAWS: Final = 10_000

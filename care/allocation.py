@@ -18,11 +18,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Integer
 from histories.money import to_currency
 
 __all__ = ["ALLOCATED_SCHEMA", "Allocation", "allocate_costs", "share_exactly"]
 
-Integer = NDArray[np.int64]
 
 ALLOCATED_SCHEMA: Final[dict[str, pl.DataType]] = {
     "channel": pl.String(),

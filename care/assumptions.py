@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from histories.arrays import Float
 
 __all__ = ["KNOWN", "Assumption", "Assumptions"]
 
-Float = NDArray[np.float64]
 
 KNOWN: Final = (
     "gross_margin",

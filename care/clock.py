@@ -14,13 +14,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from care.settings import Hours
+from histories.arrays import Integer
 
 __all__ = ["BusinessClock", "calendar_seconds", "to_instants"]
 
-Integer = NDArray[np.int64]
 
 _SECOND = 1_000_000  # microseconds
 

@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from histories.arrays import Float
 from histories.errors import ConfigError
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "total_shrinkage",
 ]
 
-Float = NDArray[np.float64]
 
 LONGEST: Final = 24 * 7
 """Open hours that are planned at once, at most."""

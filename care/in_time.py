@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from histories.arrays import Float
 
 __all__ = ["agents_for_share", "share_in_time"]
 
-Float = NDArray[np.float64]
 
 _STEPS: Final = 60  # moments of an open hour at which a fluid queue is looked at
 

@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
+
+from histories.arrays import Float, Integer
 
 __all__ = [
     "LEVEL",
@@ -24,8 +25,6 @@ __all__ = [
     "wilson",
 ]
 
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
 
 LEVEL = 0.95
 """Probability inside every interval of a service figure."""

@@ -21,10 +21,10 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit
 
+from histories.arrays import Flags, Float
+
 __all__ = ["Comparison", "NeedsReplyModel", "fit_model", "learn_needs_reply"]
 
-Float = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 FEWEST_LABELS: Final = 200
 FEWEST_OF_A_KIND: Final = 30

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from care.evidence import LEVEL, CareEffect
 from care.view import View
-
-Flags = NDArray[np.bool_]
+from histories.arrays import Flags
 
 __all__ = ["Ignored", "ignored_matters", "silence_lines"]
 

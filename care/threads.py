@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Integer
 from histories.compiled import compiled
 from histories.errors import DataError
 from histories.identity import normal_handle
@@ -21,7 +22,6 @@ from histories.replies import cut_cycles, parents_of, roots_of
 
 __all__ = ["author_key", "check_sides", "is_customer", "link_posts"]
 
-Integer = NDArray[np.int64]
 
 OPTIONAL: Final[dict[str, pl.DataType]] = {
     "in_reply_to": pl.String(),

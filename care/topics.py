@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from care.intervals import LEVEL, Interval, difference_interval, share_interval
 from care.tables import CARE_SCHEMA
 from care.view import Desk
+from histories.arrays import Flags
 from histories.cuts import ALL
 
 __all__ = ["topic_figures"]
@@ -20,8 +19,6 @@ __all__ = ["topic_figures"]
 FEWEST: Final = 5
 MOST: Final = 40
 """Topics and products with so many matters are told, the commonest first."""
-
-Flags = NDArray[np.bool_]
 
 
 def topic_figures(desk: Desk) -> pl.DataFrame:

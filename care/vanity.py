@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from care.intervals import LEVEL, Interval, z_of
 from care.tables import CARE_SCHEMA
+from histories.arrays import Float
 from histories.cuts import ALL
 
 __all__ = ["partial_rank_correlation", "vanity_figures"]
@@ -29,8 +29,6 @@ FEWEST: Final = 100
 MEASURES: Final = ("likes", "followers")
 OUTCOMES: Final = {"retention": "bought", "spend": "spent_after"}
 HELD: Final = ("posts", "purchases", "spent", "silent")
-
-Float = NDArray[np.float64]
 
 
 def partial_rank_correlation(x: Float, y: Float, held: Float) -> Interval:

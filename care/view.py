@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from care.journeys import Journeys
 from care.settings import CareSettings, Promise
+from histories.arrays import Flags, Float
 
 __all__ = ["Clock", "Desk", "View"]
 
-Float = NDArray[np.float64]
-Integer = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 Clock = Literal["calendar", "business"]
 
 _NUMBERS: Final = (

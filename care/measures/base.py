@@ -10,15 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from care.intervals import Interval
 from care.settings import Promise
 from care.view import Clock, View
+from histories.arrays import Flags, Float
 
 __all__ = [
-    "Flags",
-    "Float",
     "Measure",
     "Measured",
     "absent",
@@ -28,9 +26,6 @@ __all__ = [
     "promised",
     "where",
 ]
-
-Float = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

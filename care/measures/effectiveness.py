@@ -10,17 +10,9 @@ import numpy as np
 import polars as pl
 
 from care.intervals import share_interval
-from care.measures.base import (
-    Float,
-    Measure,
-    Measured,
-    absent,
-    kept_of,
-    measure_of,
-    promised,
-    where,
-)
+from care.measures.base import Measure, Measured, absent, kept_of, measure_of, promised, where
 from care.view import Clock, View
+from histories.arrays import Float
 
 _PER: Final[dict[str, Callable[[View], Float]]] = {
     "contact": lambda view: np.where(

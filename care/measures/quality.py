@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from care.intervals import difference_interval, mean_interval, net_score, share_interval, z_of
-from care.measures.base import (
-    Flags,
-    Float,
-    Measure,
-    Measured,
-    absent,
-    measure_of,
-    where,
-)
+from care.measures.base import Measure, Measured, absent, measure_of, where
 from care.view import Clock, View
+from histories.arrays import Flags, Float
 
 
 def first_contact_resolution(view: View, clock: Clock) -> Measure:

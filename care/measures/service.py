@@ -10,20 +10,10 @@ import numpy as np
 import polars as pl
 
 from care.intervals import mean_interval, share_interval
-from care.measures.base import (
-    Flags,
-    Float,
-    Measure,
-    Measured,
-    absent,
-    in_minutes,
-    kept_of,
-    measure_of,
-    promised,
-    where,
-)
+from care.measures.base import Measure, Measured, absent, in_minutes, kept_of, measure_of, promised, where
 from care.view import Clock, View
 from care.waits import count_waits, kaplan_meier, quantile_of
+from histories.arrays import Flags, Float
 
 
 def listened(view: View, clock: Clock) -> Measure:

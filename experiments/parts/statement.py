@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from attribution.effects.findings import EffectsResult
 from care.account import Account, Input
@@ -31,13 +30,13 @@ from care.whatif import course_frame
 from experiments.config import RunConfig
 from experiments.parts.costs import ChannelCosts
 from experiments.parts.histories import Histories
+from histories.arrays import Float
 from histories.cuts import ALL
 from histories.errors import ConfigError
 from histories.reading.plausibility import observed_days
 
 __all__ = ["Statement", "statement_part"]
 
-Float = NDArray[np.float64]
 
 ASSISTED: Final = "assisted_contacts"
 """Outcome of a design that measures contacts which self-service or social care takes the place of."""
