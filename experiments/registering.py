@@ -113,8 +113,7 @@ def save_scoring_model(model_json: Path, card: Mapping[str, Any], folder: Path) 
             "monetary_value": [float("nan"), 25.0],
         }
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True):  # MLflow has filters of its own inside
         mlflow.pyfunc.save_model(
             str(folder),
             python_model=str(Path(__file__).with_name("scoring_model.py")),

@@ -21,8 +21,13 @@ def segment_labels(customers: pl.DataFrame | None, column: str) -> pl.DataFrame:
     Raises
     ------
     ConfigError
-        If customers have no such column; the message names the nearest.
+        If customers have no such column (the message names the nearest), or if it is their identity.
     """
+    if column == "customer_id":
+        raise ConfigError(
+            'attribution.segments: "customer_id" tells every customer from every other; '
+            "name a column whose values many customers share"
+        )
     if customers is None or column not in customers.columns:
         known = customers.columns if customers is not None else []
         raise ConfigError(

@@ -8,6 +8,7 @@ import pytest
 from attribution.effects.segments import segment_masks
 from attribution.effects.units import segment_labels as labels_of_effects
 from experiments.parts.segments import segment_labels
+from histories.errors import ConfigError
 
 CUSTOMERS = pl.DataFrame(
     {
@@ -34,3 +35,8 @@ def test_a_number_with_few_values_is_a_class_and_one_with_many_is_cut_at_its_qua
 def test_a_segment_is_named_by_column_and_value() -> None:
     names = [name for name, _ in segment_masks("region", labels_of_effects(CUSTOMERS, "region"))]
     assert sorted(names) == ["region: north", "region: south", "region: unknown"]
+
+
+def test_the_identity_of_customers_is_no_segment() -> None:
+    with pytest.raises(ConfigError, match="many customers share"):
+        segment_labels(CUSTOMERS, "customer_id")
