@@ -216,17 +216,16 @@ def segment_parts(segment: str) -> tuple[str, str]:
 def segment_title(segment: str) -> str:
     """A segment as it stands alone; a value that says nothing by itself keeps its column.
 
-    >>> segment_title("region: north"), segment_title("newbie=1")
-    ('North', 'Newbie 1')
+    >>> segment_title("region: north"), segment_title("newbie=1"), segment_title("spend: above 113.4")
+    ('North', 'Newbie 1', 'Spend above 113.4')
+    >>> segment_title("tenure: up to 184")
+    'Tenure up to 184 days'
     """
     column, value = segment_parts(segment)
-    bare = value.replace(".", "").replace("-", "").isdigit() or value.lower() in (
-        "true",
-        "false",
-        "yes",
-        "no",
-    )
-    return f"{label(column)} {value}" if bare else label(value)
+    counted = any(sign.isdigit() for sign in value)
+    bare = counted or value.lower() in ("true", "false", "yes", "no")
+    unit = " days" if counted and column == "tenure" else ""
+    return label(f"{column} {value}{unit}" if bare else value)
 
 
 def join(names: Sequence[str], *, most: int = 3) -> str:

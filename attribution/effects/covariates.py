@@ -20,7 +20,7 @@ __all__ = ["AT_OPENING", "covariate_matrix", "known_before", "placebo_outcomes"]
 RECENT_DAYS = 90
 """Length of the window just before the index day, and of the placebo's window before that."""
 
-DERIVED = ("spend", "loyalty", "generation")
+DERIVED = ("spend", "loyalty", "tenure", "care_user", "generation")
 """Segments that are made when no table has a column of that name."""
 
 GENERATIONS = {"before 1946": 0, "boomer": 1946, "x": 1965, "millennial": 1981, "z": 1997, "alpha": 2013}
@@ -69,8 +69,8 @@ def known_before(
     """The named columns of `customers` or `cases` as they were known before the day, one row per unit.
 
     A column of `cases` that is known when a case opens is taken from the index case; any other from the last
-    case of the customer that was resolved before the day, else missing. `spend`, `loyalty` and `generation`
-    are made from the history when no table has them.
+    case of the customer that was resolved before the day, else missing. Those of `DERIVED` are made from the
+    history when no table has them.
 
     Raises
     ------
@@ -129,11 +129,26 @@ def placebo_outcomes(
 
 
 def _derived(name: str, history: History, customers: Integer, day: Integer) -> pl.Series:
-    """A year's spend, the number of purchases before, or the generation by `customers.birth_year`."""
+    """What the history itself says, all of it before the day.
+
+    A year's spend, the number of purchases, days as a customer, whether care had been used before (as far
+    back as the data go), or the generation by `customers.birth_year`.
+    """
+    since = np.zeros_like(day)
     if name == "spend":
         return pl.Series(name, history.purchases.between(customers, day - 365, day - 1, "amount"))
     if name == "loyalty":
-        return pl.Series(name, history.purchases.between(customers, np.zeros_like(day), day - 1))
+        return pl.Series(name, history.purchases.between(customers, since, day - 1))
+    if name == "tenure":
+        days = pl.Series(name, day - history.acquired[customers])
+        return days.set(days < 0, None)
+    if name == "care_user":
+        asked = history.issues.between(customers, since, day - 1) > 0
+        return pl.Series(name, np.where(asked, "user", "non-user"))
+    return _generation(name, history, customers)
+
+
+def _generation(name: str, history: History, customers: Integer) -> pl.Series:
     if "birth_year" not in history.customers.columns:
         raise SchemaError('"generation" needs a column generation or birth_year in customers')
     born = history.customers["birth_year"].gather(customers).cast(pl.Float64)

@@ -146,7 +146,7 @@ washout_days = 28
 follow_up_days = 30
 outcomes = ["spend", "issues", "retention"]
 covariates = ["topic"]
-segments = ["region", "spend"]
+segments = ["region", "spend", "tenure", "care_user"]
 
 [[effects]]
 name = "any answer"

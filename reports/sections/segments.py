@@ -132,6 +132,8 @@ def segment_effects(
 
 def _several(column: str) -> str:
     """A segment column in the plural."""
+    if column == "care_user":
+        return "users and non-users of care"
     word = inside(column)
     if word.endswith("y") and word[-2:-1] not in "aeiou":
         return f"{word[:-1]}ies"

@@ -12,7 +12,7 @@ from reports.context import Column, Ledger, Row, Section, Sentence, Verdict
 from reports.numbers import money, percent
 from reports.sentences import without_notes
 from reports.sources import ReportSources
-from reports.words import count_words, join, label, segment_parts, upper_first
+from reports.words import count_words, join, segment_title, upper_first
 
 __all__ = ["line_of", "worth_finding", "worth_section"]
 
@@ -172,7 +172,7 @@ def _whom(sources: ReportSources) -> Row | None:
         verdict = Verdict(text="not shown", tone="open")
     else:
         named = [
-            f"{_segment(row['segment'])} ({money(row['value'], sources.currency)} per case)"
+            f"{segment_title(row['segment'])} ({money(row['value'], sources.currency)} per case)"
             for row in clear.head(_MOST).iter_rows(named=True)
         ]
         text, verdict = f"{join(named)} of {number} segments", Verdict(text="clear", tone="clear")
@@ -180,16 +180,6 @@ def _whom(sources: ReportSources) -> Row | None:
         least = float(tests.min())  # type: ignore[arg-type]
         text += "; they differ" if least < 0.05 else f"; that all are alike fits the data (p = {least:.2f})"
     return _row("For whom?", upper_first(text), verdict)
-
-
-def _segment(segment: str) -> str:
-    """A segment by its value; where that is a range, with what it is a range of.
-
-    >>> _segment("region: south"), _segment("spend: above 113.4")
-    ('South', 'Spend above 113.4')
-    """
-    column, value = segment_parts(segment)
-    return label(f"{column} {value}" if any(sign.isdigit() for sign in value) else value)
 
 
 def _until(sources: ReportSources) -> Row | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +10,17 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from attribution.effects.covariates import known_before
 from attribution.effects.design import EffectDesign
 from attribution.effects.findings import EffectsResult
-from attribution.effects.history import build_history
+from attribution.effects.history import build_history, day_of
 from attribution.effects.index_dates import find_index_dates
 from attribution.effects.landmark import build_landmark_units
 from attribution.effects.run import estimate_effect, estimate_effects
 from attribution.effects.tables import EffectTables
 from benchmarks.worlds import CareWorld, simulate_care_world
 from histories.errors import DataError, SchemaError
+from histories.money import MONEY_SCALE
 
 EFFECT = 0.2
 
@@ -239,19 +242,38 @@ def test_a_satisfaction_of_the_same_case_is_not_known_when_it_opens():
     assert units.covariates[:, flag].all()
 
 
-def test_segments_by_spend_loyalty_and_generation_are_made_from_the_history():
+def test_segments_by_spend_loyalty_tenure_and_generation_are_made_from_the_history():
     made = world(2500)
     customers = made.tables.customers.with_columns(birth_year=1940 + pl.col("customer_id") % 80)
-    segments = ("spend", "loyalty", "generation")
+    segments = ("spend", "loyalty", "tenure", "generation")
     result = estimate(fast_reply(segments=segments, outcomes=["spend"]), made, customers=customers)
     by_column = {name: [] for name in segments}
     for effect in result.effects:
         if effect.segment != "(all)":
             by_column[effect.segment.split(": ")[0]].append(effect)
     assert len(by_column["spend"]) == 4
+    assert len(by_column["tenure"]) == 4
     assert {e.segment for e in by_column["generation"]} >= {"generation: boomer", "generation: millennial"}
     for effects in by_column.values():
         assert sum(e.n_treated for e in effects) == result.effects[0].n_treated
+
+
+def test_tenure_and_the_use_of_care_are_those_of_the_day_before():
+    day = dt.date(2026, 3, 1)
+    bought = {"customer_id": [1, 2, 3], "date": [dt.date(2026, 1, 10)] * 3, "amount": [MONEY_SCALE] * 3}
+    opened = {"customer_id": [1, 2], "opened_at": [dt.datetime(2026, 3, 1, 8), dt.datetime(2026, 2, 28, 9)]}
+    tables = EffectTables(
+        purchases=pl.LazyFrame(bought),
+        cases=pl.LazyFrame(opened),
+        customers=pl.LazyFrame({"customer_id": [1, 2, 3], "acquired_at": [dt.date(2025, 3, 1), None, None]}),
+    )
+    history = build_history(tables, observation_end=dt.date(2026, 6, 30))
+    three = np.arange(3)
+    known = known_before(("tenure", "care_user"), history, tables, three, np.full(3, day_of(day)))
+    assert known["tenure"].to_list() == [365, 50, 50]
+    assert known["care_user"].to_list() == ["non-user", "user", "non-user"]
+    unborn = known_before(("tenure",), history, tables, three, np.full(3, day_of(dt.date(2025, 12, 1))))
+    assert unborn["tenure"].to_list() == [275, None, None]
 
 
 def test_a_misspelt_covariate_names_the_nearest_column():
