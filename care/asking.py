@@ -15,6 +15,7 @@ from care.assumptions import Assumptions
 from care.evidence import find_effect, margin_effect
 from care.in_time import agents_for_share
 from care.settings import Hours
+from care.view import Clock
 from care.whatif import WhatIf, WhatIfQuestion, Work, what_if
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
@@ -104,7 +105,8 @@ def question_of(
         When there is no promise of this name.
     """
     told = _promise(facts, promise)
-    within, clock, name = float(told["within_minutes"]), str(told.get("clock", "calendar")), str(told["name"])
+    within, name = float(told["within_minutes"]), str(told["name"])
+    clock: Clock = "business" if told.get("clock") == "business" else "calendar"
     rows = facts.care.filter(
         (pl.col("kpi") == "promise") & (pl.col("segment") == f"promise: {name}") & (pl.col("clock") == clock)
     )
@@ -120,7 +122,11 @@ def question_of(
     asked = max(float(top), now) if share is None else share
     margin = (facts.configuration.get("value") or {}).get("gross_margin")
     effect = margin_effect(
-        facts.effects, designs, minutes=within, gross_margin=margin or assumptions.value("gross_margin")
+        facts.effects,
+        designs,
+        minutes=within,
+        clock=clock,
+        gross_margin=margin or assumptions.value("gross_margin"),
     )
     about = effect.covers(covered["channel"], _groups(facts))
     return WhatIfQuestion(
@@ -131,8 +137,8 @@ def question_of(
         highest_share=float(top),
         where=str(where),
         margin=effect,
-        retention=find_effect(facts.effects, designs, "retention", minutes=within),
-        issues=find_effect(facts.effects, designs, "issues", minutes=within),
+        retention=find_effect(facts.effects, designs, "retention", minutes=within, clock=clock),
+        issues=find_effect(facts.effects, designs, "issues", minutes=within, clock=clock),
         about_share=_share(about),
         known_share=_share(about & covered["customer_id"].is_not_null()),
         cost_per_contact=_cost_per_contact(facts, assumptions),

@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 from scipy.special import ndtri
 
+from care.view import Clock
 from histories.cuts import ALL
 
 __all__ = ["LEVEL", "CareEffect", "find_effect", "margin_effect", "settled_by"]
@@ -41,6 +42,8 @@ class CareEffect:
         The effect; None where nothing may be read.
     channel, group
         Of the cases that were compared; None: all. It says nothing of others.
+    clock
+        On which it counts minutes.
     sizes
         Cases (or customers) on each side.
     supported, reason
@@ -58,6 +61,7 @@ class CareEffect:
     high: float | None = None
     channel: str | None = None
     group: str | None = None
+    clock: Clock = "calendar"
     sizes: tuple[int, int] = (0, 0)
     supported: bool = True
     reason: str | None = None
@@ -125,6 +129,7 @@ def find_effect(
     outcome: str,
     *,
     minutes: float | None = None,
+    clock: Clock | None = None,
     estimand: str = "ATU",
 ) -> CareEffect:
     """The effect on an outcome of an answer within so many minutes, or of any answer at all.
@@ -139,6 +144,9 @@ def find_effect(
         In the table's words: spend, margin, retention, issues.
     minutes
         Within which an answer counts; None: an answer against none.
+    clock
+        On which they count; None: on any. Who writes at night is answered within an hour of the business
+        clock and not of the calendar: an effect of the one says nothing of the other.
     estimand
         Preferred; other rows stand in.
 
@@ -153,10 +161,12 @@ def find_effect(
     if not matching:
         reason = f"no effect of {asked} is estimated (add an [[effects]] design on cases)"
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
-    found = [
-        _chosen(rows, estimand, design.get("treatment") or {})
-        for design, rows in _rows_of(effects, matching, outcome)
-    ]
+    if minutes is not None and clock is not None:
+        on_clock = [design for design in matching if _clock_of(design) == clock]
+        if not on_clock:
+            return _of_other_clock(matching[0], outcome, clock)
+        matching = on_clock
+    found = [_chosen(rows, estimand, design) for design, rows in _rows_of(effects, matching, outcome)]
     if not found:
         names = ", ".join(f'"{design["name"]}"' for design in matching)
         reason = f'no effect of {asked} on {outcome} is estimated (add outcomes = ["{outcome}"] to {names})'
@@ -171,8 +181,8 @@ def _agreed(usable: Sequence[CareEffect]) -> CareEffect:
     """The first of several answers to one question; none where two lie apart beyond their errors."""
     first = usable[0]
     for other in usable[1:]:
-        if (other.channel, other.group) != (first.channel, first.group):
-            continue  # of other cases: another question
+        if (other.channel, other.group, other.clock) != (first.channel, first.group, first.clock):
+            continue  # of other cases, or by another clock: another question
         assert first.value is not None
         assert other.value is not None
         apart = abs(first.value - other.value)
@@ -194,6 +204,20 @@ def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
     return bool(design.get("control") == "unanswered") and within is None
 
 
+def _clock_of(design: Mapping[str, Any]) -> Clock:
+    return "business" if design.get("clock") == "business" else "calendar"
+
+
+def _of_other_clock(design: Mapping[str, Any], outcome: str, clock: Clock) -> CareEffect:
+    """Why an effect by the one clock is not used for the other."""
+    name, other = design["name"], _clock_of(design)
+    reason = (
+        f'the promise counts {clock} minutes and the effect "{name}" {other} ones, so that other customers '
+        f'are fast by it (clock = "{clock}" in its [[effects]] entry, or in the promise clock = "{other}")'
+    )
+    return CareEffect(name=name, outcome=outcome, clock=other, supported=False, reason=reason)
+
+
 def _rows_of(
     effects: pl.DataFrame, designs: Iterable[Mapping[str, Any]], outcome: str
 ) -> Iterator[tuple[Mapping[str, Any], pl.DataFrame]]:
@@ -210,11 +234,12 @@ def _rows_of(
             yield design, rows
 
 
-def _chosen(rows: pl.DataFrame, estimand: str, treatment: Mapping[str, Any]) -> CareEffect:
+def _chosen(rows: pl.DataFrame, estimand: str, design: Mapping[str, Any]) -> CareEffect:
     """The preferred estimand's row where it and the design's own first are supported, else that first."""
     wanted = rows.filter((pl.col("estimand") == estimand) & pl.col("supported"))
     is_sound = bool(rows["supported"][0]) and wanted.height > 0
     row = (wanted if is_sound else rows).row(0, named=True)
+    treatment: Mapping[str, Any] = design.get("treatment") or {}
     return CareEffect(
         name=row["name"],
         outcome=row["outcome"],
@@ -227,6 +252,7 @@ def _chosen(rows: pl.DataFrame, estimand: str, treatment: Mapping[str, Any]) -> 
         high=row["high"],
         channel=treatment.get("channel"),
         group=treatment.get("group"),
+        clock=_clock_of(design),
         sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
         supported=bool(row["supported"]) and row["estimate"] is not None,
         reason=row["reason"],
@@ -239,13 +265,14 @@ def margin_effect(
     *,
     gross_margin: float | None,
     minutes: float | None = None,
+    clock: Clock | None = None,
     estimand: str = "ATU",
 ) -> CareEffect:
     """The effect on margin: estimated itself, or that on spend times the gross margin."""
-    own = find_effect(effects, designs, "margin", minutes=minutes, estimand=estimand)
+    own = find_effect(effects, designs, "margin", minutes=minutes, clock=clock, estimand=estimand)
     if own.usable:
         return own
-    spend = find_effect(effects, designs, "spend", minutes=minutes, estimand=estimand)
+    spend = find_effect(effects, designs, "spend", minutes=minutes, clock=clock, estimand=estimand)
     if gross_margin is None:
         reason = "[value] gross_margin is not set, so spend is no margin"
         return replace(spend, outcome="margin", value=None, supported=False, reason=spend.reason or reason)

@@ -184,6 +184,8 @@ def _effect(effect: EffectDesign, config: RunConfig, inputs: Inputs) -> Iterator
         known = [*_columns_of(inputs, "customers", "cases"), *DERIVED]
         named = (*effect.covariates, *effect.segments)
         yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
+    if effect.clock == "business":
+        yield from _open_hours(config, inputs, place)
     if effect.design in _OF_HISTORIES:
         yield from _contacts(effect, config, inputs, place)
 
@@ -224,9 +226,6 @@ def _answers(effect: EffectDesign, config: RunConfig, inputs: Inputs, place: str
     yield from _absent(effect.outcomes, (*OUTCOMES, *CASE_OUTCOMES), f'{place}no outcome "{{}}" of cases')
     if "csat" in effect.outcomes and "csat" not in _columns_of(inputs, "cases"):
         yield f'{place}outcome "csat" needs a column csat in cases'
-    timed = {"clock", "first_response_minutes"} <= {*_columns_of(inputs, "cases")}
-    if effect.clock == "business" and config.care.hours is None and not timed:
-        yield f'{place}clock = "business" needs [care.hours], when the desk is open; or use "calendar"'
     known = [*_columns_of(inputs, "customers", "cases", "posts"), *DERIVED]
     named = (*effect.covariates, *effect.segments)
     yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
@@ -238,6 +237,12 @@ def _answers(effect: EffectDesign, config: RunConfig, inputs: Inputs, place: str
     for what, value, there in (("group", wanted.group, groups), ("channel", wanted.channel, channels)):
         if value is not None:
             yield from _absent([value], there, f'{place}no case or post has the {what} "{{}}"')
+
+
+def _open_hours(config: RunConfig, inputs: Inputs, place: str) -> Iterator[str]:
+    timed = {"clock", "first_response_minutes"} <= {*_columns_of(inputs, "cases")}
+    if config.care.hours is None and not timed:
+        yield f'{place}clock = "business" needs [care.hours], when the desk is open; or use "calendar"'
 
 
 def _change_log(effect: EffectDesign, inputs: Inputs, place: str) -> Iterator[str]:

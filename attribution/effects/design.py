@@ -151,7 +151,8 @@ class EffectDesign:
     bins
         Of a response curve: minutes to the first answer at which one bin ends and the next begins.
     clock
-        Of a design on cases: whether minutes are the calendar's, or those inside opening hours.
+        Of a design on cases, and of a landmark by minutes to the first answer: whether those are the
+        calendar's, or inside opening hours.
     sequential
         The experiment is read while it runs: intervals become always-valid, narrowest at this planned
         number of units.
@@ -279,8 +280,14 @@ def _missing(design: EffectDesign) -> list[str]:
         problems.append('control = "slower" needs treatment.first_response_minutes')
     if design.design in OF_CASES:
         problems += _missing_of_cases(design)
-    elif design.bins != DEFAULT_BINS or design.clock != "calendar":
-        problems.append(f"bins and clock belong to a design on cases: {', '.join(OF_CASES)}")
+    elif design.bins != DEFAULT_BINS:
+        problems.append(f"bins belong to a design on cases: {', '.join(OF_CASES)}")
+    if (
+        design.design not in OF_CASES
+        and design.clock != "calendar"
+        and (design.design != "landmark" or design.treatment.first_response_minutes is None)
+    ):
+        problems.append(f"clock belongs to {', '.join(OF_CASES)}, and a landmark with first_response_minutes")
     if design.design == "randomised" and treatment.control is None:
         problems.append("a randomised design needs treatment.control, the name of the control arm")
     if design.design == "randomised" and design.table is not None and treatment.column is None:

@@ -104,12 +104,13 @@ def _cases_by_answer(design: EffectDesign, history: History, tables: EffectTable
     assert tables.cases is not None
     cases = _numbered_cases(design, history, tables)
     limit = design.treatment.first_response_minutes
-    answered = pl.col("minutes").is_not_null() & (pl.col("minutes") <= design.landmark_days * 1440)
+    on_clock = pl.col("minutes").is_not_null()
+    answered = on_clock & (pl.col("calendar_minutes") <= design.landmark_days * 1440)
     in_time = answered if limit is None else answered & (pl.col("minutes") <= limit)
     if design.control == "slower":
         compared = cases.filter(answered)
     else:
-        compared = cases.filter(in_time | pl.col("minutes").is_null())
+        compared = cases.filter(in_time | pl.col("calendar_minutes").is_null())
     compared = compared.with_columns(in_time.alias("treated"))
     rows = _first_eligible(compared, design, history)
     index = IndexDates(
@@ -125,7 +126,7 @@ def _cases_by_answer(design: EffectDesign, history: History, tables: EffectTable
 
 
 def _numbered_cases(design: EffectDesign, history: History, tables: EffectTables) -> pl.DataFrame:
-    """Cases of the design's channel or group with customer, day, minutes to the first answer."""
+    """Cases of the design's channel or group with customer, day, minutes to the first answer on its clock."""
     assert tables.cases is not None
     cases = tables.cases.filter(pl.col("customer_id").is_not_null())
     if design.treatment.channel is not None:
@@ -137,9 +138,17 @@ def _numbered_cases(design: EffectDesign, history: History, tables: EffectTables
         cases = cases.filter(pl.col("needs_reply").fill_null(True))
     if "first_response_at" not in columns:
         raise DataError(f'effect "{design.name}": needs cases.first_response_at')
-    minutes = (pl.col("first_response_at") - pl.col("opened_at")).dt.total_seconds() / 60
+    if design.clock == "business" and "first_response_business_minutes" not in columns:
+        raise DataError(
+            f'effect "{design.name}": clock = "business" needs [care.hours], when the desk is open; or use '
+            '"calendar"'
+        )
+    calendar = (pl.col("first_response_at") - pl.col("opened_at")).dt.total_seconds() / 60
+    minutes = pl.col("first_response_business_minutes") if design.clock == "business" else calendar
     frame = cases.with_columns(
-        minutes.alias("minutes"), pl.col("opened_at").dt.date().cast(pl.Int32).cast(pl.Int64).alias("day")
+        minutes.cast(pl.Float64).alias("minutes"),
+        calendar.alias("calendar_minutes"),
+        pl.col("opened_at").dt.date().cast(pl.Int32).cast(pl.Int64).alias("day"),
     ).collect()
     return history.number(frame).sort("customer", "opened_at")
 

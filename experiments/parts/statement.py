@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -151,7 +152,7 @@ def _what_if(
     cases: pl.DataFrame,
     effects: pl.DataFrame,
 ) -> dict[str, pl.DataFrame]:
-    """The first promise, from today's share to that of its best week; nothing without a promise."""
+    """A promise from today's share to that of its best week: the first that has an answer, else the first."""
     facts = CareFacts(
         care=figures,
         cases=cases,
@@ -160,10 +161,14 @@ def _what_if(
         assumptions=tuple(assumptions),
         as_of=as_of,
     )
-    try:
-        return {"what_if": course_frame(course_of(facts))}
-    except ConfigError:
+    courses = []
+    for promise in config.care.promises:
+        with suppress(ConfigError):  # on another figure than the first response, or without a case
+            courses.append(course_frame(course_of(facts, promise=promise.name)))
+    if not courses:
         return {}
+    answered = (course for course in courses if course["supported"].all())
+    return {"what_if": next(answered, courses[0])}
 
 
 def _plan_told(plan: Account) -> Told:
@@ -291,7 +296,7 @@ def _volume(desk: Desk, minutes: float | None, months: list[str], effect: CareEf
     about = effect.covers(desk.frame["channel"], desk.groups).to_numpy()
     answered = view.needs & (view["answered"] == 1.0) & about
     if minutes is not None:
-        seconds, ended, known_time = view.first_wait("calendar")
+        seconds, ended, known_time = view.first_wait(effect.clock)
         answered = answered & ended & known_time & (seconds <= minutes * 60)
     month = desk.frame["month"].to_numpy()
     place = {label: position for position, label in enumerate(months)}

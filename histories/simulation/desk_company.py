@@ -124,6 +124,11 @@ share = 0.6
 clock = "business"
 from = {company.process.promise_from.isoformat()}
 
+[[care.promises]]
+name = "within the hour, day and night"
+within_minutes = {PROMISE_MINUTES}
+share = 0.3
+
 [[effects]]
 name = "the promise"
 design = "interrupted_series"
@@ -158,6 +163,7 @@ washout_days = 28
 follow_up_days = 30
 outcomes = ["spend", "issues"]
 covariates = ["topic"]
+segments = ["region", "spend", "tenure", "care_user"]
 
 [[effects]]
 name = "speed of the first answer"

@@ -23,6 +23,7 @@ CONFIGURATION: dict[str, Any] = {
             "name": "fast answers",
             "design": "landmark",
             "control": "slower",
+            "clock": "business",
             "treatment": {"first_response_minutes": 60.0},
         }
     ],

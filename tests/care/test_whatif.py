@@ -128,6 +128,29 @@ def test_naive_rows_and_segments_are_no_evidence() -> None:
     assert not found.usable
 
 
+def test_an_effect_by_the_calendar_answers_no_promise_in_opening_hours() -> None:
+    (design,) = CONFIGURATION["effects"]
+    on_calendar = CONFIGURATION | {"effects": [design | {"clock": "calendar"}]}
+    found = what_if(question_of(facts(configuration=on_calendar), share=0.64))
+    assert (found.supported, found.margin.value, found.retained.value) == (False, None, None)
+    assert found.cases == pytest.approx(600)
+    assert found.reason is not None
+    assert found.reason.startswith(
+        'the promise counts business minutes and the effect "fast answers" calendar'
+    )
+    assert what_if(question_of(facts(), share=0.64)).supported
+
+
+def test_designs_by_two_clocks_do_not_disagree() -> None:
+    (design,) = CONFIGURATION["effects"]
+    designs = [design | {"name": "calendar", "clock": "calendar"}, design]
+    rows = [effect_row("spend", 70.0, 2.0, name="calendar"), effect_row("spend", 7.0, 2.0)]
+    asked = facts(rows, configuration=CONFIGURATION | {"effects": designs})
+    assert question_of(asked).margin.value == pytest.approx(7.0 * 0.45)
+    either = find_effect(asked.effects, designs, "spend", minutes=60.0)
+    assert (either.usable, either.clock, either.value) == (True, "calendar", 70.0)
+
+
 def test_an_effect_of_another_limit_answers_no_other_question() -> None:
     found = find_effect(facts().effects, CONFIGURATION["effects"], "spend", minutes=15.0)
     assert found.reason is not None

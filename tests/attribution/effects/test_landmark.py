@@ -276,6 +276,22 @@ def test_tenure_and_the_use_of_care_are_those_of_the_day_before():
     assert unborn["tenure"].to_list() == [275, None, None]
 
 
+def test_a_landmark_may_count_minutes_of_opening_hours():
+    made = world(1500)
+    history = build_history(made.tables, observation_end=made.end.date())
+    design = fast_reply(clock="business")
+    with pytest.raises(DataError, match=r'clock = "business" needs \[care.hours\]'):
+        find_index_dates(design, history, made.tables, np.random.default_rng(0))
+    calendar = (pl.col("first_response_at") - pl.col("opened_at")).dt.total_seconds() / 60
+    cases = made.tables.cases.with_columns(first_response_business_minutes=calendar / 10)
+    timed = replace(made.tables, cases=cases)
+    fast = find_index_dates(design, history, timed, np.random.default_rng(0)).opening
+    assert fast["treated"].to_list() == (fast["calendar_minutes"] <= 600).to_list()
+    assert (fast["calendar_minutes"] <= 600).sum() > (fast["calendar_minutes"] <= 60).sum()
+    with pytest.raises(ValidationError, match="clock belongs to"):
+        fast_reply(clock="business", control="unanswered", treatment={"kind": "care"})
+
+
 def test_a_misspelt_covariate_names_the_nearest_column():
     with pytest.raises(SchemaError, match='did you mean "region"'):
         estimate(fast_reply(covariates=["regoin"]), world(500))

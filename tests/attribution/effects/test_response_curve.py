@@ -162,7 +162,7 @@ def test_minutes_inside_opening_hours_are_asked_for_by_name(fair):
         ({"bins": ()}, "bins = none; allowed"),
         ({"control": "no_contact"}, 'control = "unanswered" or "slower"'),
         ({"treatment": {"first_response_minutes": 60}}, "takes its limits from bins"),
-        ({"design": "dose", "clock": "business"}, "bins and clock belong to a design on cases"),
+        ({"design": "dose", "clock": "business"}, "bins belong to a design on cases"),
     ],
 )
 def test_a_curve_that_cannot_be_drawn_is_refused_when_it_is_read(choices, told):
