@@ -98,6 +98,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans hold customers' ids
         openapi_url="/openapi.json",
     )
+    app.state.handle_key = settings.handle_key
     app.state.settings, app.state.watcher, app.state.metrics = settings, watcher, metrics
     app.state.keys, app.state.log, app.state.rewriter = keys, log, Rewriter(metrics, notice)
     app.state.notice, app.state.retiring = notice, retiring

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from histories.errors import ConfigError
-from histories.identity import KEY_VARIABLE
+from histories.identity import KEY_VARIABLE, identity_key
 
 __all__ = ["ENVIRONMENT", "Settings", "is_loopback"]
 
@@ -58,6 +58,8 @@ class Settings:
     limits
         Address of a Redis server that counts requests for services on several machines; None: the workers of
         this one count together.
+    identity_key_file
+        File with the key of handles' digests, where `TRIBUTARY_IDENTITY_KEY` does not say it.
     watch_seconds
         Time between two looks at the link and the keys.
     access_log
@@ -79,6 +81,7 @@ class Settings:
     body_timeout: Annotated[float, Field(gt=0)] = 10.0
     rate_limit: Annotated[int, Field(ge=1)] | None = None
     limits: str | None = None
+    identity_key_file: Path | None = None
     watch_seconds: Annotated[float, Field(gt=0)] = 1.0
     graceful_seconds: Annotated[int, Field(ge=1)] = 20
     access_log: bool = True
@@ -119,6 +122,11 @@ class Settings:
     def id_key(self) -> bytes | None:
         """Key of the pseudonyms, from the environment; None when there is none."""
         return os.environ.get(KEY_VARIABLE, "").encode() or None
+
+    @property
+    def handle_key(self) -> bytes | None:
+        """Key of handles' digests; None when there is none."""
+        return identity_key(self.identity_key_file)
 
     def to_json(self) -> str:
         """The settings as text for a worker's environment."""

@@ -12,12 +12,12 @@ import polars as pl
 
 from experiments.config import RunConfig
 from histories.errors import ConfigError
-from histories.identity import KEY_VARIABLE
+from histories.identity import KEY_VARIABLE, identity_key
 from histories.reading.ingest import ingest
 from histories.reading.inputs import Inputs
 from histories.reading.plausibility import plausibility_notes
 
-__all__ = ["ID_KEY", "read_inputs", "rows_by_rule"]
+__all__ = ["ID_KEY", "key_of_handles", "read_inputs", "rows_by_rule"]
 
 ID_KEY: Final = KEY_VARIABLE
 _DATED: Final = ("transactions", "touchpoints", "cases", "posts")
@@ -57,6 +57,20 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     if config.observation_end is None:
         inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))
     return dataclasses.replace(inputs, notes=(*inputs.notes, *plausibility_notes(inputs)))
+
+
+def key_of_handles(config: RunConfig) -> bytes | None:
+    """The key under which a bundle holds handles; None where there are no identities, or no key.
+
+    Raises
+    ------
+    ConfigError
+        When the key file cannot be read, or the key could be guessed.
+    """
+    if "identities" not in config.inputs:
+        return None
+    file = config.identity.key_file
+    return identity_key(None if file is None else config.base_dir / file)
 
 
 def _last_day(inputs: Inputs) -> dt.date:

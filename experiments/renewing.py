@@ -18,6 +18,7 @@ from clv.summary import summarize_purchases
 from experiments.arrivals import recent_orders
 from experiments.bundle.reading import Bundle
 from experiments.config import RunConfig
+from experiments.inputs import key_of_handles
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.profiles import profiles_table
 from experiments.parts.walking import Walking, told_purchases, told_touchpoints
@@ -26,7 +27,7 @@ from histories.errors import DataError
 from histories.identity import identities_table
 from histories.money import to_minor
 
-__all__ = ["Renewed", "as_of_day", "identities_key", "renew", "with_ids"]
+__all__ = ["Renewed", "as_of_day", "renew", "with_ids"]
 
 _MOST_SHRUNK: Final = 0.5
 """Share of known customers who may have fewer purchases than before, in the days that the bundle knows."""
@@ -109,7 +110,10 @@ def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_chang
         seed=config.seed,
     )
     return Renewed(
-        tables={"customers": customers, **_beside(bundle, histories, named["customer_id"], only_changed)},
+        tables={
+            "customers": customers,
+            **_beside(bundle, config, histories, named["customer_id"], only_changed),
+        },
         large=fresh,
         new=customers.join(before, on="customer_id", how="anti").height,
         changed=moved.changed.len(),
@@ -240,7 +244,7 @@ def _acquisition(histories: Histories, before: pl.DataFrame, ids: pl.DataType) -
 
 
 def _beside(
-    bundle: Bundle, histories: Histories, named: pl.Series, only_changed: bool
+    bundle: Bundle, config: RunConfig, histories: Histories, named: pl.Series, only_changed: bool
 ) -> dict[str, pl.DataFrame]:
     """Orders, profiles and identities of today, and with `only_changed` those of everybody else."""
     made: dict[str, pl.DataFrame] = {}
@@ -250,8 +254,9 @@ def _beside(
         made["orders"] = recent_orders(transactions, histories.inputs.observation_end)
     if people is not None:
         made["profiles"] = profiles_table(people)
-    if identities is not None:
-        made["identities"] = identities_table(identities, identities_key(bundle).encode())
+    key = key_of_handles(config)
+    if identities is not None and key is not None:
+        made["identities"] = identities_table(identities, key)
     if not only_changed:
         return made
     for name, rows in made.items():
@@ -262,8 +267,3 @@ def _beside(
         together = [carried, new.select(c for c in old.columns if c in new.columns)]
         made[name] = pl.concat(together, how="diagonal_relaxed").sort(old.columns[:2])
     return made
-
-
-def identities_key(bundle: Bundle) -> str:
-    """What the handles' digests are keyed with: the run that they were first made in."""
-    return str(bundle.manifest.get("identities_of") or bundle.manifest["run_id"])

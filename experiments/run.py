@@ -22,7 +22,7 @@ from experiments.checks import check_run
 from experiments.code import code_version
 from experiments.config import RunConfig
 from experiments.engine import Progress, read_memory, workplace
-from experiments.inputs import ID_KEY, read_inputs
+from experiments.inputs import ID_KEY, key_of_handles, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part, find_cases
@@ -49,7 +49,7 @@ from experiments.summary import summarize_run
 from experiments.tombstones import drop_erased, load_tombstones
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import version
-from histories.identity import identities_table
+from histories.identity import IDENTITY_KEY, identities_table, key_check
 from reports import ReportSources, build_context, render_report
 
 __all__ = ["Findings", "RunResult", "run_experiment"]
@@ -147,6 +147,7 @@ def run_experiment(
         open_run(config.name, mlruns=mlruns, tags=told, label=label) as record,
     ):
         progress("Checking the tables")
+        key = key_of_handles(config)
         inputs = read_inputs(config, work_dir=place.folder)
         check_run(config, inputs)
         place.begin(config, inputs)
@@ -156,7 +157,10 @@ def run_experiment(
         found = replace(found, notes=(*found.notes, *place.engine.notes))
         progress("Writing the report and the bundle")
         left_out = dict(found.left_out)
-        manifest = _manifest(config, histories, found, record.run_id) | {"left_out": left_out}
+        manifest = _manifest(config, histories, found, record.run_id) | {
+            "left_out": left_out,
+            "identities_check": key_check(key),
+        }
         manifest["segments"] = attempt(left_out, "segments", lambda: _segments(config, found)) or []
         previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))
         folder = out or bundle_folder(runs, config.name, record.run_id)
@@ -165,7 +169,7 @@ def run_experiment(
         headline, files = _report(config, found, manifest, left_out, previous)
         bundle = write_bundle(
             folder,
-            tables={**found.tables, **_identities(histories, record.run_id, left_out)},
+            tables={**found.tables, **_identities(histories, key, left_out)},
             large=found.large,
             manifest=manifest,
             model=found.model,
@@ -187,12 +191,18 @@ def run_experiment(
     )
 
 
-def _identities(histories: Histories, run_id: str, left_out: dict[str, str]) -> dict[str, pl.DataFrame]:
+def _identities(histories: Histories, key: bytes | None, left_out: dict[str, str]) -> dict[str, pl.DataFrame]:
     """The table by which the service finds who is behind a handle; none without identities."""
     rows = histories.table("identities")
     if rows is None:
         return {}
-    made = attempt(left_out, "identities", lambda: identities_table(rows, run_id.encode()))
+    if key is None:
+        left_out["identities"] = (
+            "without a secret key handles could be guessed from their digests, so the bundle holds none and "
+            f"the service finds nobody by them. Set {IDENTITY_KEY}, or identity.key_file"
+        )
+        return {}
+    made = attempt(left_out, "identities", lambda: identities_table(rows, key))
     return {} if made is None else {"identities": made}
 
 

@@ -19,14 +19,15 @@ from experiments.bundle.reading import Bundle, load_bundle
 from experiments.bundle.writing import bundle_folder, write_bundle
 from experiments.config import RunConfig
 from experiments.engine import Progress, workplace
-from experiments.inputs import ID_KEY, read_inputs
+from experiments.inputs import ID_KEY, key_of_handles, read_inputs
 from experiments.metrics import run_metrics
 from experiments.parts.histories import Histories, build_histories
-from experiments.renewing import Renewed, as_of_day, identities_key, renew, with_ids
+from experiments.renewing import Renewed, as_of_day, renew, with_ids
 from experiments.segments import count_segments
 from experiments.tracking import flatten, open_run
 from histories.errors import BundleError, ConfigError
 from histories.house import version
+from histories.identity import IDENTITY_KEY, key_check
 
 __all__ = ["Updated", "check_same", "update_bundle"]
 
@@ -179,6 +180,11 @@ def check_same(bundle: Bundle, config: RunConfig) -> None:
     if bool(bundle.manifest["pseudonyms"]) != (ID_KEY in os.environ):
         state = "pseudonyms" if bundle.manifest["pseudonyms"] else "ids as they are"
         raise ConfigError(f"{name} holds {state}: set, or unset, {ID_KEY} as it was for the run.")
+    if bundle.manifest.get("identities_check") != key_check(key_of_handles(config)):
+        raise ConfigError(
+            f"{name} holds handles under another key, or none: {IDENTITY_KEY} or identity.key_file must "
+            "say for an update what it said for the run."
+        )
     before, now = bundle.manifest["configuration"], config.to_dict()
     for key, old, new in _differing(before, now):
         raise ConfigError(
@@ -203,7 +209,7 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[
     for key in [key for key in before if key in now and key not in _FREE]:
         if key in _SECTIONS:
             old, new = before[key], now[key]
-            pairs += [(f"{key}.{k}", old[k], new[k]) for k in old if k in new]
+            pairs += [(f"{key}.{k}", old[k], new[k]) for k in old if k in new and k != "key_file"]
         else:
             pairs.append((key, before[key], now[key]))
     return [pair for pair in pairs if pair[1] != pair[2]]
@@ -226,7 +232,6 @@ def _manifest(
         "run_id": run_id,
         "model_version": f"{config.name}-{run_id[:12]}",
         "as_of": inputs.observation_end.isoformat(),
-        "identities_of": identities_key(bundle),
         "updated": {"run_as_of": run["run_as_of"], "of": run["of"], "note": note},
         "configuration": {
             **before["configuration"],

@@ -1,20 +1,27 @@
-"""Who is who: handles of a platform to customers, and pseudonyms in place of customer ids."""
+"""Who is who: handles of a platform to customers, pseudonyms in place of customer ids, and their keys."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
+from pathlib import Path
 
 import polars as pl
 
 from histories.errors import ConfigError
+from histories.phones import with_country
 
 __all__ = [
+    "IDENTITY_KEY",
     "KEY_VARIABLE",
     "customers_of_handles",
     "identities_table",
     "identity_digests",
+    "identity_key",
+    "international_handle",
+    "key_check",
     "normal_handle",
     "normal_platform",
     "pseudonym",
@@ -22,6 +29,8 @@ __all__ = [
 ]
 
 KEY_VARIABLE = "TRIBUTARY_ID_KEY"
+IDENTITY_KEY = "TRIBUTARY_IDENTITY_KEY"
+"""Variables with the key of pseudonyms, and with that of handles' digests."""
 SHORTEST_KEY = 16
 PSEUDONYM_LENGTH = 32
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -42,8 +51,8 @@ def pseudonym(customer_id: str | int, key: bytes) -> str:
     return hmac.digest(key, str(customer_id).encode(), "sha256").hex()[:PSEUDONYM_LENGTH]
 
 
-def check_key(key: bytes | None) -> None:
-    """Refuse a key that could be guessed.
+def check_key(key: bytes | None, *, place: str = KEY_VARIABLE) -> None:
+    """Refuse a key that could be guessed; `place` is where it stands.
 
     Raises
     ------
@@ -52,9 +61,40 @@ def check_key(key: bytes | None) -> None:
     """
     if key is not None and len(key) < SHORTEST_KEY:
         raise ConfigError(
-            f"{KEY_VARIABLE} has {len(key)} bytes; allowed: {SHORTEST_KEY} or more. "
+            f"{place} has {len(key)} bytes; allowed: {SHORTEST_KEY} or more. "
             "Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
         )
+
+
+def identity_key(file: Path | None = None) -> bytes | None:
+    """The key of handles' digests: that of `TRIBUTARY_IDENTITY_KEY`, or else of a file; None without either.
+
+    Blanks around it do not count.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, or the key could be guessed.
+    """
+    key, place = os.environ.get(IDENTITY_KEY, "").strip().encode(), IDENTITY_KEY
+    if not key and file is not None:
+        place = f'the key file "{file.name}"'
+        try:
+            key = file.read_bytes().strip()
+        except OSError as error:
+            raise ConfigError(
+                f"{place} cannot be read ({error.strerror}). Make one with: "
+                "python -c 'import secrets; print(secrets.token_hex(32))' > FILE"
+            ) from error
+    elif not key:
+        return None
+    check_key(key, place=place)
+    return key
+
+
+def key_check(key: bytes | None) -> str | None:
+    """By what a bundle knows the key of its digests again, without holding it; None without a key."""
+    return None if key is None else hmac.digest(key, b"key of identities", "sha256").hex()[:16]
 
 
 def pseudonyms(column: str, key: bytes) -> pl.Expr:
@@ -105,6 +145,12 @@ def normal_handle(handle: pl.Expr, platform: pl.Expr | None = None) -> pl.Expr:
     address = pl.when(where.is_in(EMAIL)).then(name.str.strip_chars())
     hashed = address.map_batches(_hashed, return_dtype=pl.String, is_elementwise=True)
     return pl.when(is_number).then(number).otherwise(pl.coalesce(hashed, name))
+
+
+def international_handle(country: str, handle: pl.Expr | None = None) -> pl.Expr:
+    """Handles, of which numbers in the form of a country, such as ``GB``, are in the international one."""
+    handles = pl.col("handle") if handle is None else handle
+    return with_country(handles, pl.col("platform"), phones=PHONES, country=country)
 
 
 def _hashed(addresses: pl.Series) -> pl.Series:

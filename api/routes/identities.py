@@ -17,7 +17,7 @@ from api.problems import Problem
 from api.replies import NO_STORE, Reply
 from api.responses import Found
 from api.served import Served
-from histories.identity import identity_digests
+from histories.identity import IDENTITY_KEY, identity_digests, international_handle, key_check
 
 __all__ = ["router"]
 
@@ -54,12 +54,13 @@ async def find_customers(request: Request, served: ServedDep) -> Response:
     Handles stand in the body, so that none is left in an address; the bundle holds keyed digests of them.
     """
     body = await decode_body(request, LookupBody)
-    _check(served)
-    manifest = served.bundle.manifest
-    key = str(manifest.get("identities_of") or manifest["run_id"]).encode()
+    key = _checked(served, request.app.state.handle_key)
     asked = pl.DataFrame(
         {"platform": [h.platform for h in body.handles], "handle": [h.handle for h in body.handles]}
     )
+    country = served.bundle.manifest.get("configuration", {}).get("identity", {}).get("country")
+    if country is not None:
+        asked = asked.with_columns(international_handle(country).alias("handle"))
     digests = identity_digests(asked, key).to_list()
     pool: WorkPool = request.app.state.predictions
     found = await pool.run(lambda: _customers(served, digests))
@@ -70,14 +71,23 @@ async def find_customers(request: Request, served: ServedDep) -> Response:
     return Reply(orjson.dumps(answer), headers=[NO_STORE])
 
 
-def _check(served: Served) -> None:
-    """Refuse where the bundle cannot tell who is behind a handle."""
+def _checked(served: Served, key: bytes | None) -> bytes:
+    """The key of the bundle's digests; refused where nobody can tell who is behind a handle."""
     if served.bundle.manifest["pseudonyms"]:
         raise Problem(
             name="no-identities", detail="The bundle holds pseudonyms; no id can be told from them."
         )
     if not served.bundle.manifest["tables"].get("identities"):
-        raise Problem(name="no-identities", detail="The run had no identities. Give [inputs.identities].")
+        told = served.bundle.manifest["left_out"].get("identities")
+        detail = f"The bundle holds no handles: {told}" if told else "The run had no identities."
+        raise Problem(
+            name="no-identities", detail=f"{detail.rstrip('.')}. Give [inputs.identities] and a key."
+        )
+    if key is None or key_check(key) != served.bundle.manifest.get("identities_check"):
+        state = "has no key of handles" if key is None else "has another key of handles than the run had"
+        detail = f"The service {state}. Start it with the run's {IDENTITY_KEY}, or --identity-key FILE."
+        raise Problem(name="no-identities", detail=detail)
+    return key
 
 
 def _customers(served: Served, digests: list[str]) -> dict[str, str]:

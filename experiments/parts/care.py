@@ -33,7 +33,7 @@ from care.vanity import vanity_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
-from histories.identity import KEY_VARIABLE, customers_of_handles, pseudonyms
+from histories.identity import KEY_VARIABLE, customers_of_handles, international_handle, pseudonyms
 from histories.periods import end_of_day
 
 __all__ = ["CarePart", "care_part", "find_cases"]
@@ -203,8 +203,9 @@ def _judged(config: RunConfig, histories: Histories, posts: pl.LazyFrame, settin
     """Linked posts of known authors, with what is learned of the labelled ones."""
     identities = histories.table("identities")
     if identities is not None:
+        country, author = config.identity.country, pl.col("author")
         known = posts.with_columns(
-            pl.col("author").alias("handle"),
+            (author if country is None else international_handle(country, author)).alias("handle"),
             pl.lit(None, dtype=histories.inputs.customer_dtype).alias("customer_id"),
         )
         posts = customers_of_handles(known, identities).drop("handle")

@@ -27,6 +27,7 @@ from histories.reading.links import (
     set_aside_doubtful,
     set_aside_further_lines,
     unify_customer_ids,
+    with_international_numbers,
 )
 from histories.reading.proportion import clear_placeholders, set_aside_far_dates
 from histories.reading.schemas import TABLES
@@ -161,6 +162,8 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
     linked = {name: set_aside_further_lines(reject_repeated(table)) for name, table in staged.items()}
     if "costs" in linked:
         linked["costs"] = reject_overlapping(linked["costs"])
+    if identity.country is not None:
+        linked = {name: with_international_numbers(table, identity.country) for name, table in linked.items()}
     if "identities" in linked:
         linked["identities"] = set_aside_doubtful(linked["identities"], identity.min_probability)
     if "hours" in linked:

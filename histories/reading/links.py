@@ -9,7 +9,13 @@ from datetime import date
 import polars as pl
 
 from histories.errors import DataError
-from histories.identity import customers_of_handles, normal_handle, normal_platform, pseudonyms
+from histories.identity import (
+    customers_of_handles,
+    international_handle,
+    normal_handle,
+    normal_platform,
+    pseudonyms,
+)
 from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
@@ -24,6 +30,7 @@ __all__ = [
     "set_aside_doubtful",
     "set_aside_further_lines",
     "unify_customer_ids",
+    "with_international_numbers",
 ]
 
 CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
@@ -221,6 +228,13 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
         sets_aside=True,
     )
     return identities.with_frame(frame, rule)
+
+
+def with_international_numbers(staged: Staged, country: str) -> Staged:
+    """The same rows with phone numbers of the country's own form in the international one."""
+    if not {"platform", "handle"} <= staged.columns:
+        return staged
+    return staged.with_frame(staged.frame.with_columns(international_handle(country).alias("handle")))
 
 
 def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:

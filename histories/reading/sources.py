@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from histories.phones import COUNTRIES
 from histories.reading.durations import Unit
 
 __all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text"]
@@ -206,9 +207,25 @@ class IdentityLinks:
     ----------
     min_probability
         Links with a `probability` below this are set aside, 0 to 1.
+    country
+        Two letters, e.g. "GB": phone numbers without a country's code are of it, and meet international ones.
+        By default such numbers meet only those that are written alike.
+    key_file
+        File with the secret under which bundles hold handles as digests, 16 bytes or more, where
+        `TRIBUTARY_IDENTITY_KEY` does not say it. Without either a bundle holds no handles at all, and the
+        service finds nobody by them.
     """
 
     min_probability: float = Field(default=0.95, ge=0.0, le=1.0)
+    country: str | None = None
+    key_file: str | None = None
+
+    @field_validator("country")
+    @classmethod
+    def _country_is_known(cls, country: str | None) -> str | None:
+        if country is not None and country not in COUNTRIES:
+            raise ValueError("allowed: two capital letters of a country (ISO 3166), e.g. GB")
+        return country
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -12,6 +12,7 @@ import experiments.parts.value
 from experiments.bundle.reading import load_bundle
 from experiments.config import parse_config
 from experiments.run import Findings, run_experiment
+from histories.identity import identity_digests, key_check
 from reports import ReportSources, build_context
 from reports.settings import ReportSettings
 from tests.experiments.small import TREE, merged, run_small, small_company
@@ -115,6 +116,30 @@ def test_the_report_and_the_bundle_appear_without_customer_values(tmp_path: Path
     assert "none of 40 customers bought again" in bundle.manifest["left_out"]["customer values"]
     assert b"Who was there before" in (result.bundle / "report.html").read_bytes()
     assert bundle.table("customers").is_empty()
+
+
+def test_handles_are_in_the_bundle_under_the_key_of_a_file_that_is_not_and_in_none_without(
+    tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIBUTARY_IDENTITY_KEY", raising=False)
+    (tmp_path / "transactions.csv").write_text(BOUGHT_ONCE)
+    (tmp_path / "identities.csv").write_text("platform,handle,customer_id\nphone,07911 123456,7\n")
+    (tmp_path / "secret").write_text("a secret of the file\n")
+    tree = merged(TREE, {"inputs": {name: f"{name}.csv" for name in ("transactions", "identities")}})
+    found = {}
+    for name, told in {"without": {}, "with": {"country": "GB", "key_file": "secret"}}.items():
+        config = parse_config(merged(tree, {"identity": told}), base_dir=tmp_path)
+        found[name] = load_bundle(run_experiment(config, runs=tmp_path / name, mlruns=mlruns).bundle)
+    assert found["without"].table("identities").is_empty()
+    assert "Set TRIBUTARY_IDENTITY_KEY" in found["without"].manifest["left_out"]["identities"]
+    assert found["without"].manifest["identities_check"] is None
+    asked = pl.DataFrame({"platform": ["sms"], "handle": ["+447911123456"]})
+    digest = identity_digests(asked, b"a secret of the file").item()
+    assert found["with"].table("identities").rows() == [(7, digest)]
+    assert "identities" not in found["with"].manifest["left_out"]
+    held = b"".join(path.read_bytes() for path in found["with"].path.rglob("*") if path.is_file())
+    assert b"a secret of the file" not in held
+    assert found["with"].manifest["identities_check"] == key_check(b"a secret of the file")
 
 
 def test_a_report_that_fails_leaves_the_bundle(

@@ -367,3 +367,7 @@ def test_what_cannot_be_updated_says_so(
     monkeypatch.setenv("TRIBUTARY_ID_KEY", "k" * 40)
     with pytest.raises(ConfigError, match="holds ids as they are: set, or unset, TRIBUTARY_ID_KEY"):
         check_same(yesterday, config)
+    monkeypatch.delenv("TRIBUTARY_ID_KEY")
+    keyed = replace(yesterday, manifest={**yesterday.manifest, "identities_check": "00"})
+    with pytest.raises(ConfigError, match="holds handles under another key"):
+        check_same(keyed, config)

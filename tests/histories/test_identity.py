@@ -11,7 +11,14 @@ import polars as pl
 import pytest
 
 from histories import ConfigError, Limits, TableSource, ingest, pseudonym
-from histories.identity import check_key, customers_of_handles, normal_handle, pseudonyms
+from histories.identity import (
+    check_key,
+    customers_of_handles,
+    identity_key,
+    key_check,
+    normal_handle,
+    pseudonyms,
+)
 
 KEY = b"0123456789abcdef"
 
@@ -37,6 +44,35 @@ def test_a_short_key_is_refused_without_showing_it() -> None:
     with pytest.raises(ConfigError, match="TRIBUTARY_ID_KEY has 7 bytes; allowed: 16 or more") as error:
         check_key(b"hunter2")
     assert "hunter2" not in str(error.value)
+
+
+def test_the_key_of_handles_is_the_variable_s_or_else_the_file_s_and_none_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a secret of the file\n")
+    monkeypatch.delenv("TRIBUTARY_IDENTITY_KEY", raising=False)
+    assert identity_key() is None
+    assert identity_key(file) == b"a secret of the file"
+    monkeypatch.setenv("TRIBUTARY_IDENTITY_KEY", "a secret of the shell")
+    assert identity_key(file) == identity_key() == b"a secret of the shell"
+    assert key_check(b"a secret of the file") != key_check(b"a secret of the shell")
+    monkeypatch.setenv("TRIBUTARY_IDENTITY_KEY", "hunter2")
+    with pytest.raises(ConfigError, match="TRIBUTARY_IDENTITY_KEY has 7 bytes"):
+        identity_key(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "cannot be read"), ("", "0 bytes"), ("short", "5 bytes")]
+)
+def test_a_key_file_that_holds_no_key_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, told: str
+) -> None:
+    monkeypatch.delenv("TRIBUTARY_IDENTITY_KEY", raising=False)
+    if content is not None:
+        (tmp_path / "secret").write_text(content)
+    with pytest.raises(ConfigError, match=f'"secret".*{told}'):
+        identity_key(tmp_path / "secret")
 
 
 def test_a_known_customer_is_not_replaced_by_the_handle() -> None:

@@ -41,6 +41,11 @@ runs_option = click.option(
     help="A Redis server (redis://HOST:6379/0) that counts requests over several machines.",
 )
 @click.option(
+    "--identity-key",
+    type=_FILE,
+    help="File with the key of handles' digests.  [default: TRIBUTARY_IDENTITY_KEY]",
+)
+@click.option(
     "--access-log/--no-access-log", default=True, show_default=True, help="One JSON line per request."
 )
 @click.option(
@@ -55,6 +60,7 @@ def serve(
     workers: int,
     rate_limit: int | None,
     limits: str | None,
+    identity_key: Path | None,
     access_log: bool,
     public_url: str | None,
 ) -> None:
@@ -74,6 +80,7 @@ def serve(
         workers=workers,
         rate_limit=rate_limit,
         limits=limits,
+        identity_key_file=identity_key,
         access_log=access_log,
         public_url=public_url,
     )
