@@ -130,7 +130,7 @@ def channels_in_use(touchpoints: pl.LazyFrame) -> tuple[tuple[str, ...], tuple[s
         touchpoints.group_by("channel")
         .agg(direction.is_not_null().all().alias("directed"))
         .sort("channel")
-        .collect()
+        .collect(engine="streaming")
     )
     return tuple(found["channel"]), tuple(found.filter("directed")["channel"])
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from attribution.credits.rows import TOTAL, UNTOUCHED, Counts, group_members
 from attribution.paths.encoded import EncodedPaths
-from attribution.paths.sums import sum_by
 from attribution.paths.touched import CHANNEL, GROUP, TouchSums
 
 __all__ = ["count_by_channel", "count_by_group"]
@@ -21,10 +20,9 @@ def count_by_channel(paths: EncodedPaths, touches: TouchSums | None, *, untouche
     where the sums over `touches` are not given.
     """
     member = paths.membership()
+    by_channel = (member.T @ paths.journeys).tolist()
     member.data[:] = 1.0
     journeys = (member.T @ paths.journeys).tolist()
-    walked = np.repeat(paths.journeys, paths.lengths)
-    by_channel = sum_by(paths.codes, walked, len(paths.channels)).tolist()
     touched = float(paths.journeys[paths.lengths > 0].sum())
     n = dict(zip(paths.channels, journeys, strict=True))
     return Counts(

@@ -5,8 +5,9 @@ Counts are additive: the paths of all customers are the sum of the paths of thei
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -17,12 +18,14 @@ from scipy import sparse
 from attribution.credits.schemas import PATHS_SCHEMA
 from histories.arrays import Float
 from histories.errors import DataError, SchemaError
+from histories.journeys import PATH_WORD_SEPARATOR
 
 __all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "unique_channels"]
 
 SEPARATOR = ">"
 _SLOTS = 1 << 13
 _AT_ONCE = 20_000
+_TOUCHES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,13 +55,33 @@ class EncodedPaths:
         """Times that each path was walked, with or without the outcome, shape (n_paths,)."""
         return self.conversions + self.nulls
 
+    def parts(self) -> Iterator[EncodedPaths]:
+        """The same paths, about a million touches at once; at least one part."""
+        n = self.lengths.size
+        cuts = np.arange(_TOUCHES_AT_ONCE, self.offsets[-1], _TOUCHES_AT_ONCE)
+        bounds = np.unique([0, *np.searchsorted(self.offsets, cuts).tolist(), n])
+        for first, last in pairwise(bounds) if n else [(0, 0)]:
+            begin, end = self.offsets[first], self.offsets[last]
+            yield replace(
+                self,
+                codes=self.codes[begin:end],
+                offsets=self.offsets[first : last + 1] - begin,
+                conversions=self.conversions[first:last],
+                value=self.value[first:last],
+                nulls=self.nulls[first:last],
+            )
+
+    def spread(self, weight: Float) -> sparse.csr_array:
+        """What each channel has of each path where its touches weigh `weight`, shape (n_paths, C)."""
+        shape = (self.lengths.size, len(self.channels))
+        shares = sparse.csr_array((weight, self.codes.copy(), self.offsets.copy()), shape=shape)
+        shares.sum_duplicates()
+        return shares
+
     def membership(self) -> sparse.csr_array:
         """How often each path touches each channel, shape (n_paths, C)."""
-        ones = np.ones(self.codes.size)
-        shape = (self.lengths.size, len(self.channels))
-        counts = sparse.csr_array((ones, self.codes.copy(), self.offsets.copy()), shape=shape)
-        counts.sum_duplicates()
-        return counts
+        counts = [part.spread(np.ones(part.codes.size)) for part in self.parts()]
+        return sparse.vstack(counts, format="csr")
 
 
 def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
@@ -67,7 +90,8 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
     Parameters
     ----------
     paths
-        `path`, a list of channels or text "a > b"; `conversions`; optionally `value` in currency and
+        `path`, a list of channels or text "a > b", or `text`, a path in one word as
+        `histories.journeys.count_path_texts` writes it; `conversions`; optionally `value` in currency and
         `nulls`. A path without a touch stays, with no codes.
 
     Raises
@@ -78,10 +102,13 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
         A path is null or has an empty channel, or a count is negative.
     """
     columns = _counts(paths)
-    path = paths["path"]
+    path = paths["text" if "path" not in paths.columns else "path"]
     if path.null_count():
         raise DataError(f"paths: {path.null_count()} of {path.len()} rows have no path. Leave them out.")
-    names, codes, offsets = _encode_text(path) if path.dtype == pl.String else _encode_lists(path)
+    if path.dtype == pl.String:
+        names, codes, offsets = _encode_text(path, PATH_WORD_SEPARATOR if path.name == "text" else SEPARATOR)
+    else:
+        names, codes, offsets = _encode_lists(path)
     if "" in names:
         raise DataError('paths: a channel has no name. Write "a > b", a name on each side of every ">".')
     order = np.argsort(np.array(names, dtype=object), kind="stable")
@@ -95,7 +122,7 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
 def _counts(paths: pl.DataFrame) -> dict[str, Float]:
     """conversions, value and nulls as floats; an absent optional column is 0."""
     schema = paths.schema
-    if "path" not in schema or schema["path"] not in (pl.String, pl.List(pl.String)):
+    if schema.get("path", schema.get("text")) not in (pl.String, pl.List(pl.String)):
         raise SchemaError('paths: needs a column "path", text "a > b" or a list of channel names.')
     if "conversions" not in schema:
         raise SchemaError(f'paths: needs a column "conversions". Found: {", ".join(schema)}.')
@@ -112,7 +139,7 @@ def _counts(paths: pl.DataFrame) -> dict[str, Float]:
     return counts
 
 
-def _encode_text(path: pl.Series) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
+def _encode_text(path: pl.Series, separator: str) -> tuple[list[str], NDArray[np.int32], NDArray[np.int64]]:
     """Names in order of appearance, codes and offsets of text paths."""
     from attribution.paths.tokens import tokenize  # a service that reads credits need not load the compiler
 
@@ -122,7 +149,7 @@ def _encode_text(path: pl.Series) -> tuple[list[str], NDArray[np.int32], NDArray
     content = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     slots, complete = _SLOTS, False
     while not complete:
-        complete, codes, starts, firsts, lasts = tokenize(content, offsets, ord(SEPARATOR), slots)
+        complete, codes, starts, firsts, lasts = tokenize(content, offsets, ord(separator), slots)
         slots *= 8
     names = [bytes(content[a:b]).decode() for a, b in zip(firsts, lasts, strict=True)]
     return names, codes, starts
@@ -177,14 +204,14 @@ def path_table(paths: EncodedPaths, *, outcome: str, segment: str) -> pl.DataFra
             "nulls": paths.nulls,
         }
     )
-    merged = (
-        counted.group_by("path", "length")
-        .agg(pl.col("conversions", "value", "nulls").sum())
-        .with_columns(outcome=pl.lit(outcome), segment=pl.lit(segment))
-    )
+    if counted["path"].n_unique() < counted.height:
+        counted = counted.group_by("path", "length").agg(pl.col("conversions", "value", "nulls").sum())
     walked = pl.col("conversions") + pl.col("nulls")
-    return merged.sort(-walked, "path").select(
-        pl.col(name).cast(dtype) for name, dtype in PATHS_SCHEMA.items()
+    labels = {"outcome": pl.lit(outcome), "segment": pl.lit(segment)}
+    return (
+        counted.sort(-walked, "path")
+        .with_columns(**labels)
+        .select(pl.col(name).cast(dtype) for name, dtype in PATHS_SCHEMA.items())
     )
 
 

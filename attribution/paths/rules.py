@@ -159,9 +159,9 @@ def path_touches(paths: EncodedPaths) -> pl.DataFrame:
 
 def path_weights(paths: EncodedPaths, rule: str, *, settings: RuleSettings | None = None) -> sparse.csr_array:
     """Share of its outcome that each path gives each channel under `rule`, shape (n_paths, C)."""
-    weight = path_touches(paths).select(touch_weight(rule, keys=["path"], settings=settings)).to_series()
-    shape = (paths.lengths.size, len(paths.channels))
-    touches = (weight.to_numpy(writable=True), paths.codes.copy(), paths.offsets.copy())
-    shares = sparse.csr_array(touches, shape=shape)
-    shares.sum_duplicates()
-    return shares
+    weight = touch_weight(rule, keys=["path"], settings=settings)
+    shares = [
+        part.spread(path_touches(part).select(weight).to_series().to_numpy(writable=True))
+        for part in paths.parts()
+    ]
+    return sparse.vstack(shares, format="csr")

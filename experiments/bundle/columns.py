@@ -128,7 +128,7 @@ def _coded(series: pl.Series, codes: pl.DataFrame) -> Array:
 
 def _write_texts(folder: Path, column: pl.LazyFrame, name: str) -> pl.DataFrame:
     """Store the texts of a column, each once, in order; returns text and code."""
-    texts = column.select(pl.col(name).drop_nulls().unique()).collect().to_series().sort()
+    texts = column.select(pl.col(name).drop_nulls().unique()).collect(engine="streaming").to_series().sort()
     sizes = texts.str.len_bytes().cast(pl.Int64).to_numpy()
     np.save(folder / f"{name}.offsets.npy", np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))))
     joined = "".join(texts.to_list()).encode()

@@ -157,7 +157,7 @@ def write_serving(
 def _write_owners(folder: Path, ids: pl.LazyFrame, rows: int) -> None:
     """Store whose rows start where; the ids are sorted."""
     first = ids.with_row_index("row").group_by("customer_id").agg(pl.col("row").min())
-    starts = first.sort("customer_id").collect()
+    starts = first.sort("customer_id").collect(engine="streaming")
     write_key(folder, starts["customer_id"])
     np.save(folder / "first.npy", np.append(starts["row"].to_numpy(), rows).astype(np.int64))
 

@@ -57,7 +57,7 @@ def drawn_rows(name: str, table: pl.LazyFrame) -> pl.DataFrame:
     """Of a large table what anything draws from: some columns, and of touchpoints their number by kind."""
     if name == "touchpoints":
         kinds = table.group_by("channel_group", "kind").agg(touches=pl.len())
-        return kinds.sort("channel_group", "kind").collect()
+        return kinds.sort("channel_group", "kind").collect(engine="streaming")
     have = table.collect_schema().names()
     return table.select(column for column in _LARGE.get(name, ()) if column in have).collect()
 

@@ -82,7 +82,7 @@ class Histories:
     def first_day(self) -> dt.date | None:
         """First day on which a purchase or a touch was seen; None without either."""
         firsts = [
-            frame.select(pl.col("timestamp").min()).collect().item()
+            frame.select(pl.col("timestamp").min()).collect(engine="streaming").item()
             for frame in (self.purchases, self.touchpoints)
             if frame is not None
         ]

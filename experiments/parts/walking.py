@@ -18,7 +18,7 @@ from attribution.settings import AttributionSettings
 from experiments.config import RunConfig
 from histories.cuts import ALL
 from histories.engines.base import Buckets, Made, Tables
-from histories.journeys import JourneyCounts, merge_paths
+from histories.journeys import JourneyCounts, merge_path_texts
 from histories.tables import TOUCH, purchases_table, touchpoints_table
 from histories.touchpoints import uncredited_channels
 
@@ -179,8 +179,8 @@ def read_counts(buckets: Buckets) -> JourneyCounts:
 
 
 def read_paths(buckets: Buckets, kind: str, segment: str = ALL) -> pl.DataFrame:
-    """The counted paths of all customers of a segment, in the columns of `histories.journeys.count_paths`."""
-    return merge_paths(_of_segment(buckets, f"{kind}.paths", segment)).collect()
+    """The counted paths of all customers of a segment, each in one word (`histories.journeys`)."""
+    return merge_path_texts(_of_segment(buckets, f"{kind}.paths", segment)).collect()
 
 
 def read_sums(buckets: Buckets, kind: str, segment: str = ALL) -> TouchSums:

@@ -15,6 +15,7 @@ from attribution.paths.encoded import (
     path_table,
     unique_channels,
 )
+from attribution.paths.rules import path_weights
 from histories.errors import DataError, SchemaError
 
 names = st.text(
@@ -114,3 +115,25 @@ def test_the_path_table_adds_equal_paths_and_starts_with_the_most_walked() -> No
         ("a > b", 2, 2, 5.0, 1),
     ]
     assert np.issubdtype(paths.codes.dtype, np.int32)
+
+
+def test_paths_in_one_word_are_the_paths_in_lists() -> None:
+    lists = [["b", "a > c", "b"], [], ["c"]]
+    words = pl.DataFrame({"text": ["\x1f".join(path) for path in lists], "conversions": [1, 2, 3]})
+    assert as_lists(encode_paths(words)) == lists
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_paths_taken_in_parts_are_the_whole(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["", "b > a > b", "", "c", "a > c > c > b > a", "", "b"]
+    paths = encode_paths(counted(texts, nulls=[0, 1, 2, 3, 4, 5, 6]))
+    whole = {rule: path_weights(paths, rule).toarray() for rule in ("last", "linear", "position")}
+    member, lists = paths.membership().toarray(), as_lists(paths)
+    monkeypatch.setattr("attribution.paths.encoded._TOUCHES_AT_ONCE", at_once)
+    parts = list(paths.parts())
+    assert [path for part in parts for path in as_lists(part)] == lists
+    assert max(len(part.codes) for part in parts) < at_once + 5
+    assert np.concatenate([part.nulls for part in parts]).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert np.array_equal(paths.membership().toarray(), member)
+    for rule, weights in whole.items():
+        assert np.array_equal(path_weights(paths, rule).toarray(), weights)
