@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from care.view import Clock
 from histories.cuts import ALL
 
-__all__ = ["LEVEL", "CareEffect", "find_effect", "margin_effect", "settled_by"]
+__all__ = ["LEVEL", "CareEffect", "effect_of", "find_effect", "margin_effect", "settled_by"]
 
 LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
@@ -238,7 +238,11 @@ def _chosen(rows: pl.DataFrame, estimand: str, design: Mapping[str, Any]) -> Car
     """The preferred estimand's row where it and the design's own first are supported, else that first."""
     wanted = rows.filter((pl.col("estimand") == estimand) & pl.col("supported"))
     is_sound = bool(rows["supported"][0]) and wanted.height > 0
-    row = (wanted if is_sound else rows).row(0, named=True)
+    return effect_of((wanted if is_sound else rows).row(0, named=True), design)
+
+
+def effect_of(row: Mapping[str, Any], design: Mapping[str, Any]) -> CareEffect:
+    """A row of the table of effects, with the cases that its design is about."""
     treatment: Mapping[str, Any] = design.get("treatment") or {}
     return CareEffect(
         name=row["name"],

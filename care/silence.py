@@ -2,8 +2,10 @@
 
     cost of silence = ignored matters of known customers x effect of an answer x margin
 
-The effect is that on the untreated. Authors who are no known customers are a scenario with a line of their
-own, as if they were customers like the known ones; the public that read along is counted, never in money.
+The effect is that on the untreated, of an answer as the landmark has it; where a response curve holds
+answers against none, it is the curve's at the speed of the answers that there were, and by speed beside it.
+Authors who are no known customers are a scenario with a line of their own, as if they were customers like the
+known ones; the public that read along is counted, never in money.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 from care.evidence import LEVEL, CareEffect
 from care.view import View
 from histories.arrays import Flags
+from histories.cuts import ALL
 
 __all__ = ["Ignored", "ignored_matters", "silence_lines"]
 
@@ -54,7 +57,7 @@ def ignored_matters(view: View, among: Flags | None = None) -> Ignored:
     )
 
 
-def silence_lines(ignored: Ignored, effect: CareEffect) -> Iterator[dict[str, Any]]:
+def silence_lines(ignored: Ignored, effect: CareEffect, *, segment: str = ALL) -> Iterator[dict[str, Any]]:
     """Rows of the table `returns`: the cost of silence, its scenario, and the audience.
 
     Parameters
@@ -63,6 +66,8 @@ def silence_lines(ignored: Ignored, effect: CareEffect) -> Iterator[dict[str, An
         How many there were.
     effect
         Of an answer on margin, per case, in currency.
+    segment
+        Which answers it is about, where it is not about all.
 
     >>> answer = CareEffect(name="answer", outcome="spend", value=6.20, low=1.00, high=11.40)
     >>> for line in silence_lines(Ignored(known=250, unknown=150), answer.times(0.45, "margin")):
@@ -77,6 +82,7 @@ def silence_lines(ignored: Ignored, effect: CareEffect) -> Iterator[dict[str, An
         scaled = effect.times(float(count), "margin") if effect.usable else None
         yield {
             "line": line,
+            "segment": segment,
             "value": None if scaled is None else scaled.value,
             "low": None if scaled is None else scaled.low,
             "high": None if scaled is None else scaled.high,
@@ -87,7 +93,7 @@ def silence_lines(ignored: Ignored, effect: CareEffect) -> Iterator[dict[str, An
             "basis": effect.basis,
             "reason": None if effect.usable else effect.reason,
         }
-    if ignored.audience is not None:
+    if ignored.audience is not None and segment == ALL:
         yield {
             "line": "silence: public audience",
             "value": float(ignored.audience),

@@ -15,8 +15,9 @@ from attribution.effects.findings import EffectsResult
 from care.account import Account, Input
 from care.asking import CareFacts, course_of
 from care.assumptions import Assumptions
+from care.curve import find_curve
 from care.evidence import CareEffect, find_effect, margin_effect
-from care.silence import ignored_matters, silence_lines
+from care.silence import Ignored, ignored_matters, silence_lines
 from care.statement import (
     Told,
     account_rows,
@@ -101,9 +102,7 @@ def statement_part(
     measured: dict[str, Input] = {}
     months = _months(histories, costs)
     if desk is not None and figures is not None:
-        answer = margin_effect(found, designs, gross_margin=_rate(config, assumptions).value or None)
-        about = answer.covers(desk.frame["channel"], desk.groups).to_numpy()
-        lines += silence_lines(ignored_matters(desk.view(), about), answer)
+        lines += _silence(desk, found, designs, _rate(config, assumptions).value or None)
         basis = _basis(config, assumptions, found, designs)
         account, told = _actual(
             config, histories, costs, desk, figures, assumptions, basis, found, designs, months
@@ -142,6 +141,27 @@ def statement_part(
     return Statement(
         table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong, left_out=left_out
     )
+
+
+def _silence(
+    desk: Desk, effects: pl.DataFrame, designs: list[dict[str, Any]], gross_margin: float | None
+) -> Iterator[dict[str, Any]]:
+    """What silence cost: by the response curve where one holds answers against none, else by the landmark."""
+    view = desk.view()
+
+    def ignored_by(effect: CareEffect) -> Ignored:
+        return ignored_matters(view, effect.covers(desk.frame["channel"], desk.groups).to_numpy())
+
+    curve = find_curve(effects, designs, gross_margin=gross_margin)
+    whole = None
+    if curve is not None:
+        seconds, ended, known = view.first_wait(curve.first.clock)
+        about = curve.first.covers(desk.frame["channel"], desk.groups).to_numpy()
+        whole = curve.at_speed_of(seconds[ended & known & about] / 60)
+    answer = whole or margin_effect(effects, designs, gross_margin=gross_margin)
+    yield from silence_lines(ignored_by(answer), answer)
+    for label, effect in curve.bins.items() if curve is not None else ():
+        yield from silence_lines(ignored_by(effect), effect, segment=f"first answer in minutes: {label}")
 
 
 def _what_if(

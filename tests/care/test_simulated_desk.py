@@ -70,3 +70,38 @@ def test_without_effects_an_answer_brings_nothing() -> None:
     truth = simulate_care(customers=200, weeks=10, seed=3, scenario="care_no_effect").truth
     assert {row["spend"] for row in truth["response"]} == {0.0}
     assert truth["silence"]["margin"] == 0.0
+    assert (truth["what_if"]["margin"], truth["what_if"]["induced_contacts"]) == (0.0, 0.0)
+    assert {(row["margin"], row["induced_contacts"]) for row in truth["returns"]} == {(0.0, 0.0)}
+
+
+def test_the_true_returns_are_those_of_the_answers_and_of_the_observed_days(
+    desk: tuple[DeskCompany, CarePart],
+) -> None:
+    company, _ = desk
+    truth, months = company.truth, company.truth["returns"]
+    by_speed = {row["minutes"]: row for row in truth["response"]}
+    brought = sum(row["matters"] * row["spend"] for row in by_speed.values())
+    assert sum(row["margin"] for row in months) == pytest.approx(0.45 * brought, rel=0.02)
+    fast = by_speed["0-15"]["matters"] + by_speed["15-60"]["matters"]
+    assert sum(row["induced_contacts"] for row in months) == pytest.approx(0.12 * fast, rel=0.02)
+    days = (company.process.end - company.process.start) / 86_400
+    assert sum(row["cost"] for row in months) == pytest.approx(7_000 * days / 30.4, rel=0.02)
+    assert {row["cost"] for row in months[1:-1]} == {7_000.0}
+
+
+def test_the_true_what_if_is_a_share_of_the_matters_times_what_waiting_cost(
+    desk: tuple[DeskCompany, CarePart],
+) -> None:
+    truth = desk[0].truth
+    asked, matters = truth["what_if"], sum(row["matters"] for row in truth["response"])
+    assert asked["share"] - asked["share_now"] == pytest.approx(0.2)
+    assert asked["cases"] == pytest.approx(0.2 * matters, rel=0.01)
+    assert asked["spend_per_case"] == pytest.approx(truth["untreated_effect"], rel=0.02)
+    assert asked["margin"] == pytest.approx(0.45 * asked["cases"] * asked["spend_per_case"])
+    by_calendar = next(
+        fact["value"]
+        for fact in truth["figures"]
+        if (fact["kpi"], fact["clock"]) == ("service_level", "calendar")
+    )
+    assert asked["share_now"] == pytest.approx(by_calendar, abs=0.1)
+    assert 0 < truth["silence"]["margin_at_speed"] < truth["silence"]["margin"]
