@@ -177,6 +177,10 @@ class Segment(_Answer):
     name: str
     filter: str = Field(description="Who belongs, in the filter language.")
     description: str
+    purpose: str | None = Field(None, description="What they consented to; null: nothing was asked.")
+    without_consent: int = Field(
+        0, description="Whom the filter kept and the purpose left out, when the run was made."
+    )
     customers: int = Field(description="How many now.")
     share: float | None = Field(description="Share of all customers when the run was made.")
     customer_lifetime_value: float = Field(description="What they were worth together then, in currency.")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -20,8 +21,10 @@ from attribution.effects.units import read_table, read_units
 from care.threads import check_sides, is_customer
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
-from experiments.filters import FilterError, bind_filter, parse_filter
+from experiments.consents import latest_consents
+from experiments.filters import FilterError, bind_filter
 from experiments.parts.profiles import profiles_table
+from experiments.segments import named_filters
 from histories.errors import ConfigError, TributaryError, nearest
 from histories.reading.inputs import Inputs
 from histories.touchpoints import channels_in_use, require_origins
@@ -85,8 +88,10 @@ def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
     columns: dict[str, pl.DataType] = {**CUSTOMERS_SCHEMA}
     if "customers" in inputs:
         columns |= profiles_table(inputs["customers"].collect()).schema
+    if "consents" in inputs:
+        columns |= latest_consents(inputs["consents"].collect(), config.purposes).schema
     columns.pop("customer_id")
-    named = {segment.name: parse_filter(segment.filter) for segment in config.segments}
+    named = named_filters([dataclasses.asdict(segment) for segment in config.segments])
     for segment in config.segments:
         try:
             bind_filter(named[segment.name], columns, named)

@@ -164,6 +164,21 @@ class RunConfig:
         return self
 
     @pydantic.model_validator(mode="after")
+    def _purposes_have_consents(self) -> RunConfig:
+        for segment in self.segments:
+            if segment.purpose is not None and "consents" not in self.inputs:
+                raise ValueError(
+                    f'segments "{segment.name}": purpose = "{segment.purpose}" needs [inputs.consents] with '
+                    "customer_id, purpose, given, timestamp; nobody is known to consent without it"
+                )
+        return self
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """What segments are meant for."""
+        return tuple(segment.purpose for segment in self.segments if segment.purpose is not None)
+
+    @pydantic.model_validator(mode="after")
     def _names_of_rows_are_reserved(self) -> RunConfig:
         named = {*self.channels, *self.channel_groups.values()} & RESERVED_CHANNELS
         if named:

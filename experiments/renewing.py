@@ -18,6 +18,7 @@ from clv.summary import summarize_purchases
 from experiments.arrivals import recent_orders
 from experiments.bundle.reading import Bundle
 from experiments.config import RunConfig
+from experiments.consents import latest_consents, with_consents
 from experiments.inputs import key_of_handles
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.profiles import profiles_table
@@ -258,7 +259,7 @@ def _beside(
     if identities is not None and key is not None:
         made["identities"] = identities_table(identities, key)
     if not only_changed:
-        return made
+        return _with_consents(made, None, config, histories)
     for name, rows in made.items():
         ids = rows.schema["customer_id"] if named.dtype != pl.String() else pl.String()
         old, new = with_ids(bundle.table(name), ids), with_ids(rows, ids)
@@ -266,4 +267,18 @@ def _beside(
         carried = old.filter(pl.col("customer_id").is_in(who.implode()).not_())
         together = [carried, new.select(c for c in old.columns if c in new.columns)]
         made[name] = pl.concat(together, how="diagonal_relaxed").sort(old.columns[:2])
-    return made
+    return _with_consents(made, bundle, config, histories)
+
+
+def _with_consents(
+    made: dict[str, pl.DataFrame], carried: Bundle | None, config: RunConfig, histories: Histories
+) -> dict[str, pl.DataFrame]:
+    """The same tables, profiles with what customers last consented to; of others what `carried` holds."""
+    entries = histories.table("consents")
+    if entries is None:
+        return made
+    profiles = made.get("profiles")
+    if profiles is None and carried is not None:
+        profiles = carried.table("profiles")
+    consents = latest_consents(entries.collect(), config.purposes)
+    return made | {"profiles": with_consents(profiles, consents, over=carried is not None)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from experiments.bundle.writing import bundle_folder, write_bundle
 from experiments.checks import check_run
 from experiments.code import code_version
 from experiments.config import RunConfig
+from experiments.consents import latest_consents, with_consents
 from experiments.engine import Progress, read_memory, workplace
 from experiments.inputs import ID_KEY, key_of_handles, read_inputs
 from experiments.metrics import run_metrics
@@ -272,7 +273,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         "returns",
         lambda: statement_part(config, histories, costs, care.desk, care.tables, effects),
     )
-    tables = _tables(histories, value, credit, left_out) | care.tables
+    tables = _tables(histories, value, credit, left_out, purposes=config.purposes) | care.tables
     if allocated is not None:
         tables["costs"] = allocated.by_channel()
     if statement is not None:
@@ -329,7 +330,12 @@ def _allocated(histories: Histories, costs: ChannelCosts, cases: Cases | None) -
 
 
 def _tables(
-    histories: Histories, value: ValuePart, credit: CreditPart, left_out: dict[str, str]
+    histories: Histories,
+    value: ValuePart,
+    credit: CreditPart,
+    left_out: dict[str, str],
+    *,
+    purposes: Sequence[str],
 ) -> dict[str, pl.DataFrame]:
     """The bundle's tables of customers and of credit."""
     made: dict[str, pl.DataFrame | None] = dict(credit.tables)
@@ -342,6 +348,9 @@ def _tables(
     people = histories.customers
     if people is not None:
         made["profiles"] = attempt(left_out, "profiles", lambda: profiles_table(people))
+    entries = histories.table("consents")
+    if entries is not None:
+        made["profiles"] = with_consents(made.get("profiles"), latest_consents(entries.collect(), purposes))
     return {name: table for name, table in made.items() if table is not None}
 
 

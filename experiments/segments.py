@@ -10,14 +10,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import polars as pl
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from experiments.consents import consent_column
 from experiments.filters import (
     Combination,
+    Comparison,
     Filter,
     FilterError,
     Sample,
@@ -28,7 +31,7 @@ from experiments.filters import (
 from experiments.sampling import sample_ids
 from histories.errors import ConfigError
 
-__all__ = ["Segment", "count_segments", "named_filters", "unique_names"]
+__all__ = ["Segment", "consenting", "count_segments", "named_filters", "unique_names"]
 
 
 def _parses(text: str) -> str:
@@ -51,11 +54,15 @@ class Segment:
         Who belongs, in the language of `experiments.filters`.
     description
         What it is for, in words.
+    purpose
+        What the company means to do with them, such as "marketing": only customers whose latest entry in
+        `inputs.consents` gives consent to it belong, and the others are counted.
     """
 
     name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
     filter: Annotated[str, AfterValidator(_parses)]
     description: Annotated[str, Field(max_length=1000)] = ""
+    purpose: Annotated[str, Field(pattern=r"\w", max_length=60)] | None = None
 
 
 def unique_names(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
@@ -75,13 +82,27 @@ def unique_names(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
 
 def named_filters(segments: Sequence[Mapping[str, Any]]) -> dict[str, Filter]:
     """Parsed filters by name, from what a manifest's configuration says."""
-    return {str(segment["name"]): parse_filter(str(segment["filter"])) for segment in segments}
+    return {
+        str(segment["name"]): consenting(parse_filter(str(segment["filter"])), segment.get("purpose"))
+        for segment in segments
+    }
+
+
+def consenting(found: Filter, purpose: str | None) -> Filter:
+    """Of whom a filter keeps, those with consent to a purpose; without a purpose all of them."""
+    if purpose is None:
+        return found
+    consents = Comparison(operator="eq", column=consent_column(purpose), values=(True,), at=1)
+    return Combination(operator="and", parts=(found, consents))
 
 
 def count_segments(
     segments: Sequence[Segment], customers: pl.DataFrame, profiles: pl.DataFrame | None
 ) -> list[dict[str, Any]]:
-    """One entry per segment: name, filter, description, customers, share, customer_lifetime_value.
+    """One entry per segment: name, filter, description, purpose, and what is counted.
+
+    Counted are `customers`, their `share` of all, `customer_lifetime_value`, and `without_consent`: whom the
+    filter keeps and the purpose does not.
 
     Raises
     ------
@@ -91,27 +112,35 @@ def count_segments(
     frame = customers
     if profiles is not None:
         frame = customers.join(profiles, on="customer_id", how="left", maintain_order="left")
-    named = {segment.name: parse_filter(segment.filter) for segment in segments}
+    named = named_filters([asdict(segment) for segment in segments])
     columns = {name: dtype for name, dtype in frame.schema.items() if name != "customer_id"}
     found = []
     for segment in segments:
-        bound = bind_filter(named[segment.name], columns, named)
-        samples = {
-            sample: pl.lit(pl.Series(sample_ids(frame["customer_id"], sample.name) < sample.share))
-            for sample in _samples(bound)
-        }
-        inside = frame.filter(filter_expression(bound, samples))
+        inside = _kept(frame, bind_filter(named[segment.name], columns, named))
+        everybody = inside
+        if segment.purpose is not None:
+            everybody = _kept(frame, bind_filter(parse_filter(segment.filter), columns, named))
         found.append(
             {
                 "name": segment.name,
                 "filter": segment.filter,
                 "description": segment.description,
+                "purpose": segment.purpose,
+                "without_consent": everybody.height - inside.height,
                 "customers": inside.height,
                 "share": inside.height / frame.height if frame.height else None,
                 "customer_lifetime_value": float(inside["customer_lifetime_value"].sum()),
             }
         )
     return found
+
+
+def _kept(frame: pl.DataFrame, bound: Filter) -> pl.DataFrame:
+    samples = {
+        sample: pl.lit(pl.Series(sample_ids(frame["customer_id"], sample.name) < sample.share))
+        for sample in _samples(bound)
+    }
+    return frame.filter(filter_expression(bound, samples))
 
 
 def _samples(bound: Filter) -> Iterator[Sample]:

@@ -31,7 +31,7 @@ from histories.identity import IDENTITY_KEY, key_check
 
 __all__ = ["Updated", "check_same", "update_bundle"]
 
-READ: Final = ("transactions", "touchpoints", "customers", "cases", "identities")
+READ: Final = ("transactions", "touchpoints", "customers", "cases", "identities", "consents")
 """Tables that an update reads; whatever else the configuration names stays as the run found it."""
 _LARGE: Final = ("purchases", "touchpoints", "customer_credits", "cases")
 _COMPUTED: Final = frozenset({"format", "tables", "erasure", "checksums", "drift"})

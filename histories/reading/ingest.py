@@ -185,4 +185,5 @@ def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: by
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
     elif staged.table.name in _OF_A_DESK:
         notes = _OF_A_DESK[staged.table.name](staged)
-    return conclude(staged, max_rejected_share=limits.max_rejected_share, key=key, notes=notes)
+    share = 0.0 if staged.table.name == "consents" else limits.max_rejected_share  # a row may take one back
+    return conclude(staged, max_rejected_share=share, key=key, notes=notes)

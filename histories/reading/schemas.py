@@ -200,6 +200,17 @@ IDENTITIES = Table(
     customers=("customer_id",),
 )
 
+CONSENTS = Table(
+    name="consents",
+    columns={
+        "customer_id": _customer(required=True),
+        "purpose": _text(required=True),
+        "given": Column(kind=Kind.BOOLEAN, required=True),
+        "timestamp": _REQUIRED_TIME,
+    },
+    customers=("customer_id",),
+)
+
 POSTS = Table(
     name="posts",
     columns={
@@ -397,6 +408,7 @@ TABLES: dict[str, Table] = {
         TOUCHPOINTS,
         CUSTOMERS,
         IDENTITIES,
+        CONSENTS,
         POSTS,
         CASES,
         COSTS,

@@ -96,10 +96,10 @@ def _refuse_too_many(
     total = sum(rejected.values())
     if rows_read and total > limit * rows_read:
         reasons = " ".join(said[name] for name in sorted(rejected, key=lambda name: -rejected[name]))
+        step = "Mend the table, or raise limits.max_rejected_share." if limit else "Mend the table."
         raise DataError(
             f"{staged.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
-            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} "
-            "Mend the table, or raise limits.max_rejected_share."
+            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} {step}"
         )
 
 

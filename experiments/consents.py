@@ -1,0 +1,80 @@
+"""Consent by purpose: of an append-only list of what customers said, the latest entry counts.
+
+The list is the company's, and is never rewritten here: whoever takes a consent back appends a row. Each
+purpose becomes a column of the profiles, `consent_marketing` for "marketing": true, false, or null where the
+customer was never asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import polars as pl
+
+__all__ = ["consent_column", "latest_consents", "with_consents"]
+
+
+def consent_column(purpose: str) -> str:
+    """The column of a purpose; case and punctuation make no difference.
+
+    >>> consent_column("E-mail marketing")
+    'consent_e_mail_marketing'
+    """
+    return "consent_" + re.sub(r"\W+", "_", purpose.casefold()).strip("_")
+
+
+def latest_consents(entries: pl.DataFrame, purposes: Iterable[str] = ()) -> pl.DataFrame:
+    """What each customer last said of each purpose.
+
+    Of entries at the same instant one that takes consent back counts.
+
+    Parameters
+    ----------
+    entries
+        customer_id, purpose, given, timestamp; in any order.
+    purposes
+        Further purposes, of which nobody may have said anything.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, and a flag for each purpose in the order of the alphabet; null: never asked.
+
+    >>> entries = pl.DataFrame({"customer_id": [1, 1, 2], "purpose": ["Marketing", "marketing", "research"],
+    ...     "given": [True, False, True], "timestamp": [1, 2, 1]})
+    >>> latest_consents(entries).sort("customer_id").rows()
+    [(1, False, None), (2, None, True)]
+    """
+    columns = {text: consent_column(text) for text in entries["purpose"].unique()}
+    said = entries.with_columns(pl.col("purpose").replace_strict(columns, return_dtype=pl.String))
+    last = (
+        said.filter(pl.col("timestamp") == pl.col("timestamp").max().over("customer_id", "purpose"))
+        .group_by("customer_id", "purpose")
+        .agg(pl.col("given").all())
+    )
+    names = sorted({*columns.values(), *map(consent_column, purposes)})
+    return last.group_by("customer_id").agg(
+        pl.col("given").filter(pl.col("purpose") == name).first().alias(name) for name in names
+    )
+
+
+def with_consents(
+    profiles: pl.DataFrame | None, consents: pl.DataFrame, *, over: bool = False
+) -> pl.DataFrame:
+    """Profiles with the columns of `latest_consents`, also of customers who have no profile yet.
+
+    Columns of these names that profiles have go; with `over` they hold for whom `consents` say nothing of.
+    """
+    if profiles is None or profiles.is_empty():
+        return consents.sort("customer_id")
+    names = [name for name in consents.columns if name != "customer_id"]
+    fresh = consents.with_columns(pl.col("customer_id").cast(profiles.schema["customer_id"]))
+    held = profiles if over else profiles.drop(names, strict=False)
+    joined = held.join(fresh, on="customer_id", how="full", coalesce=True, suffix=" (now)")
+    both = [name for name in names if name in held.columns]
+    return (
+        joined.with_columns(pl.coalesce(f"{name} (now)", name).alias(name) for name in both)
+        .drop(f"{name} (now)" for name in both)
+        .sort("customer_id")
+    )
