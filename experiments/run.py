@@ -17,7 +17,7 @@ from care.allocation import Allocation
 from care.cases import Cases
 from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
-from experiments.bundle.writing import bundle_folder, write_bundle
+from experiments.bundle.writing import bundle_folder, refuse_taken, write_bundle
 from experiments.checks import check_run
 from experiments.code import code_version
 from experiments.config import RunConfig
@@ -136,9 +136,11 @@ def run_experiment(
     ------
     TributaryError
         When the configuration, the data or every model is refused, or the disk is full; MLflow keeps the run
-        as failed.
+        as failed. A folder that is taken is refused before anything begins.
     """
     progress = Progress(step)
+    if out is not None:
+        refuse_taken(out)
     if memory is not None:
         read_memory(memory)
         config = replace(config, limits=replace(config.limits, memory=memory))

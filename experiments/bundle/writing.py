@@ -41,7 +41,7 @@ from histories.durable import confirm, locked, storage_error, sync_folder
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
 
-__all__ = ["bundle_folder", "seal_bundle", "write_bundle", "write_folder"]
+__all__ = ["bundle_folder", "refuse_taken", "seal_bundle", "write_bundle", "write_folder"]
 
 
 def bundle_folder(runs: Path, name: str, run_id: str) -> Path:
@@ -117,11 +117,22 @@ def _sink(file: Path, rows: pl.LazyFrame) -> pl.LazyFrame:
     return pl.scan_parquet(file, glob=False)
 
 
+def refuse_taken(path: Path) -> None:
+    """Refuse a folder that exists.
+
+    Raises
+    ------
+    BundleError
+        If it does: a bundle is never written over.
+    """
+    if path.exists():
+        raise BundleError(f"{path} exists already. A bundle is never written over: choose a new folder.")
+
+
 @contextmanager
 def _appearing_whole(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path` that takes its name when everything inside is on disk."""
-    if path.exists():
-        raise BundleError(f"{path} exists already. A bundle is never written over: choose a new folder.")
+    refuse_taken(path)
     folder: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from experiments.config import parse_config
 from experiments.registering import set_champion
 from experiments.registry import find_run, list_runs, runs_frame
 from experiments.run import RunResult, run_experiment
-from histories.errors import ConfigError, DataError
+from histories.errors import BundleError, ConfigError, DataError
 from histories.samples import cdnow_path
 
 CDNOW = {
@@ -91,6 +91,14 @@ def test_a_run_is_found_by_the_beginning_of_its_id_or_by_its_bundle(cdnow: tuple
     assert find_run(folder / "mlruns", str(result.bundle)).run_id == result.run_id
     with pytest.raises(ConfigError, match="no run with id"):
         find_run(folder / "mlruns", "zzz")
+
+
+def test_a_folder_that_is_taken_is_refused_before_anything_begins(tmp_path: Path, mlruns: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    config = parse_config({"name": "paths", "inputs": {"paths": "no_such.csv"}}, base_dir=tmp_path)
+    with pytest.raises(BundleError, match="exists already"):
+        run_experiment(config, runs=tmp_path / "runs", mlruns=mlruns, out=tmp_path / "taken")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_runs_are_compared_by_what_differs(tmp_path: Path, mlruns: Path) -> None:
