@@ -22,7 +22,7 @@ from attribution.credits.table import (
 )
 from attribution.paths.by_customer import customer_credits
 from attribution.paths.counts import count_by_channel, count_by_group
-from attribution.paths.encoded import path_table
+from attribution.paths.encoded import EncodedPaths, path_table
 from attribution.paths.markov import fit_markov
 from attribution.paths.methods import (
     METHODS,
@@ -62,7 +62,7 @@ class Descriptive:
 
 
 def descriptive(
-    paths: pl.DataFrame,
+    paths: pl.DataFrame | EncodedPaths,
     touches: pl.LazyFrame | TouchSums | None = None,
     *,
     outcome: str,
@@ -79,8 +79,8 @@ def descriptive(
     ----------
     paths
         Counted paths: `path` (a list, or text "a > b"), `conversions`, and, where known, `value` in currency
-        and `nulls`. An empty path is an outcome without a touch. Conversions are purchases, repeat purchases
-        or retained periods, as `outcome` says.
+        and `nulls`; or what `encode_paths` made of them. An empty path is an outcome without a touch.
+        Conversions are purchases, repeat purchases or retained periods, as `outcome` says.
     touches
         Touches of the same journeys (see `rules.touch_credits`), for time decay, customers counted and
         credit per customer; or sums over them, without credit per customer.

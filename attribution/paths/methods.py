@@ -81,10 +81,14 @@ class Chain:
 
 
 def read_journeys(
-    paths: pl.DataFrame, touches: TouchSums | None, *, outcome: str, settings: AttributionSettings
+    paths: pl.DataFrame | EncodedPaths,
+    touches: TouchSums | None,
+    *,
+    outcome: str,
+    settings: AttributionSettings,
 ) -> Journeys:
     """Counted paths as arrays, with channels excluded and repeats dropped as the settings say."""
-    encoded = encode_paths(paths)
+    encoded = paths if isinstance(paths, EncodedPaths) else encode_paths(paths)
     if settings.exclude_channels:
         encoded = exclude_channels(encoded, settings.exclude_channels)
     if settings.unique_channels:
@@ -93,7 +97,7 @@ def read_journeys(
         paths=encoded,
         outcome=outcome,
         worth=encoded.value if outcome == "spend" else encoded.conversions,
-        has_value="value" in paths.columns,
+        has_value=isinstance(paths, EncodedPaths) or "value" in paths.columns,
         touches=touches,
         settings=settings,
     )

@@ -248,7 +248,7 @@ def _descriptive(
 ) -> Descriptive | None:
     """Credit of the outcome; None where a segment has no path."""
     paths = read_paths(journeys.buckets, journeys.kind, segment)
-    if paths.is_empty() and segment != ALL:
+    if not paths.lengths.size and segment != ALL:
         return None
     return descriptive(
         paths,

@@ -10,6 +10,7 @@ from typing import Final, Self
 import polars as pl
 
 from attribution.paths.by_customer import customer_credits
+from attribution.paths.encoded import EncodedPaths, encode_paths
 from attribution.paths.methods import METHODS, rule_settings
 from attribution.paths.rules import touch_credits
 from attribution.paths.touched import TouchSums
@@ -178,9 +179,9 @@ def read_counts(buckets: Buckets) -> JourneyCounts:
     return JourneyCounts(**buckets.gather(COUNTS).sum().collect().row(0, named=True))
 
 
-def read_paths(buckets: Buckets, kind: str, segment: str = ALL) -> pl.DataFrame:
-    """The counted paths of all customers of a segment, each in one word (`histories.journeys`)."""
-    return merge_path_texts(_of_segment(buckets, f"{kind}.paths", segment)).collect()
+def read_paths(buckets: Buckets, kind: str, segment: str = ALL) -> EncodedPaths:
+    """The counted paths of all customers of a segment; their texts, which may be long, are let go."""
+    return encode_paths(merge_path_texts(_of_segment(buckets, f"{kind}.paths", segment)).collect())
 
 
 def read_sums(buckets: Buckets, kind: str, segment: str = ALL) -> TouchSums:
