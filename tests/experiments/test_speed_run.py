@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,11 @@ from attribution.effects.findings import EffectsResult
 from experiments.checks import check_run
 from experiments.config import RunConfig, load_config
 from experiments.inputs import read_inputs
-from experiments.parts.care import find_cases
+from experiments.parts.care import care_part, find_cases
+from experiments.parts.costs import ChannelCosts
 from experiments.parts.evidence import effect_tables, evidence_part
 from experiments.parts.histories import build_histories
+from experiments.parts.statement import statement_part
 from histories.errors import ConfigError
 from histories.simulation.desk_company import DeskCompany, simulate_care, write_care
 from reports.facts import effects_of
@@ -35,6 +38,15 @@ outcomes = ["issues"]
 bins = [60]
 clock = "business"
 follow_up_days = 30
+"""
+LANDMARK = """
+[[effects]]
+name = "in opening hours"
+design = "landmark"
+control = "slower"
+treatment = { first_response_minutes = 60 }
+outcomes = ["spend"]
+clock = "business"
 """
 QUEUE = """
 [[effects]]
@@ -88,6 +100,40 @@ def test_margin_is_spend_times_the_margin_where_no_purchase_has_its_own(found: E
     )
     spend, margin = (naive.filter(outcome=name)["estimate"].item() for name in ("spend", "margin"))
     assert margin == pytest.approx(0.45 * spend)
+
+
+def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
+    company: tuple[DeskCompany, Path], found: EffectsResult
+) -> None:
+    config = configured(company[1], CURVE)
+    histories = build_histories(config, read_inputs(config))
+    care = care_part(config, histories)
+
+    def lines(*, supported: bool) -> pl.DataFrame:
+        rows = tuple(replace(e, supported=supported and e.estimator == "aipw") for e in found.effects)
+        effects = replace(found, effects=rows)
+        made = statement_part(config, histories, ChannelCosts(), care.desk, care.tables, effects)
+        assert made is not None
+        return made.table.filter(pl.col("line") == "silence: all authors as if known")
+
+    by_curve, without = lines(supported=True), lines(supported=False)
+    assert without["value"].to_list() == [None]
+    assert without["reason"].item().startswith("no effect of an answer is estimated")
+    bins = ["0-60", "60-1440", "1440-"]
+    assert by_curve["segment"].to_list() == ["(all)", *(f"first answer in minutes: {one}" for one in bins)]
+    whole = by_curve.row(0, named=True)
+    truth = company[0].truth["silence"]
+    assert whole["n"] == truth["matters"]
+    assert whole["low"] < truth["margin_at_speed"] < whole["high"]
+    fast = by_curve.row(1, named=True)
+    assert fast["low"] < truth["margin"] < fast["high"]
+    spend = found.frame.filter(
+        pl.col("name") == "speed",
+        pl.col("outcome") == "margin",
+        pl.col("bin") == "0-60",
+        pl.col("estimator") == "aipw",
+    )
+    assert fast["value"] == pytest.approx(spend["estimate"].item() * truth["matters"])
 
 
 def test_cases_of_posts_and_of_the_desk_are_told_together(company: tuple[DeskCompany, Path]) -> None:
@@ -158,4 +204,5 @@ def test_what_a_design_on_cases_lacks_is_told_before_the_run(company: tuple[Desk
     assert "needs inputs.transactions" in refused("transactions", QUEUE)
     assert "no case has a customer: give cases a customer_id" in refused("cases identities", QUEUE)
     assert 'clock = "business" needs [care.hours]' in refused("none", BUSINESS)
+    assert 'clock = "business" needs [care.hours]' in refused("none", LANDMARK)
     assert 'outcome "csat" needs a column csat in cases' in refused("cases", CURVE)
