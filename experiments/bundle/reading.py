@@ -54,7 +54,13 @@ class Bundle:
         BundleError
             When a bundle has no such table, or it cannot be read.
         """
-        return _read(lambda: pl.read_parquet(self._table_path(name), memory_map=False), name)
+
+        def whole() -> pl.DataFrame:
+            # one opened file: an erasure may put another in its place between two looks at the path
+            with self._table_path(name).open("rb") as file:
+                return pl.read_parquet(file, memory_map=False)
+
+        return _read(whole, name)
 
     def scan(self, name: str) -> pl.LazyFrame:
         """A table as a lazy frame, for those that may be larger than memory."""
