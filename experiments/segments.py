@@ -28,7 +28,6 @@ from experiments.filters import (
     filter_expression,
     parse_filter,
 )
-from experiments.sampling import sample_ids
 from histories.errors import ConfigError
 
 __all__ = ["Segment", "consenting", "count_segments", "named_filters", "unique_names"]
@@ -136,6 +135,8 @@ def count_segments(
 
 
 def _kept(frame: pl.DataFrame, bound: Filter) -> pl.DataFrame:
+    from experiments.sampling import sample_ids  # who reads a configuration needs no numpy
+
     samples = {
         sample: pl.lit(pl.Series(sample_ids(frame["customer_id"], sample.name) < sample.share))
         for sample in _samples(bound)

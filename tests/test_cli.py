@@ -132,6 +132,24 @@ def test_commands_load_only_when_they_are_called() -> None:
     assert cli.name is not None
 
 
+@pytest.mark.parametrize("command", ["check", "run", "score", "update"])
+def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(
+    command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "acme.toml").write_text('nme = "acme"\n', encoding="utf-8")
+    heavy = ("mlflow", "fastapi", "scipy", "sklearn", "numba", "jinja2", "numpy", "pandas", "reports.build")
+    bundle = [str(tmp_path)] if command in ("score", "update") else []
+    words = [command, *bundle, str(tmp_path / "acme.toml")]
+    code = (
+        "import atexit, sys; from tributary.cli import main;"
+        f"atexit.register(lambda: print([m for m in {heavy} if m in sys.modules])); main({words})"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert 'unknown key "nme"; did you mean "name"?' in told.stderr
+    assert told.stdout.strip() == "[]"
+
+
 def test_from_run_to_rollback(tributary: Any) -> None:
     """Two runs of counted paths: listed, compared, promoted, rolled back, reported again."""
     write("paths.csv", "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n")

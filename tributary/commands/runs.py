@@ -54,12 +54,13 @@ memory_option = click.option(
 @json_option
 def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check CONFIG and its tables only: rows by rule, what was understood, what looks wrong."""
-    from experiments.checks import check_run, foreseen
     from experiments.config import load_config
+
+    loaded = load_config(config, overrides=overrides)
+    from experiments.checks import check_run, foreseen
     from experiments.inputs import read_inputs, rows_by_rule
     from experiments.understood import understand
 
-    loaded = load_config(config, overrides=overrides)
     inputs = read_inputs(loaded)
     rows, understood = rows_by_rule(inputs), understand(inputs, loaded)
     notes = [*inputs.notes, *foreseen(loaded, inputs)]
@@ -101,11 +102,12 @@ def run(
 ) -> None:
     """The whole story of CONFIG: tables, histories, values, credits, effects, report, bundle."""
     from experiments.config import load_config
-    from experiments.run import run_experiment
-    from histories.errors import ModelError
 
     steps = Steps(quiet=as_json)
     loaded = load_config(config, overrides=overrides)
+    from experiments.run import run_experiment
+    from histories.errors import ModelError
+
     result = run_experiment(
         loaded, runs=folder, mlruns=mlruns, out=out, step=steps, memory=memory, engine=engine
     )
@@ -282,13 +284,14 @@ def sweep(
 @json_option
 def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Score the tables of CONFIG with the fitted models of BUNDLE, and say whether to fit again."""
-    from experiments.bundle.reading import load_bundle
     from experiments.config import load_config
+
+    loaded = load_config(config, overrides=overrides)
+    from experiments.bundle.reading import load_bundle
     from experiments.inputs import read_inputs
     from experiments.parts.histories import build_histories
     from experiments.scoring import score_bundle
 
-    loaded = load_config(config, overrides=overrides)
     found = score_bundle(load_bundle(bundle), build_histories(loaded, read_inputs(loaded)))
     fresh = out.with_name(f".{out.name}.new")
     if out.suffix == ".csv":

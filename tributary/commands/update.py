@@ -58,12 +58,14 @@ def update(
     moves. Models, credit, effects, service figures and the report stay those of the last `tributary run`.
     """
     from experiments.config import load_config
-    from experiments.updating import update_bundle
 
     steps = Steps(quiet=as_json)
+    loaded = load_config(config, overrides=overrides)
+    from experiments.updating import update_bundle
+
     found = update_bundle(
         bundle,
-        load_config(config, overrides=overrides),
+        loaded,
         runs=folder,
         mlruns=mlruns,
         out=out,
