@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clv.purchases.covariates import Covariates
 from clv.purchases.fits import PurchaseFit, fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.reference import check_agreement, check_spend_agreement
 from clv.regularity import full_log_likelihood
-from clv.settings import ValueSettings
 from clv.spend import Amounts, GammaGamma, GammaGammaFit
 from histories.errors import DataError, ModelError, TributaryError
 
@@ -30,7 +28,6 @@ __all__ = [
     "describe_fits",
     "describe_spend",
     "estimate_trend",
-    "fit_covariates",
     "fit_models",
     "fit_spend",
 ]
@@ -193,27 +190,3 @@ def describe_spend(
         "relative_difference": agreement.relative_difference,
         "frequency_trend": None if trend is None else trend.to_dict(),
     }
-
-
-def fit_covariates(
-    summary: pl.DataFrame,
-    customers: pl.DataFrame | None,
-    settings: ValueSettings,
-    fits: Mapping[str, PurchaseFit],
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Effects of the configured covariates on purchase and dropout, for the models that take them."""
-    if not settings.covariates:
-        return {}, ()
-    if customers is None:
-        return {}, ("covariates were asked for, but there is no customers table",)
-    present = [c for c in settings.covariates if c in customers.columns]
-    known = summary.join(customers.select("customer_id", *present), on="customer_id", how="inner")
-    entries, notes = {}, []
-    for model in fits:
-        if model in ("bg_nbd", "pareto_nbd"):
-            try:
-                fitted = Covariates(model=model, columns=settings.covariates).fit(known)
-                entries[model] = fitted.to_dict()
-            except TributaryError as error:
-                notes.append(f"{model} with covariates: {error}")
-    return entries, tuple(notes)

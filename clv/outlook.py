@@ -14,10 +14,10 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from clv.calendar import DayCovariates, covariates_by_day
+from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.challenger import CHALLENGER, forecast_by_boosting
 from clv.clock import Clock
-from clv.explained import WITH_COVARIATES, explained_forecasts
+from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
 from clv.purchases.fits import MODELS, PurchaseFit
 from clv.season import estimate_clock
@@ -124,10 +124,12 @@ class Company:
         days: DayCovariates | None = None
         notes: list[str] = []
         if self.settings.dynamic_covariates and self.calendar is not None:
-            columns = self.settings.dynamic_covariates
             try:
-                days = covariates_by_day(self.calendar, columns, first=self.first, end=origin)
-                notes += days.notes
+                named = self.settings.dynamic_covariates
+                columns = [name for name in named if own_rows(self.calendar, name).is_empty()]
+                if columns:
+                    days = covariates_by_day(self.calendar, columns, first=self.first, end=origin)
+                    notes += days.notes
             except DataError as error:
                 notes.append(f"no covariates of the days by {origin}: {error}")
         elif self.settings.dynamic_covariates:
@@ -177,6 +179,8 @@ class Outlook:
         Name of the forecast that counts.
     expected
         That forecast, shape (n,).
+    explained
+        Models with covariates, by the model they build on.
     notes
         What did not work, in sentences.
     """
@@ -189,6 +193,7 @@ class Outlook:
     stack: Stack
     chosen: str
     expected: Float
+    explained: Mapping[str, Explained]
     notes: tuple[str, ...]
 
     @property
@@ -229,8 +234,8 @@ def look_ahead(
     predicted = predict(fits, timed, summary, clock, origin=origin, days=days)
     if not predicted:
         return None
-    explained, told = _explained(company, timed, list(fits), clock, origin=origin, days=days)
-    predicted |= explained
+    explained, told = _explained(company, summary, list(fits), clock, origin=origin)
+    predicted |= _forecasts(explained, days)
     notes += told
     if company.settings.challenger:
         try:
@@ -264,20 +269,31 @@ def look_ahead(
         stack=stack,
         chosen=chosen,
         expected=stack.forecast(predicted),
+        explained=explained,
         notes=tuple(notes),
     )
 
 
 def _explained(
-    company: Company, timed: pl.DataFrame, models: list[str], clock: Clock, *, origin: date, days: float
-) -> tuple[dict[str, Float], tuple[str, ...]]:
-    """Forecasts with covariates, where the configuration names some and a customers table has them."""
-    columns = company.settings.covariates
-    if not columns or company.customers is None:
-        return {}, ()
-    return explained_forecasts(
-        timed, company.customers, models=models, columns=columns, clock=clock, origin=origin, days=days
+    company: Company, summary: pl.DataFrame, models: list[str], clock: Clock, *, origin: date
+) -> tuple[dict[str, Explained], tuple[str, ...]]:
+    """Models with covariates, where the configuration names some, and why one is missing."""
+    return explain(
+        summary,
+        models=models,
+        settings=company.settings,
+        customers=company.customers,
+        calendar=company.calendar,
+        purchases=lambda: company.purchases_at(origin).select("customer_id", "date").collect(),
+        clock=clock,
+        origin=origin,
     )
+
+
+def _forecasts(explained: Mapping[str, Explained], days: float) -> dict[str, Float]:
+    """Purchases of each customer by the models with covariates whose forecast is a number."""
+    forecasts = {WITH_COVARIATES[model]: one.predict(days) for model, one in explained.items()}
+    return {name: np.maximum(f, 0.0) for name, f in forecasts.items() if np.isfinite(f).all()}
 
 
 def breaks(fit: PurchaseFit) -> bool:
@@ -363,7 +379,8 @@ def _past_window(
     predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
     leading = [model for model in levelling if model in predicted]
     if any(name in members for name in WITH_COVARIATES.values()):
-        predicted |= _explained(company, timed, list(fits), clock, origin=origin, days=length)[0]
+        explained = _explained(company, summary, list(fits), clock, origin=origin)[0]
+        predicted |= _forecasts(explained, length)
     if not leading:
         return None
     if CHALLENGER in members:

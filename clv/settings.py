@@ -54,8 +54,9 @@ class ValueSettings:
         Columns of the customers table that may shift purchase rate and dropout; BG/NBD and Pareto/NBD with
         them join the stack.
     dynamic_covariates
-        Columns of the calendar table, such as campaigns and prices, that move everybody's purchase rate from
-        day to day, in fit and forecast.
+        Columns of the calendar table, such as campaigns and prices, that move purchases from day to day, in
+        fit and forecast; Pareto/NBD with them on purchases and dropout joins the stack, and takes those of
+        single customers.
     retention_cohorts
         Cohort length of the retention table.
     """

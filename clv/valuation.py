@@ -19,7 +19,8 @@ from clv.customers import (
     historic_margin,
     unvalued_without_amounts,
 )
-from clv.fitting import describe_fits, describe_spend, fit_covariates, fit_models, fit_spend
+from clv.explained import describe
+from clv.fitting import describe_fits, describe_spend, fit_models, fit_spend
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
@@ -169,7 +170,6 @@ def value_customers(
     outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
     fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
     lean = _lean(outlook, fit, frame, horizon)
-    covariates, covariate_notes = fit_covariates(frame, customers, settings, fits)
     margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
     rng = np.random.default_rng([seed, 1])
     uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
@@ -228,7 +228,7 @@ def value_customers(
                 fits, frame, log_intervals=_log_intervals(fits, known_at, observation_end, time_unit)
             ),
             "spend": describe_spend(spend_fit, trend, frame),
-            "covariates": covariates,
+            "covariates": describe(outlook.explained) if outlook else {},
             "posterior": uncertainty.account,
             "totals": _totals(table, outlook, judged, fit, spend_fit, settings, frame)
             if contract is None
@@ -261,7 +261,6 @@ def value_customers(
             *judged.notes,
             *(f"{model} was left out: {reason}" for model, reason in failures.items()),
             *spend_notes,
-            *covariate_notes,
             *(outlook.notes if outlook else ("no model has a forecast that is a number",)),
             *uncertainty.notes,
             *cost_notes,

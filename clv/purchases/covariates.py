@@ -1,4 +1,4 @@
-"""Static covariates on purchase rate and dropout, as in CLVTools, for BG/NBD and Pareto/NBD.
+"""Covariates on purchase rate and dropout, as in CLVTools, for BG/NBD and Pareto/NBD.
 
 With covariates z of a customer, g of purchase and h of dropout,
 
@@ -8,12 +8,13 @@ With covariates z of a customer, g of purchase and h of dropout,
 so in both a positive g means more frequent purchases: exp(g) multiplies the mean rate. In Pareto/NBD exp(h)
 multiplies the dropout rate; in BG/NBD h moves the two beta parameters together, which leaves the mean dropout
 probability and changes how much customers differ (the form of CLVTools). Coefficients are searched as the
-logs of positive multipliers, so the covariance of the search is theirs.
+logs of positive multipliers, so the covariance of the search is theirs. Pareto/NBD takes covariates that
+change over time as well (`clv.purchases.moving`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,17 +22,17 @@ import numpy as np
 import polars as pl
 import scipy
 
-from clv.purchases import pareto
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import BgNbd, GeometricFit
 from clv.purchases.maximum import Score, maximize
+from clv.purchases.moving import Spells, moving_score, probability_alive, purchases_alive
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from clv.purchases.report import FitReport
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError
 
-__all__ = ["CovariateFit", "Covariates", "Design", "build_design"]
+__all__ = ["CovariateFit", "Covariates", "Design", "build_design", "fit_moving"]
 
 #: Largest effect of one unit of a covariate, as a factor.
 LARGEST_EFFECT = np.exp(15.0)
@@ -135,6 +136,13 @@ class CovariateFit:
             out[:, rows] = self.at(pattern).predict_purchases(t, x[rows], t_x[rows], T[rows])
         return out
 
+    def predict_moving(self, x: Float, past: Spells, ahead: Spells) -> Float:
+        """E[purchases over the spells `ahead`] of customers whose covariates change, shape (n,)."""
+        assert isinstance(self.base, ParetoNbdFit)
+        effects = np.array(self.purchase), np.array(self.dropout)
+        alive = probability_alive(self.base.vector(), *effects, x, past)
+        return alive * purchases_alive(self.base.vector(), *effects, x, past, ahead)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model card."""
         return {
@@ -188,79 +196,87 @@ class Covariates:
             raise ConfigError(f"{self.model} takes no covariates; bg_nbd and pareto_nbd do")
         design = build_design(summary, self.columns)
         x, t_x, T = (summary[c].cast(pl.Float64).to_numpy() for c in ("frequency", "recency", "T"))
+        if self.model == "pareto_nbd":
+            spells = Spells.unmoved(t_x, T, design.matrix)
+            return fit_moving(x, t_x, T, spells, x[:, None] * design.matrix, names=design.names)
         data = Observations.from_arrays(x, t_x, T)
-        plain: PurchaseFit = BgNbd().fit(data) if self.model == "bg_nbd" else ParetoNbd().fit(data)
-        times = 1.0 / np.array(
-            [float(T.max()) if n in ("alpha", "beta") else 1.0 for n in plain.parameter_names]
-        )
-        scaled = data.rescale_time(1.0 / float(T.max()))
-        score = (
-            _bg_score(scaled, design.matrix)
-            if self.model == "bg_nbd"
-            else _pareto_score(scaled, design.matrix)
-        )
-        k = design.matrix.shape[1]
-        start = [*(plain.vector() * times), *np.ones(2 * k)]
-        best = maximize(
-            score,
-            names=[*plain.parameter_names, *design.names, *design.names],
-            starts=[start],
-            lower=[*np.full(4, 1e-7), *np.full(2 * k, 1.0 / LARGEST_EFFECT)],
-            upper=[*np.full(4, 1e7), *np.full(2 * k, LARGEST_EFFECT)],
-            customers=data.customers,
-            subject=f"{self.model} with {len(self.columns)} covariates on {data.customers:.0f} customers",
-        )
-        shift = float(data.weights @ data.frequency) * np.log(1.0 / float(T.max()))
-        gain = best.log_likelihood + shift - plain.report.log_likelihood
-        core = None if best.covariance is None else best.covariance[:4, :4]
-        report = FitReport.from_maximum(
-            replace(best, covariance=core),
-            log_likelihood=best.log_likelihood + shift,
-            customers=data.customers,
-        )
-        coefficients = np.log(best.parameters[4:])
-        errors = np.full(2 * k, np.nan) if best.covariance is None else np.sqrt(np.diag(best.covariance)[4:])
-        base = replace(plain.with_vector(best.parameters[:4] / times), report=report)
-        return CovariateFit(
-            base=base,
-            names=design.names,
-            purchase=tuple(coefficients[:k].tolist()),
-            dropout=tuple(coefficients[k:].tolist()),
-            purchase_errors=tuple(errors[:k].tolist()),
-            dropout_errors=tuple(errors[k:].tolist()),
-            gain=float(gain),
-            p_value=float(scipy.special.chdtrc(2 * k, max(2.0 * gain, 0.0))),
+        return _climb(
+            BgNbd().fit(data),
+            lambda factor: _bg_score(data.rescale_time(factor), design.matrix),
+            data,
+            design.names,
         )
 
 
-def _pareto_score(data: Observations, z: Float) -> Score:
-    """Score of Pareto/NBD in (r, alpha, s, beta, purchase multipliers, dropout multipliers)."""
-    k = z.shape[1]
+def fit_moving(
+    x: Float, t_x: Float, T: Float, spells: Spells, bought: Float, *, names: Sequence[str]
+) -> CovariateFit:
+    """Pareto/NBD with covariates that may change over time, by maximum likelihood.
 
-    def score(parameters: Float) -> tuple[float, Float]:
-        r, alpha, s, beta = map(float, parameters[:4])
-        multipliers = parameters[4:]
-        own_alpha = alpha * np.exp(-z @ np.log(multipliers[:k]))
-        own_beta = beta * np.exp(-z @ np.log(multipliers[k:]))
-        value, gradient = 0.0, np.zeros(parameters.size)
-        for rows in pareto.blocks(data.size):
-            x = data.frequency[rows]
-            each, slopes = pareto.score_rows(
-                r, own_alpha[rows], s, own_beta[rows], x, data.recency[rows], data.T[rows]
-            )
-            each = each + scipy.special.gammaln(r + x) - scipy.special.gammaln(r)
-            w = data.weights[rows]
-            value += float(w @ each)
-            gradient[0] += w @ (slopes[0] + scipy.special.digamma(r + x) - scipy.special.digamma(r))
-            gradient[2] += w @ slopes[2]
-            by_alpha, by_beta = w * slopes[1] * own_alpha[rows], w * slopes[3] * own_beta[rows]
-            gradient[1] += by_alpha.sum() / alpha
-            gradient[3] += by_beta.sum() / beta
-            gradient[4 : 4 + k] -= by_alpha @ z[rows] / multipliers[:k]
-            gradient[4 + k :] -= by_beta @ z[rows] / multipliers[k:]
-        return value, gradient
+    Parameters
+    ----------
+    x, t_x, T
+        Purchase summary, shape (n,), on the clock of the spells.
+    spells
+        From the first purchase to T.
+    bought
+        Sum of the covariates at the repeat purchases, shape (n, k).
+    names
+        Of the covariates.
 
-    return score
+    Raises
+    ------
+    ConvergenceError
+        When no maximum is found.
+    """
+    data = Observations.from_arrays(x, t_x, T)
+    return _climb(
+        ParetoNbd().fit(data),
+        lambda factor: moving_score(x, spells.rescaled(factor), bought, np.ones(x.size)),
+        data,
+        tuple(names),
+    )
+
+
+def _climb(
+    plain: PurchaseFit, scored: Callable[[float], Score], data: Observations, names: tuple[str, ...]
+) -> CovariateFit:
+    """From the fit without covariates to the maximum with them.
+
+    `scored` gives the score when time is multiplied by a factor.
+    """
+    longest = float(data.T.max())
+    times = 1.0 / np.array([longest if n in ("alpha", "beta") else 1.0 for n in plain.parameter_names])
+    k = len(names)
+    best = maximize(
+        scored(1.0 / longest),
+        names=[*plain.parameter_names, *names, *names],
+        starts=[[*(plain.vector() * times), *np.ones(2 * k)]],
+        lower=[*np.full(4, 1e-7), *np.full(2 * k, 1.0 / LARGEST_EFFECT)],
+        upper=[*np.full(4, 1e7), *np.full(2 * k, LARGEST_EFFECT)],
+        customers=data.customers,
+        subject=f"{plain.model} with {k} covariates on {data.customers:.0f} customers",
+    )
+    shift = float(data.weights @ data.frequency) * np.log(1.0 / longest)
+    gain = best.log_likelihood + shift - plain.report.log_likelihood
+    core = None if best.covariance is None else best.covariance[:4, :4]
+    report = FitReport.from_maximum(
+        replace(best, covariance=core),
+        log_likelihood=best.log_likelihood + shift,
+        customers=data.customers,
+    )
+    coefficients = np.log(best.parameters[4:])
+    errors = np.full(2 * k, np.nan) if best.covariance is None else np.sqrt(np.diag(best.covariance)[4:])
+    return CovariateFit(
+        base=replace(plain.with_vector(best.parameters[:4] / times), report=report),
+        names=names,
+        purchase=tuple(coefficients[:k].tolist()),
+        dropout=tuple(coefficients[k:].tolist()),
+        purchase_errors=tuple(errors[:k].tolist()),
+        dropout_errors=tuple(errors[k:].tolist()),
+        gain=float(gain),
+        p_value=float(scipy.special.chdtrc(2 * k, max(2.0 * gain, 0.0))),
+    )
 
 
 def _bg_score(data: Observations, z: Float) -> Score:

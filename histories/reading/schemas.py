@@ -345,7 +345,8 @@ INTERVENTIONS = Table(
 
 CALENDAR = Table(
     name="calendar",
-    columns={"start": _REQUIRED_DATE, "end": _DATE},
+    columns={"start": _REQUIRED_DATE, "end": _DATE, "customer_id": _CUSTOMER},
+    customers=("customer_id",),
     keeps_others=True,
     pairs=(("start", "end"),),
 )
