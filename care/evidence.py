@@ -3,6 +3,11 @@
 Effects are estimated elsewhere and arrive as a table. Of an answer's effect on those who did not get one, the
 estimand is ATU; where a design has no such row, or no supported one, the row it prefers takes its place and
 is named. Naive rows and segments never do.
+
+Of several supported effects that answer one question the first counts, in this order: of all channels before
+of some; the longer follow-up; a response curve before a landmark, since it counts from the opening on and
+adjusts for what was known then; the estimand asked for. Where two of the same cases and follow-up lie apart
+beyond their errors, neither does.
 """
 
 from __future__ import annotations
@@ -18,12 +23,18 @@ from scipy.special import ndtri
 from care.view import Clock
 from histories.cuts import ALL
 
-__all__ = ["LEVEL", "CareEffect", "effect_of", "find_effect", "margin_effect", "settled_by"]
+__all__ = ["ANY_ANSWER", "LEVEL", "CareEffect", "effect_of", "find_effect", "margin_effect", "settled_by"]
 
 LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
 
+ANY_ANSWER: Final = "any"
+"""Bin of a response curve that holds any answer, at the speed there was."""
+
 Z: Final = float(ndtri(0.5 + LEVEL / 2))
+_CURVE: Final = "response_curve"
+_QUESTION: Final = ("channel", "group", "clock", "days")
+"""What two effects have in common that answer one question."""
 _SMALL: Final = 0.2  # of a standard deviation: a small effect (Cohen 1988)
 _TEST: Final = (float(ndtri(0.975)) + float(ndtri(0.8))) ** 2  # two-sided 5 %, power 80 %
 
@@ -44,6 +55,8 @@ class CareEffect:
         Of the cases that were compared; None: all. It says nothing of others.
     clock
         On which it counts minutes.
+    days
+        For which outcomes are followed.
     sizes
         Cases (or customers) on each side.
     supported, reason
@@ -62,6 +75,7 @@ class CareEffect:
     channel: str | None = None
     group: str | None = None
     clock: Clock = "calendar"
+    days: int = 0
     sizes: tuple[int, int] = (0, 0)
     supported: bool = True
     reason: str | None = None
@@ -131,6 +145,7 @@ def find_effect(
     minutes: float | None = None,
     clock: Clock | None = None,
     estimand: str = "ATU",
+    exact: bool = False,
 ) -> CareEffect:
     """The effect on an outcome of an answer within so many minutes, or of any answer at all.
 
@@ -149,6 +164,8 @@ def find_effect(
         clock and not of the calendar: an effect of the one says nothing of the other.
     estimand
         Preferred; other rows stand in.
+    exact
+        Leave those others out.
 
     Returns
     -------
@@ -167,22 +184,31 @@ def find_effect(
             return _of_other_clock(matching[0], outcome, clock)
         matching = on_clock
     found = [_chosen(rows, estimand, design) for design, rows in _rows_of(effects, matching, outcome)]
+    if exact:
+        found = [effect for effect in found if effect.estimand == estimand]
     if not found:
         names = ", ".join(f'"{design["name"]}"' for design in matching)
         reason = f'no effect of {asked} on {outcome} is estimated (add outcomes = ["{outcome}"] to {names})'
+        if _estimates(effects, matching, outcome):
+            reason = f"{names} holds answers against slow ones: too few cases were never answered"
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
     usable = [effect for effect in found if effect.usable]
     if not usable:
         return found[0]
-    return _agreed(sorted(usable, key=lambda effect: effect.estimand != estimand))
+    return _agreed(sorted(usable, key=lambda effect: _order(effect, estimand)))
+
+
+def _order(effect: CareEffect, estimand: str) -> tuple[bool, int, bool, bool]:
+    """Which of several is read; the smallest is."""
+    return bool(effect.where), -effect.days, effect.design != _CURVE, effect.estimand != estimand
 
 
 def _agreed(usable: Sequence[CareEffect]) -> CareEffect:
     """The first of several answers to one question; none where two lie apart beyond their errors."""
     first = usable[0]
     for other in usable[1:]:
-        if (other.channel, other.group, other.clock) != (first.channel, first.group, first.clock):
-            continue  # of other cases, or by another clock: another question
+        if any(getattr(other, name) != getattr(first, name) for name in _QUESTION):
+            continue
         assert first.value is not None
         assert other.value is not None
         apart = abs(first.value - other.value)
@@ -201,7 +227,8 @@ def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
     within = treatment.get("first_response_minutes")
     if minutes is not None:
         return within is not None and math.isclose(float(within), minutes)
-    return bool(design.get("control") == "unanswered") and within is None
+    is_against_none = design.get("control") == "unanswered" or design.get("design") == _CURVE
+    return is_against_none and within is None
 
 
 def _clock_of(design: Mapping[str, Any]) -> Clock:
@@ -226,12 +253,23 @@ def _rows_of(
     whole = effects.filter(
         (pl.col("outcome") == outcome) & (pl.col("segment") == ALL) & (pl.col("estimator") != "naive")
     )
-    if "bin" in whole.columns:  # a curve has a row per bin, none of which is the whole
-        whole = whole.filter(pl.col("bin").is_null())
+    if "bin" in whole.columns:  # of a curve, the row of any answer; each bin is a part
+        whole = whole.filter(pl.col("bin").is_null() | (pl.col("bin") == ANY_ANSWER))
     for design in designs:
         rows = whole.filter(pl.col("name") == design["name"])
         if rows.height:
             yield design, rows
+
+
+def _estimates(effects: pl.DataFrame, designs: Iterable[Mapping[str, Any]], outcome: str) -> bool:
+    """Whether one of the designs has any figure on the outcome."""
+    names = [design["name"] for design in designs]
+    return (
+        not effects.is_empty()
+        and not effects.filter(
+            pl.col("name").is_in(names) & (pl.col("outcome") == outcome) & pl.col("estimate").is_not_null()
+        ).is_empty()
+    )
 
 
 def _chosen(rows: pl.DataFrame, estimand: str, design: Mapping[str, Any]) -> CareEffect:
@@ -257,6 +295,7 @@ def effect_of(row: Mapping[str, Any], design: Mapping[str, Any]) -> CareEffect:
         channel=treatment.get("channel"),
         group=treatment.get("group"),
         clock=_clock_of(design),
+        days=int(design.get("follow_up_days") or 0),
         sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
         supported=bool(row["supported"]) and row["estimate"] is not None,
         reason=row["reason"],

@@ -42,8 +42,8 @@ def gain_of_answer(effects: pl.DataFrame | None, designs: Sequence[Mapping[str, 
         return None
     within = [(design.get("treatment") or {}).get("first_response_minutes") for design in designs]
     for minutes in (None, *dict.fromkeys(m for m in within if m is not None)):
-        found = find_effect(effects, designs, "retention", minutes=minutes, estimand="ATU")
-        if found.usable and found.estimand == "ATU" and (found.low or 0.0) > 0:
+        found = find_effect(effects, designs, "retention", minutes=minutes, estimand="ATU", exact=True)
+        if found.usable and (found.low or 0.0) > 0:
             return found
     return None
 

@@ -1,19 +1,26 @@
-"""Bins of a wait, intervals that hold for all of them at once, and the nearest monotone curve."""
+"""Bins of a wait, intervals that hold for all of them at once, and the nearest monotone curve.
+
+The curve is least squares under the order of the bins, and its limits are the limits under the same order
+(Chernozhukov, Fernandez-Val & Galichon 2009, proposition 2, for any operator that keeps order).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from attribution.effects.effect import INTERVAL_LEVEL
+from attribution.effects.effect import INTERVAL_LEVEL, Effect
 from histories.arrays import Float, Integer
 
-__all__ = ["NEVER_BIN", "Bins", "monotone", "simultaneous_width"]
+__all__ = ["ANY_BIN", "Bins", "monotone", "monotone_rows", "simultaneous_width"]
 
 
-NEVER_BIN = "never"
+ANY_BIN = "any"
+"""Of all answers together."""
+_NEVER = "never"
 DRAWS = 20_000
 
 
@@ -34,7 +41,7 @@ class Bins:
         """Names for the column `bin`: `0-15`, …, `1440-`, `never`."""
         starts, last = (0.0, *self.edges[:-1]), self.edges[-1]
         spans = [f"{a:g}-{b:g}" for a, b in zip(starts, self.edges, strict=True)]
-        return (*spans, f"{last:g}-", NEVER_BIN)
+        return (*spans, f"{last:g}-", _NEVER)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -85,3 +92,45 @@ def monotone(values: Float, weights: Float) -> tuple[Float, bool]:
     loss = {rising: float(weights @ (values - fit) ** 2) for rising, fit in fits.items()}
     rising = loss[True] < loss[False] - 1e-12
     return fits[rising], rising
+
+
+def monotone_rows(rows: Sequence[Effect], covariance: Float, rng: np.random.Generator) -> list[Effect]:
+    """The monotone curve through the bins that are supported, with its limits.
+
+    Parameters
+    ----------
+    rows
+        One row per bin with a figure, the fastest first.
+    covariance : shape (B, B)
+        Of their estimates.
+    rng
+        For the scatter of what is pooled.
+    """
+    known = [place for place, row in enumerate(rows) if row.supported and row.estimate is not None]
+    if len(known) < 2:
+        return []
+    rows, covariance = [rows[place] for place in known], covariance[np.ix_(known, known)]
+    values, low, high = (np.array([getattr(r, key) for r in rows]) for key in ("estimate", "low", "high"))
+    weights = 1 / np.maximum(np.diag(covariance), 1e-300)
+    fit, rising = monotone(values, weights)
+    ends = [isotonic_regression(end, weights=weights, increasing=rising).x for end in (low, high)]
+    draws = rng.multivariate_normal(values, covariance, 500, check_valid="ignore")
+    scatter = np.std(
+        [isotonic_regression(draw, weights=weights, increasing=rising).x for draw in draws], axis=0, ddof=1
+    )
+    return [
+        replace(
+            row,
+            estimator="isotonic",
+            estimate=float(fit[place]),
+            std_error=float(scatter[place]),
+            low=float(ends[0][place]),
+            high=float(ends[1][place]),
+            e_value=None,
+            robustness_value=None,
+            placebo_estimate=None,
+            placebo_low=None,
+            placebo_high=None,
+        )
+        for place, row in enumerate(rows)
+    ]

@@ -2,9 +2,9 @@
 
 Each bin of the wait is held against those never answered (or, where too few were not, against those answered
 last), among cases that could have had either: AIPW with overlap weights, cross-fitted, covariates as they
-were at the opening. What those of the reference would gain by an answer in that bin (ATU) stands beside it,
-and a monotone curve: least squares under the order of the bins, whose limits are the limits under the same
-order (Chernozhukov, Fernandez-Val & Galichon 2009, proposition 2, for any operator that keeps order).
+were at the opening. The nearest monotone curve stands beside them. What those never answered would gain by a
+bin (ATU) cannot be told: who writes at night is answered within minutes by nobody. So beside the bins any
+answer, at whatever speed, is held against none, with all estimands of an adjusted comparison.
 
 Intervals are simultaneous: all bins of an outcome at once lie within them in 95 of 100 samples. They are as
 wide as the 95 % point of the largest of the bins' correlated deviations.
@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy.optimize import isotonic_regression
 
 from attribution.effects.aipw import ESTIMANDS, Scores, estimate_ratio, influence_of_ratio
-from attribution.effects.bins import Bins, monotone, simultaneous_width
+from attribution.effects.bins import ANY_BIN, Bins, monotone_rows, simultaneous_width
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks, check_attrition
 from attribution.effects.comparison import Comparison, effective_units, with_sensitivity
@@ -30,7 +29,13 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.nuisance import LEARNERS, assign_folds, fit_nuisances, fit_propensity
-from attribution.effects.observational import NAIVE_REASON, design_checks, outcome_checks, shuffled_check
+from attribution.effects.observational import (
+    NAIVE_REASON,
+    design_checks,
+    estimate_adjusted,
+    outcome_checks,
+    shuffled_check,
+)
 from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import cluster_sums, mean_difference
 from attribution.effects.tables import Setting
@@ -53,6 +58,11 @@ class _Curve:
     reference: int
     folds: Integer
     refusal: str | None
+
+    @property
+    def is_against_none(self) -> bool:
+        """Whether bins are held against cases that were never answered."""
+        return self.reference == len(self.bins.labels) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +105,11 @@ def curve_findings(design: EffectDesign, cases: CaseUnits, rng: np.random.Genera
         pictures.append(_picture(curve, outcome, found))
         love = love or [point.love for point in points]
         tests += [test for point in points for test in point.tests]
+        if curve.is_against_none:
+            whole = _any_answer(curve, outcome, rng)
+            effects += whole.effects
+            pairs += whole.checks
+            tests += whole.pictures["tests"].to_dicts() if "tests" in whole.pictures else []
     shown = {
         "dose": pl.concat(pictures),
         "tests": pl.DataFrame(tests, schema=PICTURE_SCHEMAS["tests"]),
@@ -158,7 +173,7 @@ def _estimate_outcome(
     width = simultaneous_width(covariance, rng)
     rows = {**missing, **{p.level: _wider(p.effect, width) for p in found}}
     pairs = [(rows[p.level], check) for p in found for check in p.checks]
-    curve_rows = _monotone_rows([rows[p.level] for p in found], covariance, rng)
+    curve_rows = monotone_rows([rows[p.level] for p in found], covariance, rng)
     beside = {p.bin: [p] for p in curve_rows}
     for point in found:
         beside.setdefault(point.naive.bin, []).append(point.naive)
@@ -262,36 +277,30 @@ def _wider(effect: Effect, width: float) -> Effect:
     return replace(effect, low=effect.estimate - half, high=effect.estimate + half)
 
 
-def _monotone_rows(rows: Sequence[Effect], covariance: Float, rng: np.random.Generator) -> list[Effect]:
-    """The monotone curve through the bins that are supported, with its limits."""
-    known = [place for place, row in enumerate(rows) if row.supported and row.estimate is not None]
-    if len(known) < 2:
-        return []
-    rows, covariance = [rows[place] for place in known], covariance[np.ix_(known, known)]
-    values, low, high = (np.array([getattr(r, key) for r in rows]) for key in ("estimate", "low", "high"))
-    weights = 1 / np.maximum(np.diag(covariance), 1e-300)
-    fit, rising = monotone(values, weights)
-    ends = [isotonic_regression(end, weights=weights, increasing=rising).x for end in (low, high)]
-    draws = rng.multivariate_normal(values, covariance, 500, check_valid="ignore")
-    scatter = np.std(
-        [isotonic_regression(draw, weights=weights, increasing=rising).x for draw in draws], axis=0, ddof=1
+def _any_answer(curve: _Curve, outcome: str, rng: np.random.Generator) -> Findings:
+    """All answered cases against those never answered, with the covariates and the follow-up of the bins."""
+    design = replace(curve.design, outcomes=(outcome,))
+    found = estimate_adjusted(
+        curve.cases.units,
+        design,
+        treated=curve.code != curve.reference,
+        rng=rng,
+        refusal=curve.refusal,
+        learners=LEARNERS[:2],
     )
-    return [
-        replace(
-            row,
-            estimator="isotonic",
-            estimate=float(fit[place]),
-            std_error=float(scatter[place]),
-            low=float(ends[0][place]),
-            high=float(ends[1][place]),
-            e_value=None,
-            robustness_value=None,
-            placebo_estimate=None,
-            placebo_low=None,
-            placebo_high=None,
-        )
-        for place, row in enumerate(rows)
+
+    def named(effect: Effect) -> Effect:
+        return replace(effect, treatment="any answer", control=curve.bins.words[-1], bin=ANY_BIN)
+
+    tests = found.pictures.get("tests", pl.DataFrame())
+    named_tests = [
+        test | {"hypothesis": f"any answer: {test['hypothesis']}"} for test in tests.iter_rows(named=True)
     ]
+    return Findings(
+        effects=tuple(map(named, found.effects)),
+        checks=tuple((named(effect), check) for effect, check in found.checks),
+        pictures={"tests": pl.DataFrame(named_tests, schema=PICTURE_SCHEMAS["tests"])},
+    )
 
 
 def _picture(curve: _Curve, outcome: str, rows: Sequence[Effect]) -> pl.DataFrame:

@@ -15,9 +15,9 @@ from attribution.effects.findings import EffectsResult
 from care.account import Account, Input
 from care.asking import CareFacts, course_of
 from care.assumptions import Assumptions
-from care.curve import find_curve
+from care.curve import effects_by_speed
 from care.evidence import CareEffect, find_effect, margin_effect
-from care.silence import Ignored, ignored_matters, silence_lines
+from care.silence import ignored_matters, silence_lines
 from care.statement import (
     Told,
     account_rows,
@@ -111,7 +111,9 @@ def statement_part(
         measured = _measured(account, basis, figures, answered[0])
         if account.spent > 0:
             lines += account_rows(account, months, told=told)
-            lines += _by_segment(account, basis, effects, float(answered[1].sum()))
+            by_landmark = [one for one in designs if one["design"] != "response_curve"]
+            segments = _basis(config, assumptions, found, by_landmark)
+            lines += _by_segment(account, segments, effects, float(answered[1].sum()))
             if not {"margin", "net"} & set(told.absent):
                 actual, pictures["tornado"] = account, tornado_frame(account)
         else:
@@ -146,22 +148,16 @@ def statement_part(
 def _silence(
     desk: Desk, effects: pl.DataFrame, designs: list[dict[str, Any]], gross_margin: float | None
 ) -> Iterator[dict[str, Any]]:
-    """What silence cost: by the response curve where one holds answers against none, else by the landmark."""
+    """What silence cost: by the effect of any answer, and by speed where a curve tells it."""
     view = desk.view()
 
-    def ignored_by(effect: CareEffect) -> Ignored:
-        return ignored_matters(view, effect.covers(desk.frame["channel"], desk.groups).to_numpy())
+    def lines(effect: CareEffect, segment: str = ALL) -> Iterator[dict[str, Any]]:
+        about = effect.covers(desk.frame["channel"], desk.groups).to_numpy()
+        return silence_lines(ignored_matters(view, about), effect, segment=segment)
 
-    curve = find_curve(effects, designs, gross_margin=gross_margin)
-    whole = None
-    if curve is not None:
-        seconds, ended, known = view.first_wait(curve.first.clock)
-        about = curve.first.covers(desk.frame["channel"], desk.groups).to_numpy()
-        whole = curve.at_speed_of(seconds[ended & known & about] / 60)
-    answer = whole or margin_effect(effects, designs, gross_margin=gross_margin)
-    yield from silence_lines(ignored_by(answer), answer)
-    for label, effect in curve.bins.items() if curve is not None else ():
-        yield from silence_lines(ignored_by(effect), effect, segment=f"first answer in minutes: {label}")
+    yield from lines(margin_effect(effects, designs, gross_margin=gross_margin))
+    for label, effect in effects_by_speed(effects, designs, gross_margin=gross_margin).items():
+        yield from lines(effect, f"first answer in minutes: {label}")
 
 
 def _what_if(

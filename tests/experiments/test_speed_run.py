@@ -85,7 +85,7 @@ def test_every_row_says_design_estimand_bin_figure_and_why_not(found: EffectsRes
     table = found.frame
     assert set(table["design"]) == {"response_curve", "queue"}
     curve = table.filter(pl.col("name") == "speed", pl.col("outcome") == "spend")
-    assert curve["bin"].unique(maintain_order=True).to_list() == ["0-60", "60-1440", "1440-"]
+    assert curve["bin"].unique(maintain_order=True).to_list() == ["0-60", "60-1440", "1440-", "any"]
     assert table.filter(~pl.col("supported"))["reason"].null_count() == 0
     assert table.filter(pl.col("estimate").is_not_null())["std_error"].null_count() == 0
     queue = table.filter(pl.col("name") == "queue", pl.col("estimator") == "two_stage")
@@ -110,7 +110,10 @@ def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
     care = care_part(config, histories)
 
     def lines(*, supported: bool) -> pl.DataFrame:
-        rows = tuple(replace(e, supported=supported and e.estimator == "aipw") for e in found.effects)
+        rows = tuple(
+            replace(e, supported=supported and e.estimator == "aipw", reason="no overlap")
+            for e in found.effects
+        )
         effects = replace(found, effects=rows)
         made = statement_part(config, histories, ChannelCosts(), care.desk, care.tables, effects)
         assert made is not None
@@ -118,7 +121,7 @@ def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
 
     by_curve, without = lines(supported=True), lines(supported=False)
     assert without["value"].to_list() == [None]
-    assert without["reason"].item().startswith("no effect of an answer is estimated")
+    assert without["reason"].item() == "no overlap"
     bins = ["0-60", "60-1440", "1440-"]
     assert by_curve["segment"].to_list() == ["(all)", *(f"first answer in minutes: {one}" for one in bins)]
     whole = by_curve.row(0, named=True)

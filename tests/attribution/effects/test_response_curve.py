@@ -55,6 +55,24 @@ def test_naive_and_monotone_stand_beside_each_bin(fair):
     assert all(e.low <= e.estimate <= e.high for e in curve)
 
 
+def test_any_answer_is_held_against_none_for_the_answered_and_the_unanswered(fair):
+    found = estimate_effect(FAIR, tables=fair.tables, observation_end=fair.end).effects
+    whole = {e.estimand: e for e in found if (e.bin, e.estimator) == ("any", "aipw")}
+    assert list(whole) == ["ATE", "ATO", "ATT", "ATU"]
+    fast = (fair.waited <= 60)[np.isfinite(fair.waited)].mean()
+    for effect in whole.values():
+        assert effect.supported, effect.reason
+        assert effect.low < 5 * fast < effect.high
+        assert (effect.treatment, effect.control) == ("any answer", "not answered")
+    bins = [e for e in found if e.estimator == "naive" and e.bin != "any"]
+    assert whole["ATT"].n_treated == sum(e.n_treated for e in bins)
+
+
+def test_without_unanswered_cases_nothing_is_said_of_any_answer(fair):
+    cases = fair.tables.cases.filter(pl.col("first_response_at").is_not_null())
+    assert ("any", "aipw") not in rows(fair, cases=cases)
+
+
 def test_an_outcome_that_is_the_same_for_all_says_nothing(fair):
     found = rows(fair, replace(FAIR, outcomes=("issues",)))
     assert found["0-60", "aipw"].reason.startswith(
