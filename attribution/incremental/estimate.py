@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,8 +71,8 @@ class CreditEstimate:
     """Positions of the customers fitted to."""
     companion_fits: Mapping[str, FittedPanelModel]
     """Fits of the companions, by name."""
-    crediting: np.random.Generator
-    """The generator in the state in which `credit` drew latents: a copy of it divides the same credit."""
+    crediting: tuple[int, int]
+    """Seed of the latents that `credit` drew: a generator made from it divides the same credit."""
 
 
 def estimate_credit(
@@ -103,12 +102,12 @@ def estimate_credit(
         sample_stocks = stocks[rows]
         found = _fitted_again(found, sample, sample_stocks, rng)
     fit = found.fit
-    crediting = deepcopy(rng)
+    crediting = (seed, 3)
     credit = panel_credit(
         fit,
         panel,
         stocks,
-        rng=rng,
+        rng=np.random.default_rng(crediting),
         residual_value=residual_value,
         gross_margin=gross_margin,
         periods_apart=True,

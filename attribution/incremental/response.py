@@ -11,7 +11,6 @@ the variance is the sum over columns l of ((v(effects + l) - v(effects - l)) / 2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,7 +74,9 @@ def response_curves(
     few, fit = panel.take(rows), estimate.fit
     stocks = estimate.decay.stocks(few)
     value = np.zeros(panel.n_customers) if residual_value is None else residual_value
-    company = _Company.of(few, fit, stocks, value[rows], gross_margin, deepcopy(estimate.crediting))
+    company = _Company.of(
+        few, fit, stocks, value[rows], gross_margin, np.random.default_rng(estimate.crediting)
+    )
     points = _effect_points(fit)
     found = np.zeros((3, few.n_channels, 5, len(STEPS)))
     beyond = np.zeros((few.n_channels, len(STEPS)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -65,7 +64,7 @@ def segment_credits(
     )
     decisions = _decisions(company, rng)
     targets = _targets(company, decisions)
-    common = _divided(company, estimate.fit, deepcopy(estimate.crediting))
+    common = _divided(company, estimate.fit, np.random.default_rng(estimate.crediting))
     companions = {name: _divided(company, fit, rng) for name, fit in estimate.companion_fits.items()}
     replicates = Replicates(
         estimator=estimate.plan.default,
