@@ -97,10 +97,14 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     'did you mean "horizon_months"?'
     >>> nearest("zzz", ["b", "a"])
     'allowed: a, b'
+    >>> nearest("amount", ["AMOUNT ", "ID"])
+    'did you mean "AMOUNT "?'
     """
-    words = sorted(allowed)
-    close = difflib.get_close_matches(name, words, n=1)
-    return f'did you mean "{close[0]}"?' if close else f"allowed: {', '.join(words)}"
+    words = {word.strip().casefold(): word for word in sorted(allowed)}
+    close = difflib.get_close_matches(name.strip().casefold(), words, n=1)
+    if close:
+        return f'did you mean "{words[close[0]]}"?'
+    return f"allowed: {', '.join(words.values())}" if words else "there is none at all"
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import tributary as tb
-from histories.errors import DataError
+from histories.errors import DataError, TributaryError
 
 CDNOW = "package:lifetimes/datasets/CDNOW_sample.txt"
 LAYOUT = {
@@ -102,6 +105,96 @@ def test_every_frame_gives_the_same_summary(form: str) -> None:
         (7, 2, 4.0, 6.0, 30.0),
         (8, 0, 0.0, 6.0, None),
     ]
+
+
+ORDERS = pd.DataFrame(
+    {
+        "customer_id": [7, 7, 7, 8],
+        "timestamp": pd.to_datetime(["2026-01-01", "2026-01-15", "2026-01-29", "2026-01-01"]),
+        "amount": [10.0, 20.0, 40.0, 5.0],
+    }
+)
+ODD_FORMS = {
+    "categories": lambda: ORDERS.astype({"customer_id": "category"}),
+    "nullable numbers": lambda: ORDERS.astype({"customer_id": "Int64", "amount": "Float64"}),
+    "arrow-backed": lambda: ORDERS.convert_dtypes(dtype_backend="pyarrow"),
+    "instants with a zone": lambda: ORDERS.assign(timestamp=ORDERS.timestamp.dt.tz_localize("UTC")),
+    "periods": lambda: ORDERS.assign(timestamp=ORDERS.timestamp.dt.to_period("D")),
+    "dates as objects": lambda: ORDERS.assign(timestamp=[t.date() for t in ORDERS.timestamp]),
+    "decimals": lambda: ORDERS.assign(amount=[Decimal(str(x)) for x in ORDERS.amount]),
+    "sparse": lambda: ORDERS.assign(amount=pd.arrays.SparseArray(ORDERS.amount)),
+    "ids of two kinds": lambda: ORDERS.assign(customer_id=["7", 7, 7, 8]),
+    "a column nobody asks for": lambda: ORDERS.assign(note=[1, "two", {"three": 3}, None]),
+    "an index of two levels": lambda: ORDERS.set_index(["customer_id", "timestamp"]),
+    "wide decimals": lambda: pa.table(
+        {
+            "customer_id": [7, 7, 7, 8],
+            "timestamp": ORDERS.timestamp,
+            "amount": pa.array([Decimal(str(x)) for x in ORDERS.amount], pa.decimal256(50, 2)),
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ODD_FORMS)
+def test_columns_of_odd_kinds_give_the_same_summary(form: str) -> None:
+    summary = tb.summarize(ODD_FORMS[form](), observation_end="2026-02-12")
+
+    figures = summary.select("frequency", "recency", "T", "monetary_value").rows()
+    assert figures == [(2, 4.0, 6.0, 30.0), (0, 0.0, 6.0, None)]
+    assert summary["customer_id"].cast(pl.String).to_list() == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (pd.concat([ORDERS, ORDERS[["amount"]]], axis=1), "more than one column is called amount"),
+        (ORDERS.iloc[:0], "^transactions: transactions is empty"),
+        (pd.DataFrame(), "Found: none"),
+        (ORDERS.rename(columns=str.upper), 'no column "timestamp".* Did you mean "TIMESTAMP"'),
+        (ORDERS.assign(amount=ORDERS.amount + 1j), "have no readable amount"),
+        ({"customer_id": [1, 2], "amount": [1.0]}, r"could not be read as a frame \(ShapeError\)"),
+        (pl.scan_csv("nowhere.csv"), r"could not be read as a frame \(FileNotFoundError\)"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_refused_in_one_sentence(frame: object, said: str) -> None:
+    with pytest.raises(DataError, match=said) as refusal:
+        tb.summarize(frame)
+    assert ".parquet" not in str(refusal.value)  # nobody gave a file
+
+
+def test_columns_of_other_names_are_named_as_in_a_configuration() -> None:
+    orders = ORDERS.rename(columns={"timestamp": "bought"})
+
+    summary = tb.summarize(orders, inputs={"transactions": {"columns": {"timestamp": "bought"}}})
+
+    assert summary["frequency"].to_list() == [2, 0]
+
+
+def test_arms_may_be_flags_and_outcomes_a_single_word() -> None:
+    units = {
+        "treated": [bool(i % 2) for i in range(100)],
+        "spend": [i % 2 + (i // 2) % 5 for i in range(100)],
+    }
+
+    found = tb.effect(units, arm="treated", control=False, outcomes="spend")
+
+    assert found.frame["estimate"].to_list() == [pytest.approx(1.0)]
+
+
+@pytest.mark.parametrize(
+    ("paths", "chosen", "said"),
+    [
+        ({"path": [], "conversions": []}, {}, "paths: the table is empty"),
+        (PATHS, {"settings": {"lookback": 3}}, 'unknown key "attribution.lookback"; did you mean'),
+        (PATHS, {"methods": "lst"}, 'no method "lst"; did you mean "last"'),
+    ],
+)
+def test_paths_that_cannot_be_credited_are_refused_in_one_sentence(
+    paths: object, chosen: dict[str, object], said: str
+) -> None:
+    with pytest.raises(TributaryError, match=said):
+        tb.credit_paths(paths, **chosen)
 
 
 def test_histories_are_one_line_in_time_with_amounts_in_currency() -> None:

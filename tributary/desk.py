@@ -5,7 +5,7 @@ Frames go through the same checks as files do, so that a notebook and a run give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,35 +38,107 @@ class Desk:
 def to_polars(frame: Any, *, name: str = "the table") -> pl.DataFrame:
     """Any frame as a Polars one: Polars (lazy too), pandas, Arrow, a mapping of columns, a `Result`.
 
-    A named pandas index becomes a column: it often holds the customers.
+    A named pandas index becomes a column: it often holds the customers. A column of mixed or unknown things
+    becomes text, so that the checks can say what is wrong with it, or nothing where nobody asks for it.
 
     Raises
     ------
     DataError
-        When it is no frame at all.
+        When it is no frame at all, or two columns have one name.
     """
+    if isinstance(frame, Result):
+        return frame.frame
+    try:
+        made = _polars_of(frame, name)
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OSError) as error:
+        raise DataError(
+            f"{name} could not be read as a frame ({type(error).__name__}). "
+            "Columns of one length are needed, and what a lazy frame reads must be there."
+        ) from error
+    if made is None:
+        raise DataError(
+            f"{name} is a {type(frame).__name__}. "
+            "Give a Polars, pandas or Arrow frame, or a mapping of columns."
+        )
+    unknown = [column for column, dtype in made.schema.items() if dtype == pl.Object]
+    return made.with_columns(_as_text(column, made[column].to_list()) for column in unknown)
+
+
+def _polars_of(frame: Any, name: str) -> pl.DataFrame | None:
+    """The frame as Polars takes it; None when it is no frame."""
     if isinstance(frame, pl.DataFrame):
         return frame
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
-    if isinstance(frame, Result):
-        return frame.frame
     if isinstance(frame, Mapping):
-        return pl.DataFrame(dict(frame))
-    names = getattr(getattr(frame, "index", None), "names", [None])
-    if hasattr(frame, "reset_index"):
-        named = [level for level in names if level is not None and level not in frame.columns]
-        return pl.from_pandas(frame.reset_index(level=named) if named else frame)
+        return pl.DataFrame(dict(frame), strict=False)
+    if hasattr(frame, "reset_index") and hasattr(frame, "columns"):
+        levels = [level for level in frame.index.names if level is not None and level not in frame.columns]
+        table = frame.reset_index(level=levels) if levels else frame
+        columns = [str(column) for column in table.columns]
+        _refuse_twins(columns, name)
+        return pl.DataFrame([_of_pandas(column, table.iloc[:, k]) for k, column in enumerate(columns)])
     if hasattr(frame, "__arrow_c_stream__"):
-        return pl.DataFrame(frame)
-    raise DataError(
-        f"{name} is a {type(frame).__name__}. Give a Polars, pandas or Arrow frame, or a mapping of columns."
-    )
+        import pyarrow as pa
+
+        table = pa.table(frame)
+        _refuse_twins(table.column_names, name)
+        return pl.DataFrame([_of_arrow(column, table[column]) for column in table.column_names])
+    return None
+
+
+def _refuse_twins(columns: Sequence[str], name: str) -> None:
+    twins = sorted({column for column in columns if columns.count(column) > 1})
+    if twins:
+        raise DataError(
+            f"{name}: more than one column is called {', '.join(twins[:5])}. Drop or rename all but one."
+        )
+
+
+def _of_pandas(column: str, values: Any) -> pl.Series:
+    """A pandas column; periods by their first day, instants in UTC, what Polars does not know as text."""
+    kind = type(values.dtype).__name__
+    if kind == "PeriodDtype":
+        values = values.dt.to_timestamp()
+    elif kind == "SparseDtype":
+        values = values.sparse.to_dense()
+    elif kind == "DatetimeTZDtype":
+        instants = pl.from_pandas(values.dt.tz_convert("UTC").dt.tz_localize(None))
+        return instants.dt.replace_time_zone("UTC").alias(column)
+    try:
+        made = pl.from_pandas(values)
+        if made.dtype != pl.Binary:
+            return made.alias(column)
+    except (pl.exceptions.PolarsError, TypeError, ValueError, RuntimeError):
+        pass  # Arrow knows no such thing, or found several kinds of things in one column
+    known = zip(values, values.isna(), strict=True)
+    return _as_text(column, [None if gone else value for value, gone in known])
+
+
+def _of_arrow(column: str, values: Any) -> pl.Series:
+    """An Arrow column; numbers wider than Polars holds as text."""
+    import pyarrow as pa
+
+    wide = pa.types.is_decimal256(values.type) or pa.types.is_float16(values.type)
+    return pl.Series(column, values.cast(pa.string()) if wide else values)
+
+
+def _as_text(column: str, values: Sequence[Any]) -> pl.Series:
+    told = [
+        value if value is None else value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        for value in values
+    ]
+    return pl.Series(column, told, dtype=pl.String)
 
 
 @contextmanager
 def desk(
-    frames: Mapping[str, Any], *, units: Any = None, zero_orders: str = "drop", **settings: Any
+    frames: Mapping[str, Any],
+    *,
+    units: Any = None,
+    zero_orders: str = "drop",
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
 ) -> Iterator[Desk]:
     """Check frames as the tables of a run and build the histories.
 
@@ -78,6 +150,8 @@ def desk(
         A frame with one row per unit, which an effect's `table` finds as `UNITS`.
     zero_orders
         "drop" orders that net to nothing, or "count" them as purchases.
+    inputs
+        Options of single tables as under `[inputs]`, by table: `columns`, `timestamp_format`, …
     settings
         Keys of the configuration, as in the TOML file; None leaves the default.
 
@@ -93,13 +167,17 @@ def desk(
     with TemporaryDirectory(prefix="tributary-") as folder:
         if units is not None:
             to_polars(units, name="the table of units").write_parquet(Path(folder) / UNITS)
-        inputs = {}
+        entries: dict[str, dict[str, Any]] = {}
         for name, frame in frames.items():
             if frame is not None:
                 to_polars(frame, name=name).write_parquet(Path(folder) / f"{name}.parquet")
-                inputs[name] = {"path": f"{name}.parquet"}
-        if "transactions" in inputs:
-            inputs["transactions"]["zero_orders"] = zero_orders
+                entries[name] = {**(inputs or {}).get(name, {}), "path": f"{name}.parquet"}
+        if "transactions" in entries:
+            entries["transactions"].setdefault("zero_orders", zero_orders)
         tree = {key: setting for key, setting in settings.items() if setting is not None}
-        config = parse_config({**tree, "inputs": inputs}, base_dir=Path(folder), place="arguments")
-        yield Desk(config=config, histories=build_histories(config, read_inputs(config)))
+        config = parse_config({**tree, "inputs": entries}, base_dir=Path(folder), place="arguments")
+        try:
+            found = read_inputs(config)
+        except DataError as error:  # the reader has a frame, not the file that it was put into
+            raise type(error)(str(error).replace(".parquet: ", ": ")) from error
+        yield Desk(config=config, histories=build_histories(config, found))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from histories.errors import DataError, ModelError
 from tributary.desk import UNITS, desk, to_polars
 from tributary.result import Picture, Result
 
@@ -229,7 +230,6 @@ def value(
     """
     from experiments.parts.costs import channel_costs
     from experiments.parts.value import value_part
-    from histories.errors import ModelError
 
     chosen = {**(settings or {}), **({} if gross_margin is None else {"gross_margin": gross_margin})}
     cuts: dict[str, Any] = {
@@ -289,14 +289,17 @@ def credit_paths(
     """
     from attribution.credits.table import compare_credits
     from attribution.paths.descriptive import descriptive
-    from attribution.settings import AttributionSettings
+    from experiments.config import parse_config
 
+    counted = to_polars(paths, name="paths")
+    if not counted.height:
+        raise DataError("paths: the table is empty. Give a row for each path, with its conversions.")
     found = descriptive(
-        to_polars(paths, name="paths"),
-        methods=tuple(methods),
+        counted,
+        methods=_several(methods),
         outcome=outcome,
         groups=groups or {},
-        settings=AttributionSettings(**(settings or {})),
+        settings=parse_config({"attribution": dict(settings or {})}, place="settings").attribution,
     )
     beside = compare_credits(found.credits).drop("outcome", "segment", "period", "channel_group")
     return Result(
@@ -358,9 +361,8 @@ def credit(
     """
     from experiments.parts.incremental import incremental_part
     from experiments.parts.value import value_part
-    from histories.errors import ModelError
 
-    chosen = {"methods": ["incremental"], "outcomes": list(outcomes), **(settings or {})}
+    chosen = {"methods": ["incremental"], "outcomes": list(_several(outcomes)), **(settings or {})}
     tables = _tables(transactions, touchpoints, customers, cases)
     cuts: dict[str, Any] = {"observation_end": observation_end, "channels": _channels(channels)}
     with desk(tables, attribution=chosen, **cuts, **about) as made:
@@ -389,7 +391,7 @@ def effect(
     *,
     outcomes: Sequence[str],
     arm: str | None = None,
-    control: str | None = None,
+    control: str | float | None = None,
     unit: str | None = None,
     design: str = "randomised",
     name: str = "effect",
@@ -432,11 +434,12 @@ def effect(
     from experiments.parts.evidence import evidence_part
 
     treatment = dict(treatment or {})
-    entry: dict[str, Any] = {"name": name, "design": design, "outcomes": list(outcomes), **choices}
+    entry: dict[str, Any] = {"name": name, "design": design, "outcomes": list(_several(outcomes)), **choices}
     if table is not None:
         columns = {} if unit is None else {"unit": unit}
         entry["table"] = {"path": UNITS, "columns": columns}
-        treatment |= {key: given for key, given in (("column", arm), ("control", control)) if given}
+        named = (("column", arm), ("control", control))
+        treatment |= {key: _arm(given) for key, given in named if given is not None}
     elif control is not None:
         entry["control"] = control
     entry["treatment"] = treatment
@@ -453,7 +456,7 @@ def effect(
             shown.with_columns(label=pl.format("{}, {}, {}", "outcome", "treatment", "estimator")),
             "label",
             "estimate",
-            f"{name}: effect on {', '.join(outcomes)}",
+            f"{name}: effect on {', '.join(_several(outcomes))}",
         ),
     )
 
@@ -582,6 +585,16 @@ def _tables(
         "customers": customers,
         "cases": cases,
     }
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple; a single one may be bare."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _arm(name: Any) -> str:
+    """An arm as its column reads as text: flags are "true" and "false"."""
+    return str(name).lower() if isinstance(name, bool) else str(name)
 
 
 def _channels(origins: Origins | None) -> dict[str, Any] | None:

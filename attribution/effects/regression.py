@@ -91,8 +91,13 @@ def mean_error(influence: Float, clusters: NDArray[np.int64] | None = None) -> f
 
 
 def mean_difference(outcome: Float, treated: NDArray[np.bool_]) -> tuple[float, float]:
-    """Difference in means, treated minus control, and its standard error (Neyman 1923)."""
+    """Difference in means, treated minus control, and its standard error (Neyman 1923).
+
+    Both are NaN where a group has fewer than two units: nobody knows how they vary.
+    """
     y1, y0 = outcome[treated], outcome[~treated]
+    if min(len(y1), len(y0)) < 2:
+        return float("nan"), float("nan")
     error = np.sqrt(y1.var(ddof=1) / len(y1) + y0.var(ddof=1) / len(y0))
     return float(y1.mean() - y0.mean()), float(error)
 

@@ -244,7 +244,11 @@ def _numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
     series = frame[name]
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise SchemaError(f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag.')
-    return np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+    values = np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+    endless = int(np.isinf(values).sum())
+    if endless:
+        raise DataError(f'{place}: outcome "{name}" is infinite in {endless} of {values.size} rows.')
+    return values
 
 
 def _require(frame: pl.DataFrame, columns: Iterable[str], place: str) -> None:

@@ -103,6 +103,8 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
     """
     columns = _counts(paths)
     path = paths["text" if "path" not in paths.columns else "path"]
+    if path.dtype in (pl.Categorical, pl.Enum):
+        path = path.cast(pl.String)
     if path.null_count():
         raise DataError(f"paths: {path.null_count()} of {path.len()} rows have no path. Leave them out.")
     if path.dtype == pl.String:
@@ -122,7 +124,12 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
 def _counts(paths: pl.DataFrame) -> dict[str, Float]:
     """conversions, value and nulls as floats; an absent optional column is 0."""
     schema = paths.schema
-    if schema.get("path", schema.get("text")) not in (pl.String, pl.List(pl.String)):
+    if schema.get("path", schema.get("text")) not in (
+        pl.String,
+        pl.Categorical,
+        pl.Enum,
+        pl.List(pl.String),
+    ):
         raise SchemaError('paths: needs a column "path", text "a > b" or a list of channel names.')
     if "conversions" not in schema:
         raise SchemaError(f'paths: needs a column "conversions". Found: {", ".join(schema)}.')

@@ -114,7 +114,7 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
             f'{scanned.place}: {table.name} has no {theirs}: its header is one column with "{shown}". '
             f'Set inputs.{table.name}.separator = "{shown}".'
         )
-    listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "")
+    listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "") or "none"
     hint = nearest(theirs, scanned.columns)
     suggestion = f" {hint[0].upper()}{hint[1:]}" if hint.startswith("did") else ""
     return (
