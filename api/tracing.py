@@ -45,7 +45,7 @@ def _exporting_provider() -> TracerProvider:
     except ImportError as error:
         raise ConfigError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but the exporter is not installed. "
-            "Install the extra: pip install 'tributary[telemetry]'."
+            "Install the extra: pip install 'tributary-clv[telemetry]'."
         ) from error
     name = os.environ.get("OTEL_SERVICE_NAME", "tributary")
     provider = SdkProvider(resource=Resource.create({"service.name": name}))

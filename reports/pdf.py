@@ -44,7 +44,7 @@ def render_pdf(context: ReportContext) -> bytes:
         import typst
     except ImportError as error:
         raise ConfigError(
-            "PDF reports need the package typst. Install tributary[pdf], or ask for html."
+            "PDF reports need the package typst. Install tributary-clv[pdf], or ask for html."
         ) from error
     with as_file(files("reports") / "static" / "fonts") as fonts, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.typ"

@@ -103,12 +103,12 @@ def _of_pandas(column: str, values: Any) -> pl.Series:
     elif kind == "SparseDtype":
         values = values.sparse.to_dense()
     elif kind == "DatetimeTZDtype":
-        instants = pl.from_pandas(values.dt.tz_convert("UTC").dt.tz_localize(None))
-        return instants.dt.replace_time_zone("UTC").alias(column)
+        instants = pl.Series(column, values.dt.tz_convert("UTC").dt.tz_localize(None))
+        return instants.dt.replace_time_zone("UTC")
     try:
-        made = pl.from_pandas(values)
+        made = pl.Series(column, values)
         if made.dtype != pl.Binary:
-            return made.alias(column)
+            return made
     except (pl.exceptions.PolarsError, TypeError, ValueError, RuntimeError):
         pass  # Arrow knows no such thing, or found several kinds of things in one column
     known = zip(values, values.isna(), strict=True)

@@ -48,7 +48,7 @@ class TouchSums:
         Parameters
         ----------
         touches
-            As `histories.journeys.journey_touches` makes them.
+            The touches of `histories.journeys.walk_journeys`.
         methods
             Of these, rules that need times are summed.
         groups

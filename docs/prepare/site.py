@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from docs.prepare.reference import reference
-from experiments.bundle.tables import TABLES
 
-__all__ = ["on_files", "tables_page"]
+__all__ = ["on_files"]
 
 API_PAGES = {
     "api-desk.md": ("The words of a notebook", ("tributary.words", "tributary.result")),
@@ -37,19 +36,6 @@ API_PAGES = {
 }
 
 
-def tables_page() -> str:
-    """Every table of a bundle with its columns and types."""
-    lines = [
-        "# Tables of a bundle",
-        "",
-        "Parquet files; a table that was not made is present, empty and typed.",
-    ]
-    for name, schema in TABLES.items():
-        lines += ["", f"## {name}", "", "| column | type |", "| --- | --- |"]
-        lines += [f"| `{column}` | {dtype} |" for column, dtype in schema.items()]
-    return "\n".join(lines) + "\n"
-
-
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages, and the README as the first one."""
     from mkdocs.structure.files import File
@@ -57,7 +43,6 @@ def on_files(files: Any, config: Any) -> Any:
     readme = (Path(config["config_file_path"]).parent / "README.md").read_text(encoding="utf-8")
     pages = {
         "configuration.md": reference(),
-        "tables.md": tables_page(),
         "index.md": readme.replace("](docs/", "]("),
     }
     for name, (title, modules) in API_PAGES.items():

@@ -61,7 +61,7 @@ def spark_session(master: str | None = None) -> Iterator[Any]:
             from pyspark.sql import SparkSession
     except ImportError as error:
         raise ConfigError(
-            '--engine spark needs pyspark, which is not installed: pip install "tributary[spark]". '
+            '--engine spark needs pyspark, which is not installed: pip install "tributary-clv[spark]". '
             'Or leave --engine out, with --memory "2GB" where the data do not fit in memory.'
         ) from error
     remote = "SPARK_REMOTE" in os.environ

@@ -104,7 +104,7 @@ def test_a_run_by_buckets_finds_what_a_run_in_memory_does(
 def test_a_run_on_spark_finds_what_a_run_in_memory_does(
     config: RunConfig, whole: Findings, tmp_path: Path
 ) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
     from histories.engines.spark import Spark, spark_session
 
     if shutil.which("java") is None:
@@ -118,7 +118,7 @@ def test_a_run_on_spark_finds_what_a_run_in_memory_does(
 def test_a_run_on_executors_of_their_own_finds_what_a_run_in_memory_does(
     config: RunConfig, whole: Findings, tmp_path: Path
 ) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
     from histories.engines.spark import Spark, spark_session
 
     if shutil.which("java") is None:

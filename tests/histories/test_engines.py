@@ -157,7 +157,7 @@ def many_rows(id_type: Any = pl.Int64) -> dict[str, pl.LazyFrame]:
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
     from histories.engines.spark import spark_session
 
     if shutil.which("java") is None:
@@ -210,7 +210,7 @@ def test_a_task_that_is_done_again_leaves_every_row_once(tmp_path: Path) -> None
 
 
 def test_without_java_spark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary[spark]")
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
     from histories.engines.spark import spark_session
 
     monkeypatch.setenv("PATH", "")
@@ -224,7 +224,7 @@ def test_without_pyspark_spark_says_what_to_install(monkeypatch: pytest.MonkeyPa
     from histories.engines.spark import spark_session
 
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
-    with pytest.raises(ConfigError, match=r"pip install \"tributary\[spark\]\""), spark_session():
+    with pytest.raises(ConfigError, match=r"pip install \"tributary-clv\[spark\]\""), spark_session():
         pass
 
 
