@@ -9,7 +9,7 @@ What is one customer's own moves no clock; it is read here (`own_rows`) and belo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -32,17 +32,25 @@ class DayCovariates:
         The covariates.
     matrix
         Less their means over the history, shape (days, k); a later day is as usual: 0.
+    means
+        What was taken off, by name.
     notes
         What a reader should know, in sentences.
     """
 
     names: tuple[str, ...]
     matrix: Float
+    means: Mapping[str, float]
     notes: tuple[str, ...]
 
 
 def covariates_by_day(
-    calendar: pl.DataFrame, columns: Sequence[str], *, first: date, end: date
+    calendar: pl.DataFrame,
+    columns: Sequence[str],
+    *,
+    first: date,
+    end: date,
+    means: Mapping[str, float] | None = None,
 ) -> DayCovariates:
     """Spread the rows of a calendar over its days.
 
@@ -57,21 +65,25 @@ def covariates_by_day(
         The covariates.
     first, end
         First and last day of the history.
+    means
+        What a usual day counts, where that is known from a fit.
 
     Raises
     ------
     DataError
-        When a column is missing, no number, does not vary over the history, or has two values for one day.
+        When a column is missing, no number, does not vary over the history that is fitted, or has two values
+        for one day.
     """
     span = (end - first).days + 1
-    parts, notes = [], []
+    parts, notes, usual = [], [], dict[str, float]()
     for column in columns:
         days, known_until = _spread(_rows_of(calendar, column), column, first=first)
         history = np.zeros(span)
         history[: min(span, days.size)] = days[:span]
-        if np.ptp(history) == 0.0:
+        if means is None and np.ptp(history) == 0.0:
             raise DataError(f'calendar: "{column}" has one value from {first} to {end}; it explains nothing')
-        mean = history.mean()
+        mean = float(history.mean()) if means is None else float(means[column])
+        usual[column] = mean
         parts.append(np.concatenate([history, days[span:]]) - mean)
         if known_until <= end:
             notes.append(
@@ -81,7 +93,7 @@ def covariates_by_day(
     matrix = np.zeros((max(part.size for part in parts), len(parts)))
     for place, part in enumerate(parts):
         matrix[: part.size, place] = part
-    return DayCovariates(names=tuple(columns), matrix=matrix, notes=tuple(notes))
+    return DayCovariates(names=tuple(columns), matrix=matrix, means=usual, notes=tuple(notes))
 
 
 def own_rows(calendar: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -8,19 +8,22 @@ levelled stack (`clv.stack`) with its shape alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
 from clv.clock import Clock
 from clv.summary import summarize_holdout, summarize_purchases
+from clv.trees import Trees
 from histories.arrays import Float
 from histories.errors import ModelError
 from histories.money import MONEY_SCALE
 
-__all__ = ["CHALLENGER", "forecast_by_boosting", "history_features", "tilt"]
+__all__ = ["CHALLENGER", "Boosting", "Tilt", "history_features", "learn_boosting"]
 
 CHALLENGER = "gradient_boosting"
 #: Days of the recent past that are counted one by one.
@@ -66,10 +69,40 @@ def history_features(purchases: pl.LazyFrame, *, origin: date) -> pl.DataFrame:
     )
 
 
-def forecast_by_boosting(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boosting:
+    """A regression that was trained on one window.
+
+    Attributes
+    ----------
+    trees
+        Purchases expected in the window, by features.
+    learned
+        Its length on the company's clock, in time units.
+    """
+
+    trees: Trees
+    learned: float
+
+    def forecast(self, purchases: pl.LazyFrame, *, clock: Clock, origin: date, days: float) -> Float:
+        """Purchases in the `days` behind `origin`, shape (n,), in the order of customer_id."""
+        asked = _matrix(history_features(purchases, origin=origin))
+        return self.trees.predict(asked) * (clock.ahead(origin, days) / self.learned)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"learned": self.learned, "trees": self.trees.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `to_dict`."""
+        return cls(learned=float(fields["learned"]), trees=Trees.from_dict(fields["trees"]))
+
+
+def learn_boosting(
     purchases_at: Callable[[date], pl.LazyFrame], *, clock: Clock, origin: date, days: float
-) -> Float:
-    """Forecast purchases in the `days` behind `origin` with a regression trained on a window before it.
+) -> Boosting:
+    """Train a regression for the `days` behind `origin` on a window before it.
 
     Parameters
     ----------
@@ -79,11 +112,6 @@ def forecast_by_boosting(
         First day of the data, and how fast the window learned from and the one forecast run.
     origin, days
         The window.
-
-    Returns
-    -------
-    array
-        Shape (n,), in the order of customer_id.
 
     Raises
     ------
@@ -106,23 +134,42 @@ def forecast_by_boosting(
     later = summarize_holdout(purchases_at(origin), after=earlier, until=origin).collect()
     target = learned.select("customer_id").join(later, on="customer_id", how="left", maintain_order="left")
     counts = target["holdout_purchases"].fill_null(0).cast(pl.Float64).to_numpy()
-    asked = history_features(purchases_at(origin), origin=origin)
-    longer = clock.ahead(origin, days) / clock.between(earlier, origin)
-    return _boost(_matrix(learned), counts, _matrix(asked)) * longer
+    return Boosting(trees=_boost(_matrix(learned), counts), learned=clock.between(earlier, origin))
 
 
-def tilt(forecast: Float, expected: Float) -> Float:
-    """The factor that moves a model's expectation to another forecast, shape (n,).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tilt:
+    """How the customers of one model follow another forecast.
 
     A customer moves by `LARGEST_TILT` at most against the company as a whole; the total is the forecast's.
+
+    Attributes
+    ----------
+    level
+        The forecast's total over the model's.
+    scale
+        What brings the total back to the forecast's where customers were held.
     """
-    whole = float(expected.sum())
-    if whole <= 0.0:
-        return np.ones_like(expected)
-    level = float(forecast.sum()) / whole
-    ratio = np.divide(forecast, expected * level, out=np.ones_like(forecast), where=expected * level > 0)
-    factor = np.clip(ratio, 1.0 / LARGEST_TILT, LARGEST_TILT)
-    return np.asarray(factor * (float(forecast.sum()) / float(factor @ expected)), dtype=np.float64)
+
+    level: float = 1.0
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, forecast: Float, expected: Float) -> Self:
+        """Of a whole company; no tilt where the model expects nothing at all."""
+        whole = float(expected.sum())
+        if whole <= 0.0:
+            return cls()
+        level = float(forecast.sum()) / whole
+        held = float(cls(level=level).factor(forecast, expected) @ expected)
+        return cls(level=level, scale=float(forecast.sum()) / held if held > 0.0 else 1.0)
+
+    def factor(self, forecast: Float, expected: Float) -> Float:
+        """What each customer's expectation is multiplied by, shape (n,)."""
+        whole = expected * self.level
+        ratio = np.divide(forecast, whole, out=np.ones_like(forecast), where=whole > 0.0)
+        held = np.clip(ratio, 1.0 / LARGEST_TILT, LARGEST_TILT)
+        return np.asarray(held * (self.level * self.scale), dtype=np.float64)
 
 
 def _matrix(features: pl.DataFrame) -> Float:
@@ -130,8 +177,8 @@ def _matrix(features: pl.DataFrame) -> Float:
     return np.asarray(features.drop("customer_id").fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
-def _boost(features: Float, counts: Float, asked: Float) -> Float:
-    """Train and predict, the same at every call."""
+def _boost(features: Float, counts: Float) -> Trees:
+    """Train, the same at every call."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -151,4 +198,4 @@ def _boost(features: Float, counts: Float, asked: Float) -> Float:
         random_state=0,
     )
     with threadpool_limits(1):  # on a busy machine its threads spin for each other, fifty times slower
-        return np.asarray(regressor.fit(features, counts).predict(asked), dtype=np.float64)
+        return Trees.of(regressor.fit(features, counts))

@@ -8,9 +8,10 @@ and regular buyers it is an approximation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -51,6 +52,8 @@ class Clock:
         Log factor of each day by its covariates, from `first` on, shape (m,); zero for later days.
     covariates
         Name, coefficient and standard error of each covariate.
+    means
+        What each covariate counts on a usual day.
     """
 
     first: date
@@ -60,6 +63,7 @@ class Clock:
     season: tuple[float, ...] = (0.0,) * 12
     moved: tuple[float, ...] = ()
     covariates: tuple[tuple[str, float, float], ...] = ()
+    means: tuple[float, ...] = ()
 
     @property
     def is_calendar(self) -> bool:
@@ -126,6 +130,24 @@ class Clock:
         """Days since `first` of a column of dates, shape (n,)."""
         since = column.to_numpy().astype("datetime64[D]") - np.datetime64(self.first)
         return np.asarray(since.astype(np.int64))
+
+    def fields(self) -> dict[str, Any]:
+        """Everything, as plain values for JSON."""
+        return asdict(self) | {"first": self.first.isoformat(), "end": self.end.isoformat()}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `fields`, also after a trip through JSON."""
+        return cls(
+            first=date.fromisoformat(fields["first"]),
+            end=date.fromisoformat(fields["end"]),
+            time_unit=str(fields["time_unit"]),
+            level=tuple(fields["level"]),
+            season=tuple(fields["season"]),
+            moved=tuple(fields["moved"]),
+            covariates=tuple((name, estimate, error) for name, estimate, error in fields["covariates"]),
+            means=tuple(fields["means"]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model card: factors of the months of the year, level month by month."""

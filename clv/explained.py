@@ -32,7 +32,7 @@ MOVES = "pareto_nbd"
 #: Customers are predicted pattern by pattern of their covariates where these never change.
 MOST_PATTERNS = 5_000
 #: Customers, and spells behind their last purchases, of the sample that is fitted.
-FITTED_CUSTOMERS, FITTED_SPELLS = 20_000, 60_000
+FITTED_CUSTOMERS, FITTED_SPELLS = 20_000, 30_000
 #: Spells of all customers: more would take minutes at every origin.
 MOST_SPELLS = 4_000_000
 #: Customers predicted at once.

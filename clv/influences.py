@@ -7,7 +7,7 @@ changes, measured on the company's clock of season and level.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Self
@@ -17,12 +17,14 @@ import polars as pl
 
 from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.clock import Clock
-from clv.purchases.covariates import build_design
+from clv.purchases.covariates import Design, build_design, design_like
 from clv.purchases.moving import Spells
 from histories.arrays import Float, Integer
 from histories.errors import DataError
 
 __all__ = ["Influences"]
+
+NO_TRAITS = Design(names=(), matrix=np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,9 @@ class Influences:
     own
         By name: customer_id, start, end and value of the spells that are one customer's.
     usual
-        Mean of each customer's covariates of days over his history, shape (n, k).
+        Mean of each customer's own covariates of days over his history, shape (n, k).
+    centre
+        What is taken off each covariate of days, by name: what a usual day counts.
     """
 
     names: tuple[str, ...]
@@ -57,6 +61,7 @@ class Influences:
     common: DayCovariates | None
     own: dict[str, pl.DataFrame]
     usual: Float
+    centre: Mapping[str, float]
 
     @classmethod
     def of(
@@ -87,27 +92,65 @@ class Influences:
         DataError
             When a covariate is missing, empty for some customer, constant, or has two values on one day.
         """
+        design = build_design(frame, traits) if traits else NO_TRAITS
+        return cls._read(frame, design, moving, None, calendar=calendar, clock=clock, origin=origin)
+
+    @classmethod
+    def like(
+        cls,
+        frame: pl.DataFrame,
+        *,
+        names: Sequence[str],
+        centre: Mapping[str, float],
+        calendar: pl.DataFrame | None,
+        clock: Clock,
+        origin: date,
+    ) -> Self:
+        """The covariates that a fit knows by these names and as centred there, of later customers.
+
+        Raises
+        ------
+        DataError
+            When one is missing, or empty for some customer.
+        """
+        traits = [name for name in names if name not in centre]
+        design = design_like(frame, traits) if traits else NO_TRAITS
+        return cls._read(frame, design, list(centre), centre, calendar=calendar, clock=clock, origin=origin)
+
+    @classmethod
+    def _read(
+        cls,
+        frame: pl.DataFrame,
+        design: Design,
+        moving: Sequence[str],
+        centre: Mapping[str, float] | None,
+        *,
+        calendar: pl.DataFrame | None,
+        clock: Clock,
+        origin: date,
+    ) -> Self:
+        """With the covariates of days, centred anew or as they were."""
         if moving and calendar is None:
             raise DataError("dynamic covariates were asked for, but there is no calendar table")
-        design = build_design(frame, traits) if traits else None
         own = {name: own_rows(calendar, name) for name in moving} if calendar is not None else {}
         own = {name: rows for name, rows in own.items() if not rows.is_empty()}
         everybody = [name for name in moving if name not in own]
         common = None
         if everybody:
             assert calendar is not None
-            common = covariates_by_day(calendar, everybody, first=clock.first, end=origin)
+            common = covariates_by_day(calendar, everybody, first=clock.first, end=origin, means=centre)
         found = cls(
-            names=(*everybody, *own, *(design.names if design else ())),
+            names=(*everybody, *own, *design.names),
             frame=frame.select("customer_id", "first_purchase", "last_purchase"),
-            clock=replace(clock, moved=(), covariates=()),
+            clock=replace(clock, moved=(), covariates=(), means=()),
             origin=origin,
-            traits=design.matrix if design else np.zeros((frame.height, 0)),
+            traits=design.matrix if design.names else np.zeros((frame.height, 0)),
             common=common,
             own=own,
             usual=np.zeros((frame.height, len(own))),
+            centre=dict(common.means) if common else {},
         )
-        return found._centred()
+        return found._centred(centre)
 
     @property
     def constant(self) -> bool:
@@ -193,10 +236,11 @@ class Influences:
     def _values(self, rows: Integer, day: Integer) -> Float:
         """Covariates of customers (by row) on days, shape (m, k)."""
         parts = [_on_days(self.common, day)] if self.common is not None else []
-        for place, table in enumerate(self.own.values()):
-            parts.append(self._own_on_days(table, rows, day)[:, None] - self.usual[:, place].mean())
+        for place, (name, table) in enumerate(self.own.items()):
+            values = self._own_on_days(table, rows, day)
             late = day > self.clock.days(table["end"]).max()
-            parts[-1][late] = (self.usual[rows[late], place] - self.usual[:, place].mean())[:, None]
+            values[late] = self.usual[rows[late], place]
+            parts.append(values[:, None] - self.centre[name])
         return np.column_stack([*parts, self.traits[rows]])
 
     def _own_on_days(self, table: pl.DataFrame, rows: Integer, day: Integer) -> Float:
@@ -208,10 +252,10 @@ class Influences:
             table.sort("start"), left_on="day", right_on="start", by="customer_id", check_sortedness=False
         )
         value = pl.when(pl.col("end") >= pl.col("day")).then("value").otherwise(0.0).fill_null(0.0)
-        return found.sort("place").select(value.alias("value"))["value"].to_numpy()
+        return found.sort("place").select(value.alias("value"))["value"].to_numpy().copy()
 
-    def _centred(self) -> Self:
-        """With the usual value of each customer's own covariates: a day as usual then counts 0."""
+    def _centred(self, centre: Mapping[str, float] | None) -> Self:
+        """With the usual value of each customer's own covariates: a day as usual for all then counts 0."""
         if not self.own:
             return self
         rows, start, stop = self._cut(self._born, self._end)
@@ -222,7 +266,9 @@ class Influences:
             np.bincount(rows, weights=length * self._own_on_days(table, rows, start), minlength=n) / lived
             for table in self.own.values()
         ]
-        return replace(self, usual=np.column_stack(usual))
+        means = {name: float(each.mean()) for name, each in zip(self.own, usual, strict=True)}
+        known = means if centre is None else {name: centre[name] for name in means}
+        return replace(self, usual=np.column_stack(usual), centre={**self.centre, **known})
 
 
 def _on_days(common: DayCovariates, day: Integer) -> Float:

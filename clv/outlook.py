@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from clv.calendar import DayCovariates, covariates_by_day, own_rows
-from clv.challenger import CHALLENGER, forecast_by_boosting
+from clv.challenger import CHALLENGER, Boosting, learn_boosting
 from clv.clock import Clock
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
@@ -181,6 +181,8 @@ class Outlook:
         That forecast, shape (n,).
     explained
         Models with covariates, by the model they build on.
+    boosting
+        The regression; None where it could not be trained.
     notes
         What did not work, in sentences.
     """
@@ -194,6 +196,7 @@ class Outlook:
     chosen: str
     expected: Float
     explained: Mapping[str, Explained]
+    boosting: Boosting | None
     notes: tuple[str, ...]
 
     @property
@@ -237,10 +240,12 @@ def look_ahead(
     explained, told = _explained(company, summary, list(fits), clock, origin=origin)
     predicted |= _forecasts(explained, days)
     notes += told
+    boosting = None
     if company.settings.challenger:
         try:
-            predicted[CHALLENGER] = forecast_by_boosting(
-                company.purchases_at, clock=clock, origin=origin, days=days
+            boosting = learn_boosting(company.purchases_at, clock=clock, origin=origin, days=days)
+            predicted[CHALLENGER] = boosting.forecast(
+                company.purchases_at(origin), clock=clock, origin=origin, days=days
             )
         except TributaryError as error:
             notes.append(str(error))
@@ -270,6 +275,7 @@ def look_ahead(
         chosen=chosen,
         expected=stack.forecast(predicted),
         explained=explained,
+        boosting=boosting,
         notes=tuple(notes),
     )
 
@@ -385,8 +391,9 @@ def _past_window(
         return None
     if CHALLENGER in members:
         with contextlib.suppress(TributaryError):
-            predicted[CHALLENGER] = forecast_by_boosting(
-                company.learned_at, clock=clock, origin=origin, days=length
+            boosting = learn_boosting(company.learned_at, clock=clock, origin=origin, days=length)
+            predicted[CHALLENGER] = boosting.forecast(
+                company.learned_at(origin), clock=clock, origin=origin, days=length
             )
     (actual,) = columns_of(summary, "holdout_purchases")
     spend_fit = fit_spend(summary, trend=settings.spend_trend)[0]

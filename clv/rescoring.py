@@ -1,10 +1,10 @@
-"""Values from a model card: nobody is fitted, a purchase summary is enough.
+"""Values from a model card: nobody is fitted.
 
 The run's forecast is a levelled stack (`clv.stack`) in which a regression on each customer's whole history
-takes part; neither it nor the stretched clock is kept. What is kept, and used here, is the purchase model on
-calendar time, the spend model, and the *level*: the stack's total over the purchase model's. So everybody's
-expected purchases and value are multiplied by that one factor, and the chance of none follows it; which
-customer the stack saw above or below the purchase model is not carried over.
+takes part. Where that history is at hand, the kept forecast (`clv.kept`) says by how much a customer lies
+above or below the purchase model on calendar time, and his expected purchases and value are multiplied by it.
+Where a purchase summary is all there is, everybody's factor is the *level*, the stack's total over the
+purchase model's. The chance of no purchase follows the factor.
 """
 
 from __future__ import annotations
@@ -78,10 +78,20 @@ class Rescorer:
         monetary_value: npt.ArrayLike | None = None,
         *,
         horizon_months: int | None = None,
+        factor: Float | None = None,
     ) -> dict[str, Float]:
-        """What `predict_values` says of these summaries, at the level of the run's forecast; shape (n,) each.
+        """What `predict_values` says of these summaries, after the run's forecast; shape (n,) each.
 
         The day of the next purchase is the purchase model's own.
+
+        Parameters
+        ----------
+        frequency, recency, T, monetary_value
+            Of each customer, shape (n,).
+        horizon_months
+            The run's by default.
+        factor
+            Of each customer, by the kept forecast; the level of all without it.
         """
         found = predict_values(
             self.fit,
@@ -96,8 +106,9 @@ class Rescorer:
             time_unit=self.time_unit,
         )
         alive = found["probability_alive"]
-        churn = churn_under(alive, found["churn_probability"], np.full_like(alive, self.level))
-        return found | {name: found[name] * self.level for name in LEVELLED} | {"churn_probability": churn}
+        factor = np.full_like(alive, self.level) if factor is None else factor
+        churn = churn_under(alive, found["churn_probability"], factor)
+        return found | {name: found[name] * factor for name in LEVELLED} | {"churn_probability": churn}
 
 
 def is_possible(x: Float, t_x: Float, T: Float) -> npt.NDArray[np.bool_]:

@@ -1,9 +1,8 @@
 """The customers table on a later day: the fitted models of a run, and nobody is fitted.
 
-A customer whose purchases changed is valued by the purchase model at the *level* of the run's forecast, as in
-`clv.rescoring`. Everybody else keeps the factor by which that forecast saw the customer above or below the
-purchase model: on the run's own day nothing moves, and later only what the growing T moves. Cost to serve
-goes on at its rate per month. The parameters' posterior, behind the intervals, is sampled around the fits.
+Everybody is valued by the purchase model, after the run's forecast (`clv.kept`): on the run's own day nothing
+moves. Cost to serve goes on at its rate per month. The parameters' posterior, behind the intervals, is
+sampled around the fits.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from clv.summary import DAYS_PER_UNIT
 from clv.tables import CUSTOMERS_SCHEMA
 from clv.uncertainty import estimate_uncertainty
 from clv.value import Horizon
+from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
 __all__ = ["revalue_customers", "updated_totals"]
@@ -35,7 +35,7 @@ def revalue_customers(
     summary: pl.DataFrame,
     before: pl.DataFrame,
     *,
-    changed: pl.Series,
+    factor: Float | None,
     card: Mapping[str, Any],
     settings: ValueSettings,
     observation_end: date,
@@ -50,9 +50,9 @@ def revalue_customers(
         Of `summarize_purchases` up to `observation_end`, by customer_id.
     before
         The customers table that the run, or the last update, left.
-    changed
-        Ids of those whose purchases are no longer what `before` was made of; who is not in `before` is
-        new, and counts among them.
+    factor
+        By which the run's forecast sees each customer above the purchase model, shape (n,); None for its
+        level.
     card
         The run's `model.json`.
     settings
@@ -78,22 +78,13 @@ def revalue_customers(
         discount_rate=rescorer.discount_rate,
         time_unit=rescorer.time_unit,
     )
-    ids = pl.col("customer_id")
     known = summary.select("customer_id", pl.col("T").alias("age")).join(
-        before.select("customer_id", *_SUMMARY, "expected_purchases", "cost_to_serve"),
+        before.select("customer_id", *_SUMMARY, "cost_to_serve"),
         on="customer_id",
         how="left",
         maintain_order="left",
     )
-    kept = known.select(ids.is_in(changed.implode()).not_() & pl.col("T").is_not_null()).to_series()
-    x, t_x, T = (array[kept.to_numpy()] for array in columns_of(known, *_SUMMARY))
-    modelled = fit.predict_purchases(np.array([horizon.length]), x, t_x, T)[0]
-    seen = columns_of(known, "expected_purchases")[0][kept.to_numpy()]
-    usable = np.isfinite(seen) & (modelled > 0.0)
-    factor = np.full(summary.height, rescorer.level)
-    factor[kept.to_numpy()] = np.divide(
-        seen, modelled, out=np.full_like(modelled, rescorer.level), where=usable
-    )
+    factor = np.full(summary.height, rescorer.level) if factor is None else factor
     rng = np.random.default_rng([seed, 1])
     settings = replace(settings, gross_margin=rescorer.gross_margin)
     table, notes = build_customers(

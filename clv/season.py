@@ -114,7 +114,8 @@ def _clock_of(
         return made
     names = zip(covariates.names, coefficients.tolist(), errors.tolist(), strict=True)
     moved = covariates.matrix @ coefficients
-    return replace(made, moved=tuple(moved.tolist()), covariates=tuple(names))
+    means = tuple(covariates.means[name] for name in covariates.names)
+    return replace(made, moved=tuple(moved.tolist()), covariates=tuple(names), means=means)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

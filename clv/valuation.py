@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from clv.challenger import tilt
+from clv.challenger import Tilt
 from clv.cohorts import retention_by_cohort
 from clv.customers import (
     Lean,
@@ -22,6 +22,7 @@ from clv.customers import (
 from clv.explained import describe
 from clv.fitting import describe_fits, describe_spend, fit_models, fit_spend
 from clv.judgement import Judgement, judge_contracts, judge_models
+from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
 from clv.purchases.fits import PurchaseFit
@@ -169,7 +170,7 @@ def value_customers(
     days = horizon.months * DAYS_PER_MONTH
     outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
     fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
-    lean = _lean(outlook, fit, frame, horizon)
+    lean, kept = _lean(outlook, fit, frame, horizon)
     margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
     rng = np.random.default_rng([seed, 1])
     uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
@@ -210,6 +211,7 @@ def value_customers(
             "purchase_model": fit.model,
             "reason": "contracts say who is there" if contract is not None else _reason(outlook),
             "forecast": _describe_forecast(outlook, judged) | {"level": lean.level},
+            "kept": kept.to_dict() if kept is not None else None,
             "time_unit": time_unit,
             "currency": currency,
             "first_purchase": first.isoformat(),
@@ -269,16 +271,19 @@ def value_customers(
     )
 
 
-def _lean(outlook: Outlook | None, fit: PurchaseFit, summary: pl.DataFrame, horizon: Horizon) -> Lean:
-    """How the customers of the calendar model follow the forecast that counts."""
+def _lean(
+    outlook: Outlook | None, fit: PurchaseFit, summary: pl.DataFrame, horizon: Horizon
+) -> tuple[Lean, KeptForecast | None]:
+    """How the customers of the calendar model follow the forecast that counts, and that forecast, kept."""
     if outlook is None:
-        return Lean(model=fit.model)
+        return Lean(model=fit.model), None
     if outlook.chosen == fit.model and outlook.clock.is_calendar:
-        return Lean(model=fit.model)
+        return Lean(model=fit.model), None
     x, t_x, T = columns_of(summary, "frequency", "recency", "T")
     expected = fit.predict_purchases(np.array([horizon.length]), x, t_x, T)[0]
-    level = float(outlook.expected.sum() / expected.sum()) if expected.sum() > 0.0 else 1.0
-    return Lean(model=outlook.chosen, factor=tilt(outlook.expected, expected), level=level)
+    tilt = Tilt.of(outlook.expected, expected)
+    factor = tilt.factor(outlook.expected, expected)
+    return Lean(model=outlook.chosen, factor=factor, level=tilt.level), KeptForecast.of(outlook, tilt)
 
 
 def _contract(

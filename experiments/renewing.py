@@ -23,7 +23,7 @@ from experiments.inputs import key_of_handles
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.profiles import profiles_table
 from experiments.parts.walking import Walking, told_purchases, told_touchpoints
-from experiments.scoring import reasons_to_refit, since_fit
+from experiments.scoring import reasons_to_refit, since_fit, stack_factor
 from histories.errors import DataError
 from histories.identity import identities_table
 from histories.money import to_minor
@@ -100,10 +100,12 @@ def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_chang
     purchases = fresh[PURCHASES].with_columns(to_minor(pl.col("amount", "margin")))
     unit = str(bundle.model["time_unit"])
     summary = summarize_purchases(purchases, observation_end=end, time_unit=unit).sort("customer_id")
+    found = summary.collect()
+    factor, aside = stack_factor(bundle.model, found, purchases, histories)
     customers, notes = revalue_customers(
-        summary.collect(),
+        found,
         before,
-        changed=moved.changed,
+        factor=factor,
         card=bundle.model,
         settings=config.value,
         observation_end=end,
@@ -121,7 +123,7 @@ def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_chang
         late=moved.late,
         gone=before.join(customers, on="customer_id", how="anti").height,
         refit=tuple(reasons_to_refit(bundle.model, since_fit(bundle.model, purchases, end), end)),
-        notes=notes,
+        notes=(*aside, *notes),
     )
 
 

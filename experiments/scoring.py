@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from clv.kept import KeptForecast
 from clv.outlook import columns_of
 from clv.purchases.fits import fit_from_dict
 from clv.rescoring import Rescorer
@@ -27,10 +28,11 @@ from clv.totals import sampling_variance
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
 from experiments.parts.histories import PURCHASES, Histories
+from histories.arrays import Float
 from histories.errors import BundleError, DataError
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["Scored", "reasons_to_refit", "score_bundle", "since_fit"]
+__all__ = ["Scored", "reasons_to_refit", "score_bundle", "since_fit", "stack_factor"]
 
 
 #: Columns whose drift asks for a new fit.
@@ -52,12 +54,15 @@ class Scored:
         Purchases since the fit: expected, low, high, actual, days; None when no day has passed.
     refit
         Reasons to fit again; empty when there is none.
+    notes
+        What of the forecast could not take part, in sentences.
     """
 
     customers: pl.DataFrame
     drift: pl.DataFrame
     decay: Mapping[str, float] | None
     refit: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; the customers as a count."""
@@ -67,6 +72,7 @@ class Scored:
             "drift": self.drift.to_dicts(),
             "decay": None if self.decay is None else dict(self.decay),
             "refit": list(self.refit),
+            "notes": list(self.notes),
         }
 
 
@@ -90,7 +96,7 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
     summary = (
         summarize_purchases(purchases, observation_end=end, time_unit=unit).sort("customer_id").collect()
     )
-    customers = _values(card, summary)
+    customers, notes = _values(card, summary, purchases, histories)
     before = bundle.table("customers")
     drift = _drift(before, customers)
     decay = since_fit(card, purchases, end)
@@ -99,13 +105,17 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
         drift=drift,
         decay=decay,
         refit=(*_moved(drift), *reasons_to_refit(card, decay, end)),
+        notes=notes,
     )
 
 
-def _values(card: Mapping[str, Any], summary: pl.DataFrame) -> pl.DataFrame:
-    """Each customer's value by the bundle's models, at the level of its forecast."""
+def _values(
+    card: Mapping[str, Any], summary: pl.DataFrame, purchases: pl.LazyFrame, histories: Histories
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Each customer's value by the bundle's forecast, and what of it could not take part."""
     x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
-    found = Rescorer.from_card(card).values(x, t_x, T, m)
+    factor, notes = stack_factor(card, summary, purchases, histories)
+    found = Rescorer.from_card(card).values(x, t_x, T, m, factor=factor)
     names = (
         "probability_alive",
         "churn_probability",
@@ -116,7 +126,43 @@ def _values(card: Mapping[str, Any], summary: pl.DataFrame) -> pl.DataFrame:
     table = summary.select("customer_id", "first_purchase", *INPUTS).with_columns(
         pl.Series(name, found[name]).fill_nan(None) for name in names
     )
-    return table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
+    ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
+    return ranked, notes
+
+
+def stack_factor(
+    card: Mapping[str, Any], summary: pl.DataFrame, purchases: pl.LazyFrame, histories: Histories
+) -> tuple[Float | None, tuple[str, ...]]:
+    """By how much the bundle's forecast sees each customer above its purchase model.
+
+    Parameters
+    ----------
+    card
+        The run's `model.json`.
+    summary, purchases
+        Of the customers, by customer_id; purchases as `build_purchases` makes them.
+    histories
+        The last day seen, and the tables that covariates come from.
+
+    Returns
+    -------
+    array or None
+        Shape (n,); None where the forecast is the purchase model's own.
+    tuple of str
+        What of the forecast could not take part.
+    """
+    if not card.get("kept"):
+        return None, ()
+    kept, calendar = KeptForecast.from_dict(card["kept"]), histories.table("calendar")
+    forecast, notes = kept.forecast(
+        summary,
+        purchases,
+        origin=histories.inputs.observation_end,
+        customers=histories.customers,
+        calendar=None if calendar is None else calendar.collect(),
+    )
+    fit = fit_from_dict(card["final"][card["purchase_model"]])
+    return kept.factor(fit, summary, forecast), notes
 
 
 def _drift(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:

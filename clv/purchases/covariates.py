@@ -14,9 +14,9 @@ change over time as well (`clv.purchases.moving`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ import scipy
 
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import BgNbd, GeometricFit
+from clv.purchases.fits import fit_from_dict
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.moving import Spells, moving_score, probability_alive, purchases_alive
 from clv.purchases.observations import Observations
@@ -32,10 +33,10 @@ from clv.purchases.report import FitReport
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError
 
-__all__ = ["CovariateFit", "Covariates", "Design", "build_design", "fit_moving"]
+__all__ = ["CovariateFit", "Covariates", "Design", "build_design", "design_like", "fit_moving"]
 
-#: Largest effect of one unit of a covariate, as a factor.
-LARGEST_EFFECT = np.exp(15.0)
+#: Largest effect of one standard deviation of a covariate, as a factor.
+LARGEST_EFFECT = np.exp(5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,26 @@ def build_design(frame: pl.DataFrame, columns: Sequence[str]) -> Design:
             for level in counts[column].to_list()[1:]:
                 names.append(f"{column}={level}")
                 parts.append((values.cast(pl.String) == level).cast(pl.Float64).to_numpy())
+    return Design(names=tuple(names), matrix=np.column_stack(parts).astype(np.float64))
+
+
+def design_like(frame: pl.DataFrame, names: Sequence[str]) -> Design:
+    """The numbers that `build_design` named so, of other customers.
+
+    Raises
+    ------
+    DataError
+        When a column is missing or empty in some row.
+    """
+    parts = []
+    for name in names:
+        column, level = (name, None) if name in frame.columns else name.rsplit("=", 1)
+        if column not in frame.columns:
+            raise DataError(f'covariate "{column}" is not a column of customers')
+        if missing := frame[column].null_count():
+            raise DataError(f'covariate "{column}" is empty for {missing} of {frame.height} customers')
+        values = frame[column] if level is None else frame[column].cast(pl.String) == level
+        parts.append(values.cast(pl.Float64).to_numpy())
     return Design(names=tuple(names), matrix=np.column_stack(parts).astype(np.float64))
 
 
@@ -154,6 +175,26 @@ class CovariateFit:
             "p_value": self.p_value,
         }
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Undo `to_dict`, also after a trip through JSON."""
+        purchase, dropout = fields["purchase"], fields["dropout"]
+
+        def told(effects: Mapping[str, Mapping[str, float | None]], what: str) -> tuple[float, ...]:
+            found = (effect[what] for effect in effects.values())
+            return tuple(float("nan") if value is None else float(value) for value in found)
+
+        return cls(
+            base=fit_from_dict(fields["base"]),
+            names=tuple(purchase),
+            purchase=told(purchase, "estimate"),
+            dropout=told(dropout, "estimate"),
+            purchase_errors=told(purchase, "std_error"),
+            dropout_errors=told(dropout, "std_error"),
+            gain=float(fields["log_likelihood_gain"]),
+            p_value=float(fields["p_value"]),
+        )
+
 
 def _named(
     names: Sequence[str], values: Sequence[float], errors: Sequence[float]
@@ -199,12 +240,13 @@ class Covariates:
         if self.model == "pareto_nbd":
             spells = Spells.unmoved(t_x, T, design.matrix)
             return fit_moving(x, t_x, T, spells, x[:, None] * design.matrix, names=design.names)
-        data = Observations.from_arrays(x, t_x, T)
+        data, scale = Observations.from_arrays(x, t_x, T), Scale.of(design.matrix)
         return _climb(
             BgNbd().fit(data),
-            lambda factor: _bg_score(data.rescale_time(factor), design.matrix),
+            lambda factor: _bg_score(data.rescale_time(factor), scale.apply(design.matrix)),
             data,
             design.names,
+            scale,
         )
 
 
@@ -229,49 +271,98 @@ def fit_moving(
     ConvergenceError
         When no maximum is found.
     """
-    data = Observations.from_arrays(x, t_x, T)
+    data, scale = Observations.from_arrays(x, t_x, T), Scale.of(spells.z)
+    course, moved = replace(spells, z=scale.apply(spells.z)), (bought - x[:, None] * scale.mean) / scale.sd
     return _climb(
         ParetoNbd().fit(data),
-        lambda factor: moving_score(x, spells.rescaled(factor), bought, np.ones(x.size)),
+        lambda factor: moving_score(x, course.rescaled(factor), moved, np.ones(x.size)),
         data,
         tuple(names),
+        scale,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Covariates are searched with mean 0 and standard deviation 1, whatever their unit; shape (k,) each."""
+
+    mean: Float
+    sd: Float
+
+    @classmethod
+    def of(cls, z: Float) -> Self:
+        """Mean and standard deviation of the rows."""
+        spread = z.std(axis=0)
+        return cls(mean=z.mean(axis=0), sd=np.where(spread > 0.0, spread, 1.0))
+
+    def apply(self, z: Float) -> Float:
+        """Rows on the scale of the search."""
+        return np.asarray((z - self.mean) / self.sd, dtype=np.float64)
+
+    def back(self, signs: Mapping[str, tuple[int, int]]) -> Float:
+        """The matrix that takes logs of the search to logs of the model, shape (4 + 2 k, 4 + 2 k).
+
+        `signs` says how a parameter depends on covariates: by which sign on those of purchase and dropout.
+        """
+        k = self.sd.size
+        matrix = np.diag(np.concatenate([np.ones(4), 1.0 / self.sd, 1.0 / self.sd]))
+        for row, (purchase, dropout) in enumerate(signs.values()):
+            matrix[row, 4 : 4 + k] = purchase * self.mean / self.sd
+            matrix[row, 4 + k :] = dropout * self.mean / self.sd
+        return matrix
+
+
+#: How the parameters of a model depend on the covariates that its search takes the mean from.
+SIGNS = {
+    "pareto_nbd": {"r": (0, 0), "alpha": (1, 0), "s": (0, 0), "beta": (0, 1)},
+    "bg_nbd": {"r": (0, 0), "alpha": (1, 0), "a": (0, -1), "b": (0, -1)},
+}
 
 
 def _climb(
-    plain: PurchaseFit, scored: Callable[[float], Score], data: Observations, names: tuple[str, ...]
+    plain: PurchaseFit,
+    scored: Callable[[float], Score],
+    data: Observations,
+    names: tuple[str, ...],
+    scale: Scale,
 ) -> CovariateFit:
     """From the fit without covariates to the maximum with them.
 
-    `scored` gives the score when time is multiplied by a factor.
+    `scored` gives the score on scaled covariates when time is multiplied by a factor.
     """
     longest = float(data.T.max())
-    times = 1.0 / np.array([longest if n in ("alpha", "beta") else 1.0 for n in plain.parameter_names])
+    times = np.array([longest if n in ("alpha", "beta") else 1.0 for n in plain.parameter_names])
     k = len(names)
+    effects = [f"{process} of {name}" for process in ("purchase", "dropout") for name in names]
+    score = scored(1.0 / longest)
     best = maximize(
-        scored(1.0 / longest),
-        names=[*plain.parameter_names, *names, *names],
-        starts=[[*(plain.vector() * times), *np.ones(2 * k)]],
+        score,
+        names=[*plain.parameter_names, *effects],
+        starts=[[*(plain.vector() / times), *np.ones(2 * k)]],
         lower=[*np.full(4, 1e-7), *np.full(2 * k, 1.0 / LARGEST_EFFECT)],
         upper=[*np.full(4, 1e7), *np.full(2 * k, LARGEST_EFFECT)],
         customers=data.customers,
+        sample_score=score,  # a loose search, which Newton's steps finish
+        sample_customers=data.customers,
         subject=f"{plain.model} with {k} covariates on {data.customers:.0f} customers",
     )
+    back = scale.back(SIGNS[plain.model])
+    found = back @ np.log(best.parameters)
+    covariance = None if best.covariance is None else back @ best.covariance @ back.T
     shift = float(data.weights @ data.frequency) * np.log(1.0 / longest)
     gain = best.log_likelihood + shift - plain.report.log_likelihood
-    core = None if best.covariance is None else best.covariance[:4, :4]
     report = FitReport.from_maximum(
-        replace(best, covariance=core),
+        replace(best, covariance=None if covariance is None else covariance[:4, :4]),
         log_likelihood=best.log_likelihood + shift,
         customers=data.customers,
     )
-    coefficients = np.log(best.parameters[4:])
-    errors = np.full(2 * k, np.nan) if best.covariance is None else np.sqrt(np.diag(best.covariance)[4:])
+    errors = np.full(2 * k, np.nan) if covariance is None else np.sqrt(np.diag(covariance)[4:])
+    errors[[name in best.at_bound for name in effects]] = np.nan
     return CovariateFit(
-        base=replace(plain.with_vector(best.parameters[:4] / times), report=report),
+        base=replace(plain.with_vector(np.exp(found[:4]) * times), report=report),
         names=names,
-        purchase=tuple(coefficients[:k].tolist()),
-        dropout=tuple(coefficients[k:].tolist()),
+        purchase=tuple(found[4 : 4 + k].tolist()),
+        dropout=tuple(found[4 + k :].tolist()),
         purchase_errors=tuple(errors[:k].tolist()),
         dropout_errors=tuple(errors[k:].tolist()),
         gain=float(gain),

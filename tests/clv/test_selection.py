@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from benchmarks.buyers import simulate_gamma_gamma
-from clv.challenger import forecast_by_boosting, history_features, tilt
+from clv.challenger import Tilt, history_features, learn_boosting
 from clv.clock import Clock
 from clv.evaluate import (
     Forecast,
@@ -153,7 +153,8 @@ def test_the_challenger_learns_from_one_window_further_back_only() -> None:
 
     origin = date(2024, 12, 31)
     clock = Clock(first=date(2024, 1, 1), end=origin, time_unit="day")
-    boosted = forecast_by_boosting(known_at, clock=clock, origin=origin, days=150)
+    boosting = learn_boosting(known_at, clock=clock, origin=origin, days=150)
+    boosted = boosting.forecast(known_at(origin), clock=clock, origin=origin, days=150)
     assert max(asked) == origin
     assert (boosted >= 0.0).all()
     actual = (
@@ -166,7 +167,9 @@ def test_on_a_short_history_the_challenger_learns_on_half_of_it() -> None:
     origin = date(2024, 7, 1)
     clock = Clock(first=date(2024, 1, 1), end=origin, time_unit="day")
     half, whole = (
-        forecast_by_boosting(lambda day: shoppers(), clock=clock, origin=origin, days=days)
+        learn_boosting(lambda day: shoppers(), clock=clock, origin=origin, days=days).forecast(
+            shoppers(), clock=clock, origin=origin, days=days
+        )
         for days in (91, 182)
     )
     assert whole.sum() == pytest.approx(2.0 * half.sum())
@@ -175,14 +178,14 @@ def test_on_a_short_history_the_challenger_learns_on_half_of_it() -> None:
 def test_the_challenger_says_what_it_lacks() -> None:
     start = date(2024, 1, 1)
     with pytest.raises(ModelError, match="at least 28 days"):
-        forecast_by_boosting(
+        learn_boosting(
             lambda day: shoppers(),
             clock=Clock(first=start, end=date(2024, 2, 1), time_unit="day"),
             origin=date(2024, 2, 1),
             days=300,
         )
     with pytest.raises(ModelError, match="needs 500 customers"):
-        forecast_by_boosting(
+        learn_boosting(
             lambda day: shoppers(20),
             clock=Clock(first=start, end=date(2024, 12, 31), time_unit="day"),
             origin=date(2024, 12, 31),
@@ -200,9 +203,10 @@ def test_history_features_count_recent_days() -> None:
 def test_a_tilt_follows_a_forecast_and_keeps_its_total() -> None:
     expected = np.array([1.0, 2.0, 4.0])
     forecast = np.array([2.0, 1.0, 4.0])
-    assert (tilt(forecast, expected) * expected).tolist() == pytest.approx([2.0, 1.0, 4.0])
+    followed = Tilt.of(forecast, expected)
+    assert (followed.factor(forecast, expected) * expected).tolist() == pytest.approx([2.0, 1.0, 4.0])
     wild = np.array([0.0, 0.0, 700.0])
-    moved = tilt(wild, expected) * expected
+    moved = Tilt.of(wild, expected).factor(wild, expected) * expected
     assert moved.sum() == pytest.approx(700.0)
     assert moved[0] > 0.0
 

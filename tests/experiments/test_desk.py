@@ -151,10 +151,9 @@ def test_new_data_is_scored_and_the_rule_says_when_to_fit_again(made: tuple[str,
     assert same.customers.height == 2357
     assert same.decay is None
     assert same.refit == ()
-    stored = bundle.table("customers").sort("customer_id")["probability_alive"]
-    assert same.customers.sort("customer_id")["probability_alive"].to_list() == pytest.approx(
-        stored.to_list()
-    )
+    stored, scored = bundle.table("customers").sort("customer_id"), same.customers.sort("customer_id")
+    for column in ("probability_alive", "churn_probability", "expected_purchases", "customer_lifetime_value"):
+        assert scored[column].to_numpy() == pytest.approx(stored[column].to_numpy(), rel=1e-9), column
 
     later = build_histories(config, read_inputs(config))
     silent = replace(

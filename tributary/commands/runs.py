@@ -303,6 +303,8 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
         echo_json(found.to_dict())
         return
     click.echo(f"{found.customers.height:,} customers scored: {out}")
+    for note in found.notes:
+        click.echo(f"Note: {note}")
     echo_table(found.drift)
     since = found.decay
     if since is not None:
