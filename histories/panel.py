@@ -18,9 +18,9 @@ from histories.arrays import Real
 from histories.errors import DataError
 from histories.exits import LEAST_SHARE
 
-__all__ = ["Panel", "join_panels"]
+__all__ = ["BY_CUSTOMER", "SHARES", "Panel", "join_panels"]
 
-_BY_CUSTOMER = (
+BY_CUSTOMER = (
     "touches",
     "own_acts",
     "problems",
@@ -39,6 +39,8 @@ _BY_CUSTOMER = (
     "last_is_purchase",
 )
 """Arrays with customers first."""
+SHARES = ("exit_share", "entry_share")
+"""Those of them that are 1 for everybody where they are not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +176,7 @@ class Panel:
 
     def take(self, customers: NDArray[np.int64] | slice) -> Panel:
         """The same panel for some of its customers, by position."""
-        chosen = {name: getattr(self, name) for name in _BY_CUSTOMER}
+        chosen = {name: getattr(self, name) for name in BY_CUSTOMER}
         parts: dict[str, Any] = {k: None if v is None else v[customers] for k, v in chosen.items()}
         ids = self.customer_ids
         if ids is not None:
@@ -192,9 +194,9 @@ def join_panels(panels: Sequence[Panel]) -> Panel:
     if len(panels) == 1:
         return first
     joined: dict[str, Any] = {}
-    for name in _BY_CUSTOMER:
+    for name in BY_CUSTOMER:
         arrays = [getattr(panel, name) for panel in panels]
-        if name in ("exit_share", "entry_share") and any(array is not None for array in arrays):
+        if name in SHARES and any(array is not None for array in arrays):
             arrays = [
                 np.ones(panel.n_customers) if array is None else array
                 for panel, array in zip(panels, arrays, strict=True)

@@ -22,7 +22,7 @@ from histories.panel import Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 
-__all__ = ["PanelPart", "build_panel", "build_panel_part", "finish_panel", "first_period"]
+__all__ = ["PanelPart", "build_panel", "build_panel_part", "finish_panel", "first_period", "join_parts"]
 
 EVENT = ("customer_id", "timestamp")
 MINOR_UNITS = 10_000
@@ -91,7 +91,7 @@ def build_panel(
         cases=cases,
         stops=stops,
     )
-    return finish_panel([part], touchpoints, customers, confounders=confounders, cases=cases)
+    return finish_panel(part, touchpoints, customers, confounders=confounders, cases=cases)
 
 
 def first_period(
@@ -127,6 +127,12 @@ class PanelPart:
 
     panel: Panel
     late: tuple[int, int]
+
+
+def join_parts(parts: Sequence[PanelPart]) -> PanelPart:
+    """One part of the customers of several, one after the other."""
+    touches, purchases = (sum(part.late[i] for part in parts) for i in (0, 1))
+    return PanelPart(panel=join_panels([part.panel for part in parts]), late=(touches, purchases))
 
 
 def build_panel_part(
@@ -188,27 +194,26 @@ def build_panel_part(
 
 
 def finish_panel(
-    parts: Sequence[PanelPart],
+    part: PanelPart,
     touchpoints: pl.LazyFrame,
     customers: pl.LazyFrame | None = None,
     *,
     confounders: Sequence[str] = (),
     cases: pl.LazyFrame | None = None,
 ) -> Panel:
-    """The panel of all customers from parts, in their order, with what depends on all of them.
+    """The panel of all customers, with what depends on all of them.
 
     Raises
     ------
     ConfigError
         For an unknown confounder.
     """
-    panel = join_panels([part.panel for part in parts])
+    panel, (touches, bought) = part.panel, part.late
     assert panel.customer_ids is not None
     ids = panel.customer_ids.to_frame("customer_id")
     covariates, proxies = read_confounders(ids, customers, cases, confounders)
     if panel.contractual and customers is not None:
         touchpoints = within_contracts(touchpoints, customers)
-    touches, bought = (sum(part.late[i] for part in parts) for i in (0, 1))
     return replace(
         panel,
         covariates=covariates.values,

@@ -20,6 +20,7 @@ import numpy as np
 
 from attribution.incremental.setfunction import FittedPanelModel
 from histories.arrays import Real, Single
+from histories.mapped import empty_beside
 from histories.panel import Panel
 
 __all__ = ["STRAIGHT", "Bend", "choose_bend", "levelled"]
@@ -28,6 +29,8 @@ BENDS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """Bends that are tried: at the last one, half of all that a stock can do is done at .14."""
 REACH = 2.0
 """Log-likelihood by which a bend may be behind the best and stay in the range (a 95 % interval's)."""
+CHUNK = 20_000
+"""Customers whose stocks are bent at a time: bounds memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,11 @@ def levelled(stocks: Single, bend: float) -> Single:
     """
     if not bend:
         return stocks
-    return np.asarray(-np.expm1(-bend * np.asarray(stocks, dtype=np.float64)) / bend, dtype=np.float32)
+    found = empty_beside(stocks, np.float32)
+    for start in range(0, len(stocks), CHUNK):
+        rows = slice(start, start + CHUNK)
+        found[rows] = -np.expm1(-bend * np.asarray(stocks[rows], dtype=np.float64)) / bend
+    return found
 
 
 def choose_bend(fit: FittedPanelModel, panel: Panel, stocks: Real) -> Bend:

@@ -19,11 +19,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import PanelCredit
+from attribution.incremental.aumann_shapley import CHUNK, PanelCredit
 from attribution.incremental.bend import levelled
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
+from histories.arrays import Float
+from histories.mapped import empty_beside
 from histories.panel import Panel
 
 __all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
@@ -126,14 +128,31 @@ def channel_contrast(
         Positions of the customers to whom the channel was open; None: all of the panel.
     """
     k = panel.channels.index(channel)
-    withheld = panel.touches.copy()
+    withheld = empty_beside(panel.touches, np.float32)
+    withheld[:] = panel.touches
     withheld[:, first_period:, k] = 0
     stocks, fewer = (
         levelled(panel_stocks(panel, decay=decay, touches=touches), bend)
         for touches in (panel.touches, withheld)
     )
-    if customers is not None:
-        panel, stocks, fewer = panel.take(customers), stocks[customers], fewer[customers]
+    chosen = np.arange(panel.n_customers) if customers is None else customers
+    lost = np.zeros(2)
+    for start in range(0, len(chosen), CHUNK):
+        rows = chosen[start : start + CHUNK]
+        lost += _lost(model, panel.take(rows), stocks[rows], fewer[rows], first_period, rng)
+    kept, spend = lost / len(chosen)
+    return {"retention": float(kept), "spend": float(spend)}
+
+
+def _lost(
+    model: FittedPanelModel,
+    panel: Panel,
+    stocks: NDArray[np.float32],
+    fewer: NDArray[np.float32],
+    first_period: int,
+    rng: np.random.Generator,
+) -> Float:
+    """Customers and spend that are lost with fewer stocks from a period on, shape (2,)."""
     found = model.predict(panel, stocks, rng=rng)
     lost = np.exp((fewer - stocks) @ model.gamma)
     ratio = np.ones((1, *panel.spend.shape))
@@ -145,9 +164,8 @@ def channel_contrast(
     before = np.concatenate([np.ones_like(ratio[:, :, :1]), ratio[:, :, :-1]], axis=2)
     before = np.einsum("qi,qit->it", share, before)
     spend = panel.spend * (1.0 - before * lost)
-    kept = (staying * (1.0 - ratio[:, :, -1])).sum(axis=0)
-    n = panel.n_customers
-    return {"retention": float(kept.sum() / n), "spend": float(spend[:, first_period:].sum() / n)}
+    kept = (staying * (1.0 - ratio[:, :, -1])).sum()
+    return np.array([kept, spend[:, first_period:].sum()])
 
 
 def read_experiment(

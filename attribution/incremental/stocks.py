@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from histories.mapped import empty_beside
 from histories.panel import Panel, last_true
 
 __all__ = [
@@ -66,8 +67,8 @@ def panel_stocks(
         return decayed_stocks(counts, decay=decay)
     stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
-    stocks = np.empty(counts.shape, dtype=np.float32)
-    carried = np.zeros_like(stocks[:, 0])
+    stocks = empty_beside(counts, np.float32)
+    carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
         stocks[:, t] = kept * carried + _at(counts[:, t], stayed)
@@ -226,7 +227,8 @@ def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> ND
     >>> decayed_stocks(np.array([[[1.0], [0.0]]]), decay=0.5).round(3).tolist()
     [[[0.6930000185966492], [0.34700000286102295]]]
     """
-    stocks: NDArray[np.float32] = np.log1p(touches, dtype=np.float32)
+    stocks: NDArray[np.float32] = empty_beside(touches, np.float32)
+    np.log1p(touches, dtype=np.float32, out=stocks)
     for t in range(1, stocks.shape[1]):
         stocks[:, t] += np.float32(decay) * stocks[:, t - 1]
     return stocks

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,14 @@ from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
-from histories.panel_building import PanelPart, build_panel_part, finish_panel, first_period
+from histories.panel_building import (
+    PanelPart,
+    build_panel_part,
+    finish_panel,
+    first_period,
+    join_parts,
+)
+from histories.panel_store import PanelStore
 from histories.period_index import PeriodIndex
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
@@ -205,9 +213,14 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
     }
 
     def build(stops: tuple[str, ...] = ()) -> Panel:
-        parts = buckets.reduce(partial(_counted, stops=stops, **counting), operator.add)
-        confounders = config.attribution.confounders
-        return finish_panel(parts, touchpoints, people, confounders=confounders, cases=cases)
+        count, confounders = partial(_counted, stops=stops, **counting), config.attribution.confounders
+        if buckets.folder is None:
+            part = join_parts(buckets.reduce(count, operator.add))
+        else:
+            store = PanelStore(buckets.folder / f"panel-{uuid4().hex}")
+            store.take(buckets.reduce(count, store.take), ())
+            part = store.part()
+        return finish_panel(part, touchpoints, people, confounders=confounders, cases=cases)
 
     return with_moments_of_leaving(with_proof_of_life(build(), build))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
@@ -22,7 +23,15 @@ S = TypeVar("S")
 
 
 class Buckets(ABC):
-    """Tables split by customer; the buckets follow one another in the order of the customers' ids."""
+    """Tables split by customer; the buckets follow one another in the order of the customers' ids.
+
+    Attributes
+    ----------
+    folder
+        Where what has a row for each customer may wait on disk; None where all is in memory.
+    """
+
+    folder: Path | None = None
 
     @abstractmethod
     def map(self, function: Function) -> Buckets:

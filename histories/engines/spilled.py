@@ -164,6 +164,11 @@ class Spilled(Engine):
             return self._folder / f"made-{uuid4().hex}"
         return self._folder / f"made-{hashlib.sha256(work).hexdigest()[:24]}"
 
+    @property
+    def folder(self) -> Path:
+        """Where buckets lie."""
+        return self._folder
+
     def _numbered(self, name: str) -> Path:
         """The folder of a table that is split, the same in a process that goes on from a killed one."""
         while True:
@@ -182,6 +187,7 @@ class Spilled(Engine):
 class _OnDisk(Buckets):
     def __init__(self, engine: Spilled, stored: Mapping[str, Stored], cuts: pl.Series) -> None:
         self._engine, self._stored, self._cuts = engine, dict(stored), cuts
+        self.folder = engine.folder
 
     @property
     def _count(self) -> int:
