@@ -426,6 +426,9 @@ class WhatIfAnswer(_Context):
     supported: bool = Field(description="Whether the effect of being fast may be used.")
     cases: float = Field(description="Cases that become fast.")
     margin: FigureAnswer = Field(description="Of known customers, in currency.")
+    margin_next: FigureAnswer = Field(
+        description="Of known customers, had those become fast who waited least beyond the promise."
+    )
     margin_unknown_authors: FigureAnswer = Field(
         description="What authors who are no known customers would bring if they were; not in the net."
     )

@@ -32,7 +32,6 @@ from experiments.parts.costs import channel_costs
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import build_histories
 from experiments.parts.statement import statement_part
-from histories.errors import ConfigError
 from histories.simulation.desk import HOUR, gain_of
 from histories.simulation.desk_books import MARGIN
 from histories.simulation.desk_company import DESK_SCENARIOS, DeskCompany, simulate_care, write_care
@@ -137,10 +136,7 @@ def _account(
 def _what_if(
     company: DeskCompany, config: RunConfig, tables: Mapping[str, pl.DataFrame], effects: EffectsResult
 ) -> Iterator[Row]:
-    """Margin of all authors at a fifth more within the hour, or as far as was observed; twice told.
-
-    `drawn`: those who become fast are drawn from all that waited. `next`: they are those who waited least.
-    """
+    """Margin of known customers at a fifth more within the hour, or as far as was observed."""
     facts = CareFacts(
         care=tables["care"],
         cases=tables["cases"],
@@ -150,22 +146,19 @@ def _what_if(
         as_of=company.observation_end,
     )
     told = company.truth["what_if"]
-    asked = question_of(facts, promise=PROMISE)
-    share = min(told["share"], asked.highest_share)
-    try:
-        found = what_if(question_of(facts, promise=PROMISE, share=share))
-    except ConfigError:
-        return
-    parts = (found.margin, found.margin_unknown_authors)
-    ends = [
-        None
-        if any(getattr(part, end) is None for part in parts)
-        else float(sum(getattr(part, end) for part in parts))
-        for end in ("value", "low", "high")
-    ]
-    truths = {"drawn": MARGIN * told["spend_per_case"], "next": MARGIN * _next_gain(company, found.cases)}
-    for who, each in truths.items():
-        yield f"what if, those who become fast are {who}", each * found.cases, *ends, found.supported
+    share = min(told["share"], question_of(facts, promise=PROMISE).highest_share)
+    asked = question_of(facts, promise=PROMISE, share=share)
+    found = what_if(asked)
+    each = MARGIN * told["spend_per_case"], MARGIN * _next_gain(company, found.cases)
+    known = found.cases * asked.known_share
+    for what, truth, figure in zip(
+        ("drawn from all that waited", "next in the queue"),
+        each,
+        (found.margin, found.margin_next),
+        strict=True,
+    ):
+        ends = figure.value, figure.low, figure.high
+        yield f"what if, those who become fast are {what}", truth * known, *ends, figure.value is not None
 
 
 def _next_gain(company: DeskCompany, cases: float) -> float:

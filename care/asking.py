@@ -12,11 +12,13 @@ import polars as pl
 
 from care.arrivals import arrivals_by_hour, arrivals_of_open_hours
 from care.assumptions import Assumptions
-from care.evidence import find_effect, margin_effect
+from care.curve import effects_by_speed, gain_of_next
+from care.evidence import clock_of, find_effect, margin_effect
 from care.in_time import agents_for_share
 from care.settings import Hours
 from care.view import Clock
 from care.whatif import WhatIf, WhatIfQuestion, Work, what_if
+from histories.arrays import Float
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
@@ -29,6 +31,7 @@ class NoPromiseError(ConfigError):
 
 CASES_COLUMNS: Final = (
     "case_id", "journey_id", "customer_id", "channel", "needs_reply", "waiting_since", "handling_seconds",
+    "answered", "first_response_minutes", "first_response_business_minutes",
 )  # fmt: skip
 """What a question needs of the table of cases."""
 
@@ -121,12 +124,16 @@ def question_of(
     covered = _covered(facts, told)
     asked = max(float(top), now) if share is None else share
     margin = (facts.configuration.get("value") or {}).get("gross_margin")
+    margin = margin or assumptions.value("gross_margin")
     effect = margin_effect(
         facts.effects,
         designs,
         minutes=within,
         clock=clock,
-        gross_margin=margin or assumptions.value("gross_margin"),
+        gross_margin=margin,
+    )
+    by_speed = effects_by_speed(
+        facts.effects, [one for one in designs if clock_of(one) == clock], gross_margin=margin
     )
     about = effect.covers(covered["channel"], _groups(facts))
     return WhatIfQuestion(
@@ -137,6 +144,9 @@ def question_of(
         highest_share=float(top),
         where=str(where),
         margin=effect,
+        margin_next=gain_of_next(
+            by_speed, _waits(covered, clock), within=within, cases=cases * (asked - now)
+        ),
         retention=find_effect(facts.effects, designs, "retention", minutes=within, clock=clock),
         issues=find_effect(facts.effects, designs, "issues", minutes=within, clock=clock),
         about_share=_share(about),
@@ -218,6 +228,13 @@ def _covered(facts: CareFacts, promise: Mapping[str, Any]) -> pl.DataFrame:
     if since:
         cases = cases.filter(pl.col("waiting_since").dt.date() >= dt.date.fromisoformat(str(since)))
     return cases
+
+
+def _waits(covered: pl.DataFrame, clock: Clock) -> Float:
+    """Minutes to the first answer, infinite without one; who was answered at an unknown time is left out."""
+    name = "first_response_business_minutes" if clock == "business" else "first_response_minutes"
+    minutes = pl.when(pl.col("answered")).then(pl.col(name)).otherwise(float("inf"))
+    return covered.select(minutes).to_series().drop_nulls().to_numpy()
 
 
 def _share(flags: pl.Series) -> float:

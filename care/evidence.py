@@ -23,7 +23,16 @@ from scipy.special import ndtri
 from care.view import Clock
 from histories.cuts import ALL
 
-__all__ = ["ANY_ANSWER", "LEVEL", "CareEffect", "effect_of", "find_effect", "margin_effect", "settled_by"]
+__all__ = [
+    "ANY_ANSWER",
+    "LEVEL",
+    "CareEffect",
+    "clock_of",
+    "effect_of",
+    "find_effect",
+    "margin_effect",
+    "settled_by",
+]
 
 LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
@@ -61,6 +70,8 @@ class CareEffect:
         Cases (or customers) on each side.
     supported, reason
         Whether it may be used; if not, why.
+    remedy
+        What would make it usable, where that is not an experiment.
     """
 
     name: str
@@ -79,6 +90,7 @@ class CareEffect:
     sizes: tuple[int, int] = (0, 0)
     supported: bool = True
     reason: str | None = None
+    remedy: str | None = None
 
     def covers(self, channels: pl.Series, groups: Mapping[str, str]) -> pl.Series:
         """Which cases it is about, by their channels; `groups` names the group of each channel.
@@ -179,7 +191,7 @@ def find_effect(
         reason = f"no effect of {asked} is estimated (add an [[effects]] design on cases)"
         return CareEffect(name=asked, outcome=outcome, supported=False, reason=reason)
     if minutes is not None and clock is not None:
-        on_clock = [design for design in matching if _clock_of(design) == clock]
+        on_clock = [design for design in matching if clock_of(design) == clock]
         if not on_clock:
             return _of_other_clock(matching[0], outcome, clock)
         matching = on_clock
@@ -231,18 +243,20 @@ def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
     return is_against_none and within is None
 
 
-def _clock_of(design: Mapping[str, Any]) -> Clock:
+def clock_of(design: Mapping[str, Any]) -> Clock:
+    """On which a design counts minutes."""
     return "business" if design.get("clock") == "business" else "calendar"
 
 
 def _of_other_clock(design: Mapping[str, Any], outcome: str, clock: Clock) -> CareEffect:
     """Why an effect by the one clock is not used for the other."""
-    name, other = design["name"], _clock_of(design)
+    name, other = design["name"], clock_of(design)
     reason = (
         f'the promise counts {clock} minutes and the effect "{name}" {other} ones, so that other customers '
-        f'are fast by it (clock = "{clock}" in its [[effects]] entry, or in the promise clock = "{other}")'
+        "are fast by it"
     )
-    return CareEffect(name=name, outcome=outcome, clock=other, supported=False, reason=reason)
+    remedy = f'clock = "{clock}" in its [[effects]] entry, or in the promise clock = "{other}", and a new run'
+    return CareEffect(name=name, outcome=outcome, clock=other, supported=False, reason=reason, remedy=remedy)
 
 
 def _rows_of(
@@ -294,7 +308,7 @@ def effect_of(row: Mapping[str, Any], design: Mapping[str, Any]) -> CareEffect:
         high=row["high"],
         channel=treatment.get("channel"),
         group=treatment.get("group"),
-        clock=_clock_of(design),
+        clock=clock_of(design),
         days=int(design.get("follow_up_days") or 0),
         sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
         supported=bool(row["supported"]) and row["estimate"] is not None,
@@ -323,7 +337,7 @@ def margin_effect(
 
 
 def settled_by(effect: CareEffect, *, smallest: float | None) -> str:
-    """The experiment that would settle an effect.
+    """What would settle an effect: its remedy where it has one, else an experiment.
 
     `smallest` is the effect per case from which it pays, in the effect's unit; where no answer could bring so
     much, the test is made for a fifth of a standard deviation.
@@ -332,6 +346,8 @@ def settled_by(effect: CareEffect, *, smallest: float | None) -> str:
     >>> settled_by(effect, smallest=2.0)
     'a lottery of priority by case id, about 1,272 cases in each arm (to see an effect of 2.00 per case)'
     """
+    if effect.remedy is not None:
+        return effect.remedy
     lottery = "a lottery of priority by case id"
     if not smallest or smallest <= 0 or not effect.spread:
         return lottery

@@ -2,9 +2,13 @@
 
     cases that become fast = cases x (share - share now)
     margin                 = those of known customers x effect of being fast on those who were not (ATU)
+    margin_next            = the same, had those become fast who waited least beyond the promise
     induced contacts       = cases that become fast x effect on issues, each at the cost of a contact
     cost                   = extra hours at work x cost of an hour
     net                    = margin - induced contacts - cost
+
+Who becomes fast is taken as drawn at random from those who waited longer: with more agents it is rather those
+who are next, so both stand side by side where a response curve tells the second.
 
 Nothing is said beyond what was observed: an effect at a share that the desk never reached is a guess.
 """
@@ -23,6 +27,11 @@ from care.evidence import LEVEL, CareEffect, Z, settled_by
 from histories.errors import ConfigError
 
 __all__ = ["COURSE_SCHEMA", "Figure", "WhatIf", "WhatIfQuestion", "Work", "course_frame", "what_if"]
+
+_DRAWN: Final = (
+    "those who become fast count as drawn at random from those who waited longer; if they are those who "
+    "waited least beyond the promise, as more agents at work would have it, the margin is margin_next"
+)
 
 COURSE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "promise": pl.String(),
@@ -89,8 +98,10 @@ class WhatIfQuestion:
         Highest share that was observed, and when.
     margin
         Effect of being fast on margin, per case of a known customer that was not, in currency.
+    margin_next
+        What being fast adds to the margin of those who waited least beyond the promise; None: not asked.
     retention, issues
-        The same on retention (share) and on further contacts.
+        The effect on retention (share) and on further contacts.
     about_share, known_share
         Share of the cases that the effect on margin is about, and of those also of a known customer.
     cost_per_contact
@@ -106,6 +117,7 @@ class WhatIfQuestion:
     margin: CareEffect
     highest_share: float = 1.0
     where: str = ""
+    margin_next: CareEffect | None = None
     retention: CareEffect | None = None
     issues: CareEffect | None = None
     about_share: float = 1.0
@@ -139,6 +151,7 @@ class WhatIf:
     supported: bool
     cases: float
     margin: Figure
+    margin_next: Figure
     margin_unknown_authors: Figure
     retained: Figure
     induced_contacts: Figure
@@ -182,6 +195,8 @@ def what_if(question: WhatIfQuestion) -> WhatIf:
     known = faster * question.known_share
     margin = _scaled(question.margin, known)
     induced, induced_cost, induced_error, notes = _induced(question, faster)
+    if question.margin.usable:
+        notes += (_DRAWN,)
     if question.about_share < 1.0:
         notes += (
             f"margin is that of {question.about_share:.0%} of the cases: what fast answers bring was "
@@ -199,6 +214,7 @@ def what_if(question: WhatIfQuestion) -> WhatIf:
         supported=usable,
         cases=faster,
         margin=margin,
+        margin_next=_scaled(question.margin_next, known),
         margin_unknown_authors=_scaled(question.margin, faster * question.about_share - known),
         retained=_scaled(question.retention, known),
         induced_contacts=induced,

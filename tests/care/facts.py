@@ -80,6 +80,9 @@ def facts(
             "needs_reply": [True] * n,
             "waiting_since": waiting,
             "handling_seconds": [300.0] * n,
+            "answered": [k % 10 > 0 for k in range(n)],
+            "first_response_minutes": [30.0 * (k % 10) if k % 10 else None for k in range(n)],
+            "first_response_business_minutes": [30.0 * (k % 10) if k % 10 else None for k in range(n)],
         }
     )
     given: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -138,7 +139,54 @@ def test_an_effect_by_the_calendar_answers_no_promise_in_opening_hours() -> None
     assert found.reason.startswith(
         'the promise counts business minutes and the effect "fast answers" calendar'
     )
+    assert found.settled_by is not None
+    assert found.settled_by.startswith('clock = "business" in its [[effects]] entry')
     assert what_if(question_of(facts(), share=0.64)).supported
+
+
+def by_speed() -> list[dict[str, Any]]:
+    """The usual effects, and a curve: 8 within the hour, 6 within two, 1 later; waits are 30, 60, ... 270."""
+    about: dict[str, Any] = {
+        "name": "speed",
+        "design": "response_curve",
+        "control": "not answered",
+        "estimand": "ATO",
+    }
+    bins = {"0-60": (8.0, 0.3), "60-120": (6.0, 0.4), "120-": (1.0, 0.5)}
+    rows = [effect_row("spend", 7.0, 2.0, bin=None, control="slower")]
+    return [
+        *rows,
+        *(effect_row("spend", *figures, **(about | {"bin": label})) for label, figures in bins.items()),
+    ]
+
+
+def test_who_is_next_in_the_queue_gains_less_than_a_random_draw_and_both_are_said() -> None:
+    """A tenth waited 90 minutes, the next tenth 120: all of them come from the bin of 6."""
+    speed = {"name": "speed", "design": "response_curve", "clock": "business"}
+    given = CONFIGURATION | {"effects": [*CONFIGURATION["effects"], speed]}
+    found = what_if(question_of(facts(by_speed(), configuration=given), share=0.45))
+    cases = found.cases
+    assert found.margin_next.value == pytest.approx(cases * 0.45 * (8.0 - 6.0))
+    half = 1.96 * 0.45 * math.hypot(0.3, 0.4) * cases
+    assert found.margin_next.high == pytest.approx((found.margin_next.value or 0) + half, rel=1e-3)
+    assert found.margin.value == pytest.approx(cases * 0.45 * 7.0)
+    assert found.net.value == pytest.approx((found.margin.value or 0) - (found.cost.value or 0))
+    assert "drawn at random" in found.notes[-1]
+
+
+@pytest.mark.parametrize("other", [{"bin": "0-45"}, {"supported": False}, {"control": "slower"}])
+def test_without_a_bin_that_ends_with_the_promise_nothing_is_said_of_who_is_next(
+    other: dict[str, object],
+) -> None:
+    speed = {"name": "speed", "design": "response_curve", "clock": "business"}
+    given = CONFIGURATION | {"effects": [*CONFIGURATION["effects"], speed]}
+    rows = by_speed()
+    rows[1] |= other
+    found = what_if(question_of(facts(rows, configuration=given), share=0.45))
+    assert found.margin_next.value is None
+    assert found.margin_next.reason is not None
+    assert "supported bins that end at 60 minutes" in found.margin_next.reason
+    assert found.supported
 
 
 def test_designs_by_two_clocks_do_not_disagree() -> None:

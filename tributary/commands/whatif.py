@@ -92,6 +92,7 @@ def _tell(found: WhatIf, currency: str) -> None:
         ("cases that become fast", f"{found.cases:,.0f}"),
         ("customers kept", _figure(found.retained)),
         ("margin", _figure(found.margin, currency)),
+        ("  if the next become fast", _figure(found.margin_next, currency)),
         ("further contacts", _figure(found.induced_contacts)),
         ("  their cost", _figure(found.induced_cost, currency)),
         ("extra hours", "not known" if found.hours is None else f"{found.hours:,.0f}{staffing}"),
@@ -103,14 +104,14 @@ def _tell(found: WhatIf, currency: str) -> None:
     if found.margin_unknown_authors.value:
         rows.append(("beside: unknown authors", _figure(found.margin_unknown_authors, currency)))
     for name, text in rows:
-        click.echo(f"  {name:<24}{text.replace(f' ({found.reason})', '')}")
+        click.echo(f"  {name:<27}{text.replace(f' ({found.reason})', '')}")
     if found.supported:
         click.echo(f"Rests on {found.basis}.")
     else:
         click.secho(f"Not supported: {found.reason}.", bold=True)
         click.echo(f"What would settle it: {found.settled_by}.")
     for note in (note for note in found.notes if not found.reason or found.reason not in note):
-        click.echo(f"Note: {note}.")
+        click.echo(f"Note: {note.replace('margin_next', 'that of the next')}.")
 
 
 def _figure(figure: Figure, unit: str = "") -> str:
