@@ -22,7 +22,7 @@ import polars as pl
 
 from attribution.incremental import Panel, incremental_credit
 from attribution.settings import AttributionSettings
-from histories.simulate import simulate_panel
+from benchmarks.panels.simulate import simulate_panel
 
 BLOCK = 20_000
 SCENARIOS = {"contractual": "r7", "silent": "hidden30"}

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth_methods import CONTRACTUAL_ONLY, METHODS, ON_REQUEST, Found
 from histories.errors import TributaryError
-from histories.simulate import OutcomeTruth, SimulatedPanel, simulate_panel
+from histories.simulate import OutcomeTruth
 
 RESULTS = Path(__file__).parent / "results" / "truth.jsonl"
 PERIODS = 18

@@ -23,9 +23,9 @@ from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
 from attribution.incremental.setfunction import PanelEstimator
 from attribution.paths.descriptive import descriptive
 from attribution.settings import AttributionSettings
+from benchmarks.panels.arrays import SimulatedPanel
 from histories.arrays import Float
 from histories.panel import Panel
-from histories.simulate import SimulatedPanel
 
 PATH_METHODS = ("last", "linear", "markov", "shapley")
 STILL_BUYING = 3

@@ -26,9 +26,10 @@ from attribution.incremental.segments.decision import LEVEL, decide
 from attribution.incremental.segments.own import FAMILIES, compare_segments
 from attribution.incremental.segments.targets import OwnTarget, moved_models
 from attribution.settings import AttributionSettings
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth import error_of_shares
 from histories.arrays import Float
-from histories.simulate import SimulatedPanel, simulate_panel
 
 RESULTS = Path(__file__).parent / "results" / "truth_segments.jsonl"
 PERIODS = 18

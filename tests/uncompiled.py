@@ -20,10 +20,10 @@ from attribution.incremental.chain.states import Structure
 from attribution.incremental.stocks import panel_stocks
 from attribution.paths.encoded import encode_paths
 from attribution.paths.transitions import count_transitions
+from benchmarks.panels.simulate import simulate_panel
 from care.threads import link_posts
 from clv.tally import UNKNOWN, code_ids, tally_purchases
 from histories.journeys import walk_journeys
-from histories.simulate import simulate_panel
 from histories.timeline import JourneyWindow
 from tests.care.desks import posts
 

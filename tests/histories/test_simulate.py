@@ -13,10 +13,12 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.panels.form_scenarios import FORMS
+from benchmarks.panels.forms import simulate_tables
+from benchmarks.panels.scenarios import SCENARIOS
+from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConfigError
-from histories.simulate import SCENARIOS, simulate_company, simulate_panel, truth_frame, write_company
-from histories.simulation.form_scenarios import FORMS
-from histories.simulation.forms import simulate_tables
+from histories.simulate import simulate_company, truth_frame, write_company
 from histories.simulation.truth import coalition_values, shapley_values
 from tributary.commands.simulation import simulate
 

@@ -7,7 +7,7 @@ from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.bend import choose_bend, levelled
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.stocks import panel_stocks
-from histories.simulate import simulate_panel
+from benchmarks.panels.simulate import simulate_panel
 
 LASTING = HiddenChain(structure=Structure(nodes=9, shared=False))
 

@@ -14,8 +14,8 @@ from attribution.incremental.by_period import credit_by_period
 from attribution.incremental.experiment import ChannelExperiment
 from attribution.incremental.regression import STATIC
 from attribution.settings import AttributionSettings
+from benchmarks.panels.simulate import simulate_panel
 from histories.period_index import PeriodIndex
-from histories.simulate import simulate_panel
 
 PERIODS = PeriodIndex.of("month", dt.date(2026, 6, 30)).labels(10)
 END = dt.date(2026, 1, 4)

@@ -14,10 +14,11 @@ from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse
 from attribution.incremental.checks.placebo import run_placebo
 from attribution.incremental.stocks import panel_stocks
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth import error_of_shares
 from histories.errors import ConfigError, DataError, ModelError
 from histories.panel import Panel
-from histories.simulate import SimulatedPanel, simulate_panel
 
 
 class Case:

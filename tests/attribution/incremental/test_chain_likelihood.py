@@ -26,7 +26,7 @@ from attribution.incremental.chain.likelihood import (
 from attribution.incremental.chain.start import crude_rates
 from attribution.incremental.chain.states import FEATURES, Structure, living_states, nodes, rouwenhorst
 from attribution.incremental.stocks import panel_stocks
-from histories.simulate import simulate_panel
+from benchmarks.panels.simulate import simulate_panel
 
 Array = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import pytest
 from attribution.effects.design import EffectDesign, Treatment
 from attribution.effects.effect import Effect, effects_frame
 from attribution.incremental.channel_experiments import channel_experiments
+from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
-from histories.simulate import simulate_panel
 
 END = date(2026, 6, 30)
 DESIGN = EffectDesign(

@@ -16,9 +16,9 @@ from attribution.incremental.plan import Checked
 from attribution.incremental.regression import STATIC
 from attribution.incremental.stocks import DECAY, mean_ratio
 from attribution.settings import AttributionSettings
+from benchmarks.panels.simulate import simulate_panel
 from experiments.config import parse_config
 from histories.errors import ConfigError, ModelError
-from histories.simulate import simulate_panel
 
 QUICK_RECORDED = HiddenChain(structure=Structure(nodes=3, shared=False))
 QUICK_CHAIN = HiddenChain(structure=Structure())

@@ -17,8 +17,8 @@ from attribution.incremental.range import bounds_around
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC, PanelRegression
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.settings import AttributionSettings
+from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConvergenceError
-from histories.simulate import simulate_panel
 
 SETTINGS = AttributionSettings(replicates=12)
 QUICK = Plan(default=STATIC, companions=(OWN_MEANS,))

@@ -17,9 +17,10 @@ from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.glm import POISSON, fit_glm
 from attribution.incremental.regression import STATIC, PanelRegressionFit
 from attribution.incremental.stocks import EXACT, moment_precision, thinned_log
-from histories.simulate import SimulatedPanel, simulate_panel
-from histories.simulation.contractual import simulate_contractual
-from histories.simulation.scenarios import scenario_named
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.contractual import simulate_contractual
+from benchmarks.panels.scenarios import scenario_named
+from benchmarks.panels.simulate import simulate_panel
 
 
 def rng() -> np.random.Generator:

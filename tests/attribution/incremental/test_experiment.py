@@ -13,8 +13,9 @@ from attribution.incremental.experiment import channel_contrast, read_experiment
 from attribution.incremental.regression import STATIC, PanelRegressionFit
 from attribution.incremental.stocks import DECAY
 from attribution.settings import AttributionSettings
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
-from histories.simulate import SimulatedPanel, simulate_panel
 
 N = 8_000
 SETTINGS = AttributionSettings(replicates=15)

@@ -20,9 +20,10 @@ from attribution.incremental.regression import STATIC, PanelRegressionFit
 from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConvergenceError
 from histories.panel import Panel
-from histories.simulate import SimulatedPanel, simulate_panel
 
 
 def company(name: str, n: int = 2_000, seed: int = 1) -> tuple[SimulatedPanel, np.ndarray]:

@@ -11,8 +11,9 @@ from attribution.incremental import decayed_stocks, panel_credit
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.glm import LOGIT, POISSON, Family, fit_glm
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConvergenceError
-from histories.simulate import SimulatedPanel, simulate_panel
 
 N = 6_000
 SHARES = 0.12

@@ -16,9 +16,9 @@ from attribution.incremental.experiment import ChannelExperiment
 from attribution.incremental.regression import STATIC
 from attribution.incremental.response import STEPS, TODAY, response_curves, response_table
 from attribution.settings import AttributionSettings
-from histories.simulate import simulate_panel
-from histories.simulation.arrays import SimulatedPanel
-from histories.simulation.scenarios import scenario_named
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.scenarios import scenario_named
+from benchmarks.panels.simulate import simulate_panel
 
 SETTINGS = AttributionSettings(replicates=30)
 OUTCOMES = ("retention", "spend", "lifetime_value")

@@ -30,7 +30,8 @@ from attribution.incremental.segments.own import Comparison, OwnFit, compare_seg
 from attribution.incremental.segments.targets import OwnTarget
 from attribution.incremental.setfunction import PanelPrediction
 from attribution.settings import AttributionSettings
-from histories.simulate import SimulatedPanel, simulate_panel
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.simulate import simulate_panel
 
 EXACT = 1e-9
 """Relative: rounding, no more."""

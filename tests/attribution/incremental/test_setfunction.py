@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from attribution.incremental import PanelPrediction, decayed_stocks, panel_credit
 from attribution.incremental.aumann_shapley import creditable_share
+from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
-from histories.simulate import simulate_panel
 from histories.simulation.truth import shapley_values
 
 QUADRATURE = 1e-6

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth import error_of_shares, judge, markdown, read, run, table
 from benchmarks.truth_methods import METHODS, Found
-from histories.simulate import OutcomeTruth, simulate_panel
+from histories.simulate import OutcomeTruth
 
 
 def test_path_methods_hand_out_several_times_the_truth_even_without_selection() -> None:

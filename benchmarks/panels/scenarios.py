@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from benchmarks.panels.form_scenarios import FORMS, FormScenario
 from histories.errors import ConfigError, nearest
 from histories.simulation.arrays import DECAY
-from histories.simulation.form_scenarios import FORMS, FormScenario
 
 __all__ = [
     "CONTRACTUAL",
@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractualScenario:
-    """Leaving is seen; satisfaction u may be hidden (equations: `histories.simulation.contractual`)."""
+    """Leaving is seen; satisfaction u may be hidden (equations: `benchmarks.panels.contractual`)."""
 
     name: str
     proxy_correlation: float | None = 0.7
@@ -60,7 +60,7 @@ class ContractualScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HiddenLifeScenario:
-    """Leaving is never seen (equations: `histories.simulation.hidden_life`)."""
+    """Leaving is never seen (equations: `benchmarks.panels.hidden_life`)."""
 
     name: str
     rate: float = 0.3

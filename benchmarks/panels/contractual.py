@@ -23,21 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.panels.arrays import SimulatedPanel, arrivals, season, segment_factors, segment_labels
+from benchmarks.panels.scenarios import ContractualScenario
 from histories.arrays import Float, Single
 from histories.panel import Panel
-from histories.simulation.arrays import (
-    SimulatedPanel,
-    arrivals,
-    channel_table,
-    column,
-    effect_parameters,
-    logistic,
-    season,
-    segment_factors,
-    segment_labels,
-    stocks_of,
-)
-from histories.simulation.scenarios import ContractualScenario
+from histories.simulation.arrays import channel_table, column, effect_parameters, logistic, stocks_of
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
 __all__ = ["CHANNELS", "simulate_contractual"]

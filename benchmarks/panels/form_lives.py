@@ -24,9 +24,9 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.panels.form_scenarios import FormScenario
 from histories.arrays import Float, Integer
 from histories.simulation.arrays import channel_table, column, effect_parameters, logistic, stocks_of
-from histories.simulation.form_scenarios import FormScenario
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
 __all__ = ["CHANNELS", "LAST_DAY", "NAMES", "OWN", "PRICE", "FormLife", "FormTraits", "form_truth", "live"]

@@ -12,7 +12,7 @@ __all__ = ["FORMS", "FormScenario"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormScenario:
-    """Switches of a company that is written down as tables (equations: `histories.simulation.forms`)."""
+    """Switches of a company that is written down as tables (equations: `benchmarks.panels.forms`)."""
 
     name: str
     summary: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from histories.simulation.arrays import SimulatedPanel
-from histories.simulation.contractual import simulate_contractual
-from histories.simulation.form_scenarios import FormScenario
-from histories.simulation.forms import simulate_form
-from histories.simulation.hidden_life import simulate_hidden_life
-from histories.simulation.scenarios import ContractualScenario, HiddenLifeScenario, scenario_named
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.contractual import simulate_contractual
+from benchmarks.panels.form_scenarios import FormScenario
+from benchmarks.panels.forms import simulate_form
+from benchmarks.panels.hidden_life import simulate_hidden_life
+from benchmarks.panels.scenarios import ContractualScenario, HiddenLifeScenario, scenario_named
 
 __all__ = ["simulate_panel"]
 

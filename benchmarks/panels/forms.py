@@ -14,15 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from histories.arrays import Integer, Moments
-from histories.money import to_minor
-from histories.panel import Panel
-from histories.panel_building import build_panel
-from histories.purchases import build_purchases
-from histories.reading.sources import Channel
-from histories.simulation.arrays import SimulatedPanel
-from histories.simulation.calendar import event_rows, month_calendar
-from histories.simulation.form_lives import (
+from benchmarks.panels.arrays import SimulatedPanel
+from benchmarks.panels.form_lives import (
     CHANNELS,
     LAST_DAY,
     NAMES,
@@ -33,7 +26,14 @@ from histories.simulation.form_lives import (
     form_truth,
     live,
 )
-from histories.simulation.form_scenarios import FormScenario
+from benchmarks.panels.form_scenarios import FormScenario
+from histories.arrays import Integer, Moments
+from histories.money import to_minor
+from histories.panel import Panel
+from histories.panel_building import build_panel
+from histories.purchases import build_purchases
+from histories.reading.sources import Channel
+from histories.simulation.calendar import event_rows, month_calendar
 from histories.simulation.truth import Truth
 from histories.touchpoints import build_touchpoints
 
