@@ -111,6 +111,7 @@ def run_experiment(
     tags: Mapping[str, str] | None = None,
     memory: str | None = None,
     engine: str = "local",
+    delivered: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Run a configuration from its tables to a bundle.
 
@@ -131,6 +132,8 @@ def run_experiment(
         and computed a part at a time. Without it everything is in memory.
     engine
         One of `experiments.engine.ENGINES`.
+    delivered
+        The files that are counted, for the manifest; see `experiments.following`.
 
     Raises
     ------
@@ -163,6 +166,7 @@ def run_experiment(
         manifest = _manifest(config, histories, found, record.run_id) | {
             "left_out": left_out,
             "identities_check": key_check(key),
+            "delivered": delivered,
         }
         manifest["segments"] = attempt(left_out, "segments", lambda: _segments(config, found)) or []
         previous = attempt(left_out, "what changed", lambda: previous_report(config, runs))

@@ -79,6 +79,7 @@ def update_bundle(
     step: Callable[[str], None] = lambda text: None,
     memory: str | None = None,
     engine: str = "local",
+    delivered: Mapping[str, Any] | None = None,
 ) -> Updated:
     """Write a bundle of today from that of a run, or of the last update, and today's tables.
 
@@ -91,7 +92,7 @@ def update_bundle(
     only_changed
         The tables name only customers whose rows changed, each with all his rows; everybody else is carried
         over.
-    runs, mlruns, out, step, memory, engine
+    runs, mlruns, out, step, memory, engine, delivered
         As for `experiments.run.run_experiment`.
 
     Raises
@@ -126,6 +127,7 @@ def update_bundle(
         progress("Writing the bundle")
         totals = {"totals": updated_totals(bundle.model, renewed.tables["customers"])}
         manifest = _manifest(bundle, config, histories, renewed, record.run_id)
+        manifest["delivered"] = delivered
         ids = renewed.tables["customers"].schema["customer_id"]
         kept = [name for name in bundle.manifest["tables"] if name not in (*renewed.tables, *renewed.large)]
         small = {name: with_ids(bundle.table(name), ids) for name in kept if name not in _LARGE}

@@ -150,6 +150,17 @@ def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(
     assert told.stdout.strip() == "[]"
 
 
+def test_following_refuses_a_fixed_end_and_a_folder_of_its_own(tributary: Any) -> None:
+    write("orders.csv", ORDERS)
+    write("acme.toml", 'observation_end = 2026-03-01\n[inputs]\ntransactions = "orders.csv"\n')
+    outcome = tributary("run", "acme.toml", "--follow")
+    assert outcome.status == 2
+    assert "observation_end is 2026-03-01" in outcome.err
+    outcome = tributary("run", "acme.toml", "--follow", "--out", "here")
+    assert outcome.status == 2
+    assert "leave --out out" in outcome.err
+
+
 def test_from_run_to_rollback(tributary: Any) -> None:
     """Two runs of counted paths: listed, compared, promoted, rolled back, reported again."""
     write("paths.csv", "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n")

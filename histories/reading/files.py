@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,19 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
         )
     if not files:
         raise DataError(_no_file(path, table, given))
-    return files
+    return _named(files, source, table, base_dir) if source.files else files
+
+
+def _named(files: list[Path], source: TableSource, table: str, base_dir: Path) -> list[Path]:
+    """Those of the files that the source names."""
+    there = {os.path.relpath(file, base_dir): file for file in files}
+    missing = [name for name in source.files if os.path.normpath(name) not in there]
+    if missing:
+        raise DataError(
+            f"inputs.{table}: {len(missing)} of {len(source.files)} files are not in {source.path}, first "
+            f"{missing[0]}. Correct inputs.{table}.files, or leave it out to read all."
+        )
+    return [there[os.path.normpath(name)] for name in source.files]
 
 
 def _files_of(source: TableSource, path: Path) -> list[Path]:

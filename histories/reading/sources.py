@@ -33,6 +33,8 @@ class TableSource:
     path
         A file, folder, glob, Delta table or database address (``postgresql://...``); relative to the
         configuration file. ``package:lifetimes/datasets/CDNOW_sample.txt`` is a file that a package ships.
+    files
+        Of a folder or pattern, the files to read, relative to the configuration file; by default all.
     format
         ``auto`` judges by the name: ``.csv``, ``.txt``, ``.tsv`` (also ``.gz``), ``.json``, ``.jsonl``,
         ``.ndjson`` (objects, one a line or in one list), ``.parquet``, a folder with ``_delta_log``,
@@ -76,6 +78,7 @@ class TableSource:
     """
 
     path: str = Field(repr=False)
+    files: tuple[str, ...] = ()
     format: Literal["auto", "csv", "json", "parquet", "delta", "postgresql"] = "auto"
     separator: str = ","
     has_header: bool = True

@@ -86,6 +86,15 @@ def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @engine_option
 @memory_option
 @click.option("--promote", "serve_it", is_flag=True, help="Serve the result at once.")
+@click.option("--follow", "following", is_flag=True, help="Go on with what is added to the files.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --follow: time between two looks.",
+)
 @runs_option
 @mlruns_option
 @json_option
@@ -96,15 +105,38 @@ def run(
     engine: str,
     memory: str | None,
     serve_it: bool,
+    following: bool,
+    every: float,
     folder: Path,
     mlruns: Path,
     as_json: bool,
 ) -> None:
-    """The whole story of CONFIG: tables, histories, values, credits, effects, report, bundle."""
+    """The whole story of CONFIG: tables, histories, values, credits, effects, report, bundle.
+
+    With --follow it stays and looks at the files again and again: what is new is taken in as by `tributary
+    update`, and fitted anew when that says so. Stop it with Ctrl-C; started again it goes on.
+    """
     from experiments.config import load_config
 
     steps = Steps(quiet=as_json)
     loaded = load_config(config, overrides=overrides)
+    if following:
+        from tributary.commands.follow import follow_files
+
+        if out is not None:
+            raise click.UsageError("--follow makes a new bundle in --runs each time; leave --out out.")
+        follow_files(
+            loaded,
+            runs=folder,
+            mlruns=mlruns,
+            memory=memory,
+            engine=engine,
+            every=every,
+            serve_it=serve_it,
+            steps=steps,
+            as_json=as_json,
+        )
+        return
     from experiments.run import run_experiment
     from histories.errors import ModelError
 
