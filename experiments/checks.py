@@ -17,7 +17,7 @@ from attribution.effects.covariates import DERIVED
 from attribution.effects.design import OF_CASES, EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
-from attribution.effects.units import read_table, read_units
+from attribution.effects.units import columns_of_segments, read_table, read_units
 from care.threads import check_sides, is_customer
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
@@ -187,7 +187,7 @@ def _effect(effect: EffectDesign, config: RunConfig, inputs: Inputs) -> Iterator
     if effect.design in _OF_HISTORIES or (effect.design == "randomised" and effect.table is None):
         yield from _absent(effect.outcomes, OUTCOMES, f'{place}no outcome "{{}}" of customers')
         known = [*_columns_of(inputs, "customers", "cases"), *DERIVED]
-        named = (*effect.covariates, *effect.segments)
+        named = (*effect.covariates, *columns_of_segments(effect.segments))
         yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
     if effect.clock == "business":
         yield from _open_hours(config, inputs, place)
@@ -232,7 +232,7 @@ def _answers(effect: EffectDesign, config: RunConfig, inputs: Inputs, place: str
     if "csat" in effect.outcomes and "csat" not in _columns_of(inputs, "cases"):
         yield f'{place}outcome "csat" needs a column csat in cases'
     known = [*_columns_of(inputs, "customers", "cases", "posts"), *DERIVED]
-    named = (*effect.covariates, *effect.segments)
+    named = (*effect.covariates, *columns_of_segments(effect.segments))
     yield from _absent(named, known, f'{place}no column "{{}}" in customers or cases')
     channels = sorted(
         {*(_values(inputs, "cases", "channel") or ()), *(_values(inputs, "posts", "platform") or ())}

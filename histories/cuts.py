@@ -1,9 +1,12 @@
-"""How a row of a table says that it is not cut by segment, channel, team or period."""
+"""How a row of a table says by what it is cut, or that it is not."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALL"]
+__all__ = ["ALL", "CROSS"]
 
 ALL: Final = "(all)"
+
+CROSS: Final = " x "
+"""Between two columns of a segment, and between their values: `care_user x spend: user x up to 32.4`."""

@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
+from histories.cuts import CROSS
+
 __all__ = [
     "COVARIATES",
     "DESIGNS",
@@ -218,14 +220,21 @@ def segment_title(segment: str) -> str:
 
     >>> segment_title("region: north"), segment_title("newbie=1"), segment_title("spend: above 113.4")
     ('North', 'Newbie 1', 'Spend above 113.4')
-    >>> segment_title("tenure: up to 184")
-    'Tenure up to 184 days'
+    >>> segment_title("tenure: up to 184"), segment_title("care_user x spend: non-user x above 113.4")
+    ('Tenure up to 184 days', 'Non-user, spend above 113.4')
     """
     column, value = segment_parts(segment)
+    if CROSS not in column:
+        return label(_segment_value(column, value))
+    pairs = zip(column.split(CROSS), value.split(CROSS), strict=False)
+    return label(", ".join(_segment_value(name, own) for name, own in pairs))
+
+
+def _segment_value(column: str, value: str) -> str:
     counted = any(sign.isdigit() for sign in value)
     bare = counted or value.lower() in ("true", "false", "yes", "no")
     unit = " days" if counted and column == "tenure" else ""
-    return label(f"{column} {value}{unit}" if bare else value)
+    return f"{column} {value}{unit}" if bare else value
 
 
 def join(names: Sequence[str], *, most: int = 3) -> str:

@@ -13,7 +13,7 @@ from attribution.effects.history import History, build_history
 from attribution.effects.outcomes import measure, measure_before
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.tables import Setting
-from attribution.effects.units import Units, encode_covariates, segment_labels
+from attribution.effects.units import Units, columns_of_segments, encode_covariates, label_segments
 from histories.errors import DataError, nearest
 
 __all__ = ["estimate_assigned"]
@@ -101,7 +101,7 @@ def _units(design: EffectDesign, setting: Setting, history: History, rows: pl.Da
     covariates, names = (
         encode_covariates(known, design.covariates) if design.covariates else (np.empty((len(day), 0)), ())
     )
-    labels = known_before(design.segments, history, setting.tables, customers, day)
+    labels = known_before(columns_of_segments(design.segments), history, setting.tables, customers, day)
     earlier = min(span, int(day.min()) - history.start)
     before = {
         name: measure_before(name, history, customers, day - earlier, day - 1)
@@ -113,5 +113,5 @@ def _units(design: EffectDesign, setting: Setting, history: History, rows: pl.Da
         covariates=covariates,
         covariate_names=names,
         before={name: values for name, values in before.items() if np.ptp(values) > 0},
-        segments={name: segment_labels(labels, name) for name in design.segments},
+        segments=label_segments(labels, design.segments),
     )

@@ -25,7 +25,7 @@ from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import channels_of
 from attribution.effects.outcomes import measure, measure_before
 from attribution.effects.tables import EffectTables, Setting
-from attribution.effects.units import Units, encode_covariates, segment_labels
+from attribution.effects.units import Units, columns_of_segments, encode_covariates, label_segments
 from histories.arrays import Flags, Float, Integer
 from histories.errors import DataError, nearest
 
@@ -227,7 +227,7 @@ def _described(
     minutes = np.where(minutes > (design.landmark_days + days) * 1440, np.inf, minutes)
     where = (history, tables, customers, day, rows)
     here, names = _at_opening(design, rows)
-    labels = known_before(design.segments, *where)
+    labels = known_before(columns_of_segments(design.segments), *where)
     covariates, past_names = covariate_matrix(design.covariates, *where)
     held_out, _ = covariate_matrix(design.covariates, *where, hold_out=True)
     window = min(days, RECENT_DAYS)
@@ -244,7 +244,7 @@ def _described(
         covariate_names=(*past_names, *names),
         placebos=placebo_outcomes(of_customers, history, customers, day),
         placebo_covariates=np.column_stack([held_out, here]),
-        segments={name: segment_labels(labels, name) for name in design.segments},
+        segments=label_segments(labels, design.segments),
         clusters=customers,
         circumstances=frozenset(names) & CIRCUMSTANCES,
     )

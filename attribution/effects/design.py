@@ -123,7 +123,7 @@ class EffectDesign:
     covariates
         What is adjusted for; known before the start.
     segments
-        Columns by whose values the effect is read, too.
+        Columns by whose values the effect is read, too; `"care_user x spend"` crosses two.
     follow_up_days
         How long after the start outcomes count.
     before

@@ -17,7 +17,7 @@ from attribution.effects.index_dates import IndexDates, find_index_dates
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.outcomes import measure
 from attribution.effects.tables import EffectTables, Setting
-from attribution.effects.units import Units, segment_labels
+from attribution.effects.units import Units, columns_of_segments, label_segments
 
 __all__ = ["EVER_CONTACTED", "build_landmark_units", "estimate_landmark"]
 
@@ -50,7 +50,7 @@ def build_landmark_units(
     last = day + design.landmark_days + design.follow_up_days
     where = (history, tables, customers, day, index.opening)
     covariates, names = covariate_matrix(design.covariates, *where)
-    labels = known_before(design.segments, *where)
+    labels = known_before(columns_of_segments(design.segments), *where)
     return Units(
         arm=np.where(index.treated, design.treatment_label, design.control_label).astype(np.str_),
         outcomes={name: measure(name, history, customers, first, last) for name in design.outcomes},
@@ -58,7 +58,7 @@ def build_landmark_units(
         covariate_names=names,
         placebos=placebo_outcomes(design.outcomes, history, customers, day),
         placebo_covariates=covariate_matrix(design.covariates, *where, hold_out=True)[0],
-        segments={name: segment_labels(labels, name) for name in design.segments},
+        segments=label_segments(labels, design.segments),
         clusters=customers,
         costs=index.cost,
     )

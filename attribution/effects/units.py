@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
 from histories.arrays import Float
+from histories.cuts import CROSS
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
 __all__ = [
     "Units",
     "before_columns",
+    "columns_of_segments",
     "encode_covariates",
+    "label_segments",
     "read_table",
     "read_units",
     "units_from_frame",
@@ -143,7 +146,13 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
     place = f'effect "{design.name}"'
     column = design.treatment.column or "arm"
     before = before_columns(frame.columns, design)
-    named = (column, *design.outcomes, *design.covariates, *before.values(), *design.segments)
+    named = (
+        column,
+        *design.outcomes,
+        *design.covariates,
+        *before.values(),
+        *columns_of_segments(design.segments),
+    )
     _require(frame, named, place)
     if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
         raise DataError(
@@ -161,7 +170,7 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         covariates=covariates,
         covariate_names=names,
         before={name: v for name, v in before_values.items() if np.isfinite(v).all()},
-        segments={name: segment_labels(frame, name) for name in design.segments},
+        segments=label_segments(frame, design.segments),
     )
 
 
@@ -220,6 +229,31 @@ def segment_labels(frame: pl.DataFrame, column: str, *, max_levels: int = 12) ->
     if series.dtype.is_float() and (series.drop_nulls() == series.drop_nulls().round()).all():
         series = series.cast(pl.Int64)
     return series.cast(pl.String).fill_null("unknown").to_numpy().astype(np.str_)
+
+
+def label_segments(frame: pl.DataFrame, names: Iterable[str]) -> dict[str, NDArray[np.str_]]:
+    """Labels by each segment column, each shape (N,); `"a x b"` crosses two columns, each cut by itself.
+
+    >>> frame = pl.DataFrame({"plan": ["free", "paid"], "new": [True, False]})
+    >>> label_segments(frame, ["plan x new"])["plan x new"].tolist()
+    ['free x true', 'paid x false']
+    """
+    found = {}
+    for name in names:
+        first, *others = (segment_labels(frame, column) for column in columns_of_segments([name]))
+        found[name] = np.array(
+            [CROSS.join(labels) for labels in zip(first, *others, strict=True)], dtype=np.str_
+        )
+    return found
+
+
+def columns_of_segments(names: Iterable[str]) -> list[str]:
+    """The columns that segments are made of, each once.
+
+    >>> columns_of_segments(["region", "care_user x spend", "spend"])
+    ['region', 'care_user', 'spend']
+    """
+    return list(dict.fromkeys(column for name in names for column in name.split(CROSS)))
 
 
 def _quartile_names(edges: Float) -> list[str]:

@@ -16,7 +16,7 @@ from care.account import Account, Input
 from care.asking import CareFacts, course_of
 from care.assumptions import Assumptions
 from care.curve import effects_by_speed
-from care.evidence import CareEffect, find_effect, margin_effect
+from care.evidence import ANY_ANSWER, CareEffect, find_effect, margin_effect
 from care.silence import ignored_matters, silence_lines
 from care.statement import (
     Told,
@@ -44,6 +44,7 @@ ASSISTED: Final = "assisted_contacts"
 """Outcome of a design that measures contacts which self-service or social care takes the place of."""
 
 _CLAIM_DAYS: Final = 7
+_OF_ANY: Final = "any answer: "  # before the hypotheses of a curve's row of any answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +112,7 @@ def statement_part(
         measured = _measured(account, basis, figures, answered[0])
         if account.spent > 0:
             lines += account_rows(account, months, told=told)
-            by_landmark = [one for one in designs if one["design"] != "response_curve"]
-            segments = _basis(config, assumptions, found, by_landmark)
+            segments = _basis(config, assumptions, found, [d for d in designs if d["segments"]])
             lines += _by_segment(account, segments, effects, float(answered[1].sum()))
             if not {"margin", "net"} & set(told.absent):
                 actual, pictures["tornado"] = account, tornado_frame(account)
@@ -479,10 +479,15 @@ def _by_segment(
         & (pl.col("outcome") == basis.effect.outcome)
         & (pl.col("segment") != ALL)
         & (pl.col("estimator") != "naive")
+        & (pl.col("bin").is_null() | (pl.col("bin") == ANY_ANSWER))
     ).unique("segment", keep="first", maintain_order=True)
+    whose = _OF_ANY if basis.effect.design == "response_curve" else ""
     tests = effects.pictures["tests"].filter(
-        (pl.col("name") == basis.effect.name) & (pl.col("outcome") == basis.effect.outcome)
+        (pl.col("name") == basis.effect.name)
+        & (pl.col("outcome") == basis.effect.outcome)
+        & pl.col("hypothesis").str.starts_with(whose)
     )
+    tests = tests.with_columns(pl.col("hypothesis").str.strip_prefix(whose))
     holm = dict(tests.filter(pl.col("p_holm").is_not_null()).select("hypothesis", "p_holm").iter_rows())
     raw = dict(tests.filter(pl.col("p_holm").is_not_null()).select("hypothesis", "p_value").iter_rows())
     for row in rows.iter_rows(named=True):

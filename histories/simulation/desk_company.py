@@ -151,7 +151,7 @@ washout_days = 28
 follow_up_days = 30
 outcomes = ["spend", "issues", "retention"]
 covariates = ["topic"]
-segments = ["region", "spend", "tenure", "care_user"]
+segments = ["region", "spend", "tenure", "care_user", "care_user x spend"]
 
 [[effects]]
 name = "any answer"
@@ -163,7 +163,7 @@ washout_days = 28
 follow_up_days = 30
 outcomes = ["spend", "issues"]
 covariates = ["topic"]
-segments = ["region", "spend", "tenure", "care_user"]
+segments = ["region", "spend", "tenure", "care_user", "care_user x spend"]
 
 [[effects]]
 name = "speed of the first answer"

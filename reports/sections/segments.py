@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import polars as pl
 
-from histories.cuts import ALL
+from attribution.effects.effect import holm
+from histories.cuts import ALL, CROSS
 from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Section, Sentence
 from reports.facts import EffectFact, added, effects_of
 from reports.numbers import nice_scale
@@ -16,30 +19,28 @@ from reports.sections.proven import effect_columns, effect_mark, effect_plot
 from reports.sentences import outcome_word, shown_of, verdict_of
 from reports.sources import ReportSources
 from reports.suppression import cells_to_suppress
-from reports.words import inside, join, label, segment_parts, segment_title, upper_first
+from reports.words import count_words, inside, join, label, segment_parts, segment_title, upper_first
 
-__all__ = ["segment_effects", "segments_section"]
+__all__ = ["segments_section"]
 
 _LEVEL: Final = 0.05
+_MOST: Final = 6  # forests that are drawn
 _MAIN: Final = ("spend", "retention", "margin", "lifetime_value")
 
 
 def segments_section(sources: ReportSources) -> Section | None:
     """Forests by segment with the total last, and what each segment's channels added."""
     effects = effects_of(sources.table("effects"))
-    blocks: list[Block] = []
-    findings: list[Sentence] = []
-    tests: list[str] = []
-    for name, column, outcome in _asked(effects):
-        made = segment_effects(effects, name, column, outcome, sources)
-        if made is not None:
-            blocks.append(made)
-            findings.append(_finding(effects, name, column, outcome, sources))
-            p = _joint(sources, name, column, outcome)
-            if p is not None:
-                tests.append(f"{_several(column)} on {outcome_word(outcome)}: p = {p:.2f}")
-    credit = _credit_blocks(sources)
-    blocks += credit
+    forests = _forests(effects, sources)
+    shown = forests[:_MOST]
+    blocks: list[Block] = [one.ledger for one in shown]
+    findings = [_finding(effects, one, sources) for one in shown]
+    tests = [
+        f"{_several(one.column)} on {outcome_word(one.outcome)}: p = {one.p:.2f}"
+        for one in shown
+        if one.p is not None
+    ]
+    blocks += _credit_blocks(sources)
     if not blocks:
         return None
     finding = findings[0] if findings else _credit_finding(sources)
@@ -50,17 +51,73 @@ def segments_section(sources: ReportSources) -> Section | None:
         question="For whom?",
         finding=finding,
         blocks=tuple(blocks),
-        foot=_foot(sources, tests),
+        foot=_foot(sources, tests, len(forests)) + _left_out(effects, forests, shown),
     )
 
 
-def _foot(sources: ReportSources, tests: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Forest:
+    """One effect on one outcome by one column; `p` is of equal effects, Holm over all forests."""
+
+    name: str
+    column: str
+    outcome: str
+    ledger: Ledger
+    p: float | None = None
+
+
+def _forests(effects: Sequence[EffectFact], sources: ReportSources) -> list[_Forest]:
+    """Every forest of two segments or more: first those whose segments differ most, by the joint test.
+
+    The tests are corrected for being so many, since those that are shown are chosen by them.
+    """
+    made = []
+    for name, column, outcome in _asked(effects):
+        ledger = _segment_effects(effects, name, column, outcome, sources)
+        if ledger is not None:
+            made.append(_Forest(name=name, column=column, outcome=outcome, ledger=ledger))
+    raw = [_joint(sources, one.name, one.column, one.outcome) for one in made]
+    corrected = iter(holm([p for p in raw if p is not None]))
+    told = [replace(one, p=None if p is None else next(corrected)) for one, p in zip(made, raw, strict=True)]
+    order = np.argsort([np.inf if p is None else p for p in raw], kind="stable")
+    return [told[place] for place in order]
+
+
+def _left_out(effects: Sequence[EffectFact], forests: Sequence[_Forest], shown: Sequence[_Forest]) -> str:
+    """What is not drawn, in words: beyond the first six, other outcomes, too few segments with a figure."""
+    drawn = {(one.name, one.column, one.outcome) for one in shown}
+    asked = dict.fromkeys(
+        (e.name, segment_parts(e.segment)[0], e.outcome) for e in effects if e.segment != ALL
+    )
+    names = [
+        f"{inside(name)} on {outcome_word(outcome)} by {_crossed(column)}"
+        for name, column, outcome in asked
+        if (name, column, outcome) not in drawn
+    ]
+    if not names:
+        return ""
+    rule = f" Shown are the {count_words(_MOST)} whose segments differ most." if len(forests) > _MOST else ""
+    return f"{rule} Not drawn, but in the table of effects: {'; '.join(names)}."
+
+
+def _crossed(column: str) -> str:
+    """A segment column inside a sentence.
+
+    >>> _crossed("care_user x spend"), _crossed("region")
+    ('user and spend', 'region')
+    """
+    words = ("use of care" if part == "care_user" else inside(part) for part in column.split(CROSS))
+    return " and ".join(words)
+
+
+def _foot(sources: ReportSources, tests: Sequence[str], forests: int) -> str:
     told = (
         f"Groups below {sources.settings.minimum_cell} customers are not shown, nor those that would give "
         "them away."
     )
     if tests:
-        told += f" Joint test of the {'; '.join(tests[:3])}."
+        how = f" (Holm over {forests})" if forests > 1 else ""
+        told += f" Joint tests{how}, {'; '.join(tests)}."
         told += " One group’s “clear” beside another’s “not shown” is no difference between them."
     return told
 
@@ -71,7 +128,7 @@ def _asked(effects: Sequence[EffectFact]) -> list[tuple[str, str, str]]:
         (e.name, segment_parts(e.segment)[0], e.outcome) for e in effects if e.segment != ALL
     )
     main = [one for one in found if one[2] in _MAIN] or list(found)
-    return sorted(main, key=lambda one: (one[0], one[1], _MAIN.index(one[2]) if one[2] in _MAIN else 9))[:6]
+    return sorted(main, key=lambda one: (_MAIN.index(one[2]) if one[2] in _MAIN else 9, one[0], one[1]))
 
 
 def _rows_of(
@@ -95,7 +152,7 @@ def _total(effects: Sequence[EffectFact], name: str, outcome: str) -> EffectFact
     return next((e for e in effects if (e.name, e.outcome, e.segment) == (name, outcome, ALL)), None)
 
 
-def segment_effects(
+def _segment_effects(
     effects: Sequence[EffectFact], name: str, column: str, outcome: str, sources: ReportSources
 ) -> Ledger | None:
     """One effect by the values of one column, the total last."""
@@ -132,6 +189,9 @@ def segment_effects(
 
 def _several(column: str) -> str:
     """A segment column in the plural."""
+    if CROSS in column:
+        first, *others = column.split(CROSS)
+        return " by ".join([_several(first), *(inside(other) for other in others)])
     if column == "care_user":
         return "users and non-users of care"
     word = inside(column)
@@ -153,11 +213,9 @@ def _joint(sources: ReportSources, name: str, column: str, outcome: str) -> floa
     return None if rows.is_empty() or rows["p_value"][0] is None else float(rows["p_value"][0])
 
 
-def _finding(
-    effects: Sequence[EffectFact], name: str, column: str, outcome: str, sources: ReportSources
-) -> Sentence:
+def _finding(effects: Sequence[EffectFact], forest: _Forest, sources: ReportSources) -> Sentence:
+    name, column, outcome, p = forest.name, forest.column, forest.outcome, forest.p
     total = _total(effects, name, outcome)
-    p = _joint(sources, name, column, outcome)
     noun = outcome_word(outcome)
     told = []
     if total is not None and total.estimate.state in ("positive", "negative"):

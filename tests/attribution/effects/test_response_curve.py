@@ -90,6 +90,18 @@ def test_each_bin_is_read_by_segment(fair):
     assert found.pictures["segment_margins"].is_empty()
 
 
+def test_crossed_segments_are_the_cells_of_both_and_hold_every_case(fair):
+    design = replace(FAIR, segments=("topic x channel",), min_segment=20)
+    found = estimate_effect(design, tables=fair.tables, observation_end=fair.end)
+    cells = [e for e in found.effects if e.segment != "(all)" and e.bin == "any"]
+    names = [f"topic x channel: {a} x {b}" for a in ("advice", "order", "return") for b in ("chat", "phone")]
+    assert [e.segment for e in cells] == names
+    whole = next(e for e in found.effects if (e.bin, e.segment) == ("any", "(all)"))
+    assert sum(e.n_treated for e in cells) == whole.n_treated
+    tests = found.pictures["tests"].filter(pl.col("hypothesis") == "any answer: topic x channel")
+    assert tests["test"].to_list() == ["equal effects across topic x channel"]
+
+
 def test_hidden_anger_bends_the_curve():
     """The angry are answered first, so that the first bin loses a good part of its 5."""
     found = rows(simulate_rush(8_000, np.random.default_rng(2)))
