@@ -21,6 +21,8 @@ __all__ = ["Compared", "FoundInBundle", "Moved", "compare_runs", "found_in", "mo
 
 #: Customers shown whose value moved most.
 MOVED = 5
+#: Figures closer than this, relative to their size, are the same.
+SAME = 1e-9
 #: Figures that a reader compares runs by, most important first.
 FIGURES = (
     r"customers",
@@ -133,8 +135,15 @@ def moved_figures(first: Compared, last: Compared, *, everything: bool = False) 
             now_range=_limits(last.metrics, name),
         )
         for name in names
-        if name in first.metrics and name in last.metrics and first.metrics[name] != last.metrics[name]
+        if name in first.metrics and name in last.metrics and _differ(first.metrics[name], last.metrics[name])
     ]
+
+
+def _differ(one: float | None, other: float | None) -> bool:
+    """Whether two figures are told apart: by more than the order in which a machine adds up."""
+    if one is None or other is None:
+        return one is not other
+    return not math.isclose(one, other, rel_tol=SAME, abs_tol=SAME * SAME)
 
 
 def compare_runs(runs: Sequence[Compared], *, everything: bool = False) -> pl.DataFrame:
@@ -194,7 +203,7 @@ def _names(runs: Sequence[Compared], everything: bool) -> list[str]:
 def _figures(runs: Sequence[Compared], everything: bool) -> Iterator[Row]:
     moved = {one.name: one for one in moved_figures(runs[0], runs[-1], everything=everything)}
     for name in _names(runs, everything):
-        if len({run.metrics.get(name) for run in runs}) > 1:
+        if any(_differ(runs[0].metrics.get(name), run.metrics.get(name)) for run in runs[1:]):
             cells = [_cell(run.metrics, name) for run in runs]
             yield _row("figure", name, runs, cells, _difference(moved.get(name)))
 
@@ -258,7 +267,7 @@ def moved_scores(
     joined = one.join(other, on="customer_id", suffix="_after").with_columns(
         moved=pl.col("customer_lifetime_value_after") - value
     )
-    ranked = joined.drop_nulls("moved").filter(pl.col("moved") != 0)
+    ranked = joined.drop_nulls("moved").filter(pl.col("moved").abs() > SAME * value.abs())
     ranked = ranked.sort(pl.col("moved").abs(), "customer_id", descending=[True, False])
     rows: list[dict[str, object]] = []
     for row in ranked.iter_rows(named=True):

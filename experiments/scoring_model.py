@@ -7,20 +7,14 @@ installed; the fitted parameters are in the artifact `model`, the model card of 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
-
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd  # at run time: MLflow reads the types of `predict`
 
 __all__ = ["CustomerValueModel"]
-
-# the signature is kept with the model; MLflow would look for it in the types below, and say that it cannot
-logging.getLogger("mlflow.models.signature").setLevel(logging.WARNING)
 
 
 class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -54,8 +48,6 @@ class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             probability_alive, churn_probability, expected_purchases, expected_spend and
             customer_lifetime_value; missing where a row is impossible.
         """
-        import pandas as pd
-
         from clv.rescoring import is_possible
 
         x, t_x, T = (

@@ -114,6 +114,7 @@ def test_the_champion_loads_in_a_clean_process_and_scores_a_frame(made: tuple[st
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=False)
     assert done.returncode == 0, done.stderr
+    assert "type hint" not in done.stderr
     import json
 
     scores = json.loads(done.stdout.splitlines()[-1])
