@@ -1,9 +1,9 @@
 """The clock a company's purchases run on: calendar time, or time stretched by season, level and covariates.
 
-Season, level and the covariates of the days (`clv.calendar`) make an index m of each day; elapsed time
-becomes Lambda(d) = sum of m over the days up to d. A purchase model fitted on recency and T measured so is
-exact for (M)BG/NBD with purchase rate lambda m(t), where customers leave at purchases only; for Pareto/NBD
-and regular buyers it is an approximation.
+Season, level and the covariates of the days (`clv.calendar`) make an index m of each day, 0 while the company
+was closed (`clv.closures`); elapsed time becomes Lambda(d) = sum of m over the days up to d. A purchase model
+fitted on recency and T measured so is exact for (M)BG/NBD with purchase rate lambda m(t), where customers
+leave at purchases only; for Pareto/NBD and regular buyers it is an approximation.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Clock:
         Name, coefficient and standard error of each covariate.
     means
         What each covariate counts on a usual day.
+    closed
+        First and last day of each stretch in which the company was closed, counted from `first`.
     """
 
     first: date
@@ -64,11 +66,12 @@ class Clock:
     moved: tuple[float, ...] = ()
     covariates: tuple[tuple[str, float, float], ...] = ()
     means: tuple[float, ...] = ()
+    closed: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_calendar(self) -> bool:
         """Whether every day runs at the same speed."""
-        return not self.level and not self.moved
+        return not self.level and not self.moved and not self.closed
 
     def pace(self, until: date | None = None) -> Float:
         """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
@@ -80,7 +83,10 @@ class Clock:
         index = self._seasonal(span)
         known = min(span, len(self.moved))
         index[:known] += self.moved[:known]
-        return np.asarray(np.exp(index), dtype=np.float64)
+        pace = np.exp(index)
+        for start, stop in self.closed:
+            pace[start : stop + 1] = 0.0
+        return np.asarray(pace, dtype=np.float64)
 
     def _seasonal(self, span: int) -> Float:
         """Log index of season and level of each day, shape (span,)."""
@@ -147,13 +153,19 @@ class Clock:
             moved=tuple(fields["moved"]),
             covariates=tuple((name, estimate, error) for name, estimate, error in fields["covariates"]),
             means=tuple(fields["means"]),
+            closed=tuple((int(start), int(stop)) for start, stop in fields["closed"]),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the model card: factors of the months of the year, level month by month."""
         if self.is_calendar:
             return {"time": "calendar"}
-        told: dict[str, Any] = {"time": "season and level" if self.level else "covariates"}
+        shaped = [("season and level", self.level), ("covariates", self.moved), ("closures", self.closed)]
+        told: dict[str, Any] = {"time": next(what for what, there in shaped if there)}
+        if self.closed:
+            told["closed"] = [
+                [(self.first + timedelta(days=day)).isoformat() for day in stretch] for stretch in self.closed
+            ]
         if self.level:
             told |= {
                 "season": [float(np.exp(value)) for value in self.season],

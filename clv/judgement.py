@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from clv.closures import closures, within
 from clv.evaluate import Forecast, decile_table, evaluate_forecast, validation_frame
 from clv.fitting import fit_models, fit_spend
 from clv.outlook import Company, Outlook, columns_of, look_ahead, spend_of, summarize_window
@@ -118,8 +119,10 @@ def judge_models(
     windows = rolling_windows(
         first=first, calibration_end=end, observation_end=observation_end, origins=settings.origins
     )
+    shut = closures(company.learned_at(observation_end), first=first, end=observation_end)
+    told = [w for w in windows if w.origin == end or not within(shut, (w.origin - first).days)]
     rounds: list[_Round] = []
-    for window in reversed(windows):  # the oldest first: what it missed widens the next ones
+    for window in reversed(told):  # the oldest first: what it missed widens the next ones
         rounds.insert(0, _forecast_window(company, window, [r.score for r in rounds if r.score], rng=rng))
     latest = rounds[0]
     if latest.summary.height < FEWEST_CUSTOMERS or not latest.forecasts or latest.outlook is None:
@@ -128,6 +131,8 @@ def judge_models(
     differences, _ = compare_models(forecasts, interval=settings.interval, rng=rng)
     metrics = [evaluate_forecast(f, interval=settings.interval, rng=rng) for f in forecasts]
     notes = [note for r in rounds for note in r.notes]
+    if len(told) < len(windows):
+        notes.append(f"{len(windows) - len(told)} earlier origins lie where nothing was sold: not judged")
     buyers = int((latest.forecasts[0].actual > 0).sum())
     if buyers < FEWEST_BUYERS:
         notes.append(

@@ -135,8 +135,6 @@ class Company:
         elif self.settings.dynamic_covariates:
             notes.append("dynamic covariates were asked for, but there is no calendar table")
         calendar = Clock(first=self.first, end=origin, time_unit=self.time_unit)
-        if not self.settings.season and days is None:
-            return calendar, tuple(notes)
         try:
             clock = estimate_clock(
                 self.learned_at(origin),
@@ -148,6 +146,11 @@ class Company:
             )
         except TributaryError as error:
             return calendar, (*notes, f"no season by {origin}: {error}")
+        notes += [
+            "nothing was sold from {} to {}: time stands still there for the forecast, not for "
+            "probability_alive and dates".format(*(self.first + timedelta(days=day) for day in stretch))
+            for stretch in clock.closed
+        ]
         return clock, tuple(notes)
 
     @property

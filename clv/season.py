@@ -29,6 +29,7 @@ import polars as pl
 
 from clv.calendar import DayCovariates
 from clv.clock import Clock, month_of
+from clv.closures import closures
 from clv.purchases.base import PurchaseFit
 from clv.purchases.fits import fit_purchases
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
@@ -65,6 +66,8 @@ def estimate_clock(
 ) -> Clock:
     """Estimate the clock from purchases up to `end`; calendar time where there is nothing to learn.
 
+    Stretches in which the company was closed do not count, whatever else is asked for.
+
     Parameters
     ----------
     purchases
@@ -83,7 +86,8 @@ def estimate_clock(
     ConvergenceError
         When the purchase model that the index rests on cannot be fitted.
     """
-    clock = Clock(first=first, end=end, time_unit=time_unit)
+    shut = closures(purchases, first=first, end=end)
+    clock = Clock(first=first, end=end, time_unit=time_unit, closed=shut)
     season = season and (end - first).days >= SHORTEST_HISTORY
     if not season and covariates is None:
         return clock
@@ -208,6 +212,8 @@ def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, cells: _Cells
     steps = np.bincount(born + 1, weights=early, minlength=span + 2)
     steps += np.bincount(last + 1, weights=late - early, minlength=span + 2)
     daily = np.cumsum(steps)[:span] / DAYS_PER_UNIT[clock.time_unit]
+    for start, stop in clock.closed:
+        daily[start : stop + 1] = 0.0
     return np.bincount(cells.of_day, weights=daily, minlength=cells.month.size).astype(np.float64)
 
 
