@@ -1,11 +1,11 @@
-"""`/docs`: every route described on one page that needs no network, made from `/openapi.json`."""
+"""`/docs`: every route on one page that needs no network, with examples, made from `/openapi.json`."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -13,12 +13,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
 from api.admission import required_scope
-from api.examples import example_of
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
 from api.retirement import HEADERS, retired_operation
 
-__all__ = ["document"]
+__all__ = ["document", "example_of"]
 
 
 def document(app: FastAPI) -> None:
@@ -278,3 +277,44 @@ if __name__ == "__main__":  # the document of a service that has neither bundle 
     from api.app import create_app
 
     print(json.dumps(create_app().openapi(), indent=2))
+
+
+_FORMATS: Final = {"date": "2026-06-30", "date-time": "2026-06-30T12:00:00Z"}
+
+
+def example_of(shape: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """A value that the schema allows.
+
+    Parameters
+    ----------
+    shape
+        A JSON schema of the kind that pydantic writes.
+    schemas
+        What its references lead to, by name.
+
+    >>> shape = {"properties": {"n": {"type": "integer", "minimum": 1}, "day": {"examples": ["2026-06-30"]}}}
+    >>> example_of({"type": "object", **shape}, {})
+    {'n': 1, 'day': '2026-06-30'}
+    """
+    if "$ref" in shape:
+        return example_of(schemas[shape["$ref"].rpartition("/")[2]], schemas)
+    for given in ("example", "const", "default"):
+        if shape.get(given) is not None:
+            return shape[given]
+    for several in ("examples", "enum"):
+        if shape.get(several):
+            return shape[several][0]
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if choice in shape:
+            known = [option for option in shape[choice] if option.get("type") != "null"]
+            return example_of(known[0], schemas) if known else None
+    kind = shape.get("type", "object" if "properties" in shape else None)
+    if kind == "object":
+        return {name: example_of(part, schemas) for name, part in shape.get("properties", {}).items()}
+    if kind == "array":
+        return [example_of(shape["items"], schemas)] if "items" in shape else []
+    if kind == "string":
+        return _FORMATS.get(str(shape.get("format")), "text")
+    if kind in ("integer", "number"):
+        return shape.get("minimum", 1)
+    return kind == "boolean" if kind == "boolean" else None

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.buyers import simulate_geometric
 from clv.intervals import PARAMETER_DRAWS, predict_intervals
 from clv.purchases import BgNbd, GeometricFit, Observations
-from clv.purchases.report import UNFITTED
+from clv.purchases.base import UNFITTED
 from clv.spend import GammaGamma
 from clv.uncertainty import purchase_posterior, spend_posterior
 from clv.value import Horizon, discounted_purchases

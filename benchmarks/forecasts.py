@@ -26,10 +26,10 @@ import polars as pl
 
 from clv.evaluate import poisson_deviance
 from clv.fitting import fit_models, fit_spend
+from clv.intervals import sampling_variance
 from clv.outlook import Company, columns_of, look_ahead, spend_of, summarize_window
 from clv.settings import STACK, ValueSettings
 from clv.stack import total_interval
-from clv.totals import sampling_variance
 
 SETTINGS = ValueSettings()
 #: Days of history before the first origin.

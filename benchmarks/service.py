@@ -386,8 +386,8 @@ def mlflow_cases(n: int) -> list[Case]:
 def fitted() -> dict[str, Any]:
     """A purchase and a spend fit as plain values: CDNOW's published parameters."""
     report = {"log_likelihood": -9582.43, "customers": 2357, "covariance": None}
+    from clv.purchases.base import FitReport
     from clv.purchases.beta_geometric import GeometricFit
-    from clv.purchases.report import FitReport
     from clv.spend import GammaGammaFit
 
     kept = FitReport(**report)

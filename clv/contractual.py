@@ -19,8 +19,8 @@ import numpy.typing as npt
 import polars as pl
 import scipy
 
+from clv.purchases.base import FitReport
 from clv.purchases.maximum import maximize
-from clv.purchases.report import FitReport
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 

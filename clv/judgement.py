@@ -12,13 +12,13 @@ import polars as pl
 from clv.closures import closures, within
 from clv.evaluate import Forecast, decile_table, evaluate_forecast, validation_frame
 from clv.fitting import fit_models, fit_spend
+from clv.intervals import sampling_variance
 from clv.outlook import Company, Outlook, columns_of, look_ahead, spend_of, summarize_window
 from clv.purchases.fits import PurchaseFit
 from clv.selection import Window, compare_models, rolling_windows
 from clv.stack import total_interval
 from clv.subscriptions import CONTRACT, ContractFit, fit_contracts
 from clv.tables import VALIDATION_SCHEMA
-from clv.totals import sampling_variance
 from clv.verdict import Verdict, WindowScore, judge_headline
 from histories.errors import TributaryError
 from histories.periods import DAYS_PER_MONTH

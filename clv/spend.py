@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 import scipy
 
+from clv.purchases.base import FitReport
 from clv.purchases.maximum import Maximum, Score, maximize
-from clv.purchases.report import FitReport
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 

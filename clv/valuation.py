@@ -21,6 +21,7 @@ from clv.customers import (
 )
 from clv.explained import describe
 from clv.fitting import describe_fits, describe_spend, fit_models, fit_spend
+from clv.intervals import sampling_variance
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
@@ -41,7 +42,6 @@ from clv.subscriptions import (
 )
 from clv.summary import summarize_purchases
 from clv.tables import CUSTOMERS_SCHEMA
-from clv.totals import sampling_variance
 from clv.uncertainty import estimate_uncertainty
 from clv.value import Horizon
 from histories.errors import DataError, ModelError, TributaryError

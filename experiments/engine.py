@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from experiments.code import code_version
 from experiments.config import RunConfig
 from histories.engines.base import Engine
 from histories.engines.local import Local
 from histories.engines.spill import spill_folder
 from histories.engines.spilled import Spilled
 from histories.errors import ConfigError
+from histories.house import code_version
 from histories.identity import KEY_VARIABLE
 from histories.reading.inputs import Inputs
 from histories.reading.sources import memory_bytes

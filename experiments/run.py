@@ -19,7 +19,6 @@ from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import bundle_folder, refuse_taken, write_bundle
 from experiments.checks import check_run
-from experiments.code import code_version
 from experiments.config import RunConfig
 from experiments.consents import latest_consents, with_consents
 from experiments.engine import Progress, read_memory, workplace
@@ -49,7 +48,7 @@ from experiments.segments import count_segments
 from experiments.summary import summarize_run
 from experiments.tombstones import drop_erased, load_tombstones
 from experiments.tracking import OpenRun, flatten, open_run
-from histories.house import version
+from histories.house import code_version, version
 from histories.identity import IDENTITY_KEY, identities_table, key_check
 from reports import ReportSources, build_context, render_report
 

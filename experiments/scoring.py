@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from clv.intervals import sampling_variance
 from clv.kept import KeptForecast
 from clv.outlook import columns_of
 from clv.purchases.fits import fit_from_dict
 from clv.rescoring import Rescorer
 from clv.stack import total_interval
 from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
-from clv.totals import sampling_variance
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
 from experiments.parts.histories import PURCHASES, Histories

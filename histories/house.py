@@ -1,4 +1,4 @@
-"""Which distribution this is, its version, and whether its packages are its own.
+"""Which distribution and which code this is, and whether its packages are its own.
 
 Our top-level names are plain words (`api`, `reports`, …) that other distributions use as well. Two of them in
 one environment overwrite each other, file by file; that is told at once and by name.
@@ -6,6 +6,7 @@ one environment overwrite each other, file by file; that is told at once and by 
 
 from __future__ import annotations
 
+import subprocess
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 from histories.errors import ConfigError
 
-__all__ = ["DISTRIBUTION", "PACKAGES", "refuse_foreign_packages", "version"]
+__all__ = ["DISTRIBUTION", "PACKAGES", "code_version", "refuse_foreign_packages", "version"]
 
 DISTRIBUTION: Final = "tributary-clv"
 PACKAGES: Final = ("histories", "clv", "attribution", "care", "reports", "experiments", "api", "tributary")
@@ -49,3 +50,20 @@ def refuse_foreign_packages() -> None:
             f'The package "{name}" is loaded {found}, not from {_HOME}.{told} Install {DISTRIBUTION} into an '
             f'environment of its own, or start from a folder that holds no "{name}".'
         )
+
+
+def code_version() -> str:
+    """The package's version, with the commit where the code lies in a checkout."""
+    installed = version()
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return installed
+    return f"{installed}+{commit}"

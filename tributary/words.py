@@ -562,7 +562,7 @@ def plot(
         return made.plot()
     from clv.pictures import frequency_recency_matrix
     from clv.summary import DAYS_PER_UNIT
-    from reports.matrix import draw_matrix
+    from reports.pictures import draw_matrix
 
     year = 365.25 / DAYS_PER_UNIT[time_unit]
     frame = frequency_recency_matrix(made, frequency=frequency, age=age, t=year)
@@ -627,7 +627,7 @@ def _by_decile(customers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _forest(frame: pl.DataFrame, name: str, value: str, title: str) -> str:
-    from reports.forest import Estimate, draw_forest
+    from reports.pictures import Estimate, draw_forest
 
     rows = [
         Estimate(

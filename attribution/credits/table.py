@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from attribution.credits.conservation import CONSERVATION_TOLERANCE, refuse_unbalanced, refuse_wrong_subtotals
 from attribution.credits.rows import (
     BASELINE,
     TOTAL,
@@ -31,7 +30,7 @@ from attribution.credits.schemas import (
     TRANSITIONS_SCHEMA,
 )
 from histories.cuts import ALL
-from histories.errors import DataError, SchemaError
+from histories.errors import DataError, ModelError, SchemaError
 
 __all__ = [
     "BASELINE",
@@ -51,6 +50,8 @@ __all__ = [
     "concat_credits",
     "descriptive_credits",
     "incremental_credits",
+    "refuse_unbalanced",
+    "refuse_wrong_subtotals",
     "unavailable_credits",
 ]
 
@@ -231,3 +232,71 @@ def compare_credits(credits: Credits, *, measure: str = "credit") -> pl.DataFram
     methods = credits.frame["method"].unique(maintain_order=True).to_list()
     wide = credits.frame.pivot("method", index=keys, values=measure, maintain_order=True)
     return wide.with_columns(lowest=pl.min_horizontal(methods), highest=pl.max_horizontal(methods))
+
+
+CONSERVATION_TOLERANCE = 1e-9
+"""Largest |sum of parts - whole|, relative to the sum of absolute parts: room for rounding, no more."""
+
+_TABLE = ("outcome", "method", "kind", "segment", "period")
+_SMALLEST = 1e-300
+
+
+def refuse_unbalanced(frame: pl.DataFrame) -> None:
+    """Raise ModelError unless each table in `frame` has one total, equal to its channels and remainder.
+
+    A table whose credits are all null, because there is no figure, passes.
+    """
+    part = pl.col("level").is_in(["channel", "baseline", "untouched"])
+    whole = pl.col("level") == "total"
+    credit = pl.col("credit")
+    gap = (pl.col("parts") - pl.col("total")).abs()
+    wrong = (
+        frame.group_by(_TABLE, maintain_order=True)
+        .agg(
+            parts=credit.filter(part).sum(),
+            size=credit.filter(part).abs().sum(),
+            total=credit.filter(whole).sum(),
+            totals=whole.sum(),
+            infinite=(~credit.is_finite()).sum(),
+            absent=credit.filter(part | whole).is_null().sum(),
+            rows=(part | whole).sum(),
+        )
+        .filter(
+            (pl.col("totals") != 1)
+            | (pl.col("infinite") > 0)
+            | ((pl.col("absent") > 0) & (pl.col("absent") < pl.col("rows")))
+            | (gap > CONSERVATION_TOLERANCE * pl.col("size").clip(_SMALLEST))
+        )
+    )
+    if wrong.height:
+        row = wrong.row(0, named=True)
+        raise ModelError(
+            f"credits of {row['outcome']} by {row['method']}, segment {row['segment']}, "
+            f"period {row['period']}: channels and remainder sum to {row['parts']!r}, {row['totals']} total "
+            f"row(s) to {row['total']!r}; of {row['rows']} credits {row['absent']} are missing and "
+            f"{row['infinite']} not finite. "
+            "One total, all finite, equal to 1e-9 is required."
+        )
+
+
+def refuse_wrong_subtotals(frame: pl.DataFrame) -> None:
+    """Raise ModelError unless each row of level group is the sum of the channels of that group."""
+    keys = [*_TABLE, "channel_group"]
+    credit = pl.col("credit")
+    channels = (
+        frame.filter(pl.col("level") == "channel")
+        .group_by(keys)
+        .agg(parts=credit.sum(), size=credit.abs().sum())
+    )
+    agrees = (credit - pl.col("parts")).abs() <= CONSERVATION_TOLERANCE * pl.col("size").clip(_SMALLEST)
+    wrong = (
+        frame.filter((pl.col("level") == "group") & credit.is_not_null())
+        .join(channels, on=keys, how="left")
+        .filter(~agrees.fill_null(False))
+    )
+    if wrong.height:
+        row = wrong.row(0, named=True)
+        raise ModelError(
+            f"credits of {row['outcome']} by {row['method']}: group {row['channel_group']!r} has "
+            f"{row['credit']!r}, its channels sum to {row['parts']!r}. A group's row is their subtotal."
+        )

@@ -1,4 +1,7 @@
-"""Comparison: two groups of units with what all their outcomes share, and effects without figures yet."""
+"""Comparison: two groups of units with what all their outcomes share.
+
+Its pictures (balance and overlap), and its segments: means of the whole group's scores, so that they add up.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from attribution.effects.aipw import ESTIMANDS, Scores, estimate_ratio
+from attribution.effects.checks import MIN_UNITS, Check, apply_checks, standardised_differences
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect
-from attribution.effects.nuisance import Learner
+from attribution.effects.effect import Effect, with_interval, with_refusal
+from attribution.effects.findings import PICTURE_SCHEMAS
+from attribution.effects.nuisance import Learner, Nuisances
+from attribution.effects.segments import heterogeneity_test, holm_rows, segment_masks, too_small
 from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.units import Units
 from histories.arrays import Flags, Float
 
-__all__ = ["Comparison", "bare_effect", "effective_units", "with_sensitivity"]
+__all__ = [
+    "Comparison",
+    "bare_effect",
+    "effective_units",
+    "love_frame",
+    "overlap_frame",
+    "segment_effects",
+    "with_sensitivity",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +83,76 @@ def effective_units(weights: Float, treated: Flags) -> float:
     """Effective units of both groups: (sum w)^2 / sum w^2 in each."""
     sizes = [float(w.sum() ** 2 / (w @ w)) for w in (weights[treated], weights[~treated]) if (w @ w) > 0]
     return sum(sizes)
+
+
+def love_frame(c: Comparison) -> pl.DataFrame:
+    """Standardised differences before, and after weighting to the ATE."""
+    weights = ESTIMANDS[0].scores(c.t, c.t, _flat(c)).weights
+    names = c.units.covariate_names
+    return pl.DataFrame(
+        {
+            "name": [c.design.name] * len(names),
+            "treatment": [c.design.treatment_label] * len(names),
+            "covariate": list(names),
+            "before": standardised_differences(c.units.covariates, c.treated),
+            "after": standardised_differences(c.units.covariates, c.treated, weights),
+        },
+        schema=PICTURE_SCHEMAS["love"],
+    )
+
+
+def _flat(c: Comparison) -> Nuisances:
+    """The propensity with outcome means of zero: enough for the weights."""
+    zero = np.zeros(len(c.units))
+    return Nuisances(
+        propensity=c.propensity[0], mean_treated=zero, mean_control=zero, learners=(c.propensity[1], "", "")
+    )
+
+
+def overlap_frame(c: Comparison) -> pl.DataFrame:
+    """Shares of each group by propensity, in twenty bins."""
+    edges = np.linspace(0, 1, 21)
+    rows = []
+    for group, side in (("treated", c.treated), ("control", ~c.treated)):
+        counts = np.histogram(c.propensity[0][side], edges)[0] / side.sum()
+        rows += [
+            {"name": c.design.name, "group": group, "low": a, "high": b, "share": share}
+            for a, b, share in zip(edges[:-1], edges[1:], counts, strict=True)
+        ]
+    return pl.DataFrame(rows, schema=PICTURE_SCHEMAS["overlap"])
+
+
+def segment_effects(
+    c: Comparison, whole: Effect, scores: Scores, checks: Sequence[Check]
+) -> tuple[list[Effect], list[dict[str, object]]]:
+    """The mean of the whole group's scores in each segment, with Holm and one global test per column.
+
+    What failed for the whole group holds for its segments.
+    """
+    effects: list[Effect] = []
+    tests: list[dict[str, object]] = []
+    for column, labels in c.units.segments.items():
+        found = [
+            with_refusal(apply_checks(_segment_effect(c, whole, scores, label, mask), checks), c.refusal)
+            for label, mask in segment_masks(column, labels)
+        ]
+        effects += found
+        tests += [*heterogeneity_test(found, column), *holm_rows(found, f"segment of {column}")]
+    return effects, tests
+
+
+def _segment_effect(c: Comparison, whole: Effect, scores: Scores, label: str, mask: Flags) -> Effect:
+    """One segment's effect; withheld when the segment is too small."""
+    side = c.treated[mask]
+    effect = replace(
+        bare_effect(c, whole.outcome, whole.estimator, whole.estimand),
+        segment=label,
+        n_treated=int(side.sum()),
+        n_control=int((~side).sum()),
+    )
+    smallest = min(effect.n_treated, effect.n_control)
+    if smallest < max(c.design.min_segment, MIN_UNITS):
+        return effect.refused(too_small(smallest, c.design.min_segment))
+    estimate, error = estimate_ratio(scores, c.units.clusters, mask)
+    effect = with_interval(effect, estimate=estimate, std_error=error)
+    return replace(effect, effective_n=effective_units(scores.weights[mask], side))

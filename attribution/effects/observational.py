@@ -27,10 +27,11 @@ from attribution.effects.comparison import (
     Comparison,
     bare_effect,
     effective_units,
+    love_frame,
+    overlap_frame,
+    segment_effects,
     with_sensitivity,
 )
-from attribution.effects.comparison_pictures import love_frame, overlap_frame
-from attribution.effects.comparison_segments import segment_effects
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings

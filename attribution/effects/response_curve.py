@@ -22,9 +22,13 @@ from attribution.effects.aipw import ESTIMANDS, Scores, estimate_ratio, influenc
 from attribution.effects.bins import ANY_BIN, Bins, monotone_rows, simultaneous_width
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks, check_attrition
-from attribution.effects.comparison import Comparison, effective_units, with_sensitivity
-from attribution.effects.comparison_pictures import love_frame
-from attribution.effects.comparison_segments import segment_effects
+from attribution.effects.comparison import (
+    Comparison,
+    effective_units,
+    love_frame,
+    segment_effects,
+    with_sensitivity,
+)
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings

@@ -1,6 +1,7 @@
 """Descriptive credit: one outcome, every method asked for, from counted paths.
 
 Descriptive credit hands out the whole outcome of touched journeys. It says who was there, not what it did.
+Beside it stand the touches, customers and journeys that it rests on.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+import numpy as np
 import polars as pl
 
+from attribution.credits.rows import TOTAL, UNTOUCHED, Counts, group_members
 from attribution.credits.schemas import CUSTOMER_CREDITS_SCHEMA, PATHS_SCHEMA
 from attribution.credits.table import (
     REMOVAL_EFFECTS_SCHEMA,
@@ -21,7 +24,6 @@ from attribution.credits.table import (
     unavailable_credits,
 )
 from attribution.paths.by_customer import customer_credits
-from attribution.paths.counts import count_by_channel, count_by_group
 from attribution.paths.encoded import EncodedPaths, path_table
 from attribution.paths.markov import fit_markov
 from attribution.paths.methods import (
@@ -36,13 +38,13 @@ from attribution.paths.methods import (
     why_unsupported,
 )
 from attribution.paths.sampling import sample_bounds
-from attribution.paths.touched import TouchSums
+from attribution.paths.touched import CHANNEL, GROUP, TouchSums
 from attribution.paths.transitions import read_transitions, transition_table
 from attribution.settings import INCREMENTAL, OUTCOMES, AttributionSettings
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
-__all__ = ["Descriptive", "descriptive", "descriptive_from_transitions"]
+__all__ = ["Descriptive", "count_by_channel", "count_by_group", "descriptive", "descriptive_from_transitions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,3 +293,38 @@ def _customer_credits(
         return pl.DataFrame(schema=CUSTOMER_CREDITS_SCHEMA)
     available = [method for method in methods if why_unavailable(method, journeys) is None]
     return customer_credits(touches, methods=available, settings=journeys.rules, **subject.labels).collect()
+
+
+def count_by_channel(paths: EncodedPaths, touches: TouchSums | None, *, untouched: float = 0.0) -> Counts:
+    """Counts of each channel, of `(untouched)` and of `(total)`.
+
+    n is the number of journeys, with and without the outcome, that hold the channel. Customers are unknown
+    where the sums over `touches` are not given.
+    """
+    member = paths.membership()
+    by_channel = (member.T @ paths.journeys).tolist()
+    member.data[:] = 1.0
+    journeys = (member.T @ paths.journeys).tolist()
+    touched = float(paths.journeys[paths.lengths > 0].sum())
+    n = dict(zip(paths.channels, journeys, strict=True))
+    return Counts(
+        touches=_whole({**dict(zip(paths.channels, by_channel, strict=True)), UNTOUCHED: 0.0}),
+        n=_whole({**n, UNTOUCHED: untouched, TOTAL: touched + untouched}),
+        customers={} if touches is None else touches.customers(CHANNEL),
+    )
+
+
+def count_by_group(paths: EncodedPaths, touches: TouchSums | None, *, groups: Mapping[str, str]) -> Counts:
+    """Counts of each group; a journey or customer with several of its channels counts once."""
+    member = paths.membership().tocsc()
+    place = {name: code for code, name in enumerate(paths.channels)}
+    n = {}
+    for group, inside in group_members(paths.channels, groups).items():
+        visits = np.asarray(member[:, [place[name] for name in inside]].sum(axis=1)).ravel()
+        n[group] = float(paths.journeys[visits > 0].sum())
+    return Counts(n=_whole(n), customers={} if touches is None else touches.customers(GROUP))
+
+
+def _whole(values: Mapping[str, float]) -> dict[str, int]:
+    """Counts as whole numbers."""
+    return {name: round(value) for name, value in values.items()}

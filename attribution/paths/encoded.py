@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from histories.arrays import Float
 from histories.errors import DataError, SchemaError
 from histories.journeys import PATH_WORD_SEPARATOR
 
-__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "unique_channels"]
+__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "sum_by", "unique_channels"]
 
 SEPARATOR = ">"
 _SLOTS = 1 << 13
@@ -232,3 +233,12 @@ def _texts(paths: EncodedPaths) -> pl.Series:
         lists = pa.LargeListArray.from_arrays(pa.array(offsets - offsets[0], pa.int64()), names)
         texts.append(pl.Series(lists).list.join(f" {SEPARATOR} "))
     return pl.concat(texts, rechunk=True)
+
+
+def sum_by(key: NDArray[np.integer], weight: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Summed weight of each key from 0 to size - 1, shape (size,).
+
+    >>> sum_by(np.array([0, 2, 2]), np.array([1.0, 2.0, 3.0]), 4)
+    array([1., 0., 5., 0.])
+    """
+    return cast("NDArray[np.float64]", np.bincount(key, weights=weight, minlength=size))

@@ -15,8 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.paths.encoded import EncodedPaths
-from attribution.paths.sums import sum_by
+from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError
 

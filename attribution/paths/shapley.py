@@ -12,8 +12,7 @@ from math import factorial
 
 import numpy as np
 
-from attribution.paths.encoded import EncodedPaths
-from attribution.paths.sums import sum_by
+from attribution.paths.encoded import EncodedPaths, sum_by
 from attribution.settings import MAX_RATE_GAME_CHANNELS
 from histories.arrays import Float
 from histories.errors import ConfigError

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.credits.schemas import TRANSITIONS_SCHEMA
-from attribution.paths.encoded import EncodedPaths
-from attribution.paths.sums import sum_by
+from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError, SchemaError
 

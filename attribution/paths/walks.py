@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 
 import polars as pl
 
 from attribution.paths.repeat_purchases import walk_repeat_purchases
-from attribution.paths.sessions import merge_sessions
 from attribution.settings import PATH_OUTCOMES, AttributionSettings
 from histories.errors import DataError
 from histories.journeys import JourneyCounts, JourneyWalk, count_path_texts, walk_journeys
@@ -30,7 +29,7 @@ from histories.retention import (
 )
 from histories.timeline import JourneyWindow
 
-__all__ = ["PathWalk", "Trails"]
+__all__ = ["PathWalk", "Trails", "merge_sessions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,3 +170,18 @@ class Trails:
 def _counted(walk: JourneyWalk) -> PathWalk:
     counted = count_path_texts(walk.journeys).collect()
     return PathWalk(journeys=walk.journeys, counted=counted, touches=walk.touches)
+
+
+def merge_sessions(touchpoints: pl.LazyFrame, *, minutes: float) -> pl.LazyFrame:
+    """The first touch of each session of complete customers; all touches when `minutes` is 0.
+
+    A session ends when the customer's next touch of the same channel comes more than `minutes` after the
+    one before. Touches known by date only are never merged: nobody knows how far apart they are.
+    """
+    if minutes == 0:
+        return touchpoints
+    gap = pl.col("timestamp").diff().over("customer_id", "channel")
+    goes_on = (gap <= timedelta(minutes=minutes)).fill_null(False)
+    if "date_only" in touchpoints.collect_schema():
+        goes_on &= ~pl.col("date_only")
+    return touchpoints.sort("timestamp", maintain_order=True).filter(~goes_on)

@@ -1,12 +1,11 @@
 """Purchase models, one module each."""
 
-from clv.purchases.base import PurchaseFit
+from clv.purchases.base import FitReport, PurchaseFit
 from clv.purchases.beta_geometric import BgCnbd, BgNbd, Geometric, GeometricFit, MbgCnbd, MbgNbd
 from clv.purchases.bg_bb import BgBb, BgBbFit
 from clv.purchases.fits import fit_from_dict, fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
-from clv.purchases.report import FitReport
 
 __all__ = [
     "BgBb",

@@ -15,11 +15,10 @@ import polars as pl
 import scipy
 
 from clv.purchases import geometric
-from clv.purchases.base import PurchaseFit
+from clv.purchases.base import UNFITTED, FitReport, PurchaseFit
 from clv.purchases.geometric import GeometricFamily, Levels
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import Observations, require_repeats
-from clv.purchases.report import UNFITTED, FitReport
 from histories.arrays import Float
 
 __all__ = ["BgCnbd", "BgNbd", "Geometric", "GeometricFit", "MbgCnbd", "MbgNbd"]

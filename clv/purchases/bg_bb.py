@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 
 from clv.purchases import beta_binomial
-from clv.purchases.base import PurchaseFit
+from clv.purchases.base import UNFITTED, FitReport, PurchaseFit
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import Observations, require_repeats
-from clv.purchases.report import UNFITTED, FitReport
 from histories.arrays import Float
 from histories.errors import DataError
 

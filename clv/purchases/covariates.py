@@ -22,14 +22,13 @@ import numpy as np
 import polars as pl
 import scipy
 
-from clv.purchases.base import PurchaseFit
+from clv.purchases.base import FitReport, PurchaseFit
 from clv.purchases.beta_geometric import BgNbd, GeometricFit
 from clv.purchases.fits import fit_from_dict
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.moving import Spells, moving_score, probability_alive, purchases_alive
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
-from clv.purchases.report import FitReport
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError
 

@@ -21,7 +21,7 @@ from attribution.credits.schemas import (
     RESPONSE_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
-from attribution.effects.schema import EFFECTS_SCHEMA
+from attribution.effects.effect import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
 from care.quotes import QUOTES_SCHEMA
 from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA

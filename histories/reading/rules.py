@@ -15,8 +15,7 @@ import polars as pl
 from histories.money import LARGEST_AMOUNT
 from histories.periods import end_of_day
 from histories.reading.casts import CastOptions, text_value
-from histories.reading.durations import why_no_duration
-from histories.reading.numbers import why_unreadable
+from histories.reading.numbers import why_no_duration, why_unreadable
 from histories.reading.schemas import Column, Kind, Table
 from histories.reading.times import why_no_time
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator, model
 from pydantic.dataclasses import dataclass
 
 from histories.phones import COUNTRIES
-from histories.reading.durations import Unit
+from histories.reading.numbers import Unit
 
 __all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text"]
 

@@ -13,9 +13,8 @@ from histories.errors import SchemaError
 from histories.money import to_minor
 from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
 from histories.reading.columns import match_columns
-from histories.reading.durations import durations
 from histories.reading.files import reading
-from histories.reading.numbers import NumberOptions, numbers
+from histories.reading.numbers import NumberOptions, durations, numbers
 from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Kind, Table

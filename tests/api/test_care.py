@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from api import Settings, responses
-from attribution.effects.schema import EFFECTS_SCHEMA
+from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CASES_SCHEMA
 from experiments.champion import promote_bundle
 from experiments.tombstones import add_tombstone

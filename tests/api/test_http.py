@@ -139,7 +139,7 @@ def test_of_two_keys_neither_counts(guarded: httpx.Client, keys: dict[str, str])
 
 
 def test_a_client_that_does_not_read_is_not_waited_for(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.protocol.WRITE_SECONDS", 0.3)
+    monkeypatch.setattr("api.server.WRITE_SECONDS", 0.3)
     with running(bundle=sample) as client, socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.connect((client.base_url.host, client.base_url.port))

@@ -210,7 +210,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(sample: Path) -> None:
 
 
 def test_a_head_that_does_not_arrive_is_not_waited_for(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.server.HEAD_SECONDS", 0.2)
     with running(bundle=sample) as client:
         assert _raw(client, b"GET /health/live HTTP/1.1\r\nhost:") == b""
         assert client.get("/health/live").status_code == 200

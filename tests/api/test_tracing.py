@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.tracing import configured_tracer
+from api.middleware import configured_tracer
 from tests.running import running
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace")

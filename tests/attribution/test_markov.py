@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.paths.absorption import DENSE_STATES
 from attribution.paths.encoded import encode_paths
-from attribution.paths.markov import MarkovFit, fit_markov
+from attribution.paths.markov import DENSE_STATES, MarkovFit, fit_markov
 from attribution.paths.markov_order import choose_order
 from attribution.paths.transitions import count_transitions, read_transitions, transition_table
 from histories.errors import DataError, SchemaError

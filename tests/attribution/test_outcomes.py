@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attribution.paths.repeat_purchases import walk_repeat_purchases
-from attribution.paths.sessions import merge_sessions
+from attribution.paths.walks import merge_sessions
 from histories.journeys import JourneyWalk, count_paths
 from histories.timeline import JourneyWindow
 

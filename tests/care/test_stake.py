@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from attribution.effects.schema import EFFECTS_SCHEMA
+from attribution.effects.effect import EFFECTS_SCHEMA
 from care.queue import cases_table
 from care.stake import gain_of_answer, priority_ranks
 from tests.care.desks import cases_of, desk_of, posts

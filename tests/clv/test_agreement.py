@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.buyers import simulate_geometric, simulate_pareto_nbd
 from clv.purchases import BgBb, BgNbd, MbgNbd, Observations, ParetoNbd, fit_from_dict, fit_purchases
+from clv.purchases.base import UNFITTED
 from clv.purchases.fits import MODELS as MODELS_BY_NAME
 from clv.purchases.reference import (
     _quiet,
@@ -16,7 +17,6 @@ from clv.purchases.reference import (
     from_lifetimes,
     to_lifetimes,
 )
-from clv.purchases.report import UNFITTED
 from histories.errors import BundleError, ConfigError, ModelError
 from tests.clv.data import cdnow_summary, columns, shipped
 

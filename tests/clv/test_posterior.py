@@ -9,11 +9,10 @@ import pytest
 from scipy import stats
 
 from benchmarks.buyers import simulate_geometric
-from clv.intervals import predict_intervals
+from clv.intervals import predict_intervals, sampling_variance
 from clv.posterior import pareto_k, sample_posterior
 from clv.priors import PRIORS, log_prior
 from clv.purchases import BgNbd, MbgNbd, Observations
-from clv.totals import sampling_variance
 from clv.uncertainty import purchase_posterior
 from clv.value import Horizon, discounted_purchases
 from histories.arrays import Float

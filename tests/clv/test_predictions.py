@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from clv.purchases import BgBbFit, GeometricFit, ParetoNbdFit, PurchaseFit
+from clv.purchases.base import UNFITTED
 from clv.purchases.observations import Observations
-from clv.purchases.report import UNFITTED
 
 FITS: dict[str, PurchaseFit] = {
     "bg_nbd": GeometricFit(r=0.2426, alpha=4.4136, a=0.7929, b=2.4259, report=UNFITTED),

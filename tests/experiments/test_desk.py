@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from experiments.bundle.reading import Bundle, load_bundle
+from experiments.champion import reason_against
 from experiments.comparing import Moved, compare_runs
 from experiments.config import load_config, parse_config
-from experiments.guard import reason_against
 from experiments.inputs import read_inputs
 from experiments.parts.histories import build_histories
 from experiments.registering import set_challenger, set_champion

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from attribution.effects.schema import EFFECTS_SCHEMA
+from attribution.effects.effect import EFFECTS_SCHEMA
 from care.account import Account, Input
 from care.asking import course_of
 from care.statement import Told, account_rows, difference_rows, returns_table, tornado_frame

@@ -239,8 +239,7 @@ def promote_run(
 ) -> None:
     """Serve a run's bundle, unless its last window speaks against it."""
     from experiments.bundle.reading import load_bundle
-    from experiments.champion import champion, promote_bundle
-    from experiments.guard import reason_against
+    from experiments.champion import champion, promote_bundle, reason_against
     from experiments.registering import set_challenger, set_champion
     from histories.errors import ModelError
 
