@@ -1,7 +1,7 @@
 """What each channel truly contributed in a simulated company.
 
 The truth is the Shapley value of v(S), the exactly expected outcome of the same customers with the channels
-outside S switched off: same traits, same touches that would have come, no sampling of leaving or spending; compiled below.
+outside S switched off: same traits, same touches that would have come, no sampling of leaving or spending.
 """
 
 from __future__ import annotations

@@ -48,5 +48,5 @@ def test_an_endpoint_without_the_exporter_is_refused_with_the_next_step(
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(ConfigError, match=r"tributary\[telemetry\]"):
+    with pytest.raises(ConfigError, match=r"tributary-clv\[telemetry\]"):
         configured_tracer()
