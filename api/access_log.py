@@ -10,8 +10,6 @@ from typing import Any, BinaryIO
 
 import orjson
 
-__all__ = ["AccessLog", "LogHandler"]
-
 
 class AccessLog:
     """Writes one JSON object per line; a log that cannot be written never fails a request."""

@@ -16,8 +16,6 @@ from api.problems import Problem
 from api.settings import Settings, is_loopback
 from histories.errors import ConfigError
 
-__all__ = ["Admission", "Arrival", "required_scope"]
-
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _WRONG_KEYS: Final = 120
 """Wrong keys a minute that one address may show before it is told to wait."""

@@ -54,8 +54,6 @@ from experiments.bundle.reading import Bundle
 from experiments.bundle.tables import TABLES
 from histories.errors import BundleError, StorageError
 
-__all__ = ["create_app", "create_from_environment"]
-
 
 def create_app(
     settings: Settings | None = None,

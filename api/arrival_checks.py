@@ -16,8 +16,6 @@ from experiments.arrivals import RECENT_DAYS, Arrival, Kind, Outcome
 from experiments.bundle.columns import LONGEST_ID, NULL_INT32, Array
 from histories.money import MONEY_SCALE
 
-__all__ = ["ArrivalChecks", "refuse_outcome"]
-
 _AHEAD: Final = dt.timedelta(minutes=5)
 """How far two clocks may lie apart."""
 _FURTHEST: Final = dt.timedelta(days=36_525)

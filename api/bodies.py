@@ -16,16 +16,6 @@ from api.streams import DamagedStreamError, StreamError, rows_of_stream
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = [
-    "BatchBody",
-    "PredictBody",
-    "StaffingBody",
-    "WhatIfBody",
-    "decode_body",
-    "decode_rows",
-    "schema_of",
-]
-
 MOST_ROWS: Final = 10_000
 
 if TYPE_CHECKING:

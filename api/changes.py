@@ -19,8 +19,6 @@ from experiments.champion import champion_log
 from experiments.filters import FilterError, Named, bind_filter
 from histories.errors import BundleError
 
-__all__ = ["Earlier", "changed_scores", "changed_segment", "earlier_bundle", "promoted_versions"]
-
 _KEPT: Final = 20
 """Promotions that can be compared with."""
 

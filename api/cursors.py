@@ -19,8 +19,6 @@ from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.filters import Filter
 
-__all__ = ["CURSOR", "Listing", "decode_cursor", "encode_cursor", "page_of", "pinned"]
-
 CURSOR: Final = "^[A-Za-z0-9_-]{20,64}$"
 """What a cursor looks like."""
 

@@ -16,8 +16,6 @@ from api.served import Served, served_of
 from experiments.bundle.columns import LONGEST_ID
 from histories.errors import nearest
 
-__all__ = ["CustomerId", "ServedDep", "meant", "refusals"]
-
 
 async def _served(request: Request) -> Served:
     return served_of(request.scope)

@@ -17,8 +17,6 @@ from api.problems import PROBLEMS
 from api.responses import ProblemDocument
 from api.retirement import HEADERS, retired_operation
 
-__all__ = ["document", "example_of"]
-
 
 def document(app: FastAPI) -> None:
     """Give the app its description and its page."""

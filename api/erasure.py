@@ -18,8 +18,6 @@ from experiments.bundle.leftovers import find_leftovers
 from experiments.erasure import copies_beside, entomb, is_known, pending_erasures
 from histories.errors import BundleError
 
-__all__ = ["Rewriter", "erase"]
-
 _LONGEST_PAUSE: Final = 600.0
 
 

@@ -16,8 +16,6 @@ from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.filters import Filter
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "write_export"]
-
 FORMATS: Final = ("parquet", "arrow", "csv", "ndjson")
 MEDIA_TYPES: Final = {
     PARQUET: "parquet",

@@ -20,8 +20,6 @@ from experiments.filters import Filter
 from experiments.processes import is_running
 from histories.durable import storage_error
 
-__all__ = ["ExportFiles", "export_name"]
-
 _FOLDER: Final = ".exports"
 _MOST: Final = 8
 """Files to keep; those asked for longest ago go first."""

@@ -17,8 +17,6 @@ from api.replies import cached_reply
 from api.served import served_of
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = ["FastPath", "answer_value"]
-
 _START: Final = "/v1/customers/"
 _END: Final = "/value"
 

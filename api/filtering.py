@@ -16,12 +16,6 @@ from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import Combination, Comparison, Filter, Sample
 from experiments.sampling import sample_numbers
 
-__all__ = [
-    "CHUNK",
-    "Keeps",
-    "compile_filter",
-]
-
 Keeps = Callable[[Any], Array]
 """Which of the rows (indices, or a slice of the store) are kept; boolean, shape (n,)."""
 

@@ -14,8 +14,6 @@ from api.problems import Problem
 from experiments.arrivals import Arrival, Arrivals, Outcome
 from experiments.tombstones import FILE, Tombstones, load_tombstones
 
-__all__ = ["Intake"]
-
 _MOST_WAITING: Final = 100_000
 """Arrivals that wait to be written; who brings more is asked to come back."""
 

@@ -22,18 +22,6 @@ from msgspec import Meta
 from histories.durable import locked, storage_error, write_whole
 from histories.errors import ConfigError, nearest
 
-__all__ = [
-    "SCOPES",
-    "ApiKey",
-    "KeyRing",
-    "Scope",
-    "create_key",
-    "hash_key",
-    "load_keys",
-    "revoke_key",
-    "rotate_key",
-]
-
 Scope = Literal["read", "batch", "write", "erase", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 

@@ -19,15 +19,6 @@ try:
 except ImportError:  # Windows: each worker counts for itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    "SHARED",
-    "Allowance",
-    "Limiter",
-    "LocalLimiter",
-    "RateLimiter",
-    "SharedRateLimiter",
-    "make_buckets",
-]
 
 SHARED: Final = "TRIBUTARY_SHARED"
 """Variable with the folder that the workers of one service share."""

@@ -23,8 +23,6 @@ from experiments.arrivals import RECENT_DAYS, Arrival
 from experiments.bundle.columns import Array
 from histories.money import MONEY_SCALE
 
-__all__ = ["Live", "Update", "as_of_day", "has_order_ids", "is_live", "zone_of_run"]
-
 _SCORES: Final = 50_000
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _VALUED: Final = (

@@ -30,8 +30,6 @@ from api.served import Served
 from api.watcher import Watcher
 from histories.errors import ConfigError
 
-__all__ = ["Middleware", "configured_tracer", "record_span"]
-
 _UNMATCHED: Final = "(none)"
 
 

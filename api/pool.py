@@ -9,8 +9,6 @@ from typing import Final, TypeVar
 
 from api.problems import Problem
 
-__all__ = ["WorkPool"]
-
 _WAITING: Final = 8
 """Pieces of work that wait for the one being done; who brings more is asked to come back."""
 

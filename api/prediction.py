@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from api.bodies import PredictBody
     from clv.rescoring import Rescorer
 
-__all__ = ["Predictor", "read_predictor"]
 
 _BEYOND: Final = 20
 """How far beyond the bundle's customers a summary may lie: further out, series converge slowly or never."""

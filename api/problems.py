@@ -9,8 +9,6 @@ from typing import Any, Final
 import orjson
 from starlette.types import Send
 
-__all__ = ["KINDS", "PROBLEMS", "Problem", "problem_body", "send_problem"]
-
 MEDIA_TYPE: Final = b"application/problem+json"
 
 KINDS: Final = "urn:tributary:problems#"

@@ -22,8 +22,6 @@ from experiments.filters import (
 )
 from histories.errors import nearest
 
-__all__ = ["CustomerFilter", "check_column", "fields_of"]
-
 _EXAMPLE: Final = "and(gt(churn_probability,.7),gt(customer_lifetime_value,200))"
 
 

@@ -10,8 +10,6 @@ from typing import Any, Final
 from api.limits import Allowance, make_buckets
 from histories.errors import ConfigError
 
-__all__ = ["RedisLimiter"]
-
 _SECONDS: Final = 0.25
 """How long an answer is waited for, so that a server that hangs holds up nobody."""
 

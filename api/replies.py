@@ -12,18 +12,6 @@ from starlette.responses import Response
 from api.problems import Problem
 from api.served import Served
 
-__all__ = [
-    "ARROW",
-    "JSON",
-    "NO_STORE",
-    "PARQUET",
-    "Reply",
-    "cached_reply",
-    "negotiate",
-    "not_modified",
-    "onward_link",
-]
-
 JSON: Final = "application/json"
 PARQUET: Final = "application/vnd.apache.parquet"
 ARROW: Final = "application/vnd.apache.arrow.stream"

@@ -15,33 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from clv.tables import CUSTOMERS, Column
 from experiments.bundle.tables import TABLES
 
-__all__ = [
-    "ROWS",
-    "Accepted",
-    "AliveHistory",
-    "Batch",
-    "Changes",
-    "CustomerCount",
-    "CustomerGrid",
-    "CustomerPage",
-    "CustomerScore",
-    "Found",
-    "Health",
-    "InferenceAnswer",
-    "ModelCard",
-    "ModelMetadata",
-    "Predictions",
-    "ProblemDocument",
-    "Purchases",
-    "Reasons",
-    "Reloaded",
-    "Segments",
-    "Staffing",
-    "Touchpoints",
-    "Versions",
-    "WhatIfAnswer",
-]
-
 Share = Annotated[float | None, Field(ge=0, le=1)]
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Any, Final
 
-__all__ = ["HEADERS", "RETIRING", "Retirement", "retired_operation"]
-
 _NOTICE: Final = dt.timedelta(days=365)
 
 

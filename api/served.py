@@ -26,8 +26,6 @@ from experiments.segments import named_filters
 from experiments.tombstones import Tombstones
 from histories.identity import pseudonym
 
-__all__ = ["Served", "served_of"]
-
 SMALL_TABLES: Final = tuple(name for name, table in TABLES.items() if table.small)
 """Tables without customers, which are kept in memory."""
 

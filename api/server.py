@@ -24,8 +24,6 @@ from api.problems import problem_body
 from api.settings import ENVIRONMENT, Settings
 from experiments.processes import is_running
 
-__all__ = ["HEAD_BYTES", "HEAD_SECONDS", "WRITE_SECONDS", "BoundedProtocol", "run_server", "server_options"]
-
 HEAD_SECONDS: Final = 10.0
 HEAD_BYTES: Final = 65_536
 WRITE_SECONDS: Final = 30.0

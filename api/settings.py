@@ -14,8 +14,6 @@ from pydantic.dataclasses import dataclass
 from histories.errors import ConfigError
 from histories.identity import KEY_VARIABLE, identity_key
 
-__all__ = ["ENVIRONMENT", "Settings", "is_loopback"]
-
 ENVIRONMENT: Final = "TRIBUTARY_SERVE"
 """Variable through which the workers of one service receive its settings, as JSON."""
 

@@ -13,8 +13,6 @@ from experiments.bundle.columns import NULL_INT32, NULL_INT64, Array, Column, kn
 from experiments.bundle.reading import Bundle
 from experiments.bundle.serving import Records, open_serving
 
-__all__ = ["Store", "find_row", "find_rows", "integer_of"]
-
 _INT64: Final = np.iinfo(np.int64)
 _DAY_ZERO: Final = dt.date(1970, 1, 1).toordinal()
 

@@ -14,8 +14,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-__all__ = ["DamagedStreamError", "StreamError", "rows_of_stream"]
-
 _LONGEST_TEXT: Final = 4096
 _EARLIEST: Final = -62_104_060_800_000_000  # year 2, so that every zone has a day for it
 _LATEST: Final = 253_370_764_800_000_000  # year 9999

@@ -13,8 +13,6 @@ from api.served import Served
 from experiments.arrivals import Arrivals
 from histories.errors import StorageError
 
-__all__ = ["Updates"]
-
 KEPT_DAYS: Final = 35
 """Days for which arrivals stay after a run has read them, so that one may go back to a run before."""
 

@@ -18,8 +18,6 @@ from experiments.champion import champion_signature
 from experiments.tombstones import FILE, Tombstones, load_tombstones
 from histories.errors import BundleError, StorageError, TributaryError
 
-__all__ = ["Watcher"]
-
 PINNED_SECONDS: Final = 600.0
 """For how long a listing may go on over scores that were replaced."""
 

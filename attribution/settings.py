@@ -9,17 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from histories.errors import nearest
 
-__all__ = [
-    "INCREMENTAL",
-    "INCREMENTAL_OUTCOMES",
-    "MAX_RATE_GAME_CHANNELS",
-    "OUTCOMES",
-    "PATH_OUTCOMES",
-    "AttributionSettings",
-    "Method",
-    "Outcome",
-]
-
 Outcome = Literal[
     "conversion", "repeat_purchase", "retention", "retention_periods", "spend", "lifetime_value"
 ]

@@ -27,8 +27,6 @@ from care.cash_flows import internal_rate, net_present_value, payback_months
 from care.evidence import LEVEL, Z
 from histories.arrays import Float
 
-__all__ = ["DRAWS", "Account", "Input", "Swing", "Total", "claimed_saving", "contact_saving"]
-
 Values = Mapping[str, Float]
 
 DRAWS: Final = 10_000

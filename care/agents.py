@@ -13,8 +13,6 @@ from care.measures.base import kept_of, promised
 from care.tables import CARE_SCHEMA
 from care.view import Desk
 
-__all__ = ["FEWEST_CASES", "agent_funnel"]
-
 FEWEST_CASES: Final = 30
 """Below so many cases nothing is said of an agent."""
 _WIDE: Final = 0.998

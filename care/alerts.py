@@ -27,8 +27,6 @@ from care.tables import ALERTS_SCHEMA
 from care.view import Desk
 from histories.cuts import ALL
 
-__all__ = ["alerts_table", "volume_limit"]
-
 RECENT_DAYS: Final = 28
 """Alerts of so many days before the end of observation are kept."""
 CHANCE: Final = 0.999

@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from histories.arrays import Integer
 from histories.money import to_currency
 
-__all__ = ["ALLOCATED_SCHEMA", "Allocation", "allocate_costs", "share_exactly"]
-
-
 ALLOCATED_SCHEMA: Final[dict[str, pl.DataType]] = {
     "channel": pl.String(),
     "cost": pl.Float64(),  # currency, within the observation

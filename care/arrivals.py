@@ -11,12 +11,6 @@ from scipy.stats import nbinom
 from care.settings import DAYS, Hours
 from histories.errors import ConfigError
 
-__all__ = [
-    "PRIOR_SHAPE",
-    "arrivals_by_hour",
-    "arrivals_of_open_hours",
-]
-
 PRIOR_SHAPE: Final = 0.5
 """Shape of the gamma prior of an hour's rate, with rate 0 (Jeffreys' prior)."""
 

@@ -22,8 +22,6 @@ from histories.arrays import Float
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
-__all__ = ["CASES_COLUMNS", "CareFacts", "NoPromiseError", "course_of", "question_of"]
-
 
 class NoPromiseError(ConfigError):
     """The run holds nothing that a promise was kept or broken by."""

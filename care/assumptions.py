@@ -30,9 +30,6 @@ import numpy as np
 
 from histories.arrays import Float
 
-__all__ = ["KNOWN", "Assumption", "Assumptions"]
-
-
 KNOWN: Final = (
     "gross_margin",
     "cases_per_month",

@@ -18,8 +18,6 @@ from care.settings import CareSettings
 from care.words import channel_patterns
 from histories.replies import cut_cycles, roots_of
 
-__all__ = ["Cases", "combine_cases", "known_by"]
-
 _INSTANT: Final = pl.Datetime("us", "UTC")
 
 CASE_COLUMNS: Final[dict[str, pl.DataType]] = {

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-__all__ = ["internal_rate", "monthly_rate", "net_present_value", "payback_months"]
-
 LOWEST_RATE, HIGHEST_RATE = -0.99, 10.0
 """A month, between which an internal rate of return is looked for."""
 

@@ -9,8 +9,6 @@ from typing import Final, Literal
 from care.measures import effectiveness, quality, service
 from care.measures.base import Measured
 
-__all__ = ["CATALOGUE", "Kpi", "headline_order"]
-
 Group = Literal["service", "quality", "effectiveness"]
 Direction = Literal["up", "down"]
 

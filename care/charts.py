@@ -14,8 +14,6 @@ import numpy as np
 
 from care.intervals import z_of
 
-__all__ = ["Limits", "control_limits", "funnel_limits", "signals"]
-
 MOVING_RANGE = 2.66
 RUN = 8
 """So many points in a row on one side of the mean are a signal."""

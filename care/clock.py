@@ -18,9 +18,6 @@ import polars as pl
 from care.settings import Hours
 from histories.arrays import Integer
 
-__all__ = ["BusinessClock", "calendar_seconds", "to_instants"]
-
-
 _SECOND = 1_000_000  # microseconds
 
 

@@ -17,8 +17,6 @@ from care.words import needs_reply
 from histories.cuts import ALL
 from histories.replies import parents_of
 
-__all__ = ["community_figures", "gini"]
-
 ACTIVE_DAYS: Final = 28
 
 

@@ -15,8 +15,6 @@ from care.repeated_replies import repeated_reply_note
 from care.settings import CareSettings
 from care.words import channel_patterns, matches, needs_reply, redirection_reason, redirection_target
 
-__all__ = ["POST_CASE", "Conversations", "build_conversations"]
-
 POST_CASE: Final = "post:"
 """Prefix of the id of a case that posts make: the id of its first post follows."""
 

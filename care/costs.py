@@ -8,8 +8,6 @@ import polars as pl
 
 from histories.money import to_currency
 
-__all__ = ["DAILY_COSTS", "daily_costs"]
-
 DAILY_COSTS: dict[str, pl.DataType] = {
     "channel": pl.String(),
     "brand": pl.String(),

@@ -13,8 +13,6 @@ from care.evidence import ANY_ANSWER, CareEffect, Z, effect_of
 from histories.arrays import Float
 from histories.cuts import ALL
 
-__all__ = ["effects_by_speed", "gain_of_next"]
-
 _NEVER: Final = "not answered"
 
 

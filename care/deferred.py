@@ -25,17 +25,6 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from histories.arrays import Float
 from histories.errors import ConfigError
 
-__all__ = [
-    "DeferredDemand",
-    "DeferredPlan",
-    "agents_needed",
-    "hour_by_hour",
-    "plan_deferred",
-    "schedule",
-    "total_shrinkage",
-]
-
-
 LONGEST: Final = 24 * 7
 """Open hours that are planned at once, at most."""
 _SLACK: Final = 1e-9  # so that 4.000000000001 agents are 4

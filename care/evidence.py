@@ -23,17 +23,6 @@ from scipy.special import ndtri
 from care.view import Clock
 from histories.cuts import ALL
 
-__all__ = [
-    "ANY_ANSWER",
-    "LEVEL",
-    "CareEffect",
-    "clock_of",
-    "effect_of",
-    "find_effect",
-    "margin_effect",
-    "settled_by",
-]
-
 LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
 

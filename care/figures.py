@@ -16,8 +16,6 @@ from care.view import Clock, Desk, View
 from care.waits import count_waits, kaplan_meier, share_by
 from histories.cuts import ALL
 
-__all__ = ["care_figures", "row_of", "waiting_curve"]
-
 SEGMENTS: Final = ("brand", "product", "topic", "agent")
 CURVE_MINUTES: Final = (0, 5, 10, 15, 30, 60, 120, 240, 480, 960, 1440, 2880, 4320, 10080)
 

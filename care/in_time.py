@@ -8,9 +8,6 @@ import numpy as np
 
 from histories.arrays import Float
 
-__all__ = ["agents_for_share", "share_in_time"]
-
-
 _STEPS: Final = 60  # moments of an open hour at which a fluid queue is looked at
 
 

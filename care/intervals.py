@@ -14,18 +14,6 @@ from scipy.special import ndtri
 
 from histories.arrays import Float, Integer
 
-__all__ = [
-    "LEVEL",
-    "Interval",
-    "design_effect",
-    "difference_interval",
-    "mean_interval",
-    "net_score",
-    "share_interval",
-    "wilson",
-]
-
-
 LEVEL = 0.95
 """Probability inside every interval of a service figure."""
 

@@ -15,8 +15,6 @@ from care.cases import Cases, known_by
 from care.clock import BusinessClock, calendar_seconds
 from care.settings import CareSettings
 
-__all__ = ["Journeys", "build_journeys"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journeys:

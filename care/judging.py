@@ -11,8 +11,6 @@ from care.learned import Comparison, NeedsReplyModel, learn_needs_reply
 from care.settings import CareSettings
 from care.words import needs_reply
 
-__all__ = ["Judged", "judge_posts"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:

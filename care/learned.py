@@ -23,9 +23,6 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from histories.arrays import Flags, Float
 
-__all__ = ["Comparison", "NeedsReplyModel", "fit_model", "learn_needs_reply"]
-
-
 FEWEST_LABELS: Final = 200
 FEWEST_OF_A_KIND: Final = 30
 """Labels from which anything is learned, in all and of each answer."""

@@ -17,8 +17,6 @@ from care.words import matches
 from histories.cuts import ALL
 from histories.money import to_currency
 
-__all__ = ["SOURCES", "named_in_cases", "named_in_posts", "named_orders", "reason_figures"]
-
 WITHIN_DAYS: Final = 90
 """An order is spoken of for so many days."""
 

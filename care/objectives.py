@@ -16,8 +16,6 @@ import polars as pl
 from histories.cuts import ALL
 from histories.errors import nearest
 
-__all__ = ["DEFAULTS", "OBJECTIVES_SCHEMA", "attainment", "objective_scores", "objectives_table"]
-
 OBJECTIVES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "objective": pl.String(),
     "kpi": pl.String(),

@@ -19,8 +19,6 @@ from care.tables import CARE_SCHEMA
 from care.view import Desk
 from histories.cuts import ALL
 
-__all__ = ["promise_figures"]
-
 WEEKS_BEFORE: Final = 26
 FEWEST_WEEKS: Final = 8
 

@@ -12,8 +12,6 @@ from care.stake import priority_ranks, priority_reason
 from care.tables import CASES_SCHEMA
 from care.view import Desk
 
-__all__ = ["agent_pseudonyms", "cases_table"]
-
 
 def agent_pseudonyms(*names: pl.Series) -> dict[str, str]:
     """Each name's pseudonym, "agent 1", "agent 2"…, in the order of the alphabet.

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["QUOTES_SCHEMA", "RULE", "choose_quotes"]
-
 FEWEST: Final = 5
 MOST: Final = 10
 SHORTEST: Final = 40

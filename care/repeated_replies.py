@@ -9,8 +9,6 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["repeated_reply_note"]
-
 FEWEST: Final = 20
 SHARE: Final = 0.3
 """Replies with one text, and their share of all replies to a customer, from which it is asked about."""

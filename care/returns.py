@@ -20,8 +20,6 @@ from scipy.special import ndtr, ndtri
 from care.cash_flows import net_present_value, payback_months
 from care.tables import ROI_SCHEMA
 
-__all__ = ["Timing", "chance_above", "returns_of_credit"]
-
 Months = npt.NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ import polars as pl
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-__all__ = ["DAYS", "CareSettings", "Hours", "NeedsReply", "Promise", "Question", "Redirection"]
-
 STRICT = ConfigDict(extra="forbid")
 BY_EITHER_NAME = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
 

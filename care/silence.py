@@ -21,8 +21,6 @@ from care.view import View
 from histories.arrays import Flags
 from histories.cuts import ALL
 
-__all__ = ["Ignored", "ignored_matters", "silence_lines"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:

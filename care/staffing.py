@@ -19,15 +19,6 @@ import numpy as np
 
 from histories.errors import ConfigError
 
-__all__ = [
-    "LARGEST_LOAD",
-    "Demand",
-    "QueueFigures",
-    "StaffingPlan",
-    "plan_staffing",
-    "queue_figures",
-]
-
 LARGEST_LOAD: Final = 100_000.0
 """Largest load that is planned, in erlangs."""
 

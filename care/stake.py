@@ -17,8 +17,6 @@ import polars as pl
 
 from care.evidence import CareEffect, find_effect
 
-__all__ = ["ANGRY", "gain_of_answer", "priority_ranks", "priority_reason"]
-
 LOUD: Final = 10_000
 """Followers from which an audience is named as a reason."""
 ANGRY: Final = -0.4

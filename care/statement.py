@@ -15,17 +15,6 @@ from care.evidence import LEVEL
 from care.tables import RETURNS_SCHEMA
 from histories.cuts import ALL
 
-__all__ = [
-    "PLAN",
-    "Told",
-    "account_rows",
-    "difference_rows",
-    "plan_account",
-    "refuted",
-    "returns_table",
-    "tornado_frame",
-]
-
 Scenario = Literal["actual", "plan", "difference"]
 
 PLAN: Final = ("cases_per_month", "spend_per_case")

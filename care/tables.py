@@ -6,8 +6,6 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["ALERTS_SCHEMA", "CARE_SCHEMA", "CASES_SCHEMA", "RETURNS_SCHEMA", "ROI_SCHEMA"]
-
 CARE_SCHEMA: Final[dict[str, pl.DataType]] = {
     "kpi": pl.String(),
     "group": pl.String(),  # service, quality, effectiveness; voice, community, vanity

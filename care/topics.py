@@ -14,8 +14,6 @@ from care.view import Desk
 from histories.arrays import Flags
 from histories.cuts import ALL
 
-__all__ = ["topic_figures"]
-
 FEWEST: Final = 5
 MOST: Final = 40
 """Topics and products with so many matters are told, the commonest first."""

@@ -21,8 +21,6 @@ from care.tables import CARE_SCHEMA
 from histories.arrays import Float
 from histories.cuts import ALL
 
-__all__ = ["partial_rank_correlation", "vanity_figures"]
-
 DAYS: Final = 90
 """Purchases of so many days before the end of observation are the outcome."""
 FEWEST: Final = 100

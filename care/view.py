@@ -16,8 +16,6 @@ from care.journeys import Journeys
 from care.settings import CareSettings, Promise
 from histories.arrays import Flags, Float
 
-__all__ = ["Clock", "Desk", "View"]
-
 Clock = Literal["calendar", "business"]
 
 _NUMBERS: Final = (

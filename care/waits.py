@@ -15,8 +15,6 @@ import polars as pl
 
 from care.intervals import LEVEL, Interval, z_of
 
-__all__ = ["WAIT_COUNTS", "count_waits", "kaplan_meier", "quantile_of", "share_by"]
-
 WAIT_COUNTS: dict[str, pl.DataType] = {
     "seconds": pl.Int64(),
     "ended": pl.Int64(),

@@ -26,8 +26,6 @@ from scipy.special import ndtr
 from care.evidence import LEVEL, CareEffect, Z, settled_by
 from histories.errors import ConfigError
 
-__all__ = ["COURSE_SCHEMA", "Figure", "WhatIf", "WhatIfQuestion", "Work", "course_frame", "what_if"]
-
 _DRAWN: Final = (
     "those who become fast count as drawn at random from those who waited longer; if they are those who "
     "waited least beyond the promise, as more agents at work would have it, the margin is margin_next"

@@ -14,8 +14,6 @@ import polars as pl
 
 from care.settings import NeedsReply, Redirection
 
-__all__ = ["matches", "needs_reply", "redirection_reason", "redirection_target"]
-
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "question": (
         r"\?",

@@ -19,8 +19,6 @@ import polars as pl
 from histories.arrays import Float
 from histories.errors import DataError, nearest
 
-__all__ = ["DayCovariates", "covariates_by_day", "own_rows"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayCovariates:

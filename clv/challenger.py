@@ -23,8 +23,6 @@ from histories.arrays import Float
 from histories.errors import ModelError
 from histories.money import MONEY_SCALE
 
-__all__ = ["CHALLENGER", "Boosting", "Tilt", "history_features", "learn_boosting"]
-
 CHALLENGER = "gradient_boosting"
 #: Days of the recent past that are counted one by one.
 RECENT_DAYS = (30, 90, 180, 365)

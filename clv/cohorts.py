@@ -13,8 +13,6 @@ from clv.summary import DAYS_PER_UNIT
 from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["CohortLength", "cohort_of", "retention_by_cohort"]
-
 CohortLength = Literal["month", "quarter", "year"]
 EVERY: dict[CohortLength, str] = {"month": "1mo", "quarter": "1q", "year": "1y"}
 

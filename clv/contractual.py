@@ -24,8 +24,6 @@ from clv.purchases.maximum import maximize
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
-__all__ = ["ShiftedBetaGeometric", "ShiftedBetaGeometricFit", "count_renewals"]
-
 NAMES = ("a", "b")
 #: Months of the calendar are up to a tenth shorter or longer than a mean one.
 CALENDAR_SLACK = 0.1

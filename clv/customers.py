@@ -32,15 +32,6 @@ from histories.arrays import Float
 from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = [
-    "acquisition_table",
-    "build_customers",
-    "discounted_months",
-    "historic_margin",
-    "monthly_cost",
-    "unvalued_without_amounts",
-]
-
 #: A next purchase further away than this is not a date anybody can use.
 FURTHEST_PURCHASE_DAYS = 36_525.0
 

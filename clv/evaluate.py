@@ -17,17 +17,6 @@ import polars as pl
 from clv.tables import VALIDATION_SCHEMA
 from histories.arrays import Float, Integer
 
-__all__ = [
-    "Forecast",
-    "compare_deviance",
-    "decile_of",
-    "decile_table",
-    "evaluate_forecast",
-    "metrics_of",
-    "poisson_deviance",
-    "validation_frame",
-]
-
 #: Bootstrap samples behind each interval, and the most customers in one.
 RESAMPLES, RESAMPLED_CUSTOMERS = 100, 10_000
 #: A forecast of exactly nothing would make one purchase infinitely surprising.

@@ -23,8 +23,6 @@ from clv.settings import ValueSettings
 from histories.arrays import Float, Integer
 from histories.errors import DataError, TributaryError
 
-__all__ = ["WITH_COVARIATES", "Explained", "describe", "explain"]
-
 #: Models that take covariates, and what their forecasts are called.
 WITH_COVARIATES = {"bg_nbd": "bg_nbd_covariates", "pareto_nbd": "pareto_nbd_covariates"}
 #: The model that takes covariates of days.

@@ -23,15 +23,6 @@ from clv.regularity import full_log_likelihood
 from clv.spend import Amounts, GammaGamma, GammaGammaFit
 from histories.errors import DataError, ModelError, TributaryError
 
-__all__ = [
-    "SpendTrend",
-    "describe_fits",
-    "describe_spend",
-    "estimate_trend",
-    "fit_models",
-    "fit_spend",
-]
-
 
 def fit_models(
     models: Sequence[str], summary: pl.DataFrame, *, penalizer: float, engine: str = "fast"

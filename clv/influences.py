@@ -22,8 +22,6 @@ from clv.purchases.moving import Spells
 from histories.arrays import Float, Integer
 from histories.errors import DataError
 
-__all__ = ["Influences"]
-
 NO_TRAITS = Design(names=(), matrix=np.zeros((0, 0)))
 
 

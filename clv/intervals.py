@@ -28,8 +28,6 @@ from clv.spend import GammaGammaFit
 from clv.value import Horizon, discounted_purchases, distinct_pairs
 from histories.arrays import Float
 
-__all__ = ["Predictive", "SamplingVariance", "churn_under", "predict_intervals", "sampling_variance"]
-
 #: Parameter draws behind an interval, and simulations with each.
 PARAMETER_DRAWS, PER_DRAW = 50, 10
 #: Parameter draws behind the probability of being alive.

@@ -29,8 +29,6 @@ from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
 from histories.errors import DataError, TributaryError
 
-__all__ = ["KeptForecast"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptForecast:

@@ -20,8 +20,6 @@ from histories.arrays import Float
 from histories.errors import TributaryError
 from histories.money import MONEY_SCALE
 
-__all__ = ["NEWCOMERS_SCHEMA", "first_amounts", "payback_months", "value_newcomers"]
-
 #: A channel with fewer customers borrows the company's purchase model.
 FEWEST_CUSTOMERS = 200
 

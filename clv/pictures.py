@@ -14,13 +14,6 @@ from clv.purchases.fits import PurchaseFit
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
 
-__all__ = [
-    "alive_history",
-    "alive_matrix",
-    "frequency_recency_matrix",
-    "tracking",
-]
-
 
 def alive_matrix(fit: PurchaseFit, *, frequency: int, age: int) -> pl.DataFrame:
     """P(alive) by frequency and recency at one age: columns frequency, recency, probability_alive."""

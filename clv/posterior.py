@@ -19,8 +19,6 @@ from clv.purchases.maximum import Score, information, maximize
 from histories.arrays import Float
 from histories.errors import ConvergenceError
 
-__all__ = ["Posterior", "pareto_k", "sample_posterior"]
-
 DEGREES = 6.0
 #: Standard deviations of the proposal, as multiples of Laplace's, tried in turn.
 WIDENINGS = (1.0, 1.5, 2.25)

@@ -21,8 +21,6 @@ import numpy as np
 from histories.arrays import Float
 from histories.errors import ConfigError, nearest
 
-__all__ = ["PRIORS", "LogPrior", "log_prior"]
-
 #: Log density, up to a constant, of the logs of the parameters; shape (k,) to a number.
 LogPrior = Callable[[Float], float]
 

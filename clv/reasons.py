@@ -20,8 +20,6 @@ import numpy as np
 
 from histories.arrays import Float
 
-__all__ = ["FACTORS", "Factor", "company_factors", "explain"]
-
 FACTORS = {
     "probability_alive": "Chance of being a customer still.",
     "purchases_if_alive": "Purchases within the horizon of one who is.",

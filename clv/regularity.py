@@ -18,8 +18,6 @@ from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import GeometricFit
 from clv.summary import DAYS_PER_UNIT
 
-__all__ = ["full_log_likelihood", "sum_log_intervals"]
-
 
 def sum_log_intervals(purchases: pl.LazyFrame, *, observation_end: date, time_unit: str) -> float:
     """Sum over customers and purchases of the log of the time since the purchase before, in `time_unit`.

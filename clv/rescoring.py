@@ -22,8 +22,6 @@ from clv.spend import GammaGammaFit
 from clv.value import predict_values
 from histories.arrays import Float
 
-__all__ = ["Rescorer", "is_possible"]
-
 #: What the level multiplies.
 LEVELLED = ("expected_purchases", "discounted_purchases", "customer_lifetime_value")
 

@@ -26,8 +26,6 @@ from clv.value import Horizon
 from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["revalue_customers", "updated_totals"]
-
 _SUMMARY = ("frequency", "recency", "T")
 
 

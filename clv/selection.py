@@ -11,8 +11,6 @@ import numpy as np
 from clv.evaluate import Forecast, compare_deviance, poisson_deviance
 from histories.arrays import Float
 
-__all__ = ["Window", "compare_models", "rolling_windows"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:

@@ -9,8 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from histories.errors import nearest
 
-__all__ = ["STACK", "ValueSettings"]
-
 #: The forecast that combines all models.
 STACK = "stack"
 

@@ -26,8 +26,6 @@ from clv.purchases.maximum import Maximum, Score, maximize
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
-__all__ = ["GammaGamma", "GammaGammaFit"]
-
 NAMES = ("p", "q", "v")
 LOWER, UPPER = (1e-3, 1e-3, 1e-9), (1e4, 1e4, 1e12)
 #: Rows per block: small enough for the second-level cache.

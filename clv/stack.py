@@ -34,8 +34,6 @@ import scipy
 from clv.evaluate import SMALLEST_RATE, poisson_deviance
 from histories.arrays import Float
 
-__all__ = ["PastWindow", "Stack", "learn_stack", "level_of", "total_interval"]
-
 #: Pull of the weights to equality.
 EQUALITY = 0.05
 #: Weight of the newest past window in the bias, what a quarter takes off it, and the largest bias.

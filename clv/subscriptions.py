@@ -30,16 +30,6 @@ from clv.tables import work_out
 from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = [
-    "CONTRACT",
-    "ContractFit",
-    "contract_cohorts",
-    "fit_contracts",
-    "has_contracts",
-    "retention_curve",
-    "value_contracts",
-]
-
 #: Name of the model in tables.
 CONTRACT = "contract"
 #: Simulated futures behind an interval.

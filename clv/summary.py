@@ -15,8 +15,6 @@ from histories.arrays import Integer, Whole
 from histories.errors import ConfigError, DataError, nearest
 from histories.money import MONEY_SCALE
 
-__all__ = ["DAYS_PER_UNIT", "summarize_holdout", "summarize_purchases"]
-
 #: Length of a time unit in days.
 DAYS_PER_UNIT: dict[str, int] = {"day": 1, "week": 7}
 

@@ -12,8 +12,6 @@ from typing import Final, TypeVar
 
 import polars as pl
 
-__all__ = ["CUSTOMERS", "CUSTOMERS_SCHEMA", "VALIDATION_SCHEMA", "Column", "work_out"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:

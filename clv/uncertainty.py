@@ -17,8 +17,6 @@ from clv.settings import ValueSettings
 from clv.spend import Amounts, GammaGammaFit
 from histories.errors import ConfigError, ConvergenceError, DataError
 
-__all__ = ["Uncertainty", "estimate_uncertainty", "purchase_posterior", "spend_posterior"]
-
 #: Rows (in units of a BG/NBD row) that one posterior may pass over.
 ROW_BUDGET = 40_000_000
 

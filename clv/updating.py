@@ -15,8 +15,6 @@ from typing import Literal
 from clv.summary import DAYS_PER_UNIT
 from histories.money import MONEY_SCALE
 
-__all__ = ["Bought", "Summary", "merge_purchases", "summarize_customer"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bought:

@@ -47,8 +47,6 @@ from clv.value import Horizon
 from histories.errors import DataError, ModelError, TributaryError
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["CustomerValues", "value_customers"]
-
 #: Customers under contract whose futures are drawn for the interval of the total.
 DRAWN_CUSTOMERS = 20_000
 

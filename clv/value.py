@@ -17,12 +17,6 @@ from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = [
-    "Horizon",
-    "discounted_purchases",
-    "predict_values",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Horizon:

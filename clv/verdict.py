@@ -15,8 +15,6 @@ import numpy as np
 
 from clv.purchases.fits import PurchaseFit
 
-__all__ = ["Verdict", "WindowScore", "judge_headline"]
-
 #: A total further off than the first factor refutes the forecast, than the second makes it doubtful.
 REFUTED, DOUBTFUL = 1.5, 1.25
 #: Totals of fewer purchases than this are too much a matter of chance to refute anything.

@@ -24,8 +24,6 @@ from histories.durable import storage_error, transaction
 from histories.errors import StorageError
 from histories.periods import start_of_day, zone_of
 
-__all__ = ["FILE", "RECENT_DAYS", "Arrival", "Arrivals", "Outcome", "recent_orders"]
-
 FILE: Final = "arrivals.sqlite"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS arrivals (

@@ -19,15 +19,6 @@ from experiments.bundle.reading import Bundle, load_bundle
 from histories.durable import appended, confirm, locked, read_lines, storage_error
 from histories.errors import BundleError
 
-__all__ = [
-    "champion",
-    "champion_log",
-    "champion_signature",
-    "promote_bundle",
-    "reason_against",
-    "rollback_bundle",
-]
-
 LINK: Final = "champion"
 LOG: Final = "champion.log"
 

@@ -29,8 +29,6 @@ from histories.errors import ConfigError, TributaryError, nearest
 from histories.reading.inputs import Inputs
 from histories.touchpoints import channels_in_use, require_origins
 
-__all__ = ["check_run", "foreseen"]
-
 LONGEST_ID: Final = 255
 """Bytes of a customer id that an address of the service can hold."""
 

@@ -37,8 +37,6 @@ from histories.reading.schemas import TABLES
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource, without_password
 from reports.settings import ReportSettings
 
-__all__ = ["RunConfig", "load_config", "parse_config"]
-
 if TYPE_CHECKING:
     Table = str
 else:

@@ -12,8 +12,6 @@ from collections.abc import Iterable
 
 import polars as pl
 
-__all__ = ["consent_column", "latest_consents", "with_consents"]
-
 
 def consent_column(purpose: str) -> str:
     """The column of a purpose; case and punctuation make no difference.

@@ -20,17 +20,6 @@ from histories.errors import ConfigError, TributaryError
 from reports import ReportContext
 from reports.context import Asks
 
-__all__ = [
-    "LOG",
-    "PASSWORD",
-    "Mailbox",
-    "deliver_by_mail",
-    "hand_over",
-    "is_mail",
-    "read_mailbox",
-    "summary_of",
-]
-
 PASSWORD: Final = "TRIBUTARY_SMTP_PASSWORD"
 LOG: Final = "delivered.log"
 _SECONDS: Final = 30

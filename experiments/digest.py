@@ -19,8 +19,6 @@ from experiments.delivery import Mailbox, hand_over
 from histories.durable import appended, locked, read_lines, write_whole
 from histories.errors import ConfigError, TributaryError, nearest
 
-__all__ = ["LOG", "Signal", "digest_text", "newest_bundle", "signals_of", "tell"]
-
 LOG: Final = "told.log"
 """Beside the runs: who was told of what, one line a digest."""
 _DOUBT: Final = {

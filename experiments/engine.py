@@ -23,8 +23,6 @@ from histories.identity import KEY_VARIABLE
 from histories.reading.inputs import Inputs
 from histories.reading.sources import memory_bytes
 
-__all__ = ["ENGINES", "Progress", "Workplace", "read_memory", "workplace"]
-
 ENGINES: Final = ("local", "spark")
 DEFAULT_MEMORY: Final = "2GB"
 """What one bucket may take on a cluster, where nobody says."""

@@ -21,8 +21,6 @@ from experiments.tombstones import AUDIT, add_tombstone, load_tombstones
 from histories.durable import appended, locked
 from histories.errors import BundleError
 
-__all__ = ["copies_beside", "entomb", "is_known", "pending_erasures", "write_audit"]
-
 
 def pending_erasures(runs: Path, *, also: Sequence[Path] = ()) -> int:
     """How many erased customers may still be in the files of some bundle.

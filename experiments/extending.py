@@ -15,8 +15,6 @@ from typing import Any
 
 from histories.errors import ConfigError
 
-__all__ = ["read_tree"]
-
 
 def read_tree(path: Path, *, _chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The keys of a TOML file and of all that it extends.

@@ -34,18 +34,6 @@ import polars as pl
 
 from histories.errors import ConfigError, nearest
 
-__all__ = [
-    "Combination",
-    "Comparison",
-    "Filter",
-    "FilterError",
-    "Named",
-    "Sample",
-    "bind_filter",
-    "filter_expression",
-    "parse_filter",
-]
-
 LONGEST: Final = 4096
 DEEPEST: Final = 16
 MOST_COMPARISONS: Final = 100

@@ -29,8 +29,6 @@ from experiments.updating import update_bundle
 from histories.errors import BundleError, ConfigError, DataError, StorageError, TributaryError
 from histories.reading.files import digest, find_files
 
-__all__ = ["Delivered", "Followed", "Look", "follow", "last_followed", "look_again", "maker"]
-
 Stamp = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of a file, or of the log of a Delta table."""
 Make = Callable[[RunConfig, "Delivered", Path | None], tuple[Path, bool]]

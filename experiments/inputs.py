@@ -17,8 +17,6 @@ from histories.reading.ingest import ingest
 from histories.reading.inputs import Inputs
 from histories.reading.plausibility import plausibility_notes
 
-__all__ = ["ID_KEY", "key_of_handles", "read_inputs", "rows_by_rule"]
-
 ID_KEY: Final = KEY_VARIABLE
 _DATED: Final = ("transactions", "touchpoints", "cases", "posts")
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["run_metrics"]
-
 
 def run_metrics(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> dict[str, float]:
     """Customers, totals, fitted parameters, holdout errors, credits, effects and service figures.

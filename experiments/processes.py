@@ -6,8 +6,6 @@ import os
 import socket
 from pathlib import Path
 
-__all__ = ["has_ended", "is_running", "this_process"]
-
 
 def this_process() -> str:
     """Machine, number and begin of this process; the begin tells it from a later one with its number.

@@ -21,7 +21,6 @@ from histories.house import version
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["CHALLENGER", "model_card", "set_challenger", "set_champion"]
 
 CHALLENGER = "challenger"
 OUTPUTS = (

@@ -16,8 +16,6 @@ from experiments.processes import has_ended
 from experiments.tracking import CHAMPION, KILLED, PROCESS, connect, server_of
 from histories.errors import ConfigError
 
-__all__ = ["RunRecord", "find_run", "list_runs", "runs_frame"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:

@@ -28,8 +28,6 @@ from histories.errors import DataError
 from histories.identity import identities_table
 from histories.money import to_minor
 
-__all__ = ["Renewed", "as_of_day", "renew", "with_ids"]
-
 _MOST_SHRUNK: Final = 0.5
 """Share of known customers who may have fewer purchases than before, in the days that the bundle knows."""
 

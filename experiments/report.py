@@ -17,8 +17,6 @@ from reports.build import build_context, render_json
 from reports.html import render_html
 from reports.pdf import render_pdf
 
-__all__ = ["FORMATS", "previous_report", "redraw_report", "report_context"]
-
 FORMATS: Final[dict[str, Callable[[ReportContext], bytes]]] = {
     "html": lambda context: render_html(context).encode(),
     "pdf": render_pdf,

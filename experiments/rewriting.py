@@ -29,13 +29,6 @@ from experiments.tombstones import Tombstones, load_tombstones
 from histories.durable import locked, storage_error, sync_folder
 from histories.errors import BundleError, StorageError, TributaryError
 
-__all__ = [
-    "Rewritten",
-    "forget_customer",
-    "out_of_reach",
-    "rewrite_bundles",
-]
-
 _COMPUTED: Final = frozenset({"format", "tables", "erasure", "checksums"})
 
 

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["sample_ids", "sample_numbers"]
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -32,9 +32,6 @@ from histories.arrays import Float
 from histories.errors import BundleError, DataError
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["Scored", "reasons_to_refit", "score_bundle", "since_fit", "stack_factor"]
-
-
 #: Columns whose drift asks for a new fit.
 TELLING = ("frequency", "monetary_value")
 

@@ -30,8 +30,6 @@ from experiments.filters import (
 )
 from histories.errors import ConfigError
 
-__all__ = ["Segment", "consenting", "count_segments", "named_filters", "unique_names"]
-
 
 def _parses(text: str) -> str:
     try:

@@ -10,8 +10,6 @@ import polars as pl
 from reports.numbers import short
 from reports.words import method_name
 
-__all__ = ["summarize_run"]
-
 
 def summarize_run(
     tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any], *, purchases: int

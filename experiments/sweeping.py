@@ -24,8 +24,6 @@ from experiments.tracking import connect, open_run
 from histories.errors import ConfigError, TributaryError
 from histories.house import version
 
-__all__ = ["Setting", "grid", "sweep"]
-
 SWEEP, SETTING = "tributary.sweep", "tributary.setting"
 
 

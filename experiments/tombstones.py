@@ -20,8 +20,6 @@ import polars as pl
 from histories.durable import appended, locked, read_lines, storage_error, write_whole
 from histories.errors import BundleError
 
-__all__ = ["AUDIT", "FILE", "Tombstones", "add_tombstone", "drop_erased", "load_tombstones", "without_erased"]
-
 AUDIT: Final = "erasures.log"
 """The trail beside the list: when, on whose order and how many rows went, not whose."""
 

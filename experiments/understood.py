@@ -15,8 +15,6 @@ from histories.money import to_currency
 from histories.reading.inputs import Inputs
 from histories.reading.plausibility import observed_days
 
-__all__ = ["Understood", "understand"]
-
 CHANNELS_SHOWN = 8
 _REPLY_TIMES = ("first_response_at", "first_response_minutes", "resolved_at", "resolution_minutes")
 """Columns of cases that show that somebody answered."""

@@ -20,8 +20,6 @@ from histories.panel import Panel
 from histories.replies import cut_cycles, roots_of
 from histories.simulate import simulate_company, write_company
 
-__all__ = ["warm"]
-
 CUSTOMERS, MONTHS = 300, 12
 CHANNELS = ("chat", "forum")
 

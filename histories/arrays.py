@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flags", "Float", "Integer", "Labels", "Moments", "Real", "Single", "Whole"]
-
 Float = NDArray[np.float64]
 Single = NDArray[np.float32]
 Real = NDArray[np.floating]

@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 import numba
 from numba import njit
 
-__all__ = ["compiled"]
-
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
 

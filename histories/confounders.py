@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from histories.errors import ConfigError, nearest
 
-__all__ = ["Columns", "read_confounders"]
-
 SATISFACTION_SCALES = ("csat", "nps", "ces", "satisfaction", "sentiment")
 """Columns that measure satisfaction: noisy witnesses of it, not causes of anything."""
 MAX_LEVELS = 20

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ALL", "CROSS"]
-
 ALL: Final = "(all)"
 
 CROSS: Final = " x "

@@ -20,19 +20,6 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = [
-    "BundleError",
-    "ConfigError",
-    "ConvergenceError",
-    "DataError",
-    "ModelError",
-    "SchemaError",
-    "StorageError",
-    "TributaryError",
-    "nearest",
-    "reason_of",
-]
-
 
 class TributaryError(Exception):
     """Anything that Tributary refuses, with a message for the person who can mend it."""

@@ -8,8 +8,6 @@ import polars as pl
 
 from histories.periods import wall_time
 
-__all__ = ["LEAST_SHARE", "NEARLY_ALL", "elapsed_share", "entry_shares", "exit_shares", "within_contracts"]
-
 NEARLY_ALL = 0.95
 """Share of a period from which on its end counts as reached, as on the last day but one of a month."""
 LEAST_SHARE = 0.01

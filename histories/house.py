@@ -14,8 +14,6 @@ from typing import Final
 
 from histories.errors import ConfigError
 
-__all__ = ["DISTRIBUTION", "PACKAGES", "code_version", "refuse_foreign_packages", "version"]
-
 DISTRIBUTION: Final = "tributary-clv"
 PACKAGES: Final = ("histories", "clv", "attribution", "care", "reports", "experiments", "api", "tributary")
 _HOME: Final = Path(__file__).resolve().parents[1]

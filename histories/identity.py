@@ -13,21 +13,6 @@ import polars as pl
 from histories.errors import ConfigError
 from histories.phones import with_country
 
-__all__ = [
-    "IDENTITY_KEY",
-    "KEY_VARIABLE",
-    "customers_of_handles",
-    "identities_table",
-    "identity_digests",
-    "identity_key",
-    "international_handle",
-    "key_check",
-    "normal_handle",
-    "normal_platform",
-    "pseudonym",
-    "pseudonyms",
-]
-
 KEY_VARIABLE = "TRIBUTARY_ID_KEY"
 IDENTITY_KEY = "TRIBUTARY_IDENTITY_KEY"
 """Variables with the key of pseudonyms, and with that of handles' digests."""

@@ -16,18 +16,6 @@ import polars as pl
 from histories.money import to_currency
 from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, JourneyWindow, build_timeline
 
-__all__ = [
-    "PATH_WORD_SEPARATOR",
-    "JourneyCounts",
-    "JourneyWalk",
-    "count_path_texts",
-    "count_paths",
-    "merge_path_texts",
-    "merge_paths",
-    "paths_from_table",
-    "walk_journeys",
-]
-
 PATH_WORD_SEPARATOR = "\x1f"
 """Between the channels of a path that is one word; no channel holds it."""
 

@@ -12,8 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from histories.engines.spill import spilling
 
-__all__ = ["empty_beside", "open_mapped"]
-
 
 def open_mapped(file: Path, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """The array in a file of raw numbers; what is written into it stays with this process."""

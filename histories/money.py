@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = ["MONEY_SCALE", "to_currency", "to_minor"]
-
 MONEY_SCALE = 10_000
 """Minor units in one unit of the currency."""
 

@@ -22,8 +22,6 @@ from histories.panel import Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 
-__all__ = ["PanelPart", "build_panel", "build_panel_part", "finish_panel", "first_period", "join_parts"]
-
 EVENT = ("customer_id", "timestamp")
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""

@@ -16,8 +16,6 @@ from histories.mapped import open_mapped
 from histories.panel import BY_CUSTOMER, SHARES, Panel
 from histories.panel_building import PanelPart
 
-__all__ = ["PanelStore"]
-
 
 class PanelStore:
     """Parts of the panel one after the other, read as one: what `join_parts` makes of them, kept on disk.

@@ -14,8 +14,6 @@ import polars as pl
 from histories.errors import ConfigError, nearest
 from histories.exits import NEARLY_ALL
 
-__all__ = ["PERIODS", "PeriodIndex", "period_of"]
-
 PERIODS = ("week", "month", "quarter")
 MONTHS = {"month": 1, "quarter": 3}
 

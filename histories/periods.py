@@ -9,18 +9,6 @@ import polars as pl
 
 from histories.errors import ConfigError
 
-__all__ = [
-    "DAYS_PER_MONTH",
-    "PeriodName",
-    "end_of_day",
-    "period_ordinal",
-    "period_start",
-    "start_of_day",
-    "truncate_to",
-    "wall_time",
-    "zone_of",
-]
-
 DAYS_PER_MONTH = 30.4375
 """Days in a month everywhere: 365.25 / 12."""
 

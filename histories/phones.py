@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 import phonenumbers
 import polars as pl
 
-__all__ = ["COUNTRIES", "international", "with_country"]
-
 COUNTRIES: frozenset[str] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """Two-letter codes (ISO 3166-1) whose plan of numbers is known."""
 MESSENGERS = ("whatsapp", "signal")

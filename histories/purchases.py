@@ -15,14 +15,6 @@ import polars as pl
 from histories.money import MONEY_SCALE
 from histories.periods import truncate_to
 
-__all__ = [
-    "PURCHASES_SCHEMA",
-    "PurchaseUnit",
-    "UnmatchedRefunds",
-    "build_purchases",
-    "count_unmatched_refunds",
-]
-
 PurchaseUnit = Literal["day", "week", "month"]
 ZeroOrders = Literal["drop", "count"]
 

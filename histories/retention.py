@@ -17,17 +17,6 @@ from histories.journeys import JourneyWalk, walk_journeys
 from histories.periods import PeriodName, period_ordinal, period_start, start_of_day, zone_of
 from histories.timeline import JourneyWindow
 
-__all__ = [
-    "build_contract_lives",
-    "build_contract_periods",
-    "build_repeat_lives",
-    "build_repeat_periods",
-    "count_gaps",
-    "lapse_window_days",
-    "walk_lives",
-    "walk_retention",
-]
-
 LAPSE_SHARE = 0.95
 _KEYS = ["customer_id", "end"]
 

@@ -11,8 +11,6 @@ from typing import Literal
 
 from histories.reading.files import package_file
 
-__all__ = ["cdnow_path"]
-
 
 def cdnow_path(part: Literal["master", "sample"] = "master") -> Path:
     """Path of the raw log: `master` all customers, `sample` the published systematic tenth.

@@ -9,8 +9,6 @@ from histories.periods import wall_time
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["TOUCH", "purchases_table", "touchpoints_table"]
-
 TOUCH = "touch_number"
 _IN_ORDER = ["customer_id", "timestamp"]
 

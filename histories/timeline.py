@@ -16,18 +16,6 @@ import polars as pl
 from histories.errors import ConfigError, DataError
 from histories.periods import end_of_day, zone_of
 
-__all__ = [
-    "CONVERSION",
-    "NULL",
-    "OPEN",
-    "OUTSIDE",
-    "STATUS",
-    "UNTOUCHED",
-    "JourneyWindow",
-    "build_timeline",
-    "touch_events",
-]
-
 CONVERSION = "conversion"
 NULL = "null"
 OPEN = "open"

@@ -16,8 +16,6 @@ from histories.errors import ConfigError, nearest
 from histories.periods import end_of_day, zone_of
 from histories.reading.sources import Channel
 
-__all__ = ["TOUCHPOINTS_SCHEMA", "build_touchpoints", "require_origins", "uncredited_channels"]
-
 DEFAULT_KIND = "marketing"
 
 TOUCHPOINTS_SCHEMA: dict[str, pl.DataType] = {

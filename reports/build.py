@@ -33,8 +33,6 @@ from reports.sections.worth import worth_section
 from reports.sources import ReportSources
 from reports.words import amounts, day, months
 
-__all__ = ["build_context", "render_json", "render_report"]
-
 T = TypeVar("T")
 
 TITLE = "What customer conversations are worth"

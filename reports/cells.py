@@ -5,8 +5,6 @@ from __future__ import annotations
 from reports.context import Cell, Column, Ledger, Verdict
 from reports.numbers import decimal, signed
 
-__all__ = ["has_axis", "shown", "tint"]
-
 _TINTS = 10
 
 

@@ -12,8 +12,6 @@ from reports.context import Lines, Slope
 from reports.drawing import circle, line, open_svg, short_number, strokes
 from reports.numbers import decimal, signed
 
-__all__ = ["clipped", "draw_lines", "draw_slope"]
-
 _STEMS: Final = {False: (34.0, 64.0), True: (18.0, 48.0)}
 """Where the stems stand, in percent, on a wide and on a narrow screen."""
 

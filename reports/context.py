@@ -9,34 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = [
-    "FORMAT_VERSION",
-    "Ask",
-    "Asks",
-    "Block",
-    "Card",
-    "Cards",
-    "Cell",
-    "Column",
-    "Ledger",
-    "Lines",
-    "Mark",
-    "Measure",
-    "Pair",
-    "Plot",
-    "Prose",
-    "ReportContext",
-    "Row",
-    "Section",
-    "Sentence",
-    "Series",
-    "Slope",
-    "SlopePoint",
-    "Tile",
-    "Tone",
-    "Verdict",
-]
-
 FORMAT_VERSION: Final = 2
 
 Tone = Literal["lead", "other", "base", "total", "grey"]

@@ -14,8 +14,6 @@ import polars as pl
 
 from reports.numbers import money_ticks
 
-__all__ = ["MOST_POINTS", "Rectangle", "Touch", "draw_customers", "draw_tracks"]
-
 MOST_POINTS: Final = 20_000
 """Customers drawn one by one; above that squares are counted."""
 

@@ -12,20 +12,6 @@ from typing import Final
 
 from reports.context import Mark, Plot
 
-__all__ = [
-    "LIGHT",
-    "circle",
-    "draw_axis",
-    "draw_plot",
-    "draw_rungs",
-    "drawing_rules",
-    "line",
-    "open_svg",
-    "short_number",
-    "strokes",
-    "with_colours",
-]
-
 LIGHT: Final = {
     "paper": "#ffffff",
     "ink": "#17212b",

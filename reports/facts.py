@@ -13,22 +13,6 @@ from histories.cuts import ALL
 from reports.sources import ReportSources
 from reports.words import DESIGNS, inside, upper_first
 
-__all__ = [
-    "SOCIAL",
-    "Added",
-    "EffectFact",
-    "Estimate",
-    "Return",
-    "State",
-    "added",
-    "care_groups",
-    "effects_of",
-    "main_outcome",
-    "preferred",
-    "returns",
-    "whole",
-]
-
 SOCIAL: Final = "social"
 EVERYTHING: Final = "all channels"
 

@@ -13,8 +13,6 @@ from reports.drawing import draw_axis, draw_plot, draw_rungs
 from reports.numbers import decimal
 from reports.styles import stylesheet
 
-__all__ = ["environment", "glossary", "grouped", "render_html"]
-
 
 def render_html(context: ReportContext) -> str:
     """The whole report as text; every chart is drawn inline as SVG."""

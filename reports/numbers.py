@@ -10,22 +10,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-__all__ = [
-    "MINUS",
-    "axis_number",
-    "count",
-    "decimal",
-    "money",
-    "money_ticks",
-    "money_unit",
-    "nice_scale",
-    "percent",
-    "points",
-    "short",
-    "signed",
-    "symbol",
-]
-
 MINUS: Final = "\u2212"
 NO_BREAK: Final = "\u00a0"
 _SYMBOLS: Final = {"GBP": "£", "USD": "$", "EUR": "€"}

@@ -22,8 +22,6 @@ from reports.drawing import draw_axis, draw_plot, draw_rungs, with_colours
 from reports.html import first_figure, glossary, grouped, is_course
 from reports.styles import LIGHT_PAGE
 
-__all__ = ["BOARD_PAGES", "render_pdf", "report_source"]
-
 BOARD_PAGES: Final = 2
 PAGE_WIDTH: Final = 180.0 / 25.4 * 72  # A4 less both margins, in points
 PRINT: Final = 0.74

@@ -13,8 +13,6 @@ from reports.context import Mark, Plot
 from reports.drawing import LIGHT, draw_axis, draw_plot, with_colours
 from reports.numbers import axis_number, nice_scale
 
-__all__ = ["Estimate", "draw_forest", "draw_matrix"]
-
 _ROW: Final = 24
 _NAMES: Final = 270
 _WIDTH: Final = 760

@@ -13,23 +13,6 @@ from reports.facts import EffectFact, Estimate, Return
 from reports.numbers import decimal, money, percent, points, signed
 from reports.words import OUTCOMES, inside, join, label, upper_first
 
-__all__ = [
-    "MONEY_OUTCOMES",
-    "SHARE_OUTCOMES",
-    "added_sentence",
-    "because",
-    "effect_range",
-    "effect_sentence",
-    "figure_of",
-    "outcome_word",
-    "paid_back",
-    "paid_finding",
-    "proven_finding",
-    "shown_of",
-    "verdict_of",
-    "without_notes",
-]
-
 MONEY_OUTCOMES = frozenset({"spend", "margin", "lifetime_value", "revenue"})
 SHARE_OUTCOMES = frozenset({"retention", "csat", "satisfied", "visit", "conversion", "churn", "renewal"})
 """Outcomes of an effect that are shares of customers: their differences are points."""

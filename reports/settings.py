@@ -7,8 +7,6 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-__all__ = ["ReportSettings"]
-
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ReportSettings:

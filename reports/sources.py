@@ -11,8 +11,6 @@ import polars as pl
 
 from reports.settings import ReportSettings
 
-__all__ = ["ReportSources"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSources:

@@ -8,8 +8,6 @@ from importlib.resources import files
 
 from reports.drawing import LIGHT, drawing_rules
 
-__all__ = ["DARK", "FONTS", "font_bytes", "stylesheet"]
-
 LIGHT_PAGE = LIGHT | {
     "wash": "#f4f5f3",
     "accentwash": "#e2eff1",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["cells_to_suppress"]
-
 
 def cells_to_suppress(counts: Mapping[str, int], *, smallest: int) -> frozenset[str]:
     """Names of the cells of one total that must not be shown.

@@ -11,8 +11,6 @@ from reports.context import Lines, Series
 from reports.drawing import with_colours
 from reports.numbers import money, nice_scale, percent
 
-__all__ = ["draw_what_if", "what_if_lines"]
-
 _WIDTH: Final = 640.0
 
 

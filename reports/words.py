@@ -8,30 +8,6 @@ from typing import Final
 
 from histories.cuts import CROSS
 
-__all__ = [
-    "COVARIATES",
-    "DESIGNS",
-    "ESTIMATORS",
-    "OUTCOMES",
-    "OUTCOME_NAMES",
-    "TARGETS",
-    "amounts",
-    "count_words",
-    "covariate",
-    "day",
-    "duration",
-    "inside",
-    "join",
-    "label",
-    "method_name",
-    "months",
-    "ordinal",
-    "quarter",
-    "segment_parts",
-    "segment_title",
-    "upper_first",
-]
-
 OUTCOME_NAMES: Final = {
     "conversion": "purchases",
     "repeat_purchase": "repeat purchases",

@@ -18,7 +18,6 @@ from histories.errors import TributaryError
 if TYPE_CHECKING:
     from tributary.client import AsyncClient, Client
 
-__all__ = ["Call", "Calls", "ServiceError", "UnknownCustomerError"]
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"

@@ -16,8 +16,6 @@ import click
 from histories.errors import TributaryError
 from histories.house import refuse_foreign_packages, version
 
-__all__ = ["cli", "main"]
-
 COMMANDS: Final = {
     "demo": ("demo", "Simulate a company with a known truth, run everything, say how far off it is."),
     "simulate": ("simulation", "Simulate a company: its tables, its truth, a configuration ready to run."),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from experiments.config import RunConfig
     from experiments.parts.histories import Histories
 
-__all__ = ["UNITS", "Desk", "desk", "to_polars"]
 
 UNITS = "units.parquet"
 """Where the table of units lies."""

@@ -10,8 +10,6 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["Picture", "Result"]
-
 _SHOWN_ROWS = 40
 
 

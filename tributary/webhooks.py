@@ -10,8 +10,6 @@ import orjson
 
 from histories.errors import TributaryError
 
-__all__ = ["SignatureError", "read_event"]
-
 
 class SignatureError(TributaryError):
     """The event does not come from the service, was changed on its way, or is old."""

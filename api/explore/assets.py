@@ -14,8 +14,6 @@ from api.problems import Problem
 from api.replies import Reply
 from reports.styles import font_bytes, stylesheet
 
-__all__ = ["assets_digest", "router"]
-
 router = APIRouter()
 
 _TYPES: Final = {"js": b"text/javascript", "css": b"text/css", "woff2": b"font/woff2"}

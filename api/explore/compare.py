@@ -23,8 +23,6 @@ from reports.sections.care_figures import NAMES
 from reports.sentences import MONEY_OUTCOMES, SHARE_OUTCOMES, outcome_word
 from reports.words import ESTIMATORS, count_words, day, duration, inside, join, label, upper_first
 
-__all__ = ["CompareView", "compare_view", "compared_rows"]
-
 _MOST_RUNS: Final = 20
 _MOST_FIGURES: Final = 60
 _MOST_CUSTOMERS: Final = 10

@@ -32,8 +32,6 @@ from reports.sentences import (
 )
 from reports.words import OUTCOME_NAMES, inside, label, method_name, segment_parts, upper_first
 
-__all__ = ["Card", "Choice", "CreditView", "credit_rows", "credit_view"]
-
 _OUTCOMES: Final = ("spend", "lifetime_value", "retention", "conversion", "repeat_purchase")
 _CARDS: Final = 3
 

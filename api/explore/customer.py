@@ -17,8 +17,6 @@ from reports.customer_drawings import Touch, draw_tracks
 from reports.numbers import count, decimal, money, money_ticks, nice_scale, percent
 from reports.words import count_words, day, label
 
-__all__ = ["CustomerView", "customer_rows", "customer_view", "unknown_customer"]
-
 _TOUCHES: Final = 5_000
 
 

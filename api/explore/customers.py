@@ -13,8 +13,6 @@ from reports.context import Mark, Plot
 from reports.customer_drawings import MOST_POINTS, Rectangle, draw_customers
 from reports.numbers import count, money, percent
 
-__all__ = ["CustomerRow", "CustomersView", "customers_view", "select_customers"]
-
 SHOWN: Final = 12
 
 

@@ -18,8 +18,6 @@ from api.problems import Problem
 from api.replies import Reply
 from api.served import served_of
 
-__all__ = ["Other", "Text", "router"]
-
 router = APIRouter()
 
 Text = Annotated[str | None, Query(max_length=200)]

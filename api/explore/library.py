@@ -19,8 +19,6 @@ from reports.context import ReportContext
 from reports.facts import EffectFact, effects_of
 from reports.sources import ReportSources
 
-__all__ = ["Shelf", "shelf_of"]
-
 _KEPT: Final = 2
 """Bundles kept open: the one served, and the one before it while readers finish."""
 

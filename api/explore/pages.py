@@ -39,8 +39,6 @@ from reports.sections.service import service_section
 from reports.sentences import outcome_word
 from reports.words import label, upper_first
 
-__all__ = ["is_fragment", "router"]
-
 router = APIRouter(prefix="/explore", include_in_schema=False)
 for part in (downloads, assets):
     router.include_router(part)

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from histories.errors import ConfigError
 
-__all__ = ["check_receiver", "is_public"]
-
 
 def is_public(address: str) -> bool:
     """Whether an address lies outside this machine, private networks and what clouds keep for themselves.

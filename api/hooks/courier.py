@@ -19,8 +19,6 @@ from api.served import Served
 from api.watcher import Watcher
 from histories.errors import TributaryError
 
-__all__ = ["Courier", "promotion_events"]
-
 Event = tuple[str, str | None, Mapping[str, Any]]
 
 

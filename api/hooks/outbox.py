@@ -25,8 +25,6 @@ from api.hooks.addresses import check_receiver
 from histories.durable import storage_error, transaction
 from histories.errors import ConfigError, StorageError, nearest
 
-__all__ = ["EVENTS", "FILE", "Delivery", "Hook", "Outbox"]
-
 FILE: Final = "hooks.sqlite"
 EVENTS: Final = ("scores.promoted", "segment.entered", "segment.left")
 ATTEMPTS: Final = 15

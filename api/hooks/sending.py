@@ -14,8 +14,6 @@ import httpcore
 from api.hooks.addresses import is_public
 from api.hooks.outbox import Delivery
 
-__all__ = ["SIGNATURE", "RefusedAddressError", "send", "signature"]
-
 SIGNATURE: Final = "tributary-signature"
 _SECONDS: Final = 10.0
 _MOST_BYTES: Final = 65_536

@@ -18,8 +18,6 @@ from api.watcher import Watcher
 from experiments.champion import rollback_bundle
 from histories.errors import BundleError
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 

@@ -24,8 +24,6 @@ from api.served import Served
 from experiments.arrivals import Kind
 from experiments.bundle.columns import LONGEST_ID
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["arrivals"])
 
 _FEW: Final = 200

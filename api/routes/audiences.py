@@ -29,8 +29,6 @@ from clv.tables import CUSTOMERS
 from experiments.bundle.columns import Array, Column, known_values
 from experiments.filters import bind_filter
 
-__all__ = ["grid_of", "mask_of", "router"]
-
 router = APIRouter(prefix="/v1", tags=["audiences"])
 
 

@@ -20,8 +20,6 @@ from api.responses import OpenCases, WhatIfAnswer
 from api.served import Served
 from histories.errors import ConfigError
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1/care", tags=["care"])
 
 Filter = Annotated[str | None, Query(max_length=128)]

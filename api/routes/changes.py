@@ -20,8 +20,6 @@ from api.replies import NO_STORE, Header, Reply, onward_link
 from api.responses import Changes, Versions
 from api.served import Served
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["changes"])
 
 

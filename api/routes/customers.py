@@ -26,8 +26,6 @@ from api.replies import ARROW, JSON, Reply, cached_reply, negotiate, onward_link
 from api.responses import Batch, CustomerPage, CustomerScore
 from api.served import Served, served_of
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["customers"])
 
 

@@ -10,8 +10,6 @@ from api.replies import Reply
 from api.responses import Health
 from api.watcher import Watcher
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["health"])
 
 

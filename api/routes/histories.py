@@ -20,8 +20,6 @@ from api.served import Served
 from clv.reasons import FACTORS, explain
 from experiments.bundle.serving import Records
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1/customers/{customer_id:path}", tags=["customers"])
 
 After = Annotated[int, Query(ge=0, le=2**31, description="Rows to skip.")]

@@ -19,8 +19,6 @@ from api.responses import Found
 from api.served import Served
 from histories.identity import IDENTITY_KEY, identity_digests, international_handle, key_check
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["customers"])
 
 

@@ -25,8 +25,6 @@ from api.replies import NO_STORE, Reply
 from api.responses import InferenceAnswer, ModelMetadata
 from api.served import Served
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v2", tags=["inference"])
 
 _INPUTS: Final = {"frequency": "INT64", "recency": "FP64", "T": "FP64", "monetary_value": "FP64"}

@@ -13,8 +13,6 @@ from api.problems import Problem
 from api.replies import JSON, cached_reply, negotiate
 from api.responses import ModelCard
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1")
 
 REPORTS: Final = {"text/html": "report.html", "application/pdf": "report.pdf", JSON: "report.json"}

@@ -16,8 +16,6 @@ from api.replies import Reply
 from api.responses import DeferredStaffing, Staffing
 from histories.errors import ConfigError
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["care"])
 
 SEARCH_SECONDS: Final = 1.0

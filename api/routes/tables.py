@@ -17,8 +17,6 @@ from api.responses import ROWS
 from api.served import Served
 from experiments.bundle.tables import TABLES, BundleTable
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1")
 
 

@@ -17,8 +17,6 @@ from api.problems import Problem
 from api.replies import Reply
 from api.responses import Predictions
 
-__all__ = ["router"]
-
 router = APIRouter(prefix="/v1", tags=["values"])
 
 _FEW = 50  # up to here a prediction takes less time than handing it to a thread

@@ -11,21 +11,6 @@ import polars as pl
 from attribution.credits.schemas import CREDITS_SCHEMA
 from histories.cuts import ALL
 
-__all__ = [
-    "BASELINE",
-    "RESERVED_CHANNELS",
-    "TOTAL",
-    "UNTOUCHED",
-    "Bounds",
-    "Counts",
-    "Evidence",
-    "Kind",
-    "Subject",
-    "credit_rows",
-    "group_members",
-    "one_row_per_group",
-]
-
 BASELINE = "(baseline)"
 UNTOUCHED = "(untouched)"
 TOTAL = "(total)"

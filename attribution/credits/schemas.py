@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-__all__ = [
-    "CREDITS_SCHEMA",
-    "CREDIT_PERIODS_SCHEMA",
-    "CUSTOMER_CREDITS_SCHEMA",
-    "PATHS_SCHEMA",
-    "REMOVAL_EFFECTS_SCHEMA",
-    "RESPONSE_SCHEMA",
-    "TRANSITIONS_SCHEMA",
-    "Schema",
-    "customer_credits_schema",
-]
-
 Schema = dict[str, "pl.DataType | type[pl.DataType]"]
 
 CREDITS_SCHEMA: Schema = {

@@ -20,8 +20,6 @@ from attribution.effects.nuisance import Nuisances
 from attribution.effects.regression import mean_error
 from histories.arrays import Flags, Float
 
-__all__ = ["ESTIMANDS", "Estimand", "Scores", "estimate_ratio", "influence_of_ratio"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:

@@ -16,8 +16,6 @@ from attribution.effects.tables import Setting
 from attribution.effects.units import Units, columns_of_segments, encode_covariates, label_segments
 from histories.errors import DataError, nearest
 
-__all__ = ["estimate_assigned"]
-
 MAX_CROSSED = 0.01
 """Largest share of customers in more than one arm."""
 MIN_BEFORE_DAYS = 28

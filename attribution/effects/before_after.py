@@ -33,8 +33,6 @@ from attribution.effects.units import encode_covariates
 from histories.arrays import Float
 from histories.errors import DataError
 
-__all__ = ["STEP_DAYS", "EventStudy", "estimate_before_after", "event_study"]
-
 STEP_DAYS = {"day": 1, "week": 7, "month": 30}
 PERIODS_BEFORE = 6
 MIN_TREATED = 50

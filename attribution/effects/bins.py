@@ -15,9 +15,6 @@ from scipy.optimize import isotonic_regression
 from attribution.effects.effect import INTERVAL_LEVEL, Effect
 from histories.arrays import Float, Integer
 
-__all__ = ["ANY_BIN", "Bins", "monotone", "monotone_rows", "simultaneous_width"]
-
-
 ANY_BIN = "any"
 """Of all answers together."""
 _NEVER = "never"

@@ -29,9 +29,6 @@ from attribution.effects.units import Units, columns_of_segments, encode_covaria
 from histories.arrays import Flags, Float, Integer
 from histories.errors import DataError, nearest
 
-__all__ = ["CASE_OUTCOMES", "CaseUnits", "build_case_units"]
-
-
 CASE_OUTCOMES: Final = ("csat",)
 """Outcomes of a case itself: the share of ratings of 4 or 5, among cases that were answered and rated."""
 CIRCUMSTANCES: Final = frozenset(

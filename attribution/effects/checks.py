@@ -19,25 +19,6 @@ from attribution.effects.regression import fit_ols
 from attribution.effects.sensitivity import OmittedVariable
 from histories.arrays import Flags, Float
 
-__all__ = [
-    "CHECKS_SCHEMA",
-    "Check",
-    "apply_checks",
-    "check_attrition",
-    "check_balance",
-    "check_balance_randomised",
-    "check_effective_size",
-    "check_events",
-    "check_instrument",
-    "check_omitted_variable",
-    "check_overlap",
-    "check_placebo",
-    "check_sample_ratio",
-    "check_shuffled",
-    "checks_frame",
-    "standardised_differences",
-]
-
 WEAK_F = 10.0
 """First-stage F below which an instrument is weak (Staiger & Stock 1997)."""
 P_BLOCK = 0.001

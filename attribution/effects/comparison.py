@@ -23,16 +23,6 @@ from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.units import Units
 from histories.arrays import Flags, Float
 
-__all__ = [
-    "Comparison",
-    "bare_effect",
-    "effective_units",
-    "love_frame",
-    "overlap_frame",
-    "segment_effects",
-    "with_sensitivity",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:

@@ -15,8 +15,6 @@ from attribution.effects.units import encode_covariates
 from histories.arrays import Float, Integer
 from histories.errors import SchemaError, nearest
 
-__all__ = ["AT_OPENING", "covariate_matrix", "known_before", "placebo_outcomes"]
-
 RECENT_DAYS = 90
 """Length of the window just before the index day, and of the placebo's window before that."""
 

@@ -10,8 +10,6 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
-__all__ = ["CONTROLS", "DESIGNS", "OF_CASES", "EffectDesign", "Treatment", "UnitSource"]
-
 Design = Literal[
     "randomised",
     "observational",

@@ -15,8 +15,6 @@ import polars as pl
 
 from histories.arrays import Float, Integer
 
-__all__ = ["DeskQueue", "queue_at_opening", "surge_days"]
-
 HOUR: Final = 3_600_000_000
 RECENT: Final = 4 * HOUR
 """Who answered within so long is taken to be at work, where no table of hours says."""

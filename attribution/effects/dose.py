@@ -29,8 +29,6 @@ from attribution.effects.tables import Setting
 from attribution.effects.windows import build_events
 from histories.arrays import Float
 
-__all__ = ["MAX_DOSE", "dose_means", "estimate_dose"]
-
 MAX_DOSE = 4
 """This many contacts and more are one level."""
 MIN_LEVEL = 50

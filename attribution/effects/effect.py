@@ -17,18 +17,6 @@ from scipy import stats
 
 from histories.cuts import ALL
 
-__all__ = [
-    "EFFECTS_SCHEMA",
-    "INTERVAL_LEVEL",
-    "Z_INTERVAL",
-    "Effect",
-    "effects_frame",
-    "format_effects",
-    "holm",
-    "with_interval",
-    "with_refusal",
-]
-
 EFFECTS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "name": pl.String(),
     "treatment": pl.String(),

@@ -10,8 +10,6 @@ import polars as pl
 from attribution.effects.checks import CHECKS_SCHEMA, Check, checks_frame
 from attribution.effects.effect import Effect, effects_frame, format_effects
 
-__all__ = ["PICTURE_SCHEMAS", "EffectsResult", "Findings", "forest_frame"]
-
 _TEXT, _REAL, _COUNT = pl.String(), pl.Float64(), pl.Int64()
 
 PICTURE_SCHEMAS: dict[str, dict[str, pl.DataType]] = {

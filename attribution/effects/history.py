@@ -16,8 +16,6 @@ from histories.arrays import Integer
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 
-__all__ = ["FAR", "History", "build_history", "day_of"]
-
 FAR = 1_000_000
 """A day after all data, in days since 1970-01-01: the end of those who never left."""
 

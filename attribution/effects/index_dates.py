@@ -22,8 +22,6 @@ from histories.arrays import Flags, Integer
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 
-__all__ = ["IndexDates", "channels_of", "find_index_dates", "matching_contacts"]
-
 _DRAWS = 30
 """Rounds of rejection sampling before a treated customer goes with fewer controls."""
 

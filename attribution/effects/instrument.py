@@ -28,8 +28,6 @@ from attribution.effects.effect import INTERVAL_LEVEL
 from attribution.effects.regression import cluster_sums, drop_collinear
 from histories.arrays import Float
 
-__all__ = ["TwoStage", "fit_two_stage", "wald_of_scores"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoStage:

@@ -25,13 +25,6 @@ from attribution.effects.tables import Setting
 from histories.arrays import Float
 from histories.errors import DataError, nearest
 
-__all__ = [
-    "MIN_AFTER",
-    "MIN_BEFORE",
-    "estimate_change",
-    "estimate_interrupted",
-]
-
 MIN_BEFORE = 12
 MIN_AFTER = 6
 MAX_MOVED = 0.10

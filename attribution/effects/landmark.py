@@ -19,8 +19,6 @@ from attribution.effects.outcomes import measure
 from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.units import Units, columns_of_segments, label_segments
 
-__all__ = ["EVER_CONTACTED", "build_landmark_units", "estimate_landmark"]
-
 EVER_CONTACTED = (
     '"ever contacted" is no treatment: customers have to stay long enough to be contacted, so that with no '
     'effect at all the contacted seem to leave at a third of the rate; use design = "landmark" with a control'

@@ -19,18 +19,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from attribution.effects.regression import drop_collinear
 from histories.arrays import Flags, Float
 
-__all__ = [
-    "LEARNERS",
-    "Learner",
-    "Nuisances",
-    "assign_folds",
-    "cross_predict",
-    "fit_nuisances",
-    "fit_propensity",
-    "own_learner",
-    "spline_basis",
-]
-
 PROPENSITY_BOUND = 0.01
 """Propensities are kept within [.01, .99]."""
 N_FOLDS = 5

@@ -48,8 +48,6 @@ from attribution.effects.sensitivity import bound_omitted_variable
 from attribution.effects.units import Units
 from histories.arrays import Flags, Float
 
-__all__ = ["NAIVE_REASON", "design_checks", "estimate_adjusted", "outcome_checks", "shuffled_check"]
-
 NAIVE_REASON = "naive: customers were not alike before the treatment, and nothing here corrects for it"
 MAX_SHUFFLED = 20_000
 

@@ -18,8 +18,6 @@ from attribution.effects.history import History
 from histories.arrays import Float, Integer
 from histories.errors import ConfigError, DataError, nearest
 
-__all__ = ["OUTCOMES", "measure", "measure_before"]
-
 
 def _active_late(history: History, customers: Integer, first: Integer, last: Integer) -> Float:
     """Whether there is a purchase in the second half of days first..last."""

@@ -13,8 +13,6 @@ from attribution.effects.effect import Z_INTERVAL, Effect
 from attribution.effects.nuisance import Nuisances, fit_nuisances
 from histories.arrays import Flags, Float
 
-__all__ = ["MIN_GROUP", "Placebo", "fit_placebo", "with_placebo"]
-
 MIN_GROUP = 50
 """Fewest units in each group for adjustment."""
 

@@ -14,8 +14,6 @@ from scipy import optimize, stats
 
 from histories.errors import ConfigError
 
-__all__ = ["PowerPlan", "detectable_effect", "experiment_power", "units_needed"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerPlan:

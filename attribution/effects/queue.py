@@ -31,8 +31,6 @@ from attribution.effects.queue_fit import QueuePlacebo, direct_effect, fit_by_qu
 from attribution.effects.tables import EffectTables, Setting
 from histories.errors import DataError
 
-__all__ = ["ALL_DAYS", "BY_QUEUE", "estimate_queue", "queue_findings"]
-
 BY_QUEUE: Final = "two_stage"
 ALL_DAYS: Final = "two_stage_all_days"
 

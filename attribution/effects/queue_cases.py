@@ -16,9 +16,6 @@ from attribution.effects.nuisance import assign_folds
 from attribution.effects.tables import EffectTables
 from histories.arrays import Flags, Float, Integer
 
-__all__ = ["MovedCases", "foretell", "move_cases"]
-
-
 TREND_DAYS: Final = 28
 """Length of a piece of the trend, which is a broken line."""
 

@@ -13,9 +13,6 @@ from attribution.effects.queue_cases import MovedCases
 from attribution.effects.queue_fit import QueuePlacebo
 from histories.arrays import Float
 
-__all__ = ["agreement", "queue_checks"]
-
-
 ALPHA: Final = 0.05
 VALUE: Final = ("mean_spend_before", "purchases_before", "tenure_days")
 

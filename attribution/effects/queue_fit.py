@@ -12,9 +12,6 @@ from attribution.effects.placebo import MIN_GROUP
 from attribution.effects.queue_cases import MovedCases
 from histories.arrays import Float
 
-__all__ = ["QueuePlacebo", "direct_effect", "fit_by_queue", "fit_queue_placebo"]
-
-
 ADDS_UP: Final = frozenset({"spend", "margin", "purchases", "issues", "issue_cost"})
 """Outcomes that are sums over days: a placebo over fewer days is scaled to the follow-up."""
 PAST: Final = (

@@ -34,8 +34,6 @@ from attribution.effects.sensitivity import effect_e_value, robustness_value
 from attribution.effects.units import Units
 from histories.arrays import Flags, Float
 
-__all__ = ["ANY_ARM", "anytime_half_width", "cuped", "estimate_randomised"]
-
 ANY_ARM = "(any)"
 """The treatment that is every arm but the control."""
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from histories.arrays import Float
 
-__all__ = ["OlsFit", "cluster_sums", "drop_collinear", "fit_lin", "fit_ols", "mean_difference", "mean_error"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OlsFit:

@@ -45,9 +45,6 @@ from attribution.effects.regression import cluster_sums, mean_difference
 from attribution.effects.tables import Setting
 from histories.arrays import Flags, Float, Integer
 
-__all__ = ["curve_findings", "estimate_response_curve"]
-
-
 OVERLAP = next(e for e in ESTIMANDS if e.name == "ATO")
 
 

@@ -33,8 +33,6 @@ from attribution.effects.unassigned import estimate_unassigned
 from attribution.effects.units import read_units
 from histories.errors import reason_of
 
-__all__ = ["estimate_effect", "estimate_effects"]
-
 
 def estimate_effects(
     designs: Sequence[EffectDesign],

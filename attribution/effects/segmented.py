@@ -22,8 +22,6 @@ from scipy import optimize, stats
 from attribution.effects.effect import INTERVAL_LEVEL
 from histories.arrays import Float
 
-__all__ = ["Figure", "SegmentedFit", "fit_segmented"]
-
 _RHO = np.linspace(-0.9, 0.96, 32)
 _TAIL = (1 - INTERVAL_LEVEL) / 2
 

@@ -13,15 +13,6 @@ from attribution.effects.effect import Effect, holm
 from attribution.effects.findings import PICTURE_SCHEMAS
 from histories.cuts import ALL
 
-__all__ = [
-    "MONEY_OUTCOMES",
-    "heterogeneity_test",
-    "holm_rows",
-    "segment_margins",
-    "segment_masks",
-    "too_small",
-]
-
 MONEY_OUTCOMES = ("spend", "margin")
 """Outcomes in currency, for which a segment's margin is held against its cost."""
 

@@ -9,15 +9,6 @@ from numpy.typing import NDArray
 
 from histories.arrays import Float
 
-__all__ = [
-    "OmittedVariable",
-    "bias_bounds",
-    "bound_omitted_variable",
-    "e_value",
-    "effect_e_value",
-    "robustness_value",
-]
-
 
 def e_value(risk_ratio: float) -> float:
     """E-value of a risk ratio (VanderWeele & Ding 2017, eq. 1); 1 means that nothing is needed.

@@ -15,8 +15,6 @@ from attribution.effects.units import read_table
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 from histories.money import MONEY_SCALE
 
-__all__ = ["Series", "find_series"]
-
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
 _STEP = {"day": 1, "week": 7, "month": 30}
 _PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}

@@ -8,8 +8,6 @@ from dataclasses import replace
 from attribution.effects.design import EffectDesign
 from attribution.effects.findings import Findings
 
-__all__ = ["hold_against_queue"]
-
 
 def hold_against_queue(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
     """The findings, with curves and landmarks of answers refused where a queue on the same cases contradicts.

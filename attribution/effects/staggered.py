@@ -22,8 +22,6 @@ from attribution.effects.outcomes import measure
 from attribution.effects.tables import EffectTables
 from attribution.effects.windows import build_events
 
-__all__ = ["GroupTime", "estimate_staggered", "group_time_effects"]
-
 STEP_DAYS = 30
 MIN_GROUP = 10
 """Fewest customers in a group, and not yet treated, for their ATT(g, t)."""

@@ -23,8 +23,6 @@ from attribution.effects.units import read_table
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
-__all__ = ["SyntheticFit", "estimate_synthetic_control", "fit_synthetic_control"]
-
 MIN_BEFORE = 12
 MIN_DONORS = 8
 

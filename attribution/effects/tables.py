@@ -10,8 +10,6 @@ import polars as pl
 
 from attribution.effects.nuisance import Learner
 
-__all__ = ["EffectTables", "Setting"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectTables:

@@ -47,8 +47,6 @@ from attribution.effects.unassigned import two_groups
 from attribution.effects.units import Units, read_table
 from histories.arrays import Flags, Float
 
-__all__ = ["estimate_targeting"]
-
 #: One-sided 5 % point of the normal: how clearly scores have to rise with predicted effects.
 CLEARLY = 1.645
 #: Points of the Qini curve.

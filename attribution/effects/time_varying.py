@@ -28,8 +28,6 @@ from attribution.effects.windows import build_events
 from histories.arrays import Float
 from histories.errors import DataError, SchemaError, nearest
 
-__all__ = ["HazardFit", "estimate_time_varying", "fit_hazard"]
-
 STEP_DAYS = 30
 MIN_LEFT = 10
 """Fewest customers who left in each group."""

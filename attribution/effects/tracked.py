@@ -22,8 +22,6 @@ from attribution.effects.tables import Setting
 from attribution.effects.units import encode_covariates
 from histories.errors import DataError
 
-__all__ = ["TRACKED_REASON", "estimate_tracked"]
-
 TRACKED_REASON = (
     "a description: customers whose contacts can be linked to them were different before, and they had to "
     "stay to be linked"

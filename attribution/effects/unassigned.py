@@ -25,8 +25,6 @@ from attribution.effects.units import Units, before_columns, read_table, units_f
 from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
 
-__all__ = ["estimate_unassigned", "two_groups"]
-
 
 def estimate_unassigned(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
     """Effects from a table of units that nobody assigned.

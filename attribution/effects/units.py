@@ -16,17 +16,6 @@ from histories.arrays import Float
 from histories.cuts import CROSS
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 
-__all__ = [
-    "Units",
-    "before_columns",
-    "columns_of_segments",
-    "encode_covariates",
-    "label_segments",
-    "read_table",
-    "read_units",
-    "units_from_frame",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:

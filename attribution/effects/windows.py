@@ -9,8 +9,6 @@ import numpy as np
 
 from histories.arrays import Float, Integer
 
-__all__ = ["Events", "build_events"]
-
 _SPAN = 1 << 22
 """Days that fit beside a customer's number in one sorted key."""
 

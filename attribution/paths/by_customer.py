@@ -12,8 +12,6 @@ import polars as pl
 from attribution.credits.schemas import customer_credits_schema
 from attribution.paths.rules import RULES, RuleSettings, touch_credits
 
-__all__ = ["customer_credits"]
-
 
 def customer_credits(
     touches: pl.LazyFrame,

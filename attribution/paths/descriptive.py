@@ -44,8 +44,6 @@ from attribution.settings import INCREMENTAL, OUTCOMES, AttributionSettings
 from histories.cuts import ALL
 from histories.errors import ConfigError, nearest
 
-__all__ = ["Descriptive", "count_by_channel", "count_by_group", "descriptive", "descriptive_from_transitions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptive:

@@ -21,8 +21,6 @@ from histories.arrays import Float
 from histories.errors import DataError, SchemaError
 from histories.journeys import PATH_WORD_SEPARATOR
 
-__all__ = ["EncodedPaths", "encode_paths", "exclude_channels", "path_table", "sum_by", "unique_channels"]
-
 SEPARATOR = ">"
 _SLOTS = 1 << 13
 _AT_ONCE = 20_000

@@ -28,8 +28,6 @@ from attribution.paths.transitions import TransitionCounts
 from histories.arrays import Float
 from histories.errors import DataError
 
-__all__ = ["DENSE_STATES", "MarkovFit", "expected_rewards", "fit_markov"]
-
 DENSE_STATES = 64
 """Up to so many states a chain is solved as a full matrix."""
 MAX_STEPS = 3_000

@@ -19,8 +19,6 @@ from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError
 
-__all__ = ["OrderChoice", "choose_order"]
-
 MAX_ORDER = 3
 
 

@@ -22,19 +22,6 @@ from attribution.paths.touched import TouchSums
 from attribution.paths.transitions import TransitionCounts, count_transitions
 from attribution.settings import MAX_RATE_GAME_CHANNELS, AttributionSettings
 
-__all__ = [
-    "METHODS",
-    "Chain",
-    "Journeys",
-    "Method",
-    "credit_by",
-    "fit_chains",
-    "read_journeys",
-    "rule_settings",
-    "why_unavailable",
-    "why_unsupported",
-]
-
 FEWEST_PATHS = 30
 """Paths with the outcome (and, to compare rates, without it) below which an estimated share is chance."""
 

@@ -15,8 +15,6 @@ from histories.money import to_currency
 from histories.periods import end_of_day, zone_of
 from histories.timeline import JourneyWindow, touch_events
 
-__all__ = ["walk_repeat_purchases"]
-
 _WINDOW = ["customer_id", "journey_id", "start", "end", "converted", "amount"]
 
 

@@ -18,16 +18,6 @@ from scipy import sparse
 from attribution.paths.encoded import EncodedPaths
 from histories.errors import ConfigError, nearest
 
-__all__ = [
-    "RULES",
-    "Rule",
-    "RuleSettings",
-    "path_touches",
-    "path_weights",
-    "touch_credits",
-    "touch_weight",
-]
-
 JOURNEY = ("customer_id", "journey_id")
 HOURS_PER_DAY = 24.0
 POSITION_ENDS = 0.4

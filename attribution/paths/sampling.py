@@ -21,8 +21,6 @@ from attribution.paths.rules import RULES, path_weights
 from attribution.paths.touched import CHANNEL, GROUP
 from histories.arrays import Float
 
-__all__ = ["MAX_RESAMPLED_TOUCHES", "SampledBounds", "sample_bounds"]
-
 MAX_RESAMPLED_TOUCHES = 5_000_000
 """Touches of distinct paths above which chains and the rate game get no interval: it would cost too much."""
 SEED = 1

@@ -17,8 +17,6 @@ from attribution.settings import MAX_RATE_GAME_CHANNELS
 from histories.arrays import Float
 from histories.errors import ConfigError
 
-__all__ = ["rate_game", "shapley_equal_split", "shapley_rate", "shapley_values"]
-
 
 def shapley_equal_split(paths: EncodedPaths, outcome: Float) -> dict[str, float]:
     """Closed form: `outcome`, shape (n_paths,), of each path split between its distinct channels.

@@ -11,8 +11,6 @@ import polars as pl
 from attribution.credits.rows import TOTAL
 from attribution.paths.rules import JOURNEY, RULES, RuleSettings, touch_weight
 
-__all__ = ["CHANNEL", "GROUP", "TouchSums"]
-
 CHANNEL: Final = "channel"
 GROUP: Final = "group"
 ALL: Final = "all"

@@ -18,16 +18,6 @@ from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError, SchemaError
 
-__all__ = [
-    "CONVERSION",
-    "NULL",
-    "START",
-    "TransitionCounts",
-    "count_transitions",
-    "read_transitions",
-    "transition_table",
-]
-
 START = "(start)"
 CONVERSION = "(conversion)"
 NULL = "(null)"

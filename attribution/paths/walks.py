@@ -29,8 +29,6 @@ from histories.retention import (
 )
 from histories.timeline import JourneyWindow
 
-__all__ = ["PathWalk", "Trails", "merge_sessions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathWalk:

@@ -16,17 +16,6 @@ from care.settings import Promise
 from care.view import Clock, View
 from histories.arrays import Flags, Float
 
-__all__ = [
-    "Measure",
-    "Measured",
-    "absent",
-    "in_minutes",
-    "kept_of",
-    "measure_of",
-    "promised",
-    "where",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:

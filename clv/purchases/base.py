@@ -13,8 +13,6 @@ from clv.purchases.maximum import Maximum, Score
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 
-__all__ = ["UNFITTED", "FitReport", "PurchaseFit"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReport:

@@ -21,16 +21,6 @@ import scipy
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 
-__all__ = [
-    "log_likelihoods",
-    "probability_alive",
-    "purchases_alive",
-    "residual_alive",
-    "score",
-    "survival_alive",
-    "tail_alive",
-]
-
 #: Terms of an infinite sum that are added one by one before an integral takes over.
 EXACT_TERMS = 64
 #: Below this distance from 1, gamma - 1 is held away from 0.

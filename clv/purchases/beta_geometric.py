@@ -21,8 +21,6 @@ from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import Observations, require_repeats
 from histories.arrays import Float
 
-__all__ = ["BgCnbd", "BgNbd", "Geometric", "GeometricFit", "MbgCnbd", "MbgNbd"]
-
 NAMES = ("r", "alpha", "a", "b")
 LOWER, UPPER = (1e-5, 1e-8, 1e-6, 1e-6), (1e4, 1e8, 1e4, 1e7)
 #: Rows of the sample on which the search starts.

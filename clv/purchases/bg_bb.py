@@ -15,8 +15,6 @@ from clv.purchases.observations import Observations, require_repeats
 from histories.arrays import Float
 from histories.errors import DataError
 
-__all__ = ["BgBb", "BgBbFit"]
-
 NAMES = ("alpha", "beta", "gamma", "delta")
 LOWER, UPPER = (1e-5, 1e-5, 1e-5, 1e-5), (1e5, 1e6, 1e4, 1e6)
 

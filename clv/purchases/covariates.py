@@ -32,8 +32,6 @@ from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError
 
-__all__ = ["CovariateFit", "Covariates", "Design", "build_design", "design_like", "fit_moving"]
-
 #: Largest effect of one standard deviation of a covariate, as a factor.
 LARGEST_EFFECT = np.exp(5.0)
 

@@ -31,18 +31,6 @@ import scipy
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 
-__all__ = [
-    "GeometricFamily",
-    "count_tail_alive",
-    "log_likelihoods",
-    "median_next_purchase",
-    "probability_alive",
-    "purchases_alive",
-    "residual_alive",
-    "score",
-    "survival_alive",
-]
-
 #: Rows per block: small enough for the second-level cache.
 BLOCK = 16_384
 #: Nodes of the Gauss-Jacobi rule over the dropout probability, by how far ahead the integrand looks (see

@@ -16,8 +16,6 @@ import numpy as np
 from histories.arrays import Flags, Float
 from histories.errors import ConvergenceError
 
-__all__ = ["Maximum", "Score", "information", "maximize"]
-
 #: A log-likelihood and its gradient with respect to the parameters (not their logs).
 Score = Callable[[Float], tuple[float, Float]]
 

@@ -25,8 +25,6 @@ from clv.purchases import pareto
 from clv.purchases.maximum import Score
 from histories.arrays import Flags, Float, Integer
 
-__all__ = ["Spells", "moving_score", "probability_alive", "purchases_alive"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spells:

@@ -11,8 +11,6 @@ import polars as pl
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
-__all__ = ["Observations", "require_repeats"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observations:

@@ -23,17 +23,6 @@ from clv.purchases.geometric import Levels, jacobi_rule
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 
-__all__ = [
-    "count_tail_alive",
-    "ever_alive",
-    "first_purchase_alive",
-    "median_next_purchase",
-    "probability_alive",
-    "purchases_alive",
-    "residual_alive",
-    "score",
-]
-
 #: Nodes of the Gauss-Legendre rule over the time of dropout.
 NODES = 24
 #: Fewer nodes do where the integrand falls by less than `GENTLE` log units over stretches shorter than

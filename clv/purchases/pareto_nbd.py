@@ -15,8 +15,6 @@ from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import Observations, require_repeats
 from histories.arrays import Float
 
-__all__ = ["ParetoNbd", "ParetoNbdFit"]
-
 NAMES = ("r", "alpha", "s", "beta")
 LOWER, UPPER = (1e-5, 1e-8, 1e-5, 1e-8), (1e4, 1e8, 1e4, 1e8)
 #: Rows of the sample on which the search starts.

@@ -21,16 +21,6 @@ from clv.purchases.observations import Observations
 from histories.arrays import Float
 from histories.errors import ConfigError, ConvergenceError, ModelError
 
-__all__ = [
-    "Agreement",
-    "check_agreement",
-    "check_spend_agreement",
-    "fit_with_lifetimes",
-    "from_lifetimes",
-    "lifetimes_log_likelihood",
-    "to_lifetimes",
-]
-
 #: Largest relative difference between lifetimes' log-likelihood and ours that passes.
 AGREEMENT = 1e-6
 #: Class of lifetimes by model.

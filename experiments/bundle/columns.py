@@ -32,17 +32,6 @@ import polars as pl
 
 from histories.errors import BundleError
 
-__all__ = [
-    "LONGEST_ID",
-    "Column",
-    "known_values",
-    "open_array",
-    "open_column",
-    "open_key",
-    "write_column",
-    "write_key",
-]
-
 LONGEST_ID: Final = 255
 """Longest text id in bytes; longer ones are refused when a bundle is written."""
 

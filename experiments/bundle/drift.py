@@ -17,8 +17,6 @@ import polars as pl
 from experiments.bundle.reading import Bundle, read_bundle
 from histories.errors import BundleError
 
-__all__ = ["drift_since", "kolmogorov_smirnov", "population_stability"]
-
 INPUTS: Final = ("frequency", "recency", "T", "monetary_value")
 SCORES: Final = ("probability_alive", "expected_purchases", "customer_lifetime_value")
 ALERT: Final = 0.25

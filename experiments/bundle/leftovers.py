@@ -19,8 +19,6 @@ from typing import Final
 from experiments.bundle.manifest import FOLDERS, is_bundle
 from histories.durable import locked
 
-__all__ = ["find_bundles", "find_leftovers", "sweep"]
-
 _LEFTOVER: Final = re.compile(r"\.(?P<name>.+?)(\.[^.]+\.partial|\.rewritten|\.old)")
 
 _SUFFIXES: Final = frozenset({".parquet", ".json", ".sha256", ".html", ".pdf", ".svg"})

@@ -12,17 +12,6 @@ from msgspec import Meta, Struct
 
 from histories.errors import BundleError
 
-__all__ = [
-    "FOLDERS",
-    "FORMAT_VERSION",
-    "MANIFEST",
-    "SEAL",
-    "check_manifest",
-    "is_bundle",
-    "read_manifest",
-    "read_seal",
-]
-
 FORMAT_VERSION: Final = 1
 """Format of the folders that this version writes and reads."""
 

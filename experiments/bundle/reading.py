@@ -20,8 +20,6 @@ import polars as pl
 from experiments.bundle.manifest import read_manifest, read_seal
 from histories.errors import BundleError, nearest
 
-__all__ = ["Bundle", "file_checksum", "load_bundle", "read_bundle"]
-
 _READINGS: Final = 10
 """Times a bundle is read that is exchanged while it is read."""
 

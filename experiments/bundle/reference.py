@@ -12,8 +12,6 @@ import polars as pl
 from clv.tables import CUSTOMERS
 from experiments.bundle.tables import TABLES, BundleTable
 
-__all__ = ["reference"]
-
 _KINDS: Final = {
     pl.String: "text",
     pl.Int64: "whole number",

@@ -35,8 +35,6 @@ from experiments.bundle.columns import (
 )
 from histories.errors import BundleError
 
-__all__ = ["Records", "Serving", "open_serving", "write_serving"]
-
 _TYPES: Final[dict[str, pl.DataType]] = {
     "float64": pl.Float64(),
     "int64": pl.Int64(),

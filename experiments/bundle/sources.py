@@ -15,8 +15,6 @@ from histories.errors import BundleError
 from reports.settings import ReportSettings
 from reports.sources import ReportSources
 
-__all__ = ["BundleTables", "drawn_rows", "kept_report", "remembered", "report_sources"]
-
 _SETTINGS: Final = TypeAdapter(ReportSettings)
 _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
     "customers": (

@@ -30,8 +30,6 @@ from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
 from histories.touchpoints import TOUCHPOINTS_SCHEMA
 
-__all__ = ["TABLES", "BundleTable", "conform_rows", "conform_table"]
-
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 

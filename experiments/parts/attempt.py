@@ -10,8 +10,6 @@ from polars.exceptions import PanicException
 
 from histories.errors import StorageError, TributaryError, reason_of
 
-__all__ = ["FAULTS", "attempt"]
-
 T = TypeVar("T")
 
 FAULTS: Final = (Exception, PanicException)

@@ -36,8 +36,6 @@ from experiments.parts.histories import Histories
 from histories.identity import KEY_VARIABLE, customers_of_handles, international_handle, pseudonyms
 from histories.periods import end_of_day
 
-__all__ = ["CarePart", "care_part", "find_cases"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarePart:

@@ -19,8 +19,6 @@ from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from histories.cuts import ALL
 
-__all__ = ["CHANGES_SCHEMA", "changes_part"]
-
 CHANGES_SCHEMA: Final[dict[str, pl.DataType]] = {
     "intervention": pl.String(),
     "date": pl.Date(),

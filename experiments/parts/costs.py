@@ -18,8 +18,6 @@ from experiments.parts.histories import Histories
 from histories.money import to_currency, to_minor
 from histories.reading.plausibility import observed_days
 
-__all__ = ["ChannelCosts", "channel_costs", "costs_by_quarter", "returns_part", "unallocated_notes"]
-
 _SCHEMA: Final = pl.Schema({"channel": pl.String, "month": pl.Int64, "cost": pl.Float64})
 _ITEMS: Final = pl.Schema({"channel": pl.String, "item": pl.String, "month": pl.Int64, "cost": pl.Float64})
 _POOLS: Final = pl.Schema({"channel": pl.String, "brand": pl.String, "minor": pl.Int64})

@@ -33,8 +33,6 @@ from histories.engines.base import Buckets, Tables
 from histories.journeys import JourneyCounts, paths_from_table
 from histories.retention import count_gaps, lapse_window_days
 
-__all__ = ["CreditPart", "credit_part"]
-
 OF_LEAVING: Final = ("retention", "retention_periods")
 
 

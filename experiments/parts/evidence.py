@@ -17,8 +17,6 @@ from experiments.config import RunConfig
 from experiments.parts.care import find_cases
 from experiments.parts.histories import Histories
 
-__all__ = ["effect_tables", "evidence_part"]
-
 
 def evidence_part(
     config: RunConfig, histories: Histories, cases: Cases | None = None

@@ -26,8 +26,6 @@ from histories.reading.inputs import Inputs
 from histories.tables import TOUCH
 from histories.touchpoints import build_touchpoints
 
-__all__ = ["PURCHASES", "TOUCHPOINTS", "Histories", "build_histories"]
-
 PURCHASES: Final = "purchases"
 TOUCHPOINTS: Final = "touchpoints"
 

@@ -11,8 +11,6 @@ from care.view import Desk
 from experiments.parts.histories import Histories
 from histories.cuts import ALL
 
-__all__ = ["objectives_part"]
-
 
 def objectives_part(
     histories: Histories,

@@ -9,8 +9,6 @@ import polars as pl
 
 from clv.tables import CUSTOMERS_SCHEMA
 
-__all__ = ["profiles_table"]
-
 MOST_TEXTS: Final = 256
 FEW_TEXTS: Final = 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]{0,63}")

@@ -9,8 +9,6 @@ import polars as pl
 from attribution.effects.units import segment_labels as cut_labels
 from histories.errors import ConfigError, nearest
 
-__all__ = ["UNKNOWN", "segment_labels"]
-
 UNKNOWN: Final = "unknown"
 """The segment of customers without a value."""
 

@@ -37,9 +37,6 @@ from histories.cuts import ALL
 from histories.errors import ConfigError
 from histories.reading.plausibility import observed_days
 
-__all__ = ["Statement", "statement_part"]
-
-
 ASSISTED: Final = "assisted_contacts"
 """Outcome of a design that measures contacts which self-service or social care takes the place of."""
 

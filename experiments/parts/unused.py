@@ -11,8 +11,6 @@ from attribution.effects.design import OF_CASES
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 
-__all__ = ["unused_tables"]
-
 Made = Mapping[str, pl.DataFrame]
 Reason = Callable[[RunConfig, Histories, Made], str | None]
 

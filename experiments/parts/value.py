@@ -18,8 +18,6 @@ from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 
-__all__ = ["ValuePart", "value_part"]
-
 _LARGEST_FREQUENCY: Final = 15
 _LARGEST_AGE: Final = 60
 

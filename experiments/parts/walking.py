@@ -23,22 +23,6 @@ from histories.journeys import JourneyCounts, merge_path_texts
 from histories.tables import TOUCH, purchases_table, touchpoints_table
 from histories.touchpoints import uncredited_channels
 
-__all__ = [
-    "COUNTS",
-    "LABELS",
-    "LEAVERS",
-    "PER_PURCHASE",
-    "TOUCHED",
-    "TOUCH_CREDIT",
-    "Walking",
-    "credits_of",
-    "read_counts",
-    "read_paths",
-    "read_sums",
-    "told_purchases",
-    "told_touchpoints",
-]
-
 COUNTS: Final = "journey_counts"
 TOUCH_CREDIT: Final = "touch_credit"
 TOUCHED: Final = "touched_purchases"

@@ -13,8 +13,6 @@ from typing import TypeVar
 
 import polars as pl
 
-__all__ = ["Buckets", "Engine", "Function", "Made", "Tables"]
-
 Tables = Mapping[str, pl.LazyFrame]
 Made = Mapping[str, pl.DataFrame | pl.LazyFrame]
 Function = Callable[[Tables], Made]

@@ -8,8 +8,6 @@ import polars as pl
 
 from histories.engines.base import Buckets, Engine, Function, S, Tables
 
-__all__ = ["Local"]
-
 
 class Local(Engine):
     """Computes everything at once; fast, and memory follows the size of the data."""

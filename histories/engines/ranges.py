@@ -11,15 +11,6 @@ import polars as pl
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
 
-__all__ = [
-    "BYTES_PER_CUSTOMER",
-    "BYTES_PER_ROW",
-    "bucket_of",
-    "check_complete",
-    "find_cuts",
-    "suggest_buckets",
-]
-
 BYTES_PER_ROW = 400
 """Memory that the work on one row needs at its peak, with everything derived from it."""
 

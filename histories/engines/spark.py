@@ -27,8 +27,6 @@ from histories.engines.spill import spilling
 from histories.engines.spilled import Spilled, Stored, Task, Told
 from histories.errors import ConfigError, TributaryError
 
-__all__ = ["Spark", "spark_session"]
-
 _SETTINGS: Final = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",

@@ -28,8 +28,6 @@ from histories.engines.ranges import (
 from histories.engines.spill import adopt, spilling
 from histories.errors import ConfigError
 
-__all__ = ["Spilled", "Stored"]
-
 MB = 1024 * 1024
 LEAST_PART = 16
 """A bucket may take at least this part of the memory."""

@@ -14,8 +14,6 @@ from histories.reading.numbers import NumberOptions, numbers
 from histories.reading.schemas import Kind
 from histories.reading.times import TimeOptions, moments
 
-__all__ = ["NO_VALUE", "CastOptions", "cast_column", "is_castable", "text_value"]
-
 TRUE_WORDS = ("true", "1", "yes", "t", "y", "1.0")
 FALSE_WORDS = ("false", "0", "no", "f", "n", "0.0")
 LARGEST_INTEGER = 2.0**53

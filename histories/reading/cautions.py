@@ -11,8 +11,6 @@ from histories.reading.links import count_equal_rows
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
 
-__all__ = ["touchpoint_notes", "transaction_notes"]
-
 BUSINESS_MULTIPLE = 100
 """A customer who spends this many times the median looks like a business."""
 

@@ -9,8 +9,6 @@ from histories.reading.scan import Scanned
 from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource
 
-__all__ = ["match_columns"]
-
 SEPARATORS = (";", "\t", "|", ",")
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 

@@ -12,8 +12,6 @@ from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
 from histories.replies import cut_cycles, parents_of
 
-__all__ = ["case_notes", "post_notes", "set_aside_overlapping_shifts"]
-
 CUT_SHARE = 0.2
 """Share of replies whose post is not in the file, above which the export was cut."""
 FEWEST_SCORES = 30

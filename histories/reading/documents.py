@@ -17,8 +17,6 @@ import polars as pl
 from histories.errors import DataError
 from histories.reading.files import open_bytes, reading
 
-__all__ = ["scan_documents"]
-
 BATCH = 50_000
 AS_WRITTEN: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": lambda _: None}
 LARGEST_LIST = 200 * 2**20

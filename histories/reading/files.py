@@ -17,19 +17,6 @@ import polars.exceptions as polars_errors
 from histories.errors import ConfigError, DataError, nearest
 from histories.reading.sources import TableSource, without_password
 
-__all__ = [
-    "JSON_SUFFIXES",
-    "PARQUET_SUFFIXES",
-    "TEXT_SUFFIXES",
-    "digest",
-    "find_files",
-    "open_bytes",
-    "package_file",
-    "reading",
-    "refuse_empty",
-    "suffix",
-]
-
 PACKAGE = "package:"
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 PARQUET_SUFFIXES = (".parquet", ".pq")

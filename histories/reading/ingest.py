@@ -35,8 +35,6 @@ from histories.reading.sources import Channel, IdentityLinks, Limits, TableSourc
 from histories.reading.staging import RULE, Staged, stage_table
 from histories.reading.verdicts import conclude
 
-__all__ = ["differing_by_case", "ingest", "mend_decimal_ids", "reject_rounded_ids"]
-
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 _OF_A_DESK = {"cases": case_notes, "posts": post_notes}
 

@@ -12,8 +12,6 @@ import polars as pl
 from histories.errors import DataError
 from histories.reading.sources import Channel
 
-__all__ = ["Ingested", "Inputs"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:

@@ -20,19 +20,6 @@ from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
 
-__all__ = [
-    "check_currency",
-    "count_equal_rows",
-    "reject_overlapping",
-    "reject_repeated",
-    "reject_unknown_customers",
-    "resolve_handles",
-    "set_aside_doubtful",
-    "set_aside_further_lines",
-    "unify_customer_ids",
-    "with_international_numbers",
-]
-
 CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
 """A whole number in its one canonical decimal form; "007" is a text."""
 

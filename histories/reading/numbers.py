@@ -11,8 +11,6 @@ from typing import Final, Literal
 
 import polars as pl
 
-__all__ = ["SECONDS", "NumberOptions", "Unit", "durations", "numbers", "why_no_duration", "why_unreadable"]
-
 SIGNS = "£$€¥₹₽₺₩₪฿₫₴₦"
 """Currency signs that may stand before or after an amount."""
 SPACES = "\u00a0\u202f\u2009"

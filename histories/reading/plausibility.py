@@ -11,8 +11,6 @@ from histories.errors import nearest
 from histories.money import to_currency
 from histories.reading.inputs import Inputs
 
-__all__ = ["observed_days", "plausibility_notes"]
-
 PATH_SEPARATOR = " > "
 MAX_NAMED = 3
 _OBSERVED = (

@@ -14,8 +14,6 @@ from histories.reading.rules import EARLIEST, LATEST, Rule, is_far
 from histories.reading.schemas import Kind
 from histories.reading.staging import Staged
 
-__all__ = ["clear_placeholders", "set_aside_far_dates"]
-
 LONGEST_GAP = 5 * 365
 """Days without a row that a history may have, unless it is longer than this itself."""
 LARGEST_SHARE = 0.01

@@ -19,8 +19,6 @@ from histories.reading.numbers import why_no_duration, why_unreadable
 from histories.reading.schemas import Column, Kind, Table
 from histories.reading.times import why_no_time
 
-__all__ = ["NUMBER", "RAW", "Rule", "first_broken", "is_far", "row_rules"]
-
 RAW = "found in "
 """Prefix of a column as it was found, beside the same column after the cast."""
 NUMBER = "number in "

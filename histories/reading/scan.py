@@ -28,8 +28,6 @@ from histories.reading.files import (
 from histories.reading.sources import TableSource, without_password
 from histories.reading.text import FURTHER, open_text
 
-__all__ = ["FILE_STEP", "ROW", "Scanned", "scan_source"]
-
 ROW = "source row"
 """The row of each row in its file, from 1, plus `FILE_STEP` times the number of the file."""
 

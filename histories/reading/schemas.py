@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = ["TABLES", "Column", "Kind", "Table"]
-
 
 class Kind(StrEnum):
     """What a column holds."""

@@ -17,8 +17,6 @@ from pydantic.dataclasses import dataclass
 from histories.phones import COUNTRIES
 from histories.reading.numbers import Unit
 
-__all__ = ["Channel", "IdentityLinks", "Limits", "TableSource", "Value", "as_text"]
-
 STRICT = ConfigDict(extra="forbid")
 Value = bool | int | float | str | dt.date
 SECRETS = "passw|pwd|secret|token|credential|signature"

@@ -21,8 +21,6 @@ from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource, as_text
 from histories.reading.times import TimeOptions, are_dates
 
-__all__ = ["RULE", "Part", "Staged", "stage_table"]
-
 RULE = "broken rule"
 DATE_ONLY = "date_only"
 SHARE_OF_MEMORY = 8

@@ -20,8 +20,6 @@ from histories.errors import DataError
 from histories.reading.files import open_bytes, reading
 from histories.reading.sources import TableSource
 
-__all__ = ["FURTHER", "TextTable", "open_text"]
-
 FURTHER: Final = ("further field 1", "further field 2", "further field 3")
 """Columns for fields beyond the header's last; where a row has more still, the last are cut."""
 WHITESPACE: Final = "whitespace"

@@ -16,17 +16,6 @@ import polars as pl
 from histories.errors import ConfigError
 from histories.periods import start_of_day
 
-__all__ = [
-    "EPOCHS",
-    "EXCEL",
-    "TimeOptions",
-    "are_dates",
-    "has_time",
-    "local_instants",
-    "moments",
-    "why_no_time",
-]
-
 EPOCHS = {"epoch_s": 1_000_000, "%s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Microseconds in a unit of each count since 1970-01-01T00:00Z."""
 EXCEL = "excel"

@@ -14,8 +14,6 @@ from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.schemas import Kind
 from histories.reading.staging import RULE, Part, Staged
 
-__all__ = ["conclude"]
-
 OUTCOME = "what happens"
 FILE = "file of the row"
 NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}

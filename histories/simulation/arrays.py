@@ -11,16 +11,6 @@ from numpy.typing import NDArray
 
 from histories.arrays import Float
 
-__all__ = [
-    "DECAY",
-    "ChannelTraits",
-    "channel_table",
-    "column",
-    "effect_parameters",
-    "logistic",
-    "stocks_of",
-]
-
 DECAY = 0.6
 """Share of a stock that is left a month later, unless a scenario says otherwise."""
 

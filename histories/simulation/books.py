@@ -15,8 +15,6 @@ from histories.simulation.process import CompanyProcess
 from histories.simulation.traits import CARE, CHANNELS, FIRM, MARGIN, ORDER_VALUE, REFUNDED, REGIONS
 from histories.simulation.turns import CHANNEL, Turns
 
-__all__ = ["EXPERIMENT", "PROMISE", "WITHHELD", "Books", "write_down"]
-
 EXPERIMENT = "newsletter test"
 WITHHELD = "no newsletter"
 PROMISE = "promise: answer within the hour"

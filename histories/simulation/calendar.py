@@ -9,8 +9,6 @@ import numpy as np
 
 from histories.arrays import Integer, Moments
 
-__all__ = ["Calendar", "event_rows", "month_calendar"]
-
 DAY_START_HOUR, DAY_HOURS = 7, 15
 """People shop and write between 7 in the morning and 10 in the evening."""
 

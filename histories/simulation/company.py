@@ -17,8 +17,6 @@ from histories.simulation.traits import CHANNELS
 from histories.simulation.truth import Truth
 from histories.simulation.turns import Turns
 
-__all__ = ["OBSERVATION_END", "SimulatedCompany", "simulate_company", "truth_frame"]
-
 OBSERVATION_END = date(2026, 6, 30)
 MIN_MONTHS = 6
 TRUTH_SCHEMA = {

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 from histories.arrays import Float
 
-__all__ = ["DeskProcess", "Message", "Reply", "Thread", "gain_of", "simulate_desk"]
-
 ZONE: Final = ZoneInfo("Europe/London")
 OPENS, CLOSES = (9, 0), (17, 30)
 HOUR, DAY = 3600, 86_400

@@ -11,8 +11,6 @@ import polars as pl
 from histories.arrays import Flags, Integer
 from histories.simulation.desk import CHANNELS, DAY, NEVER, DeskProcess, Thread, gain_of
 
-__all__ = ["DeskBooks", "write_desk"]
-
 MARGIN = 0.45
 KNOWN_SHARE = 0.75
 AMBIGUOUS = 3

@@ -15,8 +15,6 @@ from histories.simulation.desk import CLOSES, OPENS, DeskProcess, simulate_desk
 from histories.simulation.desk_books import MARGIN, DeskBooks, write_desk
 from histories.simulation.desk_truth import PROMISE_MINUTES, desk_truth
 
-__all__ = ["DESK_SCENARIOS", "DeskCompany", "simulate_care", "write_care"]
-
 DESK_SCENARIOS: Final = {
     "care": "a care desk message by message: queue, anger, robots, redirection; fast answers bring spend",
     "care_no_effect": "the same desk, whose answers bring nothing",

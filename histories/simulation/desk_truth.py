@@ -18,8 +18,6 @@ import polars as pl
 from histories.simulation.desk import ASKS_AGAIN, DAY, HOUR, NEVER, ZONE, DeskProcess, Thread, gain_of
 from histories.simulation.desk_books import AMBIGUOUS, MARGIN, TOPICS, DeskBooks
 
-__all__ = ["PROMISE_MINUTES", "desk_truth"]
-
 PROMISE_MINUTES: Final = 60
 MORE: Final = 0.2
 """Share of the matters that the what-if answers within the promise beyond those that are."""

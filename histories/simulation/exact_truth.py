@@ -29,8 +29,6 @@ from histories.simulation.traits import (
 from histories.simulation.truth import OutcomeTruth, Truth, coalition_values, truth_of
 from histories.simulation.turns import CHANNEL
 
-__all__ = ["company_truth", "experiment_truth", "region_truths"]
-
 
 def _outcome_values(
     scenario: CompanyScenario,

@@ -15,8 +15,6 @@ from histories.simulation.company import SimulatedCompany, truth_frame
 from histories.simulation.traits import CHANNELS, DISCOUNT_RATE, HORIZON, MARGIN
 from histories.simulation.turns import CHANNEL, CLOSES, OPENS, PROMISE_MINUTES, Turns, gain_of
 
-__all__ = ["write_company"]
-
 CONFIG = "tributary.toml"
 _REPLY = """\
 [[effects]]

@@ -7,8 +7,6 @@ from typing import Any
 
 from histories.errors import ConfigError, nearest
 
-__all__ = ["COMPANY_SCENARIOS", "CompanyScenario", "company_scenario"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanyScenario:

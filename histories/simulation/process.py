@@ -45,8 +45,6 @@ from histories.simulation.traits import (
 from histories.simulation.truth import Truth
 from histories.simulation.turns import CHANNEL, Turns, answer_in_turn
 
-__all__ = ["CompanyProcess", "simulate_process"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanyProcess:

@@ -15,29 +15,6 @@ from histories.arrays import Float, Integer
 from histories.simulation.arrays import channel_table, column
 from histories.simulation.kinds import CompanyScenario
 
-__all__ = [
-    "ANSWERED",
-    "BUYING",
-    "CARE",
-    "CHANNELS",
-    "DISCOUNT_RATE",
-    "FIRM",
-    "HORIZON",
-    "LEAVING",
-    "LEVEL_SHAPE",
-    "MARGIN",
-    "NEWSLETTER",
-    "ORDER_VALUE",
-    "REFUNDED",
-    "REGIONS",
-    "Traits",
-    "acting_stocks",
-    "buying_rates",
-    "contact_rates",
-    "draw_traits",
-    "leaving_log_odds",
-]
-
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "u", "beta", "gamma"),
     ("twitter", "social", "customer", 0.28, -0.2, -0.50, 0.03),

@@ -21,8 +21,6 @@ import numpy as np
 from histories.arrays import Flags, Float, Integer, Moments
 from histories.simulation.calendar import Calendar, event_rows
 
-__all__ = ["CHANNEL", "CLOSES", "LIFT", "OPENS", "PROMISE_MINUTES", "Turns", "answer_in_turn", "gain_of"]
-
 CHANNEL = 0
 """Position of the channel: Twitter."""
 OPENS, CLOSES = 8, 21

@@ -14,8 +14,6 @@ from reports.sections.worth import line_of, worth_finding
 from reports.sources import ReportSources
 from reports.whatif import what_if_lines
 
-__all__ = ["account_blocks", "account_finding"]
-
 _INPUTS: Final = {
     "spend_per_case": "What an answer brings",
     "gross_margin": "Gross margin",

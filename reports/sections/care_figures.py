@@ -16,8 +16,6 @@ from reports.sources import ReportSources
 from reports.words import label
 from reports.words import months as months_of
 
-__all__ = ["Kpi", "bullets", "kpis", "period_words", "plain_rows", "quarter_words", "service_channel"]
-
 NAMES: Final = {
     "response_rate": "Answered at all",
     "service_level": "Answered as promised",

@@ -18,8 +18,6 @@ from reports.sections.care_figures import kpis, service_channel
 from reports.sources import ReportSources
 from reports.words import join, label, months, upper_first
 
-__all__ = ["changed_section", "measures"]
-
 _MOST: Final = 6
 _PERIODS: Final = 6
 _Z: Final = 1.959964

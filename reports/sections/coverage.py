@@ -13,8 +13,6 @@ from reports.sections.sure import rows_counted
 from reports.sources import ReportSources
 from reports.words import day, inside, join, label, upper_first
 
-__all__ = ["coverage_section"]
-
 _RULES: Final = {
     "guest": "rows of guests",
     "after_observation_end": "rows after the last day",

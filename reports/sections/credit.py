@@ -29,8 +29,6 @@ from reports.sentences import MONEY_OUTCOMES, outcome_word
 from reports.sources import ReportSources
 from reports.words import count_words, inside, join, label, method_name, months, upper_first
 
-__all__ = ["comparison_slope", "credit_section", "handed_out", "slope_finding"]
-
 _SIDE_BY_SIDE: Final = ("spend", "lifetime_value", "retention")
 _PATHS_FIRST: Final = ("last", "shapley", "linear", "markov", "first")
 

@@ -15,8 +15,6 @@ from reports.sentences import SHARE_OUTCOMES, effect_range, outcome_word, shown_
 from reports.sources import ReportSources
 from reports.words import count_words, day, inside, join, upper_first
 
-__all__ = ["asks_of", "decisions_section", "size_of_a_test"]
-
 MOST: Final = 4
 _RENEW_DAYS: Final = 60
 _Z: Final = 1.959964 + 0.841621  # two-sided 5 %, power 80 %

@@ -14,8 +14,6 @@ from reports.sentences import MONEY_OUTCOMES, anyway, named, outcome_word, paid_
 from reports.sources import ReportSources
 from reports.words import OUTCOME_NAMES, count_words, join, label, method_name, upper_first
 
-__all__ = ["after_cost_section", "folded", "origin_section", "range_of", "waterfall"]
-
 MOST: Final = 8
 """Groups with a row of their own on the first page; the others are one row, and stand in appendix A."""
 

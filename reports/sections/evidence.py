@@ -16,8 +16,6 @@ from reports.sentences import outcome_word, verdict_of, without_notes
 from reports.sources import ReportSources
 from reports.words import ESTIMATORS, TARGETS, covariate, inside, label, upper_first
 
-__all__ = ["estimates_ledger", "evidence_section"]
-
 _COVARIATES = 16
 LIMIT = 0.1
 """Standardised difference up to which two groups count as alike."""

@@ -37,8 +37,6 @@ from reports.sentences import (
 from reports.sources import ReportSources
 from reports.words import inside, join, months, upper_first
 
-__all__ = ["build_tiles", "deck", "headline", "tiles_foot"]
-
 
 def _subject(spend: Added | None) -> str:
     return SOCIAL if spend is not None and SOCIAL in spend.groups else EVERYTHING

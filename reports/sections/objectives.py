@@ -15,8 +15,6 @@ from reports.sentences import effect_range, outcome_word
 from reports.sources import ReportSources
 from reports.words import count_words, day, inside, label, upper_first
 
-__all__ = ["objectives_section"]
-
 ALL_SEVEN: Final = (
     "service",
     "reputation",

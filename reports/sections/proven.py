@@ -12,8 +12,6 @@ from reports.sentences import MONEY_OUTCOMES, SHARE_OUTCOMES, outcome_word, prov
 from reports.sources import ReportSources
 from reports.words import count_words, upper_first
 
-__all__ = ["effect_columns", "effect_mark", "effect_plot", "forest", "proven_section"]
-
 MOST = 6
 """Effects on the second page; the others stand in appendix C."""
 

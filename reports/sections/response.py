@@ -12,8 +12,6 @@ from reports.sentences import MONEY_OUTCOMES, outcome_word, without_notes
 from reports.sources import ReportSources
 from reports.words import inside, label, upper_first
 
-__all__ = ["curve_of", "response_finding", "response_ledger", "response_lines"]
-
 MOST = 12
 _TOUCHES = ((0.0, "none"), (0.5, "half"), (1.0, "as today"), (1.5, "1.5 times"))
 

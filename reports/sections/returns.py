@@ -27,8 +27,6 @@ from reports.sections.changed import measures
 from reports.sources import ReportSources
 from reports.words import count_words, inside, label, months, quarter, upper_first
 
-__all__ = ["returns_section"]
-
 _QUARTERS = 6
 _GROUPS = 9
 _FOOT = "Costs are spread evenly over the days of their period; days outside the data do not count."

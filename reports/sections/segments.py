@@ -21,8 +21,6 @@ from reports.sources import ReportSources
 from reports.suppression import cells_to_suppress
 from reports.words import count_words, inside, join, label, segment_parts, segment_title, upper_first
 
-__all__ = ["segments_section"]
-
 _LEVEL: Final = 0.05
 _MOST: Final = 6  # forests that are drawn
 _MAIN: Final = ("spend", "retention", "margin", "lifetime_value")

@@ -13,8 +13,6 @@ from reports.sections.care_figures import Kpi, bullets, kpis, plain_rows, quarte
 from reports.sources import ReportSources
 from reports.words import duration, inside, label, upper_first
 
-__all__ = ["care_asks", "care_tile", "service_section"]
-
 
 def service_section(sources: ReportSources, channel: str | None = None) -> Section | None:
     """Bullets from nought to all, with target and interval; absent without service figures."""

@@ -12,8 +12,6 @@ from reports.numbers import percent
 from reports.sources import ReportSources
 from reports.words import day, duration, upper_first
 
-__all__ = ["service_detail_section"]
-
 _ALERTS_SHOWN: Final = 12
 _DAYS: Final = {
     "Mon": "Monday",

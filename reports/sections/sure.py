@@ -10,8 +10,6 @@ from reports.context import Prose, Section, Sentence
 from reports.numbers import percent
 from reports.sources import ReportSources
 
-__all__ = ["forecast_error", "sure_section"]
-
 
 def forecast_error(sources: ReportSources) -> float | None:
     """(Predicted less observed) / observed purchases in the held-back period, by the chosen model."""

@@ -29,8 +29,6 @@ from reports.sections.sure import forecast_error
 from reports.sources import ReportSources
 from reports.words import label, months, ordinal, upper_first
 
-__all__ = ["refuted", "total_value", "value_noun", "value_section"]
-
 _MONTHS_SHOWN: Final = 16
 _Z: Final = 1.959964
 

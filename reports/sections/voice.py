@@ -13,8 +13,6 @@ from reports.numbers import count, decimal, money
 from reports.sources import ReportSources
 from reports.words import count_words, duration, label, months, upper_first
 
-__all__ = ["voice_section"]
-
 _MOST: Final = 8
 _CARDS: Final = 3
 _AROUND_DAYS: Final = 90

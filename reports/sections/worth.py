@@ -14,8 +14,6 @@ from reports.sentences import without_notes
 from reports.sources import ReportSources
 from reports.words import count_words, join, segment_title, upper_first
 
-__all__ = ["line_of", "worth_finding", "worth_section"]
-
 _OPEN: Final = Verdict(text="not supported", tone="caution")
 _MOST: Final = 2  # segments that are named
 

@@ -10,8 +10,6 @@ import polars as pl
 
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["care"]
-
 ALL: Final = "(all)"
 SEGMENTS: Final = ("brand", "product", "topic", "agent", "hour")
 CUTS: Final = ("channel", "team", *SEGMENTS, "week", "month")

@@ -10,8 +10,6 @@ import polars as pl
 
 from tributary.commands.output import Steps, echo_json, echo_table, json_option
 
-__all__ = ["demo"]
-
 
 @click.command()
 @click.option(

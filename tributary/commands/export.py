@@ -8,8 +8,6 @@ import click
 
 from tributary.commands.output import echo_json, json_option
 
-__all__ = ["export"]
-
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))

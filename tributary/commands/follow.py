@@ -19,8 +19,6 @@ from tributary.commands.runs import promote_run
 if TYPE_CHECKING:
     from experiments.config import RunConfig
 
-__all__ = ["follow_files"]
-
 
 def follow_files(
     config: RunConfig,

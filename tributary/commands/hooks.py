@@ -9,8 +9,6 @@ import polars as pl
 
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["hook"]
-
 runs_option = click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

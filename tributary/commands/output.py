@@ -12,8 +12,6 @@ import click
 import orjson
 import polars as pl
 
-__all__ = ["Steps", "echo_json", "echo_table", "json_option"]
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -9,8 +9,6 @@ import click
 from attribution.effects.power import PowerPlan, detectable_effect, experiment_power, units_needed
 from histories.errors import ConfigError
 
-__all__ = ["power"]
-
 
 @click.command()
 @click.option("--baseline", type=float, required=True, help="Mean of the outcome without treatment.")

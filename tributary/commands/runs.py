@@ -11,8 +11,6 @@ import polars as pl
 
 from tributary.commands.output import Steps, echo_json, echo_table, json_option
 
-__all__ = ["check", "compare", "promote", "report", "rollback", "run", "runs", "score", "sweep"]
-
 NOTES_SHOWN = 5
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))

@@ -12,8 +12,6 @@ import polars as pl
 
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["forget", "key", "serve"]
-
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

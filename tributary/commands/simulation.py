@@ -8,8 +8,6 @@ import click
 
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["simulate"]
-
 
 @click.command()
 @click.option("--customers", type=click.IntRange(min=10), default=5_000, show_default=True, help="How many.")

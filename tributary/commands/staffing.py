@@ -11,8 +11,6 @@ import polars as pl
 from histories.errors import ConfigError, SchemaError
 from tributary.commands.output import echo_json, echo_table, json_option
 
-__all__ = ["staffing"]
-
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _WEEKS: Final = 8
 

@@ -17,8 +17,6 @@ from tributary.commands.runs import (
     set_option,
 )
 
-__all__ = ["update"]
-
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))

@@ -8,8 +8,6 @@ import click
 
 from tributary.commands.runs import runs_option
 
-__all__ = ["watch"]
-
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))

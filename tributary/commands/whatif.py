@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from care.asking import CareFacts
     from care.whatif import Figure, WhatIf
 
-__all__ = ["whatif"]
-
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
