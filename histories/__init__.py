@@ -84,10 +84,10 @@ __all__ = [
 ]
 
 _MODULES = (
+    "histories.errors",
     "histories.engines.base",
     "histories.engines.local",
     "histories.engines.spilled",
-    "histories.errors",
     "histories.identity",
     "histories.journeys",
     "histories.purchases",
@@ -107,7 +107,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
     if name in __all__:
         for module in map(import_module, _MODULES):
-            if name in module.__all__:
+            if hasattr(module, name):
                 globals()[name] = getattr(module, name)
                 return globals()[name]
     raise AttributeError(f"histories has no {name!r}.")
