@@ -231,7 +231,7 @@ class ChainDesign:
             calendar=calendar,
             cells=np.concatenate([felt, rest, *self._tenure(panel), *self._bought_at_all(panel)], axis=2),
         )
-        arrived = [(t == panel.entry[:, None])[:, :, None].astype(np.float64)] if self.staggered else []
+        arrived = [_arrival_month(panel)] if self.staggered else []
         months = np.eye(periods, self.periods)
         buying = Columns(
             static=static,
@@ -327,14 +327,15 @@ class ChainDesign:
         return np.concatenate(blocks, axis=2)
 
     def _tenure(self, panel: Panel) -> list[Float]:
-        """How long a customer has been one, where leaving is silent: those apt to leave have left early.
+        """Whether this is a customer's first month, and how many there were, where leaving is silent.
 
-        Stocks of what the firm sends grow in a customer's first months, and would have the credit for it.
+        Those apt to leave have left early, many after one purchase, and the first month may be a part of one
+        or not. Stocks of what the firm sends grow in a customer's first months, and would have the credit.
         """
         if self.contractual:
             return []
         age = np.arange(panel.n_periods) - panel.entry[:, None]
-        return [np.log1p(np.maximum(age, 0))[:, :, None].astype(np.float64)]
+        return [_arrival_month(panel), np.log1p(np.maximum(age, 0))[:, :, None].astype(np.float64)]
 
     def _bought_at_all(self, panel: Panel) -> list[Float]:
         """Whether there was a purchase in the month, where leaving is silent: some leave after one.
@@ -369,6 +370,11 @@ class ChainDesign:
         if firm.any():
             blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
+
+
+def _arrival_month(panel: Panel) -> Float:
+    """1 in the first period of each customer, shape (N, P, 1)."""
+    return (np.arange(panel.n_periods) == panel.entry[:, None])[:, :, None].astype(np.float64)
 
 
 def _arrival(panel: Panel) -> Float:

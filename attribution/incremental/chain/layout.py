@@ -125,9 +125,10 @@ class Layout:
         return slice(start, start + channels)
 
     @property
-    def tenure(self) -> int:
-        """Coefficient of tenure in leaving, where leaving is silent."""
-        return int(self.cells(0).stop) - 2
+    def tenure(self) -> slice:
+        """Coefficients of the first month and of tenure in leaving, where leaving is silent."""
+        stop = int(self.cells(0).stop) - 1
+        return slice(stop - 2, stop)
 
     @property
     def after_purchase(self) -> int:
