@@ -107,6 +107,9 @@ class Panel:
     """Whether customers who leave in silence do so at any moment of a period, not at its end."""
     stops: tuple[str, ...] = ()
     """Channels of the firm whose touches stop with the customer: they count among `own_acts`."""
+    reacts: tuple[str, ...] | None = None
+    """Channels whose touches follow recent purchases (`histories.reactions`); None where the order of events
+    is not known."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 
@@ -135,6 +138,14 @@ class Panel:
         """Whether a touch of the channel shows that the customer is there still, shape (C,)."""
         pairs = zip(self.channels, self.origins, strict=True)
         return np.array([origin == "customer" or name in self.stops for name, origin in pairs])
+
+    @property
+    def late(self) -> NDArray[np.bool_]:
+        """Whether a channel's touches act from the period after theirs on, shape (C,).
+
+        They do where they are known to follow purchases and leaving is silent: who left has not bought.
+        """
+        return np.array([not self.contractual and name in (self.reacts or ()) for name in self.channels])
 
     @property
     def last(self) -> NDArray[np.int64]:

@@ -12,6 +12,9 @@ that was lived through, F its distribution among those who left, and N touches o
 because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
 at the end of a period (f = 1) both are C_t. Where leaving is silent nobody's moment is known: every row then
 is that of one who stays, at even moments. `moment_precision` makes up for what a mean over moments hides.
+
+Touches that follow purchases (`Panel.late`) are no cause of them, nor of leaving, within their period: they
+say who has bought, or has not. They enter S from the next period on.
 """
 
 from __future__ import annotations
@@ -64,14 +67,16 @@ def panel_stocks(
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
     if moments is None:
-        return decayed_stocks(counts, decay=decay)
+        stocks = decayed_stocks(counts, decay=decay)
+        stocks[:, :, panel.late] -= np.log1p(counts[:, :, panel.late], dtype=np.float32)
+        return stocks
     stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
-        stocks[:, t] = kept * carried + _at(counts[:, t], stayed)
+        stocks[:, t] = kept * carried + np.where(panel.late, np.float32(0), _at(counts[:, t], stayed))
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
@@ -117,9 +122,9 @@ def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64
     """
     moments = _moments_of_leaving(panel)
     if moments is None:
-        return np.asarray(np.log1p(counts), dtype=np.float64)
+        return np.where(panel.late, 0.0, np.log1p(counts, dtype=np.float64))
     whole = np.rint(counts).astype(np.int64)
-    return np.asarray(thinned_log(int(whole.max(initial=0)), moments)[whole])
+    return np.where(panel.late, 0.0, thinned_log(int(whole.max(initial=0)), moments)[whole])
 
 
 def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -175,7 +180,7 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     precision = np.zeros(panel.n_channels)
     for t in range(panel.n_periods):
         counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
-        precision += hazard[t] * variance[counts].sum(axis=0)
+        precision += hazard[t] * np.where(panel.late, 0.0, variance[counts].sum(axis=0))
     return precision
 
 

@@ -43,6 +43,7 @@ from histories.panel_building import (
 )
 from histories.panel_store import PanelStore
 from histories.period_index import PeriodIndex
+from histories.reactions import Recent, recent_purchases, with_order_of_events
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 __all__ = ["IncrementalPart", "company_panel", "incremental_part"]
@@ -222,7 +223,9 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
             part = store.part()
         return finish_panel(part, touchpoints, people, confounders=confounders, cases=cases)
 
-    return with_moments_of_leaving(with_proof_of_life(build(), build))
+    panel = with_moments_of_leaving(with_proof_of_life(build(), build))
+    order = partial(_order, channels=channels, observation_end=histories.inputs.observation_end)
+    return with_order_of_events(panel, buckets.reduce(order, operator.add))
 
 
 def _of_customers(cases: pl.LazyFrame) -> bool:
@@ -233,6 +236,11 @@ def _counted(tables: Tables, **counting: Any) -> list[PanelPart]:
     """The panel of a bucket's customers."""
     people, cases = tables.get(_PEOPLE), tables.get(_CASES)
     return [build_panel_part(tables[TOUCHPOINTS], tables[PURCHASES], people, cases=cases, **counting)]
+
+
+def _order(tables: Tables, **counting: Any) -> Recent:
+    """Purchases before the touches of a bucket's customers."""
+    return recent_purchases(tables[TOUCHPOINTS], tables[PURCHASES], **counting)
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:

@@ -93,6 +93,10 @@ class ChainInputs:
     what touches of the month itself add to them comes next."""
     acting: Flags
     """Channels whose touches are a stream, shape (C,)."""
+    reacting: Flags
+    """Streams of acts that may follow purchases of the month, shape (M - 1,)."""
+    ordered: bool
+    """Whether the order of events tells which do; else the likelihood says whether all do or none."""
     leaving: Columns
     columns: tuple[Columns, ...]
     """Of each stream, length M."""
@@ -221,7 +225,6 @@ class ChainDesign:
         n, periods = panel.spend.shape
         static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
         calendar = self._calendar(periods)
-        t = np.arange(periods)
         context = self._context(panel)
         felt = np.asarray(stocks, dtype=np.float64)
         new = new_stocks(panel, panel.touches.reshape(n * periods, -1)).reshape(n, periods, -1)
@@ -270,6 +273,8 @@ class ChainDesign:
         return ChainInputs(
             channels=panel.n_channels,
             acting=np.array(self.acting),
+            reacting=self._reacting(panel),
+            ordered=self._ordered(panel),
             leaving=leaving,
             columns=tuple(columns),
             kinds=np.array(kinds, dtype=np.int64),
@@ -291,6 +296,15 @@ class ChainDesign:
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
             precision=moment_precision(panel),
         )
+
+    def _ordered(self, panel: Panel) -> bool:
+        return panel.reacts is not None and not self.contractual
+
+    def _reacting(self, panel: Panel) -> Flags:
+        """Streams of acts that may follow purchases; all where the order of events is not known."""
+        known = panel.late if self._ordered(panel) else np.ones(panel.n_channels, dtype=bool)
+        rest = self.other_acts + (self.problems and self.contractual)
+        return np.concatenate([known[np.array(self.acting)], np.ones(rest, dtype=bool)])
 
     def _bought(self, panel: Panel) -> Float:
         if self.amounts:
@@ -374,7 +388,8 @@ class ChainDesign:
 
 def _arrival_month(panel: Panel) -> Float:
     """1 in the first period of each customer, shape (N, P, 1)."""
-    return (np.arange(panel.n_periods) == panel.entry[:, None])[:, :, None].astype(np.float64)
+    first: Float = (np.arange(panel.n_periods) == panel.entry[:, None])[:, :, None].astype(np.float64)
+    return first
 
 
 def _arrival(panel: Panel) -> Float:
@@ -403,7 +418,7 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
     return (
         0.5 * np.column_stack([nodes + 1.0, weights]),
         np.column_stack([known, untimed]),
-        np.where(panel.tells_life, np.log1p(seen) - new_stocks(panel, seen), 0.0),
+        np.where(panel.tells_life & ~panel.late, np.log1p(seen) - new_stocks(panel, seen), 0.0),
     )
 
 

@@ -53,6 +53,8 @@ class _Rates:
     """The same of purchases of the month itself, shape (M,)."""
     beta: Float
     gamma: Float
+    later: Flags
+    """Whether acts of each stream come after the month's purchases, shape (M - 1,)."""
     beside: Float
     """Coefficient of what touches of the month itself add to stocks in purchases, shape (C,)."""
 
@@ -176,6 +178,7 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
         with_purchase=along,
         beta=fit.beta,
         gamma=gamma,
+        later=problem.inputs.reacting & fit.structure.follows,
         beside=beside,
     )
 
@@ -193,6 +196,7 @@ def _live(
     entering = (np.arange(panel.n_periods) == panel.entry[:, None]) * fit.design.enters_by_purchase
     here, state, carried = people.here, people.state, people.stock
     log_lift = np.log(rates.given.lift)
+    later = rates.later
     for t in range(begin, panel.n_periods):
         active = here & (t >= panel.entry)
         before = np.log1p(purchases[:, t - 1]) if t else np.zeros(len(here))
@@ -205,11 +209,13 @@ def _live(
         burst = _bursts(fit, rates.given, len(here), rng)
         kept = kept_stocks(panel, carried, decay=fit.design.decay)
         bought = np.zeros(len(here))
-        for what in ("purchases", "acts") if fit.structure.follows else ("acts", "purchases"):
-            if what == "acts":
+        acts = np.zeros((len(here), len(later)), dtype=np.int64)
+        for what in (~later, "purchases", later):
+            if not isinstance(what, str):
                 follow = np.log1p(bought + entering[:, t])[:, None] * rates.with_purchase[1:]
                 log_act = np.minimum(log_rate[:, 1:] + follow, MOST_LOG_RATE)
-                acts = rng.poisson(np.exp(log_act) * people.levels[:, 1:] * burst[:, 1:] * active[:, None])
+                mean = np.exp(log_act) * people.levels[:, 1:] * burst[:, 1:] * active[:, None]
+                acts[:, what] = rng.poisson(mean[:, what])
                 touches[:, t, own] = acts[:, : len(own)]
             else:
                 new = new_stocks(panel, touches[:, t])

@@ -161,10 +161,10 @@ class Layout:
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
-        free[self.beside(inputs.channels)] = structure.follows
+        free[self.beside(inputs.channels)] = structure.follows and not inputs.ordered
         if inputs.silent:
             free[self.beside(inputs.channels)] &= ~inputs.acting
-            free[self.after_buying] = structure.follows
+            free[self.after_buying] = structure.follows & inputs.reacting
         if inputs.silent:
             free[self.after_purchase] = structure.after_purchase
         loadings = free[self.loadings].reshape(-1, FEATURES)
@@ -172,6 +172,8 @@ class Layout:
             loadings[:, 0] = True
             if structure.leaving_only:
                 loadings[1:, 0] = False
+            if structure.acts_only:
+                loadings[:, 0] = np.append(False, inputs.own)
         loadings[:, 1] = structure.second
         loadings[1:, 2] = structure.quiet & inputs.own
         loadings[1, 2] = structure.asleep
@@ -183,7 +185,7 @@ class Layout:
         free[self.bursts] = self.kinds(inputs, structure) == BURST
         if self.proxies:
             lines = free[self.lines].reshape(-1, 3)
-            lines[:] = [True, structure.nodes > 1 and not structure.leaving_only, True]
+            lines[:] = [True, structure.satisfaction, True]
         free[self.chain] = [structure.drift, *(3 * [structure.quiet])]
         free[self.masses] = structure.free_masses
         return free

@@ -99,8 +99,11 @@ class Likelihood:
 
     @property
     def follows_purchases(self) -> bool:
-        """Whether acts follow the month's purchases, instead of the other way round."""
-        return self.structure.follows and self.inputs.silent
+        """Whether acts follow the month's purchases, instead of the other way round.
+
+        Where the order of events is known stocks hold no touches of the month that do.
+        """
+        return self.structure.follows and self.inputs.silent and not self.inputs.ordered
 
     @property
     def bought(self) -> Float:

@@ -125,7 +125,9 @@ class HiddenChain:
         note = f"the likelihood calls for {best.structure.words}"
         if rivals:
             second = max(rivals, key=lambda fit: fit.score)
-            note += f", ahead of {second.structure.words} by {best.score - second.score:,.0f}"
+            ahead = best.score - second.score
+            where = "ahead of" if ahead >= 0 else "behind"
+            note += f", {where} {second.structure.words} by {abs(ahead):,.0f}"
         left_out = hidden and not best.structure.satisfaction
         return Chosen(
             estimator=replace(self, structure=best.structure),
@@ -174,7 +176,12 @@ class HiddenChain:
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
-    return max(fits, key=lambda fit: fit.score)
+    """The likeliest; what moves acts alone goes before satisfaction that the likelihood hardly prefers.
+
+    Satisfaction that moves neither purchases nor, for certain, leaving is a level of acts, and with a loading
+    on leaving by chance every act would seem to keep customers.
+    """
+    return max(fits, key=lambda fit: fit.score + REACH * fit.structure.acts_only)
 
 
 def _assemble(

@@ -16,6 +16,7 @@ from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import COUNT
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.start import (
+    acting_alike,
     bursting,
     carried_over,
     common_axis,
@@ -76,6 +77,11 @@ class Search:
         """Whether it is known who left."""
         return not self.inputs.silent
 
+    @property
+    def may_follow(self) -> bool:
+        """Whether the order of events leaves open that touches follow purchases."""
+        return bool(not self.inputs.ordered or self.inputs.reacting.any())
+
     def compare(self) -> list[Candidate]:
         """Every structure that the inputs may call for at its optimum, the best first."""
         several = self.inputs.own.sum() > 1
@@ -83,7 +89,8 @@ class Search:
         if not self.recorded and COUNT in self.inputs.kinds[:1]:
             after = self.climb(replace(alone.structure, after_purchase=True), alone, shift=sooner)
             alone = max(alone, after if _leave_satisfied(after) else alone, key=lambda c: c.score)
-            alone = _ahead([alone, self.climb(replace(alone.structure, follows=True), alone)])
+            if self.may_follow:
+                alone = _ahead([alone, self.climb(replace(alone.structure, follows=True), alone)])
         pairs = [(alone, self.lasting(alone))]
         if several:
             own = self.climb(replace(alone.structure, shared=False), alone, shift=own_levels)
@@ -113,10 +120,13 @@ class Search:
             best = _ahead(found)
             found.append(self.climb(replace(best.structure, periods=True), best, rival=best))
         best = _ahead(found)
-        if not best.structure.follows:
+        if self.may_follow and not best.structure.follows:
             found.append(self.climb(replace(best.structure, follows=True), best, rival=best))
         if COUNT in self.inputs.kinds[:1]:
             found += self.regular(_ahead(found))
+        best = _ahead(found)
+        if not self.recorded and best.structure.satisfaction and not best.structure.second:
+            found.append(self.climb(replace(best.structure, acts_only=True), best, shift=acting_alike))
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def only(self, structure: Structure) -> Candidate:
@@ -126,6 +136,8 @@ class Search:
             found = self.frail(found)
         elif structure.nodes > 1:
             found = self.lasting(found)
+        if structure.acts_only:
+            found = self.climb(replace(found.structure, acts_only=True), found, shift=acting_alike)
         if structure.quiet:
             found = self.climb(replace(found.structure, quiet=True), found, shift=quieter)
         return found if found.structure == structure else self.climb(structure, found)

@@ -37,6 +37,8 @@ class Structure:
     """Whether its distribution is free on its nodes; static only."""
     leaving_only: bool = False
     """Whether it moves leaving alone: a frailty, not satisfaction."""
+    acts_only: bool = False
+    """Whether it moves the customer's own acts alone: a level that all of them share, not satisfaction."""
     second: bool = False
     """Whether there is a second satisfaction, which lasts and moves everything in other proportions."""
     quiet: bool = False
@@ -59,7 +61,7 @@ class Structure:
     @property
     def satisfaction(self) -> bool:
         """Whether there is satisfaction that moves more than leaving."""
-        return self.nodes > 1 and not self.leaving_only
+        return self.nodes > 1 and not (self.leaving_only or self.acts_only)
 
     @property
     def static(self) -> bool:
@@ -72,6 +74,8 @@ class Structure:
         parts = []
         if self.leaving_only:
             parts.append("customers who differ in leaving")
+        elif self.acts_only:
+            parts.append("customers who differ in all they do but buy")
         elif self.nodes > 1:
             law = (
                 "that drifts" if self.drift else "of free distribution" if self.free_masses else "that lasts"

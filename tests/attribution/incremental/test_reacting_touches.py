@@ -1,0 +1,90 @@
+"""A catalogue for who has not bought this month follows purchases; a level of all acts is no satisfaction."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.chain.imitation import without_effects
+from attribution.incremental.stocks import decayed_stocks, new_stocks, panel_stocks
+from histories.panel import Panel
+
+N, P = 1500, 18
+
+
+def company(*, seed: int) -> Panel:
+    """Nothing has an effect; a catalogue goes to half of those who bought nothing this month."""
+    rng = np.random.default_rng(seed)
+    exit_ = rng.geometric(0.06, N) - 1
+    there = np.arange(P) <= exit_[:, None]
+    level = rng.gamma(2.0, 0.5, (N, 1))
+    bought = rng.poisson(0.8 * rng.gamma(2.0, 0.5, (N, 1)), (N, P)) * there
+    acts = np.stack(
+        [rng.poisson(0.5 * level * rng.gamma(0.6, 1 / 0.6, (N, 1)), (N, P)) * there for _ in range(2)], axis=2
+    )
+    catalogue = (bought == 0) & (rng.random((N, P)) < 0.5)
+    return Panel(
+        channels=("forum", "chat", "catalogue"),
+        groups=("forum", "chat", "mail"),
+        origins=("customer", "customer", "firm"),
+        touches=np.concatenate([acts, catalogue[:, :, None]], axis=2).astype(np.float32),
+        own_acts=acts.sum(axis=2).astype(np.float64),
+        problems=np.zeros((N, P)),
+        spend=20.0 * bought,
+        purchases=bought.astype(np.float64),
+        entry=np.zeros(N, dtype=np.int64),
+        exit=None,
+        covariates=np.zeros((N, 0)),
+        covariate_names=(),
+        proxies=np.zeros((N, 0)),
+        proxy_names=(),
+        reacts=("catalogue",),
+    )
+
+
+def test_touches_that_follow_purchases_have_no_credit_for_their_absence() -> None:
+    told, untold = [], []
+    for seed in range(3):
+        panel = company(seed=seed)
+        for known, found in ((panel, told), (replace(panel, reacts=None), untold)):
+            fit = HiddenChain(structure=Structure(shared=False)).fit(
+                known, panel_stocks(known), rng=np.random.default_rng(1)
+            )
+            found.append([fit.beta[2] / fit.beta_sd[2], fit.gamma[2] / fit.gamma_sd[2]])
+    assert np.abs(np.mean(told, axis=0)).max() < 1.3
+    assert np.mean(untold, axis=0)[1] < -5.0
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_touches_that_follow_purchases_enter_stocks_from_the_next_period_on(anywhere: bool) -> None:
+    panel = replace(company(seed=1), at_any_moment=anywhere)
+    stocks, others = panel_stocks(panel), panel_stocks(replace(panel, reacts=()))
+    np.testing.assert_array_equal(stocks[:, :, :2], others[:, :, :2])
+    carried = decayed_stocks(panel.touches)[:, :-1, 2]
+    moments = (np.arange(16) + 0.5) / 16
+    kept = np.mean(0.6**moments) if anywhere else 0.6
+    np.testing.assert_allclose(stocks[:, 1:, 2], kept * carried, rtol=1e-5, atol=1e-6)
+    assert not stocks[:, 0, 2].any()
+    assert not new_stocks(panel, panel.touches[:, 0])[:, 2].any()
+
+
+def test_a_level_that_all_acts_share_is_not_taken_for_satisfaction() -> None:
+    panel = company(seed=2)
+    chosen = HiddenChain().choose(panel, panel_stocks(panel), np.random.default_rng(1))
+    assert not chosen.fit.structure.satisfaction
+    assert np.abs(chosen.fit.beta / chosen.fit.beta_sd).max() < 2.5
+
+
+def test_an_imitated_company_keeps_the_order_of_events() -> None:
+    panel = replace(company(seed=1), reacts=("forum", "catalogue"))
+    stocks = panel_stocks(panel)
+    fit = HiddenChain(structure=Structure(shared=False, follows=True)).fit(
+        panel, stocks, rng=np.random.default_rng(1)
+    )
+    theta = fit.theta.copy()
+    theta[fit.layout.after_buying[0]] = 2.0
+    made = without_effects(replace(fit, theta=theta), panel, stocks, rng=np.random.default_rng(1))
+    bought = made.purchases > 0
+    forum, chat = (made.touches[bought, k].mean() / made.touches[~bought, k].mean() for k in range(2))
+    assert forum > 3.0 * chat
