@@ -8,7 +8,7 @@ The score weighs attainments between 0 and 1; beside it stands the one that lets
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import polars as pl
@@ -62,6 +62,46 @@ def objective_scores(attained: pl.Series, weights: pl.Series) -> tuple[float | N
     return (
         float((frame["a"].clip(0.0, 1.0) * frame["w"]).sum()) / total,
         float((frame["a"] * frame["w"]).sum()) / total,
+    )
+
+
+def objective_cautions(objectives: pl.DataFrame, kpis: Collection[str]) -> Iterator[str]:
+    """What is odd about objectives before anything is measured, in words.
+
+    Parameters
+    ----------
+    objectives
+        Valid rows of the objectives table.
+    kpis
+        Names of the service figures. What begins with credit, effect or return is of another table.
+
+    >>> rows = pl.DataFrame({"objective": ["a", "b"], "kpi": ["csatt", "csat"], "baseline": [0.1, 0.2],
+    ...     "target": [0.3, 0.2], "weight": [1.0, 0.0]})
+    >>> for words in objective_cautions(rows, ["csat"]):
+    ...     print(words)
+    1 of 2 objectives name no known figure ("csatt"); did you mean "csat"?
+    1 of 2 objectives have a target that is the baseline ("b"): nothing can be attained
+    """
+    every = objectives.height
+    own = [row for row in objectives.iter_rows(named=True) if row.get("now") is None and row.get("kpi")]
+    unknown = [row["kpi"] for row in own if not _is_known(str(row["kpi"]), kpis)]
+    if unknown:
+        yield f'{len(unknown)} of {every} objectives name no known figure ("{unknown[0]}"); ' + nearest(
+            unknown[0], sorted(kpis)
+        )
+    still = objectives.filter(pl.col("target") == pl.col("baseline"))["objective"]
+    if still.len():
+        yield (
+            f'{still.len()} of {every} objectives have a target that is the baseline ("{still[0]}"): nothing '
+            "can be attained"
+        )
+    if "weight" in objectives.columns and every and not (objectives["weight"].fill_null(1.0) > 0).any():
+        yield "no objective has a weight above 0: there will be no score"
+
+
+def _is_known(name: str, kpis: Collection[str]) -> bool:
+    return name.removesuffix(" business").removesuffix(" calendar") in kpis or name.startswith(
+        ("credit ", "effect ", "return ")
     )
 
 

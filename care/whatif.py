@@ -233,12 +233,14 @@ def what_if(question: WhatIfQuestion) -> WhatIf:
 def _check(question: WhatIfQuestion) -> None:
     now, asked, top = question.share_now, question.share, question.highest_share
     place = f'what if "{question.promise}"'
+    first, last = _ceil(now), _floor(min(top, 1.0))
+    span = f"{first:.2f} (just above today's {now:.3f}) to {last:.2f}"
+    allowed = span if first <= last else f"today's {now:.3f} alone"
     if not asked <= 1.0:
-        raise ConfigError(f"{place}: share {asked:g}; allowed: {now:.2f} (today's) to {min(top, 1.0):.2f}.")
+        raise ConfigError(f"{place}: share {asked:g}; allowed: {allowed}.")
     if asked < now:
         raise ConfigError(
-            f"{place}: share {asked:g} is below today's {now:.3f}; allowed: {now:.2f} to "
-            f"{min(top, 1.0):.2f}. "
+            f"{place}: share {asked:g} is below today's; allowed: {allowed}. "
             "What being slower costs is read from the effects."
         )
     if asked > top + 1e-9:
@@ -250,7 +252,11 @@ def _check(question: WhatIfQuestion) -> None:
 
 
 def _floor(share: float) -> float:
-    return math.floor(share * 100) / 100
+    return math.floor(share * 100 + 1e-9) / 100
+
+
+def _ceil(share: float) -> float:
+    return math.ceil(share * 100 - 1e-9) / 100
 
 
 def _scaled(effect: CareEffect | None, count: float) -> Figure:

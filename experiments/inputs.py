@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from care.catalogue import CATALOGUE
+from care.objectives import objective_cautions
 from experiments.config import RunConfig
 from histories.errors import ConfigError
 from histories.identity import KEY_VARIABLE, identity_key
@@ -54,7 +57,17 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     )
     if config.observation_end is None:
         inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))
-    return dataclasses.replace(inputs, notes=(*inputs.notes, *plausibility_notes(inputs)))
+    notes = *inputs.notes, *plausibility_notes(inputs), *_objective_notes(inputs)
+    return dataclasses.replace(inputs, notes=notes)
+
+
+def _objective_notes(inputs: Inputs) -> Iterator[str]:
+    objectives = inputs.get("objectives")
+    if objectives is not None:
+        files = inputs.tables["objectives"].files
+        place = files[0].name if len(files) == 1 else "objectives"
+        for words in objective_cautions(objectives.collect(), [kpi.name for kpi in CATALOGUE]):
+            yield f"{place}: {words.removesuffix('.')}."
 
 
 def key_of_handles(config: RunConfig) -> bytes | None:

@@ -225,6 +225,13 @@ def _outside_notes(inputs: Inputs, costs: pl.DataFrame, place: str) -> Iterator[
             f"{place}: rows of costs that reach beyond the observation ({first} to {last}): {found.height} "
             f"of {costs.height}. Only the share of their days within it counts."
         )
+    wholly = costs.filter((pl.col("period_end") < first) | (pl.col("period_start") > last))
+    if wholly.height:
+        spans = wholly.select(pl.format("{} to {}", "period_start", "period_end")).to_series()
+        yield (
+            f"{place}: rows of costs that lie wholly outside of it: {wholly.height} (first: {spans[0]}). "
+            "They count for nothing; is the year right?"
+        )
 
 
 def _assumption_notes(inputs: Inputs) -> Iterator[str]:

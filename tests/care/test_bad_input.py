@@ -202,3 +202,22 @@ def test_with_a_key_rejected_posts_name_no_author_and_say_no_word(
     assert len(row["author"]) == 32
     assert row["text"] is None
     assert "Cy" not in str(row)
+
+
+def test_a_cost_of_next_year_and_objectives_that_cannot_be_met_are_named_before_the_run(
+    tmp_path: Path,
+) -> None:
+    _, inputs = _read(
+        tmp_path,
+        cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T12:00:00Z,\n",
+        costs="channel,period_start,period_end,amount\nmail,2026-03-01,2026-03-31,9\nmail,2027-03-01,2027-03-31,9\n",
+        objectives="objective,kpi,baseline,target,weight\n"
+        "service,service_levle,.5,.7,0\nspeed,first_response_p50 business,60,60,0\nfame,,0,1,0\n",
+    )
+    told = "\n".join(inputs.notes)
+    assert (
+        "costs.csv: rows of costs that lie wholly outside of it: 1 (first: 2027-03-01 to 2027-03-31)" in told
+    )
+    assert 'objectives.csv: 1 of 3 objectives name no known figure ("service_levle"); did you mean' in told
+    assert 'have a target that is the baseline ("speed"): nothing can be attained.' in told
+    assert "objectives.csv: no objective has a weight above 0: there will be no score." in told

@@ -61,8 +61,8 @@ def test_known_and_unknown_authors_are_all_cases_that_become_fast(share: float, 
 @pytest.mark.parametrize(
     ("share", "message"),
     [
-        (0.40, "is below today's 0.440; allowed: 0.44 to 0.70"),
-        (1.01, r"share 1.01; allowed: 0.44 \(today's\) to 0.70"),
+        (0.40, r"is below today's; allowed: 0.44 \(just above today's 0.440\) to 0.70"),
+        (1.01, r"share 1.01; allowed: 0.44 \(just above today's 0.440\) to 0.70"),
         (0.71, r"never observed; the highest is 0.700 \(2026-W10\). The nearest allowed is 0.70"),
         (math.nan, "allowed: 0.44"),
     ],
@@ -70,6 +70,15 @@ def test_known_and_unknown_authors_are_all_cases_that_become_fast(share: float, 
 def test_a_share_below_todays_above_one_or_never_seen_is_refused(share: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         what_if(question_of(facts(), share=share))
+
+
+def test_the_share_that_a_refusal_allows_is_allowed() -> None:
+    """Rounded to two digits, .3951 would be .40 and .4881 .48: both within."""
+    odd = promise_rows(("(all)", 0.3951, 3000), ("2026-W10", 0.4881, 400))
+    with pytest.raises(ConfigError, match=r"allowed: 0.40 \(just above today's 0.395\) to 0.48"):
+        what_if(question_of(facts(care=odd), share=0.39))
+    for share in (0.40, 0.48):
+        assert what_if(question_of(facts(care=odd), share=share)).share == share
 
 
 def test_a_week_of_few_cases_is_not_what_was_observed() -> None:
