@@ -184,7 +184,8 @@ def run_experiment(
             pictures=found.pictures,
         )
         progress("Keeping the run")
-        _log(record, config, histories, found, bundle)
+        with record.keeping(bundle):
+            _log(record, config, histories, found, bundle)
         summary = summarize_run(found.tables, found.model, purchases=histories.rows(PURCHASES))
     return RunResult(
         run_id=record.run_id,

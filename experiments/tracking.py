@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.processes import has_ended, this_process
-from histories.errors import TributaryError
+from histories.durable import locked, refused_by_system, storage_error
+from histories.errors import StorageError, TributaryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,11 +47,33 @@ def connect(mlruns: Path) -> MlflowClient:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # statements with their values
         if (server := server_of(mlruns)) is not None:
             return MlflowClient(tracking_uri=server, registry_uri=server)
         mlruns.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{(mlruns / 'mlflow.db').resolve()}"
+        database = mlruns.resolve() / "mlflow.db"
+        if not database.exists():
+            with locked(database.parent, "mlflow"):
+                _make_database(database)
+        uri = f"sqlite:///{database}"
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _make_database(database: Path) -> None:
+    """Make an empty database, whole or not at all: MLflow does not mend one whose making was interrupted."""
+    from mlflow import MlflowClient
+
+    if database.exists():
+        return
+    for left in database.parent.glob(f".{database.name}.*"):  # of a process that was killed here
+        left.unlink()
+    fresh = database.with_name(f".{database.name}.{secrets.token_hex(4)}")
+    try:
+        uri = f"sqlite:///{fresh}"
+        MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+        fresh.rename(database)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def server_of(mlruns: Path) -> str | None:
@@ -124,6 +148,19 @@ class OpenRun:
         self.client.log_artifacts(self.run_id, str(bundle), "bundle")
         self.client.set_tag(self.run_id, "tributary.bundle", str(bundle.resolve()))
 
+    @contextlib.contextmanager
+    def keeping(self, bundle: Path) -> Iterator[None]:
+        """Says in one sentence that the disk took the bundle, but not MLflow's record of it."""
+        try:
+            yield
+        except Exception as error:
+            if (refused := refused_by_system(error)) is None:
+                raise
+            raise StorageError(
+                f"{bundle.name} is written and can be served, but MLflow could not keep its record and copy "
+                f"({refused.strerror}). Free space, or name another folder by --mlruns, and run again."
+            ) from error
+
 
 @contextlib.contextmanager
 def open_run(
@@ -133,25 +170,39 @@ def open_run(
 
     It ends as finished, or as failed with the reason as a tag.
     """
-    client = connect(mlruns)
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None if server_of(mlruns) else (mlruns / "artifacts").resolve().as_uri()
-        experiment_id = client.create_experiment(name, artifact_location=location)
-    else:
-        experiment_id = experiment.experiment_id
-    _end_killed(client, experiment_id)
-    told = {**(tags or {}), PROCESS: this_process()}
-    run = client.create_run(experiment_id, tags=told, run_name=label or name)
+    with _recording(mlruns):
+        client = connect(mlruns)
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            location = None if server_of(mlruns) else (mlruns / "artifacts").resolve().as_uri()
+            experiment_id = client.create_experiment(name, artifact_location=location)
+        else:
+            experiment_id = experiment.experiment_id
+        _end_killed(client, experiment_id)
+        told = {**(tags or {}), PROCESS: this_process()}
+        run = client.create_run(experiment_id, tags=told, run_name=label or name)
     run_id = run.info.run_id
     try:
         yield OpenRun(client=client, run_id=run_id, name=name)
     except BaseException as error:
         reason = str(error) if isinstance(error, TributaryError) else type(error).__name__
-        client.set_tag(run_id, "tributary.failure", _cut(reason))
-        client.set_terminated(run_id, status="FAILED")
+        with contextlib.suppress(Exception):  # the same full disk, say: what failed first is what is told
+            client.set_tag(run_id, "tributary.failure", _cut(reason))
+            client.set_terminated(run_id, status="FAILED")
         raise
-    client.set_terminated(run_id)
+    with _recording(mlruns):
+        client.set_terminated(run_id)
+
+
+@contextlib.contextmanager
+def _recording(mlruns: Path) -> Iterator[None]:
+    """Says in one sentence that the disk did not take the record of a run; another fault passes as it is."""
+    try:
+        yield
+    except Exception as error:
+        if (refused := refused_by_system(error)) is None:
+            raise
+        raise storage_error(mlruns.name, refused) from error
 
 
 def _end_killed(client: MlflowClient, experiment_id: str) -> None:

@@ -145,11 +145,13 @@ def update_bundle(
         progress("Keeping the update")
         counts = {name: getattr(renewed, name) for name in ("new", "changed", "late", "gone")}
         found = {"customers": renewed.tables["customers"].height, **counts}
-        record.log_parameters(flatten(config.to_dict()) | {"chosen_model": bundle.model["chosen"]})
-        record.log_metrics(
-            run_metrics(renewed.tables, totals) | {f"update.{name}": float(n) for name, n in counts.items()}
-        )
-        record.log_bundle(written)
+        with record.keeping(written):
+            record.log_parameters(flatten(config.to_dict()) | {"chosen_model": bundle.model["chosen"]})
+            record.log_metrics(
+                run_metrics(renewed.tables, totals)
+                | {f"update.{name}": float(n) for name, n in counts.items()}
+            )
+            record.log_bundle(written)
     return Updated(
         run_id=record.run_id,
         name=config.name,

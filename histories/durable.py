@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ __all__ = [
     "confirm",
     "locked",
     "read_lines",
+    "refused_by_system",
     "storage_error",
     "sync_folder",
     "transaction",
@@ -32,16 +34,42 @@ __all__ = [
 ]
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PASSED_ON: Final = re.compile(r"(?:\(os error |\[Errno )(\d+)[\])]")
+"""How Polars and the standard library pass on in a text what the system refused."""
+_IN_WORDS: Final = {
+    "database or disk is full": errno.ENOSPC,
+    "attempt to write a readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
+}
+"""What SQLite says of it."""
+_SHORT: Final = re.compile(r"\d+ requested and \d+ written")
+"""What NumPy says of a file that ended before it was written."""
 
 
 def storage_error(place: str, error: OSError) -> StorageError:
     """What the operating system refused, in words and without a path; its next step fits the cause."""
+    error = refused_by_system(error) or error
     full = error.errno in _FULL
     remedy = "Free space" if full else "Check that the folder can be written"
     reason = error.strerror or type(error).__name__
     return StorageError(
         f"{place} could not be written ({reason}); nothing changed. {remedy}, then repeat.", full=full
     )
+
+
+def refused_by_system(error: BaseException) -> OSError | None:
+    """What the operating system said, also where a library passes it on as text; None where it said nothing.
+
+    >>> refused_by_system(OSError("No space left on device (os error 28)")).errno
+    28
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    text = str(error)
+    found = _PASSED_ON.search(text)
+    numbers = [int(found[1])] if found else [number for said, number in _IN_WORDS.items() if said in text]
+    numbers += [errno.ENOSPC] if _SHORT.search(text) else []
+    return OSError(numbers[0], os.strerror(numbers[0])) if numbers else None
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -37,7 +37,7 @@ from experiments.bundle.reading import file_checksum
 from experiments.bundle.serving import write_serving
 from experiments.bundle.tables import TABLES, conform_rows, conform_table
 from experiments.tombstones import Tombstones, drop_erased, load_tombstones, without_erased
-from histories.durable import confirm, locked, storage_error, sync_folder
+from histories.durable import confirm, locked, refused_by_system, storage_error, sync_folder
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
 
@@ -143,6 +143,8 @@ def _appearing_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(path.name, error) from error
     except pl.exceptions.PolarsError as error:
+        if (refused := refused_by_system(error)) is not None:
+            raise storage_error(path.name, refused) from error
         raise StorageError(f"{path.name} could not be written ({error}); nothing changed.") from error
     finally:
         if folder is not None and folder.exists():

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
-from histories.durable import locked, storage_error
+from histories.durable import locked, refused_by_system, storage_error
 from histories.errors import StorageError
 
 __all__ = ["adopt", "spill_folder", "spilling"]
@@ -31,8 +30,6 @@ _LOCK: Final = "lock"
 _WORK: Final = "work"
 _LEFT: Final = "left"
 _TOKEN: Final = "token"
-_REFUSED: Final = re.compile(r"\(os error (\d+)\)")
-"""How Polars passes on what the operating system said."""
 
 
 @contextmanager
@@ -125,11 +122,7 @@ def spilling() -> Iterator[None]:
         yield
     except StorageError:
         raise
-    except OSError as error:
-        raise storage_error("The folder of buckets", error) from error
-    except pl.exceptions.PolarsError as error:
-        found = _REFUSED.search(str(error))
-        if found is None:
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if (refused := refused_by_system(error)) is None:
             raise
-        refused = OSError(int(found[1]), str(error).split(" (os error")[0].rpartition(": ")[2])
         raise storage_error("The folder of buckets", refused) from error

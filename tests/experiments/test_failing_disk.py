@@ -17,7 +17,8 @@ from experiments.bundle.reading import load_bundle
 from experiments.champion import champion, champion_log, promote_bundle, rollback_bundle
 from experiments.rewriting import forget_customer
 from experiments.tombstones import AUDIT, load_tombstones
-from histories.durable import appended, read_lines, write_whole
+from experiments.tracking import open_run
+from histories.durable import appended, read_lines, refused_by_system, storage_error, write_whole
 from histories.errors import StorageError
 from tests.sample_bundle import write_sample
 
@@ -204,3 +205,63 @@ def test_a_file_that_a_reader_holds_stays_whole_while_it_is_replaced(tmp_path: P
         write_whole(path, b"new")
         assert stream.read() == b"old" * 1000
     assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        (OSError("No space left on device (os error 28)"), errno.ENOSPC),  # Polars, writing a table
+        (OSError("16097 requested and 12256 written"), errno.ENOSPC),  # NumPy, writing an array
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]), errno.ENOSPC),  # copying
+        (ValueError("(sqlite3.OperationalError) database or disk is full"), errno.ENOSPC),
+        (ValueError("attempt to write a readonly database"), errno.EROFS),
+        (PermissionError(errno.EACCES, "Permission denied"), errno.EACCES),
+    ],
+)
+def test_what_the_system_refused_is_told_whoever_passes_it_on(said: Exception, number: int) -> None:
+    found = refused_by_system(said)
+    assert found is not None
+    assert found.errno == number
+    told = storage_error("a", found)
+    assert told.full == (number == errno.ENOSPC)
+    assert os.strerror(number) in str(told)
+    assert refused_by_system(ValueError("12 requested")) is None
+
+
+def test_a_full_disk_is_told_although_it_takes_no_record_of_it_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mlflow.MlflowClient.set_tag", refuse)
+    with pytest.raises(StorageError, match="buckets"), open_run("acme", mlruns=tmp_path / "mlruns"):
+        raise StorageError("the buckets did not fit", full=True)
+    with (
+        pytest.raises(StorageError, match="bundle-1 is written and can be served, but MLflow could not keep"),
+        open_run("acme", mlruns=tmp_path / "mlruns") as record,
+        record.keeping(tmp_path / "bundle-1"),
+    ):
+        refuse()
+
+
+def test_a_record_of_runs_whose_making_failed_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    made = MlflowClient.search_experiments
+    (tmp_path / ".mlflow.db.killed").touch()
+
+    def fail(client: Any, **options: Any) -> Any:
+        made(client, **options)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "search_experiments", fail)
+        with pytest.raises(StorageError, match="No space left"), open_run("acme", mlruns=tmp_path):
+            pass
+    assert not (tmp_path / "mlflow.db").exists()
+    with open_run("acme", mlruns=tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mlflow.lock", "mlflow.db"]
