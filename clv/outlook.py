@@ -44,8 +44,8 @@ LEARNING_CUSTOMERS = 20_000
 PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
 #: A past window needs so many days, and so much history before it.
 SHORTEST_PAST = 28
-#: A model at the edge of its box that takes no part in the stack.
-BREAKS_AT_BOUND = "pareto_nbd"
+#: Models that take no part in the stack at the edge of their box.
+BREAKS_AT_BOUND = ("pareto_nbd", "pareto_nbd_sarmanov")
 #: Purchase opportunities are whole: this model stays on calendar time.
 WHOLE_TIME = "bg_bb"
 
@@ -307,7 +307,8 @@ def _forecasts(explained: Mapping[str, Explained], days: float) -> dict[str, Flo
 
 def breaks(fit: PurchaseFit) -> bool:
     """Whether a fit at the edge of its box is worth nothing."""
-    return fit.model == BREAKS_AT_BOUND and bool(fit.report.at_bound)
+    edges = set(fit.report.at_bound) - {"odds"}  # the largest correlation there can be is an answer
+    return fit.model in BREAKS_AT_BOUND and bool(edges)
 
 
 def _refit(

@@ -6,6 +6,7 @@ from clv.purchases.bg_bb import BgBb, BgBbFit
 from clv.purchases.fits import fit_from_dict, fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import ParetoNbd, ParetoNbdFit
+from clv.purchases.sarmanov import SarmanovNbd, SarmanovNbdFit
 
 __all__ = [
     "BgBb",
@@ -21,6 +22,8 @@ __all__ = [
     "ParetoNbd",
     "ParetoNbdFit",
     "PurchaseFit",
+    "SarmanovNbd",
+    "SarmanovNbdFit",
     "fit_from_dict",
     "fit_purchases",
 ]

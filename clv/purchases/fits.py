@@ -12,12 +12,13 @@ from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import Geometric
 from clv.purchases.bg_bb import BgBb
 from clv.purchases.pareto_nbd import ParetoNbd
+from clv.purchases.sarmanov import SarmanovNbd
 from histories.errors import BundleError, ConfigError, nearest
 
 __all__ = ["MODELS", "PurchaseFit", "fit_from_dict", "fit_purchases"]
 
 #: Every purchase model, as a value; a stack builds on the first of them that was fitted.
-MODELS: Final[Mapping[str, Geometric | ParetoNbd | BgBb]] = {
+MODELS: Final[Mapping[str, Geometric | ParetoNbd | SarmanovNbd | BgBb]] = {
     "mbg_nbd": Geometric(k=1, birth=1),
     "bg_nbd": Geometric(k=1, birth=0),
     "pareto_nbd": ParetoNbd(),
@@ -25,6 +26,7 @@ MODELS: Final[Mapping[str, Geometric | ParetoNbd | BgBb]] = {
     "mbg_cnbd_3": Geometric(k=3, birth=1),
     "bg_cnbd_2": Geometric(k=2, birth=0),
     "bg_cnbd_3": Geometric(k=3, birth=0),
+    "pareto_nbd_sarmanov": SarmanovNbd(),
     "bg_bb": BgBb(),
 }
 
