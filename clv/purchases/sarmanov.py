@@ -27,12 +27,11 @@ import polars as pl
 import scipy
 
 from clv.purchases import pareto
-from clv.purchases.base import PurchaseFit
+from clv.purchases.base import UNFITTED, FitReport, PurchaseFit
 from clv.purchases.geometric import Levels
 from clv.purchases.maximum import Score, maximize
 from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import LOWER, UPPER, ParetoNbd
-from clv.purchases.report import UNFITTED, FitReport
 from histories.arrays import Float
 
 __all__ = ["SarmanovNbd", "SarmanovNbdFit", "log_densities"]

@@ -11,8 +11,8 @@ import pytest
 from scipy.special import gammaln, roots_genlaguerre
 
 from clv.purchases import Observations, ParetoNbd
+from clv.purchases.base import UNFITTED
 from clv.purchases.fits import fit_from_dict, fit_purchases
-from clv.purchases.report import UNFITTED
 from clv.purchases.sarmanov import SarmanovNbdFit, log_densities
 from tests.clv.data import Floats
 
