@@ -19,16 +19,16 @@ from api.dependencies import meant
 from api.documentation import document
 from api.erasure import Rewriter
 from api.explore.pages import router as explorer
-from api.export_files import ExportFiles
+from api.export import ExportFiles
 from api.fast_path import FastPath
 from api.hooks.courier import Courier
 from api.intake import Intake
 from api.keys import KeyRing
+from api.limits import RedisLimiter
 from api.metrics import Metrics
 from api.middleware import Middleware
 from api.pool import WorkPool
 from api.problems import MEDIA_TYPE, Problem
-from api.redis_limits import RedisLimiter
 from api.replies import ARROW, PARQUET, Reply
 from api.retirement import RETIRING, Retirement
 from api.routes import (

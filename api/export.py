@@ -1,7 +1,17 @@
-"""Scores of many customers as one file: Parquet, an Arrow stream, CSV or JSON lines, a chunk at a time."""
+"""Scores of many customers as one file: Parquet, an Arrow stream, CSV or JSON lines, a chunk at a time.
+
+Files are kept while their scores are served: a broken download can be taken up again.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -10,11 +20,14 @@ import numpy as np
 import polars as pl
 
 from api.filtering import CHUNK, compile_filter
+from api.pool import WorkPool
 from api.replies import ARROW, PARQUET
 from api.served import Served
 from api.store import Store
 from experiments.bundle.columns import Array
 from experiments.filters import Filter
+from experiments.processes import is_running
+from histories.durable import storage_error
 
 FORMATS: Final = ("parquet", "arrow", "csv", "ndjson")
 MEDIA_TYPES: Final = {
@@ -114,3 +127,127 @@ _WRITERS: Final[dict[str, Callable[[IO[bytes], pl.DataFrame], _Writer]]] = {
     "csv": _csv,
     "ndjson": _ndjson,
 }
+
+
+_FOLDER: Final = ".exports"
+_MOST: Final = 8
+"""Files to keep; those asked for longest ago go first."""
+
+
+class ExportFiles:
+    """Files of one process, beside the bundles or, where that is read-only, among temporary files."""
+
+    def __init__(self, home: Path | None) -> None:
+        self._home = home
+        self._folder: Path | None = None
+        self._made: dict[str, Path] = {}
+        self._making: dict[str, asyncio.Lock] = {}
+        self._state: tuple[str, int] | None = None
+        self.pool = WorkPool("export")
+
+    def sweep(self) -> None:
+        """Delete files of processes that were killed: customers who were erased since may be in them."""
+        if self._home is not None:
+            _sweep(self._home / _FOLDER)
+
+    async def watch(self, current: Callable[[], Served | None], *, seconds: float) -> None:
+        """Delete what was made before an erasure, or from scores no longer served, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            if self._made:
+                self.prune(current())
+
+    async def file(
+        self, served: Served, *, form: str, fields: Sequence[str] | None, bound: Filter | None
+    ) -> Path:
+        """The file of a question, made when nobody asked it before.
+
+        Raises
+        ------
+        Problem
+            When too many exports are waiting.
+        StorageError
+            When the disk does not take it.
+        """
+        self.prune(served)
+        name = export_name(served, form=form, fields=fields, bound=bound)
+        async with self._making.setdefault(name, asyncio.Lock()):
+            if name not in self._made:
+                path = self._place() / f"{name}.{form}"
+                await self.pool.run(lambda: _write(served, path, form, fields, bound))
+                self._made[name] = path
+            self._made[name] = self._made.pop(name)  # the one asked for last
+        for old in list(self._made)[:-_MOST]:
+            self._forget(old)
+        return self._made[name]
+
+    def hold(self, path: Path) -> Path:
+        """A second name of a file for one download, so that pruning leaves it; delete it after."""
+        held = path.with_suffix(f".{secrets.token_hex(8)}.sending")
+        try:
+            os.link(path, held)
+        except OSError:  # no hard links here
+            shutil.copyfile(path, held)
+        return held
+
+    def prune(self, served: Served | None) -> None:
+        """Delete what was made from other scores, or before an erasure; running downloads go on."""
+        state = None if served is None else (served.bundle.digest, len(served.tombstones.digests))
+        if state != self._state:
+            for name in list(self._made):
+                self._forget(name)
+            self._state = state
+
+    def close(self) -> None:
+        """Delete everything."""
+        self.pool.close()
+        self.prune(None)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _forget(self, name: str) -> None:
+        self._making.pop(name, None)
+        with contextlib.suppress(OSError):
+            self._made.pop(name).unlink()
+
+    def _place(self) -> Path:
+        """The folder, made when it is first needed; those of processes that were killed go."""
+        if self._folder is None:
+            for parent in (self._home, Path(tempfile.gettempdir())):
+                if parent is None:
+                    continue
+                try:
+                    _sweep(parent / _FOLDER)
+                    folder = parent / _FOLDER / str(os.getpid())
+                    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                except OSError:
+                    continue
+                self._folder = folder
+                break
+        if self._folder is None:
+            raise storage_error("The export", OSError(30, "no folder can be written"))
+        return self._folder
+
+
+def export_name(served: Served, *, form: str, fields: Sequence[str] | None, bound: Filter | None) -> str:
+    """What an export is called: the same for the same question over the same scores and erasures."""
+    asked = repr((served.bundle.digest, len(served.tombstones.digests), form, fields, bound))
+    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+
+
+def _write(served: Served, path: Path, form: str, fields: Sequence[str] | None, bound: Filter | None) -> None:
+    partial = path.with_suffix(".partial")
+    try:
+        write_export(served, partial, form=form, fields=fields, bound=bound)
+        partial.replace(path)
+    except OSError as error:
+        raise storage_error("The export", error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob("*") if folder.is_dir() else ():
+        if left.name.isdigit() and not is_running(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)

@@ -258,34 +258,3 @@ class Account:
                 ]
                 swings.append(Swing(name=name, at_low=ends[0], at_high=ends[1]))
         return tuple(sorted(swings, key=lambda swing: -abs(swing.at_high - swing.at_low))[:_TORNADO])
-
-
-def contact_saving(
-    expected: float, actual: float, *, there: float, here: float, recontact: float
-) -> tuple[float, float]:
-    """Share of contacts avoided, and what that saved: measured against what was expected without it.
-
-    Parameters
-    ----------
-    expected, actual
-        Assisted contacts without and with the change.
-    there, here
-        Cost of an assisted contact, and of one that takes its place, in currency.
-    recontact
-        Share who come back all the same.
-
-    >>> share, saved = contact_saving(5200, 4700, there=6.00, here=2.50, recontact=0.12)
-    >>> round(share, 3), round(saved, 2)
-    (0.096, 1540.0)
-    """
-    avoided = expected - actual
-    return (avoided / expected if expected else 0.0), avoided * (there - here) * (1.0 - recontact)
-
-
-def claimed_saving(expected: float, share: float, *, there: float) -> float:
-    """What is often claimed instead: every self-served contact at the full price of an assisted one.
-
-    >>> claimed_saving(5200, 0.10, there=6.00)
-    3120.0
-    """
-    return expected * share * there

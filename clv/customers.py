@@ -17,10 +17,10 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from clv.cohorts import cohort_of
 from clv.evaluate import decile_of
 from clv.intervals import churn_under, predict_intervals
 from clv.outlook import columns_of
+from clv.pictures import cohort_of
 from clv.purchases.fits import PurchaseFit
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit

@@ -20,10 +20,10 @@ import numpy as np
 import polars as pl
 import scipy
 
-from clv.cohorts import CohortLength, cohort_of
 from clv.contractual import ShiftedBetaGeometric, ShiftedBetaGeometricFit, count_renewals
 from clv.customers import monthly_cost
 from clv.evaluate import decile_of
+from clv.pictures import CohortLength, cohort_of
 from clv.purchases.maximum import maximize
 from clv.summary import DAYS_PER_UNIT
 from clv.tables import work_out

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from clv.intervals import PARAMETER_DRAWS
-from clv.posterior import Posterior, sample_posterior
-from clv.priors import log_prior
+from clv.posterior import Posterior, log_prior, sample_posterior
 from clv.purchases.fits import PurchaseFit
 from clv.purchases.observations import Observations
 from clv.settings import ValueSettings

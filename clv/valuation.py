@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from clv.challenger import Tilt
-from clv.cohorts import retention_by_cohort
 from clv.customers import (
     Lean,
     acquisition_table,
@@ -26,6 +25,7 @@ from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
+from clv.pictures import retention_by_cohort
 from clv.purchases.fits import PurchaseFit
 from clv.regularity import sum_log_intervals
 from clv.settings import STACK, ValueSettings

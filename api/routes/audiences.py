@@ -17,8 +17,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.dependencies import ServedDep, refusals
-from api.export import MEDIA_TYPES
-from api.export_files import ExportFiles, export_name
+from api.export import MEDIA_TYPES, ExportFiles, export_name
 from api.filtering import CHUNK, Keeps, compile_filter
 from api.problems import Problem
 from api.questions import CustomerFilter, check_column, fields_of

@@ -24,12 +24,15 @@ from attribution.effects.checks import (
     check_shuffled,
 )
 from attribution.effects.comparison import (
+    MIN_GROUP,
     Comparison,
     bare_effect,
     effective_units,
+    fit_placebo,
     love_frame,
     overlap_frame,
     segment_effects,
+    with_placebo,
     with_sensitivity,
 )
 from attribution.effects.design import EffectDesign
@@ -42,7 +45,6 @@ from attribution.effects.nuisance import (
     fit_nuisances,
     fit_propensity,
 )
-from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import fit_lin, fit_ols
 from attribution.effects.sensitivity import bound_omitted_variable
 from attribution.effects.units import Units

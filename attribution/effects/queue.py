@@ -18,13 +18,13 @@ import polars as pl
 
 from attribution.effects.case_units import CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks
+from attribution.effects.comparison import MIN_GROUP
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Z_INTERVAL, Effect, with_refusal
 from attribution.effects.findings import Findings
 from attribution.effects.instrument import TwoStage
 from attribution.effects.nuisance import LEARNERS
 from attribution.effects.observational import estimate_adjusted
-from attribution.effects.placebo import MIN_GROUP
 from attribution.effects.queue_cases import MovedCases, foretell, move_cases
 from attribution.effects.queue_checks import agreement, queue_checks
 from attribution.effects.queue_fit import QueuePlacebo, direct_effect, fit_by_queue, fit_queue_placebo

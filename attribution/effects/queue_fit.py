@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from attribution.effects.comparison import MIN_GROUP
 from attribution.effects.instrument import TwoStage, fit_two_stage, wald_of_scores
-from attribution.effects.placebo import MIN_GROUP
 from attribution.effects.queue_cases import MovedCases
 from histories.arrays import Float
 

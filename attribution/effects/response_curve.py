@@ -23,10 +23,13 @@ from attribution.effects.bins import ANY_BIN, Bins, monotone_rows, simultaneous_
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks, check_attrition
 from attribution.effects.comparison import (
+    MIN_GROUP,
     Comparison,
     effective_units,
+    fit_placebo,
     love_frame,
     segment_effects,
+    with_placebo,
     with_sensitivity,
 )
 from attribution.effects.design import EffectDesign
@@ -40,7 +43,6 @@ from attribution.effects.observational import (
     outcome_checks,
     shuffled_check,
 )
-from attribution.effects.placebo import MIN_GROUP, fit_placebo, with_placebo
 from attribution.effects.regression import cluster_sums, mean_difference
 from attribution.effects.tables import Setting
 from histories.arrays import Flags, Float, Integer

@@ -1,4 +1,7 @@
-"""estimate_effects: every configured design, each with its own seed, each listed whatever becomes of it."""
+"""estimate_effects: every configured design, each with its own seed, each listed whatever becomes of it.
+
+Where the queue contradicts the adjusted comparisons, none is a headline, in whatever design it stands.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,6 @@ from attribution.effects.queue import estimate_queue
 from attribution.effects.randomised import estimate_randomised
 from attribution.effects.response_curve import estimate_response_curve
 from attribution.effects.segments import segment_margins
-from attribution.effects.speed import hold_against_queue
 from attribution.effects.synthetic_control import estimate_synthetic_control
 from attribution.effects.tables import EffectTables, Setting
 from attribution.effects.targeting import estimate_targeting
@@ -143,3 +145,48 @@ _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Fi
     "queue": estimate_queue,
     "ever_contacted": _ever_contacted,
 }
+
+
+def hold_against_queue(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
+    """The findings, with curves and landmarks of answers refused where a queue on the same cases contradicts.
+
+    Same cases: the same channel and group, or one of them all. An outcome is held against its own alone.
+    """
+    said = {
+        (design.treatment.channel, design.treatment.group, effect.outcome): f"{design.name}: {check.reason}"
+        for design, found in zip(designs, findings, strict=True)
+        if design.design == "queue"
+        for effect, check in found.checks
+        if check.check == "agreement" and not check.passed
+    }
+    return [
+        _held(design, found, said) if said and _of_answers(design) else found
+        for design, found in zip(designs, findings, strict=True)
+    ]
+
+
+def _of_answers(design: EffectDesign) -> bool:
+    """Whether a design compares fast answers with slow ones; silence is another matter."""
+    return design.design == "response_curve" or (design.design == "landmark" and design.control == "slower")
+
+
+def _held(
+    design: EffectDesign, found: Findings, said: dict[tuple[str | None, str | None, str], str]
+) -> Findings:
+    place = design.treatment.channel, design.treatment.group
+    effects = []
+    for effect in found.effects:
+        reason = next(
+            (
+                told
+                for (*where, outcome), told in said.items()
+                if outcome == effect.outcome and _same(where, place)
+            ),
+            None,
+        )
+        effects.append(effect.refused(reason) if reason and effect.supported else effect)
+    return replace(found, effects=tuple(effects))
+
+
+def _same(a: Sequence[str | None], b: Sequence[str | None]) -> bool:
+    return tuple(a) == tuple(b) or not any(a) or not any(b)

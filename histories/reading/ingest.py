@@ -16,7 +16,7 @@ from histories.errors import ConfigError, nearest
 from histories.identity import check_key
 from histories.reading.cautions import touchpoint_notes, transaction_notes
 from histories.reading.desk_cautions import case_notes, post_notes, set_aside_overlapping_shifts
-from histories.reading.inputs import Ingested, Inputs
+from histories.reading.inputs import Ingested, Inputs, conclude
 from histories.reading.links import (
     check_currency,
     reject_overlapping,
@@ -33,7 +33,6 @@ from histories.reading.rules import Rule
 from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
-from histories.reading.verdicts import conclude
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 _OF_A_DESK = {"cases": case_notes, "posts": post_notes}

@@ -1,7 +1,8 @@
-"""What the checks leave: valid rows, rejected rows, and the count of both."""
+"""What the checks leave: valid rows, rejected rows, the count of both in words; too many stop the run."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,8 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from histories.errors import DataError
+from histories.errors import DataError, SchemaError
+from histories.identity import pseudonyms
+from histories.reading.rules import Rule
+from histories.reading.scan import FILE_STEP, ROW
+from histories.reading.schemas import Kind
 from histories.reading.sources import Channel
+from histories.reading.staging import RULE, Part, Staged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +107,145 @@ class Inputs:
     def rejected(self) -> dict[str, pl.DataFrame]:
         """Rows that were kept out, for each table that has any."""
         return {name: table.rejected for name, table in self.tables.items() if table.rejected.height}
+
+
+OUTCOME = "what happens"
+FILE = "file of the row"
+NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}
+"""Columns of the rejected rows; inside, names with a blank stay clear of the source's own."""
+
+
+def conclude(
+    staged: Staged, *, max_rejected_share: float, key: bytes | None, notes: tuple[str, ...] = ()
+) -> Ingested:
+    """The table after all checks.
+
+    Raises
+    ------
+    SchemaError
+        When not one row has a readable value in a required column.
+    DataError
+        When more rows are rejected than the limit allows, or a needed table has no valid row.
+    """
+    broken = staged.frame.filter(pl.col(RULE).is_not_null()).select(ROW, RULE).collect().sort(ROW)
+    rows_read = int(staged.frame.select(pl.len()).collect().item())
+    counts = dict(broken.group_by(RULE).len().iter_rows())
+    rejected = {rule.name: counts[rule.name] for rule in _counted(staged, counts) if not rule.sets_aside}
+    set_aside = {rule.name: counts[rule.name] for rule in _counted(staged, counts) if rule.sets_aside}
+    said = {rule.name: _sentence(staged, rule, broken, rows_read) for rule in _counted(staged, counts)}
+    _refuse_unreadable(staged, counts, rows_read, said)
+    _refuse_too_many(staged, rejected, rows_read, max_rejected_share, said)
+    rows_valid = rows_read - broken.height
+    _refuse_none_valid(staged, rows_read, rows_valid, said)
+    if rows_read == 0:
+        notes = (*notes, f"{staged.place}: {staged.table.name} has columns and no rows.")
+    return Ingested(
+        name=staged.table.name,
+        valid=staged.frame.filter(pl.col(RULE).is_null()).drop(ROW, RULE),
+        rejected=_rejected_rows(staged, broken, key),
+        rows_read=rows_read,
+        rows_valid=rows_valid,
+        rejected_by_rule=rejected,
+        set_aside_by_rule=set_aside,
+        notes=(
+            *said.values(),
+            *(note for part in staged.parts for note in part.scanned.notes),
+            *staged.notes,
+            *notes,
+        ),
+        files=tuple(file for part in staged.parts for file in part.scanned.files),
+        sha256=_sha256(staged),
+    )
+
+
+def _counted(staged: Staged, counts: dict[str, int]) -> list[Rule]:
+    return [rule for rule in staged.rules if rule.name in counts]
+
+
+def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) -> str:
+    """Place, count, first rows, value found, what is allowed: all that is said of one rule."""
+    rows = broken.filter(pl.col(RULE) == rule.name)[ROW]
+    value = staged.first_value(rule.shows, int(rows[0])) if rule.shows else None
+    first = "" if value is None else f'; first: "{value}"'
+    count = f"{len(rows)} of {rows_read} rows"
+    outcome = " They are set aside." if rule.sets_aside else ""
+    sentence = f"{staged.place}: {count} {rule.says} ({staged.shown_rows(rows)}{first}).{outcome}"
+    better = rule.explain(value) if rule.explain and value else ""
+    return f"{sentence} {better or rule.expected}".strip()
+
+
+def _refuse_unreadable(staged: Staged, counts: dict[str, int], rows_read: int, said: dict[str, str]) -> None:
+    for name in sorted(staged.columns & set(staged.table.columns)):
+        rule = f"unreadable {name}"
+        if rows_read and counts.get(rule) == rows_read:
+            kind = staged.table.columns[name].kind
+            what = "Not one row can be read: " if kind in {Kind.TIMESTAMP, Kind.DATE} else "Wrong type: "
+            raise SchemaError(f"{what}{said[rule]}")
+
+
+def _refuse_too_many(
+    staged: Staged, rejected: dict[str, int], rows_read: int, limit: float, said: dict[str, str]
+) -> None:
+    total = sum(rejected.values())
+    if rows_read and total > limit * rows_read:
+        reasons = " ".join(said[name] for name in sorted(rejected, key=lambda name: -rejected[name]))
+        step = "Mend the table, or raise limits.max_rejected_share." if limit else "Mend the table."
+        raise DataError(
+            f"{staged.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
+            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} {step}"
+        )
+
+
+def _refuse_none_valid(staged: Staged, rows_read: int, rows_valid: int, said: dict[str, str]) -> None:
+    if rows_read == 0 and staged.table.name == "transactions":
+        raise DataError(
+            f"{staged.place}: transactions is empty: it has columns and no rows. Export it again."
+        )
+    only_doubtful = staged.table.name == "identities" and not any(
+        name in said for name in {rule.name for rule in staged.rules if not rule.sets_aside}
+    )
+    if rows_read and rows_valid == 0 and not only_doubtful:  # without a certain link nobody is known
+        raise DataError(
+            f"{staged.place}: none of {rows_read} rows of {staged.table.name} is usable. "
+            f"{' '.join(said.values())} Correct the table or the configuration."
+        )
+
+
+def _rejected_rows(staged: Staged, broken: pl.DataFrame, key: bytes | None) -> pl.DataFrame:
+    outcomes = {rule.name: "set aside" if rule.sets_aside else "rejected" for rule in staged.rules}
+    verdicts = broken.with_columns(
+        pl.col(RULE).replace_strict(outcomes, default="rejected", return_dtype=pl.String).alias(OUTCOME)
+    )
+    rows = pl.concat((_rows_of(part, verdicts, key, staged) for part in staged.parts), how="diagonal_relaxed")
+    taken = {name: f"{name} (found)" for name in rows.columns if name in NAMES.values()}
+    return rows.rename(taken).rename(NAMES)
+
+
+def _rows_of(part: Part, verdicts: pl.DataFrame, key: bytes | None, staged: Staged) -> pl.DataFrame:
+    """Rejected rows of one source as they were found, with the file and the row in it."""
+    names = dict(zip(part.files, part.scanned.file_names, strict=True))
+    mine = verdicts.filter((pl.col(ROW) // FILE_STEP).is_in(part.files))
+    found = part.scanned.frame if mine.height else part.scanned.frame.clear()
+    rows = found.join(mine.lazy(), on=ROW, how="inner").sort(ROW).collect()
+    rows = rows.with_columns(
+        (pl.col(ROW) // FILE_STEP).replace_strict(names, return_dtype=pl.String).alias(FILE),
+        pl.col(ROW) % FILE_STEP,
+    ).select(*NAMES, pl.exclude(*NAMES))
+    if key is None:
+        return rows
+    ids = [name for name in staged.table.customers if name in part.found]
+    personal = [
+        name for name, column in staged.table.columns.items() if column.personal and name in part.found
+    ]
+    named = [name for name in personal if staged.table.columns[name].kind is Kind.ID and name not in ids]
+    words = [name for name in personal if name not in {*ids, *named}]
+    return rows.with_columns(
+        *(pseudonyms(part.found[name], key) for name in (*ids, *named)),
+        *(pl.lit(None, dtype=pl.String).alias(part.found[name]) for name in words),
+    )
+
+
+def _sha256(staged: Staged) -> str:
+    """That of the one source, or of the digests of several."""
+    digests = [part.scanned.sha256 for part in staged.parts]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

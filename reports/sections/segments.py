@@ -1,8 +1,11 @@
-"""Appendix D: for whom? Effects and credit by segment; the joint test decides the sentence, never a row."""
+"""Appendix D: for whom? Effects and credit by segment; the joint test decides the sentence, never a row.
+
+Small cells are left out, so that nobody can be recognised, and cannot be recovered from totals.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +21,6 @@ from reports.sections.earned import range_of
 from reports.sections.proven import effect_columns, effect_mark, effect_plot
 from reports.sentences import outcome_word, shown_of, verdict_of
 from reports.sources import ReportSources
-from reports.suppression import cells_to_suppress
 from reports.words import count_words, inside, join, label, segment_parts, segment_title, upper_first
 
 _LEVEL: Final = 0.05
@@ -334,3 +336,26 @@ def _credit_finding(sources: ReportSources) -> Sentence:
     columns = [inside(column) for column in _columns(rows)]
     verb = "added" if _is_causal(rows) else "were there before"
     return Sentence(text=upper_first(f"what conversations {verb}, by {join(columns)}"))
+
+
+def cells_to_suppress(counts: Mapping[str, int], *, smallest: int) -> frozenset[str]:
+    """Names of the cells of one total that must not be shown.
+
+    A cell below `smallest` customers is suppressed. Where that leaves a single hidden cell, or hidden cells
+    that together are below `smallest`, the total minus the others would give them away, so the next smallest
+    cells are hidden too.
+
+    >>> sorted(cells_to_suppress({"north": 500, "south": 400, "isle": 3}, smallest=10))
+    ['isle', 'south']
+    >>> cells_to_suppress({"north": 500, "south": 400}, smallest=10)
+    frozenset()
+    """
+    ordered = sorted(counts, key=lambda name: (counts[name], name))
+    hidden = [name for name in ordered if counts[name] < smallest]
+    if not hidden:
+        return frozenset()
+    for name in ordered[len(hidden) :]:
+        if len(hidden) > 1 and sum(counts[other] for other in hidden) >= smallest:
+            break
+        hidden.append(name)
+    return frozenset(hidden)

@@ -16,8 +16,7 @@ import pytest
 
 from api import Settings, create_app
 from api.keys import create_key
-from api.limits import draw
-from api.redis_limits import RedisLimiter
+from api.limits import RedisLimiter, draw
 from experiments.bundle.reading import load_bundle
 from histories.errors import ConfigError
 from tests.running import eventually, running

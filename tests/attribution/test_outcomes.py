@@ -9,8 +9,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.paths.repeat_purchases import walk_repeat_purchases
-from attribution.paths.walks import merge_sessions
+from attribution.paths.walks import merge_sessions, walk_repeat_purchases
 from histories.journeys import JourneyWalk, count_paths
 from histories.timeline import JourneyWindow
 

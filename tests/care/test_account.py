@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from care.account import Account, Input, claimed_saving, contact_saving
+from care.account import Account, Input
 from care.assumptions import Assumptions
 from care.statement import Told, account_rows, difference_rows, plan_account, refuted, returns_table
 
@@ -60,12 +60,6 @@ def test_money_over_time_of_the_worked_example() -> None:
     assert account.payback() == pytest.approx(10.0)
     assert account.payback(discounted=True) == pytest.approx(10.36, abs=5e-3)
     assert account.internal_rate() == pytest.approx(0.03577, abs=5e-6)
-
-
-def test_measured_savings_are_less_than_claimed_ones() -> None:
-    share, saved = contact_saving(5_200, 4_700, there=6.00, here=2.50, recontact=0.12)
-    assert (share, saved) == pytest.approx((0.096, 1_540), abs=2e-4)
-    assert claimed_saving(5_200, 0.10, there=6.00) == pytest.approx(3_120)
 
 
 def test_the_same_seed_draws_the_same_and_the_tornado_names_the_largest_first() -> None:

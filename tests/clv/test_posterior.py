@@ -10,8 +10,7 @@ from scipy import stats
 
 from benchmarks.buyers import simulate_geometric
 from clv.intervals import predict_intervals, sampling_variance
-from clv.posterior import pareto_k, sample_posterior
-from clv.priors import PRIORS, log_prior
+from clv.posterior import PRIORS, log_prior, pareto_k, sample_posterior
 from clv.purchases import BgNbd, MbgNbd, Observations
 from clv.uncertainty import purchase_posterior
 from clv.value import Horizon, discounted_purchases

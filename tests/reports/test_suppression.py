@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.suppression import cells_to_suppress
+from reports.sections.segments import cells_to_suppress
 
 CELLS = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(0, 60), max_size=8)
 

@@ -64,7 +64,7 @@ def serve(
 ) -> None:
     """Serve scores over HTTP; follows runs/champion without --bundle."""
     from api.keys import load_keys
-    from api.redis_limits import RedisLimiter
+    from api.limits import RedisLimiter
     from api.server import run_server
     from api.settings import Settings
     from experiments.bundle.reading import load_bundle
