@@ -20,6 +20,7 @@ from experiments.filters import (
     bind_filter,
     parse_filter,
 )
+from experiments.segments import consents_to
 from histories.errors import nearest
 
 _EXAMPLE: Final = "and(gt(churn_probability,.7),gt(customer_lifetime_value,200))"
@@ -38,6 +39,15 @@ class Question(BaseModel):
         | None
     ) = None
     decile: Annotated[int, Field(ge=1, le=10, description="1 is the tenth worth most.")] | None = None
+    purpose: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"\w", max_length=60, description="Only who consents to it.", examples=["marketing"]
+            ),
+        ]
+        | None
+    ) = None
 
     def bound(self, served: Served) -> Filter | None:
         """The filter over what is served; None for everybody.
@@ -54,16 +64,19 @@ class Question(BaseModel):
             value = getattr(self, name)
             if value is not None:
                 parts.append(_compared(operator, column, value))
-        if self.filter is not None:
-            try:
-                found = bind_filter(parse_filter(self.filter), served.store.types, served.segments)
-            except FilterError as error:
-                raise Problem(
-                    name="invalid-request",
-                    detail="The filter is not right; see errors.",
-                    errors=[{"at": "query.filter", "detail": str(error)}],
-                ) from error
-            parts.append(found)
+        place = "purpose"
+        try:
+            if self.purpose is not None:
+                parts.append(consents_to(self.purpose, served.store.types))
+            place = "filter"
+            if self.filter is not None:
+                parts.append(bind_filter(parse_filter(self.filter), served.store.types, served.segments))
+        except FilterError as error:
+            raise Problem(
+                name="invalid-request",
+                detail=f"The {place} is not right; see errors.",
+                errors=[{"at": f"query.{place}", "detail": str(error)}],
+            ) from error
         if len(parts) < 2:
             return parts[0] if parts else None
         return Combination(operator="and", parts=tuple(parts))

@@ -1,12 +1,14 @@
 """Consent by purpose: of an append-only list of what customers said, the latest entry counts.
 
-The list is the company's, and is never rewritten here: whoever takes a consent back appends a row. Each
+The list is the company's, never rewritten here: whoever takes a consent back appends a row. Who is said
+to consent from a day on that has not come does not consent yet; what is taken back counts at once. Each
 purpose becomes a column of the profiles, `consent_marketing` for "marketing": true, false, or null where the
 customer was never asked.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable
 
@@ -22,10 +24,31 @@ def consent_column(purpose: str) -> str:
     return "consent_" + re.sub(r"\W+", "_", purpose.casefold()).strip("_")
 
 
-def latest_consents(entries: pl.DataFrame, purposes: Iterable[str] = ()) -> pl.DataFrame:
+def not_yet(entries: pl.DataFrame, now: dt.datetime | None = None) -> pl.DataFrame:
+    """Entries that give consent from an instant on that has not come.
+
+    Parameters
+    ----------
+    entries
+        As `latest_consents` takes them.
+    now
+        An instant with its zone; this one without it.
+    """
+    kind = entries.schema["timestamp"]
+    if not isinstance(kind, pl.Datetime):
+        return entries.clear()
+    moment = pl.col("timestamp") if kind.time_zone else pl.col("timestamp").dt.replace_time_zone("UTC")
+    return entries.filter(pl.col("given") & (moment > (now or dt.datetime.now(dt.UTC))))
+
+
+def latest_consents(
+    entries: pl.DataFrame, purposes: Iterable[str] = (), *, now: dt.datetime | None = None
+) -> pl.DataFrame:
     """What each customer last said of each purpose.
 
-    Of entries at the same instant one that takes consent back counts.
+    Of entries at the same instant one that takes consent back counts. One that gives it from a later instant
+    on than `now` (this instant without it) does not count yet, else a slip of the year would outlive every
+    withdrawal.
 
     Parameters
     ----------
@@ -33,6 +56,8 @@ def latest_consents(entries: pl.DataFrame, purposes: Iterable[str] = ()) -> pl.D
         customer_id, purpose, given, timestamp; in any order.
     purposes
         Further purposes, of which nobody may have said anything.
+    now
+        With its zone.
 
     Returns
     -------
@@ -45,6 +70,7 @@ def latest_consents(entries: pl.DataFrame, purposes: Iterable[str] = ()) -> pl.D
     [(1, False, None), (2, None, True)]
     """
     columns = {text: consent_column(text) for text in entries["purpose"].unique()}
+    entries = entries.join(not_yet(entries, now), on=entries.columns, how="anti", nulls_equal=True)
     said = entries.with_columns(pl.col("purpose").replace_strict(columns, return_dtype=pl.String))
     last = (
         said.filter(pl.col("timestamp") == pl.col("timestamp").max().over("customer_id", "purpose"))

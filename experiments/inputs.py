@@ -14,6 +14,7 @@ import polars as pl
 from care.catalogue import CATALOGUE
 from care.objectives import objective_cautions
 from experiments.config import RunConfig
+from experiments.consents import not_yet
 from histories.errors import ConfigError
 from histories.identity import KEY_VARIABLE, identity_key
 from histories.reading.ingest import ingest
@@ -57,8 +58,21 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     )
     if config.observation_end is None:
         inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))
-    notes = *inputs.notes, *plausibility_notes(inputs), *_objective_notes(inputs)
+    notes = *inputs.notes, *plausibility_notes(inputs), *_objective_notes(inputs), *_consent_notes(inputs)
     return dataclasses.replace(inputs, notes=notes)
+
+
+def _consent_notes(inputs: Inputs) -> Iterator[str]:
+    consents = inputs.get("consents")
+    if consents is None:
+        return
+    early = not_yet(consents.collect())
+    if early.height:
+        first = early.select(pl.col("timestamp").min().dt.date()).item()
+        yield (
+            f"consents: entries that give consent from a day on that has not come: {early.height} (first: "
+            f"{first}). They do not count yet; is the year right? What is taken back counts at once."
+        )
 
 
 def _objective_notes(inputs: Inputs) -> Iterator[str]:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ from experiments.filters import (
     filter_expression,
     parse_filter,
 )
-from histories.errors import ConfigError
+from histories.errors import ConfigError, nearest
 
 
 def _parses(text: str) -> str:
@@ -89,8 +89,23 @@ def consenting(found: Filter, purpose: str | None) -> Filter:
     """Of whom a filter keeps, those with consent to a purpose; without a purpose all of them."""
     if purpose is None:
         return found
-    consents = Comparison(operator="eq", column=consent_column(purpose), values=(True,), at=1)
-    return Combination(operator="and", parts=(found, consents))
+    return Combination(operator="and", parts=(found, consents_to(purpose)))
+
+
+def consents_to(purpose: str, known: Collection[str] | None = None) -> Comparison:
+    """Who consents to a purpose, as a filter.
+
+    Raises
+    ------
+    FilterError
+        When `known` are the columns of customers and none is of this purpose: nobody was asked.
+    """
+    column = consent_column(purpose)
+    if known is not None and column not in known:
+        asked = [name.removeprefix("consent_") for name in known if name.startswith("consent_")]
+        hint = nearest(column.removeprefix("consent_"), asked) if asked else "the run has no consents at all."
+        raise FilterError(f'nobody was asked for consent to "{purpose}"; {hint}')
+    return Comparison(operator="eq", column=column, values=(True,), at=1)
 
 
 def count_segments(

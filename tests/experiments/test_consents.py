@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from api import Settings
 from api.changes import Earlier, changed_segment
@@ -23,6 +24,7 @@ from experiments.updating import update_bundle
 from histories.errors import ConfigError, DataError
 from tests.experiments.small import TREE, merged, small_company
 from tests.running import running
+from tributary.cli import cli
 
 HEADER = "customer_id,purpose,given,timestamp\n"
 ENTRIES = (
@@ -33,6 +35,7 @@ ENTRIES = (
     + "4,marketing,false,2025-01-04\n"  # at the same instant
     + "5,marketing,false,2027-01-01\n"  # after the observation
     + "7,research,true,2025-01-01\n"
+    + "2,marketing,true,2099-01-01\n8,marketing,true,2099-01-01\n"  # not yet: a slip of the year
 )
 SEGMENTS = [
     {"name": "mailing", "filter": "ge(frequency,0)", "purpose": "marketing"},
@@ -109,6 +112,34 @@ def test_a_consent_taken_back_since_the_run_counts_from_the_next_update_on(
     assert mailing["customers"] == (0 if only_changed else 2)  # everybody is named, and said nothing
 
 
+def test_consent_from_a_day_that_has_not_come_is_told_and_does_not_count_yet(tmp_path: Path) -> None:
+    told = [note for note in read_inputs(_configure(tmp_path)).notes if note.startswith("consents")]
+    assert told[0].startswith(
+        "consents: entries that give consent from a day on that has not come: 2 (first: 2099-01-01)"
+    )
+
+
+def test_any_filter_may_name_a_purpose(bundle: Bundle, tmp_path: Path) -> None:
+    with running(Settings(bundle=bundle.path, access_log=False)) as service:
+
+        def count(**asked: str) -> Any:
+            return service.get("/v1/customers/count", params=asked).json()
+
+        assert count(purpose="Marketing", filter="ge(frequency,0)")["customers"] == 3
+        assert count(purpose="research")["customers"] == 1
+        (error,) = count(purpose="reserch")["errors"]
+        assert error == {
+            "at": "query.purpose",
+            "detail": 'nobody was asked for consent to "reserch"; did you mean "research"?',
+        }
+    out = tmp_path / "who.csv"
+    found = CliRunner().invoke(cli, ["export", str(bundle.path), "--out", str(out), "--purpose", "marketing"])
+    assert found.exit_code == 0, found.output
+    assert "3 customers" in found.output
+    wrong = CliRunner().invoke(cli, ["export", str(bundle.path), "--out", str(out), "--purpose", "sales"])
+    assert "nobody was asked for consent" in str(wrong.exception or wrong.output)
+
+
 def test_whoever_takes_a_consent_back_leaves_the_segment(bundle: Bundle, tmp_path: Path) -> None:
     config = _configure(tmp_path, ENTRIES + "1,marketing,false,2026-02-01\n8,marketing,true,2026-02-01\n")
     runs = bundle.path.parent
@@ -119,7 +150,7 @@ def test_whoever_takes_a_consent_back_leaves_the_segment(bundle: Bundle, tmp_pat
 
 
 def test_an_entry_that_cannot_be_read_stops_the_run_since_it_may_take_a_consent_back(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"1 of 13 rows have no readable given.* Mend the table\.$"):
+    with pytest.raises(DataError, match=r"1 of 15 rows have no readable given.* Mend the table\.$"):
         read_inputs(
             _configure(
                 tmp_path, ENTRIES + "6,marketing,perhaps,2025-06-01\n", limits={"max_rejected_share": 0.5}

@@ -18,14 +18,18 @@ from tributary.commands.output import echo_json, json_option
     help="The file to make; its ending names the format: .parquet, .arrow, .csv or .ndjson.",
 )
 @click.option("--filter", "text", help='Who, such as: and(gt(churn_probability,.7),eq(region,"north"))')
+@click.option("--purpose", help='Only who consents to it, such as "marketing".')
 @click.option("--fields", help="Columns, with commas.  [default: all]")
 @json_option
-def export(bundle: Path, out: Path, text: str | None, fields: str | None, as_json: bool) -> None:
+def export(
+    bundle: Path, out: Path, text: str | None, purpose: str | None, fields: str | None, as_json: bool
+) -> None:
     """Write the customers of BUNDLE, or those whom a filter keeps, to one file."""
     from api.export import FORMATS, write_export
     from api.served import Served
     from experiments.bundle.reading import read_bundle
-    from experiments.filters import bind_filter, parse_filter
+    from experiments.filters import Combination, bind_filter, parse_filter
+    from experiments.segments import consents_to
     from experiments.tombstones import load_tombstones
     from histories.durable import storage_error
     from histories.errors import ConfigError, nearest
@@ -41,7 +45,10 @@ def export(bundle: Path, out: Path, text: str | None, fields: str | None, as_jso
     if wrong:
         raise ConfigError(f'--fields: there is no column "{wrong[0]}"; {nearest(wrong[0], known)}')
     chosen = None if names is None else [name for name in dict.fromkeys(names) if name != "customer_id"]
-    bound = None if text is None else bind_filter(parse_filter(text), served.store.types, served.segments)
+    types = served.store.types
+    parts = [] if text is None else [bind_filter(parse_filter(text), types, served.segments)]
+    parts += [] if purpose is None else [consents_to(purpose, types)]
+    bound = Combination(operator="and", parts=tuple(parts)) if parts else None
     partial = out.with_name(f".{out.name}.partial")
     try:
         rows = write_export(served, partial, form=form, fields=chosen, bound=bound)
