@@ -27,8 +27,8 @@ __all__ = ["Reaction", "Recent", "reactions", "recent_purchases", "with_order_of
 NEAR, FAR = timedelta(days=14), timedelta(days=42)
 FEWEST = 100.0
 """Purchases before touches, near and far together, below which nothing is said."""
-MORE, LESS = 1.1, 0.8
-"""Ratios beyond which touches follow purchases: .91 to 1.08 in simulated companies where they do not, because
+MORE, LESS = 1.12, 0.8
+"""Ratios beyond which touches follow purchases: .90 to 1.09 in simulated companies where they do not, because
 some have left just before; 1.13 to 1.65 after orders, near 0 for whoever has not bought for weeks."""
 CERTAIN = 3.0
 OVERDISPERSION = 1.5

@@ -32,6 +32,7 @@ from histories.money import to_minor
 from histories.panel import Panel
 from histories.panel_building import build_panel
 from histories.purchases import build_purchases
+from histories.reactions import recent_purchases, with_order_of_events
 from histories.reading.sources import Channel
 from histories.simulation.calendar import event_rows, month_calendar
 from histories.simulation.truth import Truth
@@ -186,9 +187,12 @@ def read_panel(scenario: FormScenario, tables: FormTables) -> Panel:
     channels = {c.name: Channel(group=c.group, origin=c.origin) for c in CHANNELS}  # type: ignore[arg-type]
     cases = None if tables.cases is None else tables.cases.lazy()
     confounders = [name for name in ("x", "satisfaction") if name in tables.customers.columns]
-    return build_panel(
-        build_touchpoints(tables.touchpoints.lazy(), channels=channels, cases=cases),
-        build_purchases(tables.transactions.lazy().with_columns(to_minor(pl.col("amount")))),
+    touchpoints = build_touchpoints(tables.touchpoints.lazy(), channels=channels, cases=cases)
+    purchases = build_purchases(tables.transactions.lazy().with_columns(to_minor(pl.col("amount"))))
+    order = recent_purchases(touchpoints, purchases, channels=NAMES, observation_end=tables.observation_end)
+    panel = build_panel(
+        touchpoints,
+        purchases,
         tables.customers.lazy(),
         observation_end=tables.observation_end,
         channels=NAMES,
@@ -198,3 +202,4 @@ def read_panel(scenario: FormScenario, tables: FormTables) -> Panel:
         contractual=scenario.contractual,
         cases=cases,
     )
+    return with_order_of_events(panel, order)

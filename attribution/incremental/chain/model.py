@@ -28,6 +28,7 @@ from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import elasticity
 from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import FEATURES, Structure
+from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.arrays import Float, Single
@@ -161,11 +162,12 @@ class HiddenChain:
         weights: Float,
         rng: np.random.Generator,
     ) -> list[Candidate]:
-        everybody = Search(inputs=inputs, weights=weights)
+        silence = interior_silence(panel, stocks, np.zeros(panel.n_channels))
+        everybody = Search(inputs=inputs, weights=weights, regular_silence=silence.regular)
         few = np.sort(rng.permutation(panel.n_customers)[:PILOT])
         if len(few) < panel.n_customers:
             some = design.inputs(panel.take(few), stocks[few])
-            pilot = Search(inputs=some, weights=weights[few], tolerance=ROUGH)
+            pilot = replace(everybody, inputs=some, weights=weights[few], tolerance=ROUGH)
         else:
             pilot = everybody
         tried = [pilot.only(self.structure)] if self.structure is not None else pilot.compare()

@@ -71,6 +71,8 @@ class Search:
     weights: Float
     tolerance: float = TOLERANCE
     """Gain expected of one more step at which a climb has arrived."""
+    regular_silence: bool = False
+    """Whether there is less silence between purchases than chance leaves, whatever customers' levels are."""
 
     @property
     def recorded(self) -> bool:
@@ -192,15 +194,15 @@ class Search:
         return [*found, self.climb(both, best, shift=quieter)]
 
     def regular(self, best: Candidate) -> list[Candidate]:
-        """Regular purchases, where the first steps and the last find them more regular than chance."""
+        """Regular purchases, where silence, or the first steps and the last, find them so."""
         structure = replace(best.structure, regular=True)
         problem = Likelihood.of(self.inputs, structure)
         start = carried_over(best.optimum.theta, best.problem.layout, problem.layout)
         first = self._climb(problem, start, steps=FIRST_STEPS, more=0)
-        if not _more_regular(first):
+        if not (self.regular_silence or _more_regular(first)):
             return []
         found = self.climb(structure, first, rival=best)
-        return [found] if _more_regular(found) else []
+        return [found] if self.regular_silence or _more_regular(found) else []
 
     def _climb(
         self,
@@ -230,7 +232,8 @@ class Search:
 def _more_regular(candidate: Candidate) -> bool:
     """Whether months without a purchase grow rarer with the rate more slowly than by chance.
 
-    Where they do so faster the form fits levels of customers that are not gamma, and foresees too much.
+    Where they do so faster the form fits levels of customers that are not gamma, and foresees too much,
+    unless there is little silence between the purchases of one and the same customer.
     """
     return bool(candidate.optimum.theta[candidate.problem.layout.extra][1] < 0.0)
 

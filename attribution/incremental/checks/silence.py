@@ -62,6 +62,11 @@ class InteriorSilence:
         return far and abs(self.excess) > TOLERANCE
 
     @property
+    def regular(self) -> bool:
+        """Whether silence is rarer than chance leaves it."""
+        return self.clear and self.excess < 0
+
+    @property
     def pauses(self) -> bool:
         """Whether customers stop buying and acting at the same time and come back."""
         return self.slope < -PAUSES and self.slope < -CLEAR_PAUSES * self.slope_error
@@ -74,7 +79,7 @@ class InteriorSilence:
                 "customers pause: they stop buying and acting together and come back, which looks like "
                 f"leaving (slope {self.slope:.2f}, {self.slope / self.slope_error:.0f} standard errors)",
             )
-        if not self.clear or self.excess > 0:
+        if not self.regular:
             return ()
         return (f"customers buy regularly ({self.counts}): silence says more of leaving than assumed",)
 

@@ -1,0 +1,45 @@
+"""Purchases with a clock of their own: the next one is due some time after the last."""
+
+import numpy as np
+
+from attribution.incremental.chain import HiddenChain
+from attribution.incremental.stocks import panel_stocks
+from histories.panel import Panel
+
+N, P = 1000, 18
+
+
+def company(*, seed: int) -> Panel:
+    """Gaps between purchases are Gamma(3) at own rates; 6 % leave a month, letters do nothing."""
+    rng = np.random.default_rng(seed)
+    exit_ = rng.geometric(0.06, N) - 1
+    rate = rng.gamma(2.0, 0.5, N)
+    gaps = rng.gamma(3.0, 1.0 / 3.0, (N, 120)) / rate[:, None]
+    times = np.cumsum(gaps, axis=1) - 20.0 / rate[:, None]
+    bought = np.zeros((N, P))
+    for t in range(P):
+        bought[:, t] = ((times >= t) & (times < t + 1)).sum(axis=1)
+    bought *= np.arange(P) <= exit_[:, None]
+    letters = rng.poisson(0.8, (N, P, 1)).astype(np.float32)
+    return Panel(
+        channels=("letter",),
+        groups=("letter",),
+        origins=("firm",),
+        touches=letters,
+        own_acts=np.zeros((N, P)),
+        problems=np.zeros((N, P)),
+        spend=20.0 * bought,
+        purchases=bought,
+        entry=np.zeros(N, dtype=np.int64),
+        exit=None,
+        covariates=np.zeros((N, 0)),
+        covariate_names=(),
+        proxies=np.zeros((N, 0)),
+        proxy_names=(),
+    )
+
+
+def test_purchases_with_a_clock_are_regular_however_levels_differ() -> None:
+    panel = company(seed=1)
+    chosen = HiddenChain().choose(panel, panel_stocks(panel), np.random.default_rng(1))
+    assert chosen.fit.structure.regular
