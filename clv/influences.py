@@ -113,7 +113,8 @@ class Influences:
         """
         traits = [name for name in names if name not in centre]
         design = design_like(frame, traits) if traits else NO_TRAITS
-        return cls._read(frame, design, list(centre), centre, calendar=calendar, clock=clock, origin=origin)
+        moving = [name for name in names if name in centre]
+        return cls._read(frame, design, moving, centre, calendar=calendar, clock=clock, origin=origin)
 
     @classmethod
     def _read(

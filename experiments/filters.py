@@ -143,6 +143,11 @@ class _Reader:
         if match is None:
             rest = self._text[self._place :].strip()
             self._at = len(self._text) - len(self._text[self._place :].lstrip()) + 1
+            if rest and rest[0] in "<>=!&|":
+                raise FilterError(
+                    f'The filter is wrong at character {self._at}: "{rest[0]}" is no part of the language. '
+                    'It is written in words: and(gt(churn_probability, .5), eq(region, "north")).'
+                )
             if rest:
                 raise self._error("a word, a number, a text in double quotes, or one of ( ) ,")
             self.kind, self.token = "end", ""

@@ -166,6 +166,7 @@ class CovariateFit:
         return {
             "model": self.base.model,
             "base": self.base.to_dict(),
+            "names": list(self.names),
             "purchase": _named(self.names, self.purchase, self.purchase_errors),
             "dropout": _named(self.names, self.dropout, self.dropout_errors),
             "log_likelihood_gain": self.gain,
@@ -175,15 +176,15 @@ class CovariateFit:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Undo `to_dict`, also after a trip through JSON."""
-        purchase, dropout = fields["purchase"], fields["dropout"]
+        purchase, dropout, names = fields["purchase"], fields["dropout"], tuple(fields["names"])
 
         def told(effects: Mapping[str, Mapping[str, float | None]], what: str) -> tuple[float, ...]:
-            found = (effect[what] for effect in effects.values())
+            found = (effects[name][what] for name in names)
             return tuple(float("nan") if value is None else float(value) for value in found)
 
         return cls(
             base=fit_from_dict(fields["base"]),
-            names=tuple(purchase),
+            names=names,
             purchase=told(purchase, "estimate"),
             dropout=told(dropout, "estimate"),
             purchase_errors=told(purchase, "std_error"),

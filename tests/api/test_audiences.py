@@ -184,6 +184,10 @@ def _small() -> tuple[Store, pl.DataFrame]:
         ('gt(frequency,"1")', "is compared with a number"),
         ("eq(region,1)", "a text in double quotes"),
         ("eq(region,'north')", "character 11"),
+        (
+            "churn_probability > 0.5",
+            'character 19: ">" is no part of the language. It is written in words: and(',
+        ),
         ("eq(acquired_at,20250101)", "a date such as"),
         ('eq(acquired_at,"2025-13-01")', "a date such as"),
         ("eq(consent,1)", "true or false"),
