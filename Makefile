@@ -49,8 +49,7 @@ clients: setup
 	cd clients/typescript && npm install && npm run generate && npm run build
 
 hooks:
-	printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit
-	chmod +x .git/hooks/pre-commit
+	hook=$$(git rev-parse --git-path hooks)/pre-commit && printf '#!/bin/sh\nexec make check\n' > $$hook && chmod +x $$hook
 
 dist: setup
 	$(BIN)/python -m build --no-isolation --outdir dist .

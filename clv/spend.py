@@ -23,6 +23,7 @@ import scipy
 
 from clv.purchases.base import FitReport
 from clv.purchases.maximum import Maximum, Score, maximize
+from clv.purchases.observations import summary_frame
 from histories.arrays import Float
 from histories.errors import ConvergenceError, DataError
 
@@ -187,6 +188,7 @@ class Amounts:
     @classmethod
     def from_summary(cls, summary: pl.DataFrame, *, trend: float = 0.0) -> Amounts:
         """Customers with a repeat purchase of positive mean value, divided by (1 + frequency)^trend."""
+        summary = summary_frame(summary, ("frequency", "monetary_value"))
         kept = summary.filter((pl.col("frequency") > 0) & (pl.col("monetary_value") > 0))
         if kept.height < 2:
             raise DataError(

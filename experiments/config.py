@@ -272,7 +272,7 @@ def _explain(problem: Any) -> str:
         expected = problem["ctx"]["expected"]
         return f'"{key}" is {_shown(problem["input"])}; allowed: {expected}.'
     message: str = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    message += "" if message.endswith("?") else "."
+    message = message.replace("a valid tuple", "a list") + ("" if message.endswith("?") else ".")
     if not key:
         return message
     if isinstance(problem["input"], dict):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -161,6 +162,39 @@ def test_a_frame_that_cannot_be_used_is_refused_in_one_sentence(frame: object, s
     with pytest.raises(DataError, match=said) as refusal:
         tb.summarize(frame)
     assert ".parquet" not in str(refusal.value)  # nobody gave a file
+
+
+def test_a_model_is_fitted_to_a_summary_of_any_library() -> None:
+    company = tb.simulate(200, 8, seed=1)
+    summary = tb.summarize(company["transactions"])
+
+    ours, theirs = (tb.BgNbd().fit(frame).vector() for frame in (summary, summary.to_pandas()))  # type: ignore[arg-type]
+
+    assert ours.tolist() == theirs.tolist()
+    with pytest.raises(DataError, match=r"no frequency, recency, T\. Found: customer_id, timestamp, amount"):
+        tb.BgNbd().fit(ORDERS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: tb.credit(ORDERS, None, channels={}), "credit: there are no touchpoints"),
+        (lambda: tb.plot(ORDERS), "plot: a DataFrame has no picture"),
+        (lambda: tb.GammaGamma().fit([1, 2]), "The summary is a list"),
+    ],
+)
+def test_what_a_word_cannot_work_with_is_said(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        call()
+
+
+def test_notes_are_of_tables_not_of_files() -> None:
+    guests = ORDERS.assign(customer_id=[7, 7, 7, None])
+
+    found = tb.histories(guests)
+
+    assert found.notes
+    assert not any("parquet" in note for note in found.notes)
 
 
 def test_columns_of_other_names_are_named_as_in_a_configuration() -> None:

@@ -43,7 +43,8 @@ class ServiceError(TributaryError):
         self.status, self.problem = status, problem
         text = problem.get("detail") or problem.get("title") or "no further word"
         places = "; ".join(f"{e.get('at')}: {e.get('detail')}" for e in problem.get("errors", ()))
-        super().__init__(f"The service answered {status}: {text}{f' ({places})' if places else ''}")
+        said = f"The service answered {status}: {text}" if status else f"No answer: {text}"
+        super().__init__(f"{said}{f' ({places})' if places else ''}")
 
 
 class UnknownCustomerError(ServiceError):
@@ -390,7 +391,7 @@ def _stacked(answers: Sequence[httpx.Response]) -> pl.DataFrame:
     """Batches of one bundle under each other."""
     versions = {answer.headers.get("x-model-version") for answer in answers}
     if len(versions) > 1:
-        raise ServiceError(0, {"detail": "The scores were replaced between two batches. Ask again."})
+        raise ServiceError(0, {"detail": "the scores were replaced between two batches. Ask again."})
     return (
         pl.concat([pl.read_ipc_stream(io.BytesIO(answer.content)) for answer in answers])
         if answers

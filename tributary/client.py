@@ -45,7 +45,7 @@ def _exchange(
                 return _checked(found)
         elif last:
             reason = type(found).__name__
-            raise ServiceError(0, {"detail": f"It could not be reached ({reason})."}) from found
+            raise ServiceError(0, {"detail": f"the service could not be reached ({reason})."}) from found
         asked = found.headers.get("retry-after", "") if isinstance(found, httpx.Response) else ""
         drawn = min(_LONGEST_WAIT, 0.2 * 2**attempt) * random.uniform(0.5, 1.0)
         yield min(float(asked), _LONGEST_WAIT) if asked.isdigit() else drawn

@@ -169,14 +169,10 @@ def desk(
         entries: dict[str, dict[str, Any]] = {}
         for name, frame in frames.items():
             if frame is not None:
-                to_polars(frame, name=name).write_parquet(Path(folder) / f"{name}.parquet")
-                entries[name] = {**(inputs or {}).get(name, {}), "path": f"{name}.parquet"}
+                to_polars(frame, name=name).write_parquet(Path(folder) / name)
+                entries[name] = {**(inputs or {}).get(name, {}), "path": name, "format": "parquet"}
         if "transactions" in entries:
             entries["transactions"].setdefault("zero_orders", zero_orders)
         tree = {key: setting for key, setting in settings.items() if setting is not None}
         config = parse_config({**tree, "inputs": entries}, base_dir=Path(folder), place="arguments")
-        try:
-            found = read_inputs(config)
-        except DataError as error:  # the reader has a frame, not the file that it was put into
-            raise type(error)(str(error).replace(".parquet: ", ": ")) from error
-        yield Desk(config=config, histories=build_histories(config, found))
+        yield Desk(config=config, histories=build_histories(config, read_inputs(config)))

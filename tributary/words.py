@@ -362,6 +362,10 @@ def credit(
     from experiments.parts.incremental import incremental_part
     from experiments.parts.value import value_part
 
+    if touchpoints is None:
+        raise DataError(
+            "credit: there are no touchpoints. Give a frame with customer_id, timestamp and channel."
+        )
     chosen = {"methods": ["incremental"], "outcomes": list(_several(outcomes)), **(settings or {})}
     tables = _tables(transactions, touchpoints, customers, cases)
     cuts: dict[str, Any] = {"observation_end": observation_end, "channels": _channels(channels)}
@@ -560,6 +564,11 @@ def plot(
     """
     if isinstance(made, Result):
         return made.plot()
+    if not hasattr(made, "predict_purchases"):
+        raise DataError(
+            f"plot: a {type(made).__name__} has no picture. Give what a word of this module or a purchase "
+            "model's `fit` made."
+        )
     from clv.pictures import frequency_recency_matrix
     from clv.summary import DAYS_PER_UNIT
     from reports.pictures import draw_matrix

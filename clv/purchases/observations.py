@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,32 @@ import numpy.typing as npt
 import polars as pl
 
 from histories.arrays import Float
-from histories.errors import ConvergenceError, DataError
+from histories.errors import ConvergenceError, DataError, SchemaError
+
+
+def summary_frame(summary: object, columns: Sequence[str]) -> pl.DataFrame:
+    """A purchase summary as a Polars frame: frames of other libraries are converted, columns are required.
+
+    Raises
+    ------
+    DataError
+        When it is no frame.
+    SchemaError
+        When a column is missing.
+    """
+    if not isinstance(summary, pl.DataFrame):
+        if not hasattr(summary, "__arrow_c_stream__"):
+            raise DataError(
+                f"The summary is a {type(summary).__name__}; a frame with a row a customer is needed."
+            )
+        summary = pl.DataFrame(summary)
+    missing = [name for name in columns if name not in summary.columns]
+    if missing:
+        raise SchemaError(
+            f"The summary has no {', '.join(missing)}. Found: {', '.join(summary.columns[:8]) or 'none'}. "
+            "Make it of transactions with `tributary.summarize`."
+        )
+    return summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +71,7 @@ class Observations:
         DataError
             When there is no customer, or a row breaks 0 <= recency <= T or has recency without frequency.
         """
+        summary = summary_frame(summary, ("frequency", "recency", "T"))
         weights = pl.col("weights").sum() if "weights" in summary.columns else pl.len()
         patterns = summary.group_by("frequency", "recency", "T", maintain_order=True)
         unique = patterns.agg(weights=weights.cast(pl.Float64))
