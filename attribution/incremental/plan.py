@@ -43,6 +43,8 @@ WINDOWS = 2
 """Lapse windows that a panel has to span for silence to say who left."""
 STOPS = "the firm stops with customers who leave: who gets these touches is there still, whatever they do"
 """Against channels that are signs of life: an effect cannot be told from knowing who is there."""
+DUE = "its touches follow purchases, which come by a clock of their own: the next one is due, touched or not"
+"""Against what the firm sends by a customer's purchases where these are regular."""
 Choose = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 """Takes the plan's own estimator, of whatever kind."""
 Check = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Checked]
@@ -134,11 +136,19 @@ def _check_silent(
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
     contrary |= dict.fromkeys(panel.stops, STOPS)
+    if fit.structure.regular:
+        contrary |= dict.fromkeys(_sent_late(panel), DUE)
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += [problem for check in checks if check is not None for problem in check.problems]
     cautions = silence.cautions if silence else ()
     return Checked(problems=tuple(problems), by_channel=contrary, notes=(*cautions, *tried.notes))
+
+
+def _sent_late(panel: Panel) -> list[str]:
+    """Channels of the firm whose touches follow purchases."""
+    triples = zip(panel.channels, panel.origins, panel.late, strict=True)
+    return [name for name, origin, late in triples if late and origin == "firm"]
 
 
 def _too_short(panel: Panel) -> list[str]:

@@ -174,7 +174,8 @@ class HiddenChain:
         near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
         if pilot is everybody:
             return near
-        return [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
+        climbed = [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
+        return climbed if self.structure is not None else everybody.with_periods(climbed)
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:

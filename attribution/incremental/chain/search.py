@@ -131,6 +131,13 @@ class Search:
             found.append(self.climb(replace(best.structure, acts_only=True), best, shift=acting_alike))
         return sorted(found, key=lambda candidate: -candidate.score)
 
+    def with_periods(self, found: list[Candidate]) -> list[Candidate]:
+        """These, and the best of them with months of their own: so many effects show on all only."""
+        best = _ahead(found)
+        if self.recorded or best.structure.periods:
+            return found
+        return [*found, self.climb(replace(best.structure, periods=True), best, rival=best)]
+
     def only(self, structure: Structure) -> Candidate:
         """One structure from scratch, by way of simpler ones."""
         found = self.alone(shared=structure.shared)

@@ -1,8 +1,11 @@
 """Purchases with a clock of their own: the next one is due some time after the last."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from attribution.incremental.chain import HiddenChain
+from attribution.incremental.plan import plan_for
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
@@ -39,7 +42,11 @@ def company(*, seed: int) -> Panel:
     )
 
 
-def test_purchases_with_a_clock_are_regular_however_levels_differ() -> None:
-    panel = company(seed=1)
-    chosen = HiddenChain().choose(panel, panel_stocks(panel), np.random.default_rng(1))
-    assert chosen.fit.structure.regular
+def test_purchases_with_a_clock_are_regular_and_what_waits_for_them_has_no_supported_credit() -> None:
+    panel = replace(company(seed=1), reacts=("letter",))
+    stocks, rng = panel_stocks(panel), np.random.default_rng(1)
+    fit = HiddenChain().choose(panel, stocks, rng).fit
+    assert fit.structure.regular
+    check = plan_for(panel).check
+    assert check is not None
+    assert "clock of their own" in check(fit, panel, stocks, rng).by_channel["letter"]
