@@ -299,6 +299,6 @@ def _refuse_what_cannot_be_followed(config: RunConfig) -> None:
         for source in sources:
             if "://" in source.path:
                 raise ConfigError(
-                    f"--follow: inputs.{table} is a database, of which nobody says what is new. Call "
+                    f"--follow: inputs.{table} is a database or object storage, which nobody watches. Call "
                     "`tributary update` from a timer, or follow files."
                 )

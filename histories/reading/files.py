@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
 import polars.exceptions as polars_errors
@@ -65,7 +65,7 @@ def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:
     if not files and "://" in given:
         raise DataError(
             f"inputs.{table}: {given.split('://')[0]}:// is not read. Copy the file to this machine, or name "
-            "a database (postgresql://)."
+            "object storage (s3://, gs://, az://) or a database (postgresql://, duckdb:///, sqlite:///)."
         )
     if not files:
         raise DataError(_no_file(path, table, given))
@@ -88,7 +88,7 @@ def _files_of(source: TableSource, path: Path) -> list[Path]:
     if path.is_dir():
         if (path / "_delta_log").is_dir():
             return [path]
-        files = sorted(file for file in path.rglob("*") if _is_data(file, path))
+        files = sorted(file for file in path.rglob("*") if file.is_file() and is_data(file, path))
     elif any(letter in source.path for letter in "*?["):
         pattern = path.relative_to(path.anchor) if path.is_absolute() else path
         files = sorted(file for file in Path(path.anchor).glob(str(pattern)) if file.is_file())
@@ -119,11 +119,10 @@ def package_file(name: str) -> Path:
     return file
 
 
-def _is_data(file: Path, folder: Path) -> bool:
+def is_data(file: PurePath, folder: PurePath) -> bool:
+    """Whether a file of a folder holds data by its name: a known ending, and nothing hidden on the way."""
     hidden = any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
-    return (
-        file.is_file() and not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
-    )
+    return not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
 
 
 def _no_file(path: Path, table: str, given: str) -> str:
@@ -141,14 +140,14 @@ def _no_file(path: Path, table: str, given: str) -> str:
     )
 
 
-def suffix(file: Path) -> str:
+def suffix(file: PurePath) -> str:
     """What a file's name ends with, without a compression's ending.
 
     >>> suffix(Path("orders.CSV.gz"))
     '.csv'
     """
     name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
-    return Path(name).suffix
+    return PurePath(name).suffix
 
 
 def refuse_empty(files: list[Path], table: str, place: str) -> None:

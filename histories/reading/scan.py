@@ -6,7 +6,6 @@ objects, one a line or in one list; an inner value has a dotted name, as `statis
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import io
 import json
@@ -14,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from histories.errors import ConfigError, DataError
+from histories.reading.databases import is_database, read_database
 from histories.reading.files import (
     JSON_SUFFIXES,
     PARQUET_SUFFIXES,
@@ -30,7 +30,8 @@ from histories.reading.files import (
     refuse_empty,
     suffix,
 )
-from histories.reading.sources import TableSource, without_password
+from histories.reading.objects import fetch_objects, is_object
+from histories.reading.sources import TableSource
 from histories.reading.text import FURTHER, open_text
 
 ROW = "source row"
@@ -84,9 +85,12 @@ def scan_source(
     ConfigError
         When a format needs a package that is not installed.
     """
-    if source.format == "postgresql" or source.path.startswith(("postgresql://", "postgres://")):
-        return _scan_database(source, table, first_file)
-    files = find_files(source, table, base_dir)
+    if is_database(source):
+        return _scan_database(source, table, base_dir, first_file)
+    if is_object(source):
+        files = fetch_objects(source, table, work_dir)
+    else:
+        files = find_files(source, table, base_dir)
     place = _place(source, files)
     kind = _format(source, files, place)
     ragged: dict[int, int] = {}
@@ -186,23 +190,9 @@ def _scan_delta(folder: Path, place: str, first_file: int) -> pl.LazyFrame:
     return _numbered(pl.scan_delta(str(folder)), first_file)
 
 
-def _scan_database(source: TableSource, table: str, first_file: int) -> Scanned:
-    place = f"inputs.{table} (database)"
-    if not any(importlib.util.find_spec(name) for name in ("connectorx", "adbc_driver_postgresql")):
-        _require("connectorx", place)
-    query = source.query or f"SELECT * FROM {table}"
-    engine: Literal["adbc", "connectorx"] = "connectorx"
-    if importlib.util.find_spec("adbc_driver_postgresql"):
-        engine = "adbc"
-    try:
-        rows = pl.read_database_uri(query, source.path, engine=engine, schema_overrides=None)
-    except Exception as error:  # each driver raises its own kind
-        first = without_password(str(error)).strip().splitlines()
-        raise DataError(f"{place} cannot be read ({first[0] if first else 'no reason given'}).") from error
-    # ADBC gives types that Arrow lacks, such as PostgreSQL's numeric, as text with a label.
-    labelled = [name for name, dtype in rows.schema.items() if dtype.is_extension()]
-    plain = rows.with_columns(pl.col(name).ext.storage() for name in labelled)
-    frame = _numbered(plain.lazy(), first_file)
+def _scan_database(source: TableSource, table: str, base_dir: Path, first_file: int) -> Scanned:
+    rows, place, sha256 = read_database(source, table, base_dir)
+    frame = _numbered(rows.lazy(), first_file)
     return Scanned(
         frame=frame,
         schema=frame.collect_schema(),
@@ -212,7 +202,7 @@ def _scan_database(source: TableSource, table: str, first_file: int) -> Scanned:
         first_file=first_file,
         size=int(rows.estimated_size()),
         is_packed=False,
-        sha256=hashlib.sha256(query.encode()).hexdigest(),
+        sha256=sha256,
     )
 
 

@@ -29,8 +29,9 @@ class TableSource:
     Parameters
     ----------
     path
-        A file, folder, glob, Delta table or database address (``postgresql://...``); relative to the
-        configuration file. ``package:lifetimes/datasets/CDNOW_sample.txt`` is a file that a package ships.
+        A file, folder, glob, Delta table, object storage (``s3://...``) or database (``postgresql://...``,
+        ``duckdb:///...``); relative to the configuration file.
+        ``package:lifetimes/datasets/CDNOW_sample.txt`` is a file that a package ships.
     files
         Of a folder or pattern, the files to read, relative to the configuration file; by default all.
     format

@@ -6,14 +6,12 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,6 +21,7 @@ from experiments.registry import find_run, list_runs
 from experiments.run import run_experiment
 from experiments.tracking import connect
 from tests.experiments.test_run import CDNOW
+from tests.postgresql import free_port, running_postgresql
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,34 +31,10 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this test's own; PostgreSQL does not run as root, so as `postgres` where we are."""
-    home, port = tmp_path_factory.mktemp("postgresql"), free_port()
-    as_user: dict[str, Any] = {"cwd": home}
-    if os.getuid() == 0:
-        as_user["user"] = "postgres"
-        shutil.chown(home, "postgres")
-        for parent in home.parents[:3]:
-            parent.chmod(0o755)
-    data = home / "data"
-    subprocess.run(
-        ["initdb", "-D", str(data), "-U", "postgres", "-A", "trust"],
-        check=True,
-        capture_output=True,
-        **as_user,
-    )
-    options = f"-p {port} -k {home} -h 127.0.0.1"
-    control = ["pg_ctl", "-D", str(data), "-w", "-l", str(home / "log")]
-    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, **as_user)
-    yield f"postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres"
-    os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGINT)
+    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as place:
+        yield f"postgresql+psycopg2://{place}"
 
 
 @pytest.fixture(scope="module")
