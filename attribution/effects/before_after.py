@@ -19,7 +19,7 @@ from scipy import stats
 from attribution.effects.checks import Check, apply_checks, check_placebo
 from attribution.effects.covariates import history_covariates, known_before
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval, with_refusal
+from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import IndexDates, find_index_dates
@@ -189,16 +189,12 @@ def _effect(
     placebo, placebo_error = study.mean(late, against=study.periods < -half)
     wald, p_value = study.pre_trend()
     control = weights[~index.treated]
-    effect = Effect(
-        name=design.name,
-        treatment=design.treatment_label,
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator="difference_in_differences",
-        estimand=f"ATT per {design.series}",
-        n_treated=int(index.treated.sum()),
-        n_control=int((~index.treated).sum()),
+    effect = effect_of(
+        design,
+        outcome,
+        "difference_in_differences",
+        f"ATT per {design.series}",
+        index.treated,
         effective_n=float(index.treated.sum() + control.sum() ** 2 / (control @ control)),
         placebo_estimate=placebo,
         placebo_low=placebo - Z_INTERVAL * placebo_error,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from attribution.effects.aipw import ESTIMANDS, Estimand, Scores, estimate_ratio
 from attribution.effects.checks import MIN_UNITS, Check, apply_checks, standardised_differences
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval, with_refusal
+from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS
 from attribution.effects.nuisance import Learner, Nuisances, fit_nuisances
 from attribution.effects.segments import heterogeneity_test, holm_rows, segment_masks, too_small
@@ -41,21 +41,6 @@ class Comparison:
     def t(self) -> Float:
         """Treatment as 0 and 1, shape (N,)."""
         return self.treated.astype(float)
-
-
-def bare_effect(c: Comparison, outcome: str, estimator: str, estimand: str) -> Effect:
-    """An effect of this comparison without its figures."""
-    return Effect(
-        name=c.design.name,
-        treatment=c.design.treatment_label,
-        control=c.design.control_label,
-        outcome=outcome,
-        design=c.design.design,
-        estimator=estimator,
-        estimand=estimand,
-        n_treated=int(c.treated.sum()),
-        n_control=int((~c.treated).sum()),
-    )
 
 
 def with_sensitivity(effect: Effect, c: Comparison) -> Effect:
@@ -136,7 +121,7 @@ def _segment_effect(c: Comparison, whole: Effect, scores: Scores, label: str, ma
     """One segment's effect; withheld when the segment is too small."""
     side = c.treated[mask]
     effect = replace(
-        bare_effect(c, whole.outcome, whole.estimator, whole.estimand),
+        effect_of(c.design, whole.outcome, whole.estimator, whole.estimand, c.treated),
         segment=label,
         n_treated=int(side.sum()),
         n_control=int((~side).sum()),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from attribution.effects.checks import Check, apply_checks
 from attribution.effects.covariates import covariate_matrix
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval, with_refusal
+from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import IndexDates, find_index_dates, matching_contacts
@@ -177,17 +177,7 @@ def _effect(
     treated: NDArray[np.bool_],
 ) -> Effect:
     """An effect of this design without figures."""
-    return Effect(
-        name=design.name,
-        treatment=treatment,
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator=estimator,
-        estimand=estimand,
-        n_treated=int(treated.sum()),
-        n_control=int((~treated).sum()),
-    )
+    return effect_of(design, outcome, estimator, estimand, treated, treatment=treatment)
 
 
 def _check_support(mean: DoseMean) -> Check:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
+from attribution.effects.design import EffectDesign
+from histories.arrays import Flags
 from histories.cuts import ALL
 
 EFFECTS_SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -142,6 +144,31 @@ class Effect:
 
     def __str__(self) -> str:
         return format_effects([self])
+
+
+def effect_of(
+    design: EffectDesign,
+    outcome: str,
+    estimator: str,
+    estimand: str,
+    treated: Flags | None = None,
+    **figures: Any,
+) -> Effect:
+    """An effect of a design, before it has an estimate.
+
+    Both groups are counted by who was `treated`, shape (N,). `figures` are further fields, and other names of
+    treatment and control than the design's.
+    """
+    sizes = {} if treated is None else {"n_treated": int(treated.sum()), "n_control": int((~treated).sum())}
+    about = {"treatment": design.treatment_label, "control": design.control_label, **sizes, **figures}
+    return Effect(
+        name=design.name,
+        design=design.design,
+        outcome=outcome,
+        estimator=estimator,
+        estimand=estimand,
+        **about,
+    )
 
 
 def with_interval(effect: Effect, *, estimate: float, std_error: float) -> Effect:

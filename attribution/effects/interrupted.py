@@ -16,7 +16,7 @@ import polars as pl
 
 from attribution.effects.checks import Check, apply_checks, check_placebo
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect
+from attribution.effects.effect import Effect, effect_of
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.segmented import Figure, SegmentedFit, fit_segmented
 from attribution.effects.sensitivity import robustness_value
@@ -93,14 +93,12 @@ def estimate_change(
     ]
     earlier = max((place for _, place in others if place <= position), default=0)
     later = min((place for _, place in others if place >= position), default=len(series.values))
-    bare = Effect(
-        name=design.name,
+    bare = effect_of(
+        design,
+        series.outcome,
+        "segmented_regression",
+        "mean change",
         treatment=name,
-        control=design.control_label,
-        outcome=series.outcome,
-        design=design.design,
-        estimator="segmented_regression",
-        estimand="mean change",
         n_treated=later - position,
         n_control=position - earlier,
         effective_n=float(later - earlier),

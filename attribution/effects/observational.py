@@ -26,7 +26,6 @@ from attribution.effects.checks import (
 from attribution.effects.comparison import (
     MIN_GROUP,
     Comparison,
-    bare_effect,
     effective_units,
     fit_placebo,
     love_frame,
@@ -36,7 +35,7 @@ from attribution.effects.comparison import (
     with_sensitivity,
 )
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect, with_interval, with_refusal
+from attribution.effects.effect import Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.nuisance import (
     LEARNERS,
@@ -157,7 +156,9 @@ def shuffled_check(c: Comparison, y: Float, rng: np.random.Generator) -> Check:
 def _aipw_effect(c: Comparison, outcome: str, estimand: Estimand, scores: Scores) -> Effect:
     """One AIPW estimate with its sensitivity."""
     estimate, error = estimate_ratio(scores, c.units.clusters)
-    effect = with_interval(bare_effect(c, outcome, "aipw", estimand.name), estimate=estimate, std_error=error)
+    effect = with_interval(
+        effect_of(c.design, outcome, "aipw", estimand.name, c.treated), estimate=estimate, std_error=error
+    )
     return with_sensitivity(replace(effect, effective_n=effective_units(scores.weights, c.treated)), c)
 
 
@@ -169,7 +170,9 @@ def _lin(c: Comparison, y: Float, labels: Flags) -> tuple[float, float]:
 def _lin_effect(c: Comparison, outcome: str, like: Effect) -> Effect:
     """Lin's regression, with the placebo of the AIPW estimate of the same estimand."""
     estimate, error = _lin(c, c.units.outcomes[outcome], c.treated)
-    effect = with_interval(bare_effect(c, outcome, "lin", "ATE"), estimate=estimate, std_error=error)
+    effect = with_interval(
+        effect_of(c.design, outcome, "lin", "ATE", c.treated), estimate=estimate, std_error=error
+    )
     effect = replace(
         effect,
         effective_n=float(len(c.units)),
@@ -196,7 +199,7 @@ def _naive_effect(c: Comparison, outcome: str) -> Effect:
     """The unadjusted difference, for comparison only."""
     y = c.units.outcomes[outcome]
     fit = fit_ols(np.column_stack([np.ones(len(y)), c.t]), y, clusters=c.units.clusters)
-    effect = bare_effect(c, outcome, "naive", "ATE")
+    effect = effect_of(c.design, outcome, "naive", "ATE", c.treated)
     effect = with_interval(effect, estimate=float(fit.coefficients[1]), std_error=float(fit.std_errors[1]))
     return replace(effect, effective_n=float(len(y))).refused(NAIVE_REASON)
 
@@ -235,19 +238,7 @@ def _mean_cost(units: Units, treated: Flags) -> float | None:
 def _too_few(design: EffectDesign, treated: Flags, reason: str) -> Findings:
     """The design's outcomes without figures."""
     effects = tuple(
-        Effect(
-            name=design.name,
-            treatment=design.treatment_label,
-            control=design.control_label,
-            outcome=outcome,
-            design=design.design,
-            estimator="aipw",
-            estimand="ATE",
-            n_treated=int(treated.sum()),
-            n_control=int((~treated).sum()),
-            supported=False,
-            reason=reason,
-        )
+        effect_of(design, outcome, "aipw", "ATE", treated, supported=False, reason=reason)
         for outcome in design.outcomes
     )
     return Findings(effects=effects)

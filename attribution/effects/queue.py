@@ -20,7 +20,7 @@ from attribution.effects.case_units import CaseUnits, build_case_units
 from attribution.effects.checks import Check, apply_checks
 from attribution.effects.comparison import MIN_GROUP
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_refusal
+from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_refusal
 from attribution.effects.findings import Findings
 from attribution.effects.instrument import TwoStage
 from attribution.effects.nuisance import LEARNERS
@@ -114,18 +114,7 @@ def _estimate_outcome(
 
 def _bare(moved: MovedCases, outcome: str, estimator: str) -> Effect:
     """An effect without its figures."""
-    return Effect(
-        name=moved.design.name,
-        treatment=moved.design.treatment_label,
-        control=moved.design.control_label,
-        outcome=outcome,
-        design=moved.design.design,
-        estimator=estimator,
-        estimand="LATE",
-        n_treated=int(moved.fast.sum()),
-        n_control=int((~moved.fast).sum()),
-        effective_n=float(len(moved.fast)),
-    )
+    return effect_of(moved.design, outcome, estimator, "LATE", moved.fast, effective_n=float(len(moved.fast)))
 
 
 def _finite(value: float) -> float | None:

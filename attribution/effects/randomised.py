@@ -26,7 +26,7 @@ from attribution.effects.checks import (
     standardised_differences,
 )
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import INTERVAL_LEVEL, Z_INTERVAL, Effect, with_interval
+from attribution.effects.effect import INTERVAL_LEVEL, Z_INTERVAL, Effect, effect_of, with_interval
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.regression import fit_lin, mean_difference
 from attribution.effects.segments import heterogeneity_test, holm_rows, segment_masks, too_small
@@ -177,16 +177,14 @@ def _figures(contrast: _Contrast) -> Iterator[tuple[str, float, float, int]]:
 def _effect(contrast: _Contrast, estimator: str) -> Effect:
     """An effect of this comparison without its figures."""
     treated = contrast.treated
-    return Effect(
-        name=contrast.design.name,
+    return effect_of(
+        contrast.design,
+        contrast.outcome,
+        estimator,
+        "ATE",
+        treated,
         treatment=contrast.arm,
         control=str(contrast.design.treatment.control),
-        outcome=contrast.outcome,
-        design=contrast.design.design,
-        estimator=estimator,
-        estimand="ATE",
-        n_treated=int(treated.sum()),
-        n_control=int((~treated).sum()),
         effective_n=float(len(treated)),
     )
 

@@ -33,7 +33,7 @@ from attribution.effects.comparison import (
     with_sensitivity,
 )
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect, with_interval, with_refusal
+from attribution.effects.effect import Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.nuisance import LEARNERS, assign_folds, fit_nuisances, fit_propensity
 from attribution.effects.observational import (
@@ -234,14 +234,13 @@ def _comparison(curve: _Curve, both: Flags, level: int) -> Comparison:
 
 def _bare(curve: _Curve, outcome: str, level: int, estimator: str, estimand: str) -> Effect:
     """A bin's effect without its figures."""
-    return Effect(
-        name=curve.design.name,
+    return effect_of(
+        curve.design,
+        outcome,
+        estimator,
+        estimand,
         treatment=curve.bins.words[level],
         control=curve.bins.words[curve.reference],
-        outcome=outcome,
-        design=curve.design.design,
-        estimator=estimator,
-        estimand=estimand,
         bin=curve.bins.labels[level],
         n_treated=int((curve.code == level).sum()),
         n_control=int((curve.code == curve.reference).sum()),

@@ -17,7 +17,7 @@ from attribution.effects.assigned import estimate_assigned
 from attribution.effects.before_after import estimate_before_after
 from attribution.effects.design import EffectDesign
 from attribution.effects.dose import estimate_dose
-from attribution.effects.effect import Effect
+from attribution.effects.effect import effect_of
 from attribution.effects.findings import EffectsResult, Findings, collect_findings
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
@@ -104,17 +104,7 @@ def _estimate(design: EffectDesign, setting: Setting, seed: int) -> Findings:
 def refused_findings(design: EffectDesign, reason: str) -> Findings:
     """One row per outcome that says why there is no figure."""
     effects = tuple(
-        Effect(
-            name=design.name,
-            treatment=design.treatment_label,
-            control=design.control_label,
-            outcome=outcome,
-            design=design.design,
-            estimator="none",
-            estimand="none",
-            supported=False,
-            reason=reason,
-        )
+        effect_of(design, outcome, "none", "none", supported=False, reason=reason)
         for outcome in design.outcomes
     )
     return Findings(effects=effects)

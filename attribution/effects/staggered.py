@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.checks import apply_checks, check_placebo
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, with_interval
+from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_interval
 from attribution.effects.history import History
 from attribution.effects.index_dates import matching_contacts
 from attribution.effects.outcomes import measure
@@ -88,14 +88,12 @@ def estimate_staggered(design: EffectDesign, outcome: str, history: History, tab
         values, start, first_lag=-(-design.landmark_days // STEP_DAYS), last_lag=last_lag
     )
     placebo = group_time_effects(values, start, first_lag=-3, last_lag=-2)
-    effect = Effect(
-        name=design.name,
-        treatment=design.treatment_label,
+    effect = effect_of(
+        design,
+        outcome,
+        "group_time",
+        "ATT per month",
         control="not yet contacted",
-        outcome=outcome,
-        design=design.design,
-        estimator="group_time",
-        estimand="ATT per month",
         n_treated=found.n_treated,
         n_control=found.n_control,
         effective_n=float(found.n_treated + found.n_control),

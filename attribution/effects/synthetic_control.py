@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 from attribution.effects.checks import Check, apply_checks, check_placebo
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import INTERVAL_LEVEL, Effect
+from attribution.effects.effect import INTERVAL_LEVEL, Effect, effect_of
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.tables import Setting
 from attribution.effects.units import read_table
@@ -148,14 +148,12 @@ def _effect(
     error = float(np.sqrt(np.mean([other.effect**2 for other in others])))
     half = float(stats.t.isf((1 - INTERVAL_LEVEL) / 2, len(others))) * error
     early = fit_synthetic_control(treated[:at], donors[:at], at - at // 4).effect
-    effect = Effect(
-        name=design.name,
+    effect = effect_of(
+        design,
+        outcome,
+        "synthetic_control",
+        "mean change",
         treatment=f"{market}: {design.treatment.intervention}",
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator="synthetic_control",
-        estimand="mean change",
         estimate=fit.effect,
         std_error=error,
         low=fit.effect - half,

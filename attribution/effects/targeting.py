@@ -31,7 +31,7 @@ from attribution.effects.checks import (
     check_overlap,
 )
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect, with_interval
+from attribution.effects.effect import Effect, effect_of, with_interval
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.nuisance import (
     LEARNERS,
@@ -91,7 +91,9 @@ def estimate_targeting(design: EffectDesign, setting: Setting, rng: np.random.Ge
     for outcome in design.outcomes:
         checks = [*by_design, check_events(units.outcomes[outcome], treated)]
         if checks[-1].blocking and not checks[-1].passed:
-            empty = apply_checks(_bare(design, outcome, treated, "policy", "recommended - observed"), checks)
+            empty = apply_checks(
+                effect_of(design, outcome, "policy", "recommended - observed", treated), checks
+            )
             pairs += [(empty, check) for check in checks]
             continue
         scored = _score(design, setting, units, treated, outcome, folds, propensity, learners)
@@ -147,23 +149,9 @@ def _effects(design: EffectDesign, s: _Scored, outcome: str, units: Units) -> It
         ("qini", "above random order", s.psi * lift),
     )
     for estimator, estimand, each in figures:
-        effect = _bare(design, outcome, s.treated, estimator, estimand)
+        effect = effect_of(design, outcome, estimator, estimand, s.treated)
         effect = replace(effect, effective_n=float(len(s.tau)))
         yield with_interval(effect, estimate=float(each.mean()), std_error=mean_error(each, units.clusters))
-
-
-def _bare(design: EffectDesign, outcome: str, treated: Flags, estimator: str, estimand: str) -> Effect:
-    return Effect(
-        name=design.name,
-        treatment=design.treatment_label,
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator=estimator,
-        estimand=estimand,
-        n_treated=int(treated.sum()),
-        n_control=int((~treated).sum()),
-    )
 
 
 def _check_calibration(s: _Scored) -> Check:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.checks import Check, apply_checks
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect, with_interval
+from attribution.effects.effect import effect_of, with_interval
 from attribution.effects.findings import Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import matching_contacts
@@ -87,14 +87,11 @@ def estimate_time_varying(design: EffectDesign, setting: Setting, rng: np.random
     treated, left = rows.treated, rows.left
     table = np.column_stack([np.ones(len(left)), treated, drop_collinear(rows.covariates)])
     fit = fit_hazard(table, left, rows.customers)
-    effect = Effect(
-        name=design.name,
-        treatment=design.treatment_label,
-        control=design.control_label,
-        outcome="retention",
-        design=design.design,
-        estimator="discrete_hazard",
-        estimand="log hazard ratio",
+    effect = effect_of(
+        design,
+        "retention",
+        "discrete_hazard",
+        "log hazard ratio",
         n_treated=len(np.unique(rows.customers[treated > 0])),
         n_control=len(np.unique(rows.customers[treated == 0])),
         effective_n=float(len(left)),

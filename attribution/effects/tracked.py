@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.covariates import history_covariates
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect, with_interval
+from attribution.effects.effect import Effect, effect_of, with_interval
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.history import History, build_history
 from attribution.effects.index_dates import matching_contacts
@@ -66,16 +66,13 @@ def _linked(design: EffectDesign, history: History, setting: Setting, cut: int) 
 def _effect(design: EffectDesign, outcome: str, y: NDArray[np.float64], tracked: NDArray[np.bool_]) -> Effect:
     """The naive difference, with the reason why it is none."""
     estimate, error = mean_difference(y, tracked)
-    effect = Effect(
-        name=design.name,
+    effect = effect_of(
+        design,
+        outcome,
+        "naive",
+        "difference",
+        tracked,
         treatment="tracked customers",
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator="naive",
-        estimand="difference",
-        n_treated=int(tracked.sum()),
-        n_control=int((~tracked).sum()),
         effective_n=float(len(y)),
     )
     return with_interval(effect, estimate=estimate, std_error=error).refused(TRACKED_REASON)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.checks import Check, apply_checks, check_attrition, check_instrument
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Effect
+from attribution.effects.effect import Effect, effect_of
 from attribution.effects.findings import Findings
 from attribution.effects.instrument import TwoStage, fit_two_stage
 from attribution.effects.nuisance import LEARNERS
@@ -89,20 +89,16 @@ def _by_instrument(
     instrument = _instrument(design, frame, len(units))
     t, x = treated.astype(float), units.covariates
     fit = fit_two_stage(units.outcomes[outcome], t, instrument, x)
-    effect = Effect(
-        name=design.name,
-        treatment=design.treatment_label,
-        control=design.control_label,
-        outcome=outcome,
-        design=design.design,
-        estimator="two_stage",
-        estimand="LATE",
+    effect = effect_of(
+        design,
+        outcome,
+        "two_stage",
+        "LATE",
+        treated,
         estimate=fit.estimate if np.isfinite(fit.estimate) else None,
         std_error=fit.std_error if np.isfinite(fit.std_error) else None,
         low=fit.low if np.isfinite(fit.low) else None,
         high=fit.high if np.isfinite(fit.high) else None,
-        n_treated=int(treated.sum()),
-        n_control=int((~treated).sum()),
         effective_n=float(len(units)),
     )
     checks = _instrument_checks(design.instrument or "", fit, units, instrument, outcome)

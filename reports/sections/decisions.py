@@ -165,31 +165,28 @@ def _per(one: Return, sources: ReportSources) -> str:
 
 
 def _serve(found: Sequence[Return], sources: ReportSources) -> Ask:
-    cost, margin = sum(r.cost for r in found), sum(r.margin for r in found)
-    verb = "added" if margin >= 0 else "took away"
-    start = "Together they" if len(found) > 1 else "It"
-    return Ask(
-        text=f"Treat {_names(found)} as service, and ask what a case should cost.",
-        detail=f"{start} cost {money(cost, sources.currency)} and {verb} "
-        f"{money(abs(margin), sources.currency)} of margin.",
-        reading=f"Range wholly below {symbol(sources.currency)}1, service.",
-        evidence=_evidence([r.name for r in found], sources),
-        rule="service",
-        at_stake=cost - margin,
-    )
+    text = f"Treat {_names(found)} as service, and ask what a case should cost."
+    return _below(found, sources, text, rule="service", reading=", service")
 
 
 def _cut(found: Sequence[Return], sources: ReportSources) -> Ask:
+    return _below(found, sources, f"Cut or test {_names(found)}.", rule="cut")
+
+
+def _below(
+    found: Sequence[Return], sources: ReportSources, text: str, *, rule: str, reading: str = ""
+) -> Ask:
+    """What is asked where the return is below its cost."""
     cost, margin = sum(r.cost for r in found), sum(r.margin for r in found)
     verb = "added" if margin >= 0 else "took away"
     start = "Together they" if len(found) > 1 else "It"
     return Ask(
-        text=f"Cut or test {_names(found)}.",
+        text=text,
         detail=f"{start} cost {money(cost, sources.currency)} and {verb} "
         f"{money(abs(margin), sources.currency)} of margin.",
-        reading=f"Range wholly below {symbol(sources.currency)}1.",
+        reading=f"Range wholly below {symbol(sources.currency)}1{reading}.",
         evidence=_evidence([r.name for r in found], sources),
-        rule="cut",
+        rule=rule,
         at_stake=cost - margin,
     )
 
