@@ -128,10 +128,10 @@ def count_segments(
     columns = {name: dtype for name, dtype in frame.schema.items() if name != "customer_id"}
     found = []
     for segment in segments:
-        inside = _kept(frame, bind_filter(named[segment.name], columns, named))
+        inside = kept(frame, bind_filter(named[segment.name], columns, named))
         everybody = inside
         if segment.purpose is not None:
-            everybody = _kept(frame, bind_filter(parse_filter(segment.filter), columns, named))
+            everybody = kept(frame, bind_filter(parse_filter(segment.filter), columns, named))
         found.append(
             {
                 "name": segment.name,
@@ -147,7 +147,8 @@ def count_segments(
     return found
 
 
-def _kept(frame: pl.DataFrame, bound: Filter) -> pl.DataFrame:
+def kept(frame: pl.DataFrame, bound: Filter) -> pl.DataFrame:
+    """The customers whom a bound filter keeps."""
     from experiments.sampling import sample_ids  # who reads a configuration needs no numpy
 
     samples = {

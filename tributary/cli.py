@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "report": ("runs", "Draw the report of a bundle again."),
     "watch": ("watch", "Tell what left its limits in a run, by mail or in a folder; nothing otherwise."),
     "export": ("export", "Write the customers of a bundle to one file."),
+    "audience": ("audience", "Hashed addresses for an advertising platform, a control group held out."),
     "serve": ("serving", "Serve scores over HTTP."),
     "key": ("serving", "Make, replace, end and list API keys."),
     "hook": ("hooks", "Tell other systems of new scores, by webhooks."),
