@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from histories.arrays import Integer
 from histories.compiled import compiled
 from histories.errors import DataError
-from histories.identity import normal_handle
-from histories.replies import cut_cycles, parents_of, roots_of
+from histories.identity import NOBODY, normal_handle
+from histories.replies import bare_id, cut_cycles, parents_of, roots_of
 
 __all__ = ["author_key", "check_sides", "is_customer", "link_posts"]
 
@@ -76,8 +76,29 @@ def link_posts(posts: pl.DataFrame) -> pl.DataFrame:
     check_sides(rows["is_customer"])
     parents = parents_of(rows).at
     cut_cycles(parents)
+    rows = _with_roots_named(rows, parents)
     above = _customer_above(parents, rows["is_customer"].to_numpy())
     return _placed(rows, roots_of(parents), above)
+
+
+def _with_roots_named(rows: pl.DataFrame, parents: Integer) -> pl.DataFrame:
+    """The same posts; one without a conversation after whose id its replies name theirs belongs to it.
+
+    So do exports that hold what opens a thread in one file and what follows in another.
+    """
+    above = pl.Series(parents)
+    told = rows.select(
+        pl.lit(above).alias("place"), "conversation_id", bare_id("conversation_id").alias("bare")
+    ).with_columns(pl.lit(rows["post_id"].cast(pl.String).gather(above.clip(0))).alias("parent"))
+    named = told.filter(
+        (pl.col("place") >= 0)
+        & ((pl.col("conversation_id") == pl.col("parent")) | (pl.col("bare") == pl.col("parent")))
+    ).unique("place", keep="first", maintain_order=True)
+    if named.is_empty():
+        return rows
+    places = pl.DataFrame({"place": np.arange(rows.height)})
+    own = places.join(named, on="place", how="left", maintain_order="left")["conversation_id"]
+    return rows.with_columns(pl.coalesce("conversation_id", pl.lit(own)).alias("conversation_id"))
 
 
 def is_customer(posts: pl.DataFrame) -> pl.Series:
@@ -151,6 +172,15 @@ def _placed(rows: pl.DataFrame, roots: Integer, above: Integer) -> pl.DataFrame:
         pl.coalesce(told, pl.lit(root)).alias("conversation"),
         told.alias("named_conversation"),
         author_key(rows.columns).alias("own_key"),
+    )
+    nobody = pl.col("author").str.to_lowercase().str.strip_chars().is_in(NOBODY)
+    if "customer_id" in rows.columns:
+        nobody &= pl.col("customer_id").is_null()
+    named = named.with_columns(
+        pl.when(nobody)
+        .then(pl.format("{} in {}", "own_key", "conversation"))
+        .otherwise("own_key")
+        .alias("own_key")
     )
     at = pl.Series(np.where(above < 0, 0, above))
     has = pl.Series(above >= 0)

@@ -23,6 +23,11 @@ EMAIL = ("email", "e-mail")
 PHONES = ("phone", "telephone", "mobile", "sms", "whatsapp", "signal")
 """Platforms whose handles are addresses, and numbers."""
 SHORTEST_NUMBER = 6
+NOBODY = (
+    *("[deleted]", "[removed]", "deleted", "deleted user", "anonymous", "anonym", "anonyme", "anónimo"),
+    *("a google user", "guest", "unknown", "unknown user"),
+)
+"""Handles, in lower case, under which many write: an author of this name is nobody in particular."""
 
 
 def pseudonym(customer_id: str | int, key: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from histories.arrays import Flags, Integer
 from histories.compiled import compiled
 
-__all__ = ["Parents", "cut_cycles", "parents_of", "roots_of"]
+__all__ = ["Parents", "bare_id", "cut_cycles", "parents_of", "roots_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,42 @@ class Parents:
         Whether the post that each answers is not among them, shape (n,).
     own
         Whether each answers itself; that is taken as answering none, shape (n,).
+    prefixed
+        Whether links name the kind of post before its id (`t3_1abc`, of `1abc`), which was taken off.
     """
 
     at: Integer
     lost: Flags
     own: Flags
+    prefixed: bool = False
+
+
+def bare_id(name: str) -> pl.Expr:
+    """An id without the kind before it.
+
+    >>> pl.DataFrame({"id": ["t3_1abc", "1abc", "12_34"]}).select(bare_id("id"))["id"].to_list()
+    ['1abc', '1abc', '12_34']
+    """
+    return pl.col(name).str.replace(r"^[A-Za-z]+\d?_", "")
 
 
 def parents_of(posts: pl.DataFrame) -> Parents:
-    """Find the post that each answers, by `post_id` and `in_reply_to`."""
+    """Find the post that each answers, by `post_id` and `in_reply_to`.
+
+    Where most links lead nowhere as they stand, and most lead somewhere once a kind before the ids is taken
+    off (Reddit's `t1_`, `t3_`), they are read so.
+    """
+    plain = _found(posts)
+    if posts.schema["in_reply_to"] != pl.String or posts.schema["post_id"] != pl.String:
+        return plain
+    if 2 * plain.lost.sum() <= posts["in_reply_to"].count():
+        return plain
+    bare = posts.select(bare_id("post_id"), bare_id("in_reply_to"))
+    found = _found(bare) if bare["post_id"].n_unique() == bare.height else plain
+    return replace(found, prefixed=True) if 2 * found.lost.sum() < plain.lost.sum() else plain
+
+
+def _found(posts: pl.DataFrame) -> Parents:
     places = posts.select(
         pl.col("post_id").alias("in_reply_to"), pl.int_range(pl.len(), dtype=pl.Int64).alias("parent")
     )

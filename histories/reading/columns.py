@@ -112,6 +112,11 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
             f'{scanned.place}: {table.name} has no {theirs}: its header is one column with "{shown}". '
             f'Set inputs.{table.name}.separator = "{shown}".'
         )
+    if theirs in scanned.columns:
+        return (
+            f'{scanned.place}: the file has a column "{theirs}", which inputs.{table.name}.columns reads as '
+            f'another one of ours. Name it for {ours} as well: columns = {{ {ours} = "{theirs}", ... }}.'
+        )
     listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "") or "none"
     hint = nearest(theirs, scanned.columns)
     suggestion = f" {hint[0].upper()}{hint[1:]}" if hint.startswith("did") else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from histories.identity import NOBODY
 from histories.reading.links import REPEATED
 from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
@@ -23,17 +24,35 @@ _IS_VALID = pl.col(RULE).is_null()
 
 
 def post_notes(posts: Staged) -> tuple[str, ...]:
-    """Replies to posts that are not there, to themselves, in circles, and earlier than what they answer."""
+    """Replies to posts that are not there, to themselves, in circles, early; authors who are nobody."""
+    nobody = tuple(_nobody_notes(posts))
     if "in_reply_to" not in posts.columns:
-        return ()
+        return nobody
     needed = (ROW, "post_id", "timestamp", "in_reply_to")
     rows = posts.frame.filter(_IS_VALID).select(needed).collect().sort("timestamp", "post_id")
-    return tuple(_link_notes(posts, rows))
+    return (*nobody, *_link_notes(posts, rows))
+
+
+def _nobody_notes(posts: Staged) -> Iterator[str]:
+    author = pl.col("author").cast(pl.String).str.to_lowercase().str.strip_chars()
+    rows = posts.frame.filter(_IS_VALID & author.is_in(NOBODY)).select(ROW).collect()[ROW].sort()
+    if rows.len():
+        yield (
+            f"{posts.place}: {rows.len()} posts have an author who may be anybody "
+            f'({posts.shown_rows(rows)}; "{NOBODY[0]}" and the like). In each thread they '
+            "count as one unknown customer, in another thread as another."
+        )
 
 
 def _link_notes(posts: Staged, rows: pl.DataFrame) -> Iterator[str]:
     parents, place = parents_of(rows), posts.place
     at = pl.Series(parents.at)
+    if parents.prefixed:
+        value = rows["in_reply_to"].drop_nulls()[0]
+        yield (
+            f'{place}: replies name the kind of post before its id (first: "{value}"), and the ids do not. '
+            "They are read without it."
+        )
     lost = rows.filter(pl.Series(parents.lost))[ROW].sort()
     if lost.len():
         replies = rows.height - rows["in_reply_to"].null_count()

@@ -18,6 +18,8 @@ from histories.phones import COUNTRIES
 from histories.reading.numbers import Unit
 
 STRICT = ConfigDict(extra="forbid")
+OTHERWISE = "*"
+"""In `values`: every other word."""
 Value = bool | int | float | str | dt.date
 SECRETS = "passw|pwd|secret|token|credential|signature"
 
@@ -62,7 +64,8 @@ class TableSource:
     constants
         Our column names to the one value that every row has, e.g. ``{ platform = "twitter" }``.
     values
-        For a column of ours, words of the source and what they mean: ``{ csat = { good = 5, bad = 1 } }``.
+        For a column of ours, words of the source and what they mean: ``{ csat = { good = 5, bad = 1 } }``;
+        ``"*"`` is every other word: ``{ is_brand = { AcmeSupport = true, "*" = false } }``.
     negate
         Flags of ours that the source holds turned round.
     units

@@ -18,7 +18,7 @@ from histories.reading.numbers import NumberOptions, durations, numbers
 from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Kind, Table
-from histories.reading.sources import TableSource, as_text
+from histories.reading.sources import OTHERWISE, TableSource, as_text
 from histories.reading.times import TimeOptions, are_dates
 
 RULE = "broken rule"
@@ -245,7 +245,12 @@ def _raw(part: Part, ours: str) -> pl.Expr:
     found = pl.col(theirs).fill_nan(None) if dtype.is_float() else pl.col(theirs)
     if ours in part.source.values:
         meanings = {word: as_text(value) for word, value in part.source.values[ours].items()}
-        return text_value(found, dtype).replace(meanings)
+        words = text_value(found, dtype)
+        if OTHERWISE not in meanings:
+            return words.replace(meanings)
+        otherwise = meanings.pop(OTHERWISE)
+        known = words.replace_strict(meanings, default=otherwise, return_dtype=pl.String)
+        return pl.when(words.is_not_null()).then(known)
     return found
 
 

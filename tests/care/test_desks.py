@@ -1,4 +1,4 @@
-"""The ready configurations: eleven desks' exports, each in its own columns, against figures by hand."""
+"""The ready configurations: twelve desks' exports, each in its own columns, against figures by hand."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def _care(desk: str) -> CarePart:
         ("freshdesk", "first_response_p50", "calendar", 80),
         ("freshdesk", "handling_time", None, (10 + 20.5 + 0 + 60) / 4),
         ("freshdesk", "csat", None, 1 / 2),
+        ("reddit", "listened", None, 5),
+        ("reddit", "applicable", None, 4),  # praise needs none
+        ("reddit", "service_level", "calendar", 1 / 4),  # 30 minutes; a thread joined; two deleted authors
+        ("reddit", "next_response_p50", "calendar", 60),
+        ("reddit", "repeat_rate", None, 0),  # two deleted authors are not one who asks again
         ("zoho", "listened", None, 4),
         ("zoho", "service_level", "business", 2 / 4),  # 30 and 10 minutes; 90; never
         ("zoho", "first_response_p50", "business", 30),
@@ -95,3 +100,13 @@ def test_the_most_visible_who_wait_are_named_at_sprout() -> None:
     cases = _care("sprout").tables["cases"].filter(pl.col("status") == "open")
     reasons = dict(cases.select("case_id", "priority_reason").rows())
     assert reasons == {"post:s1": None, "post:s5": "22000 followers, angry"}
+
+
+def test_deleted_authors_of_two_threads_are_two_and_links_with_their_kind_are_said_at_reddit() -> None:
+    inputs = read_inputs(load_config(EXAMPLES / "reddit" / "care.toml"))
+    told = "\n".join(inputs.notes)
+    assert (
+        "2 posts have an author who may be anybody (submissions.jsonl row 3, submissions.jsonl row 4" in told
+    )
+    assert 'replies name the kind of post before its id (first: "t3_1abc01")' in told
+    assert "not in the file" not in told
