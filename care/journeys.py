@@ -150,32 +150,49 @@ def _repeats(journeys: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
 
 
 def _returns(journeys: pl.DataFrame, settings: CareSettings, end: dt.datetime) -> pl.DataFrame:
-    """`returned`: a matter of the customer about the same topic within the repeat days of the closing."""
+    """`returned`: a matter of the customer about the same topic within the repeat days of the closing.
+
+    A matter without a topic may be about any. Those of a customer are counted between two times, not paired.
+    """
     span = pl.duration(seconds=round(settings.repeat_days * 86_400))
     closed = pl.coalesce("resolved_at", "opened_at")
-    later = journeys.filter("needs_reply").select(
-        "key",
-        pl.col("opened_at").alias("again_at"),
-        pl.col("topic").alias("again_about"),
-        pl.col("journey_id").alias("again"),
+    asked = journeys.select("key", "topic", "opened_at", "needs_reply", until=closed + span)
+    later = asked.filter("needs_reply")
+    about_it = _opened_within(asked, later.drop_nulls("topic"), by=["key", "topic"])
+    about_any = _opened_within(asked, later.filter(pl.col("topic").is_null()), by=["key"])
+    of_customer = _opened_within(asked, later, by=["key"])
+    no_topic, itself = asked["topic"].is_null(), asked["needs_reply"] & (asked["until"] >= asked["opened_at"])
+    found = pl.select(pl.when(no_topic).then(of_customer).otherwise(about_it + about_any)).to_series()
+    return journeys.with_columns(
+        (found > itself.fill_null(False).cast(pl.Int64)).alias("returned"),
+        (closed + span < end).alias("window_closed"),
     )
-    same = (pl.col("topic") == pl.col("again_about")).fill_null(True)
-    returned = (
-        journeys.select("journey_id", "key", "topic", "opened_at", closed.alias("closed_at"))
-        .join(later, on="key")
-        .filter(
-            pl.col("again") != pl.col("journey_id"),
-            pl.col("again_at") >= pl.col("opened_at"),
-            pl.col("again_at") <= pl.col("closed_at") + span,
-            same,
-        )
-        .select("journey_id")
-        .unique()
-        .with_columns(pl.lit(True).alias("returned"))
+
+
+def _opened_within(asked: pl.DataFrame, later: pl.DataFrame, *, by: list[str]) -> pl.Series:
+    """How many of the later matters of the same key opened from `opened_at` to `until`, one for each row."""
+    counted = (
+        later.group_by(*by, "opened_at")
+        .agg(pl.len().cast(pl.Int64).alias("at_once"))
+        .sort("opened_at")
+        .with_columns(pl.col("at_once").cum_sum().over(by).alias("so_far"))
     )
-    return journeys.join(returned, on="journey_id", how="left", maintain_order="left").with_columns(
-        pl.col("returned").fill_null(False), (closed + span < end).alias("window_closed")
+    before = counted.select(*by, "opened_at", (pl.col("so_far") - pl.col("at_once")).alias("before"))
+    rows = asked.with_row_index("row").drop_nulls(by)
+    first = rows.sort("opened_at").join_asof(
+        before, on="opened_at", by=by, strategy="forward", check_sortedness=False
     )
+    last = rows.sort("until").join_asof(
+        counted.select(*by, until="opened_at", upto="so_far"),
+        on="until",
+        by=by,
+        strategy="backward",
+        check_sortedness=False,
+    )
+    both = first.select("row", "before").join(last.select("row", "upto"), on="row")
+    whole = asked.with_row_index("row").select("row").join(both, on="row", how="left", maintain_order="left")
+    between = pl.col("upto") - pl.col("before")
+    return whole.select(pl.max_horizontal(between.fill_null(0), 0).alias("count")).to_series()
 
 
 def _measured(journeys: pl.DataFrame, clock: BusinessClock | None, end: dt.datetime) -> pl.DataFrame:

@@ -117,21 +117,27 @@ class Desk:
         if self.purchases is None or "customer_id" not in frame.columns:
             return np.full(frame.height, np.nan)
         span = pl.duration(days=self.settings.sales_days)
-        within = (pl.col("at") >= pl.col("waiting_since")) & (pl.col("at") < pl.col("waiting_since") + span)
-        found = (
-            frame.select("journey_id", "customer_id", "waiting_since")
-            .join(self.purchases.select("customer_id", "at"), on="customer_id")
-            .filter(within)
-            .select("journey_id")
-            .unique()
-            .with_columns(pl.lit(1.0).alias("bought"))
+        at = pl.col("at").cast(frame.schema["waiting_since"])
+        bought = self.purchases.select("customer_id", at).drop_nulls().sort("at")
+        joined = (
+            frame.with_row_index("row")
+            .select("row", "customer_id", "waiting_since")
+            .sort("waiting_since")
+            .join_asof(
+                bought,
+                left_on="waiting_since",
+                right_on="at",
+                by="customer_id",
+                strategy="forward",
+                check_sortedness=False,
+            )
+            .sort("row")
+            .with_columns((pl.col("at") < pl.col("waiting_since") + span).alias("bought"))
         )
-        joined = frame.join(found, on="journey_id", how="left", maintain_order="left")
         over = pl.col("waiting_since") + span <= pl.lit(self.journeys.end)
         can = pl.col("customer_id").is_not_null() & over
-        return joined.select(pl.when(can).then(pl.col("bought").fill_null(0.0)).fill_null(float("nan")))[
-            "bought"
-        ].to_numpy()
+        known = pl.when(can).then(pl.col("bought").fill_null(False).cast(pl.Float64))
+        return joined.select(known.fill_null(float("nan")).alias("bought"))["bought"].to_numpy()
 
     @cached_property
     def wait_arrays(self) -> dict[str, NDArray[Any]]:
