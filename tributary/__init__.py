@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from clv.purchases import BgNbd, MbgNbd, ParetoNbd
     from clv.spend import GammaGamma
     from tributary.client import Client
+    from tributary.crediting import credit, credit_paths, effect
     from tributary.words import (
-        credit,
-        credit_paths,
-        effect,
         histories,
         load,
         plot,
@@ -57,6 +55,9 @@ _HOMES = {
     "ParetoNbd": "clv.purchases",
     "GammaGamma": "clv.spend",
     "Client": "tributary.client",
+    "credit": "tributary.crediting",
+    "credit_paths": "tributary.crediting",
+    "effect": "tributary.crediting",
 }
 
 

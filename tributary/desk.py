@@ -5,6 +5,7 @@ Frames go through the same checks as files do, so that a notebook and a run give
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from experiments.parts.histories import Histories
 
 
+Day = dt.date | str
+Origins = Mapping[str, str | Mapping[str, Any]]
+
 UNITS = "units.parquet"
 """Where the table of units lies."""
+_MONEY = ("amount", "unit_price", "margin", "cost", "acquisition_cost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,3 +181,18 @@ def desk(
         tree = {key: setting for key, setting in settings.items() if setting is not None}
         config = parse_config({**tree, "inputs": entries}, base_dir=Path(folder), place="arguments")
         yield Desk(config=config, histories=build_histories(config, read_inputs(config)))
+
+
+def channel_entries(origins: Origins | None) -> dict[str, Any] | None:
+    """Entries of `[channels]`; a bare word is the origin."""
+    if origins is None:
+        return None
+    return {name: {"origin": o} if isinstance(o, str) else dict(o) for name, o in origins.items()}
+
+
+def in_currency(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with money in currency where it stands in minor units."""
+    from histories.money import to_currency
+
+    minor = [name for name in _MONEY if frame.schema.get(name) == pl.Int64()]
+    return frame.with_columns(to_currency(pl.col(name)).alias(name) for name in minor)

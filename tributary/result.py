@@ -99,3 +99,20 @@ def _printing() -> pl.Config:
         tbl_width_chars=140,
         fmt_str_lengths=60,
     )
+
+
+def forest(frame: pl.DataFrame, name: str, value: str, title: str) -> str:
+    """A row for each figure in column `value`, with its interval where `low` and `high` are there; SVG."""
+    from reports.pictures import Estimate, draw_forest
+
+    rows = [
+        Estimate(
+            name=str(row[name]),
+            value=row[value],
+            low=row.get("low"),
+            high=row.get("high"),
+            supported=row.get("supported", True),
+        )
+        for row in frame.iter_rows(named=True)
+    ]
+    return draw_forest(rows, title=title)

@@ -5,16 +5,15 @@ They call the parts of a run, so that a notebook and `tributary run` give the sa
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from histories.errors import DataError, ModelError
-from tributary.desk import UNITS, desk, to_polars
-from tributary.result import Picture, Result
+from tributary.desk import Day, Origins, channel_entries, desk, in_currency
+from tributary.result import Picture, Result, forest
 
 if TYPE_CHECKING:
     from clv.purchases import PurchaseFit
@@ -22,24 +21,7 @@ if TYPE_CHECKING:
     from experiments.config import RunConfig
     from experiments.run import RunResult
 
-__all__ = [
-    "credit",
-    "credit_paths",
-    "effect",
-    "histories",
-    "load",
-    "plot",
-    "read",
-    "run",
-    "simulate",
-    "summarize",
-    "value",
-]
 
-Day = dt.date | str
-Origins = Mapping[str, str | Mapping[str, Any]]
-
-_MONEY = ("amount", "unit_price", "margin", "cost", "acquisition_cost")
 _VALUE_COLUMNS = (
     "customer_id",
     "frequency",
@@ -49,8 +31,6 @@ _VALUE_COLUMNS = (
     "expected_purchases",
     "customer_lifetime_value",
 )
-_CREDIT_COLUMNS = ("outcome", "channel", "credit", "low", "high", "range_low", "range_high", "supported")
-_EFFECT_COLUMNS = ("treatment", "outcome", "estimator", "estimate", "low", "high", "supported", "reason")
 
 
 def read(path: str | Path, table: str = "transactions", **options: Any) -> Result:
@@ -83,7 +63,7 @@ def read(path: str | Path, table: str = "transactions", **options: Any) -> Resul
         place = str(Path(place).resolve())
     config = parse_config({"inputs": {table: {"path": place, **options}}}, place="read")
     found = read_inputs(config).tables[table]
-    frame = _in_currency(found.valid.collect())
+    frame = in_currency(found.valid.collect())
     kept_out = found.rows_read - found.rows_valid
     notes = [f"{kept_out:,} of {found.rows_read:,} rows were kept out by a rule."] if kept_out else []
     return Result(
@@ -124,13 +104,20 @@ def histories(
         customer_id, timestamp, event ("purchase" or "touch"), channel (null at purchases), amount (currency,
         null at touches), by customer and time. `detail` has both tables with all their columns, lazy.
     """
-    tables = _tables(transactions, touchpoints, customers, cases)
-    with desk(tables, observation_end=observation_end, channels=_channels(channels), **settings) as made:
+    tables = {
+        "transactions": transactions,
+        "touchpoints": touchpoints,
+        "customers": customers,
+        "cases": cases,
+    }
+    with desk(
+        tables, observation_end=observation_end, channels=channel_entries(channels), **settings
+    ) as made:
         found = made.histories
     lines = []
     if found.purchases is not None:
         bought = found.purchases.with_columns(event=pl.lit("purchase"), channel=pl.lit(None, pl.String))
-        lines.append(_in_currency(bought.collect()))
+        lines.append(in_currency(bought.collect()))
     if found.touchpoints is not None:
         touched = found.touchpoints.with_columns(event=pl.lit("touch"), amount=pl.lit(None, pl.Float64))
         lines.append(touched.collect())
@@ -237,7 +224,12 @@ def value(
         "calibration_end": calibration_end,
         "time_unit": time_unit,
     }
-    tables = _tables(transactions, touchpoints, customers) | {"calendar": calendar}
+    tables = {
+        "transactions": transactions,
+        "touchpoints": touchpoints,
+        "customers": customers,
+        "calendar": calendar,
+    }
     with desk(tables, value=chosen, **cuts, **about) as made:
         costs = channel_costs(made.histories).allocated(None, made.histories.touchpoints)
         part = value_part(made.config, made.histories, None if costs is None else costs.by_customer())
@@ -251,216 +243,8 @@ def value(
         notes=part.values.warnings,
         shown=frame.select(_VALUE_COLUMNS).head(10),
         detail=part.values,
-        draw=lambda: _forest(
+        draw=lambda: forest(
             _by_decile(frame), "decile", "value", "Mean customer_lifetime_value by decile, 10 is the best"
-        ),
-    )
-
-
-def credit_paths(
-    paths: Any,
-    *,
-    methods: Sequence[str] = ("first", "last", "linear", "markov", "shapley"),
-    outcome: str = "conversion",
-    groups: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Result:
-    """Descriptive credit of counted paths, methods side by side: who was there, not what it did.
-
-    Parameters
-    ----------
-    paths
-        path ("a > b" or a list), conversions, and where known value (currency) and nulls.
-    methods
-        Any of first, last, last_non_direct, linear, time_decay, position, markov, markov_2, markov_3,
-        shapley, shapley_rate.
-    outcome
-        "conversion" for counts, "spend" for value.
-    groups
-        Channel to channel group, for subtotals.
-    settings
-        Keys of `[attribution]`.
-
-    Returns
-    -------
-    Result
-        The credits table; printed, a row per channel and a column per method. `detail` is
-        `attribution.Descriptive`.
-    """
-    from attribution.credits.table import compare_credits
-    from attribution.paths.descriptive import descriptive
-    from experiments.config import parse_config
-
-    counted = to_polars(paths, name="paths")
-    if not counted.height:
-        raise DataError("paths: the table is empty. Give a row for each path, with its conversions.")
-    found = descriptive(
-        counted,
-        methods=_several(methods),
-        outcome=outcome,
-        groups=groups or {},
-        settings=parse_config({"attribution": dict(settings or {})}, place="settings").attribution,
-    )
-    beside = compare_credits(found.credits).drop("outcome", "segment", "period", "channel_group")
-    return Result(
-        title=f"Descriptive credit of {outcome}, by method",
-        frame=found.credits.frame,
-        notes=("Path methods hand out the whole outcome: they say who was there, not what it did.",),
-        shown=beside,
-        detail=found,
-        draw=lambda: _forest(
-            found.credits.frame.filter(pl.col("level") == "channel")
-            .with_columns(name=pl.format("{}, {}", "channel", "method"))
-            .sort("channel", maintain_order=True),
-            "name",
-            "credit",
-            f"Descriptive credit of {outcome}",
-        ),
-    )
-
-
-def credit(
-    transactions: Any,
-    touchpoints: Any,
-    customers: Any = None,
-    *,
-    channels: Origins,
-    cases: Any = None,
-    observation_end: Day | None = None,
-    outcomes: Sequence[str] = ("retention", "spend"),
-    settings: Mapping[str, Any] | None = None,
-    **about: Any,
-) -> Result:
-    """Incremental credit by channel, above a baseline of what would have happened anyway.
-
-    Parameters
-    ----------
-    transactions, touchpoints, customers, cases
-        Frames with the columns of the input tables; amounts in currency. `customers.ended_at` says who left;
-        without it leaving is silent and modelled.
-    channels
-        Channel to who acts in it, "customer" or "firm", or to {"origin": …, "group": …}.
-    observation_end
-        Last day that counts; by default the last one in the data.
-    outcomes
-        Any of retention (customers), spend (currency), lifetime_value (currency).
-    settings
-        Keys of `[attribution]`: `confounders`, `segments`, `period`, `replicates`, …
-    about
-        Further keys of a run's configuration.
-
-    Returns
-    -------
-    Result
-        The incremental rows of the credits table: channels + (baseline) = (total).
-
-    Raises
-    ------
-    ModelError
-        When no credit can be estimated; the message says why.
-    """
-    from experiments.parts.incremental import incremental_part
-    from experiments.parts.value import value_part
-
-    if touchpoints is None:
-        raise DataError(
-            "credit: there are no touchpoints. Give a frame with customer_id, timestamp and channel."
-        )
-    chosen = {"methods": ["incremental"], "outcomes": list(_several(outcomes)), **(settings or {})}
-    tables = _tables(transactions, touchpoints, customers, cases)
-    cuts: dict[str, Any] = {"observation_end": observation_end, "channels": _channels(channels)}
-    with desk(tables, attribution=chosen, **cuts, **about) as made:
-        worth = value_part(made.config, made.histories) if "lifetime_value" in outcomes else None
-        residual = None if worth is None else worth.residual_value
-        part = incremental_part(made.config, made.histories, residual, None)
-    if part.credits is None:
-        raise ModelError("; ".join(part.left_out.values()))
-    whole = part.credits.filter((pl.col("segment") == "(all)") & (pl.col("level") != "group"))
-    return Result(
-        title="Incremental credit by channel: retention in customers, money in currency",
-        frame=part.credits,
-        notes=(*part.notes, *_reasons(part.credits)),
-        shown=whole.select(_CREDIT_COLUMNS),
-        draw=lambda: _forest(
-            whole.filter((pl.col("level") == "channel") & (pl.col("outcome") == outcomes[-1])),
-            "channel",
-            "credit",
-            f"Incremental credit of {outcomes[-1]}",
-        ),
-    )
-
-
-def effect(
-    table: Any = None,
-    *,
-    outcomes: Sequence[str],
-    arm: str | None = None,
-    control: str | float | None = None,
-    unit: str | None = None,
-    design: str = "randomised",
-    name: str = "effect",
-    treatment: Mapping[str, Any] | None = None,
-    tables: Mapping[str, Any] | None = None,
-    about: Mapping[str, Any] | None = None,
-    **choices: Any,
-) -> Result:
-    """The effect of a treatment, with the checks that say how far to believe it.
-
-    Parameters
-    ----------
-    table
-        One row per unit; None for a design on the histories of `tables`.
-    outcomes
-        Columns of the table, or outcomes of the histories ("spend", "retention").
-    arm, control
-        Column that holds the arm, and the name of the control arm; for a design on histories `control` is
-        "slower", "unanswered" or "no_contact".
-    unit
-        Column with the unit's id; None where each row is a unit.
-    design
-        As in `[[effects]]`: "randomised", "observational", "targeting", or a design on histories.
-    name
-        What the effect is called.
-    treatment
-        Further keys of the treatment: `arms`, `shares`, or the filters of a design on histories.
-    tables
-        Frames by table name, for designs on histories.
-    about
-        Keys of a run's configuration, for designs on histories.
-    choices
-        Further keys of `[[effects]]`: `covariates`, `segments`, `landmark_days`, …
-
-    Returns
-    -------
-    Result
-        One row per outcome and estimator; `detail` is `attribution.effects.EffectsResult`.
-    """
-    from experiments.parts.evidence import evidence_part
-
-    treatment = dict(treatment or {})
-    entry: dict[str, Any] = {"name": name, "design": design, "outcomes": list(_several(outcomes)), **choices}
-    if table is not None:
-        columns = {} if unit is None else {"unit": unit}
-        entry["table"] = {"path": UNITS, "columns": columns}
-        named = (("column", arm), ("control", control))
-        treatment |= {key: _arm(given) for key, given in named if given is not None}
-    elif control is not None:
-        entry["control"] = control
-    entry["treatment"] = treatment
-    with desk(tables or {}, units=table, effects=[entry], **(about or {})) as made:
-        found = evidence_part(made.config, made.histories)
-    assert found is not None
-    shown = found.frame.filter(pl.col("segment") == "(all)").select(_EFFECT_COLUMNS)
-    return Result(
-        title=f"{name}: {design}",
-        frame=found.frame,
-        shown=shown,
-        detail=found,
-        draw=lambda: _forest(
-            shown.with_columns(label=pl.format("{}, {}, {}", "outcome", "treatment", "estimator")),
-            "label",
-            "estimate",
-            f"{name}: effect on {', '.join(_several(outcomes))}",
         ),
     )
 
@@ -585,67 +369,7 @@ def plot(
     return Picture(svg)
 
 
-def _tables(
-    transactions: Any = None, touchpoints: Any = None, customers: Any = None, cases: Any = None
-) -> dict[str, Any]:
-    return {
-        "transactions": transactions,
-        "touchpoints": touchpoints,
-        "customers": customers,
-        "cases": cases,
-    }
-
-
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Names as a tuple; a single one may be bare."""
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _arm(name: Any) -> str:
-    """An arm as its column reads as text: flags are "true" and "false"."""
-    return str(name).lower() if isinstance(name, bool) else str(name)
-
-
-def _channels(origins: Origins | None) -> dict[str, Any] | None:
-    """Entries of `[channels]`; a bare word is the origin."""
-    if origins is None:
-        return None
-    return {name: {"origin": o} if isinstance(o, str) else dict(o) for name, o in origins.items()}
-
-
-def _in_currency(frame: pl.DataFrame) -> pl.DataFrame:
-    from histories.money import to_currency
-
-    minor = [name for name in _MONEY if frame.schema.get(name) == pl.Int64()]
-    return frame.with_columns(to_currency(pl.col(name)).alias(name) for name in minor)
-
-
-def _reasons(credits: pl.DataFrame) -> tuple[str, ...]:
-    """Why channels are not supported, each reason once."""
-    against = credits.filter(~pl.col("supported") & (pl.col("level") == "channel"))
-    grouped = against.group_by("reason", maintain_order=True).agg(
-        pl.col("channel").unique(maintain_order=True)
-    )
-    return tuple(f"Not supported ({', '.join(names)}): {why}" for why, names in grouped.iter_rows())
-
-
 def _by_decile(customers: pl.DataFrame) -> pl.DataFrame:
     mean = pl.col("customer_lifetime_value").mean().alias("value")
     by_decile = customers.group_by("decile").agg(mean).sort("decile", descending=True)
     return by_decile.with_columns(pl.col("decile").cast(pl.String))
-
-
-def _forest(frame: pl.DataFrame, name: str, value: str, title: str) -> str:
-    from reports.pictures import Estimate, draw_forest
-
-    rows = [
-        Estimate(
-            name=str(row[name]),
-            value=row[value],
-            low=row.get("low"),
-            high=row.get("high"),
-            supported=row.get("supported", True),
-        )
-        for row in frame.iter_rows(named=True)
-    ]
-    return draw_forest(rows, title=title)

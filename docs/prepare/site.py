@@ -10,7 +10,10 @@ from docs.prepare.reference import reference
 __all__ = ["on_files"]
 
 API_PAGES = {
-    "api-desk.md": ("The words of a notebook", ("tributary.words", "tributary.result")),
+    "api-desk.md": (
+        "The words of a notebook",
+        ("tributary.words", "tributary.crediting", "tributary.result"),
+    ),
     "api-value.md": (
         "Customer value",
         (
