@@ -20,9 +20,6 @@ from histories.errors import DataError
 from histories.identity import NOBODY, normal_handle
 from histories.replies import bare_id, cut_cycles, parents_of, roots_of
 
-__all__ = ["author_key", "check_sides", "is_customer", "link_posts"]
-
-
 OPTIONAL: Final[dict[str, pl.DataType]] = {
     "in_reply_to": pl.String(),
     "conversation_id": pl.String(),

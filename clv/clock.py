@@ -19,8 +19,6 @@ import polars as pl
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float, Integer, Moments
 
-__all__ = ["Clock", "month_of"]
-
 #: Days behind the end of history for which the index is carried on: the longest horizon and some.
 AHEAD_DAYS = 7_700
 #: The level is carried unchanged for so many months, then falls back to the mean by this factor a month.

@@ -14,8 +14,6 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-__all__ = ["closures", "within"]
-
 SHORTEST, EXPECTED = 14, 30.0
 #: Days on either side that say how fast the company sells.
 BESIDE = 56

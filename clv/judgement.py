@@ -23,8 +23,6 @@ from clv.verdict import Verdict, WindowScore, judge_headline
 from histories.errors import TributaryError
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["Judgement", "judge_contracts", "judge_models"]
-
 #: Share of the observed span held out when no calibration end is given, and its longest length in days.
 HOLDOUT_SHARE, LONGEST_HOLDOUT = 1 / 3, 365
 #: Fewer customers than this cannot be told apart from noise on a holdout.

@@ -28,16 +28,6 @@ from clv.summary import summarize_holdout, summarize_purchases
 from histories.arrays import Float
 from histories.errors import DataError, TributaryError
 
-__all__ = [
-    "Company",
-    "Outlook",
-    "base_of",
-    "columns_of",
-    "look_ahead",
-    "spend_of",
-    "summarize_window",
-]
-
 #: Customers whose past teaches clock, weights and bias, and on whom models are fitted on the clock.
 LEARNING_CUSTOMERS = 20_000
 #: Past windows looked at, each a quarter further back.

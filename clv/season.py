@@ -36,8 +36,6 @@ from clv.summary import DAYS_PER_UNIT, summarize_purchases
 from histories.arrays import Float, Integer
 from histories.periods import DAYS_PER_MONTH
 
-__all__ = ["SHORTEST_HISTORY", "estimate_clock"]
-
 #: Days of history below which season and the growth of a cohort cannot be told apart.
 SHORTEST_HISTORY = 360
 #: Standard deviations of a step of the level a month, and of a season's factor, in logs.

@@ -12,8 +12,6 @@ import numpy as np
 from histories.arrays import Integer, Whole
 from histories.compiled import compiled
 
-__all__ = ["UNKNOWN", "code_ids", "tally_purchases"]
-
 #: How a multiplicative hash spreads ids over a table (2^64 over the golden ratio).
 CODE = np.uint64(0x9E3779B97F4A7C15)
 #: A block is 2^BLOCK customers.

@@ -17,8 +17,6 @@ import numpy as np
 from histories.arrays import Flags, Float, Integer
 from histories.compiled import compiled
 
-__all__ = ["Trees"]
-
 #: How the arrays are written.
 ARRAYS = {
     "roots": "<i4",

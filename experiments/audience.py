@@ -25,8 +25,6 @@ from experiments.tombstones import load_tombstones, without_erased
 from histories.errors import ConfigError, DataError, nearest
 from histories.identity import normal_handle, normal_platform
 
-__all__ = ["PLATFORMS", "Audience", "Platform", "build_audience"]
-
 TREATED, CONTROL = "audience", "control"
 
 

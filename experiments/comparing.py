@@ -17,8 +17,6 @@ from experiments.metrics import run_metrics
 from experiments.tracking import flatten
 from histories.errors import TributaryError
 
-__all__ = ["Compared", "FoundInBundle", "Moved", "compare_runs", "found_in", "moved_figures", "moved_scores"]
-
 #: Customers shown whose value moved most.
 MOVED = 5
 #: Figures closer than this, relative to their size, are the same.

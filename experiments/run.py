@@ -52,8 +52,6 @@ from histories.house import code_version, version
 from histories.identity import IDENTITY_KEY, identities_table, key_check
 from reports import ReportSources, build_context, render_report
 
-__all__ = ["Findings", "RunResult", "run_experiment"]
-
 Step = Callable[[str], None]
 
 

@@ -14,8 +14,6 @@ import mlflow
 import numpy as np
 import pandas as pd  # at run time: MLflow reads the types of `predict`
 
-__all__ = ["CustomerValueModel"]
-
 
 class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Values of customers by the purchase and spend model of a run, at the level of its forecast."""

@@ -28,7 +28,6 @@ from histories.errors import StorageError, TributaryError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["CHAMPION", "OpenRun", "connect", "flatten", "open_run", "server_of"]
 
 CHAMPION = "champion"
 PROCESS = "tributary.process"

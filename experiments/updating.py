@@ -29,8 +29,6 @@ from histories.errors import BundleError, ConfigError
 from histories.house import version
 from histories.identity import IDENTITY_KEY, key_check
 
-__all__ = ["Updated", "check_same", "update_bundle"]
-
 READ: Final = ("transactions", "touchpoints", "customers", "cases", "identities", "consents")
 """Tables that an update reads; whatever else the configuration names stays as the run found it."""
 _LARGE: Final = ("purchases", "touchpoints", "customer_credits", "cases")

@@ -21,18 +21,6 @@ from filelock import FileLock
 
 from histories.errors import StorageError
 
-__all__ = [
-    "appended",
-    "confirm",
-    "locked",
-    "read_lines",
-    "refused_by_system",
-    "storage_error",
-    "sync_folder",
-    "transaction",
-    "write_whole",
-]
-
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PASSED_ON: Final = re.compile(r"(?:\(os error |\[Errno )(\d+)[\])]")
 """How Polars and the standard library pass on in a text what the system refused."""

@@ -18,8 +18,6 @@ from histories.arrays import Real
 from histories.errors import DataError
 from histories.exits import LEAST_SHARE
 
-__all__ = ["BY_CUSTOMER", "SHARES", "Panel", "join_panels"]
-
 BY_CUSTOMER = (
     "touches",
     "own_acts",

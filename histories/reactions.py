@@ -22,8 +22,6 @@ import polars as pl
 from histories.arrays import Float, Integer
 from histories.panel import Panel
 
-__all__ = ["Reaction", "Recent", "reactions", "recent_purchases", "with_order_of_events"]
-
 NEAR, FAR = timedelta(days=14), timedelta(days=42)
 FEWEST = 100.0
 """Purchases before touches, near and far together, below which nothing is said."""

@@ -10,8 +10,6 @@ import polars as pl
 from histories.arrays import Flags, Integer
 from histories.compiled import compiled
 
-__all__ = ["Parents", "bare_id", "cut_cycles", "parents_of", "roots_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parents:

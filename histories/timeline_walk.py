@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from histories.compiled import compiled
 
-__all__ = ["CONVERSION", "NULL", "OPEN", "OUTSIDE", "TOUCHED", "UNTOUCHED", "walk_back"]
-
 CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, TOUCHED = 0, 1, 2, 3, 4, 5
 NOBODY = -1
 

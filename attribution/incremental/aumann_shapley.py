@@ -21,8 +21,6 @@ from attribution.incremental.setfunction import PanelModel, PanelPrediction
 from histories.arrays import Float, Labels
 from histories.panel import Panel
 
-__all__ = ["OutcomeCredit", "PanelCredit", "creditable_share", "panel_credit"]
-
 NODES = 5
 """Gauss-Legendre nodes; more change no credit by a thousandth of the total."""
 CHUNK = 20_000

@@ -14,8 +14,6 @@ from attribution.incremental.range import bounds_around
 from histories.arrays import Flags
 from histories.panel import Panel
 
-__all__ = ["credit_bounds", "measured", "members_of", "objections", "touch_counts"]
-
 
 def credit_bounds(
     members: Mapping[str, Flags],

@@ -22,8 +22,6 @@ from histories.arrays import Float, Labels
 from histories.cuts import ALL
 from histories.panel import Panel
 
-__all__ = ["CreditDraws", "Key", "Replicates", "bootstrap_credits"]
-
 Key = tuple[str, str]
 """A column of segments and one of its labels."""
 

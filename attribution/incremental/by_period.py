@@ -19,8 +19,6 @@ from attribution.incremental.range import bounds_around
 from histories.arrays import Flags, Float
 from histories.panel import Panel
 
-__all__ = ["credit_by_period"]
-
 
 def credit_by_period(
     panel: Panel,

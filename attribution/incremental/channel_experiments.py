@@ -13,8 +13,6 @@ from histories.cuts import ALL
 from histories.panel import Panel
 from histories.period_index import period_of
 
-__all__ = ["channel_experiments"]
-
 SLACK = timedelta(days=7)
 """How far the window of an experiment may miss the start of a period or the end of observation."""
 

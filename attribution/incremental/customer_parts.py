@@ -7,8 +7,6 @@ import numpy as np
 from histories.arrays import Float, Integer, Single
 from histories.compiled import compiled
 
-__all__ = ["customer_parts"]
-
 
 @compiled
 def customer_parts(

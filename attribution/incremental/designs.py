@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel
 
-__all__ = ["Design", "DesignChoices", "build_design"]
-
 HISTORY = (
     "log past purchases per period",
     "log past spend per period",

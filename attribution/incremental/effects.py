@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from histories.arrays import Float
 
-__all__ = ["Effects", "outer_product_correction"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:

@@ -15,8 +15,6 @@ from scipy import linalg, special
 from histories.arrays import Float
 from histories.errors import ConvergenceError
 
-__all__ = ["LOGIT", "POISSON", "Family", "GlmFit", "fit_glm"]
-
 MAX_STEPS = 60
 TOLERANCE = 1e-9
 """Relative change of the log-likelihood at which Newton's method stops."""

@@ -14,8 +14,6 @@ from scipy import stats
 
 from attribution.credits.table import Bounds
 
-__all__ = ["WIDENING", "bounds_around"]
-
 WIDENING = 2.0
 """Standard errors by which each end of the hull is moved out."""
 

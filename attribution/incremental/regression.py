@@ -24,8 +24,6 @@ from attribution.incremental.stocks import moment_precision
 from histories.arrays import Float
 from histories.panel import Panel
 
-__all__ = ["OWN_MEANS", "POISSON_SPEND", "STATIC", "PanelRegression", "PanelRegressionFit"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelRegression:

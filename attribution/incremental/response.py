@@ -29,8 +29,6 @@ from attribution.settings import INCREMENTAL_OUTCOMES
 from histories.arrays import Float
 from histories.panel import Panel
 
-__all__ = ["STEPS", "ResponseCurves", "response_curves", "response_table"]
-
 STEPS: Final = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5])
 """Shares of today's touches."""
 TODAY: Final = 4

@@ -28,8 +28,6 @@ from attribution.incremental.effects import Effects
 from histories.arrays import Real
 from histories.panel import Panel
 
-__all__ = ["Chosen", "FittedPanelModel", "PanelEstimator", "PanelModel", "PanelPrediction", "Profile"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelPrediction:

@@ -19,8 +19,6 @@ from histories.arrays import Float
 from histories.cuts import ALL
 from histories.panel import Panel
 
-__all__ = ["Standing", "credit_table", "incremental_credit"]
-
 METHOD = "incremental"
 
 

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from histories.arrays import Integer
 from histories.compiled import compiled
 
-__all__ = ["count_moves", "tokenize"]
-
 _SPACE = 32
 _FNV_OFFSET = np.uint64(14695981039346656037)
 _FNV_PRIME = np.uint64(1099511628211)

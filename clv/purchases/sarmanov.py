@@ -34,8 +34,6 @@ from clv.purchases.observations import Observations
 from clv.purchases.pareto_nbd import LOWER, UPPER, ParetoNbd
 from histories.arrays import Float
 
-__all__ = ["SarmanovNbd", "SarmanovNbdFit", "log_densities"]
-
 NAMES = ("r", "alpha", "s", "beta", "odds")
 #: Which kernels a component has, and its sign in the sum.
 COMPONENTS = ((0, 0, 1.0), (1, 0, -1.0), (0, 1, -1.0), (1, 1, 1.0))

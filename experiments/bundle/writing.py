@@ -41,8 +41,6 @@ from histories.durable import confirm, locked, refused_by_system, storage_error,
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
 
-__all__ = ["bundle_folder", "refuse_taken", "seal_bundle", "write_bundle", "write_folder"]
-
 
 def bundle_folder(runs: Path, name: str, run_id: str) -> Path:
     """A folder that no other bundle under `runs` has: name, time, beginning of the run's id."""

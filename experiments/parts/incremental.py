@@ -46,8 +46,6 @@ from histories.period_index import PeriodIndex
 from histories.reactions import Recent, recent_purchases, with_order_of_events
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
-__all__ = ["IncrementalPart", "company_panel", "incremental_part"]
-
 _PEOPLE: Final = "panel_people"
 _CASES: Final = "panel_cases"
 FEWEST: Final = 20

@@ -23,8 +23,6 @@ from filelock import FileLock, Timeout
 from histories.durable import locked, refused_by_system, storage_error
 from histories.errors import StorageError
 
-__all__ = ["adopt", "spill_folder", "spilling"]
-
 _PREFIX: Final = ".spill-"
 _LOCK: Final = "lock"
 _WORK: Final = "work"

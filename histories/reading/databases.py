@@ -18,8 +18,6 @@ import polars as pl
 from histories.errors import ConfigError, DataError
 from histories.reading.sources import TableSource, without_password
 
-__all__ = ["is_database", "read_database"]
-
 Read = Callable[[str, str, Path], pl.DataFrame]
 """Reads a query from an address; paths in it start at the folder given."""
 

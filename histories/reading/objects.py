@@ -21,8 +21,6 @@ from histories.errors import ConfigError, DataError
 from histories.reading.files import is_data
 from histories.reading.sources import TableSource, without_password
 
-__all__ = ["fetch_objects", "is_object"]
-
 _SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 PART: Final = 8 * 1024 * 1024
 """Bytes that are in memory as an object is copied."""

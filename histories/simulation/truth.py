@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float, Real, Single
 from histories.compiled import compiled
 
-__all__ = ["OutcomeTruth", "Truth", "coalition_sums", "coalition_values", "shapley_values", "truth_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeTruth:

@@ -15,8 +15,6 @@ from scipy import linalg
 from attribution.incremental.chain.likelihood import Likelihood, Value, evaluate
 from histories.arrays import Flags, Float
 
-__all__ = ["TOLERANCE", "Optimum", "climb"]
-
 TOLERANCE = 0.01
 """Gain in log-likelihood expected of one more Newton step at which a climb has arrived."""
 FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-7

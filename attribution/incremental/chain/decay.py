@@ -11,8 +11,6 @@ from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.stocks import mean_ratio, panel_stocks
 from histories.panel import Panel
 
-__all__ = ["ChainProfile"]
-
 
 class ChainProfile:
     """The maximised log-likelihood; each point climbs from the point before, the settings stay."""

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["by_customers"]
-
 FEWEST = 400
 """Customers for which another thread is worth its start."""
 

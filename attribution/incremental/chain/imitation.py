@@ -22,8 +22,6 @@ from attribution.incremental.stocks import decayed_stocks, kept_stocks, new_stoc
 from histories.arrays import Flags, Float, Single
 from histories.panel import Panel
 
-__all__ = ["onwards", "without_effects"]
-
 MOST_LOG_RATE = 6.0
 """Bound on a simulated log rate: what follows purchases must not run away."""
 

@@ -17,16 +17,6 @@ import numpy as np
 
 from histories.compiled import compiled
 
-__all__ = [
-    "AFTER_ACT",
-    "AFTER_PURCHASE",
-    "UNKNOWN",
-    "leaves",
-    "slopes_of_leaving",
-    "slopes_of_staying",
-    "stays",
-]
-
 UNKNOWN, AFTER_ACT, AFTER_PURCHASE = -1.0, 0.0, 1.0
 """What the last sign of life was."""
 TINY = 1e-300

@@ -16,8 +16,6 @@ from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import FEATURES, LivingStates, Structure, living_states
 from histories.arrays import Flags, Float
 
-__all__ = ["Arguments", "Likelihood", "Value", "arguments", "draw_paths", "elasticity", "evaluate"]
-
 MAX_PREDICTOR = 30.0
 """Bound on every linear predictor: a wild step must not overflow."""
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from histories.arrays import Flags, Float, Real
 
-__all__ = ["Standard"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:

@@ -12,19 +12,6 @@ from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.states import FEATURES
 from histories.arrays import Float
 
-__all__ = [
-    "bursting",
-    "carried_over",
-    "common_axis",
-    "crude_rates",
-    "frailty",
-    "own_levels",
-    "quieter",
-    "residual_axis",
-    "second_axis",
-    "sooner",
-]
-
 SILENT_LEAVING = -3.0
 """Log-odds of leaving a month from which a climb without recorded leaving sets out."""
 SIZE, LEAVING = 0.4, -0.3

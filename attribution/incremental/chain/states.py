@@ -15,8 +15,6 @@ from scipy.special import expit, gammaln, logsumexp
 
 from histories.arrays import Float
 
-__all__ = ["FEATURES", "LivingStates", "Structure", "living_states", "nodes", "rouwenhorst"]
-
 FEATURES = 3
 """Satisfaction, a second factor, and being quiet."""
 SECOND_NODES, BESIDE_DRIFT = 5, 3

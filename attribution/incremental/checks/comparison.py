@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from histories.panel import Panel
 
-__all__ = ["LEAST_SPREAD", "alike_channels", "spread_of_stocks"]
-
 LEAST_SPREAD = 0.25
 """Standard deviation between customers of an age and a period, over the mean, from which there is one."""
 

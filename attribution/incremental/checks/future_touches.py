@@ -21,8 +21,6 @@ from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel, last_true
 
-__all__ = ["FutureTouches", "future_touches"]
-
 LAG, SPAN = 3, 3
 """Periods until the touches to come, and how many."""
 LEVEL = 0.01

@@ -8,15 +8,6 @@ from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from histories.panel import Panel
 
-__all__ = [
-    "MAX_ANSWERED",
-    "MAX_TOTAL_ERROR",
-    "answered_problems",
-    "failed_replicates",
-    "total_problems",
-    "untouched_channels",
-]
-
 MAX_TOTAL_ERROR = 0.02
 """How far the model's own total may be from the observed one, relative."""
 MAX_ANSWERED = 0.95

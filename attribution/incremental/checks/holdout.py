@@ -19,8 +19,6 @@ from attribution.incremental.chain.imitation import onwards
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["HOLDOUT_LIMIT", "HoldoutCheck", "run_holdout"]
-
 HOLDOUT_PERIODS = 5
 """Periods kept back."""
 CUSTOMERS = 4_000

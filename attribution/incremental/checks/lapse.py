@@ -22,8 +22,6 @@ from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel, last_true
 
-__all__ = ["GAP_QUANTILE", "LapseCheck", "check_lapse", "lapse_window", "purchase_gaps"]
-
 Verdict = Literal["agrees", "undecided", "differs"]
 GAP_QUANTILE = 0.95
 """Share of the gaps between purchases that are no longer than the window."""

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel, last_true
 
-__all__ = ["LastPeriod", "last_periods", "with_moments_of_leaving"]
-
 OFTEN = 2.0
 """Acts a period from which on a customer's last period tells anything."""
 BEFORE = 3

@@ -20,8 +20,6 @@ from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["PLACEBO_LIMIT", "PlaceboCheck", "run_placebo"]
-
 PLACEBO_LIMIT = 0.05
 """Largest share of an outcome that a channel may be credited with when nothing has an effect."""
 CUSTOMERS = 6_000

@@ -13,8 +13,6 @@ from attribution.incremental.setfunction import FittedPanelModel
 from histories.arrays import Float
 from histories.panel import Panel, last_true
 
-__all__ = ["impossible_values", "unmeasured_channels", "values_without"]
-
 CUSTOMERS = 2_000
 """Customers on whom the values are taken; they are scaled to all."""
 SLACK = 1.01

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel, last_true
 
-__all__ = ["Reach", "fading_channels", "reach_after_leaving", "with_proof_of_life"]
-
 GONE = 0.01
 """Chance of so long a silence, by the customer's own habit, below which he is taken to have left."""
 SILENT = 2

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel, last_true
 
-__all__ = ["InteriorSilence", "interior_silence"]
-
 TOLERANCE = 0.10
 """Relative difference of silent periods that is still Poisson."""
 CLEAR = 3.0

@@ -8,8 +8,6 @@ from typing import TypeVar
 
 from histories.errors import ModelError
 
-__all__ = ["FAILURES", "Tried"]
-
 Found = TypeVar("Found")
 
 FAILURES = (ModelError, ArithmeticError, ValueError)

@@ -25,8 +25,6 @@ from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.arrays import Float, Labels
 from histories.panel import Panel
 
-__all__ = ["SegmentCredit", "segment_credits"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentCredit:

@@ -12,8 +12,6 @@ from attribution.effects.effect import holm
 from attribution.incremental.segments.own import FAMILIES, Comparison
 from attribution.incremental.table import Standing
 
-__all__ = ["LEVEL", "RESTS_ON", "Decision", "decide", "standing_of"]
-
 LEVEL: Final = 0.05
 """Level of the test of equal effects, after Holm over the columns of segments."""
 RESTS_ON: Final[Mapping[str, tuple[str, ...]]] = {

@@ -27,8 +27,6 @@ from scipy import optimize, stats
 
 from histories.arrays import Float
 
-__all__ = ["WaldTest", "against_chance", "shrink", "wald_test"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaldTest:

@@ -17,8 +17,6 @@ from histories.arrays import Float, Labels
 from histories.errors import DataError, ModelError
 from histories.panel import Panel
 
-__all__ = ["FAMILIES", "MIN_CUSTOMERS", "Comparison", "OwnFit", "compare_segments"]
-
 MIN_CUSTOMERS: Final = 1_000
 """Customers below which a segment is not fitted alone: its structure would be chosen, and its covariance
 measured, on too few."""

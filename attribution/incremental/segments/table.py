@@ -15,8 +15,6 @@ from attribution.settings import INCREMENTAL_OUTCOMES, AttributionSettings
 from histories.arrays import Float, Labels
 from histories.panel import Panel
 
-__all__ = ["segment_table"]
-
 
 def segment_table(
     panel: Panel,

@@ -14,8 +14,6 @@ from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator
 from histories.arrays import Float
 from histories.panel import Panel
 
-__all__ = ["OwnTarget", "moved_models"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTarget:
