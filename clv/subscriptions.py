@@ -12,6 +12,7 @@ margin at its end. churn_probability is that of leaving the contract within the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from clv.contractual import ShiftedBetaGeometric, ShiftedBetaGeometricFit, count
 from clv.customers import monthly_cost
 from clv.evaluate import decile_of
 from clv.pictures import CohortLength, cohort_of
+from clv.purchases.base import FitReport
 from clv.purchases.maximum import maximize
 from clv.summary import DAYS_PER_UNIT
 from clv.tables import work_out
@@ -133,6 +135,25 @@ def fit_contracts(customers: pl.DataFrame, summary: pl.DataFrame, *, end: date) 
     """
     renewals = count_renewals(customers.lazy(), observation_end=end, period_days=DAYS_PER_MONTH)
     leaving = ShiftedBetaGeometric().fit(renewals["periods"].to_numpy(), renewals["left"].to_numpy())
+    frame = _under_contract(customers, summary, end)
+    r, alpha = _fit_rates(frame["x"].to_numpy(), frame["months"].to_numpy())
+    return ContractFit(leaving=leaving, r=r, alpha=alpha, frame=frame)
+
+
+def kept_contracts(
+    fields: Mapping[str, Any], customers: pl.DataFrame, summary: pl.DataFrame, *, end: date
+) -> ContractFit:
+    """The contracts of a day by the parameters that `ContractFit.to_dict` told; nothing is fitted."""
+    known = fields["parameters"]
+    leaving = ShiftedBetaGeometricFit(
+        a=float(known["a"]), b=float(known["b"]), report=FitReport.from_dict(fields["report"])
+    )
+    frame = _under_contract(customers, summary, end)
+    return ContractFit(leaving=leaving, r=float(known["r"]), alpha=float(known["alpha"]), frame=frame)
+
+
+def _under_contract(customers: pl.DataFrame, summary: pl.DataFrame, end: date) -> pl.DataFrame:
+    """The frame of a `ContractFit` as known at the end of a day."""
     last = pl.min_horizontal(pl.col("ended_at").fill_null(end), pl.lit(end))
     under = customers.filter(pl.col("acquired_at") <= end).select(
         "customer_id",
@@ -144,13 +165,11 @@ def fit_contracts(customers: pl.DataFrame, summary: pl.DataFrame, *, end: date) 
     bought = summary.select("customer_id", "frequency", "first_purchase")
     # a purchase with the contract comes of signing it; a first purchase later on counts
     later = pl.col("first_purchase") > pl.col("acquired_at") + timedelta(days=SIGNING_DAYS)
-    frame = (
+    return (
         under.join(bought, on="customer_id", how="inner")
         .select("customer_id", "there", "months", "n", x=(pl.col("frequency") + later).cast(pl.Float64))
         .sort("customer_id")
     )
-    r, alpha = _fit_rates(frame["x"].to_numpy(), frame["months"].to_numpy())
-    return ContractFit(leaving=leaving, r=r, alpha=alpha, frame=frame)
 
 
 def _fit_rates(x: Float, months: Float) -> tuple[float, float]:
@@ -177,6 +196,33 @@ def _fit_rates(x: Float, months: Float) -> tuple[float, float]:
         subject=f"purchases under contract of {x.size} customers",
     )
     return float(best.parameters[0]), float(best.parameters[1])
+
+
+def foresee_contracts(
+    contract: ContractFit, *, months: int, discount_rate: float, gross_margin: float
+) -> pl.DataFrame:
+    """What each contract leads to expect.
+
+    Returns
+    -------
+    DataFrame
+        customer_id; c_alive, c_churn; c_expected purchases; c_discount, the margin of a currency unit of
+        these, discounted; c_months, discounted months as a customer.
+    """
+    n, there = contract.frame["n"].cast(pl.Float64).to_numpy(), contract.frame["there"].to_numpy()
+    survival = contract.months_ahead(n, months)
+    factors = (1.0 + discount_rate) ** (-np.arange(1, months + 1) / 12.0)
+    expected = contract.expected_purchases(months)
+    paid = there * contract.rate() * (factors @ survival)
+    discount = np.divide(paid, expected, out=np.zeros_like(paid), where=expected > 0)
+    stays = contract.leaving.predict_survival(n + months) / contract.leaving.predict_survival(n)
+    return contract.frame.select("customer_id").with_columns(
+        pl.Series("c_alive", there.astype(np.float64)),
+        pl.Series("c_churn", np.where(there, 1.0 - stays, 1.0)),
+        pl.Series("c_expected", expected),
+        pl.Series("c_discount", discount * gross_margin),
+        pl.Series("c_months", there * (factors @ survival)),
+    )
 
 
 def value_contracts(
@@ -209,34 +255,15 @@ def value_contracts(
     rng
         Of the simulated futures.
     """
-    n, there = contract.frame["n"].cast(pl.Float64).to_numpy(), contract.frame["there"].to_numpy()
-    survival = contract.months_ahead(n, months)
-    factors = (1.0 + discount_rate) ** (-np.arange(1, months + 1) / 12.0)
-    expected = contract.expected_purchases(months)
-    paid = there * contract.rate() * (factors @ survival)
-    tail = (1.0 - level) / 2.0
-    low, high = np.empty(n.size), np.empty(n.size)
-    for start in range(0, n.size, BLOCK):
+    tail, size = (1.0 - level) / 2.0, contract.frame.height
+    low, high = np.empty(size), np.empty(size)
+    for start in range(0, size, BLOCK):
         rows = slice(start, start + BLOCK)
         drawn = replace(contract, frame=contract.frame[rows]).simulate(months, rng=rng)
         low[rows], high[rows] = np.quantile(drawn, [tail, 1.0 - tail], axis=0, method="inverted_cdf")
-    discount = np.divide(paid, expected, out=np.zeros_like(paid), where=expected > 0)
-    told = contract.frame.select("customer_id").with_columns(
-        pl.Series("c_alive", there.astype(np.float64)),
-        pl.Series(
-            "c_churn",
-            np.where(
-                there,
-                1.0 - contract.leaving.predict_survival(n + months) / contract.leaving.predict_survival(n),
-                1.0,
-            ),
-        ),
-        pl.Series("c_expected", expected),
-        pl.Series("c_low", low),
-        pl.Series("c_high", high),
-        pl.Series("c_discount", discount * gross_margin),
-        pl.Series("c_months", there * (factors @ survival)),
-    )
+    told = foresee_contracts(
+        contract, months=months, discount_rate=discount_rate, gross_margin=gross_margin
+    ).with_columns(pl.Series("c_low", low), pl.Series("c_high", high))
     joined = table.join(told, on="customer_id", how="left", maintain_order="left")
     known = pl.col("c_alive").is_not_null()
     serving = pl.Series(

@@ -24,6 +24,7 @@ from clv.outlook import columns_of
 from clv.purchases.fits import fit_from_dict
 from clv.rescoring import Rescorer
 from clv.stack import total_interval
+from clv.subscriptions import ContractFit, foresee_contracts, has_contracts, kept_contracts
 from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
@@ -96,7 +97,7 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
     customers, notes = _values(card, summary, purchases, histories)
     before = bundle.table("customers")
     drift = _drift(before, customers)
-    decay = since_fit(card, purchases, end)
+    decay = since_fit(card, purchases, end, histories if card.get("contract") else None)
     return Scored(
         customers=customers,
         drift=drift,
@@ -123,8 +124,47 @@ def _values(
     table = summary.select("customer_id", "first_purchase", *INPUTS).with_columns(
         pl.Series(name, found[name]).fill_nan(None) for name in names
     )
+    if card.get("contract"):
+        table = _under_contract(table, card, summary, histories)
     ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
     return ranked, notes
+
+
+def _contracts(
+    card: Mapping[str, Any], summary: pl.DataFrame, histories: Histories, end: date
+) -> ContractFit:
+    """The contracts of a day, by the bundle's parameters."""
+    if not has_contracts(histories.customers):
+        raise DataError(
+            "the run valued contracts, so leaving is known and not guessed: give [inputs] customers with "
+            "acquired_at and ended_at."
+        )
+    assert histories.customers is not None
+    return kept_contracts(card["contract"], histories.customers, summary, end=end)
+
+
+def _under_contract(
+    table: pl.DataFrame, card: Mapping[str, Any], summary: pl.DataFrame, histories: Histories
+) -> pl.DataFrame:
+    """Presence, purchases and value of customers with a contract, as the run has them."""
+    told = foresee_contracts(
+        _contracts(card, summary, histories, histories.inputs.observation_end),
+        months=int(card["horizon_months"]),
+        discount_rate=float(card["discount_rate"]),
+        gross_margin=float(card["gross_margin"]),
+    )
+    joined = table.join(told, on="customer_id", how="left", maintain_order="left")
+    worth = pl.col("c_expected") * pl.col("expected_spend") * pl.col("c_discount")
+    told_of = {
+        "probability_alive": pl.col("c_alive"),
+        "churn_probability": pl.col("c_churn"),
+        "customer_lifetime_value": worth,
+        "expected_purchases": pl.col("c_expected"),
+    }
+    known = pl.col("c_alive").is_not_null()
+    return joined.with_columns(
+        pl.when(known).then(value).otherwise(pl.col(name)).alias(name) for name, value in told_of.items()
+    ).select(table.columns)
 
 
 def stack_factor(
@@ -172,7 +212,9 @@ def _drift(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def since_fit(card: Mapping[str, Any], purchases: pl.LazyFrame, end: date) -> dict[str, float] | None:
+def since_fit(
+    card: Mapping[str, Any], purchases: pl.LazyFrame, end: date, contracts: Histories | None = None
+) -> dict[str, float] | None:
     """What the fit expected of its own customers from then to now, and what came; None before a day passed.
 
     Parameters
@@ -183,6 +225,8 @@ def since_fit(card: Mapping[str, Any], purchases: pl.LazyFrame, end: date) -> di
         Of all customers, as `build_purchases` makes them.
     end
         Last day seen.
+    contracts
+        Where a run that valued contracts finds them.
     """
     fitted, unit = _fitted_on(card), str(card["time_unit"])
     if end <= fitted:
@@ -196,7 +240,14 @@ def since_fit(card: Mapping[str, Any], purchases: pl.LazyFrame, end: date) -> di
     days = (end - fitted).days
     horizon = days / DAYS_PER_UNIT[unit]
     level = float((card.get("forecast") or {}).get("level", 1.0))
-    expected = float(fit.predict_purchases(np.array([horizon]), x, t_x, T)[0].sum()) * level
+    each = fit.predict_purchases(np.array([horizon]), x, t_x, T)[0] * level
+    if contracts is not None:
+        under = _contracts(card, known, contracts, fitted)
+        ahead = pl.Series("ahead", under.expected_purchases(days / DAYS_PER_MONTH))
+        signed = under.frame.select("customer_id", ahead)
+        told = known.select("customer_id").join(signed, on="customer_id", how="left", maintain_order="left")
+        each = told.select(pl.col("ahead").fill_null(pl.Series(each))).to_series().to_numpy()
+    expected = float(each.sum())
     forecast = card.get("forecast") or {}
     errors = [
         float(np.log(window["actual"] / window["forecast"])) - float(forecast.get("bias", 0.0))

@@ -33,6 +33,7 @@ def summarize_run(
         lines.append(("model", str(model["chosen"])))
         lines += _forecasts(model.get("forecast", {}))
     if customers is not None:
+        lines += [_expected_purchases(model)] if model.get("totals") else []
         lines.append(_lifetime_value(customers, model))
     lines += _credit(tables.get("credits"))
     lines += _effects(tables.get("effects"))
@@ -51,6 +52,15 @@ def _forecasts(forecast: Mapping[str, Any]) -> list[tuple[str, str]]:
         told.append(f"{score['mae']:.2f} purchases off per customer")
         lines.append((f"forecast of {score['origin']} to {score['until']}", ", ".join(told)))
     return lines
+
+
+def _expected_purchases(model: Mapping[str, Any]) -> tuple[str, str]:
+    """What all customers together will buy, with its interval."""
+    total, low, high = (model["totals"].get(f"expected_purchases{end}") for end in ("", "_low", "_high"))
+    text = "not available" if total is None else f"{total:,.0f}"
+    if low is not None and high is not None:
+        text += f" [{low:,.0f}, {high:,.0f}]"
+    return f"purchases expected, {model.get('horizon_months')} months", text
 
 
 def _lifetime_value(customers: pl.DataFrame, model: Mapping[str, Any]) -> tuple[str, str]:

@@ -92,6 +92,14 @@ def headline(sources: ReportSources) -> Sentence:
     served = service_section(sources)
     if served is not None:
         return Sentence(text=f"{served.finding.text}.", figures=served.finding.figures)
+    bought = (sources.model.get("totals") or {}).get("expected_purchases")
+    if bought is not None and refuted(sources) is None:
+        customers = count(sources.table("customers").height, "customer")
+        return Sentence(
+            text=f"{customers} are expected to buy {count(round(bought), 'time')} in the next "
+            f"{_horizon(sources)}; the purchases have no amounts, so no value.",
+            figures={"value": bought},
+        )
     return Sentence(text="These data hold nothing that this report could say of conversations.")
 
 

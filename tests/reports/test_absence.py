@@ -9,6 +9,9 @@ from reports.build import build_context, render_json
 from reports.context import Ledger, ReportContext
 from reports.html import render_html
 from reports.pdf import render_pdf
+from reports.sections.headline import headline
+from reports.settings import ReportSettings
+from reports.sources import ReportSources
 
 from .company import PREVIOUS, TABLES, paths_only, sources
 
@@ -124,3 +127,15 @@ def test_a_channel_without_support_loses_its_figure_and_no_other() -> None:
     assert "social conversations added" in earned.finding.text
     assert html.count('<span class="chip caution">not supported</span>') == 2
     assert "−£24" not in html
+
+
+def test_a_log_without_amounts_says_how_often_customers_will_buy() -> None:
+    customers = pl.DataFrame({"customer_id": [1, 2], "customer_lifetime_value": [None, None]})
+    counted = ReportSources(
+        tables={"customers": customers.cast({"customer_lifetime_value": pl.Float64})},
+        manifest={},
+        model={"totals": {"expected_purchases": 84.6}, "horizon_months": 6},
+        settings=ReportSettings(),
+        gross_margin=None,
+    )
+    assert headline(counted).text.startswith("2 customers are expected to buy 85 times in the next 6 months")
