@@ -46,6 +46,9 @@ ROUGH = 0.2
 SECOND_LOOK, LOOKED_AT = 8.0, 3
 """Log-likelihood less charge by which settings may be behind on the few to be climbed on all; how many."""
 MAX_LOADING = 3.0
+LEVEL_FIRST = 12.0
+"""Log-likelihood less charge by which satisfaction must be ahead of a level that all acts share: 3 to 8 where
+it is such a level, hundreds where it moves purchases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +174,12 @@ class HiddenChain:
         else:
             pilot = everybody
         tried = [pilot.only(self.structure)] if self.structure is not None else pilot.compare()
-        near = [candidate for candidate in tried if candidate.score > tried[0].score - SECOND_LOOK]
+        near = [
+            candidate
+            for candidate in tried
+            if candidate.score
+            > tried[0].score - (LEVEL_FIRST if candidate.structure.acts_only else SECOND_LOOK)
+        ]
         if pilot is everybody:
             return near
         climbed = [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
@@ -184,7 +192,7 @@ def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
     Satisfaction that moves neither purchases nor, for certain, leaving is a level of acts, and with a loading
     on leaving by chance every act would seem to keep customers.
     """
-    return max(fits, key=lambda fit: fit.score + REACH * fit.structure.acts_only)
+    return max(fits, key=lambda fit: fit.score + LEVEL_FIRST * fit.structure.acts_only)
 
 
 def _assemble(
