@@ -11,7 +11,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,pdf]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,pdf,cloud,sqlite,duckdb]'
 	$(ONE) $(BIN)/python -m experiments.warm
 	touch $(READY)
 
