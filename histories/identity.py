@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -180,9 +181,18 @@ def identity_digests(handles: pl.DataFrame, key: bytes) -> pl.Series:
     return pl.Series("digest", digests, dtype=pl.String)
 
 
+def is_likely_only(columns: Iterable[str]) -> pl.Expr:
+    """Rows of identities that link by likeness: they count in figures and name nobody."""
+    return (pl.col("probability") < 1.0).fill_null(False) if "probability" in columns else pl.lit(False)
+
+
 def identities_table(identities: pl.LazyFrame, key: bytes) -> pl.DataFrame:
-    """Who is behind each handle that one customer alone has: customer_id and the handle's keyed digest."""
-    rows = identities.select("platform", "handle", "customer_id").collect()
+    """Who is behind each handle that one customer alone has: customer_id and the handle's keyed digest.
+
+    Links by likeness, of a probability below 1, are left out.
+    """
+    likely = is_likely_only(identities.collect_schema().names())
+    rows = identities.filter(~likely).select("platform", "handle", "customer_id").collect()
     table = rows.select("customer_id", identity_digests(rows, key)).unique()
     return table.filter(pl.len().over("digest") == 1).sort("customer_id", "digest")
 

@@ -33,7 +33,14 @@ from care.vanity import vanity_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
-from histories.identity import KEY_VARIABLE, customers_of_handles, international_handle, pseudonyms
+from histories.identity import (
+    KEY_VARIABLE,
+    customers_of_handles,
+    international_handle,
+    is_likely_only,
+    normal_platform,
+    pseudonyms,
+)
 from histories.periods import end_of_day
 
 
@@ -138,7 +145,7 @@ def care_part(
     return CarePart(
         tables={
             "care": figures,
-            "cases": _without_post_ids(queue),
+            "cases": _without_post_ids(_without_likely(queue, histories)),
             "alerts": alerts_table(whole, figures),
         }
         | ({} if cases.quotes is None else {"quotes": cases.quotes}),
@@ -167,6 +174,27 @@ def _without_quotes(settings: CareSettings, cases: Cases) -> dict[str, str]:
         "quotes": "no public message of a known customer has a topic and consists of words that five "
         "customers use"
     }
+
+
+def _without_likely(table: pl.DataFrame, histories: Histories) -> pl.DataFrame:
+    """Cases of authors who are a customer by likeness alone name nobody; the figures count them."""
+    identities = histories.table("identities")
+    if identities is None:
+        return table
+    rows = identities.filter(is_likely_only(identities.collect_schema().names()))
+    likely = rows.select(
+        normal_platform().alias("platform"), pl.col("customer_id"), pl.lit(True).alias("likely")
+    ).unique()
+    found = (
+        table.select(normal_platform(pl.col("channel")).alias("platform"), "customer_id", "case_id")
+        .join(likely.collect(), on=["platform", "customer_id"], how="left", maintain_order="left")
+        .select(pl.col("likely").fill_null(False) & pl.col("case_id").str.starts_with(POST_CASE))
+        .to_series()
+    )
+    hidden = ("customer_id", "value_at_stake", "priority_reason")
+    return table.with_columns(
+        pl.when(~found).then(name).alias(name) for name in hidden if name in table.columns
+    )
 
 
 def _without_post_ids(table: pl.DataFrame) -> pl.DataFrame:
