@@ -153,7 +153,9 @@ def summarize(
     purchase_unit
         Purchases of one customer within it are one purchase: "day" or "week".
     settings
-        Further keys of a run's configuration, and `zero_orders`: "drop" (default) or "count" as purchases.
+        Further keys of a run's configuration, such as other names of columns,
+        `inputs={"transactions": {"columns": {"timestamp": "day"}}}`, and `zero_orders`: "drop" (default) or
+        "count" as purchases.
 
     Returns
     -------

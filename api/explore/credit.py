@@ -127,7 +127,7 @@ def credit_view(
         "segments": tuple(Choice(value=s, label=_segment_label(s), chosen=s == segment) for s in segments),
         "periods": tuple(Choice(value=p, label=_period_label(p, shelf), chosen=p == period) for p in periods),
     }
-    cards = _cards(shelf, outcome, segment)
+    cards = _cards(shelf, outcome)
     if found is None:
         return _paths_view(shelf, outcome, paths, method, choices, cards)
     opened = found.group_of.get(row or "", row or "")
@@ -299,7 +299,7 @@ def _facts(
     return tuple((name, text) for name, text in facts if text)
 
 
-def _cards(shelf: Shelf, outcome: str, segment: str) -> tuple[Card, ...]:
+def _cards(shelf: Shelf, outcome: str) -> tuple[Card, ...]:
     """Effects on the outcome first, then the others."""
     effects = [e for e in preferred(shelf.effects) if e.outcome in (MONEY_OUTCOMES | SHARE_OUTCOMES)]
     effects = effects or list(preferred(shelf.effects))
