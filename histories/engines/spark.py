@@ -132,6 +132,11 @@ class Spark(Spilled):
         super().__init__(folder, memory=memory, buckets=buckets, told=told)
         self._session = session
 
+    @property
+    def folder(self) -> None:
+        """A shared folder may be no file system to map arrays from: the driver holds them in memory."""
+        return
+
     @_quiet()
     def split(self, stored: Stored, frame: pl.LazyFrame, cuts: pl.Series) -> None:
         """One shuffle: rows are numbered by their bucket, brought together, and written by the workers."""

@@ -163,8 +163,8 @@ class Spilled(Engine):
         return self._folder / f"made-{hashlib.sha256(work).hexdigest()[:24]}"
 
     @property
-    def folder(self) -> Path:
-        """Where buckets lie."""
+    def folder(self) -> Path | None:
+        """Where buckets lie, and arrays may."""
         return self._folder
 
     def _numbered(self, name: str) -> Path:
