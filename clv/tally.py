@@ -88,64 +88,80 @@ def tally_purchases(codes: Whole, customers: int, day: Whole, amount: Integer, m
     starts = np.zeros(blocks + 1, dtype=np.int64)
     for i in range(n):
         starts[(codes[i] >> BLOCK) + 1] += 1
+    largest = starts.max()
     for block in range(blocks):
         starts[block + 1] += starts[block]
     free = starts[:-1].copy()
-    sorted_rows = np.empty((n, width), dtype=np.int64)
+    rows = np.empty(n * width, dtype=np.int64)  # flat: a view of each row would cost more than the row
     for i in range(n):
         block = codes[i] >> BLOCK
-        row = sorted_rows[free[block]]
+        at = free[block] * width
         free[block] += 1
-        row[0] = (np.int64(codes[i]) << 32) | (np.int64(day[i]) + EPOCH)
-        row[1] = amount[i]
+        rows[at] = (np.int64(codes[i]) << 32) | (np.int64(day[i]) + EPOCH)
+        rows[at + 1] = amount[i]
         if width == 3:
-            row[2] = margin[i]
+            rows[at + 2] = margin[i]
+    days = np.empty(largest, dtype=np.int32)
+    seen = np.zeros(largest + SPARE, dtype=np.uint64)
+    ends = np.empty((1 << BLOCK) + 1, dtype=np.int64)
     for block in range(blocks):
         first = block << BLOCK
-        part = tally[first : first + (1 << BLOCK)]
-        _tally_block(part, sorted_rows[starts[block] : starts[block + 1]], first)
+        last = min(first + (1 << BLOCK), customers)
+        part = rows[starts[block] * width : starts[block + 1] * width]
+        _tally_block(tally, part, width, first, last, days, seen, ends)
     return tally
 
 
 @compiled
-def _tally_block(tally: Integer, block_rows: Integer, first_code: int) -> None:
-    """Fill the rows of `tally` for the customers from `first_code` on."""
-    customers, n, width = tally.shape[0], block_rows.shape[0], block_rows.shape[1]
-    rows = np.zeros(customers + 1, dtype=np.int64)
-    for i in range(n):
-        code, day = _unpacked(block_rows[i, 0], first_code)
-        one = tally[code]
-        if rows[code + 1] == 0 or day < one[0]:
-            one[0] = day
-            one[4] = 0
-        if rows[code + 1] == 0 or day > one[1]:
-            one[1] = day
-        rows[code + 1] += 1
-        one[3] += block_rows[i, 1]
-        if day == one[0]:
-            one[4] += block_rows[i, 1]
-        if width == 2 or block_rows[i, 2] == UNKNOWN:
-            one[6] += 1
+def _tally_block(
+    tally: Integer,
+    rows: Integer,
+    width: int,
+    first: int,
+    last: int,
+    days: Whole,
+    seen: Whole,
+    ends: Integer,
+) -> None:
+    """Fill the rows of `tally` for the customers from `first` up to `last`, the latter excluded."""
+    ends[: last - first + 1] = 0
+    for code in range(first, last):
+        tally[code, 0], tally[code, 1] = EPOCH, -EPOCH
+    for i in range(0, rows.size, width):
+        code, day = _unpacked(rows[i])
+        ends[code - first + 1] += 1
+        tally[code, 0] = min(tally[code, 0], day)
+        tally[code, 1] = max(tally[code, 1], day)
+        tally[code, 3] += rows[i + 1]
+        if width == 3:
+            if rows[i + 2] == UNKNOWN:
+                tally[code, 6] += 1
+            else:
+                tally[code, 5] += rows[i + 2]
+    for code in range(first, last):
+        if width == 2:
+            tally[code, 6] = ends[code - first + 1]
+        ends[code - first + 1] += ends[code - first]
+    for i in range(0, rows.size, width):  # each place moves from its customer's first row to behind the last
+        code, day = _unpacked(rows[i])
+        days[ends[code - first]] = day
+        ends[code - first] += 1
+        if day == tally[code, 0]:
+            tally[code, 4] += rows[i + 1]
+    begin = 0
+    for code in range(first, last):
+        end = ends[code - first]
+        if end > begin:
+            tally[code, 2] = _distinct(days[begin:end], tally[code, 0], tally[code, 1], seen)
         else:
-            one[5] += block_rows[i, 2]
-    for code in range(customers):
-        rows[code + 1] += rows[code]
-    days = np.empty(n, dtype=np.int32)
-    free = rows[:-1].copy()
-    for i in range(n):
-        code, day = _unpacked(block_rows[i, 0], first_code)
-        days[free[code]] = day
-        free[code] += 1
-    seen = np.zeros(n + SPARE, dtype=np.uint64)
-    for code in range(customers):
-        own = days[rows[code] : rows[code + 1]]
-        tally[code, 2] = _distinct(own, tally[code, 0], tally[code, 1], seen)
+            tally[code, 0] = tally[code, 1] = 0
+        begin = end
 
 
 @compiled
-def _unpacked(key: int, first_code: int) -> tuple[int, int]:
-    """Place of a customer in its block, and the day."""
-    return (key >> 32) - first_code, (key & 0xFFFFFFFF) - EPOCH
+def _unpacked(key: int) -> tuple[int, int]:
+    """Code of a customer, and the day."""
+    return key >> 32, (key & 0xFFFFFFFF) - EPOCH
 
 
 @compiled
