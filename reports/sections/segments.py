@@ -25,6 +25,12 @@ from reports.words import count_words, inside, join, label, segment_parts, segme
 
 _LEVEL: Final = 0.05
 _MOST: Final = 6  # forests that are drawn
+_PLURALS: Final = {
+    "care_user": "users and non-users of care",
+    "spend": "levels of spend",
+    "loyalty": "levels of loyalty",
+    "tenure": "lengths of tenure",
+}
 _MAIN: Final = ("spend", "retention", "margin", "lifetime_value")
 
 
@@ -89,22 +95,25 @@ def _left_out(effects: Sequence[EffectFact], forests: Sequence[_Forest], shown: 
     asked = dict.fromkeys(
         (e.name, segment_parts(e.segment)[0], e.outcome) for e in effects if e.segment != ALL
     )
-    names = [
-        f"{inside(name)} on {outcome_word(outcome)} by {_crossed(column)}"
-        for name, column, outcome in asked
-        if (name, column, outcome) not in drawn
-    ]
-    if not names:
+    left: dict[str, dict[str, list[str]]] = {}
+    for name, column, outcome in asked:
+        if (name, column, outcome) not in drawn:
+            left.setdefault(name, {}).setdefault(outcome_word(outcome), []).append(_crossed(column))
+    if not left:
         return ""
+    told = [
+        f"{inside(name)}: {', '.join(f'{word} by {join(by, most=len(by))}' for word, by in outcomes.items())}"
+        for name, outcomes in left.items()
+    ]
     rule = f" Shown are the {count_words(_MOST)} whose segments differ most." if len(forests) > _MOST else ""
-    return f"{rule} Not drawn, but in the table of effects: {'; '.join(names)}."
+    return f"{rule} Not drawn, but in the table of effects: {'; '.join(told)}."
 
 
 def _crossed(column: str) -> str:
     """A segment column inside a sentence.
 
     >>> _crossed("care_user x spend"), _crossed("region")
-    ('user and spend', 'region')
+    ('use of care and spend', 'region')
     """
     words = ("use of care" if part == "care_user" else inside(part) for part in column.split(CROSS))
     return " and ".join(words)
@@ -192,8 +201,8 @@ def _several(column: str) -> str:
     if CROSS in column:
         first, *others = column.split(CROSS)
         return " by ".join([_several(first), *(inside(other) for other in others)])
-    if column == "care_user":
-        return "users and non-users of care"
+    if column in _PLURALS:
+        return _PLURALS[column]
     word = inside(column)
     if word.endswith("y") and word[-2:-1] not in "aeiou":
         return f"{word[:-1]}ies"

@@ -44,10 +44,7 @@ def test_the_six_whose_segments_differ_most_are_drawn_and_the_others_named() -> 
     found = section({letter: 0.9 - 0.1 * place for place, letter in enumerate(LETTERS)})
     assert len([block for block in found.blocks if isinstance(block, Ledger)]) == 6
     assert "Shown are the six whose segments differ most." in found.foot
-    assert (
-        "Not drawn, but in the table of effects: fast answers on spend by a; fast answers on spend by b."
-        in (found.foot)
-    )
+    assert "Not drawn, but in the table of effects: fast answers: spend by a and b." in (found.foot)
 
 
 def test_one_small_p_of_many_is_corrected_for_being_chosen() -> None:
@@ -64,7 +61,7 @@ def test_other_outcomes_and_columns_of_one_large_group_are_named_too() -> None:
     found = section({"a": 0.03}, (effect("a: x", 0.1, outcome="issues"), *small))
     assert "Shown are the six" not in found.foot
     told = found.foot.split("Not drawn, but in the table of effects: ")[1]
-    assert told == "fast answers on contacts about problems by a; fast answers on spend by tier."
+    assert told == "fast answers: contacts about problems by a, spend by tier."
 
 
 def test_crossed_segments_have_a_title_that_reads() -> None:
