@@ -139,7 +139,7 @@ class Panel:
 
     @property
     def late(self) -> NDArray[np.bool_]:
-        """Whether a channel's touches act from the period after theirs on, shape (C,).
+        """Whether effects of a channel's touches are told from the periods after theirs, shape (C,).
 
         They do where they are known to follow purchases and leaving is silent: who left has not bought.
         """

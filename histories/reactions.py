@@ -162,7 +162,7 @@ def with_order_of_events(panel: Panel, recent: Recent) -> Panel:
     follow = [reading for reading in reactions(recent, panel.channels) if reading.follows]
     notes = tuple(
         f"{reading.channel} follows purchases: in the two weeks before a touch customers bought "
-        f"{reading.ratio:.2f} times as often as in the four before; its touches count from the next period on"
+        f"{reading.ratio:.2f} times as often as in the four before; their effect is told from later periods"
         for reading in follow
         if not panel.contractual
     )

@@ -34,9 +34,6 @@ from histories.panel import Panel
 
 __all__ = ["CreditEstimate", "estimate_credit"]
 
-OWN_PERIOD = "touches that follow purchases act in their own period too"
-"""A companion: what the data cannot say of them is in the range."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditEstimate:
@@ -100,9 +97,6 @@ def estimate_credit(
     found = _fitted(chosen, sample, sample_stocks, rng)
     bend = choose_bend(found.fit, sample, sample_stocks)
     others = {f"bend {b:g}": (fit, levelled(stocks, b)) for b, fit in bend.beside.items()}
-    if panel.late.any():
-        at_once = panel_stocks(replace(panel, reacts=None), decay=decay.value)
-        others[OWN_PERIOD] = (found.fit, levelled(at_once, bend.value) if bend.value else at_once)
     if bend.value:
         decay, stocks = replace(decay, bend=bend), levelled(stocks, bend.value)
         sample_stocks = stocks[rows]

@@ -14,10 +14,13 @@ at the end of a period (f = 1) both are C_t. Where leaving is silent nobody's mo
 is that of one who stays, at even moments. `moment_precision` makes up for what a mean over moments hides.
 
 Touches that follow purchases (`Panel.late`) are no cause of them, nor of leaving, within their period: they
-say who has bought, or has not. They enter S from the next period on.
+say who has bought, or has not. Effects are told from `earlier_stocks`, which they enter in the next period;
+what the touch does in its own period is taken to be what it does later, as of any other.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,16 +70,14 @@ def panel_stocks(
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
     if moments is None:
-        stocks = decayed_stocks(counts, decay=decay)
-        stocks[:, :, panel.late] -= np.log1p(counts[:, :, panel.late], dtype=np.float32)
-        return stocks
+        return decayed_stocks(counts, decay=decay)
     stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
-        stocks[:, t] = kept * carried + np.where(panel.late, np.float32(0), _at(counts[:, t], stayed))
+        stocks[:, t] = kept * carried + _at(counts[:, t], stayed)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
@@ -113,6 +114,8 @@ def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = D
 def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64]:
     """What the touches of a period add to stocks in the row of one who stays, shape (N, C).
 
+    Nothing where they follow purchases: see `earlier_stocks`.
+
     Parameters
     ----------
     panel
@@ -125,6 +128,24 @@ def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64
         return np.where(panel.late, 0.0, np.log1p(counts, dtype=np.float64))
     whole = np.rint(counts).astype(np.int64)
     return np.where(panel.late, 0.0, thinned_log(int(whole.max(initial=0)), moments)[whole])
+
+
+def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Stocks without touches of the period itself that follow its purchases, shape (N, P, C).
+
+    Parameters
+    ----------
+    panel
+        Says which channels' touches do.
+    stocks
+        As of `panel_stocks`.
+    """
+    felt = np.array(stocks, dtype=np.float64)
+    if panel.late.any():
+        counts = panel.touches.reshape(-1, panel.n_channels)
+        new = new_stocks(replace(panel, reacts=None), counts).reshape(felt.shape)
+        felt[:, :, panel.late] = np.maximum(felt - new, 0.0)[:, :, panel.late]
+    return felt
 
 
 def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNKNOWN
 from attribution.incremental.chain.standard import Standard
-from attribution.incremental.stocks import decayed_stocks, moment_precision, new_stocks
+from attribution.incremental.stocks import decayed_stocks, earlier_stocks, moment_precision, new_stocks
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
@@ -226,7 +226,7 @@ class ChainDesign:
         static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
         calendar = self._calendar(periods)
         context = self._context(panel)
-        felt = np.asarray(stocks, dtype=np.float64)
+        felt = earlier_stocks(panel, stocks)
         new = new_stocks(panel, panel.touches.reshape(n * periods, -1)).reshape(n, periods, -1)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
         leaving = Columns(
@@ -241,9 +241,7 @@ class ChainDesign:
             calendar=calendar if self.contractual else np.column_stack([months, calendar]),
             cells=np.concatenate([felt, new, rest, *([] if self.contractual else arrived)], axis=2),
         )
-        acting = Columns(
-            static=static, calendar=calendar, cells=self._habits(panel, stocks, context, arrived)
-        )
+        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, felt, context, arrived))
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
         seen = last_true(signs, none=0)
         columns, kinds, own, values = (
@@ -370,7 +368,7 @@ class ChainDesign:
         before[:, 1:, 0] = np.log1p(np.asarray(acts, dtype=np.float64)[:, :-1])
         return replace(acting, cells=np.concatenate([before, acting.cells], axis=2))
 
-    def _habits(self, panel: Panel, stocks: Real, context: Float, arrived: list[Float]) -> Float:
+    def _habits(self, panel: Panel, stocks: Float, context: Float, arrived: list[Float]) -> Float:
         """What acts follow beyond static columns and calendar; purchases before and now come first."""
         n, periods = panel.spend.shape
         if self.contractual:
@@ -382,7 +380,7 @@ class ChainDesign:
         blocks = [before, now, trend, context, *arrived]
         firm = _by_firm(panel)
         if firm.any():
-            blocks.append(np.asarray(stocks, dtype=np.float64)[:, :, firm].sum(axis=2, keepdims=True))
+            blocks.append(stocks[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
 
 

@@ -189,7 +189,9 @@ class HiddenChainFit:
         problem = self.likelihood(panel, stocks)
         inputs, layout = problem.inputs, self.layout
         value = evaluate(problem, self.theta)
+        at_once = np.asarray(stocks, dtype=np.float64) - inputs.leaving.cells[:, :, : inputs.channels]
         odds = problem.odds(self.theta) - problem.felt(self.theta)
+        odds -= at_once[:, :, panel.late] @ self.beta[panel.late]
         alive = value.staying.sum(axis=1)
         loading = self.theta[layout.loadings].reshape(-1, FEATURES)[0]
         if self.structure.static:

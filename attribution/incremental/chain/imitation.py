@@ -18,7 +18,7 @@ from attribution.incremental.chain.design import other_acts
 from attribution.incremental.chain.emissions import BURST, SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
-from attribution.incremental.stocks import decayed_stocks, kept_stocks, new_stocks
+from attribution.incremental.stocks import decayed_stocks, earlier_stocks, kept_stocks, new_stocks
 from histories.arrays import Flags, Float, Single
 from histories.panel import Panel
 
@@ -80,7 +80,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     rates = _rates(fit, problem, panel, stocks)
     t = np.arange(panel.n_periods)
     lived = (t >= problem.inputs.entry[:, None]) & (t <= problem.inputs.low[:, None])
-    pushes = np.asarray(stocks, dtype=np.float64) @ np.stack([rates.beta, rates.gamma], axis=1)
+    pushes = earlier_stocks(panel, stocks) @ np.stack([rates.beta, rates.gamma], axis=1)
     mean = (pushes * lived[:, :, None]).sum(axis=(0, 1)) / lived.sum()
     eta = rates.eta.copy()
     eta[:, :, 0] += mean[1]
@@ -162,7 +162,7 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     eta = given.eta - past[:, :, None] * after
     eta -= np.log1p(np.asarray(panel.purchases, dtype=np.float64))[:, :, None] * along
     eta[:, 1:] -= np.log1p(problem.inputs.values[:, :-1]) * again
-    pushes = np.asarray(stocks, dtype=np.float64)
+    pushes = earlier_stocks(panel, stocks)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]
     cells = problem.buying(fit.theta)[layout.cells(1).start - layout.linear(1).start :]
     beside = cells[panel.n_channels : 2 * panel.n_channels]

@@ -7,7 +7,7 @@ import pytest
 
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.chain.imitation import without_effects
-from attribution.incremental.stocks import decayed_stocks, new_stocks, panel_stocks
+from attribution.incremental.stocks import decayed_stocks, earlier_stocks, new_stocks, panel_stocks
 from histories.panel import Panel
 
 N, P = 1500, 18
@@ -57,15 +57,16 @@ def test_touches_that_follow_purchases_have_no_credit_for_their_absence() -> Non
 
 
 @pytest.mark.parametrize("anywhere", [False, True])
-def test_touches_that_follow_purchases_enter_stocks_from_the_next_period_on(anywhere: bool) -> None:
+def test_effects_of_touches_that_follow_purchases_are_told_from_the_next_period(anywhere: bool) -> None:
     panel = replace(company(seed=1), at_any_moment=anywhere)
-    stocks, others = panel_stocks(panel), panel_stocks(replace(panel, reacts=()))
+    others = panel_stocks(panel)
+    stocks = earlier_stocks(panel, others)
     np.testing.assert_array_equal(stocks[:, :, :2], others[:, :, :2])
     carried = decayed_stocks(panel.touches)[:, :-1, 2]
     moments = (np.arange(16) + 0.5) / 16
     kept = np.mean(0.6**moments) if anywhere else 0.6
     np.testing.assert_allclose(stocks[:, 1:, 2], kept * carried, rtol=1e-5, atol=1e-6)
-    assert not stocks[:, 0, 2].any()
+    np.testing.assert_allclose(stocks[:, 0, 2], 0.0, atol=1e-6)
     assert not new_stocks(panel, panel.touches[:, 0])[:, 2].any()
 
 
@@ -88,3 +89,15 @@ def test_an_imitated_company_keeps_the_order_of_events() -> None:
     bought = made.purchases > 0
     forum, chat = (made.touches[bought, k].mean() / made.touches[~bought, k].mean() for k in range(2))
     assert forum > 3.0 * chat
+
+
+def test_what_is_expected_of_all_channels_together_is_what_was_fitted() -> None:
+    panel = company(seed=1)
+    stocks, rng = panel_stocks(panel), np.random.default_rng(1)
+    fit = HiddenChain(structure=Structure(shared=False)).fit(panel, stocks, rng=rng)
+    theta = fit.theta.copy()
+    theta[fit.layout.effects(0, 3)] += [0.0, 0.0, 0.4]
+    fit = replace(fit, theta=theta)
+    offset = fit.predict(panel, stocks, rng=rng).hazard_offset[0]
+    problem = fit.likelihood(panel, stocks)
+    np.testing.assert_allclose(offset + stocks @ fit.beta, problem.odds(theta), rtol=1e-4, atol=1e-4)
