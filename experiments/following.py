@@ -278,7 +278,9 @@ def _refuse_missing(known: list[str], there: Mapping[str, Path], table: str) -> 
 
 
 def _content(file: Path) -> list[Path]:
-    return sorted((file / DELTA_LOG).iterdir()) if file.is_dir() else [file]
+    if not file.is_dir():
+        return [file]
+    return sorted(part for part in (file / DELTA_LOG).iterdir() if part.is_file())
 
 
 def _stamp(file: Path) -> Stamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from experiments.bundle.reading import load_bundle
 from experiments.config import RunConfig, parse_config
 from experiments.following import Delivered, Followed, follow, last_followed, maker
+from experiments.inputs import read_inputs
 from histories.errors import ConfigError, DataError, StorageError
 from tests.experiments.small import TREE, merged, small_company
 
@@ -41,13 +43,17 @@ class Shop:
     def __init__(self, folder: Path, *events: Callable[[], object]) -> None:
         self.folder, self.events, self.bundles = folder, list(events), []
         self.failing: list[Exception] = []
+        self.read: Callable[[RunConfig], pl.DataFrame] = self.rows_of_files
 
     def make(self, config: RunConfig, delivered: Delivered, before: Path | None) -> tuple[Path, bool]:
         if self.failing:
             raise self.failing.pop()
-        files = [self.folder / name for name in config.inputs["transactions"][0].files]
-        self.bundles.append(pl.concat([pl.read_csv(file, infer_schema=False) for file in files]))
+        self.bundles.append(self.read(config))
         return self.folder / f"bundle-{delivered.number}", False
+
+    def rows_of_files(self, config: RunConfig) -> pl.DataFrame:
+        files = [self.folder / name for name in config.inputs["transactions"][0].files]
+        return pl.concat([pl.read_csv(file, infer_schema=False) for file in files])
 
     def wait(self, seconds: float) -> None:
         if not self.events:
@@ -159,8 +165,6 @@ def test_what_cannot_be_followed_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_named_files_alone_are_read_and_a_missing_one_is_refused(tmp_path: Path) -> None:
-    from experiments.inputs import read_inputs
-
     deliver(tmp_path, "a.csv", ROWS[:50])
     deliver(tmp_path, "b.csv", ROWS[50:70])
     source = {"path": "orders", "files": ["orders/b.csv"]}
@@ -169,6 +173,28 @@ def test_named_files_alone_are_read_and_a_missing_one_is_refused(tmp_path: Path)
     source["files"] = ["orders/b.csv", "orders/c.csv"]
     with pytest.raises(DataError, match=r"1 of 2 files are not in orders, first orders/c\.csv"):
         read_inputs(configure(tmp_path, inputs={"transactions": source}))
+
+
+def test_a_delta_table_is_followed_by_its_log(tmp_path: Path) -> None:
+    pytest.importorskip("deltalake")
+
+    def write(rows: list[str], mode: Any) -> None:
+        table = pl.read_csv(io.StringIO("\n".join([HEADER, *rows])))
+        table.write_delta(str(tmp_path / "orders"), mode=mode)
+
+    write(ROWS[:50], "error")
+    (tmp_path / "orders/_delta_log/_sidecars").mkdir()
+    shop = Shop(
+        tmp_path,
+        nothing,
+        lambda: write(ROWS[50:60], "append"),
+        nothing,
+        lambda: write(ROWS[:20], "overwrite"),
+        nothing,
+    )
+    shop.read = lambda config: read_inputs(config).tables["transactions"].valid.collect()
+    list(shop.looks())
+    assert [bundle.height for bundle in shop.bundles] == [50, 60, 20]
 
 
 def test_a_process_that_is_killed_goes_on_with_every_row_once(tmp_path: Path) -> None:
