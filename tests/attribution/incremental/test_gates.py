@@ -57,6 +57,19 @@ def test_silence_between_purchases_tells_who_buys_by_chance(scenario: str, words
     assert bool(found.cautions) == (scenario == "clumpy")
 
 
+def test_acts_that_follow_purchases_are_no_sign_of_pauses() -> None:
+    made, stocks = company("plain")
+    panel, rng = made.panel, np.random.default_rng(1)
+    asked = rng.poisson(0.5 * np.asarray(panel.purchases)).astype(np.float32)
+    chat = panel.channels.index("chat")
+    touches = panel.touches.copy()
+    touches[:, :, chat] = asked
+    others = panel.own_acts - panel.touches[:, :, chat]
+    panel = replace(panel, touches=touches, own_acts=others + asked, reacts=("chat",))
+    assert not interior_silence(panel, stocks, gamma_of(made)).pauses
+    assert interior_silence(replace(panel, reacts=()), stocks, gamma_of(made)).pauses
+
+
 def test_expected_silence_is_that_of_a_multinomial_draw() -> None:
     panel = simulate_panel("hidden30", n=2, periods=5, seed=1).panel
     bought = np.array([[1.0, 2.0, 0.0, 1.0, 0.0], [3.0, 0.0, 2.0, 1.0, 0.0]])
