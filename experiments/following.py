@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +28,13 @@ from experiments.config import RunConfig
 from experiments.run import run_experiment
 from experiments.updating import update_bundle
 from histories.errors import BundleError, ConfigError, DataError, StorageError, TributaryError
+from histories.reading.databases import is_database
 from histories.reading.files import digest, find_files
+from histories.reading.objects import is_object, list_objects
+from histories.reading.sources import TableSource
 
-Stamp = tuple[tuple[str, int, int], ...]
-"""Name, size and time of change of a file, or of the log of a Delta table."""
+Stamp = tuple[tuple[str, int, int | str], ...]
+"""Name, size, and time of change of a file (of those of a Delta table's log) or tag of an object."""
 Make = Callable[[RunConfig, "Delivered", Path | None], tuple[Path, bool]]
 """Makes a bundle of a configuration and its deliveries, from the one before if any.
 
@@ -243,19 +247,16 @@ def look_again(config: RunConfig, look: Look, before: Delivered | None) -> Deliv
         chosen = []
         for place, source in enumerate(sources):
             known = [name for name, _ in counted[place]] if place < len(counted) else []
-            there = {
-                os.path.relpath(file, config.base_dir.resolve()): file
-                for file in find_files(source, table, config.base_dir.resolve())
-            }
+            there = _there(config, source, table)
             _refuse_missing(known, there, table)
             own: dict[str, str] = {}
             for name in [*known, *(name for name in there if name not in known)]:
-                now[name] = _stamp(there[name])
+                now[name] = there[name].stamp
                 if look.stamps.get(name) != now[name] or not any(size for _, size, _ in now[name]):
                     look.waiting += 1
                     held = held or name in known
                     continue
-                sha256 = look.digests.get(now[name]) or digest(_content(there[name]))
+                sha256 = look.digests.get(now[name]) or there[name].digest()
                 look.digests[now[name]] = sha256
                 if sha256 in own:
                     look.repeated += 1
@@ -268,7 +269,7 @@ def look_again(config: RunConfig, look: Look, before: Delivered | None) -> Deliv
     return None if held else Delivered(number=1 + (before.number if before else 0), files=files)
 
 
-def _refuse_missing(known: list[str], there: Mapping[str, Path], table: str) -> None:
+def _refuse_missing(known: list[str], there: Mapping[str, object], table: str) -> None:
     gone = [name for name in known if name not in there]
     if gone:
         raise DataError(
@@ -277,15 +278,33 @@ def _refuse_missing(known: list[str], there: Mapping[str, Path], table: str) -> 
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file or an object that is there."""
+
+    stamp: Stamp
+    digest: Callable[[], str]
+
+
+def _there(config: RunConfig, source: TableSource, table: str) -> dict[str, _Found]:
+    """What there is of a source, by its name as `files` says it."""
+    if is_object(source):
+        found = list_objects(source, table).items()
+        return {name: _Found(((name, size, tag),), partial(str, tag)) for name, (size, tag) in found}
+    base = config.base_dir.resolve()
+    parts = {os.path.relpath(file, base): _content(file) for file in find_files(source, table, base)}
+    return {name: _Found(_stamp(content), partial(digest, content)) for name, content in parts.items()}
+
+
 def _content(file: Path) -> list[Path]:
     if not file.is_dir():
         return [file]
     return sorted(part for part in (file / DELTA_LOG).iterdir() if part.is_file())
 
 
-def _stamp(file: Path) -> Stamp:
+def _stamp(content: list[Path]) -> Stamp:
     """What differs when a file was written to."""
-    found = [(str(part), part.stat()) for part in _content(file)]
+    found = [(str(part), part.stat()) for part in content]
     return tuple((name, seen.st_size, seen.st_mtime_ns) for name, seen in found)
 
 
@@ -299,8 +318,8 @@ def _refuse_what_cannot_be_followed(config: RunConfig) -> None:
         )
     for table, sources in config.inputs.items():
         for source in sources:
-            if "://" in source.path:
+            if is_database(source):
                 raise ConfigError(
-                    f"--follow: inputs.{table} is a database or object storage, which nobody watches. Call "
+                    f"--follow: inputs.{table} is a database, of which nobody says what is new. Call "
                     "`tributary update` from a timer, or follow files."
                 )

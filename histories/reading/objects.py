@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -55,26 +55,56 @@ def fetch_objects(source: TableSource, table: str, work_dir: Path) -> list[Path]
     StorageError
         When the disk does not take the copies.
     """
-    shown = f"inputs.{table}: {without_password(source.path)}"
-    if importlib.util.find_spec("obstore") is None:
-        raise ConfigError(
-            f'{shown} needs the package obstore, which is not installed: pip install "tributary-clv[cloud]". '
-            "Or copy the files to this machine."
-        )
-    obstore: Any = import_module("obstore")
-    refused = import_module("obstore.exceptions").BaseError
+    shown, obstore = _shown(source, table), _package(source, table)
     bucket, wanted = _split(source.path)
     folder = work_dir / "objects" / hashlib.sha256(bucket.encode()).hexdigest()[:12]
-    try:
+    with _asking(shown):
         store = import_module("obstore.store").from_url(bucket, retry_config=_RETRY)
-        files = [_copy(obstore, store, name, folder) for name in _names(obstore, store, wanted, shown)]
+        names = [address.removeprefix(f"{bucket}/") for address in source.files]
+        names = names or sorted(_found(obstore, store, wanted, shown))
+        return [_copy(obstore, store, name, folder) for name in names]
+
+
+def list_objects(source: TableSource, table: str) -> dict[str, tuple[int, str]]:
+    """Address of each object of a source, with its size and its tag, which differs where the content does.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `fetch_objects`.
+    """
+    shown, obstore = _shown(source, table), _package(source, table)
+    bucket, wanted = _split(source.path)
+    with _asking(shown):
+        store = import_module("obstore.store").from_url(bucket, retry_config=_RETRY)
+        found = _found(obstore, store, wanted, shown)
+    return {f"{bucket}/{name}": about for name, about in sorted(found.items())}
+
+
+def _shown(source: TableSource, table: str) -> str:
+    return f"inputs.{table}: {without_password(source.path)}"
+
+
+def _package(source: TableSource, table: str) -> Any:
+    if importlib.util.find_spec("obstore") is None:
+        raise ConfigError(
+            f"{_shown(source, table)} needs the package obstore, which is not installed: "
+            'pip install "tributary-clv[cloud]". Or copy the files to this machine.'
+        )
+    return import_module("obstore")
+
+
+@contextmanager
+def _asking(shown: str) -> Iterator[None]:
+    refused = import_module("obstore.exceptions").BaseError
+    try:
+        yield
     except (refused, ValueError, OSError) as error:
         said = (without_password(str(error)).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
             f"{shown} cannot be read ({said}). Check the address, and that the environment says who asks, "
             "such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL."
         ) from error
-    return files
 
 
 def _split(address: str) -> tuple[str, str]:
@@ -88,33 +118,34 @@ def _split(address: str) -> tuple[str, str]:
     return f"{scheme}://{bucket}", name
 
 
-def _names(obstore: Any, store: Any, wanted: str, shown: str) -> list[str]:
-    """The objects that are meant, sorted."""
+def _found(obstore: Any, store: Any, wanted: str, shown: str) -> dict[str, tuple[int, str]]:
+    """The objects that are meant, with size and tag."""
     fixed = re.split(r"[*?\[]", wanted, maxsplit=1)[0]
     is_pattern = fixed != wanted
     start = fixed.rpartition("/")[0] if is_pattern else wanted.strip("/")
     if not is_pattern and not wanted.endswith("/"):
-        try:
-            obstore.head(store, wanted)
-        except FileNotFoundError:
-            pass  # a prefix then
-        else:
-            return [wanted]
-    there = [entry["path"] for part in obstore.list(store, prefix=start or None) for entry in part]
-    if any(_DELTA in PurePosixPath(name).parts for name in there):
+        with suppress(FileNotFoundError):  # a prefix then
+            return {wanted: _about(obstore.head(store, wanted))}
+    there = [entry for part in obstore.list(store, prefix=start or None) for entry in part]
+    if any(_DELTA in PurePosixPath(entry["path"]).parts for entry in there):
         raise DataError(
             f"{shown} is a Delta table, which is not read from object storage: its folder also holds rows "
             "that were taken out. Copy the whole folder to this machine, or export it as Parquet."
         )
-    chosen = PurePosixPath(start)
-    found = [
-        name
-        for name in there
-        if (re.fullmatch(_pattern(wanted), name) if is_pattern else is_data(PurePosixPath(name), chosen))
-    ]
+    below, pattern = PurePosixPath(start), _pattern(wanted)
+    found = {
+        name: _about(entry)
+        for entry in there
+        for name in [entry["path"]]
+        if (re.fullmatch(pattern, name) if is_pattern else is_data(PurePosixPath(name), below))
+    }
     if not found:
         raise DataError(f"{shown}: there is no such object, and none of data below it ({len(there)} others).")
-    return sorted(found)
+    return found
+
+
+def _about(entry: Any) -> tuple[int, str]:
+    return int(entry["size"]), str(entry["e_tag"] or entry["last_modified"])
 
 
 def _pattern(wanted: str) -> str:

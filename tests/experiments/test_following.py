@@ -18,6 +18,7 @@ from experiments.following import Delivered, Followed, follow, last_followed, ma
 from experiments.inputs import read_inputs
 from histories.errors import ConfigError, DataError, StorageError
 from tests.experiments.small import TREE, merged, small_company
+from tests.object_storage import running_s3
 
 ORDERS = small_company(60)["transactions"].splitlines()
 HEADER, ROWS = ORDERS[0], sorted(ORDERS[1:], key=lambda row: row.split(",")[1])
@@ -60,8 +61,8 @@ class Shop:
             raise KeyboardInterrupt
         self.events.pop(0)()
 
-    def looks(self) -> Iterator[Followed]:
-        config = configure(self.folder)
+    def looks(self, place: str = "orders") -> Iterator[Followed]:
+        config = configure(self.folder, inputs={"transactions": place})
         found = follow(config, runs=self.folder / "runs", make=self.make, every=1.0, wait=self.wait)
         try:
             yield from found
@@ -195,6 +196,29 @@ def test_a_delta_table_is_followed_by_its_log(tmp_path: Path) -> None:
     shop.read = lambda config: read_inputs(config).tables["transactions"].valid.collect()
     list(shop.looks())
     assert [bundle.height for bundle in shop.bundles] == [50, 60, 20]
+
+
+def test_objects_are_followed_by_their_tags(tmp_path: Path) -> None:
+    with running_s3() as client:
+
+        def put(name: str, rows: list[str]) -> None:
+            client.put_object(
+                Bucket="shop", Key=f"followed/{name}", Body="\n".join([HEADER, *rows, ""]).encode()
+            )
+
+        put("a.csv", ROWS[:50])
+        shop = Shop(
+            tmp_path,
+            nothing,
+            lambda: (put("b.csv", ROWS[50:60]), put("again.csv", ROWS[:50])),
+            nothing,
+            lambda: put("b.csv", ROWS[50:65]),
+            nothing,
+        )
+        shop.read = lambda config: read_inputs(config).tables["transactions"].valid.collect()
+        told = list(shop.looks("s3://shop/followed"))
+    assert [bundle.height for bundle in shop.bundles] == [50, 60, 65]
+    assert told[-1].repeated == 1
 
 
 def test_a_process_that_is_killed_goes_on_with_every_row_once(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from histories.reading import databases
 from histories.reading.ingest import ingest
 from histories.reading.inputs import Ingested
 from histories.reading.sources import TableSource
+from tests.object_storage import running_s3
 from tests.postgresql import running_postgresql
 
 COLUMNS = ("customer_id", "timestamp", "amount", "order_id")
@@ -156,28 +157,8 @@ def test_bigquery_is_asked_for_project_and_dataset(tmp_path: Path, monkeypatch: 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """An S3 of this test's own on 127.0.0.1, with a bucket `shop`."""
-    pytest.importorskip("obstore")
-    pytest.importorskip("boto3")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            **keys,
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ALLOW_HTTP": "true",
-        }.items():
-            patch.setenv(name, value)
-        import boto3
-
-        client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-        client.create_bucket(Bucket="shop")
+    with running_s3() as client:
         yield client
-    server.stop()
 
 
 def test_objects_are_read_as_files(s3: Any, tmp_path: Path) -> None:
