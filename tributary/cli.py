@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "forget": ("serving", "Erase a customer from every bundle."),
     "power": ("planning", "Sample size for an effect, detectable effect for a sample, or power."),
     "whatif": ("whatif", "Say what answering more customers in time would bring, take and risk."),
+    "lottery": ("lottery", "Plan an experiment that answers some cases first by lot; list its arms."),
     "link": ("link", "Link profiles of platforms to customers by what both tell of themselves."),
     "staffing": ("staffing", "Say how many agents keep what is promised: calls, or work that can wait."),
 }

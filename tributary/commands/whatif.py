@@ -39,7 +39,7 @@ def whatif(
     from care.asking import course_of, question_of
     from care.whatif import what_if
 
-    facts, currency = _facts(bundle)
+    facts, currency = facts_of(bundle)
     found = what_if(question_of(facts, share=share, promise=promise, cost_per_hour=cost_per_hour))
     if picture is not None:
         course = course_of(facts, share=share, promise=promise, cost_per_hour=cost_per_hour)
@@ -64,7 +64,8 @@ def _draw(course: list[WhatIf], currency: str, picture: Path) -> None:
     write_whole(picture, draw_what_if(lines).encode())
 
 
-def _facts(bundle: Path) -> tuple[CareFacts, str]:
+def facts_of(bundle: Path) -> tuple[CareFacts, str]:
+    """What a bundle holds for questions about care, and its currency."""
     from care.asking import CareFacts
     from experiments.bundle.reading import load_bundle
 
