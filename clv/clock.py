@@ -150,8 +150,8 @@ class Clock:
             season=tuple(fields["season"]),
             moved=tuple(fields["moved"]),
             covariates=tuple((name, estimate, error) for name, estimate, error in fields["covariates"]),
-            means=tuple(fields["means"]),
-            closed=tuple((int(start), int(stop)) for start, stop in fields["closed"]),
+            means=tuple(fields.get("means", ())),
+            closed=tuple((int(start), int(stop)) for start, stop in fields.get("closed", ())),
         )
 
     def to_dict(self) -> dict[str, Any]:

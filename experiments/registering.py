@@ -151,5 +151,10 @@ def model_card(manifest: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         )
     if forecast.get("reason"):
         lines += ["", f"**{str(forecast['status']).capitalize()}**: {forecast['reason']}."]
+    if card.get("contract"):
+        lines += [
+            "",
+            "**Contracts**: the run knows who left; a frame scored here does not. Use `tributary score`.",
+        ]
     lines += ["", "Input: frequency, recency, T (time unit), monetary_value (currency)."]
     return "\n".join(lines)
