@@ -263,6 +263,11 @@ def _explain(problem: Any) -> str:
     named = [part for part in location if not (is_input and part == 0)]  # one source is a list of one
     key = ".".join(str(part) for part in named if not str(part).startswith(("function-", "[key]")))
     if problem["type"] == "unexpected_keyword_argument":
+        if len(location) > 1 and location[-1] in _allowed_keys(()):
+            own = location[-1]
+            return (
+                f'unknown key "{key}"; "{own}" is a key of the whole file: write it above the first [section]'
+            )
         return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
     if problem["type"] == "missing":
         return f'"{key}" is required.'

@@ -219,14 +219,23 @@ def _cut(text: str) -> str:
 def flatten(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one level of dotted names, as MLflow's parameters want them.
 
-    >>> flatten({"value": {"horizon_months": 12}, "seed": 1})
-    {'value.horizon_months': 12, 'seed': 1}
+    Several of a kind go by their names, or by number.
+
+    >>> flatten({"value": {"horizon_months": 12}, "inputs": {"costs": [{"path": "a.csv"}]}})
+    {'value.horizon_months': 12, 'inputs.costs.path': 'a.csv'}
+    >>> flatten({"effects": [{"name": "spring", "design": "landmark"}, {"design": "randomised"}]})
+    {'effects.spring.name': 'spring', 'effects.spring.design': 'landmark', 'effects.2.design': 'randomised'}
     """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{_safe(str(key))}"
         if isinstance(value, Mapping):
             flat |= flatten(value, prefix=f"{name}.")
+        elif isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
+            for number, one in enumerate(value, start=1):
+                alone = len(value) == 1 and "name" not in one
+                part = "" if alone else f"{_safe(str(one.get('name', number)))}."
+                flat |= flatten(one, prefix=f"{name}.{part}")
         elif value is not None and value not in ((), []):
             flat[name] = value
     return flat

@@ -51,6 +51,10 @@ def test_the_written_form_does_not_hold_the_machine_path(tmp_path: Path) -> None
 
 REFUSALS = [
     ("calibration_en = 2025-12-31", 'unknown key "calibration_en"; did you mean "calibration_end"?'),
+    (
+        '[value]\ntime_unit = "day"',
+        '"time_unit" is a key of the whole file: write it above the first [section]',
+    ),
     ("[value]\nhorizon_month = 3", 'unknown key "value.horizon_month"; did you mean "horizon_months"?'),
     ('[inputs]\ntransaction = "x"', 'unknown table "inputs.transaction"; did you mean "transactions"?'),
     (
