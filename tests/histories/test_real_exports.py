@@ -266,7 +266,7 @@ def test_three_decimals_in_every_amount_are_a_caution(read: Read, tmp_path: Path
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("s3://bucket/orders.csv", "s3:// is not read. Copy the file to this machine"),
+        ("hdfs://host/orders.csv", "hdfs:// is not read. Copy the file to this machine"),
         ("orders.xlsx", "Save the sheet as CSV UTF-8"),
         ("empty", 'no file "empty"'),
     ],
