@@ -16,7 +16,7 @@ def run_metrics(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) ->
     Intervals are under the figure's name with `.low` and `.high`. A figure that does not exist is left out.
     """
     found: dict[str, float] = {}
-    for part in (_values, _fits, _forecasts, _validation, _credits, _effects, _care):
+    for part in (_values, _fits, _covariates, _forecasts, _validation, _credits, _effects, _care):
         for name, value in part(tables, model):
             if value is not None and math.isfinite(float(value)):
                 found[re.sub(r"[^\w./ -]", "", name)[:250]] = float(value)
@@ -49,6 +49,17 @@ def _fits(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> Figur
             errors = fit.get("std_errors") or {}
             yield f"fit.{name}.{parameter}.std_error", errors.get(parameter)
         yield f"fit.{name}.log_likelihood", fit.get("log_likelihood", fit["report"].get("log_likelihood"))
+
+
+def _covariates(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> Figures:
+    """What covariates do to purchases and to leaving, by model."""
+    for name, fit in (model.get("covariates") or {}).items():
+        for process in ("purchase", "dropout"):
+            for covariate, effect in fit[process].items():
+                place = f"covariate.{name}.{process}.{covariate.replace('=', ' ')}"
+                yield place, effect["estimate"]
+                yield f"{place}.std_error", effect["std_error"]
+        yield f"covariate.{name}.log_likelihood_gain", fit["log_likelihood_gain"]
 
 
 def _forecasts(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) -> Figures:

@@ -16,6 +16,7 @@ from experiments.champion import reason_against
 from experiments.comparing import Moved, compare_runs
 from experiments.config import load_config, parse_config
 from experiments.inputs import read_inputs
+from experiments.metrics import run_metrics
 from experiments.parts.histories import build_histories
 from experiments.registering import set_challenger, set_champion
 from experiments.registry import find_run
@@ -165,3 +166,13 @@ def test_new_data_is_scored_and_the_rule_says_when_to_fit_again(made: tuple[str,
     assert found.decay["actual"] == 0.0 < found.decay["low"]
     assert any("were expected" in reason for reason in found.refit)
     assert any("500 days old" in reason for reason in found.refit)
+
+
+def test_what_covariates_do_is_a_figure_of_the_run() -> None:
+    effect = {"club=yes": {"estimate": 0.5, "std_error": None}}
+    fit = {"purchase": effect, "dropout": effect, "log_likelihood_gain": 3.0}
+    assert run_metrics({}, {"covariates": {"bg_nbd": fit}}) == {
+        "covariate.bg_nbd.purchase.club yes": 0.5,
+        "covariate.bg_nbd.dropout.club yes": 0.5,
+        "covariate.bg_nbd.log_likelihood_gain": 3.0,
+    }
