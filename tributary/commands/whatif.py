@@ -109,6 +109,8 @@ def _tell(found: WhatIf, currency: str) -> None:
     else:
         click.secho(f"Not supported: {found.reason}.", bold=True)
         click.echo(f"What would settle it: {found.settled_by}.")
+        if "lottery" in (found.settled_by or ""):
+            click.echo("Plan it with: tributary lottery BUNDLE")
     for note in (note for note in found.notes if not found.reason or found.reason not in note):
         click.echo(f"Note: {note.replace('margin_next', 'that of the next')}.")
 
