@@ -98,8 +98,11 @@ def recent_purchases(
         Last day observed.
     """
     end = datetime.combine(observation_end + timedelta(days=1), time())
+    of_customers = purchases.filter(pl.col("customer_id").is_not_null())
     bought = (
-        purchases.select("customer_id", at=pl.col("timestamp").cast(pl.Datetime("us"))).sort("at").collect()
+        of_customers.select("customer_id", at=pl.col("timestamp").cast(pl.Datetime("us")))
+        .sort("at")
+        .collect()
     )
     bought = bought.with_columns(number=pl.int_range(1, pl.len() + 1).over("customer_id").cast(pl.Float64))
     first = bought.group_by("customer_id").agg(first=pl.col("at").min())

@@ -82,3 +82,10 @@ def test_counts_of_some_customers_add_up_to_those_of_all(events) -> None:
 def test_a_company_with_few_purchases_says_nothing(events) -> None:
     touches, purchases = events
     assert reactions(count((touches.head(3), purchases.head(3))), CHANNELS) == ()
+
+
+def test_purchases_of_nobody_known_count_for_nothing(events) -> None:
+    touches, purchases = events
+    guests = purchases.with_columns(customer_id=pl.lit(None, dtype=pl.Int64))
+    with_guests = count((touches, pl.concat([purchases, guests])))
+    np.testing.assert_array_equal(with_guests.purchases, count(events).purchases)
