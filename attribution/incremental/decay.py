@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
-from attribution.incremental.bend import STRAIGHT, Bend, levelled
+from attribution.incremental.bend import STRAIGHT, Bend
 from attribution.incremental.setfunction import PanelEstimator, Profile
 from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.arrays import Single
@@ -69,7 +69,7 @@ class Decay:
 
     def stocks(self, panel: Panel, *, touches: NDArray[np.floating] | None = None) -> Single:
         """Stocks that effects are linear in, shape (N, P, C) (see `panel_stocks`)."""
-        return levelled(panel_stocks(panel, decay=self.value, touches=touches), self.bend.value)
+        return panel_stocks(panel, decay=self.value, touches=touches, bend=self.bend.value)
 
     @property
     def words(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
-from attribution.incremental.bend import choose_bend, levelled
+from attribution.incremental.bend import choose_bend
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
 from attribution.incremental.checks.comparison import alike_channels
 from attribution.incremental.checks.gates import failed_replicates, total_problems
@@ -61,6 +61,8 @@ class CreditEstimate:
     """What the fit expects that cannot be; then there is no credit at all."""
     against_channels: Mapping[str, str]
     """What the checks speak against single channels."""
+    against_spend: Mapping[str, str]
+    """The same against their credit of spend and lifetime value alone."""
     readings: tuple[ExperimentReading, ...]
     """What experiments say; those that agree are combined into credit and draws already."""
     notes: tuple[str, ...]
@@ -95,10 +97,13 @@ def estimate_credit(
     stocks = panel_stocks(panel, decay=decay.value)
     sample_stocks = stocks[rows]
     found = _fitted(chosen, sample, sample_stocks, rng)
-    bend = choose_bend(found.fit, sample, sample_stocks)
-    others = {f"bend {b:g}": (fit, levelled(stocks, b)) for b, fit in bend.beside.items()}
+    bend = choose_bend(found.fit, sample, decay=decay.value)
+    others = {
+        f"bend {b:g}": (fit, panel_stocks(panel, decay=decay.value, bend=b)) for b, fit in bend.beside.items()
+    }
     if bend.value:
-        decay, stocks = replace(decay, bend=bend), levelled(stocks, bend.value)
+        decay = replace(decay, bend=bend)
+        stocks = decay.stocks(panel)
         sample_stocks = stocks[rows]
         found = _fitted_again(found, sample, sample_stocks, rng)
     fit = found.fit
@@ -179,6 +184,7 @@ def estimate_credit(
         problems=problems,
         impossible=impossible,
         against_channels={**checked.by_channel, **alike_channels(sample, sample_stocks)},
+        against_spend=checked.of_spend,
         notes=(*panel.notes, *found.notes, *notes, *checked.notes),
         plan=replace(chosen, default=found.estimator, choose=None),
         fitted=rows,

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.aumann_shapley import CHUNK, PanelCredit
-from attribution.incremental.bend import levelled
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
@@ -132,8 +131,7 @@ def channel_contrast(
     withheld[:] = panel.touches
     withheld[:, first_period:, k] = 0
     stocks, fewer = (
-        levelled(panel_stocks(panel, decay=decay, touches=touches), bend)
-        for touches in (panel.touches, withheld)
+        panel_stocks(panel, decay=decay, touches=touches, bend=bend) for touches in (panel.touches, withheld)
     )
     chosen = np.arange(panel.n_customers) if customers is None else customers
     lost = np.zeros(2)

@@ -35,6 +35,8 @@ class Checked:
     """Against every credit of the fit."""
     by_channel: Mapping[str, str] = field(default_factory=dict)
     """Against single channels."""
+    of_spend: Mapping[str, str] = field(default_factory=dict)
+    """Against their credit of spend and lifetime value alone."""
     notes: tuple[str, ...] = ()
     """Checks that could not be done, and why."""
 
@@ -45,6 +47,10 @@ STOPS = "the firm stops with customers who leave: who gets these touches is ther
 """Against channels that are signs of life: an effect cannot be told from knowing who is there."""
 DUE = "its touches follow purchases, which come by a clock of their own: the next one is due, touched or not"
 """Against what the firm sends by a customer's purchases where these are regular."""
+STAYS = (
+    "what a purchase is worth after these touches stays so; a stock that decays holds a part of that alone"
+)
+"""Against channels after which a purchase stays worth more or less."""
 Choose = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Chosen]
 """Takes the plan's own estimator, of whatever kind."""
 Check = Callable[[Any, Panel, NDArray[np.float32], np.random.Generator], Checked]
@@ -100,6 +106,7 @@ def plan_for(panel: Panel) -> Plan:
             choose=_choose_settings,
             companions=(OWN_MEANS,),
             problems=short,
+            check=_check_worth,
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
@@ -118,6 +125,17 @@ def _choose_settings(
     to_come = future_touches(panel, stocks)
     told = to_come is not None and to_come.verdict == "satisfaction"
     return chain.choose(panel, stocks, rng, hidden=to_come.words if to_come and told else "")
+
+
+def _check_worth(
+    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> Checked:
+    """A change in the worth of a purchase that stays speaks against its channel."""
+    del stocks, rng
+    if fit.worth is None:
+        return Checked()
+    stays = [name for name, lasts in zip(panel.channels, fit.worth.lasts, strict=True) if lasts]
+    return Checked(of_spend=dict.fromkeys(stays, STAYS))
 
 
 def _check_silent(
@@ -142,7 +160,12 @@ def _check_silent(
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += [problem for check in checks if check is not None for problem in check.problems]
     cautions = silence.cautions if silence else ()
-    return Checked(problems=tuple(problems), by_channel=contrary, notes=(*cautions, *tried.notes))
+    return Checked(
+        problems=tuple(problems),
+        by_channel=contrary,
+        of_spend=_check_worth(fit, panel, stocks, rng).of_spend,
+        notes=(*cautions, *tried.notes),
+    )
 
 
 def _sent_late(panel: Panel) -> list[str]:
@@ -162,4 +185,4 @@ def _odd_silence(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32])
     """Silence between purchases, unless the settings account for what is odd in it."""
     if fit.structure.regular or fit.structure.asleep:
         return None
-    return interior_silence(panel, stocks, fit.gamma)
+    return interior_silence(panel, stocks, fit.buying)

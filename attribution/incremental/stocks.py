@@ -10,8 +10,13 @@ that was lived through, F its distribution among those who left, and N touches o
     S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)        in any other
 
 because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
-at the end of a period (f = 1) both are C_t. Where leaving is silent nobody's moment is known: every row then
-is that of one who stays, at even moments. `moment_precision` makes up for what a mean over moments hides.
+at the end of a period (f = 1) both are C_t. Where effects level off (`levelled`) the mean is of f_b:
+
+    E_F E f_b(S_t) = (1 - E_F exp(-b decay^f C_(t-1)) E (1 + B)^-b) / b
+
+The bend of the mean would be above it, in the rows of those who stay alone, and touches seem to keep them.
+Where leaving is silent nobody's moment is known: every row then is that of one who stays, at even moments.
+`moment_precision` makes up for what a mean over moments hides.
 
 Touches that follow purchases (`Panel.late`) are no cause of them, nor of leaving, within their period: they
 say who has bought, or has not. Effects are told from `earlier_stocks`, which they enter in the next period;
@@ -33,6 +38,7 @@ __all__ = [
     "DECAY",
     "decayed_stocks",
     "kept_stocks",
+    "levelled",
     "mean_ratio",
     "moment_precision",
     "new_stocks",
@@ -50,8 +56,25 @@ EXACT = 200
 """Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
 
 
+def levelled(stocks: NDArray[np.floating], bend: float) -> NDArray[np.float32]:
+    """f_b(S) = (1 - exp(-b S)) / b, element by element; S itself where b is 0.
+
+    Examples
+    --------
+    >>> levelled(np.array([0.5, 2.0], dtype=np.float32), 1.0).round(2).tolist()
+    [0.38999998569488525, 0.8600000143051147]
+    """
+    if not bend:
+        return np.asarray(stocks, dtype=np.float32)
+    return np.asarray(-np.expm1(-bend * np.asarray(stocks, dtype=np.float64)) / bend, dtype=np.float32)
+
+
 def panel_stocks(
-    panel: Panel, *, decay: float = DECAY, touches: NDArray[np.floating] | None = None
+    panel: Panel,
+    *,
+    decay: float = DECAY,
+    touches: NDArray[np.floating] | None = None,
+    bend: float = 0.0,
 ) -> NDArray[np.float32]:
     """Stocks of a panel's touches at the moments at which customers leave, shape (N, P, C).
 
@@ -66,11 +89,18 @@ def panel_stocks(
     touches
         Counts in the place of the panel's own, such as with a channel withheld or by half as many of each,
         shape (N, P, C).
+    bend
+        b above 0: effects level off, and every stock is f_b of itself.
     """
     counts = panel.touches if touches is None else touches
     moments = _moments_of_leaving(panel)
     if moments is None:
-        return decayed_stocks(counts, decay=decay)
+        stocks = decayed_stocks(counts, decay=decay)
+        for t in range(counts.shape[1] if bend else 0):
+            stocks[:, t] = levelled(stocks[:, t], bend)
+        return stocks
+    if bend:
+        return _bent_stocks(panel, counts, moments, decay=decay, bend=bend)
     stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
     kept = np.float32(np.mean(decay**moments))
     stocks = empty_beside(counts, np.float32)
@@ -84,6 +114,38 @@ def panel_stocks(
             stocks[left, t] = own[:, None] * carried[left] + new[left]
         carried = np.float32(decay) * carried + new
     return stocks
+
+
+def _bent_stocks(
+    panel: Panel, counts: NDArray[np.floating], moments: NDArray[np.float64], *, decay: float, bend: float
+) -> NDArray[np.float32]:
+    """Mean of f_b(S) over the moments of leaving; in the row of who leaves f_b(S) at his own."""
+    tables = _thinned_powers(int(np.ceil(counts.max(initial=0))), moments, bend).astype(np.float32)
+    stocks = empty_beside(counts, np.float32)
+    carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
+    for t in range(counts.shape[1]):
+        new = np.log1p(counts[:, t], dtype=np.float32)
+        kept = np.zeros_like(carried)
+        for f, table in zip(moments, tables, strict=True):
+            kept += np.exp(np.float32(-bend * decay**f) * carried) * _at(counts[:, t], table)
+        stocks[:, t] = (1.0 - kept / len(moments)) / bend
+        if panel.exit is not None and panel.exit_share is not None:
+            left = panel.exit == t
+            own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
+            stocks[left, t] = levelled(own[:, None] * carried[left] + new[left], bend)
+        carried = np.float32(decay) * carried + new
+    return stocks
+
+
+def _thinned_powers(most: int, moments: NDArray[np.floating], bend: float) -> NDArray[np.float64]:
+    """E (1 + B)^-b, B ~ Binomial(N, f), for each moment f and N = 0..most, shape (F, most + 1)."""
+    exact = np.arange(min(most, EXACT) + 1)
+    many = np.arange(len(exact), most + 1)
+    found = np.empty((len(moments), most + 1))
+    for row, f in zip(found, moments, strict=True):
+        row[: len(exact)] = stats.binom.pmf(exact[None, :], exact[:, None], f) @ (1.0 + exact) ** -bend
+        row[len(exact) :] = (1.0 + many * f) ** -bend
+    return found
 
 
 def _at(counts: NDArray[np.floating], table: NDArray[np.float32]) -> NDArray[np.float32]:

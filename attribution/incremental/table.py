@@ -125,7 +125,9 @@ def credit_table(
         refuted = tuple(r.words for r in estimate.readings if r.refuted and r.bears_on(outcome))
         problems = (*own.against, *estimate.problems, *refuted)
         unmeasured = unmeasured_channels(estimate.credit, estimate.draws, outcome)
-        against = objections(panel, problems, {**estimate.against_channels, **unmeasured})
+        of_money = {} if outcome.startswith("retention") else estimate.against_spend
+        channels = {**of_money, **estimate.against_channels, **unmeasured}
+        against = objections(panel, problems, channels)
         tested = {r.experiment.channel: r for r in estimate.readings if r.replaces(outcome)}
         around: dict[str, Any] = {
             "credit": estimate.credit,

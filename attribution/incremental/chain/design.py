@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNKNOWN
 from attribution.incremental.chain.standard import Standard
+from attribution.incremental.chain.worth import is_billed
 from attribution.incremental.stocks import decayed_stocks, earlier_stocks, moment_precision, new_stocks
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
@@ -38,9 +39,10 @@ __all__ = [
 ]
 
 ZERO_SHARE = 0.05
-"""Share of customer-periods without spend above which spend is purchases at a mean value."""
+"""Share of customer-periods without spend, months of leaving apart, above which spend is purchases at a mean
+value. Below it such months have no amount: who leaves before the month's bill does not spend less."""
 LOWEST_SPEND = 0.02
-"""Spend below this share of the mean counts as so much: the law of an amount has no zero."""
+"""Spend below this share of the mean, but above 0, counts as so much: one cent is no sign of a mean."""
 SEASON_FROM = 18
 """Periods from which a season can be told from a trend."""
 YEAR = 12
@@ -139,6 +141,11 @@ class ChainInputs:
         return self.columns[0].cells[:, :, self.channels : 2 * self.channels]
 
     @property
+    def billed(self) -> bool:
+        """Whether spend is a bill, of which the chain is told nothing (see `ChainDesign.billed`)."""
+        return not self.values[:, :, 0].any()
+
+    @property
     def silent(self) -> bool:
         """Whether nobody records who leaves."""
         return bool((self.stays & (self.low <= self.high)).any())
@@ -169,6 +176,9 @@ class ChainDesign:
     """Whether every customer enters with a purchase; that one is then no event."""
     amounts: bool
     """Whether spend is a stream of amounts, instead of purchases."""
+    billed: bool
+    """Whether spend is a bill, the same month after month: it is then no stream, and touches change what a
+    bill is worth (`chain.worth`)."""
     mean_spend: float
     """Of a period with a row, or of a purchase where purchases are the stream, in currency."""
     harmonics: int
@@ -187,7 +197,7 @@ class ChainDesign:
             acting = panel.tells_life
         acting &= np.asarray(panel.touches).sum(axis=(0, 1)) > 0
         there = panel.at_risk
-        amounts = panel.contractual and float((panel.spend[there] <= 0).mean()) <= ZERO_SHARE
+        amounts = panel.contractual and _share_without_spend(panel) <= ZERO_SHARE
         changing = None
         if panel.time_covariates is not None and panel.time_covariates.shape[2]:
             changing = Standard.learn(panel.time_covariates[there])
@@ -202,6 +212,7 @@ class ChainDesign:
             staggered=bool(np.ptp(panel.entry) > 0),
             enters_by_purchase=bool((panel.purchases[rows, panel.entry] > 0).all()),
             amounts=amounts,
+            billed=amounts and is_billed(panel),
             mean_spend=float(
                 panel.spend[there].mean() if amounts else panel.spend.sum() / max(panel.purchases.sum(), 1.0)
             ),
@@ -305,8 +316,11 @@ class ChainDesign:
         return np.concatenate([known[np.array(self.acting)], np.ones(rest, dtype=bool)])
 
     def _bought(self, panel: Panel) -> Float:
+        if self.billed:
+            return np.zeros(panel.spend.shape)
         if self.amounts:
-            return np.maximum(np.asarray(panel.spend, dtype=np.float64), LOWEST_SPEND * self.mean_spend)
+            spend = np.asarray(panel.spend, dtype=np.float64)
+            return np.where(spend > 0.0, np.maximum(spend, LOWEST_SPEND * self.mean_spend), 0.0)
         purchases = np.array(panel.purchases, dtype=np.float64)
         if self.enters_by_purchase and not self.contractual:
             purchases[np.arange(panel.n_customers), panel.entry] -= 1.0
@@ -388,6 +402,15 @@ def _arrival_month(panel: Panel) -> Float:
     """1 in the first period of each customer, shape (N, P, 1)."""
     first: Float = (np.arange(panel.n_periods) == panel.entry[:, None])[:, :, None].astype(np.float64)
     return first
+
+
+def _share_without_spend(panel: Panel) -> float:
+    """Of customer-periods in which nobody left."""
+    rows = np.array(panel.at_risk)
+    if panel.exit is not None:
+        left = np.flatnonzero(panel.exit < panel.n_periods)
+        rows[left, panel.exit[left]] = False
+    return float((panel.spend[rows] <= 0).mean()) if rows.any() else 1.0
 
 
 def _arrival(panel: Panel) -> Float:

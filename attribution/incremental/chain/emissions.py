@@ -9,6 +9,7 @@ less log n!, which no parameter enters. `SPLIT` streams share one level: the lev
 shared one is taken at its mean given the past, B_c = (s_c + N_c) / (s_c + A L_c) with A = (s + N) / (s + L),
 so that the total is NB with exposure W = sum mu_c B_c and splits in the proportions mu_c B_c. `AMOUNT` is
 Gamma with shape nu and a gamma level on its rate; its predictive is the same with n = nu, mu = nu y / mean.
+A month without an amount (0) says nothing of it.
 `BURST` is a count whose rate varies from month to month besides, gamma with variance phi_c: its predictive is
 taken as negative binomial with the same mean m and variance, of shape 1 / (phi_c + (1 + phi_c) / (s + N)).
 `HURDLE` is a count at the level's mean m given the past, none with probability exp(-phi m^delta), else a
@@ -88,7 +89,8 @@ def emissions(
     extra
         nu of an amount; delta, phi, zeta of a hurdle; phi_c of each stream, shape (4 + M,).
     count
-        N of each stream in the months before (of an amount: nu times months), shared last, shape (M + 1,).
+        N of each stream in the months before (of an amount: nu times months that had one), shared last, shape
+        (M + 1,).
     exposure
         L before this month, shape (M + 1, J).
     rate
@@ -107,6 +109,9 @@ def emissions(
                 z = eta[c] + lift[c, j]
                 rate[c, j] = 1.0 / (1.0 + np.exp(-z))
                 log_density[j] += (z if n > 0.0 else 0.0) - (np.log1p(np.exp(z)) if z < 30.0 else z)
+            continue
+        if kind == AMOUNT and n <= 0.0:
+            rate[c] = 0.0
             continue
         a = shape[c] + count[c]
         base = np.exp(eta[c])
@@ -217,6 +222,10 @@ def emission_slopes(
             for j in range(states):
                 by_rate[c, j] = weight[j] * ((1.0 if n > 0.0 else 0.0) - rate[c, j])
                 by_exposure[c, j] = 0.0
+            continue
+        if kind == AMOUNT and n <= 0.0:
+            by_rate[c] = 0.0
+            by_exposure[c] = later[c]
             continue
         a = shape[c] + count[c]
         if kind == AMOUNT:

@@ -13,6 +13,7 @@ from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
 from attribution.incremental.chain.states import FEATURES, Structure
+from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
 from histories.arrays import Float, Single
@@ -60,6 +61,8 @@ class HiddenChainFit:
     """Relative change of expected purchases per relative change of their rate: 1 unless they are regular."""
     problems: tuple[str, ...]
     """Why no credit from this fit is supported; empty when nothing speaks against it."""
+    worth: Worth | None = None
+    """Effects on the worth of a purchase, where there are any beyond chance or spend is a bill."""
     influence: Single | None = field(default=None, repr=False, compare=False)
     """Change of the parameters per unit of a customer's weight, shape (n, p); not stored."""
     rows: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
@@ -73,6 +76,11 @@ class HiddenChainFit:
     @property
     def gamma(self) -> Float:
         """Change of log spend per unit of stock, shape (C,)."""
+        return self.buying if self.worth is None else self.buying + self.worth.gamma
+
+    @property
+    def buying(self) -> Float:
+        """The same of the rate of purchases, or of spend where that is a stream of amounts, shape (C,)."""
         return self.elasticity * self.theta[self.layout.effects(1, len(self.channels))]
 
     @property
@@ -83,7 +91,8 @@ class HiddenChainFit:
     @property
     def gamma_sd(self) -> Float:
         """Standard errors of gamma, shape (C,)."""
-        return self.elasticity * self.errors[self.layout.effects(1, len(self.channels))]
+        buying = self.elasticity * self.errors[self.layout.effects(1, len(self.channels))]
+        return buying if self.worth is None else np.hypot(buying, self.worth.sd)
 
     @property
     def rho(self) -> float:
@@ -107,11 +116,15 @@ class HiddenChainFit:
         """Beta and gamma with each customer's influence; None where it was not kept."""
         if self.influence is None or self.rows is not None:
             return None
-        leaving, spending = (self.influence[:, self.layout.effects(k, len(self.channels))] for k in range(2))
+        leaving, buying = (self.influence[:, self.layout.effects(k, len(self.channels))] for k in range(2))
+        correction = outer_product_correction(self.influence)
+        spending = (self.elasticity * buying).astype(np.float64)
+        if self.worth is not None:  # its covariance is of residuals and wants no correction
+            spending += self.worth.influence / np.sqrt(correction)
         return Effects(
             values=np.concatenate([self.beta, self.gamma]),
-            influence=np.concatenate([leaving, self.elasticity * spending], axis=1, dtype=np.float64),
-            correction=outer_product_correction(self.influence),
+            influence=np.concatenate([leaving, spending], axis=1, dtype=np.float64),
+            correction=correction,
         )
 
     def reweighted(self, weights: Float) -> HiddenChainFit:
@@ -130,7 +143,8 @@ class HiddenChainFit:
             )
         shift = (weights.astype(np.float32) - np.float32(1.0)) @ self.influence
         low, high = self.layout.bounds()
-        return replace(self, theta=np.clip(self.theta + shift, low, high), influence=None)
+        worth = None if self.worth is None else self.worth.reweighted(weights)
+        return replace(self, theta=np.clip(self.theta + shift, low, high), worth=worth, influence=None)
 
     def refit(self, panel: Panel, stocks: Single, *, hold_calendar: bool = False) -> HiddenChainFit:
         """The same settings climbed on other customers or periods, from here; no sampling error.
@@ -152,7 +166,10 @@ class HiddenChainFit:
             more=REFIT_STEPS,
             tolerance=REFIT_TOLERANCE,
         )
-        return replace(self, theta=found.theta, loglik=found.loglik, influence=None, rows=None)
+        worth = None
+        if self.worth is not None:
+            worth = worth_of_purchase(panel, stocks, follows=self.structure.follows)
+        return replace(self, theta=found.theta, worth=worth, loglik=found.loglik, influence=None, rows=None)
 
     def with_stocks(self, panel: Panel, stocks: Single) -> tuple[HiddenChainFit, float]:
         """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""

@@ -188,6 +188,8 @@ class Layout:
             lines[:] = [True, structure.satisfaction, True]
         free[self.chain] = [structure.drift, *(3 * [structure.quiet])]
         free[self.masses] = structure.free_masses
+        if inputs.billed:
+            free[self.linear(1)] = loadings[1] = shapes[0] = free[self.extra.start] = False
         return free
 
     def prior(self, inputs: ChainInputs) -> tuple[Float, Float]:

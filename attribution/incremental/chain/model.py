@@ -28,6 +28,7 @@ from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import elasticity
 from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import FEATURES, Structure
+from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY, panel_stocks
@@ -132,12 +133,13 @@ class HiddenChain:
             ahead = best.score - second.score
             where = "ahead of" if ahead >= 0 else "behind"
             note += f", {where} {second.structure.words} by {abs(ahead):,.0f}"
+        notes = (note,) if best.worth is None else (note, best.worth.words(panel.channels))
         left_out = hidden and not best.structure.satisfaction
         return Chosen(
             estimator=replace(self, structure=best.structure),
             fit=best,
             beside=near,
-            notes=(note,),
+            notes=notes,
             caution=f"hidden satisfaction is left out although {hidden}" if left_out else "",
         )
 
@@ -154,7 +156,7 @@ class HiddenChain:
             panel, stocks, weights = panel.take(rows), stocks[rows], weights[rows]
         inputs = design.inputs(panel, stocks)
         found = self._settings(panel, stocks, design, inputs, weights, rng)
-        return [_assemble(panel, design, candidate, weights, rows) for candidate in found]
+        return [_assemble(panel, stocks, design, candidate, weights, rows) for candidate in found]
 
     def _settings(
         self,
@@ -197,6 +199,7 @@ def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
 
 def _assemble(
     panel: Panel,
+    stocks: Single,
     design: ChainDesign,
     candidate: Candidate,
     weights: Float,
@@ -216,9 +219,20 @@ def _assemble(
         n=problem.inputs.n_customers,
         elasticity=elasticity(problem, optimum.theta),
         problems=_problems(candidate, optimum),
+        worth=_worth(panel, stocks, design, candidate, weights),
         influence=influence,
         rows=rows,
     )
+
+
+def _worth(
+    panel: Panel, stocks: Single, design: ChainDesign, candidate: Candidate, weights: Float
+) -> Worth | None:
+    """Effects on the worth of a purchase, where it is not what the first stream holds, and they show."""
+    if design.amounts and not design.billed:
+        return None
+    found = worth_of_purchase(panel, stocks, weights=weights, follows=candidate.structure.follows)
+    return found if found is not None and (design.billed or found.shows) else None
 
 
 def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:

@@ -114,7 +114,7 @@ def _filter(
         else:
             for c in range(streams):
                 if kinds[c] == AMOUNT:
-                    count[t, c] = count[t - 1, c] + extra[0]
+                    count[t, c] = count[t - 1, c] + (extra[0] if values[t - 1, c] > 0.0 else 0.0)
                 elif kinds[c] != FLAG:
                     count[t, c] = count[t - 1, c] + values[t - 1, c]
             count[t, streams] = count[t - 1, streams]

@@ -224,6 +224,7 @@ def _credited_alone(
         draws=replace(own_draws, deviations=deviations),
         problems=against,
         against_channels=checked.by_channel,
+        against_spend=checked.of_spend,
         readings=tuple(
             reading
             for reading in common.readings

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from attribution.incremental.aumann_shapley import panel_credit
-from attribution.incremental.bend import choose_bend, levelled
+from attribution.incremental.bend import choose_bend
 from attribution.incremental.chain import HiddenChain, Structure
-from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.stocks import DECAY, panel_stocks
 from benchmarks.panels.simulate import simulate_panel
 
 LASTING = HiddenChain(structure=Structure(nodes=9, shared=False))
@@ -16,11 +16,11 @@ def test_a_bend_is_found_where_effects_level_off_and_linear_credit_misses() -> N
     made = simulate_panel("saturation", n=4_000, periods=18, seed=1)
     stocks = panel_stocks(made.panel)
     straight = LASTING.fit(made.panel, stocks, rng=np.random.default_rng(1))
-    bend = choose_bend(straight, made.panel, stocks)
+    bend = choose_bend(straight, made.panel, decay=DECAY)
     assert bend.value > 0.5
     assert bend.gain > 0.5 * np.log(4_000)
     assert "effects level off" in bend.words
-    own = levelled(stocks, bend.value)
+    own = panel_stocks(made.panel, bend=bend.value)
     found = straight.with_stocks(made.panel, own)[0]
     levels = []
     for fit, carried in ((straight, stocks), (found, own)):
@@ -42,11 +42,11 @@ def test_effects_that_are_linear_stay_so() -> None:
     stocks = panel_stocks(made.panel)
     plain = HiddenChain(structure=Structure(shared=False))
     fit = plain.fit(made.panel, stocks, rng=np.random.default_rng(1))
-    assert choose_bend(fit, made.panel, stocks).value == 0.0
+    assert choose_bend(fit, made.panel, decay=DECAY).value == 0.0
 
 
 def test_silent_companies_are_not_asked() -> None:
     made = simulate_panel("hidden30", n=200, periods=8, seed=1)
     stocks = panel_stocks(made.panel)
     fit = HiddenChain(structure=Structure()).fit(made.panel, stocks, rng=np.random.default_rng(1))
-    assert choose_bend(fit, made.panel, stocks).words == ""
+    assert choose_bend(fit, made.panel, decay=DECAY).words == ""

@@ -81,6 +81,16 @@ def test_scores_are_the_slopes_of_each_customers_likelihood(scenario, name):
     assert_slopes(problem, theta)
 
 
+@pytest.mark.parametrize("name", ["own levels", "drifting"])
+def test_scores_are_the_slopes_where_some_months_have_no_amount(name: str) -> None:
+    problem, theta = problem_of("r7", STRUCTURES[name])
+    values = problem.inputs.values.copy()
+    values[::2, 1::3, 0] = 0.0
+    problem = replace(problem, inputs=replace(problem.inputs, values=values))
+    assert problem.inputs.kinds[0] == AMOUNT
+    assert_slopes(problem, theta)
+
+
 def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) -> tuple[Likelihood, Array]:
     """A small company whose customers leave at any moment of a month, and parameters off the crude rates."""
     panel = simulate_panel("hidden_staggered", n=12, periods=6, seed=seed).panel
@@ -232,8 +242,13 @@ def repeated(inputs: ChainInputs, values: Array) -> ChainInputs:
     )
 
 
-def test_amounts_are_gamma_with_a_gamma_level_on_their_rate():
+@pytest.mark.parametrize("blank", [False, True])
+def test_amounts_are_gamma_with_a_gamma_level_on_their_rate(blank: bool) -> None:
     problem, theta = problem_of("r7", Structure(shared=False), n=6)
+    if blank:  # a month without an amount says nothing
+        values = problem.inputs.values.copy()
+        values[:, 2, 0] = 0.0
+        problem = replace(problem, inputs=replace(problem.inputs, values=values))
     inputs, layout = problem.inputs, problem.layout
     assert inputs.kinds[0] == AMOUNT
     nu, shape = np.exp(theta[layout.extra][0]), np.exp(theta[layout.shapes][0])
@@ -247,6 +262,7 @@ def test_amounts_are_gamma_with_a_gamma_level_on_their_rate():
     found = evaluate(problem, theta).loglik
     for i in range(inputs.n_customers):
         t = np.arange(inputs.entry[i], inputs.end[i] + 1)
+        t = t[inputs.values[i, t, 0] > 0]
         y, mean = inputs.values[i, t, 0], np.exp(eta[i, t])
         a = shape + nu * len(t)
         amounts = (

@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from attribution.incremental import Panel, decayed_stocks, panel_credit, panel_stocks
+from attribution.incremental.bend import choose_bend
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
@@ -31,6 +32,21 @@ def seen(company: SimulatedPanel) -> Panel:
     """With satisfaction in sight."""
     u = company.latent["u"][:, :, None]
     return replace(company.panel, time_covariates=u, time_covariate_names=("u",))
+
+
+def test_levelled_stocks_of_who_stays_are_the_mean_over_moments_not_the_bend_of_the_mean() -> None:
+    panel = two_customers()
+    bent, straight = panel_stocks(panel, bend=1.5), panel_stocks(panel)
+    carried = 0.6**0.5 * np.log(2.0) + np.log1p(rng().binomial(2, 0.5, 200_000))
+    assert bent[1, 1, 0] == pytest.approx(float(np.mean(-np.expm1(-1.5 * carried) / 1.5)), abs=2e-3)
+    assert bent[1, 1, 0] < -np.expm1(-1.5 * straight[1, 1, 0]) / 1.5 - 0.01
+    assert bent[0, 1, 0] == pytest.approx(-np.expm1(-1.5 * straight[0, 1, 0]) / 1.5)
+
+
+def test_effects_that_are_linear_stay_so_where_customers_leave_at_any_moment(continuous: Any) -> None:
+    panel = seen(continuous)
+    fit = HiddenChain(structure=Structure(shared=False)).fit(panel, panel_stocks(panel), rng=rng())
+    assert choose_bend(fit, panel, decay=0.6).value == 0.0
 
 
 @pytest.fixture(scope="module")

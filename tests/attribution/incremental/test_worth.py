@@ -1,0 +1,117 @@
+"""What a purchase is worth: touches that change it are credited for it, and bills say nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import PoissonRegressor
+
+from attribution.incremental import Panel, panel_credit, panel_stocks
+from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.chain.design import ChainDesign
+from attribution.incremental.chain.worth import is_billed, worth_of_purchase
+from benchmarks.panels.simulate import simulate_panel
+
+PLAIN = HiddenChain(structure=Structure(shared=False))
+
+
+def company(effect: float, *, n: int = 1_500, seed: int = 1) -> tuple[Panel, NDArray[np.float32]]:
+    """Customers whose baskets differ, and are larger by `effect` per unit of the first channel's stock."""
+    panel = simulate_panel("hidden30", n=n, periods=12, seed=seed).panel
+    stocks = panel_stocks(panel)
+    rng = np.random.default_rng(seed)
+    own = rng.lognormal(3.0, 1.0, n)[:, None]
+    mean = own * np.exp(effect * stocks[:, :, 0])
+    basket = mean * rng.gamma(2.0, 0.5, mean.shape)
+    return replace(panel, spend=(panel.purchases * basket).astype(np.float32), margin=None), stocks
+
+
+def test_the_effect_on_baskets_is_recovered_and_credit_of_purchases_alone_misses_it() -> None:
+    panel, stocks = company(0.3, n=3_000)
+    worth = worth_of_purchase(panel, stocks)
+    assert worth is not None
+    assert worth.shows
+    assert np.abs((worth.gamma - np.eye(len(worth.gamma))[0] * 0.3) / worth.sd).max() < 3.3
+    fit = PLAIN.fit(panel, stocks, rng=np.random.default_rng(1))
+    whole, alone = (
+        panel_credit(model, panel, stocks, rng=np.random.default_rng(2)).spend.credit[0]
+        for model in (fit, replace(fit, worth=None))
+    )
+    added = float((panel.spend * -np.expm1(-0.3 * stocks[:, :, 0])).sum())
+    assert whole - alone == pytest.approx(added, rel=0.35)
+
+
+def test_errors_are_as_large_as_the_estimates_vary_and_chance_shows_rarely() -> None:
+    found = [worth_of_purchase(*company(0.0, n=500, seed=seed)) for seed in range(30)]
+    z = np.array([worth.gamma / worth.sd for worth in found if worth is not None])
+    assert 0.85 < z.std() < 1.15
+    assert sum(worth is not None and worth.shows for worth in found) <= 5
+
+
+def test_it_is_the_poisson_regression_with_an_effect_of_each_customer() -> None:
+    panel, stocks = company(0.2, n=120)
+    worth = worth_of_purchase(panel, stocks)
+    assert worth is not None
+    bought = panel.purchases > 0
+    bought &= bought.sum(axis=1, keepdims=True) > 1
+    customer, period = np.nonzero(bought)
+    number = np.unique(customer, return_inverse=True)[1]
+    purchases, spend = panel.purchases[bought].astype(float), panel.spend[bought].astype(float)
+    mean = np.bincount(number, spend) / np.bincount(number, purchases)
+    rows = np.column_stack(
+        [stocks[customer, period], np.eye(12)[period, 1:], np.eye(number.max() + 1)[number]]
+    )
+    peer = PoissonRegressor(alpha=0.0, fit_intercept=False, solver="newton-cholesky", tol=1e-10)
+    peer.fit(rows, spend / mean[number] / purchases, sample_weight=purchases)
+    np.testing.assert_allclose(worth.gamma, peer.coef_[: panel.n_channels], atol=1e-5)
+
+
+def test_reweighted_customers_move_it_as_a_refit_does() -> None:
+    panel, stocks = company(0.2, n=600)
+    weights = np.random.default_rng(3).uniform(0.8, 1.2, 600)
+    worth = worth_of_purchase(panel, stocks)
+    again = worth_of_purchase(panel, stocks, weights=weights)
+    assert worth is not None
+    assert again is not None
+    moved = worth.reweighted(weights).gamma
+    assert np.abs(moved - again.gamma).max() < 0.2 * np.abs(again.gamma - worth.gamma).max()
+
+
+def subscribers(n: int = 800) -> Panel:
+    """A fee of each customer's own, twice where a month holds two bills, and none in the month of leaving."""
+    panel = simulate_panel("r7", n=n, periods=12, seed=4).panel
+    t = np.arange(panel.n_periods)
+    bills = np.where((t + np.arange(n)[:, None]) % 11 == 0, 2.0, 1.0) * panel.at_risk
+    bills[panel.leaves] = 0.0
+    fee = np.random.default_rng(4).choice([29.0, 99.0], n)[:, None]
+    return replace(panel, purchases=bills, spend=bills * fee, margin=None)
+
+
+def test_a_bill_is_no_sign_of_satisfaction_and_the_settings_converge() -> None:
+    panel = subscribers()
+    assert is_billed(panel)
+    stocks = panel_stocks(panel)
+    design = ChainDesign.learn(panel, decay=0.6)
+    assert design.billed
+    chosen = HiddenChain().choose(panel, stocks, np.random.default_rng(1))
+    assert chosen.fit.problems == ()
+    np.testing.assert_allclose(chosen.fit.gamma, 0.0, atol=1e-6)
+    assert np.abs(chosen.fit.beta).max() > 0.05
+
+
+def test_amounts_that_vary_are_no_bill() -> None:
+    assert not is_billed(simulate_panel("r7", n=300, periods=12, seed=4).panel)
+
+
+def test_a_change_that_stays_is_told_from_one_that_fades() -> None:
+    panel, stocks = company(0.3, n=3_000)
+    fading = worth_of_purchase(panel, stocks)
+    so_far = np.log1p(np.cumsum(panel.touches[:, :, 1], axis=1))
+    staying = worth_of_purchase(replace(panel, spend=panel.spend * np.exp(0.6 * so_far)), stocks)
+    assert fading is not None
+    assert staying is not None
+    assert fading.lasts.tolist() == [False] * panel.n_channels
+    assert staying.lasts.tolist() == [k == 1 for k in range(panel.n_channels)]
