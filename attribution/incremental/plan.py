@@ -47,6 +47,10 @@ STOPS = "the firm stops with customers who leave: who gets these touches is ther
 """Against channels that are signs of life: an effect cannot be told from knowing who is there."""
 DUE = "its touches follow purchases, which come by a clock of their own: the next one is due, touched or not"
 """Against what the firm sends by a customer's purchases where these are regular."""
+MOVED_ALONE = (
+    "satisfaction that drifts moves who acts here, and acts alone show it: a proxy or experiment would"
+)
+"""Against channels whose effect cannot be told from what moves their use."""
 STAYS = (
     "what a purchase is worth after these touches stays so; a stock that decays holds a part of that alone"
 )
@@ -106,7 +110,7 @@ def plan_for(panel: Panel) -> Plan:
             choose=_choose_settings,
             companions=(OWN_MEANS,),
             problems=short,
-            check=_check_worth,
+            check=_check_recorded,
         )
     if None in panel.origins or not panel.purchases.any():
         return Plan(default=POISSON_SPEND, problems=(*short, POISSON_SPEND.limits))
@@ -125,6 +129,15 @@ def _choose_settings(
     to_come = future_touches(panel, stocks)
     told = to_come is not None and to_come.verdict == "satisfaction"
     return chain.choose(panel, stocks, rng, hidden=to_come.words if to_come and told else "")
+
+
+def _check_recorded(
+    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
+) -> Checked:
+    """A change of bills that stays, and satisfaction that acts alone show, speak against their channels."""
+    return replace(
+        _check_worth(fit, panel, stocks, rng), by_channel=dict.fromkeys(fit.moved_alone, MOVED_ALONE)
+    )
 
 
 def _check_worth(

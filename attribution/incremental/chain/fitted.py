@@ -31,6 +31,8 @@ NEGLIGIBLE = 1e-3
 """Chance of a state below which it is left out of a prediction."""
 NEVER = -30.0
 """Log-odds of leaving in a month in which stocks do nothing."""
+MOVED = 2.0
+"""Standard errors from which satisfaction is taken to move the use of a channel."""
 CHUNK = 10_000
 """Customers predicted at a time: bounds memory."""
 
@@ -105,6 +107,20 @@ class HiddenChainFit:
         values = self.theta[self.layout.loadings].reshape(-1, FEATURES)[:, 0]
         values = -values if values[0] > 0 else values
         return {name: float(v) for name, v in zip(("leaving", *self.streams), values, strict=True)}
+
+    @property
+    def moved_alone(self) -> tuple[str, ...]:
+        """Channels whose use drifting satisfaction moves beyond chance, where nothing but acts shows it.
+
+        Its loading on leaving and their effects are then told apart by how fast each fades, which is little.
+        """
+        if not (self.design.billed and self.structure.drift and not self.layout.proxies):
+            return ()
+        values, errors = (
+            x[self.layout.loadings].reshape(-1, FEATURES)[1:, 0] for x in (self.theta, self.errors)
+        )
+        moved = dict(zip(self.streams, np.abs(values) > MOVED * errors, strict=True))
+        return tuple(name for name in self.channels if moved.get(name, False))
 
     @property
     def streams(self) -> tuple[str, ...]:

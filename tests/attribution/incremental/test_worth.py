@@ -13,6 +13,7 @@ from attribution.incremental import Panel, panel_credit, panel_stocks
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.worth import is_billed, worth_of_purchase
+from attribution.incremental.plan import plan_for
 from benchmarks.panels.simulate import simulate_panel
 
 PLAIN = HiddenChain(structure=Structure(shared=False))
@@ -115,3 +116,23 @@ def test_a_change_that_stays_is_told_from_one_that_fades() -> None:
     assert staying is not None
     assert fading.lasts.tolist() == [False] * panel.n_channels
     assert staying.lasts.tolist() == [k == 1 for k in range(panel.n_channels)]
+
+
+def test_what_drifting_satisfaction_moves_is_not_supported_where_acts_alone_show_it() -> None:
+    panel = subscribers()
+    touches = panel.touches.copy()
+    touches[:, :, 5] = np.random.default_rng(6).poisson(0.5, touches.shape[:2]) * panel.at_risk
+    panel = replace(panel, touches=touches)
+    stocks = panel_stocks(panel)
+    drifting = HiddenChain(structure=Structure(nodes=5, drift=True, shared=False))
+    fit = drifting.fit(panel, stocks, rng=np.random.default_rng(1))
+    assert fit.layout.proxies
+    assert fit.moved_alone == ()
+    blind = replace(panel, proxies=panel.proxies[:, :0], proxy_names=())
+    again = drifting.fit(blind, stocks, rng=np.random.default_rng(1))
+    assert again.moved_alone
+    assert panel.channels[5] not in again.moved_alone
+    checked = plan_for(blind).check
+    assert checked is not None
+    found = checked(again, blind, stocks, np.random.default_rng(1))
+    assert set(found.by_channel) == set(again.moved_alone)
