@@ -22,8 +22,6 @@ from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
-__all__ = ["STRAIGHT", "Bend", "choose_bend"]
-
 BENDS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """Bends that are tried: at the last one, half of all that a stock can do is done at .14."""
 REACH = 2.0

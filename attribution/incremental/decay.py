@@ -30,8 +30,6 @@ from histories.arrays import Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["Decay", "Profile", "choose_decay", "maximise_profile"]
-
 CUSTOMERS = 4_000
 """Customers on whom a decay is estimated at most."""
 LOWEST, HIGHEST = 0.02, 0.97

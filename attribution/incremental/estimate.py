@@ -32,8 +32,6 @@ from histories.cuts import ALL
 from histories.errors import ConvergenceError
 from histories.panel import Panel
 
-__all__ = ["CreditEstimate", "estimate_credit"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditEstimate:

@@ -27,8 +27,6 @@ from histories.arrays import Float
 from histories.mapped import empty_beside
 from histories.panel import Panel
 
-__all__ = ["ChannelExperiment", "ExperimentReading", "channel_contrast", "combine", "read_experiment"]
-
 REFUTED = 2.0
 """Standard deviations between experiment and model beyond which the model is refuted."""
 

@@ -21,8 +21,6 @@ from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
 from histories.panel import Panel
 
-__all__ = ["Checked", "Plan", "plan_for"]
-
 MIN_PERIODS = 6
 """Periods below which stocks and levels of customers cannot be told apart."""
 
@@ -134,21 +132,15 @@ def _choose_settings(
 def _check_recorded(
     fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
-    """A change of bills that stays, and satisfaction that acts alone show, speak against their channels."""
-    return replace(
-        _check_worth(fit, panel, stocks, rng), by_channel=dict.fromkeys(fit.moved_alone, MOVED_ALONE)
-    )
-
-
-def _check_worth(
-    fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
-) -> Checked:
-    """A change in the worth of a purchase that stays speaks against its channel."""
+    """Satisfaction that acts alone show, and worth that stays, speak against their channels."""
     del stocks, rng
-    if fit.worth is None:
-        return Checked()
-    stays = [name for name, lasts in zip(panel.channels, fit.worth.lasts, strict=True) if lasts]
-    return Checked(of_spend=dict.fromkeys(stays, STAYS))
+    return Checked(by_channel=dict.fromkeys(fit.moved_alone, MOVED_ALONE), of_spend=_staying(fit, panel))
+
+
+def _staying(fit: HiddenChainFit, panel: Panel) -> dict[str, str]:
+    """Channels after which a purchase stays worth more or less, with what that speaks against."""
+    lasts = () if fit.worth is None else np.flatnonzero(fit.worth.lasts)
+    return {panel.channels[k]: STAYS for k in lasts}
 
 
 def _check_silent(
@@ -176,7 +168,7 @@ def _check_silent(
     return Checked(
         problems=tuple(problems),
         by_channel=contrary,
-        of_spend=_check_worth(fit, panel, stocks, rng).of_spend,
+        of_spend=_staying(fit, panel),
         notes=(*cautions, *tried.notes),
     )
 

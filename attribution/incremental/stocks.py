@@ -34,18 +34,6 @@ from scipy import stats
 from histories.mapped import empty_beside
 from histories.panel import Panel, last_true
 
-__all__ = [
-    "DECAY",
-    "decayed_stocks",
-    "kept_stocks",
-    "levelled",
-    "mean_ratio",
-    "moment_precision",
-    "new_stocks",
-    "panel_stocks",
-    "thinned_log",
-]
-
 DECAY = 0.6
 """Share of a stock that is left one period later, unless it is given or estimated."""
 MOMENTS = 16

@@ -31,13 +31,6 @@ from attribution.incremental.stocks import decayed_stocks, earlier_stocks, momen
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
-__all__ = [
-    "ChainDesign",
-    "ChainInputs",
-    "Columns",
-    "other_acts",
-]
-
 ZERO_SHARE = 0.05
 """Share of customer-periods without spend, months of leaving apart, above which spend is purchases at a mean
 value. Below it such months have no amount: who leaves before the month's bill does not spend less."""

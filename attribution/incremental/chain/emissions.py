@@ -25,8 +25,6 @@ import numpy as np
 from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
-__all__ = ["AMOUNT", "BURST", "COUNT", "FLAG", "HURDLE", "SPLIT", "digamma", "emission_slopes", "emissions"]
-
 COUNT, SPLIT, AMOUNT, FLAG, HURDLE, BURST = 0, 1, 2, 3, 4, 5
 """Kinds of streams: a count with a level of its own, one of several counts that share a level, a positive
 amount, a yes or no, a count of regular events, and a count of events that come in bursts."""

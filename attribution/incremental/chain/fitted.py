@@ -20,8 +20,6 @@ from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
-__all__ = ["HiddenChainFit"]
-
 REFIT_STEPS = 15
 REFIT_TOLERANCE = 0.05
 """Gain expected of one more step at which a refit has arrived."""

@@ -12,8 +12,6 @@ from attribution.incremental.chain.emissions import AMOUNT, BURST, COUNT, FLAG, 
 from attribution.incremental.chain.states import FEATURES, Structure
 from histories.arrays import Flags, Float
 
-__all__ = ["CHAIN_PARAMETERS", "Layout"]
-
 CHAIN_PARAMETERS = 4
 """logit of rho, logits of P(active | active), P(active | quiet) and P(active at entry)."""
 EXTRA = 4

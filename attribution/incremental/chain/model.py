@@ -36,8 +36,6 @@ from histories.arrays import Float, Single
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
 
-__all__ = ["HiddenChain"]
-
 SAMPLE = 50_000
 """Customers that a model is fitted to; more are drawn down to it."""
 PILOT = 2_000
@@ -156,7 +154,14 @@ class HiddenChain:
             panel, stocks, weights = panel.take(rows), stocks[rows], weights[rows]
         inputs = design.inputs(panel, stocks)
         found = self._settings(panel, stocks, design, inputs, weights, rng)
-        return [_assemble(panel, stocks, design, candidate, weights, rows) for candidate in found]
+        worths = {
+            follows: _worth(panel, stocks, design, weights, follows=follows)
+            for follows in {candidate.structure.follows for candidate in found}
+        }
+        return [
+            _assemble(panel, design, candidate, weights, rows, worth=worths[candidate.structure.follows])
+            for candidate in found
+        ]
 
     def _settings(
         self,
@@ -199,11 +204,12 @@ def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
 
 def _assemble(
     panel: Panel,
-    stocks: Single,
     design: ChainDesign,
     candidate: Candidate,
     weights: Float,
     rows: NDArray[np.int64] | None,
+    *,
+    worth: Worth | None,
 ) -> HiddenChainFit:
     problem, optimum = candidate.problem, candidate.optimum
     influence, errors = _influence(candidate, weights)
@@ -219,19 +225,19 @@ def _assemble(
         n=problem.inputs.n_customers,
         elasticity=elasticity(problem, optimum.theta),
         problems=_problems(candidate, optimum),
-        worth=_worth(panel, stocks, design, candidate, weights),
+        worth=worth,
         influence=influence,
         rows=rows,
     )
 
 
 def _worth(
-    panel: Panel, stocks: Single, design: ChainDesign, candidate: Candidate, weights: Float
+    panel: Panel, stocks: Single, design: ChainDesign, weights: Float, *, follows: bool
 ) -> Worth | None:
     """Effects on the worth of a purchase, where it is not what the first stream holds, and they show."""
     if design.amounts and not design.billed:
         return None
-    found = worth_of_purchase(panel, stocks, weights=weights, follows=candidate.structure.follows)
+    found = worth_of_purchase(panel, stocks, weights=weights, follows=follows)
     return found if found is not None and (design.billed or found.shows) else None
 
 

@@ -35,8 +35,6 @@ from attribution.incremental.chain.leaving import stays as staying_on
 from histories.arrays import Float, Integer
 from histories.compiled import compiled
 
-__all__ = ["chain_paths", "chain_slopes"]
-
 FLOOR = 1e-290
 MOST_LOG = 600.0
 EARLIEST = 0.01

@@ -31,8 +31,6 @@ from attribution.incremental.chain.start import (
 from attribution.incremental.chain.states import Structure
 from histories.arrays import Float
 
-__all__ = ["REACH", "Candidate", "Search"]
-
 SILENT_NODES, RECORDED_NODES, DRIFTING_NODES = 7, 9, 5
 """Values that satisfaction takes; the last where it drifts beside a second factor."""
 REACH = 5.0

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import linalg, stats
 
+from attribution.incremental.chain.standard import Standard
 from attribution.incremental.stocks import earlier_stocks, new_stocks
 from histories.arrays import Flags, Float, Integer, Real, Single
 from histories.panel import Panel
-
-__all__ = ["Worth", "is_billed", "worth_of_purchase"]
 
 STEPS, ARRIVED = 25, 1e-8
 LONGEST, Z = 1.0, 1.96
@@ -52,8 +51,7 @@ class Worth:
     @property
     def sd(self) -> Float:
         """Standard errors, shape (C,): those of White (1980) by customer."""
-        result: Float = np.sqrt((self.influence.astype(np.float64) ** 2).sum(axis=0))
-        return result
+        return _errors(self.influence)
 
     @property
     def shows(self) -> bool:
@@ -126,9 +124,14 @@ def worth_of_purchase(
     return Worth(gamma=gamma, influence=influence, lasts=_beyond_chance(beyond, moved_beyond))
 
 
+def _errors(influence: Real) -> Float:
+    found: Float = np.sqrt((np.asarray(influence, dtype=np.float64) ** 2).sum(axis=0))
+    return found
+
+
 def _beyond_chance(effects: Float, influence: Real) -> Flags:
     """Effects that are not zero at a level of 5 % over all of them (Bonferroni), shape (C,)."""
-    sd = np.sqrt((np.asarray(influence, dtype=np.float64) ** 2).sum(axis=0))
+    sd = _errors(influence)
     z = np.divide(np.abs(effects), sd, out=np.zeros_like(effects), where=sd > 0)
     found: Flags = 2.0 * stats.norm.sf(z) * max(int((sd > 0).sum()), 1) < LEVEL
     return found
@@ -145,7 +148,7 @@ def _columns(panel: Panel, stocks: Single, customer: Integer, period: Integer, *
         parts.append(new_stocks(panel, np.asarray(panel.touches[customer, period])))
     if panel.time_covariates is not None:
         changing = np.asarray(panel.time_covariates[customer, period], dtype=np.float64)
-        parts.append(np.nan_to_num(changing - np.nanmean(changing, axis=0)))
+        parts.append(np.nan_to_num(Standard.learn(changing).scaled(changing)))
     return np.concatenate(parts, axis=1)
 
 
