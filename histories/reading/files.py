@@ -177,4 +177,9 @@ def digest(files: list[Path]) -> str:
     for file in files:
         with file.open("rb") as content:
             digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+    return joint_digest(digests)
+
+
+def joint_digest(digests: list[str]) -> str:
+    """The one digest, or the SHA-256 of several one after the other."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +11,7 @@ import polars as pl
 
 from histories.errors import DataError, SchemaError
 from histories.identity import pseudonyms
+from histories.reading.files import joint_digest
 from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.schemas import Kind
@@ -154,7 +154,7 @@ def conclude(
             *notes,
         ),
         files=tuple(file for part in staged.parts for file in part.scanned.files),
-        sha256=_sha256(staged),
+        sha256=joint_digest([part.scanned.sha256 for part in staged.parts]),
     )
 
 
@@ -243,9 +243,3 @@ def _rows_of(part: Part, verdicts: pl.DataFrame, key: bytes | None, staged: Stag
         *(pseudonyms(part.found[name], key) for name in (*ids, *named)),
         *(pl.lit(None, dtype=pl.String).alias(part.found[name]) for name in words),
     )
-
-
-def _sha256(staged: Staged) -> str:
-    """That of the one source, or of the digests of several."""
-    digests = [part.scanned.sha256 for part in staged.parts]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
