@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -17,7 +18,7 @@ from attribution.effects.covariates import DERIVED
 from attribution.effects.design import OF_CASES, EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
-from attribution.effects.units import columns_of_segments, read_table, read_units
+from attribution.effects.units import columns_of_segments, group_outcomes, read_table, read_units
 from care.threads import check_sides, is_customer
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
@@ -25,8 +26,9 @@ from experiments.consents import latest_consents
 from experiments.filters import FilterError, bind_filter
 from experiments.parts.profiles import profiles_table
 from experiments.segments import named_filters
-from histories.errors import ConfigError, TributaryError, nearest
+from histories.errors import ConfigError, SchemaError, TributaryError, nearest
 from histories.reading.inputs import Inputs
+from histories.reading.plausibility import seen_channels
 from histories.touchpoints import channels_in_use, require_origins
 
 LONGEST_ID: Final = 255
@@ -107,6 +109,15 @@ def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
             require_origins(config.channels, used, directed=directed)
         except ConfigError as error:
             found.append(f"A run will leave out incremental credit. {error}")
+    for effect in config.effects:
+        if effect.table is not None:
+            with contextlib.suppress(ConfigError):  # no such table: `check_run` refuses it
+                _, unusable = group_outcomes(effect, config.base_dir)
+                found += [
+                    f"A run will leave out an outcome. {error}"
+                    for error in unusable.values()
+                    if not isinstance(error, SchemaError)
+                ]
     return tuple(found)
 
 
@@ -145,13 +156,18 @@ def _long_ids(inputs: Inputs) -> Iterator[str]:
 
 
 def _columns(config: RunConfig, inputs: Inputs) -> Iterator[str]:
-    """Columns that the configuration names, in the tables that should have them."""
+    """Columns and channels that the configuration names, in the tables that should have them."""
     customers, cases = _columns_of(inputs, "customers"), _columns_of(inputs, "cases")
     named = (
         ("attribution.confounders", config.attribution.confounders, [*customers, *cases]),
         ("attribution.segments", config.attribution.segments, customers),
         ("value.covariates", config.value.covariates, customers),
     )
+    if "touchpoints" in inputs and "paths" not in inputs:
+        channels = seen_channels(inputs) | set(config.channels)
+        yield from _absent(
+            config.attribution.exclude_channels, channels, 'attribution.exclude_channels: no channel "{}"'
+        )
     calendar = _columns_of(inputs, "calendar")
     yield from _absent(
         config.value.dynamic_covariates, calendar, 'value.dynamic_covariates: no column "{}" in calendar'
@@ -196,7 +212,10 @@ def _effect(effect: EffectDesign, config: RunConfig, inputs: Inputs) -> Iterator
 def _own_table(effect: EffectDesign, config: RunConfig) -> Iterator[str]:
     read = read_units if effect.design == "randomised" else read_table
     try:
-        read(effect, config.base_dir)
+        usable, unusable = group_outcomes(effect, config.base_dir)
+        yield from (str(error) for error in unusable.values() if isinstance(error, SchemaError))
+        if usable:
+            read(dataclasses.replace(effect, outcomes=sum(usable, ())), config.base_dir)
     except TributaryError as error:
         yield str(error)
 

@@ -87,11 +87,22 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     >>> nearest("amount", ["AMOUNT ", "ID"])
     'did you mean "AMOUNT "?'
     """
-    words = {word.strip().casefold(): word for word in sorted(allowed)}
-    close = difflib.get_close_matches(name.strip().casefold(), words, n=1)
-    if close:
-        return f'did you mean "{words[close[0]]}"?'
-    return f"allowed: {', '.join(words.values())}" if words else "there is none at all"
+    known = list(allowed)
+    close = closest(name, known)
+    if close is not None:
+        return f'did you mean "{close}"?'
+    return f"allowed: {', '.join(sorted(known))}" if known else "there is none at all"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The word that is nearest to a misspelled one; None where none is near.
+
+    >>> closest("emial", ["email", "forum"])
+    'email'
+    """
+    words = {word.strip().casefold(): word for word in sorted(known)}
+    near = difflib.get_close_matches(name.strip().casefold(), words, n=1)
+    return words[near[0]] if near else None
 
 
 def reason_of(error: BaseException) -> str:

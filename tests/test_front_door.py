@@ -216,6 +216,98 @@ def test_arms_may_be_flags_and_outcomes_a_single_word() -> None:
     assert found.frame["estimate"].to_list() == [pytest.approx(1.0)]
 
 
+def test_an_outcome_that_cannot_be_used_costs_no_other_outcome() -> None:
+    rows = range(400)
+    units = pl.DataFrame(
+        {
+            "arm": ["new" if i % 2 else "old" for i in rows],
+            "age": [20 + (7 * i) % 31 for i in rows],
+            "rate": [float("inf") if i == 5 else 1.0 for i in rows],
+            "lost": [None if i % 2 == 0 and i < 200 else float(i % 5) for i in rows],
+            "visits": [i % 2 + (i // 2) % 5 for i in rows],
+        }
+    )
+    alone = {
+        design: tb.effect(
+            units, arm="arm", control="old", outcomes="visits", design=design, covariates=["age"]
+        )
+        for design in ("randomised", "observational")
+    }
+    for design, expected in alone.items():
+        found = tb.effect(
+            units,
+            arm="arm",
+            control="old",
+            outcomes=["rate", "lost", "visits"],
+            design=design,
+            covariates=["age"],
+        )
+        supported = found.frame.filter("supported")
+        assert supported.equals(expected.frame.filter("supported"))
+        assert supported["outcome"].unique().to_list() == ["visits"]
+        assert found.frame["outcome"].unique(maintain_order=True).to_list() == ["rate", "lost", "visits"]
+        assert any('outcome "rate" is infinite in 1 of 400 rows' in note for note in found.notes)
+        assert any("lost is missing for" in note for note in found.notes)
+
+
+def test_an_infinite_covariate_is_refused_since_nothing_would_be_adjusted_for_by_it() -> None:
+    units = {
+        "arm": ["a", "b"] * 100,
+        "x": [float("inf"), *range(199)],
+        "y": [float(i % 7) for i in range(200)],
+    }
+
+    found = tb.effect(units, arm="arm", control="a", outcomes="y", design="observational", covariates=["x"])
+
+    assert not found.frame["supported"].any()
+    assert any('covariate "x" is infinite in 1 of 200 rows' in note for note in found.notes)
+
+
+TOUCHES = {
+    "customer_id": [7, 7, 8, 8],
+    "timestamp": ["2026-01-02", "2026-02-02", "2026-01-03", "2026-03-03"],
+    "channel": ["email", "forum", "email", "forum"],
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: tb.histories(ORDERS, TOUCHES, channels={"emial": "firm", "forum": "customer"}),
+            'no touch has the channel "emial"; did you mean "email"',
+        ),
+        (
+            lambda: tb.credit(ORDERS, TOUCHES, channels={"forum": "customer", "e-mail": "firm"}),
+            'no touch has the channel "e-mail"; did you mean "email"',
+        ),
+        (
+            lambda: tb.credit(ORDERS, TOUCHES, channels={}, settings={"exclude_channels": ["emial"]}),
+            'attribution.exclude_channels: no channel "emial"; did you mean "email"',
+        ),
+        (
+            lambda: tb.credit(ORDERS, TOUCHES, channels={}, settings={"confounders": ["plan"]}),
+            'attribution.confounders: no column "plan"',
+        ),
+    ],
+)
+def test_a_misspelled_channel_or_column_is_refused(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(TributaryError, match=said):
+        call()
+
+
+def test_channels_that_no_touch_has_are_noted_where_none_is_called_nearly_so() -> None:
+    known = {"email": "firm", "forum": "customer", "forums": "customer", "television": "firm"}
+
+    found = tb.histories(ORDERS, TOUCHES, channels=known)
+
+    assert any("2 of 4 that [channels] names are in no table" in note for note in found.notes)
+
+
+def test_a_simulated_company_holds_tables_and_nothing_else() -> None:
+    assert all(isinstance(table, pl.DataFrame) for table in tb.simulate(50, 6).values())
+
+
 @pytest.mark.parametrize(
     ("paths", "chosen", "said"),
     [

@@ -12,7 +12,7 @@ from tributary.desk import UNITS, Day, Origins, channel_entries, desk, to_polars
 from tributary.result import Result, forest
 
 _CREDIT_COLUMNS = ("outcome", "channel", "credit", "low", "high", "range_low", "range_high", "supported")
-_EFFECT_COLUMNS = ("treatment", "outcome", "estimator", "estimate", "low", "high", "supported", "reason")
+_EFFECT_COLUMNS = ("treatment", "outcome", "estimator", "estimand", "estimate", "low", "high", "supported")
 
 
 def credit_paths(
@@ -138,11 +138,12 @@ def credit(
         part = incremental_part(made.config, made.histories, residual, None)
     if part.credits is None:
         raise ModelError("; ".join(part.left_out.values()))
+    credited = part.credits.filter(pl.col("level") == "channel")
     whole = part.credits.filter((pl.col("segment") == "(all)") & (pl.col("level") != "group"))
     return Result(
         title="Incremental credit by channel: retention in customers, money in currency",
         frame=part.credits,
-        notes=(*part.notes, *_reasons(part.credits)),
+        notes=(*made.histories.inputs.notes, *part.notes, *_reasons(credited, "channel")),
         shown=whole.select(_CREDIT_COLUMNS),
         draw=lambda: forest(
             whole.filter((pl.col("level") == "channel") & (pl.col("outcome") == outcomes[-1])),
@@ -213,10 +214,12 @@ def effect(
     with desk(tables or {}, units=table, effects=[entry], **(about or {})) as made:
         found = evidence_part(made.config, made.histories)
     assert found is not None
-    shown = found.frame.filter(pl.col("segment") == "(all)").select(_EFFECT_COLUMNS)
+    whole = found.frame.filter(pl.col("segment") == "(all)")
+    shown = whole.select(_EFFECT_COLUMNS)
     return Result(
         title=f"{name}: {design}",
         frame=found.frame,
+        notes=(*made.histories.inputs.notes, *_reasons(whole, "outcome")),
         shown=shown,
         detail=found,
         draw=lambda: forest(
@@ -238,10 +241,8 @@ def _arm(name: Any) -> str:
     return str(name).lower() if isinstance(name, bool) else str(name)
 
 
-def _reasons(credits: pl.DataFrame) -> tuple[str, ...]:
-    """Why channels are not supported, each reason once."""
-    against = credits.filter(~pl.col("supported") & (pl.col("level") == "channel"))
-    grouped = against.group_by("reason", maintain_order=True).agg(
-        pl.col("channel").unique(maintain_order=True)
-    )
+def _reasons(figures: pl.DataFrame, of: str) -> tuple[str, ...]:
+    """Why figures are not supported, each reason once with what it is `of`."""
+    against = figures.filter(~pl.col("supported")).unique([of, "reason"], maintain_order=True)
+    grouped = against.group_by("reason", maintain_order=True).agg(of)
     return tuple(f"Not supported ({', '.join(names)}): {why}" for why, names in grouped.iter_rows())

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from histories.errors import DataError
+from histories.errors import ConfigError, DataError, closest
 from tributary.result import Result
 
 if TYPE_CHECKING:
     from experiments.config import RunConfig
     from experiments.parts.histories import Histories
+    from histories.reading.inputs import Inputs
 
 
 Day = dt.date | str
@@ -164,6 +165,7 @@ def desk(
     ConfigError, DataError, SchemaError
         As for a run.
     """
+    from experiments.checks import check_run
     from experiments.config import parse_config
     from experiments.inputs import read_inputs
     from experiments.parts.histories import build_histories
@@ -180,7 +182,21 @@ def desk(
             entries["transactions"].setdefault("zero_orders", zero_orders)
         tree = {key: setting for key, setting in settings.items() if setting is not None}
         config = parse_config({**tree, "inputs": entries}, base_dir=Path(folder), place="arguments")
-        yield Desk(config=config, histories=build_histories(config, read_inputs(config)))
+        checked = read_inputs(config)
+        _refuse_misspelled_channels(checked)
+        check_run(config, checked)
+        yield Desk(config=config, histories=build_histories(config, checked))
+
+
+def _refuse_misspelled_channels(inputs: Inputs) -> None:
+    """Refuse a channel that no touch has, where one is nearly called so and is not spoken of."""
+    from histories.reading.plausibility import seen_channels
+
+    seen = seen_channels(inputs)
+    for name in sorted(set(inputs.channels) - seen):
+        meant = closest(name, seen - set(inputs.channels))
+        if meant is not None:
+            raise ConfigError(f'channels: no touch has the channel "{name}"; did you mean "{meant}"?')
 
 
 def channel_entries(origins: Origins | None) -> dict[str, Any] | None:

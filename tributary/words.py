@@ -242,7 +242,7 @@ def value(
     return Result(
         title=f"Value of {frame.height:,} customers over {months} months, by {part.values.model['chosen']}",
         frame=frame,
-        notes=part.values.warnings,
+        notes=(*made.histories.inputs.notes, *part.values.warnings),
         shown=frame.select(_VALUE_COLUMNS).head(10),
         detail=part.values,
         draw=lambda: forest(
@@ -277,7 +277,8 @@ def simulate(
 
     company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
     books = {field.name: getattr(company.books, field.name) for field in fields(company.books)}
-    return {**books, "truth": truth_frame(company.truth)}
+    given = {name: book for name, book in books.items() if book is not None}
+    return {**given, "truth": truth_frame(company.truth)}
 
 
 def run(

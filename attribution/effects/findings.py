@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -162,6 +162,29 @@ class EffectsResult:
 def _beside(effect: Effect) -> bool:
     """Whether an effect is shown for comparison only: a naive figure or a segment."""
     return effect.estimator == "naive" or effect.segment != "(all)"
+
+
+def join_findings(parts: Sequence[Findings], outcomes: Sequence[str]) -> Findings:
+    """Findings of one design whose outcomes were estimated apart, in the order of `outcomes`.
+
+    Pictures that are of no outcome are the first part's.
+    """
+    first, *others = parts
+    pictures = dict(first.pictures)
+    for part in others:
+        for name, frame in part.pictures.items():
+            if name not in pictures:
+                pictures[name] = frame
+            elif "outcome" in frame.columns:
+                pictures[name] = pl.concat([pictures[name], frame])
+    return Findings(
+        effects=tuple(
+            sorted((e for part in parts for e in part.effects), key=lambda e: outcomes.index(e.outcome))
+        ),
+        checks=tuple(pair for part in parts for pair in part.checks),
+        pictures=pictures,
+        cost_per_treated=first.cost_per_treated,
+    )
 
 
 def collect_findings(found: Iterable[Findings]) -> EffectsResult:

@@ -18,7 +18,7 @@ from attribution.effects.before_after import estimate_before_after
 from attribution.effects.design import EffectDesign
 from attribution.effects.dose import estimate_dose
 from attribution.effects.effect import effect_of
-from attribution.effects.findings import EffectsResult, Findings, collect_findings
+from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.nuisance import Learner
@@ -32,7 +32,7 @@ from attribution.effects.targeting import estimate_targeting
 from attribution.effects.time_varying import estimate_time_varying
 from attribution.effects.tracked import estimate_tracked
 from attribution.effects.unassigned import estimate_unassigned
-from attribution.effects.units import read_units
+from attribution.effects.units import group_outcomes, read_units
 from histories.errors import reason_of
 
 
@@ -94,11 +94,29 @@ def _find(design: EffectDesign, setting: Setting, seed: int) -> Findings:
 
 def _estimate(design: EffectDesign, setting: Setting, seed: int) -> Findings:
     """The findings of one design, with the segments' margins."""
-    rng = np.random.default_rng([seed, *design.name.encode()])
-    found = _ESTIMATORS[design.design](design, setting, rng)
+    found = _of_outcomes(design, setting, seed)
     cost = design.cost_per_treated if design.cost_per_treated is not None else found.cost_per_treated
     margins = segment_margins(found.effects, gross_margin=setting.gross_margin, cost_per_treated=cost)
     return replace(found, pictures={**found.pictures, "segment_margins": margins})
+
+
+def _of_outcomes(design: EffectDesign, setting: Setting, seed: int) -> Findings:
+    """The findings of a design; of a table of its own, outcomes that were not observed together apart."""
+
+    def estimated(outcomes: tuple[str, ...]) -> Findings:
+        rng = np.random.default_rng([seed, *design.name.encode()])
+        return _ESTIMATORS[design.design](replace(design, outcomes=outcomes), setting, rng)
+
+    if design.table is None:
+        return estimated(design.outcomes)
+    groups, unusable = group_outcomes(design, setting.base_dir)
+    if not groups:
+        raise next(iter(unusable.values()))
+    parts = [estimated(outcomes) for outcomes in groups]
+    parts += [
+        refused_findings(replace(design, outcomes=(name,)), str(error)) for name, error in unusable.items()
+    ]
+    return parts[0] if len(parts) == 1 else join_findings(parts, design.outcomes)
 
 
 def refused_findings(design: EffectDesign, reason: str) -> Findings:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attribution.effects.design import EffectDesign
 from histories.arrays import Float
 from histories.cuts import CROSS
-from histories.errors import ConfigError, DataError, SchemaError, nearest
+from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
     arm = _arm_names(frame[column])
     _require_arms(arm, design)
     covariates, names = encode_covariates(frame, design.covariates)
-    before_values = {outcome: _numbers(frame, theirs, place) for outcome, theirs in before.items()}
+    before_values = {outcome: _numbers_before(frame, theirs) for outcome, theirs in before.items()}
     return Units(
         arm=arm,
         outcomes={name: _numbers(frame, name, place) for name in design.outcomes},
@@ -177,6 +177,11 @@ def encode_covariates(
 
     A number keeps its value, with the mean and a flag where it is missing. A text becomes one column per
     level but the commonest; levels beyond the `max_levels` commonest are one.
+
+    Raises
+    ------
+    DataError
+        When a number is infinite: nothing could be adjusted for by it.
     """
     parts: list[Float] = []
     names: list[str] = []
@@ -186,6 +191,12 @@ def encode_covariates(
             series = series.cast(pl.Date).to_physical()
         if series.dtype.is_numeric() or series.dtype == pl.Boolean:
             values = series.cast(pl.Float64).fill_nan(None)
+            endless = int(values.is_infinite().sum())
+            if endless:
+                raise DataError(
+                    f'covariate "{name}" is infinite in {endless} of {values.len()} rows. Look for a '
+                    "division by zero where the table is made."
+                )
             parts.append(values.fill_null(values.mean() or 0.0).to_numpy())
             names.append(name)
             if values.null_count():
@@ -270,8 +281,38 @@ def _numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
     values = np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
     endless = int(np.isinf(values).sum())
     if endless:
-        raise DataError(f'{place}: outcome "{name}" is infinite in {endless} of {values.size} rows.')
+        raise DataError(
+            f'{place}: outcome "{name}" is infinite in {endless} of {values.size} rows. Look for a division '
+            "by zero where the table is made."
+        )
     return values
+
+
+def _numbers_before(frame: pl.DataFrame, name: str) -> Float:
+    """A metric before the start as floats; what is no number is NaN, and the metric then of no use."""
+    return frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+
+
+def group_outcomes(
+    design: EffectDesign, base_dir: Path = Path()
+) -> tuple[tuple[tuple[str, ...], ...], dict[str, TributaryError]]:
+    """Outcomes of a design's own table that were observed of the same rows, and why others cannot be used.
+
+    So that an outcome which is infinite, no number, or not observed of some rows costs no other outcome.
+    """
+    frame = read_table(design, base_dir)
+    place = f'effect "{design.name}"'
+    groups: dict[bytes, list[str]] = {}
+    unusable: dict[str, TributaryError] = {}
+    for name in design.outcomes:
+        try:
+            _require(frame, [name], place)
+            missing = np.isnan(_numbers(frame, name, place))
+        except DataError as error:
+            unusable[name] = error
+        else:
+            groups.setdefault(missing.tobytes(), []).append(name)
+    return tuple(map(tuple, groups.values())), unusable
 
 
 def _require(frame: pl.DataFrame, columns: Iterable[str], place: str) -> None:

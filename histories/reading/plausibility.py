@@ -28,6 +28,7 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
     """Sentences on costs, channels, customers and the end of observation; each names count and next step."""
     return (
         *_channel_notes(inputs),
+        *_unseen_channel_notes(inputs),
         *_care_channel_notes(inputs),
         *_customer_notes(inputs),
         *_referral_notes(inputs),
@@ -55,6 +56,15 @@ def observed_days(inputs: Inputs) -> tuple[date, date] | None:
     return (min(ends), max(ends)) if ends else None
 
 
+def seen_channels(inputs: Inputs) -> set[str]:
+    """Channels that touchpoints, cases or posts have."""
+    return {
+        name
+        for table, column in (("touchpoints", "channel"), ("cases", "channel"), ("posts", "platform"))
+        for name in _channels(inputs, table, column)
+    }
+
+
 def _place(inputs: Inputs, name: str) -> str:
     files = inputs.tables[name].files
     return files[0].name if len(files) == 1 else name
@@ -77,6 +87,18 @@ def _channel_notes(inputs: Inputs) -> Iterator[str]:
         yield (
             f'{_place(inputs, "touchpoints")}: channels whose name holds "{PATH_SEPARATOR}", which separates '
             f"the channels of a path: {len(joined)} ({_some(joined)}). Rename them, or paths cannot be read."
+        )
+
+
+def _unseen_channel_notes(inputs: Inputs) -> Iterator[str]:
+    """Channels that the configuration names and nothing has: most are misspelled."""
+    seen = seen_channels(inputs)
+    unseen = set(inputs.channels) - seen - _channels(inputs, "costs")
+    if seen and unseen and "paths" not in inputs:
+        hint = nearest(min(unseen), seen - set(inputs.channels) or seen)
+        yield (
+            f"channels: {len(unseen)} of {len(inputs.channels)} that [channels] names are in no table "
+            f"({_some(unseen)}), so what it says of them counts for nothing; {hint}"
         )
 
 

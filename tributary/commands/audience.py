@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.output import echo_json, json_option
+from tributary.commands.options import FOLDER, bundle_argument, json_option
+from tributary.commands.output import echo_json
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--filter", "rule", required=True, help='Who, such as: segment("win back")')
 @click.option("--purpose", required=True, help='What they consented to, such as "marketing".')
 @click.option("--platform", required=True, help="google, linkedin, meta, microsoft or tiktok.")
 @click.option("--name", required=True, help="Of the campaign, and of its control group.")
 @click.option("--control", type=float, default=0.1, show_default=True, help="Share held out.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
+@click.option("--out", type=FOLDER, required=True, help="A folder.")
 @json_option
 def audience(
     bundle: Path,

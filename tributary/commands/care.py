@@ -8,7 +8,8 @@ from typing import Any, Final
 import click
 import polars as pl
 
-from tributary.commands.output import echo_json, echo_table, json_option
+from tributary.commands.options import bundle_argument, json_option
+from tributary.commands.output import echo_json, echo_table
 
 ALL: Final = "(all)"
 SEGMENTS: Final = ("brand", "product", "topic", "agent", "hour")
@@ -16,7 +17,7 @@ CUTS: Final = ("channel", "team", *SEGMENTS, "week", "month")
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.option("--kpi", help="One figure, with its definition.")
 @click.option("--by", "cut", type=click.Choice(CUTS), help="By channel, team, week and so on.")
 @click.option("--alerts", is_flag=True, help="What left its limits in the last 28 days.")

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import polars as pl
 
-from tributary.commands.output import Steps, echo_json, echo_table, json_option
+from tributary.commands.options import FOLDER, json_option
+from tributary.commands.output import Steps, echo_json, echo_table
 
 
 @click.command()
@@ -22,7 +23,7 @@ from tributary.commands.output import Steps, echo_json, echo_table, json_option
 @click.option("--scenario", default="desk", show_default=True, help="See `tributary simulate --help`.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("demo"),
     show_default=True,
     help="Folder for data, runs and report; an earlier demo in it is replaced.",

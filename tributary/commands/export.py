@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.output import echo_json, json_option
+from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.output import echo_json
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     required=True,
     help="The file to make; its ending names the format: .parquet, .arrow, .csv or .ndjson.",
 )

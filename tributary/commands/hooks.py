@@ -7,15 +7,8 @@ from pathlib import Path
 import click
 import polars as pl
 
-from tributary.commands.output import echo_json, echo_table, json_option
-
-runs_option = click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder with the bundles.",
-)
+from tributary.commands.options import existing_runs_option, json_option
+from tributary.commands.output import echo_json, echo_table
 
 
 @click.group()
@@ -39,7 +32,7 @@ def hook() -> None:
 @click.option(
     "--allow-private", is_flag=True, help="The receiver may be on this machine or in a private network."
 )
-@runs_option
+@existing_runs_option
 @json_option
 def add(
     url: str,
@@ -61,7 +54,7 @@ def add(
 
 
 @hook.command("list")
-@runs_option
+@existing_runs_option
 @json_option
 def list_hooks(runs: Path, as_json: bool) -> None:
     """List the receivers; not their secrets."""
@@ -82,7 +75,7 @@ def list_hooks(runs: Path, as_json: bool) -> None:
 
 @hook.command("remove")
 @click.argument("hook_id")
-@runs_option
+@existing_runs_option
 def remove(hook_id: str, runs: Path) -> None:
     """Tell a receiver nothing more."""
     from api.hooks.outbox import Outbox
@@ -92,7 +85,7 @@ def remove(hook_id: str, runs: Path) -> None:
 
 
 @hook.command("dead")
-@runs_option
+@existing_runs_option
 @json_option
 def dead(runs: Path, as_json: bool) -> None:
     """List what was given up after 15 tries, with the last reason."""
@@ -112,7 +105,7 @@ def dead(runs: Path, as_json: bool) -> None:
 
 @hook.command("replay")
 @click.option("--hook", "hook_id", help="Only this receiver.  [default: all]")
-@runs_option
+@existing_runs_option
 def replay(hook_id: str | None, runs: Path) -> None:
     """Send again what was given up, under the same event ids."""
     from api.hooks.outbox import Outbox

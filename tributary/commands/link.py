@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tributary.commands.output import echo_json, json_option
+from tributary.commands.options import FILE, json_option
+from tributary.commands.output import echo_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("profiles", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     required=True,
     help="The table of identities to write (.csv or .parquet).",
 )

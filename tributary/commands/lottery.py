@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import polars as pl
 
-from tributary.commands.output import echo_json, echo_table, json_option
+from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.output import echo_json, echo_table
 
 if TYPE_CHECKING:
     from experiments.lottery import LotteryPlan
@@ -19,14 +20,14 @@ KEY_VARIABLE = "TRIBUTARY_LOTTERY_KEY"
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.option("--share", type=float, default=0.2, show_default=True, help="Of the cases that go first.")
 @click.option("--outcome", default="spend", show_default=True, help="What is measured.")
 @click.option("--promise", help="Whose limit is in time. [default: the first]")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day; with --assignments.")
 @click.option(
     "--assignments",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help=f"Write who was in which arm (CSV); the key is in {KEY_VARIABLE}.",
 )
 @click.option("--name", default="priority by lottery", show_default=True, help="Of the experiment.")

@@ -12,8 +12,6 @@ import click
 import orjson
 import polars as pl
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-
 
 def echo_json(value: Any) -> None:
     """Print plain values, frames and dates as one JSON document."""

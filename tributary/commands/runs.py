@@ -9,41 +9,20 @@ from typing import Any
 import click
 import polars as pl
 
-from tributary.commands.output import Steps, echo_json, echo_table, json_option
+from tributary.commands.options import (
+    FILE,
+    bundle_argument,
+    config_argument,
+    engine_option,
+    json_option,
+    memory_option,
+    mlruns_option,
+    runs_option,
+    set_option,
+)
+from tributary.commands.output import Steps, echo_json, echo_table
 
 NOTES_SHOWN = 5
-
-config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-set_option = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the configuration."
-)
-runs_option = click.option(
-    "--runs",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where bundles are kept.",
-)
-mlruns_option = click.option(
-    "--mlruns",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("mlruns"),
-    show_default=True,
-    help="Where MLflow keeps the runs: a folder, or http://… of a server.",
-)
-engine_option = click.option(
-    "--engine",
-    type=click.Choice(["local", "spark"]),
-    default="local",
-    show_default=True,
-    help="Where histories are computed.",
-)
-memory_option = click.option(
-    "--memory",
-    metavar="SIZE",
-    help='What the run may take, such as "2GB"; parts wait on disk. [default: whatever it needs]',
-)
 
 
 @click.command()
@@ -105,7 +84,7 @@ def run(
     serve_it: bool,
     following: bool,
     every: float,
-    folder: Path,
+    runs: Path,
     mlruns: Path,
     as_json: bool,
 ) -> None:
@@ -125,7 +104,7 @@ def run(
             raise click.UsageError("--follow makes a new bundle in --runs each time; leave --out out.")
         follow_files(
             loaded,
-            runs=folder,
+            runs=runs,
             mlruns=mlruns,
             memory=memory,
             engine=engine,
@@ -139,7 +118,7 @@ def run(
     from histories.errors import ModelError
 
     result = run_experiment(
-        loaded, runs=folder, mlruns=mlruns, out=out, step=steps, memory=memory, engine=engine
+        loaded, runs=runs, mlruns=mlruns, out=out, step=steps, memory=memory, engine=engine
     )
     if serve_it and "customer values" in result.left_out and loaded.value.models:
         raise ModelError(
@@ -147,7 +126,7 @@ def run(
             f"{result.left_out['customer values']} Promote it by hand if it is to be served all the same."
         )
     if serve_it:
-        promote_run(result.run_id, result.name, result.bundle, folder, mlruns)
+        promote_run(result.run_id, result.name, result.bundle, runs, mlruns)
     steps.done()
     if as_json:
         echo_json(result.to_dict())
@@ -216,7 +195,7 @@ def compare(run: tuple[str, ...], everything: bool, mlruns: Path, as_json: bool)
 @click.option("--force", is_flag=True, help="Also where its last window speaks against it.")
 @runs_option
 @mlruns_option
-def promote(run: str, force: bool, folder: Path, mlruns: Path) -> None:
+def promote(run: str, force: bool, runs: Path, mlruns: Path) -> None:
     """Serve RUN (an id's beginning, or a bundle's folder) from now on.
 
     A run whose last window refutes it, or that is clearly worse than the champion on the same window, becomes
@@ -228,12 +207,12 @@ def promote(run: str, force: bool, folder: Path, mlruns: Path) -> None:
     found = find_run(mlruns, run)
     if found.bundle is None:
         raise ConfigError(f"Run {found.run_id} left no bundle; it is {found.status}. Promote a finished one.")
-    promote_run(found.run_id, found.name, found.bundle, folder, mlruns, force=force)
+    promote_run(found.run_id, found.name, found.bundle, runs, mlruns, force=force)
     click.echo(f"Serving {found.bundle}")
 
 
 def promote_run(
-    run_id: str, name: str, bundle: Path, folder: Path, mlruns: Path, *, force: bool = False
+    run_id: str, name: str, bundle: Path, runs: Path, mlruns: Path, *, force: bool = False
 ) -> None:
     """Serve a run's bundle, unless its last window speaks against it."""
     from experiments.bundle.reading import load_bundle
@@ -241,7 +220,7 @@ def promote_run(
     from experiments.registering import set_challenger, set_champion
     from histories.errors import ModelError
 
-    served = champion(folder)
+    served = champion(runs)
     against = reason_against(load_bundle(bundle), None if served is None else load_bundle(served))
     if against is not None and not force:
         set_challenger(name, run_id, mlruns=mlruns)
@@ -249,7 +228,7 @@ def promote_run(
             f"{bundle}: not promoted, {against}. It is kept as {name}@challenger; --force serves it all "
             "the same."
         )
-    promote_bundle(folder, bundle, getpass.getuser())
+    promote_bundle(runs, bundle, getpass.getuser())
     set_champion(name, run_id, mlruns=mlruns)
 
 
@@ -270,7 +249,7 @@ def sweep(
     together: bool,
     jobs: int,
     overrides: tuple[str, ...],
-    folder: Path,
+    runs: Path,
     mlruns: Path,
     as_json: bool,
 ) -> None:
@@ -287,7 +266,7 @@ def sweep(
         config,
         grid(over, together=together),
         overrides=overrides,
-        runs=folder,
+        runs=runs,
         mlruns=mlruns,
         jobs=jobs,
         step=steps,
@@ -300,12 +279,12 @@ def sweep(
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @config_argument
 @set_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=Path("scores.parquet"),
     show_default=True,
     help="Where the scores go; .parquet or .csv.",
@@ -350,20 +329,20 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
 @click.command()
 @runs_option
 @mlruns_option
-def rollback(folder: Path, mlruns: Path) -> None:
+def rollback(runs: Path, mlruns: Path) -> None:
     """Serve again what was served before."""
     from experiments.champion import rollback_bundle
     from experiments.registering import set_champion
     from experiments.registry import find_run
 
-    bundle = rollback_bundle(folder, getpass.getuser())
+    bundle = rollback_bundle(runs, getpass.getuser())
     found = find_run(mlruns, str(bundle))
     set_champion(found.name, found.run_id, mlruns=mlruns)
     click.echo(f"Serving {bundle}")
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.option(
     "--format", "formats", default="html,json", show_default=True, help="html, pdf, json: one or several."
 )

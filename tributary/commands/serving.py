@@ -10,23 +10,18 @@ from typing import Any
 import click
 import polars as pl
 
-from tributary.commands.output import echo_json, echo_table, json_option
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
+from tributary.commands.options import FILE, FOLDER, json_option, mlruns_option, runs_option
+from tributary.commands.output import echo_json, echo_table
 
 keys_option = click.option(
-    "--keys", type=_FILE, default=Path("keys.json"), show_default=True, help="The keys' file."
-)
-runs_option = click.option(
-    "--runs", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder with the bundles."
+    "--keys", type=FILE, default=Path("keys.json"), show_default=True, help="The keys' file."
 )
 
 
 @click.command()
 @runs_option
-@click.option("--bundle", type=_FOLDER, help="Serve this bundle instead of following runs/champion.")
-@click.option("--keys", type=_FILE, help="File of API keys; without it only this machine is served.")
+@click.option("--bundle", type=FOLDER, help="Serve this bundle instead of following runs/champion.")
+@click.option("--keys", type=FILE, help="File of API keys; without it only this machine is served.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen at."
@@ -40,7 +35,7 @@ runs_option = click.option(
 )
 @click.option(
     "--identity-key",
-    type=_FILE,
+    type=FILE,
     help="File with the key of handles' digests.  [default: TRIBUTARY_IDENTITY_KEY]",
 )
 @click.option(
@@ -177,7 +172,7 @@ def _show_key(made: str, entry: dict[str, Any], as_json: bool) -> None:
 @click.command()
 @click.argument("customer")
 @runs_option
-@click.option("--mlruns", type=_FOLDER, default=Path("mlruns"), show_default=True, help="MLflow's folder.")
+@mlruns_option
 @json_option
 def forget(customer: str, runs: Path, mlruns: Path, as_json: bool) -> None:
     """Erase a customer: hidden at once, then every bundle is rewritten without the rows."""

@@ -9,9 +9,9 @@ import click
 import polars as pl
 
 from histories.errors import ConfigError, SchemaError
-from tributary.commands.output import echo_json, echo_table, json_option
+from tributary.commands.options import FILE, json_option
+from tributary.commands.output import echo_json, echo_table
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _WEEKS: Final = 8
 
 
@@ -40,9 +40,7 @@ _WEEKS: Final = 8
 )
 @click.option("--concurrency", default=1.0, show_default=True, help="Contacts one agent handles at once.")
 @click.option("--patience-seconds", type=float, help="Mean patience: Erlang A instead of Erlang C.")
-@click.option(
-    "--table", type=_FILE, help="CSV with a row per interval: contacts, and any option as a column."
-)
+@click.option("--table", type=FILE, help="CSV with a row per interval: contacts, and any option as a column.")
 @click.option(
     "--promise-minutes",
     type=float,

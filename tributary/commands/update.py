@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.output import Steps, echo_json, json_option
-from tributary.commands.runs import (
+from tributary.commands.options import (
+    bundle_argument,
     config_argument,
     engine_option,
+    json_option,
     memory_option,
     mlruns_option,
-    promote_run,
     runs_option,
     set_option,
 )
+from tributary.commands.output import Steps, echo_json
+from tributary.commands.runs import promote_run
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @config_argument
 @set_option
 @click.option(
@@ -45,7 +47,7 @@ def update(
     engine: str,
     memory: str | None,
     serve_it: bool,
-    folder: Path,
+    runs: Path,
     mlruns: Path,
     as_json: bool,
 ) -> None:
@@ -64,7 +66,7 @@ def update(
     found = update_bundle(
         bundle,
         loaded,
-        runs=folder,
+        runs=runs,
         mlruns=mlruns,
         out=out,
         only_changed=only_changed,
@@ -73,7 +75,7 @@ def update(
         engine=engine,
     )
     if serve_it:
-        promote_run(found.run_id, found.name, found.bundle, folder, mlruns)
+        promote_run(found.run_id, found.name, found.bundle, runs, mlruns)
     steps.done()
     if as_json:
         echo_json(found.to_dict())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tributary.commands.output import echo_json, json_option
+from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.output import echo_json
 
 if TYPE_CHECKING:
     from care.asking import CareFacts
@@ -15,13 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@bundle_argument
 @click.option("--promise", help="Name of a promise of [[care.promises]]. [default: the first]")
 @click.option("--share", type=float, help="Share answered in time. [default: the highest observed]")
 @click.option("--cost-per-hour", type=float, help="Of an agent. [default: the assumption of that name]")
-@click.option(
-    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw it over the share (SVG)."
-)
+@click.option("--picture", type=FILE, help="Draw it over the share (SVG).")
 @json_option
 def whatif(
     bundle: Path,
