@@ -8,7 +8,7 @@ spend in the weeks after the case is 40 + 3 v + effect T - 10 anger + noise, wit
 purchases show and T an answer within the hour; the tone that is seen is anger and as much noise again, and
 agents take the angriest first. So fast answers go to the angry: the naive difference is off by what anger
 costs, one adjusted for tone by half of it. In `rush_busy` every open case per agent costs 1 by itself, which
-nothing in the tables tells.
+nothing in the tables tells. In `rota` the agents of each line take turns by lot and differ in speed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ FIRST = dt.datetime(2025, 3, 1)
 HOUR = 3600
 COST_OF_ANGER = 10.0
 OVERLOOKED = 0.05
+CHANNELS = ("chat", "phone")
 LOAD = 0.75
 """Share of the time that agents are at work on a case."""
 
@@ -68,8 +69,55 @@ class RushWorld:
     waited: Vector
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rota:
+    """Agents who take turns by lot, and how they differ.
+
+    Attributes
+    ----------
+    spread
+        Standard deviation of log work on a case between agents.
+    skill
+        Standard deviation of what an agent's being at work adds to spend, fast or not.
+    better
+        How much more worth those are who write while agents faster by one standard deviation are at work.
+    """
+
+    spread: float = 0.6
+    skill: float = 0.0
+    better: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Who of a line is at work in each third of a day, from two days before the first.
+
+    Attributes
+    ----------
+    at_work : shape (thirds, agents)
+        Numbers of agents.
+    slow, skill : shape (all agents of the line,)
+        Factor on work; what being at work adds to spend.
+    """
+
+    at_work: NDArray[np.int64]
+    slow: Vector
+    skill: Vector
+
+    def now(self, seconds: float) -> NDArray[np.int64]:
+        """Who is at work so many seconds after the first day began."""
+        found: NDArray[np.int64] = self.at_work[int(seconds // (8 * HOUR)) + 6]
+        return found
+
+
 def simulate_rush(
-    n: int, rng: np.random.Generator, *, effect: float = 5.0, busy: float = 0.0, jump: float = 3.0
+    n: int,
+    rng: np.random.Generator,
+    *,
+    effect: float = 5.0,
+    busy: float = 0.0,
+    jump: float = 3.0,
+    rota: Rota | None = None,
 ) -> RushWorld:
     """One case of each of n customers.
 
@@ -83,21 +131,38 @@ def simulate_rush(
         What each open case per agent adds to spend by itself.
     jump
         How many cases of a calm person an angry one (by one standard deviation) passes over, as exp(jump).
+    rota
+        Agents who take turns and differ; None: all are alike, and each always has the same third of the day.
     """
     started = _arrivals(n, rng)
     anger, value = rng.normal(size=n), rng.gamma(2.0, 1.0, n)
     line = rng.integers(0, 2, n)
     agents = max(2, round(n / 4000))
-    ended, length = np.empty(n), np.empty(n)
+    turns = [_turns(agents, rota, rng) for _ in (0, 1)]
+    ended, length, skill, who = np.empty(n), np.empty(n), np.zeros(n), np.empty(n, dtype=np.int64)
     for number in (0, 1):
         mine = np.flatnonzero(line == number)
-        ended[mine], length[mine] = _answer(started[mine], anger[mine], agents, jump, rng)
+        ended[mine], length[mine], who[mine] = _answer(started[mine], anger[mine], turns[number], jump, rng)
+        if rota is not None:
+            there = [turns[number].now(at) for at in started[mine]]
+            skill[mine] = [turns[number].skill[those].sum() for those in there]
+            quick = np.array([-np.log(turns[number].slow[those]).mean() for those in there])
+            value[mine] = np.maximum(
+                value[mine] + rota.better * (quick - quick.mean()) / (quick.std() + 1e-9), 0.1
+            )
     ended[rng.random(n) < OVERLOOKED] = np.inf
     waited = (ended - started) / 60
     fast = waited <= 60
-    spend = 40 + 3 * value + effect * fast - COST_OF_ANGER * anger + busy * length + rng.normal(0, 8, n)
+    spend = (
+        40 + 3 * value + effect * fast - COST_OF_ANGER * anger + busy * length + skill + rng.normal(0, 8, n)
+    )
+    tables = _tables(started, ended, anger, value, line, np.maximum(spend, 0.01), turns, rng)
+    if rota is not None:
+        named = pl.Series([f"{CHANNELS[k]} {agent}" for k, agent in zip(line, who, strict=True)])
+        cases = tables.cases.collect().with_columns(agent=named).lazy()  # type: ignore[union-attr]
+        tables = replace(tables, cases=cases)
     return RushWorld(
-        tables=_tables(started, ended, anger, value, line, np.maximum(spend, 0.01), agents, rng),
+        tables=tables,
         end=(FIRST + dt.timedelta(days=DAYS + 60)).date(),
         waited=waited,
     )
@@ -113,18 +178,33 @@ def _arrivals(n: int, rng: np.random.Generator) -> Vector:
     return np.sort(at).astype(float)
 
 
+def _turns(agents: int, rota: Rota | None, rng: np.random.Generator) -> Turns:
+    """Who is at work when: the same by the third of the day, or by lot out of ten."""
+    thirds = 3 * (DAYS + 62)
+    if rota is None:
+        at_work = np.arange(agents) + agents * (np.arange(thirds) % 3)[:, None]
+        return Turns(at_work=at_work, slow=np.ones(3 * agents), skill=np.zeros(3 * agents))
+    pool = max(10, 3 * agents)
+    slow = np.exp(rng.normal(0, rota.spread, pool))
+    return Turns(
+        at_work=np.array([rng.choice(pool, agents, replace=False) for _ in range(thirds)]),
+        slow=slow * np.mean(1 / slow),  # together as fast as agents who are alike
+        skill=rng.normal(0, rota.skill, pool),
+    )
+
+
 def _answer(
-    started: Vector, anger: Vector, agents: int, jump: float, rng: np.random.Generator
-) -> tuple[Vector, Vector]:
-    """When each case of a line is answered, and how many per agent were open before it."""
-    n = len(started)
+    started: Vector, anger: Vector, turns: Turns, jump: float, rng: np.random.Generator
+) -> tuple[Vector, Vector, NDArray[np.int64]]:
+    """When each case of a line is answered, how many per agent were open before it, and by whom."""
+    n, agents = len(started), turns.at_work.shape[1]
     work = DAYS * 24 * HOUR * agents / n * LOAD * rng.gamma(4.0, 0.25, n)
-    ended, length = np.empty(n), np.empty(n)
-    free = [0.0] * agents
+    ended, length, who = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64)
+    free = [(0.0, desk) for desk in range(agents)]
     waiting: list[tuple[float, int]] = []
     place = 0
     while place < n or waiting:
-        at = heapq.heappop(free)
+        at, desk = heapq.heappop(free)
         if not waiting:
             at = max(at, started[place])
         while place < n and started[place] <= at:
@@ -132,9 +212,11 @@ def _answer(
             heapq.heappush(waiting, (started[place] / HOUR - jump * anger[place], place))
             place += 1
         _, case = heapq.heappop(waiting)
-        ended[case] = at + min(0.2 * work[case], 600.0)
-        heapq.heappush(free, at + work[case])
-    return ended, length
+        who[case] = turns.now(at)[desk]
+        needed = work[case] * turns.slow[who[case]]
+        ended[case] = at + min(0.2 * needed, 600.0)
+        heapq.heappush(free, (at + needed, desk))
+    return ended, length, who
 
 
 def _tables(
@@ -144,7 +226,7 @@ def _tables(
     value: Vector,
     line: NDArray[np.int64],
     spend: Vector,
-    agents: int,
+    turns: Sequence[Turns],
     rng: np.random.Generator,
 ) -> EffectTables:
     """Customers bought in each of the five months before the case, and once in the weeks after it."""
@@ -159,7 +241,7 @@ def _tables(
         {
             "case_id": ids.astype(str),
             "customer_id": ids,
-            "channel": np.where(line == 0, "chat", "phone"),
+            "channel": np.array(CHANNELS)[line],
             "opened_at": at(started),
             "first_response_at": pl.Series(at(np.where(np.isfinite(ended), ended, 0.0))).set(
                 pl.Series(np.isinf(ended)), None
@@ -180,11 +262,10 @@ def _tables(
         }
     ).with_columns(date=pl.col("timestamp").dt.date())
     shifts = [
-        (f"{channel} {agent} {third}", day * 24 + third * 8)
-        for day in range(-2, DAYS + 60)
-        for third in range(3)
-        for channel in ("chat", "phone")
-        for agent in range(agents)
+        (f"{channel} {agent}", (third - 6) * 8)
+        for channel, of_line in zip(CHANNELS, turns, strict=True)
+        for third, those in enumerate(of_line.at_work)
+        for agent in those
     ]
     begins = at(np.array([start * float(HOUR) for _, start in shifts]))
     hours = pl.DataFrame({"agent": [name for name, _ in shifts], "start": begins}).with_columns(
@@ -212,13 +293,25 @@ def waiting_designs(outcomes: Sequence[str] = ("spend",), *, days: int = 30) -> 
     )
 
 
+AGENT = EffectDesign(
+    name="by who was at work",
+    design="agent",
+    treatment={"first_response_minutes": 60},
+    outcomes=("spend",),
+    follow_up_days=30,
+)
+
+
 Row = tuple[str, float, float, float | None, float | None, float | None, bool]
 
 
-def rush_rows(seed: int, customers: int, *, effect: float, busy: float) -> Iterator[Row]:
+def rush_rows(seed: int, customers: int, world: str) -> Iterator[Row]:
     """Estimates of one company of the other form, with their truth."""
-    world = simulate_rush(customers, np.random.default_rng(seed), effect=effect, busy=busy)
-    found = estimate_effects(waiting_designs()[:1], tables=world.tables, observation_end=world.end, seed=seed)
+    effect = 5.0 if world in ("rush", "rota") else 0.0
+    busy, rota = (-1.0 if world == "rush_busy" else 0.0), (Rota() if world.startswith("rota") else None)
+    made = simulate_rush(customers, np.random.default_rng(seed), effect=effect, busy=busy, rota=rota)
+    designs = waiting_designs()[:1] if rota is None else (AGENT,)
+    found = estimate_effects(designs, tables=made.tables, observation_end=made.end, seed=seed)
     for e in found.effects:
         if (e.estimator, e.estimand) in RUSH_ROWS and e.estimate is not None:
             what = f"{e.estimator} {e.estimand}"
@@ -330,8 +423,12 @@ def main() -> None:
     """Print truth, bias, scatter and coverage of every estimate over many companies."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--world", choices=("care", "care_no_effect", "rush", "rush_no_effect", "rush_busy"), default="care"
-    )
+        "--world",
+        choices=(
+            "care", "care_no_effect", "rush", "rush_no_effect", "rush_busy", "rota", "rota_no_effect",
+        ),
+        default="care",
+    )  # fmt: skip
     parser.add_argument("--companies", type=int, default=20)
     parser.add_argument("--customers", type=int, default=12_000)
     parser.add_argument("--weeks", type=int, default=26)
@@ -341,12 +438,7 @@ def main() -> None:
         made = (
             care_rows(seed, asked.customers, asked.world, asked.weeks)
             if asked.world.startswith("care")
-            else rush_rows(
-                seed,
-                asked.customers,
-                effect=5.0 if asked.world == "rush" else 0.0,
-                busy=-1.0 if asked.world == "rush_busy" else 0.0,
-            )
+            else rush_rows(seed, asked.customers, asked.world)
         )
         for row in made:
             rows.setdefault(row[0], []).append(row)

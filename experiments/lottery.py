@@ -20,6 +20,7 @@ from typing import Final
 
 import polars as pl
 
+from attribution.effects.design import OF_CASES
 from attribution.effects.power import PowerPlan, detectable_effect
 from care.asking import CareFacts, question_of
 from care.evidence import effect_of
@@ -170,7 +171,7 @@ def _spread(facts: CareFacts, outcome: str) -> float:
         for row in rows.filter(pl.col("outcome") == outcome).iter_rows(named=True):
             design = designs.get(row["name"], {})
             found = effect_of(row, design).spread
-            if found and design.get("design") in ("landmark", "response_curve", "queue"):
+            if found and design.get("design") in ("landmark", *OF_CASES):
                 return found
         known = rows["outcome"].unique().sort().to_list()
         if outcome not in known and known:

@@ -30,6 +30,7 @@ DESIGNS: Final = {
     "matched_before_after": (3, "like-for-like, before and after"),
     "dose": (3, "like-for-like, by amount"),
     "queue": (3, "by the queue"),
+    "agent": (3, "by who was at work"),
     "response_curve": (3, "like-for-like, by speed"),
     "before_after": (2, "before and after"),
     "interrupted_series": (2, "before and after"),

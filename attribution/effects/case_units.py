@@ -59,6 +59,8 @@ class CaseUnits:
         Whether the case came on a day of surge.
     told
         How many cases were left out, by reason, in words.
+    present : shape (N, A)
+        Of a design by agents: which of A agents were at work.
     """
 
     units: Units
@@ -72,6 +74,7 @@ class CaseUnits:
     queue_unit: str
     surge: Flags
     told: str
+    present: Flags
 
     def where(self, mask: Flags) -> CaseUnits:
         """The cases that `mask` (N,) selects."""
@@ -85,6 +88,7 @@ class CaseUnits:
             opening=self.opening.filter(pl.Series(mask)),
             queue=self.queue[mask],
             surge=self.surge[mask],
+            present=self.present[mask],
         )
 
 
@@ -100,8 +104,8 @@ def build_case_units(design: EffectDesign, setting: Setting) -> CaseUnits:
     history = build_history(
         tables, observation_end=setting.observation_end, gross_margin=setting.gross_margin
     )
-    cases = _all_cases(design, tables)
-    queue = queue_at_opening(cases, _shifts(tables))
+    cases = all_cases(design, tables)
+    queue = queue_at_opening(cases, shifts_of(tables))
     busy = surge_days(cases["day"].to_numpy())
     waits = queue.length
     cases = cases.with_columns(
@@ -111,7 +115,7 @@ def build_case_units(design: EffectDesign, setting: Setting) -> CaseUnits:
     return _described(design, history, tables, rows, queue, busy, told)
 
 
-def _all_cases(design: EffectDesign, tables: EffectTables) -> pl.DataFrame:
+def all_cases(design: EffectDesign, tables: EffectTables) -> pl.DataFrame:
     """Every case that needs a reply, with started, ended (microseconds), day, hour_of_week and minutes."""
     place = f'effect "{design.name}"'
     if tables.cases is None:
@@ -158,11 +162,17 @@ def _all_cases(design: EffectDesign, tables: EffectTables) -> pl.DataFrame:
     ).sort("started")
 
 
-def _shifts(tables: EffectTables) -> pl.DataFrame | None:
-    """Start and end of every shift in microseconds; None without a table of hours."""
+def shifts_of(tables: EffectTables) -> pl.DataFrame | None:
+    """Start, end (microseconds) and agent of every shift; None without a table of hours."""
     if tables.hours is None:
         return None
-    hours = tables.hours.select(pl.col("start", "end").dt.epoch("us")).drop_nulls().collect()
+    names = tables.hours.collect_schema().names()
+    agent = pl.col("agent") if "agent" in names else pl.lit(None)
+    hours = (
+        tables.hours.select(pl.col("start", "end").dt.epoch("us"), agent.cast(pl.String).alias("agent"))
+        .drop_nulls(["start", "end"])
+        .collect()
+    )
     return hours if hours.height else None
 
 
@@ -261,6 +271,7 @@ def _described(
         queue_unit=queue.unit,
         surge=np.isin(day, busy),
         told=told,
+        present=np.empty((rows.height, 0), dtype=bool),
     )
 
 

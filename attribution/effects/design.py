@@ -23,10 +23,13 @@ Design = Literal[
     "tracked",
     "response_curve",
     "queue",
+    "agent",
     "ever_contacted",
 ]
 DESIGNS: tuple[str, ...] = Design.__args__  # type: ignore[attr-defined]
-OF_CASES = ("response_curve", "queue")
+MOVED = ("queue", "agent")
+"""Designs on cases whose answer something moved: the queue that they met, or who was at work."""
+OF_CASES = ("response_curve", *MOVED)
 """Designs whose units are cases, each from its opening."""
 DEFAULT_BINS = (15.0, 60.0, 240.0, 1440.0)
 """Minutes to the first answer at which one bin of a response curve ends and the next begins."""
@@ -229,6 +232,7 @@ class EffectDesign:
             "tracked": "untracked customers",
             "response_curve": "never answered",
             "queue": "answered later or never",
+            "agent": "answered later or never",
             "ever_contacted": "never contacted",
         }
         return others.get(self.design, "control")
@@ -240,15 +244,17 @@ def _missing_of_cases(design: EffectDesign) -> list[str]:
     limit = design.treatment.first_response_minutes
     if design.table is not None:
         problems.append(f'design = "{design.design}" reads the cases and takes no table')
-    if design.design == "queue":
+    if design.design in MOVED:
         if limit is None:
             problems.append(
-                "a queue needs treatment.first_response_minutes: up to when an answer is a fast one"
+                f"{design.design} needs treatment.first_response_minutes: up to when an answer is a fast one"
             )
         if design.bins != DEFAULT_BINS:
             problems.append('bins belong to design = "response_curve"')
         if design.control is not None:
-            problems.append("a queue compares with all who were answered later or never; leave control out")
+            problems.append(
+                f"{design.design} compares with all who were answered later or never; leave control out"
+            )
         return problems
     rising = all(a < b for a, b in pairwise(design.bins))
     if not design.bins or not rising or len(design.bins) > MOST_BINS:

@@ -71,7 +71,7 @@ def queue_at_opening(cases: pl.DataFrame, hours: pl.DataFrame | None) -> DeskQue
     """
     at = cases["started"].to_numpy()
     cases = cases.with_columns(
-        pl.col("channel").replace_strict(_lines(cases), return_dtype=pl.Int64).alias("line"),
+        pl.col("channel").replace_strict(lines_of(cases), return_dtype=pl.Int64).alias("line"),
         pl.Series("left", _left(cases)),
     )
     waiting = np.zeros(len(at))
@@ -85,23 +85,28 @@ def queue_at_opening(cases: pl.DataFrame, hours: pl.DataFrame | None) -> DeskQue
     return DeskQueue(waiting=np.maximum(waiting, 0.0), agents=_at_work(cases, hours, at))
 
 
-def _lines(cases: pl.DataFrame) -> dict[str, int]:
+def lines_of(cases: pl.DataFrame) -> dict[str, int]:
     """The line in which each channel waits: channels that the same agents answer have one line."""
     channels = cases["channel"].unique().sort().to_list()
     line = {name: place for place, name in enumerate(channels)}
     if "agent" not in cases.columns:
         return line
-    answered = cases.filter(pl.col("agent").is_not_null())
-    share = (
-        answered.group_by("agent", "channel")
-        .len()
-        .filter(pl.col("len") >= SHARED * pl.col("len").sum().over("agent"))
-    )
-    for names in share.group_by("agent").agg("channel")["channel"].to_list():
+    for names in channels_of_agents(cases).group_by("agent").agg("channel")["channel"].to_list():
         first = min(line[name] for name in names)
         joined = {line[name] for name in names}
         line = {name: first if place in joined else place for name, place in line.items()}
     return line
+
+
+def channels_of_agents(cases: pl.DataFrame) -> pl.DataFrame:
+    """agent, channel: which channels each agent answers, those of a stray answer left out."""
+    return (
+        cases.filter(pl.col("agent").is_not_null())
+        .group_by("agent", "channel")
+        .len()
+        .filter(pl.col("len") >= SHARED * pl.col("len").sum().over("agent"))
+        .select("agent", "channel")
+    )
 
 
 def _left(cases: pl.DataFrame) -> Integer:

@@ -14,25 +14,30 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import polars as pl
+from scipy.optimize import isotonic_regression
 
 from attribution.effects.case_units import CaseUnits, build_case_units
-from attribution.effects.checks import Check, apply_checks
-from attribution.effects.comparison import MIN_GROUP
+from attribution.effects.checks import Check
 from attribution.effects.design import EffectDesign
-from attribution.effects.effect import Z_INTERVAL, Effect, effect_of, with_refusal
+from attribution.effects.effect import Z_INTERVAL, Effect
 from attribution.effects.findings import Findings
 from attribution.effects.instrument import TwoStage
-from attribution.effects.nuisance import LEARNERS
-from attribution.effects.observational import estimate_adjusted
-from attribution.effects.queue_cases import MovedCases, foretell, move_cases
-from attribution.effects.queue_checks import agreement, queue_checks
-from attribution.effects.queue_fit import QueuePlacebo, direct_effect, fit_by_queue, fit_queue_placebo
+from attribution.effects.moved import Instrument, finite, moved_findings
+from attribution.effects.moved_cases import MovedCases, Mover
+from attribution.effects.moved_fit import MovedPlacebo, two_stage
+from attribution.effects.nuisance import assign_folds
 from attribution.effects.tables import EffectTables, Setting
+from histories.arrays import Float
 from histories.errors import DataError
 
-BY_QUEUE: Final = "two_stage"
-ALL_DAYS: Final = "two_stage_all_days"
+QUEUE: Final = Mover(
+    name="queue",
+    says="the queue says",
+    weak="the queue hardly moves the answer",
+    unbounded="the queue moved answers on too few days to bound the effect",
+    foretells="the queue foretells",
+    others="busy times bring other cases",
+)
 
 
 def estimate_queue(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
@@ -58,88 +63,69 @@ def queue_findings(
     design: EffectDesign, cases: CaseUnits, tables: EffectTables, rng: np.random.Generator
 ) -> Findings:
     """Effects on cases that were opened while somebody was at work."""
-    foretold = foretell(design, cases, rng)
-    effects: list[Effect] = []
-    pairs: list[tuple[Effect, Check]] = []
-    pictures: dict[str, pl.DataFrame] = {}
-    for outcome in design.outcomes:
-        moved, refusal = move_cases(design, cases, tables, outcome, foretold)
-        found = _estimate_outcome(moved, outcome, refusal, rng)
-        effects += found.effects
-        pairs += found.checks
-        pictures = pictures or dict(found.pictures)
-    return Findings(effects=tuple(effects), checks=tuple(pairs), pictures=pictures)
-
-
-def _estimate_outcome(
-    moved: MovedCases, outcome: str, refusal: str | None, rng: np.random.Generator
-) -> Findings:
-    """By the queue without days of surge, with them, and the adjusted and naive rows on the same cases."""
-    calm = ~moved.cases.surge
-    quiet = moved.where(calm)
-    fast, slow = int(quiet.fast.sum()), int((~quiet.fast).sum())
-    if min(fast, slow) < MIN_GROUP:
-        reason = (
-            f"too few cases while somebody was at work: {fast:,} fast and {slow:,} slow, {MIN_GROUP} needed"
-        )
-        bare = _bare(quiet, outcome, BY_QUEUE).refused(refusal or reason)
-        return Findings(effects=(bare,))
-    fit, placebo = fit_by_queue(quiet, outcome), fit_queue_placebo(quiet, outcome)
-    effect = _effect(quiet, outcome, BY_QUEUE, fit, placebo)
-    checks = queue_checks(quiet, outcome, effect, fit, placebo)
-    everything = _effect(
-        moved, outcome, ALL_DAYS, fit_by_queue(moved, outcome), fit_queue_placebo(moved, outcome)
+    by_queue = Instrument(
+        mover=QUEUE,
+        foretold=foretell(design, cases, rng),
+        beside=np.empty((len(cases.minutes), 0)),
+        told=with_direct_effect,
+        checks=check_direct_effect,
     )
-    beside = estimate_adjusted(  # to adjust for the queue would swell what is hidden
-        quiet.cases.units.without("backlog"),
-        replace(moved.design, outcomes=(outcome,)),
-        treated=quiet.fast,
-        rng=rng,
-        refusal=refusal,
-        learners=LEARNERS[:2],
-    )
-    told = with_refusal(apply_checks(effect, checks), refusal)
-    agreed = agreement(told, beside.effects)
-    if agreed is not None:
-        checks = [*checks, agreed]
-        told = apply_checks(told, [agreed])
-    rest = tuple(
-        e if agreed is None or agreed.passed or not e.supported else e.refused(agreed.reason)
-        for e in beside.effects
-    )
-    everything = with_refusal(apply_checks(everything, checks), refusal)
-    pairs = [*((told, check) for check in checks), *beside.checks]
-    return Findings(effects=(told, everything, *rest), checks=tuple(pairs), pictures=beside.pictures)
+    return moved_findings(design, cases, tables, by_queue, rng)
 
 
-def _bare(moved: MovedCases, outcome: str, estimator: str) -> Effect:
-    """An effect without its figures."""
-    return effect_of(moved.design, outcome, estimator, "LATE", moved.fast, effective_n=float(len(moved.fast)))
+def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Float:
+    """The share of fast answers at each case's queue, by the other days, falling with the queue, shape (N,).
+
+    Beyond some length nobody is fast, and a longer queue moves nothing more: so the instrument is what the
+    queue foretells, not its length, whose longest days would outweigh all others.
+    """
+    fast = (cases.minutes <= (design.treatment.first_response_minutes or 0.0)).astype(float)
+    folds = assign_folds(len(fast), rng, cases.day)
+    found = np.full(len(fast), fast.mean())
+    for fold in np.unique(folds):
+        inside = folds == fold
+        lengths, place, counts = np.unique(cases.queue[~inside], return_inverse=True, return_counts=True)
+        if len(lengths) < 2:
+            continue
+        shares = np.bincount(place, fast[~inside]) / counts
+        falling = isotonic_regression(shares, weights=counts, increasing=False).x
+        found[inside] = np.interp(cases.queue[inside], lengths, falling)
+    return found
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _effect(
-    moved: MovedCases, outcome: str, estimator: str, fit: TwoStage, placebo: QueuePlacebo | None
-) -> Effect:
-    """The estimate with its Anderson-Rubin interval, its placebo, and what a direct effect would do to it."""
-    effect = replace(
-        _bare(moved, outcome, estimator),
-        estimate=_finite(fit.estimate),
-        std_error=_finite(fit.std_error),
-        low=_finite(fit.low),
-        high=_finite(fit.high),
-        first_stage_f=_finite(fit.first_stage_f),
-        direct_to_zero=_finite(direct_effect(moved, moved.cases.units.outcomes[outcome]).estimate),
-    )
+def with_direct_effect(moved: MovedCases, effect: Effect, placebo: MovedPlacebo | None) -> Effect:
+    """The effect with what busy times would have to do by themselves to explain it away."""
+    needed = _direct_effect(moved, moved.cases.units.outcomes[effect.outcome]).estimate
+    effect = replace(effect, direct_to_zero=finite(needed))
     if placebo is None:
         return effect
-    return replace(
-        effect,
-        direct_allowed=_finite(abs(placebo.direct.estimate) + Z_INTERVAL * placebo.direct.std_error),
-        placebo_estimate=_finite(placebo.effect.estimate),
-        placebo_low=_finite(placebo.effect.low),
-        placebo_high=_finite(placebo.effect.high),
-    )
+    found = _direct_effect(placebo.moved, placebo.past)
+    return replace(effect, direct_allowed=finite(abs(found.estimate) + Z_INTERVAL * found.std_error))
+
+
+def _direct_effect(moved: MovedCases, y: Float) -> TwoStage:
+    """What one unit more of the queue would have to do by itself for all that the instrument does to y."""
+    return two_stage(moved, y, moved.cases.queue, np.column_stack([moved.time, moved.topic]))
+
+
+def check_direct_effect(moved: MovedCases, effect: Effect) -> list[Check]:
+    """Whether a direct effect of busy times could explain all of an effect; nothing where none is bounded."""
+    if effect.direct_to_zero is None or effect.direct_allowed is None:
+        return []
+    is_bounded = effect.low is not None and effect.high is not None
+    claims = is_bounded and ((effect.low or 0.0) > 0 or (effect.high or 0.0) < 0)
+    needed, allowed = effect.direct_to_zero, effect.direct_allowed
+    share = allowed / abs(needed) if needed else float("inf")
+    return [
+        Check(
+            check="direct effect",
+            value=share,
+            limit=1.0,
+            passed=not claims or share <= 1.0,
+            reason=(
+                f"busy times that are bad by themselves could explain all of it: {needed:.3g} "
+                f"{effect.outcome} per {moved.cases.queue_unit} would do, and the time before the opening "
+                f"allows up to {allowed:.3g}"
+            ),
+        )
+    ]

@@ -1,7 +1,4 @@
-"""estimate_effects: every configured design, each with its own seed, each listed whatever becomes of it.
-
-Where the queue contradicts the adjusted comparisons, none is a headline, in whatever design it stands.
-"""
+"""estimate_effects: every configured design, each with its own seed, each listed whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from polars.exceptions import PanicException
 
+from attribution.effects.agents import estimate_agent
 from attribution.effects.assigned import estimate_assigned
 from attribution.effects.before_after import estimate_before_after
 from attribution.effects.design import EffectDesign
 from attribution.effects.dose import estimate_dose
 from attribution.effects.effect import effect_of
 from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
+from attribution.effects.held import hold_against_moved
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.nuisance import Learner
@@ -60,7 +59,7 @@ def estimate_effects(
         learners=tuple(learners) if learners else None,
     )
     found = [_find(design, setting, seed) for design in designs]
-    return collect_findings(hold_against_queue(designs, found))
+    return collect_findings(hold_against_moved(designs, found))
 
 
 def estimate_effect(
@@ -151,50 +150,6 @@ _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Fi
     "tracked": estimate_tracked,
     "response_curve": estimate_response_curve,
     "queue": estimate_queue,
+    "agent": estimate_agent,
     "ever_contacted": _ever_contacted,
 }
-
-
-def hold_against_queue(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
-    """The findings, with curves and landmarks of answers refused where a queue on the same cases contradicts.
-
-    Same cases: the same channel and group, or one of them all. An outcome is held against its own alone.
-    """
-    said = {
-        (design.treatment.channel, design.treatment.group, effect.outcome): f"{design.name}: {check.reason}"
-        for design, found in zip(designs, findings, strict=True)
-        if design.design == "queue"
-        for effect, check in found.checks
-        if check.check == "agreement" and not check.passed
-    }
-    return [
-        _held(design, found, said) if said and _of_answers(design) else found
-        for design, found in zip(designs, findings, strict=True)
-    ]
-
-
-def _of_answers(design: EffectDesign) -> bool:
-    """Whether a design compares fast answers with slow ones; silence is another matter."""
-    return design.design == "response_curve" or (design.design == "landmark" and design.control == "slower")
-
-
-def _held(
-    design: EffectDesign, found: Findings, said: dict[tuple[str | None, str | None, str], str]
-) -> Findings:
-    place = design.treatment.channel, design.treatment.group
-    effects = []
-    for effect in found.effects:
-        reason = next(
-            (
-                told
-                for (*where, outcome), told in said.items()
-                if outcome == effect.outcome and _same(where, place)
-            ),
-            None,
-        )
-        effects.append(effect.refused(reason) if reason and effect.supported else effect)
-    return replace(found, effects=tuple(effects))
-
-
-def _same(a: Sequence[str | None], b: Sequence[str | None]) -> bool:
-    return tuple(a) == tuple(b) or not any(a) or not any(b)

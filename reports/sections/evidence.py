@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
@@ -19,6 +20,9 @@ from reports.words import ESTIMATORS, TARGETS, covariate, inside, label, upper_f
 _COVARIATES = 16
 LIMIT = 0.1
 """Standardised difference up to which two groups count as alike."""
+
+_MOVED: Final = {"queue": ("By the queue", "the queue"), "agent": ("By who was at work", "who was at work")}
+"""Designs by an instrument on cases: how a row is called, and what moved the answers."""
 
 
 def evidence_section(sources: ReportSources) -> Section | None:
@@ -134,9 +138,10 @@ def _design_rungs(effects: Sequence[EffectFact], one: EffectFact) -> int:
 
 def _estimator(effect: EffectFact) -> str:
     name = ESTIMATORS.get(effect.estimator, label(effect.estimator))
-    if effect.design == "queue" and effect.estimand == "LATE":
+    if effect.design in _MOVED and effect.estimand == "LATE":
         days = ", with days of surge" if effect.estimator == "two_stage_all_days" else ""
-        return f"By the queue{days}, cases whose answer moved with the queue"
+        by, mover = _MOVED[effect.design]
+        return f"{by}{days}, cases whose answer moved with {mover}"
     whom = TARGETS.get(effect.estimand, inside(effect.estimand))
     return f"{name}, {whom}" if whom else name
 

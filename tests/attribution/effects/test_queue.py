@@ -13,7 +13,8 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.desk_queue import NEVER, queue_at_opening, surge_days
 from attribution.effects.effect import Effect
 from attribution.effects.instrument import fit_two_stage
-from attribution.effects.queue_checks import agreement
+from attribution.effects.moved_checks import agreement
+from attribution.effects.queue import QUEUE as QUEUE_MOVER
 from attribution.effects.run import estimate_effect, estimate_effects
 from benchmarks.waiting import RushWorld, simulate_rush, waiting_designs
 from histories.errors import DataError
@@ -175,13 +176,13 @@ def test_where_queue_and_adjusted_contradict_neither_is_a_headline():
         estimand="LATE", estimate=5.0, std_error=0.5, low=4.0, high=6.0, first_stage_f=40.0,
     )  # fmt: skip
     two = replace(one, estimator="aipw", estimand="ATE", estimate=2.2, std_error=0.4)
-    check = agreement(one, (two,))
+    check = agreement(QUEUE_MOVER, one, (two,))
     assert not check.passed
     assert check.value == pytest.approx(2.8 / np.hypot(0.5, 0.4))
-    assert agreement(one, (replace(two, estimate=4.5),)).passed
-    assert agreement(one, (two.refused("no overlap"),)) is None
-    assert agreement(replace(one, first_stage_f=4.0), (two,)) is None
-    assert not agreement(one.refused("the queue foretells tone"), (two,)).passed
+    assert agreement(QUEUE_MOVER, one, (replace(two, estimate=4.5),)).passed
+    assert agreement(QUEUE_MOVER, one, (two.refused("no overlap"),)) is None
+    assert agreement(QUEUE_MOVER, replace(one, first_stage_f=4.0), (two,)) is None
+    assert not agreement(QUEUE_MOVER, one.refused("the queue foretells tone"), (two,)).passed
 
 
 def test_what_the_queue_contradicts_is_refused_in_the_curve_too():

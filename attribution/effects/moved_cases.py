@@ -1,4 +1,4 @@
-"""Cases that meet a queue: the instrument that it makes, and what is taken out of all that is compared."""
+"""Cases whose answer something moved: the instrument, and what is taken out of all that is compared."""
 
 from __future__ import annotations
 
@@ -6,18 +6,40 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from attribution.effects.case_units import CASE_OUTCOMES, CaseUnits
 from attribution.effects.checks import check_attrition
 from attribution.effects.design import EffectDesign
 from attribution.effects.history import day_of
-from attribution.effects.nuisance import assign_folds
 from attribution.effects.tables import EffectTables
 from histories.arrays import Flags, Float, Integer
 
 TREND_DAYS: Final = 28
 """Length of a piece of the trend, which is a broken line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mover:
+    """What moves answers, and how a refusal speaks of it.
+
+    Attributes
+    ----------
+    name
+        In the names of checks.
+    says
+        Before what it says: "the queue says".
+    weak, unbounded
+        Where it hardly moves the answer; where it does not bound the effect.
+    foretells, others
+        Before and after what it foretells and should not.
+    """
+
+    name: str
+    says: str
+    weak: str
+    unbounded: str
+    foretells: str
+    others: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +51,13 @@ class MovedCases:
     fast : shape (N,)
         Whether the first answer came within the limit.
     foretold : shape (N,)
-        The instrument: the share of fast answers that a queue of this length foretells.
+        The instrument: the share of fast answers that the mover foretells.
     time, topic : shape (N, K)
-        Trend, steps at changes, and channels; topics. The hour of the week is taken out by its means.
+        Trend, steps at changes, channels, and what the mover's design holds fixed beside; topics. The hour of
+        the week is taken out by its means.
     """
 
+    mover: Mover
     design: EffectDesign
     cases: CaseUnits
     fast: Flags
@@ -56,17 +80,31 @@ class MovedCases:
 
     def within_hours(self, values: Float) -> Float:
         """Values less their mean within the hour of the week, shape as given."""
-        _, hour = np.unique(self.cases.opening["hour_of_week"].to_numpy(), return_inverse=True)
-        counts = np.bincount(hour)
-        columns = values.reshape(len(hour), -1)
-        means = np.column_stack([np.bincount(hour, column) / counts for column in columns.T])
-        return np.asarray((columns - means[hour]).reshape(values.shape))
+        return within_hours(self.cases, values)
+
+
+def within_hours(cases: CaseUnits, values: Float) -> Float:
+    """Values less their mean within the hour of the week, shape as given."""
+    _, hour = np.unique(cases.opening["hour_of_week"].to_numpy(), return_inverse=True)
+    counts = np.bincount(hour)
+    columns = values.reshape(len(hour), -1)
+    means = np.column_stack([np.bincount(hour, column) / counts for column in columns.T])
+    return np.asarray((columns - means[hour]).reshape(values.shape))
 
 
 def move_cases(
-    design: EffectDesign, cases: CaseUnits, tables: EffectTables, outcome: str, foretold: Float
+    mover: Mover,
+    design: EffectDesign,
+    cases: CaseUnits,
+    tables: EffectTables,
+    outcome: str,
+    foretold: Float,
+    beside: Float,
 ) -> tuple[MovedCases, str | None]:
-    """The cases whose outcome is known, and why they are not all alike, if so."""
+    """The cases whose outcome is known, and why they are not all alike, if so.
+
+    `beside`, shape (N, K), is held fixed with the trend.
+    """
     limit = design.treatment.first_response_minutes or 0.0
     known = np.isfinite(cases.units.outcomes[outcome])
     refusal = None
@@ -74,43 +112,29 @@ def move_cases(
         answered = np.isfinite(cases.minutes) if outcome in CASE_OUTCOMES else np.ones(len(known), dtype=bool)
         lost = check_attrition(~known[answered], (cases.minutes <= limit)[answered], outcome)
         refusal = None if lost.passed else lost.reason
-        cases, foretold = cases.where(known), foretold[known]
-    names = cases.units.covariate_names
-    columns = {
-        kind: [place for place, name in enumerate(names) if name.startswith(start)]
-        for kind, start in (("topic", "topic="), ("tone", "sentiment_first"), ("channel", "channel="))
-    }
-    x = cases.units.covariates
+        cases, foretold, beside = cases.where(known), foretold[known], beside[known]
     moved = MovedCases(
+        mover=mover,
         design=design,
         cases=cases,
         fast=cases.minutes <= limit,
         foretold=foretold,
-        time=np.column_stack([_trend(cases.day), _steps(cases.day, tables), x[:, columns["channel"]]]),
-        topic=x[:, columns["topic"]],
-        tone=x[:, columns["tone"]],
+        time=np.column_stack([time_of(cases, tables), beside]),
+        topic=named(cases, "topic="),
+        tone=named(cases, "sentiment_first"),
     )
     return moved, refusal
 
 
-def foretell(design: EffectDesign, cases: CaseUnits, rng: np.random.Generator) -> Float:
-    """The share of fast answers at each case's queue, by the other days, falling with the queue, shape (N,).
+def named(cases: CaseUnits, start: str) -> Float:
+    """The covariates whose names begin so, shape (N, K)."""
+    places = [place for place, name in enumerate(cases.units.covariate_names) if name.startswith(start)]
+    return cases.units.covariates[:, places]
 
-    Beyond some length nobody is fast, and a longer queue moves nothing more: so the instrument is what the
-    queue foretells, not its length, whose longest days would outweigh all others.
-    """
-    fast = (cases.minutes <= (design.treatment.first_response_minutes or 0.0)).astype(float)
-    folds = assign_folds(len(fast), rng, cases.day)
-    found = np.full(len(fast), fast.mean())
-    for fold in np.unique(folds):
-        inside = folds == fold
-        lengths, place, counts = np.unique(cases.queue[~inside], return_inverse=True, return_counts=True)
-        if len(lengths) < 2:
-            continue
-        shares = np.bincount(place, fast[~inside]) / counts
-        falling = isotonic_regression(shares, weights=counts, increasing=False).x
-        found[inside] = np.interp(cases.queue[inside], lengths, falling)
-    return found
+
+def time_of(cases: CaseUnits, tables: EffectTables) -> Float:
+    """Trend, steps at changes, and channels, shape (N, K)."""
+    return np.column_stack([_trend(cases.day), _steps(cases.day, tables), named(cases, "channel=")])
 
 
 def _trend(day: Integer) -> Float:

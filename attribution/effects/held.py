@@ -1,0 +1,112 @@
+"""Designs of one run held against each other.
+
+Where what moved the answers (the queue, who was at work) contradicts the adjusted comparisons, or one of the
+two the other, none is a headline, in whatever design it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from attribution.effects.design import MOVED, EffectDesign
+from attribution.effects.effect import Z_INTERVAL, Effect
+from attribution.effects.findings import Findings
+from attribution.effects.moved import CALM_DAYS
+
+
+def hold_against_moved(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
+    """The findings, with what compares answers refused where a queue, or who was at work, contradicts it.
+
+    Same cases: the same channel and group, or one of them all. An outcome is held against its own alone.
+    """
+    findings = hold_moved_together(designs, findings)
+    said = {
+        (design.treatment.channel, design.treatment.group, effect.outcome): f"{design.name}: {check.reason}"
+        for design, found in zip(designs, findings, strict=True)
+        if design.design in MOVED
+        for effect, check in found.checks
+        if check.check == "agreement" and not check.passed
+    }
+    return [
+        _held(design, found, said) if said and _of_answers(design) else found
+        for design, found in zip(designs, findings, strict=True)
+    ]
+
+
+def hold_moved_together(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
+    """The findings, with a queue and agents of the same cases and limit refused where they lie apart.
+
+    The two rest on errors of the same cases, which are taken as independent: the lenient side.
+    """
+    found = list(findings)
+    both = [
+        (place, other)
+        for place, other in combinations(range(len(designs)), 2)
+        if {designs[place].design, designs[other].design} == set(MOVED)
+        and designs[place].treatment == designs[other].treatment
+        and designs[place].clock == designs[other].clock
+        and designs[place].follow_up_days == designs[other].follow_up_days
+    ]
+    for place, other in both:
+        for outcome in designs[place].outcomes:
+            one, two = (_two_stage(found[number], outcome) for number in (place, other))
+            if one is None or two is None:
+                continue
+            assert one.estimate is not None
+            assert two.estimate is not None
+            error = float(np.hypot(one.std_error or 0.0, two.std_error or 0.0))
+            if abs(one.estimate - two.estimate) <= Z_INTERVAL * error:
+                continue
+            reason = (
+                f'"{one.name}" says {one.estimate:.3g} and "{two.name}" {two.estimate:.3g}, further apart '
+                "than their errors: one of them moves more than the wait; neither is quoted"
+            )
+            for number in (place, other):
+                found[number] = _refused(found[number], outcome, reason)
+    return found
+
+
+def _two_stage(found: Findings, outcome: str) -> Effect | None:
+    """What a design by an instrument says of an outcome, where it passed its own checks."""
+    return next(
+        (e for e in found.effects if e.outcome == outcome and e.estimator == CALM_DAYS and e.supported), None
+    )
+
+
+def _refused(found: Findings, outcome: str, reason: str) -> Findings:
+    effects = tuple(
+        e.refused(reason) if e.outcome == outcome and e.estimand == "LATE" and e.supported else e
+        for e in found.effects
+    )
+    return replace(found, effects=effects)
+
+
+def _of_answers(design: EffectDesign) -> bool:
+    """Whether a design compares fast answers with slow ones; silence is another matter."""
+    return design.design == "response_curve" or (design.design == "landmark" and design.control == "slower")
+
+
+def _held(
+    design: EffectDesign, found: Findings, said: dict[tuple[str | None, str | None, str], str]
+) -> Findings:
+    place = design.treatment.channel, design.treatment.group
+    effects = []
+    for effect in found.effects:
+        reason = next(
+            (
+                told
+                for (*where, outcome), told in said.items()
+                if outcome == effect.outcome and _same(where, place)
+            ),
+            None,
+        )
+        effects.append(effect.refused(reason) if reason and effect.supported else effect)
+    return replace(found, effects=tuple(effects))
+
+
+def _same(a: Sequence[str | None], b: Sequence[str | None]) -> bool:
+    return tuple(a) == tuple(b) or not any(a) or not any(b)
