@@ -101,6 +101,9 @@ class Panel:
     one, shape (N, P), float32; None where the moments of events are not known."""
     last_is_purchase: NDArray[np.bool_] | None = None
     """Whether that last sign was a purchase, shape (N, P); None where the moments of events are not known."""
+    touch_moments: Real | None = None
+    """Touches of those who were there from the start of a period to its end, by the part of it in which they
+    came, counts, shape (P, C, M) for M equal parts; None where the moments of touches are not known."""
     at_any_moment: bool = False
     """Whether customers who leave in silence do so at any moment of a period, not at its end."""
     stops: tuple[str, ...] = ()
@@ -211,8 +214,15 @@ def join_panels(panels: Sequence[Panel]) -> Panel:
                 for panel, array in zip(panels, arrays, strict=True)
             ]
         joined[name] = None if any(array is None for array in arrays) else np.concatenate(arrays)
+    joined["touch_moments"] = add_moments([panel.touch_moments for panel in panels])
     ids = [panel.customer_ids for panel in panels if panel.customer_ids is not None]
     return replace(first, **joined, customer_ids=pl.concat(ids) if len(ids) == len(panels) else None)
+
+
+def add_moments(moments: Sequence[Real | None]) -> Real | None:
+    """Moments of the touches of all these customers together; None where some are not known."""
+    known = [counts for counts in moments if counts is not None]
+    return np.sum(known, axis=0) if known and len(known) == len(moments) else None
 
 
 def last_true(flags: NDArray[np.bool_], *, none: int | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -23,6 +23,8 @@ from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 
 EVENT = ("customer_id", "timestamp")
+PARTS = 64
+"""Parts of a period by which the moments of touches are counted."""
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""
 
@@ -163,6 +165,7 @@ def build_panel_part(
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
     last = None if contractual else _last_signs(coded, acts, purchases)
+    arrived = _entry_share(coded, customers)
     panel = Panel(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
@@ -177,7 +180,8 @@ def build_panel_part(
         entry=entry,
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
-        entry_share=_entry_share(coded, customers),
+        entry_share=arrived,
+        touch_moments=_touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
         last_moment=None if last is None else last[0],
         last_is_purchase=None if last is None else last[1],
         covariates=np.zeros((ids.height, 0)),
@@ -401,12 +405,45 @@ def _answered_shares(touchpoints: pl.LazyFrame, channels: Sequence[str]) -> tupl
 def _touch_array(coded: _Coder, touchpoints: pl.LazyFrame, channels: Sequence[str]) -> NDArray[np.float32]:
     treated = coded.place(touchpoints.filter(pl.col("treatment")), keep=["channel"])
     rows = treated.group_by("i", "t", "channel").agg(pl.len().alias("n")).collect()
-    code = pl.DataFrame(
-        {"channel": list(channels), "c": range(len(channels))}, schema={"channel": pl.String, "c": pl.Int64}
-    )
-    rows = rows.join(code, on="channel")
+    rows = rows.join(_codes(channels), on="channel")
     out = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
     out[rows["i"].to_numpy(), rows["t"].to_numpy(), rows["c"].to_numpy()] = rows["n"].to_numpy()
+    return out
+
+
+def _codes(channels: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"channel": list(channels), "c": range(len(channels))}, schema={"channel": pl.String, "c": pl.Int64}
+    )
+
+
+def _touch_moments(
+    coded: _Coder,
+    touchpoints: pl.LazyFrame,
+    channels: Sequence[str],
+    entry: NDArray[np.int64],
+    exit_: NDArray[np.int64] | None,
+    arrived: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Touches of those who were there for the whole of a period, by the part of it, shape (P, C, PARTS)."""
+    n, periods = coded.shape
+    share = elapsed_share(
+        pl.col("timestamp").dt.date(),
+        wall_time("timestamp"),
+        period=coded.index.period,
+        observation_end=coded.index.end,
+    )
+    from_start = entry if arrived is None else np.where(arrived < 1.0, entry + 1, entry)
+    until = np.full(n, periods) if exit_ is None else exit_
+    spans = pl.LazyFrame({"i": np.arange(n), "from_start": from_start, "until": until})
+    treated = touchpoints.filter(pl.col("treatment")).with_columns(share=share)
+    part = (pl.col("share") * PARTS).floor().clip(0, PARTS - 1).cast(pl.Int64).alias("part")
+    placed = coded.place(treated, keep=["channel", "share"]).join(spans, on="i")
+    there = placed.filter(pl.col("t").is_between("from_start", "until", closed="left"))
+    rows = there.group_by("t", "channel", part).agg(pl.len().alias("n")).collect()
+    rows = rows.join(_codes(channels), on="channel")
+    out = np.zeros((periods, len(channels), PARTS))
+    out[rows["t"].to_numpy(), rows["c"].to_numpy(), rows["part"].to_numpy()] = rows["n"].to_numpy()
     return out
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Real
 from histories.engines.spill import spilling
 from histories.mapped import open_mapped
-from histories.panel import BY_CUSTOMER, SHARES, Panel
+from histories.panel import BY_CUSTOMER, SHARES, Panel, add_moments
 from histories.panel_building import PanelPart
 
 
@@ -35,6 +36,7 @@ class PanelStore:
         self._given: set[str] = set()
         self._missing: set[str] = set()
         self._late = [0, 0]
+        self._touch_moments: list[Real | None] = []
 
     def take(self, first: Sequence[PanelPart], second: Sequence[PanelPart]) -> list[PanelPart]:
         """Write parts to disk, and hold none of them: how lists of parts are merged.
@@ -64,6 +66,7 @@ class PanelStore:
                 self._append(name, array)
         self._like = self._like or panel.take(slice(0, 0))
         self._ids.append(panel.customer_ids)
+        self._touch_moments.append(panel.touch_moments)
         self._rows += panel.n_customers
 
     def _panel(self) -> Panel:
@@ -74,6 +77,7 @@ class PanelStore:
             arrays[name] = open_mapped(self._file(name), (self._rows, *empty.shape[1:]), empty.dtype)
         ids = [known for known in self._ids if known is not None]
         arrays["customer_ids"] = pl.concat(ids) if len(ids) == len(self._ids) else None
+        arrays["touch_moments"] = add_moments(self._touch_moments)
         return replace(self._like, **arrays)
 
     def _append(self, name: str, array: NDArray[Any]) -> None:

@@ -7,10 +7,12 @@ that was lived through, F its distribution among those who left, and N touches o
 
     C_t = decay C_(t-1) + log(1 + N_t)                                          what is carried on
     S_t = decay^f C_(t-1) + log(1 + N_t)                                        in the period of leaving
-    S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, f)        in any other
+    S_t = E_F[decay^f] C_(t-1) + E_F E log(1 + B),  B ~ Binomial(N_t, G(f))     in any other
 
-because touches that come at any time of the period are binomially thinned by a moment within it. If all leave
-at the end of a period (f = 1) both are C_t. Where effects level off (`levelled`) the mean is of f_b:
+because a moment within the period thins its touches. G is the share of a channel's touches of the period that
+had come by then (`Panel.touch_moments`): a letter of the third of the month has reached nearly all who leave
+in it. Where moments of touches are not known they come at any time, G(f) = f. If all leave at the end of a
+period (f = 1) both are C_t. Where effects level off (`levelled`) the mean is of f_b:
 
     E_F E f_b(S_t) = (1 - E_F exp(-b decay^f C_(t-1)) E (1 + B)^-b) / b
 
@@ -26,6 +28,7 @@ what the touch does in its own period is taken to be what it does later, as of a
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +43,8 @@ MOMENTS = 16
 """Quantiles that stand for the distribution of the moments of leaving."""
 SILENCE = 3
 """Periods without a sign at the end from which a customer seems to have left."""
+CHANCES = np.linspace(0.0, 1.0, 129) ** 2
+"""Chances at which binomial means are computed; between them they run straight."""
 EXACT = 200
 """Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
 
@@ -89,13 +94,13 @@ def panel_stocks(
         return stocks
     if bend:
         return _bent_stocks(panel, counts, moments, decay=decay, bend=bend)
-    stayed = thinned_log(int(np.ceil(counts.max(initial=0))), moments).astype(np.float32)
+    stayed = _stayed_logs(panel, moments, int(np.ceil(counts.max(initial=0))))
     kept = np.float32(np.mean(decay**moments))
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
-        stocks[:, t] = kept * carried + _at(counts[:, t], stayed)
+        stocks[:, t] = kept * carried + _at(counts[:, t], stayed[t])
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
@@ -108,13 +113,16 @@ def _bent_stocks(
     panel: Panel, counts: NDArray[np.floating], moments: NDArray[np.float64], *, decay: float, bend: float
 ) -> NDArray[np.float32]:
     """Mean of f_b(S) over the moments of leaving; in the row of who leaves f_b(S) at his own."""
-    tables = _thinned_powers(int(np.ceil(counts.max(initial=0))), moments, bend).astype(np.float32)
+    most = int(np.ceil(counts.max(initial=0)))
+    chances = _chances(panel, moments)
+    powers = _thinned_powers(most, CHANCES, bend)
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
         kept = np.zeros_like(carried)
-        for f, table in zip(moments, tables, strict=True):
+        for k, f in enumerate(moments):
+            table = _between(powers, chances[t, :, k])
             kept += np.exp(np.float32(-bend * decay**f) * carried) * _at(counts[:, t], table)
         stocks[:, t] = (1.0 - kept / len(moments)) / bend
         if panel.exit is not None and panel.exit_share is not None:
@@ -136,13 +144,56 @@ def _thinned_powers(most: int, moments: NDArray[np.floating], bend: float) -> ND
     return found
 
 
-def _at(counts: NDArray[np.floating], table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a table of whole counts says of these; between two of them along log(1 + count)."""
+def _at(counts: NDArray[np.floating], tables: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What each channel's table of whole counts says of these; between two of them along log(1 + count)."""
     whole = np.rint(counts).astype(np.int64)
     if np.array_equal(whole, counts):
-        return np.asarray(table[whole])
-    found = np.interp(np.log1p(counts), np.log1p(np.arange(len(table))), table)
-    return np.asarray(found, dtype=np.float32)
+        return np.asarray(tables[np.arange(len(tables)), whole], dtype=np.float32)
+    steps = np.log1p(np.arange(tables.shape[1]))
+    found = [np.interp(np.log1p(own), steps, table) for own, table in zip(counts.T, tables, strict=True)]
+    return np.stack(found, axis=1).astype(np.float32)
+
+
+def _chances(panel: Panel, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Chance G of each period's and channel's touches to have come by each of F moments, shape (P, C, F)."""
+    shape = (panel.n_periods, panel.n_channels)
+    if panel.touch_moments is None:
+        return np.broadcast_to(moments, (*shape, len(moments)))
+    parts = panel.touch_moments.shape[2]
+    counts = np.asarray(panel.touch_moments[: shape[0]], dtype=np.float64) + 1.0 / parts
+    passed = np.zeros((*shape, parts + 1))
+    np.cumsum(counts / counts.sum(axis=2, keepdims=True), axis=2, out=passed[:, :, 1:])
+    low = np.minimum((moments * parts).astype(np.int64), parts - 1)
+    over = moments * parts - low
+    found: NDArray[np.float64] = passed[:, :, low] * (1.0 - over) + passed[:, :, low + 1] * over
+    return found
+
+
+def _between(by_chance: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of a table by `CHANCES` at these, shape (..., most + 1)."""
+    above = np.clip(np.searchsorted(CHANCES, chances), 1, len(CHANCES) - 1)
+    over = ((chances - CHANCES[above - 1]) / (CHANCES[above] - CHANCES[above - 1]))[..., None]
+    found: NDArray[np.float64] = by_chance[above - 1] * (1.0 - over) + by_chance[above] * over
+    return found
+
+
+def _stayed_logs(panel: Panel, moments: NDArray[np.float64], most: int) -> NDArray[np.float32]:
+    """E_F E log(1 + B) for N = 0..most touches of each period and channel, shape (P, C, most + 1)."""
+    shape = (panel.n_periods, panel.n_channels, most + 1)
+    if panel.touch_moments is None:
+        return np.broadcast_to(thinned_log(most, moments).astype(np.float32), shape)
+    chances = _chances(panel, moments)
+    logs = _logs(most)
+    found = np.zeros(shape)
+    for k in range(len(moments)):
+        found += _between(logs, chances[:, :, k])
+    return (found / len(moments)).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _logs(most: int) -> NDArray[np.float64]:
+    """E log(1 + B), B ~ Binomial(N, G), for each of `CHANCES` and N = 0..most."""
+    return np.stack([thinned_log(most, np.array([chance])) for chance in CHANCES])
 
 
 def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float64]:
@@ -161,8 +212,10 @@ def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = D
     return np.asarray((decay if moments is None else np.mean(decay**moments)) * carried, dtype=np.float64)
 
 
-def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What the touches of a period add to stocks in the row of one who stays, shape (N, C).
+def new_stocks(
+    panel: Panel, counts: NDArray[np.floating], periods: int | NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What the touches of a period add to stocks in the row of one who stays, shape (R, C).
 
     Nothing where they follow purchases: see `earlier_stocks`.
 
@@ -171,13 +224,17 @@ def new_stocks(panel: Panel, counts: NDArray[np.floating]) -> NDArray[np.float64
     panel
         Says whether customers leave within periods.
     counts
-        Touches of the period, shape (N, C).
+        Touches of a period, shape (R, C).
+    periods
+        Which one: the same for all rows, or that of each, shape (R,).
     """
     moments = _moments_of_leaving(panel)
     if moments is None:
         return np.where(panel.late, 0.0, np.log1p(counts, dtype=np.float64))
     whole = np.rint(counts).astype(np.int64)
-    return np.where(panel.late, 0.0, thinned_log(int(whole.max(initial=0)), moments)[whole])
+    tables = _stayed_logs(panel, moments, int(whole.max(initial=0)))
+    period = np.asarray(periods)[..., None]
+    return np.where(panel.late, 0.0, tables[period, np.arange(panel.n_channels), whole])
 
 
 def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -193,7 +250,8 @@ def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.flo
     felt = np.array(stocks, dtype=np.float64)
     if panel.late.any():
         counts = panel.touches.reshape(-1, panel.n_channels)
-        new = new_stocks(replace(panel, reacts=None), counts).reshape(felt.shape)
+        periods = np.tile(np.arange(panel.n_periods), panel.n_customers)
+        new = new_stocks(replace(panel, reacts=None), counts, periods).reshape(felt.shape)
         felt[:, :, panel.late] = np.maximum(felt - new, 0.0)[:, :, panel.late]
     return felt
 
@@ -206,7 +264,7 @@ def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]
     most
         Highest count N.
     moments
-        Shares f of the period, in (0, 1], shape (F,).
+        Shares f of the period's touches, in [0, 1], shape (F,).
 
     Examples
     --------
@@ -247,11 +305,11 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     else:
         at_risk, leaves = _seeming_to_leave(panel)
     hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
-    variance = _thinned_variance(int(np.rint(panel.touches.max(initial=0))), moments)
+    variances = _thinned_variances(panel, int(np.rint(panel.touches.max(initial=0))), moments)
     precision = np.zeros(panel.n_channels)
     for t in range(panel.n_periods):
         counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
-        precision += hazard[t] * np.where(panel.late, 0.0, variance[counts].sum(axis=0))
+        precision += hazard[t] * np.where(panel.late, 0.0, _at(counts, variances[t]).sum(axis=0))
     return precision
 
 
@@ -266,13 +324,19 @@ def _seeming_to_leave(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_
     return (periods >= panel.entry[:, None]) & (periods <= last[:, None]), periods == last[:, None]
 
 
-def _thinned_variance(most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Variance of log(1 + B) over moments and B, for N = 0..most; above `EXACT` it stays what it is there."""
+def _thinned_variances(panel: Panel, most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of log(1 + B) over moments and B, shape (P, C, most + 1); above `EXACT` it stays as there."""
     exact = np.arange(min(most, EXACT) + 1)
-    chance = np.mean([stats.binom.pmf(exact[None, :], exact[:, None], f) for f in moments], axis=0)
     log = np.log1p(exact)
-    variance: NDArray[np.float64] = chance @ log**2 - (chance @ log) ** 2
-    return variance[np.minimum(np.arange(most + 1), len(exact) - 1)]
+    squares = [stats.binom.pmf(exact[None, :], exact[:, None], chance) @ log**2 for chance in CHANCES]
+    chances = _chances(panel, moments)
+    logs = _logs(len(exact) - 1)
+    first, second = np.zeros((2, *chances.shape[:2], len(exact)))
+    for k in range(len(moments)):
+        first += _between(logs, chances[:, :, k]) / len(moments)
+        second += _between(np.stack(squares), chances[:, :, k]) / len(moments)
+    variance: NDArray[np.float64] = np.maximum(second - first**2, 0.0)
+    return variance[:, :, np.minimum(np.arange(most + 1), len(exact) - 1)]
 
 
 def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:

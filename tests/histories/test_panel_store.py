@@ -73,6 +73,17 @@ def test_parts_on_disk_are_the_parts_in_memory(
             assert kept == expected, field.name
 
 
+def test_moments_of_touches_add_up_over_parts(tmp_path: Path) -> None:
+    parts = [
+        PanelPart(panel=replace(panel(4, k, shares=True), touch_moments=np.full((6, 2, 8), k)), late=(0, 0))
+        for k in (1, 2)
+    ]
+    store = PanelStore(tmp_path / "panel")
+    store.take(parts, [])
+    for joined in (join_parts(parts), store.part()):
+        np.testing.assert_array_equal(joined.panel.touch_moments, np.full((6, 2, 8), 3))
+
+
 def test_stocks_of_a_panel_on_disk_are_the_same_and_lie_there(tmp_path: Path) -> None:
     part = PanelPart(panel=panel(50, 0, shares=True), late=(0, 0))
     store = PanelStore(tmp_path / "panel")

@@ -231,7 +231,8 @@ class ChainDesign:
         calendar = self._calendar(periods)
         context = self._context(panel)
         felt = earlier_stocks(panel, stocks)
-        new = new_stocks(panel, panel.touches.reshape(n * periods, -1)).reshape(n, periods, -1)
+        rows = np.tile(np.arange(periods), n)
+        new = new_stocks(panel, panel.touches.reshape(n * periods, -1), rows).reshape(n, periods, -1)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
         leaving = Columns(
             static=static,
@@ -432,7 +433,7 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
     return (
         0.5 * np.column_stack([nodes + 1.0, weights]),
         np.column_stack([known, untimed]),
-        np.where(panel.tells_life & ~panel.late, np.log1p(seen) - new_stocks(panel, seen), 0.0),
+        np.where(panel.tells_life & ~panel.late, np.log1p(seen) - new_stocks(panel, seen, last), 0.0),
     )
 
 

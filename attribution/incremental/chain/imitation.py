@@ -216,11 +216,11 @@ def _live(
                 acts[:, what] = rng.poisson(mean[:, what])
                 touches[:, t, own] = acts[:, : len(own)]
             else:
-                new = new_stocks(panel, touches[:, t])
+                new = new_stocks(panel, touches[:, t], t)
                 pushed = log_rate[:, 0] + (kept + new) @ rates.gamma + new @ rates.beside
                 mean = np.exp(np.minimum(pushed, MOST_LOG_RATE)) * people.levels[:, 0] * burst[:, 0]
                 bought = _purchases(fit, mean, rates.given.extra, rng) * active
-        stock = kept + new_stocks(panel, touches[:, t])
+        stock = kept + new_stocks(panel, touches[:, t], t)
         if fit.structure.after_purchase:
             stock[:, own] = np.where((bought > 0)[:, None], kept[:, own], stock[:, own])
         felt = stock @ rates.beta * (1 - rates.given.resting[state])

@@ -145,7 +145,7 @@ def _columns(panel: Panel, stocks: Single, customer: Integer, period: Integer, *
         age = period - panel.entry[customer]
         parts.append(np.column_stack([age == 0, np.log1p(np.maximum(age, 0))]).astype(np.float64))
     if follows:
-        parts.append(new_stocks(panel, np.asarray(panel.touches[customer, period])))
+        parts.append(new_stocks(panel, np.asarray(panel.touches[customer, period]), period))
     if panel.time_covariates is not None:
         changing = np.asarray(panel.time_covariates[customer, period], dtype=np.float64)
         parts.append(np.nan_to_num(Standard.learn(changing).scaled(changing)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.imitation import onwards
+from histories.arrays import Float
 from histories.errors import ModelError
 from histories.panel import Panel
 
@@ -25,6 +26,8 @@ CUSTOMERS = 4_000
 """Customers on whom it is done at most."""
 HOLDOUT_LIMIT = 0.10
 """Largest relative error of purchases, or of customers heard of, that passes."""
+CERTAIN = 3.0
+"""Standard errors that the error must have too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +42,25 @@ class HoldoutCheck:
     """Purchases foreseen."""
     observed_purchases: float
     """Purchases made."""
+    purchases_error: float
+    """Standard error of their difference, over customers: some buy a hundred times as often as others."""
     predicted_heard: float
     """Customers foreseen to buy or act at least once."""
     observed_heard: float
     """Customers who did."""
+    heard_error: float
+    """Standard error of their difference."""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What the model did not foresee, in words."""
         found: list[str] = []
-        for what, predicted, observed in (
-            ("purchases", self.predicted_purchases, self.observed_purchases),
-            ("customers heard of", self.predicted_heard, self.observed_heard),
+        for what, predicted, observed, error in (
+            ("purchases", self.predicted_purchases, self.observed_purchases, self.purchases_error),
+            ("customers heard of", self.predicted_heard, self.observed_heard, self.heard_error),
         ):
             off = predicted / max(observed, 1.0) - 1.0
-            if abs(off) > HOLDOUT_LIMIT and abs(predicted - observed) > 3.0 * np.sqrt(max(observed, 1.0)):
+            if abs(off) > HOLDOUT_LIMIT and abs(predicted - observed) > CERTAIN * error:
                 found.append(
                     f"holdout of {self.periods} periods: {what} foreseen {predicted:,.0f}, "
                     f"seen {observed:,.0f}"
@@ -98,15 +105,23 @@ def run_holdout(
     past = _until(panel, cut)
     again = fit.refit(past, stocks[:, :cut], hold_calendar=True)
     purchases, heard = onwards(again, panel, past, stocks, rng=rng)
-    signs = (panel.purchases[:, cut:] > 0) | (panel.own_acts[:, cut:] > 0)
+    made: Float = np.asarray(panel.purchases[:, cut:], dtype=np.float64)
+    was_heard = np.asarray(((made > 0) | (panel.own_acts[:, cut:] > 0)).any(axis=1), dtype=np.float64)
     return HoldoutCheck(
         periods=periods,
         n=panel.n_customers,
         predicted_purchases=float(purchases.sum()),
-        observed_purchases=float(panel.purchases[:, cut:].sum()),
+        observed_purchases=float(made.sum()),
+        purchases_error=_error(purchases.sum(axis=1), made.sum(axis=1)),
         predicted_heard=float(heard.sum()),
-        observed_heard=float(signs.any(axis=1).sum()),
+        observed_heard=float(was_heard.sum()),
+        heard_error=_error(heard.astype(np.float64), was_heard),
     )
+
+
+def _error(foreseen: Float, seen: Float) -> float:
+    """Standard error of the difference of two sums over the same customers, foreseen by one drawn life."""
+    return max(float(np.sqrt(((foreseen - seen) ** 2).sum())), 1.0)
 
 
 def _until(panel: Panel, cut: int) -> Panel:

@@ -7,7 +7,9 @@ with keeping the customer. Told by comparison, for equally long silence and with
 
     ratio = touches in silence that did not end  /  touches in silence after which the customer came back
 
-1 where the firm knows no more than the silence itself.
+1 where the firm knows no more than the silence itself. Silences are held against others of the same number of
+periods: who sends to those who bought within two months says nothing by sending nothing after five. Where too
+few came back to say so, all silences of `LONGEST` periods and more are one.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ def reach_after_leaving(panel: Panel) -> tuple[Reach, ...]:
     signs = (panel.purchases > 0) | (panel.own_acts > 0)
     periods = np.arange(panel.n_periods)
     last = last_true(signs, none=-1)
-    length = np.minimum(_silence(signs, panel.entry), LONGEST)
+    length = _silence(signs, panel.entry)
     silent = (length >= SILENT) & panel.at_risk & ~signs
     back = silent & (periods < last[:, None])
     known = panel.at_risk & (periods <= last[:, None])
@@ -93,9 +95,11 @@ def reach_after_leaving(panel: Panel) -> tuple[Reach, ...]:
         if origin != "firm":
             continue
         touches = np.asarray(panel.touches[:, :, channel], dtype=np.float64)
-        reading = _read(name, touches, active, back, after, length)
-        if reading is not None:
-            found.append(reading)
+        for lengths in (length, np.minimum(length, LONGEST)):
+            reading = _read(name, touches, active, back, after, lengths)
+            if reading is not None:
+                found.append(reading)
+                break
     return tuple(found)
 
 
@@ -156,18 +160,21 @@ def _read(
         return None
     usual = (touches * active).sum(axis=1), active.sum(axis=1) * rate
     own = (usual[0] + PRIOR) / (usual[1] + PRIOR)
-    expected, seen, behind = 0.0, 0.0, 0.0
-    for silence in range(SILENT, LONGEST + 1):
+    expected, seen, behind, variance = 0.0, 0.0, 0.0, 0.0
+    for silence in range(SILENT, int(length.max()) + 1):
         here, there = back & (length == silence), after & (length == silence)
         weight = (here * own[:, None]).sum()
         if weight > 0.0:
             came = (touches * here).sum()
-            expected += came / weight * (there * own[:, None]).sum()
+            times = (there * own[:, None]).sum() / weight
+            expected += came * times
+            variance += came * times**2
             seen += (touches * there).sum()
             behind += came
     if expected < FEWEST or behind < FEWEST:
         return None
-    error = OVERDISPERSION * float(np.sqrt(1.0 / max(seen, 0.5) + 1.0 / behind))
+    of_expected = variance / expected**2
+    error = OVERDISPERSION * float(np.sqrt(1.0 / max(seen, 0.5) + of_expected))
     if seen < 1.0:
-        error = OVERDISPERSION * float(np.sqrt(1.0 / behind))
+        error = OVERDISPERSION * float(np.sqrt(of_expected))
     return Reach(channel=name, seen=float(seen), expected=float(expected), std_error=error)

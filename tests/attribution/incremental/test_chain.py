@@ -181,6 +181,15 @@ def test_the_holdout_is_foreseen(hidden):
     assert check.predicted_heard == pytest.approx(check.observed_heard, rel=0.05)
 
 
+def test_a_holdout_missed_by_no_more_than_customers_differ_speaks_against_nothing(hidden):
+    check = run_holdout(hidden.fit, hidden.panel, hidden.stocks, rng=np.random.default_rng(5))
+    few = replace(check, predicted_purchases=0.78 * check.observed_purchases)
+    assert few.problems
+    assert not replace(few, purchases_error=0.1 * check.observed_purchases).problems
+    bought = hidden.panel.purchases[:, -5:].sum()
+    assert check.purchases_error > np.sqrt(bought)
+
+
 def test_what_a_model_of_another_company_foresees_is_missed_in_the_holdout(hidden):
     theta = hidden.fit.theta.copy()
     theta[0] += 2.0

@@ -122,6 +122,53 @@ def test_a_slice_of_customers_keeps_its_shares() -> None:
     assert panel.exposure.tolist() == [[1, 1, 1], [1, 0.5, 0]]
 
 
+def with_letters(day: float, n: int = 6_000) -> Panel:
+    """Half of the customers get a letter at the same moment of each month; nobody stays or leaves for it."""
+    draws = np.random.default_rng(3)
+    whole = simulate_panel("r7", n=n, periods=6, seed=1).panel
+    exit_, share = draws.geometric(0.15, n) - 1, draws.random(n)
+    exit_ = np.minimum(exit_, 6)
+    sent = draws.random((n, 6)) < 0.5
+    period = np.arange(6)
+    got = sent & ((period < exit_[:, None]) | ((period == exit_[:, None]) & (share[:, None] >= day)))
+    touches = np.zeros((n, 6, 8), dtype=np.float32)
+    touches[:, :, 0] = got
+    moments = np.zeros((6, 8, 64))
+    moments[:, 0, int(day * 64)] = (got & (period < exit_[:, None])).sum(axis=0)
+    left = exit_ < 6
+    return replace(
+        whole,
+        touches=touches,
+        spend=np.ones((n, 6)) * (period <= exit_[:, None]),
+        entry=np.zeros(n, dtype=np.int64),
+        exit=exit_,
+        exit_share=np.where(left, share, 1.0),
+        touch_moments=moments,
+    )
+
+
+@pytest.mark.parametrize("day", [3 / 32, 29 / 32])
+def test_a_letter_that_all_get_on_the_same_day_of_the_month_keeps_nobody(day: float) -> None:
+    panel = with_letters(day)
+    found = fitted(panel, panel_stocks(panel))
+    assert abs(found.beta[0]) < 0.2
+    anywhere = replace(panel, touch_moments=None)
+    assert abs(fitted(anywhere, panel_stocks(anywhere)).beta[0]) > 0.5
+
+
+def test_touches_at_any_time_of_the_month_are_thinned_as_if_nothing_were_known_of_them() -> None:
+    panel = two_customers()
+    known = replace(panel, touch_moments=np.full((3, 8, 64), 100.0))
+    for bend in (0.0, 1.5):
+        np.testing.assert_allclose(
+            panel_stocks(known, bend=bend), panel_stocks(panel, bend=bend), rtol=2e-4, atol=1e-5
+        )
+    before, after = moment_precision(panel), moment_precision(known)
+    assert before is not None
+    assert after is not None
+    np.testing.assert_allclose(after, before, rtol=1e-3)
+
+
 def test_an_offset_stands_for_exposure() -> None:
     draws = rng()
     X = np.column_stack([np.ones(4_000), draws.standard_normal(4_000)])

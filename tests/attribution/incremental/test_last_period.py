@@ -67,10 +67,10 @@ def test_stocks_are_those_of_a_moment_within_the_period_where_customers_leave_at
     panel = with_moments_of_leaving(company(anywhere=True))
     stocks = panel_stocks(panel, decay=0.6)
     first, second = panel.touches[:, 0], panel.touches[:, 1]
-    assert stocks[:, 0] == pytest.approx(new_stocks(panel, first), abs=1e-6)
+    assert stocks[:, 0] == pytest.approx(new_stocks(panel, first, 0), abs=1e-6)
     carried = kept_stocks(panel, np.log1p(first), decay=0.6)
-    assert stocks[:, 1] == pytest.approx(carried + new_stocks(panel, second), abs=1e-6)
-    assert (new_stocks(panel, first) < np.log1p(first))[first > 0].all()
+    assert stocks[:, 1] == pytest.approx(carried + new_stocks(panel, second, 1), abs=1e-6)
+    assert (new_stocks(panel, first, 0) < np.log1p(first))[first > 0].all()
 
 
 @pytest.mark.parametrize("again", [0.0, 0.5])

@@ -105,6 +105,23 @@ def test_the_last_sign_of_each_period_keeps_its_moment() -> None:
     assert panel.last_moment[1] == pytest.approx([0, (9 * day + 9 * 60) / (28 * day), 0], abs=1e-6)
 
 
+def test_moments_of_touches_are_counted_over_those_who_were_there_for_the_whole_period() -> None:
+    customers = pl.LazyFrame(
+        {
+            "customer_id": [1, 2],
+            "acquired_at": [date(2025, 1, 1), date(2026, 3, 12)],
+            "ended_at": [date(2026, 2, 20), None],
+        }
+    )
+    silent, contractual = made(), made(customers=customers, contractual=True)
+    assert silent.touch_moments is not None
+    assert silent.touch_moments.sum(axis=2).tolist() == [[1, 0], [0, 1], [0, 2]]
+    assert silent.touch_moments[0, 0, int(64 * (4 + 10 / 24) / 31)] == 1
+    assert silent.touch_moments[2, 1, 63] == 2
+    assert contractual.touch_moments is not None
+    assert contractual.touch_moments.sum(axis=2).tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
 def test_touches_that_stop_with_the_customer_are_signs_of_life() -> None:
     panel = made(stops=("newsletter",))
     assert panel.own_acts.tolist() == [[1, 2, 0], [0, 0, 2]]

@@ -61,6 +61,23 @@ def test_a_firm_that_knows_no_more_is_never_accused() -> None:
     assert set(verdicts) == {"goes on"}
 
 
+def by_recency(*, seed: int = 1) -> Panel:
+    """Letters to whoever has acted within the last five months, there or not."""
+    panel = company(1.0, seed=seed)
+    acted = np.asarray(panel.own_acts) > 0
+    recent = np.stack([acted[:, max(0, t - 5) : t + 1].any(axis=1) for t in range(P)], axis=1)
+    touches = np.array(panel.touches)
+    touches[:, :, 1] *= recent
+    return replace(panel, touches=touches)
+
+
+def test_a_firm_that_writes_to_those_who_acted_lately_knows_no_more() -> None:
+    for seed in range(6):
+        (reach,) = reach_after_leaving(by_recency(seed=seed))
+        assert reach.verdict == "goes on"
+        assert 0.8 < reach.ratio < 1.5
+
+
 def with_signs(stops: tuple[str, ...]) -> Panel:
     return replace(company(0.0), stops=stops)
 

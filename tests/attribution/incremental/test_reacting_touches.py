@@ -67,7 +67,7 @@ def test_effects_of_touches_that_follow_purchases_are_told_from_the_next_period(
     kept = np.mean(0.6**moments) if anywhere else 0.6
     np.testing.assert_allclose(stocks[:, 1:, 2], kept * carried, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(stocks[:, 0, 2], 0.0, atol=1e-6)
-    assert not new_stocks(panel, panel.touches[:, 0])[:, 2].any()
+    assert not new_stocks(panel, panel.touches[:, 0], 0)[:, 2].any()
 
 
 def test_a_level_that_all_acts_share_is_not_taken_for_satisfaction() -> None:
