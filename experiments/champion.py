@@ -16,7 +16,7 @@ import orjson
 import polars as pl
 
 from experiments.bundle.reading import Bundle, load_bundle
-from histories.durable import appended, confirm, locked, read_lines, storage_error
+from histories.durable import appended, confirm, locked, make_folder, read_lines, storage_error
 from histories.errors import BundleError
 
 LINK: Final = "champion"
@@ -53,10 +53,7 @@ def promote_bundle(runs: Path, bundle: Path, who: str) -> Path:
         When the disk does not take the log or the link: what is served stays.
     """
     found = load_bundle(bundle)
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(runs.name, error) from error
+    make_folder(runs)
     with locked(runs, LINK):
         _swap(runs, found, action="promote", who=who)
     return found.path

@@ -16,7 +16,7 @@ import polars as pl
 from experiments.bundle.leftovers import find_bundles
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.delivery import Mailbox, hand_over
-from histories.durable import appended, locked, read_lines, write_whole
+from histories.durable import appended, locked, make_folder, read_lines, write_whole
 from histories.errors import ConfigError, TributaryError, nearest
 
 LOG: Final = "told.log"
@@ -134,7 +134,7 @@ def tell(bundle: Bundle, target: Mailbox | Path, *, runs: Path, again: bool = Fa
 def _deliver(bundle: Bundle, text: str, target: Mailbox | Path) -> None:
     title, _, _ = text.partition("\n")
     if isinstance(target, Path):
-        target.mkdir(parents=True, exist_ok=True)
+        make_folder(target)
         stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S")
         write_whole(target / f"digest-{stamp}-{str(bundle.manifest['run_id'])[:6]}.txt", text.encode())
         return

@@ -20,13 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from experiments.bundle.leftovers import find_bundles
 from experiments.bundle.manifest import read_manifest
 from experiments.config import RunConfig
 from experiments.run import run_experiment
 from experiments.updating import update_bundle
+from histories.durable import lock_at, make_folder
 from histories.errors import BundleError, ConfigError, DataError, StorageError, TributaryError
 from histories.reading.databases import is_database
 from histories.reading.files import digest, find_files
@@ -162,8 +163,8 @@ def follow(
         When an input cannot be followed, or another process follows the same.
     """
     _refuse_what_cannot_be_followed(config)
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / f".following-{config.name}.lock")
+    make_folder(runs)
+    lock = lock_at(runs / f".following-{config.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -11,6 +11,7 @@ from experiments.bundle.reading import Bundle, load_bundle
 from experiments.bundle.sources import kept_report, report_sources
 from experiments.champion import champion
 from experiments.config import RunConfig
+from histories.durable import make_folder, write_whole
 from histories.errors import ConfigError, nearest
 from reports import ReportContext
 from reports.build import build_context, render_json
@@ -59,15 +60,13 @@ def redraw_report(
         When `previous` holds no report.
     """
     wanted = known_formats(formats)
+    make_folder(folder)
     context = report_context(bundle, previous=previous)
     drawn = {name: FORMATS[name](context) for name in wanted}
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, content in drawn.items():
         path = folder / f"report.{name}"
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
         written.append(path)
     return written
 

@@ -17,7 +17,7 @@ from care.allocation import Allocation
 from care.cases import Cases
 from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
-from experiments.bundle.writing import bundle_folder, refuse_taken, write_bundle
+from experiments.bundle.writing import bundle_folder, refuse_place, write_bundle
 from experiments.checks import check_run
 from experiments.config import RunConfig
 from experiments.consents import latest_consents, with_consents
@@ -139,8 +139,7 @@ def run_experiment(
         as failed. A folder that is taken is refused before anything begins.
     """
     progress = Progress(step)
-    if out is not None:
-        refuse_taken(out)
+    refuse_place(out, runs)
     if memory is not None:
         read_memory(memory)
         config = replace(config, limits=replace(config.limits, memory=memory))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from histories.durable import appended, locked, read_lines, storage_error, write_whole
+from histories.durable import appended, locked, make_folder, read_lines, write_whole
 from histories.errors import BundleError
 
 AUDIT: Final = "erasures.log"
@@ -103,10 +103,7 @@ def add_tombstone(runs: Path, customer_id: str | int, *, audit: bytes | None = N
     StorageError
         When the disk does not take it: nobody is erased, and nobody comes back.
     """
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(runs.name, error) from error
+    make_folder(runs)
     with locked(runs, "tombstones"):
         known = load_tombstones(runs)
         if not known.key:

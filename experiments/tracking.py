@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.processes import has_ended, this_process
-from histories.durable import locked, refused_by_system, storage_error
+from histories.durable import locked, make_folder, refused_by_system, storage_error
 from histories.errors import StorageError, TributaryError
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ _LONGEST_PARAMETER = 6000  # MLflow refuses longer values
 
 def connect(mlruns: Path) -> MlflowClient:
     """A client of the store in `mlruns`, made on first use; quiet, and without MLflow's usage reporting."""
+    server = server_of(mlruns)
+    if server is None:
+        make_folder(mlruns)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -47,9 +50,8 @@ def connect(mlruns: Path) -> MlflowClient:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # statements with their values
-        if (server := server_of(mlruns)) is not None:
+        if server is not None:
             return MlflowClient(tracking_uri=server, registry_uri=server)
-        mlruns.mkdir(parents=True, exist_ok=True)
         database = mlruns.resolve() / "mlflow.db"
         if not database.exists():
             with locked(database.parent, "mlflow"):

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from clv.revaluing import updated_totals
 from experiments.bundle.reading import Bundle, load_bundle
-from experiments.bundle.writing import bundle_folder, write_bundle
+from experiments.bundle.writing import bundle_folder, refuse_place, write_bundle
 from experiments.config import RunConfig
 from experiments.engine import Progress, workplace
 from experiments.inputs import ID_KEY, key_of_handles, read_inputs
@@ -105,6 +105,7 @@ def update_bundle(
         When the disk does not take the bundle; the old one stays.
     """
     progress = Progress(step)
+    refuse_place(out, runs)
     bundle = load_bundle(path)
     check_same(bundle, config)
     tags = {"tributary.version": version(), "tributary.updates": str(bundle.manifest["run_id"])}

@@ -13,13 +13,14 @@ import os
 import re
 import secrets
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock
 
-from histories.errors import StorageError
+from histories.errors import StorageError, TributaryError
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PASSED_ON: Final = re.compile(r"(?:\(os error |\[Errno )(\d+)[\])]")
@@ -58,6 +59,17 @@ def refused_by_system(error: BaseException) -> OSError | None:
     numbers = [int(found[1])] if found else [number for said, number in _IN_WORDS.items() if said in text]
     numbers += [errno.ENOSPC] if _SHORT.search(text) else []
     return OSError(numbers[0], os.strerror(numbers[0])) if numbers else None
+
+
+def unwritable(error: BaseException) -> StorageError | None:
+    """What an error says of a disk that takes no more, whoever passes it on; None of any other error."""
+    refused = refused_by_system(error)
+    if refused is None or refused.errno not in _FULL | {errno.EROFS}:
+        return None
+    return StorageError(
+        f"Not all could be written ({refused.strerror}). Free space or name another place, then repeat.",
+        full=refused.errno in _FULL,
+    )
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -172,7 +184,7 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     StorageError
         When the folder cannot be written.
     """
-    lock = FileLock((folder / f".{name}.lock").resolve(), mode=0o600, is_singleton=True)
+    lock = lock_at((folder / f".{name}.lock").resolve(), is_singleton=True)
     try:
         lock.acquire()
     except OSError as error:
@@ -181,6 +193,87 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_at(path: Path, **options: Any) -> FileLock:
+    """A lock on a file that exists from now on, not taken yet.
+
+    Waiting for a lock, its library takes a place that refuses the file for one where another process just
+    removed it, and would wait for ever.
+
+    Parameters
+    ----------
+    path
+        Of the lock's file.
+    options
+        Of `FileLock`.
+
+    Raises
+    ------
+    StorageError
+        When the place does not take the file.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise storage_error(f"The lock {path.name.strip('.').removesuffix('.lock')}", error) from error
+    return FileLock(path, mode=0o600, **options)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a place that takes nothing new, before anything is computed for it; nothing stays there.
+
+    Raises
+    ------
+    StorageError
+        When the folder, or the closest one above it that exists, takes none.
+    """
+    above = (path, *path.absolute().parents) if path.is_dir() else path.absolute().parents
+    home = next(folder for folder in above if os.path.lexists(folder))
+    try:
+        Path(tempfile.mkdtemp(prefix=".tributary-", dir=home)).rmdir()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(
+            f"{path} could not be made: {home} takes nothing new ({reason}). Name another place.",
+            full=error.errno in _FULL,
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there yet.
+
+    Raises
+    ------
+    StorageError
+        When the place takes none.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path.name, error) from error
+
+
+@contextlib.contextmanager
+def appearing_whole(path: Path) -> Iterator[Path]:
+    """A hidden file beside `path` that takes its name when the block ends, and goes when it raises.
+
+    Raises
+    ------
+    StorageError
+        When the system refused a write within the block.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield fresh
+        fresh.replace(path)
+    except Exception as error:
+        if isinstance(error, TributaryError) or (refused := refused_by_system(error)) is None:
+            raise
+        raise storage_error(path.name, refused) from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

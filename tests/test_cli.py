@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 import pytest
 
 from tests.sample_bundle import write_sample
@@ -118,6 +119,48 @@ def test_memory_that_cannot_be_read_is_refused(tributary: Any) -> None:
     outcome = tributary("run", "acme.toml", "--memory", "much")
     assert outcome.status == 2
     assert 'memory is "much"; allowed: a number with KB, MB, GB or TB' in outcome.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "acme.toml", "--out", "a-file/bundle"],
+        ["run", "acme.toml", "--runs", "a-file/runs"],
+        ["run", "acme.toml", "--memory", "1GB", "--runs", "a-file/runs"],
+        ["run", "acme.toml", "--follow", "--runs", "a-file/runs"],
+        ["run", "acme.toml", "--mlruns", "a-file/mlruns"],
+        ["score", "bundle", "acme.toml", "--out", "/proc/scores.csv"],
+        ["update", "bundle", "acme.toml", "--out", "a-file/bundle"],
+        ["report", "bundle", "--deliver", "a-file/reports"],
+        ["export", "bundle", "--out", "/proc/customers.csv"],
+        ["simulate", "--out", "a-file/company"],
+        ["demo", "--out", "a-file/demo"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_that_cannot_be_written_is_told_at_once(tributary: Any, words: list[str]) -> None:
+    if "/proc" in words[-1] and not Path("/proc").is_dir():
+        pytest.skip("this system has no /proc")
+    Path("a-file").touch()
+    write("orders.csv", ORDERS)
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
+    if "bundle" in words:
+        write_sample(Path("bundle"), n=2)
+    before = sorted(Path().iterdir())
+    outcome = tributary(*words)
+    assert (outcome.status, outcome.err.count("\n")) == (5, outcome.err.count("[") + 1), outcome.err
+    assert "takes nothing new" in outcome.err or "could not be written" in outcome.err
+    assert sorted(Path().iterdir()) == before or "--mlruns" in words
+
+
+def test_a_full_disk_is_told_wherever_it_is_met(tributary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("polars.DataFrame.write_parquet", refuse)
+    outcome = tributary("simulate", "--customers", "10", "--out", "company")
+    assert (outcome.status, outcome.err.count("\n")) == (5, 1)
+    assert "No space left on device" in outcome.err
 
 
 def test_commands_load_only_when_they_are_called() -> None:

@@ -100,6 +100,10 @@ def main(arguments: list[str] | None = None) -> Any:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # one of Polars
             raise
+        from histories.durable import unwritable
+
+        if (refused := unwritable(error)) is not None:
+            _refuse(error, str(refused), refused.exit_status, debug="--debug" in given)
         text = f"unexpected {type(error).__name__}. Run again with --debug before the command and report it."
         _refuse(error, text, 1, debug="--debug" in given)
 

@@ -17,6 +17,7 @@ from api.metrics import Metrics
 from api.problems import Problem
 from api.served import Served
 from api.watcher import Watcher
+from histories.durable import lock_at
 from histories.errors import TributaryError
 
 Event = tuple[str, str | None, Mapping[str, Any]]
@@ -60,7 +61,7 @@ class Courier:
         if not outbox.exists():
             return False
         if self._lock is None:
-            lock = FileLock(home / ".hooks.lock", mode=0o600, thread_local=False)
+            lock = lock_at(home / ".hooks.lock", thread_local=False)
             try:
                 lock.acquire(timeout=0)
             except Timeout:

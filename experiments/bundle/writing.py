@@ -37,7 +37,15 @@ from experiments.bundle.reading import file_checksum
 from experiments.bundle.serving import write_serving
 from experiments.bundle.tables import TABLES, conform_rows, conform_table
 from experiments.tombstones import Tombstones, drop_erased, load_tombstones, without_erased
-from histories.durable import confirm, locked, refused_by_system, storage_error, sync_folder
+from histories.durable import (
+    confirm,
+    locked,
+    make_folder,
+    refuse_unwritable,
+    refused_by_system,
+    storage_error,
+    sync_folder,
+)
 from histories.errors import BundleError, StorageError
 from histories.identity import KEY_VARIABLE
 
@@ -116,15 +124,32 @@ def _sink(file: Path, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def refuse_taken(path: Path) -> None:
-    """Refuse a folder that exists.
+    """Refuse a folder that exists, or a place that takes none.
 
     Raises
     ------
     BundleError
-        If it does: a bundle is never written over.
+        If it exists: a bundle is never written over.
+    StorageError
+        When there can be no folder.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise BundleError(f"{path} exists already. A bundle is never written over: choose a new folder.")
+    refuse_unwritable(path)
+
+
+def refuse_place(out: Path | None, runs: Path) -> None:
+    """Refuse where a bundle is to go, before anything is computed for it: the folder named, else `runs`.
+
+    Raises
+    ------
+    BundleError, StorageError
+        As `refuse_taken`.
+    """
+    if out is None:
+        refuse_unwritable(runs)
+    else:
+        refuse_taken(out)
 
 
 @contextmanager
@@ -256,10 +281,7 @@ def write_bundle(
         "drift": drift_since(path.parent / "champion", frames["customers"]),
         **manifest,
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(path.parent.name, error) from error
+    make_folder(path.parent)
     with locked(path.parent, "bundles"):  # an erasure waits, and then finds the new bundle
         sweep(path.parent)
         write_folder(

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from histories.durable import locked, refused_by_system, storage_error
+from histories.durable import lock_at, locked, make_folder, refused_by_system, storage_error
 from histories.errors import StorageError
 
 _PREFIX: Final = ".spill-"
@@ -41,14 +41,11 @@ def spill_folder(parent: Path) -> Iterator[Path]:
     StorageError
         When no folder can be made there.
     """
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(parent.name, error) from error
+    make_folder(parent)
     with locked(parent, "spill"):
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            held = FileLock(folder / _LOCK)
+            held = lock_at(folder / _LOCK)
             held.acquire()
             _take_leftovers(parent, folder / _LEFT)
         except OSError as error:
@@ -93,12 +90,12 @@ def _take_leftovers(parent: Path, left: Path) -> None:
     """Keep the work of killed processes in `left`, and clear away the rest of them."""
     left.mkdir()
     for folder in parent.glob(f"{_PREFIX}*"):
-        lock = FileLock(folder / _LOCK)
         if folder == left.parent:
             continue
         try:
+            lock = lock_at(folder / _LOCK)
             lock.acquire(timeout=0)
-        except (Timeout, OSError):
+        except (Timeout, OSError, StorageError):
             continue
         if (folder / _WORK / _TOKEN).is_file():
             (folder / _WORK).rename(left / folder.name)

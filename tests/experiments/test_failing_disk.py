@@ -14,11 +14,21 @@ import pytest
 from api.keys import create_key, load_keys
 from experiments.bundle.leftovers import find_bundles, find_leftovers
 from experiments.bundle.reading import load_bundle
+from experiments.bundle.writing import refuse_taken
 from experiments.champion import champion, champion_log, promote_bundle, rollback_bundle
 from experiments.rewriting import forget_customer
 from experiments.tombstones import AUDIT, load_tombstones
 from experiments.tracking import open_run
-from histories.durable import appended, read_lines, refused_by_system, storage_error, write_whole
+from histories.durable import (
+    appearing_whole,
+    appended,
+    locked,
+    read_lines,
+    refused_by_system,
+    storage_error,
+    write_whole,
+)
+from histories.engines.spill import spill_folder
 from histories.errors import StorageError
 from tests.sample_bundle import write_sample
 
@@ -265,3 +275,49 @@ def test_a_record_of_runs_whose_making_failed_is_made_anew(
     with open_run("acme", mlruns=tmp_path):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mlflow.lock", "mlflow.db"]
+
+
+@pytest.mark.parametrize("place", ["/proc", "a-file", "missing"])
+def test_a_lock_where_nothing_can_be_made_is_refused_and_not_waited_for(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(_: float) -> None:
+        raise AssertionError("it waits for a lock that it can never have")
+
+    monkeypatch.setattr("time.sleep", wait)
+    (tmp_path / "a-file").touch()
+    if not (folder := tmp_path / place).exists() and place != "missing":
+        pytest.skip("this system has no /proc")
+    with (
+        pytest.raises(StorageError, match="The lock bundles could not be written"),
+        locked(folder, "bundles"),
+    ):
+        pass
+    if place != "missing":
+        with pytest.raises(StorageError, match="runs could not be written"), spill_folder(folder / "runs"):
+            pass
+
+
+def test_a_place_that_takes_nothing_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    for place in (tmp_path / "a-file" / "bundle", tmp_path / "a-file" / "deep" / "bundle"):
+        with pytest.raises(StorageError, match=r"a-file takes nothing new \(Not a directory\)"):
+            refuse_taken(place)
+    refuse_taken(tmp_path / "new" / "bundle")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-file"]
+
+
+def test_a_file_that_appears_whole_is_not_there_when_its_writing_fails(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("old")
+
+    def fail() -> None:
+        with appearing_whole(tmp_path / "scores.csv") as fresh:
+            fresh.write_text("half")
+            raise OSError("No space left on device (os error 28)")
+
+    with pytest.raises(StorageError, match=r"scores\.csv could not be written"):
+        fail()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+    with appearing_whole(tmp_path / "scores.csv") as fresh:
+        fresh.write_text("new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]

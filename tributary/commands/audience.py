@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.options import FOLDER, bundle_argument, json_option
+from tributary.commands.options import NEW_FOLDER, bundle_argument, json_option
 from tributary.commands.output import echo_json
 
 
@@ -18,7 +18,7 @@ from tributary.commands.output import echo_json
 @click.option("--platform", required=True, help="google, linkedin, meta, microsoft or tiktok.")
 @click.option("--name", required=True, help="Of the campaign, and of its control group.")
 @click.option("--control", type=float, default=0.1, show_default=True, help="Share held out.")
-@click.option("--out", type=FOLDER, required=True, help="A folder.")
+@click.option("--out", type=NEW_FOLDER, required=True, help="A folder.")
 @json_option
 def audience(
     bundle: Path,
@@ -42,7 +42,7 @@ def audience(
     from experiments.bundle.reading import load_bundle
     from experiments.config import load_config
     from experiments.inputs import read_inputs
-    from histories.durable import write_whole
+    from histories.durable import make_folder, write_whole
     from histories.errors import ConfigError
 
     loaded = load_config(config)
@@ -64,7 +64,7 @@ def audience(
         control=control,
         now=dt.datetime.now(dt.UTC),
     )
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {out / f"{platform}.csv": made.addresses, out / f"{platform}-assignments.csv": made.assignments}
     for path, frame in files.items():
         write_whole(path, frame.write_csv().encode())

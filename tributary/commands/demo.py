@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import polars as pl
 
-from tributary.commands.options import FOLDER, json_option
+from tributary.commands.options import NEW_FOLDER, json_option
 from tributary.commands.output import Steps, echo_json, echo_table
 
 
@@ -23,7 +23,7 @@ from tributary.commands.output import Steps, echo_json, echo_table
 @click.option("--scenario", default="desk", show_default=True, help="See `tributary simulate --help`.")
 @click.option(
     "--out",
-    type=FOLDER,
+    type=NEW_FOLDER,
     default=Path("demo"),
     show_default=True,
     help="Folder for data, runs and report; an earlier demo in it is replaced.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.options import NEW_FILE, bundle_argument, json_option
 from tributary.commands.output import echo_json
 
 
@@ -14,7 +14,7 @@ from tributary.commands.output import echo_json
 @bundle_argument
 @click.option(
     "--out",
-    type=FILE,
+    type=NEW_FILE,
     required=True,
     help="The file to make; its ending names the format: .parquet, .arrow, .csv or .ndjson.",
 )
@@ -32,7 +32,7 @@ def export(
     from experiments.filters import Combination, bind_filter, parse_filter
     from experiments.segments import consents_to
     from experiments.tombstones import load_tombstones
-    from histories.durable import storage_error
+    from histories.durable import appearing_whole
     from histories.errors import ConfigError, nearest
 
     form = out.suffix.removeprefix(".")
@@ -50,14 +50,8 @@ def export(
     parts = [] if text is None else [bind_filter(parse_filter(text), types, served.segments)]
     parts += [] if purpose is None else [consents_to(purpose, types)]
     bound = Combination(operator="and", parts=tuple(parts)) if parts else None
-    partial = out.with_name(f".{out.name}.partial")
-    try:
+    with appearing_whole(out) as partial:
         rows = write_export(served, partial, form=form, fields=chosen, bound=bound)
-        partial.replace(out)
-    except OSError as error:
-        raise storage_error(str(out), error) from error
-    finally:
-        partial.unlink(missing_ok=True)
     if as_json:
         echo_json({"file": str(out), "customers": rows, "model_version": served.context["model_version"]})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tributary.commands.options import FILE, json_option
+from tributary.commands.options import NEW_FILE, json_option
 from tributary.commands.output import echo_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("profiles", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
     "--out",
-    type=FILE,
+    type=NEW_FILE,
     required=True,
     help="The table of identities to write (.csv or .parquet).",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import polars as pl
 
-from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.options import NEW_FILE, bundle_argument, json_option
 from tributary.commands.output import echo_json, echo_table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ KEY_VARIABLE = "TRIBUTARY_LOTTERY_KEY"
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day; with --assignments.")
 @click.option(
     "--assignments",
-    type=FILE,
+    type=NEW_FILE,
     help=f"Write who was in which arm (CSV); the key is in {KEY_VARIABLE}.",
 )
 @click.option("--name", default="priority by lottery", show_default=True, help="Of the experiment.")

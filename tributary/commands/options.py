@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class Place(click.Path):
+    """Where a command is to write: a place that takes nothing is refused before anything is computed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, after something could be made beside it."""
+        from histories.durable import refuse_unwritable
+
+        path = Path(str(super().convert(value, param, ctx)))
+        if not self.dir_okay and not path.parent.is_dir():
+            self.fail(f'the folder "{path.parent}" does not exist.', param, ctx)
+        refuse_unwritable(path)
+        return path
+
+
+NEW_FOLDER = Place(file_okay=False)
+NEW_FILE = Place(dir_okay=False)
 
 
 _runs = partial(

@@ -10,7 +10,7 @@ import click
 import polars as pl
 
 from tributary.commands.options import (
-    FILE,
+    NEW_FILE,
     bundle_argument,
     config_argument,
     engine_option,
@@ -284,7 +284,7 @@ def sweep(
 @set_option
 @click.option(
     "--out",
-    type=FILE,
+    type=NEW_FILE,
     default=Path("scores.parquet"),
     show_default=True,
     help="Where the scores go; .parquet or .csv.",
@@ -299,14 +299,14 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
     from experiments.inputs import read_inputs
     from experiments.parts.histories import build_histories
     from experiments.scoring import score_bundle
+    from histories.durable import appearing_whole
 
     found = score_bundle(load_bundle(bundle), build_histories(loaded, read_inputs(loaded)))
-    fresh = out.with_name(f".{out.name}.new")
-    if out.suffix == ".csv":
-        found.customers.write_csv(fresh)
-    else:
-        found.customers.write_parquet(fresh)
-    fresh.replace(out)
+    with appearing_whole(out) as fresh:
+        if out.suffix == ".csv":
+            found.customers.write_csv(fresh)
+        else:
+            found.customers.write_parquet(fresh)
     if as_json:
         echo_json(found.to_dict())
         return

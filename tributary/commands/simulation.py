@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tributary.commands.options import FOLDER, json_option
+from tributary.commands.options import NEW_FOLDER, json_option
 from tributary.commands.output import echo_json, echo_table
 
 
@@ -23,7 +23,7 @@ from tributary.commands.output import echo_json, echo_table
     show_default=True,
     help="Of the tables.",
 )
-@click.option("--out", type=FOLDER, help="The folder to write into.")
+@click.option("--out", type=NEW_FOLDER, help="The folder to write into.")
 @json_option
 def simulate(
     customers: int, months: int, seed: int, scenario: str, file_format: str, out: Path | None, as_json: bool

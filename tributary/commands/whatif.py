@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tributary.commands.options import FILE, bundle_argument, json_option
+from tributary.commands.options import NEW_FILE, bundle_argument, json_option
 from tributary.commands.output import echo_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--promise", help="Name of a promise of [[care.promises]]. [default: the first]")
 @click.option("--share", type=float, help="Share answered in time. [default: the highest observed]")
 @click.option("--cost-per-hour", type=float, help="Of an agent. [default: the assumption of that name]")
-@click.option("--picture", type=FILE, help="Draw it over the share (SVG).")
+@click.option("--picture", type=NEW_FILE, help="Draw it over the share (SVG).")
 @json_option
 def whatif(
     bundle: Path,
