@@ -118,6 +118,7 @@ def simulate_rush(
     busy: float = 0.0,
     jump: float = 3.0,
     rota: Rota | None = None,
+    drawn: float = 0.0,
 ) -> RushWorld:
     """One case of each of n customers.
 
@@ -133,16 +134,20 @@ def simulate_rush(
         How many cases of a calm person an angry one (by one standard deviation) passes over, as exp(jump).
     rota
         Agents who take turns and differ; None: all are alike, and each always has the same third of the day.
+    drawn
+        Share of the cases that are drawn by lot to go before all others.
     """
     started = _arrivals(n, rng)
     anger, value = rng.normal(size=n), rng.gamma(2.0, 1.0, n)
     line = rng.integers(0, 2, n)
     agents = max(2, round(n / 4000))
     turns = [_turns(agents, rota, rng) for _ in (0, 1)]
+    first = rng.random(n) < drawn if drawn else np.zeros(n, dtype=bool)
+    urgency = jump * anger + np.where(first, 24.0 * DAYS, 0.0)
     ended, length, skill, who = np.empty(n), np.empty(n), np.zeros(n), np.empty(n, dtype=np.int64)
     for number in (0, 1):
         mine = np.flatnonzero(line == number)
-        ended[mine], length[mine], who[mine] = _answer(started[mine], anger[mine], turns[number], jump, rng)
+        ended[mine], length[mine], who[mine] = _answer(started[mine], urgency[mine], turns[number], rng)
         if rota is not None:
             there = [turns[number].now(at) for at in started[mine]]
             skill[mine] = [turns[number].skill[those].sum() for those in there]
@@ -161,10 +166,21 @@ def simulate_rush(
         named = pl.Series([f"{CHANNELS[k]} {agent}" for k, agent in zip(line, who, strict=True)])
         cases = tables.cases.collect().with_columns(agent=named).lazy()  # type: ignore[union-attr]
         tables = replace(tables, cases=cases)
+    if drawn:
+        tables = replace(tables, assignments=_arms(tables, first))
     return RushWorld(
         tables=tables,
         end=(FIRST + dt.timedelta(days=DAYS + 60)).date(),
         waited=waited,
+    )
+
+
+def _arms(tables: EffectTables, first: NDArray[np.bool_]) -> pl.LazyFrame:
+    """Who was drawn, as the table `assignments` has it."""
+    assert tables.cases is not None
+    arm = pl.Series("arm", np.where(first, "priority", "usual"))
+    return tables.cases.select(
+        "customer_id", experiment=pl.lit("lottery"), arm=arm, assigned_at=pl.col("opened_at")
     )
 
 
@@ -194,7 +210,7 @@ def _turns(agents: int, rota: Rota | None, rng: np.random.Generator) -> Turns:
 
 
 def _answer(
-    started: Vector, anger: Vector, turns: Turns, jump: float, rng: np.random.Generator
+    started: Vector, urgency: Vector, turns: Turns, rng: np.random.Generator
 ) -> tuple[Vector, Vector, NDArray[np.int64]]:
     """When each case of a line is answered, how many per agent were open before it, and by whom."""
     n, agents = len(started), turns.at_work.shape[1]
@@ -209,7 +225,7 @@ def _answer(
             at = max(at, started[place])
         while place < n and started[place] <= at:
             length[place] = (len(waiting)) / agents
-            heapq.heappush(waiting, (started[place] / HOUR - jump * anger[place], place))
+            heapq.heappush(waiting, (started[place] / HOUR - urgency[place], place))
             place += 1
         _, case = heapq.heappop(waiting)
         who[case] = turns.now(at)[desk]

@@ -4,10 +4,12 @@ Effects are estimated elsewhere and arrive as a table. Of an answer's effect on 
 estimand is ATU; where a design has no such row, or no supported one, the row it prefers takes its place and
 is named. Naive rows and segments never do.
 
-Of several supported effects that answer one question the first counts, in this order: of all channels before
-of some; the longer follow-up; a response curve before a landmark, since it counts from the opening on and
-adjusts for what was known then; the estimand asked for. Where two of the same cases and follow-up lie apart
-beyond their errors, neither does.
+Of several supported effects that answer one question the first counts, in this order: an experiment before
+all others; of all channels before of some; the longer follow-up; a response curve before a landmark, since it
+counts from the opening on and adjusts for what was known then; the estimand asked for. Where two of the same
+cases and follow-up lie apart beyond their errors, neither does; an experiment is held against experiments
+alone. What counts from a later day on may be any part of what counts from the first. The first is held
+against each of the others, with errors so wide that they all pass by chance in 95 of 100 (Sidak 1967).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from scipy.special import ndtri
 
 from care.view import Clock
 from histories.cuts import ALL
+from histories.estimates import errors_apart, errors_outside
 
 LEVEL: Final = 0.95
 """Probability inside the intervals of effects."""
@@ -31,6 +34,7 @@ ANY_ANSWER: Final = "any"
 
 Z: Final = float(ndtri(0.5 + LEVEL / 2))
 _CURVE: Final = "response_curve"
+_LOT: Final = "randomised"
 _QUESTION: Final = ("channel", "group", "clock", "days")
 """What two effects have in common that answer one question."""
 _SMALL: Final = 0.2  # of a standard deviation: a small effect (Cohen 1988)
@@ -53,8 +57,8 @@ class CareEffect:
         Of the cases that were compared; None: all. It says nothing of others.
     clock
         On which it counts minutes.
-    days
-        For which outcomes are followed.
+    start, days
+        Days after the opening from which outcomes count, and for which they are followed.
     sizes
         Cases (or customers) on each side.
     supported, reason
@@ -75,6 +79,7 @@ class CareEffect:
     channel: str | None = None
     group: str | None = None
     clock: Clock = "calendar"
+    start: int = 0
     days: int = 0
     sizes: tuple[int, int] = (0, 0)
     supported: bool = True
@@ -199,27 +204,43 @@ def find_effect(
     return _agreed(sorted(usable, key=lambda effect: _order(effect, estimand)))
 
 
-def _order(effect: CareEffect, estimand: str) -> tuple[bool, int, bool, bool]:
+def _order(effect: CareEffect, estimand: str) -> tuple[bool, bool, int, bool, bool]:
     """Which of several is read; the smallest is."""
-    return bool(effect.where), -effect.days, effect.design != _CURVE, effect.estimand != estimand
+    return (
+        effect.design != _LOT,
+        bool(effect.where),
+        -effect.days,
+        effect.design != _CURVE,
+        effect.estimand != estimand,
+    )
 
 
 def _agreed(usable: Sequence[CareEffect]) -> CareEffect:
     """The first of several answers to one question; none where two lie apart beyond their errors."""
     first = usable[0]
-    for other in usable[1:]:
-        if any(getattr(other, name) != getattr(first, name) for name in _QUESTION):
-            continue
-        assert first.value is not None
-        assert other.value is not None
-        apart = abs(first.value - other.value)
-        if apart > Z * math.hypot(first.error, other.error):
+    others = [
+        other
+        for other in usable[1:]
+        if all(getattr(other, name) == getattr(first, name) for name in _QUESTION)
+        and (first.design != _LOT or other.design == _LOT)
+    ]
+    for other in others:
+        if _errors_between(first, other) > float(ndtri(0.5 + LEVEL ** (1 / len(others)) / 2)):
             reason = (
                 f'"{first.name}" says {first.value:.3g} and "{other.name}" {other.value:.3g}: they lie apart '
                 "beyond their errors, so neither is used"
             )
             return replace(first, supported=False, reason=reason)
     return first
+
+
+def _errors_between(one: CareEffect, two: CareEffect) -> float:
+    """How many errors two effects lie apart; what counts from a later day on may be a part of the other."""
+    whole, part = sorted((one, two), key=lambda effect: effect.start)
+    assert whole.value is not None
+    assert part.value is not None
+    apart = errors_apart if whole.start == part.start else errors_outside
+    return apart(whole.value, whole.error, part.value, part.error)
 
 
 def _compares(design: Mapping[str, Any], minutes: float | None) -> bool:
@@ -298,6 +319,7 @@ def effect_of(row: Mapping[str, Any], design: Mapping[str, Any]) -> CareEffect:
         channel=treatment.get("channel"),
         group=treatment.get("group"),
         clock=clock_of(design),
+        start=0 if row["design"] == _LOT else int(design.get("landmark_days") or 0),
         days=int(design.get("follow_up_days") or 0),
         sizes=(int(row["n_treated"] or 0), int(row["n_control"] or 0)),
         supported=bool(row["supported"]) and row["estimate"] is not None,

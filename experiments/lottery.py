@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -158,6 +159,31 @@ def lottery_assignments(
         pl.Series("arm", [arm_of(str(case), key, share) for case in first["case_id"]], dtype=pl.String),
         pl.col("waiting_since").dt.date().alias("assigned_at"),
     )
+
+
+def effect_entry(
+    facts: CareFacts, *, path: str, name: str, share: float, outcome: str, promise: str | None = None
+) -> str:
+    """What a configuration needs to read the lottery: the table, and the effect of an answer by lot."""
+    question = question_of(facts, promise=promise)
+    chosen = {str(one["name"]): one for one in (facts.configuration.get("care") or {})["promises"]}
+    told = chosen[question.promise]
+    clock = '\nclock = "business"' if told.get("clock") == "business" else ""
+    return f"""
+[inputs]
+assignments = {json.dumps(path)}
+
+[[effects]]
+name = {json.dumps(name)}
+design = "randomised"
+outcomes = [{json.dumps(outcome)}]
+follow_up_days = 30{clock}
+
+[effects.treatment]
+experiment = {json.dumps(name)}
+control = "{USUAL}"
+shares = {{ {PRIORITY} = {share:g}, {USUAL} = {1 - share:g} }}
+first_response_minutes = {float(told["within_minutes"]):g}"""
 
 
 def _spread(facts: CareFacts, outcome: str) -> float:

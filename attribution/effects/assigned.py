@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from attribution.effects.by_lot import answered_in_time, asks_for_answers, with_answers
 from attribution.effects.checks import Check, apply_checks
 from attribution.effects.covariates import known_before
 from attribution.effects.design import EffectDesign
@@ -29,6 +30,9 @@ def estimate_assigned(design: EffectDesign, setting: Setting, rng: np.random.Gen
     are left out, in every arm alike. Who never bought counts as zero. The same metric before is taken over as
     many days, or over those since the first purchase of anybody when there are fewer.
 
+    Where the design asks for answers (within `first_response_minutes`, or against `unanswered`), what those
+    did by lot stands before what the arms did.
+
     Raises
     ------
     DataError
@@ -40,6 +44,10 @@ def estimate_assigned(design: EffectDesign, setting: Setting, rng: np.random.Gen
     rows, crossed = _assigned(design, setting, history)
     units = _units(design, setting, history, rows)
     found = estimate_randomised(units, design, rng=rng)
+    if asks_for_answers(design):
+        who = rows["customer"].to_numpy(), rows["day"].to_numpy()
+        answered = answered_in_time(design, setting.tables, history, *who)
+        found = with_answers(found, design, units, answered)
     effects = tuple(apply_checks(effect, [crossed]) for effect in found.effects)
     return Findings(
         effects=effects,

@@ -176,12 +176,15 @@ def shifts_of(tables: EffectTables) -> pl.DataFrame | None:
     return hours if hours.height else None
 
 
-def _eligible(
-    design: EffectDesign, history: History, tables: EffectTables, cases: pl.DataFrame
-) -> tuple[pl.DataFrame, str]:
-    """Cases of customers whose wait is known and whose follow-up is whole; and who was left out, in words."""
-    wanted = design.treatment
-    chosen = cases
+def on_channels(design: EffectDesign, tables: EffectTables, cases: pl.DataFrame) -> pl.DataFrame:
+    """The cases of the channel and group that the design is about.
+
+    Raises
+    ------
+    DataError
+        When there are none.
+    """
+    wanted, chosen = design.treatment, cases
     if wanted.channel is not None:
         chosen = chosen.filter(pl.col("channel") == wanted.channel)
     if wanted.group is not None:
@@ -190,6 +193,14 @@ def _eligible(
         asked = wanted.channel or wanted.group or "any channel"
         known = sorted(cases["channel"].drop_nulls().unique().to_list())
         raise DataError(f'effect "{design.name}": no case came by {asked}; {nearest(asked, known)}')
+    return chosen
+
+
+def _eligible(
+    design: EffectDesign, history: History, tables: EffectTables, cases: pl.DataFrame
+) -> tuple[pl.DataFrame, str]:
+    """Cases of customers whose wait is known and whose follow-up is whole; and who was left out, in words."""
+    chosen = on_channels(design, tables, cases)
     left: dict[str, int] = {}
     rows = history.number(chosen.filter(pl.col("customer_id").is_not_null())).sort("customer", "started")
     left["of unknown customers"] = chosen.height - rows.height

@@ -38,6 +38,12 @@ MOST_BINS = 12
 Control = Literal["slower", "unanswered", "no_contact"]
 CONTROLS: tuple[str, ...] = Control.__args__  # type: ignore[attr-defined]
 
+CONTROL_WORDS: dict[Control, str] = {
+    "slower": "answered later",
+    "unanswered": "not answered",
+    "no_contact": "no contact",
+}
+
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -63,7 +69,8 @@ class Treatment:
         Of contacts: their channel's group, channel, kind ("care", "marketing", …), who speaks ("inbound",
         "outbound"), whether the brand spoke first, and campaign.
     first_response_minutes
-        A case is treated when the brand first answered within this time.
+        A case is treated when the brand first answered within this time. Of an experiment: what an answer in
+        time did is told before what the arms did.
     intervention
         Of the change log: names of `interventions`; by default all.
     """
@@ -216,13 +223,17 @@ class EffectDesign:
         return " ".join(words) or ("treated" if on_table else "any contact")
 
     @property
+    def answers_against(self) -> str:
+        """What an answer is compared with where chance decides, in words."""
+        return CONTROL_WORDS["unanswered"] if self.control == "unanswered" else "answered later or never"
+
+    @property
     def control_label(self) -> str:
         """The control in words, for the `effects` table."""
-        labels = {"slower": "answered later", "unanswered": "not answered", "no_contact": "no contact"}
         if self.treatment.control is not None:
             return self.treatment.control
         if self.control is not None:
-            return labels[self.control]
+            return CONTROL_WORDS[self.control]
         others = {
             "interrupted_series": "continued trend",
             "synthetic_control": "weighted other channels",
@@ -286,12 +297,12 @@ def _missing(design: EffectDesign) -> list[str]:
         problems += _missing_of_cases(design)
     elif design.bins != DEFAULT_BINS:
         problems.append(f"bins belong to a design on cases: {', '.join(OF_CASES)}")
-    if (
-        design.design not in OF_CASES
-        and design.clock != "calendar"
-        and (design.design != "landmark" or design.treatment.first_response_minutes is None)
-    ):
-        problems.append(f"clock belongs to {', '.join(OF_CASES)}, and a landmark with first_response_minutes")
+    by_minutes = design.design in ("landmark", "randomised") and treatment.first_response_minutes is not None
+    if design.design not in OF_CASES and design.clock != "calendar" and not by_minutes:
+        problems.append(
+            f"clock belongs to {', '.join(OF_CASES)}, and a landmark or an experiment with "
+            "first_response_minutes"
+        )
     if design.design == "randomised" and treatment.control is None:
         problems.append("a randomised design needs treatment.control, the name of the control arm")
     if design.design == "randomised" and design.table is not None and treatment.column is None:

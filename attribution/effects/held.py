@@ -1,7 +1,8 @@
 """Designs of one run held against each other.
 
-Where what moved the answers (the queue, who was at work) contradicts the adjusted comparisons, or one of the
-two the other, none is a headline, in whatever design it stands.
+An experiment refutes what lies apart from it beyond both errors. Where what moved the answers (the queue, who
+was at work) contradicts the adjusted comparisons, or one of the two the other, none is a headline, in
+whatever design it stands.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-import numpy as np
-
+from attribution.effects.by_lot import asks_for_answers
 from attribution.effects.design import MOVED, EffectDesign
 from attribution.effects.effect import Z_INTERVAL, Effect
 from attribution.effects.findings import Findings
 from attribution.effects.moved import CALM_DAYS
+from histories.estimates import errors_apart, errors_outside
 
 
-def hold_against_moved(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
-    """The findings, with what compares answers refused where a queue, or who was at work, contradicts it.
+def hold_together(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
+    """The findings, with what compares answers refused where another design of the same cases contradicts it.
 
     Same cases: the same channel and group, or one of them all. An outcome is held against its own alone.
     """
-    findings = hold_moved_together(designs, findings)
+    findings = _held_against_experiments(designs, findings)
+    findings = _held_moved_together(designs, findings)
     said = {
         (design.treatment.channel, design.treatment.group, effect.outcome): f"{design.name}: {check.reason}"
         for design, found in zip(designs, findings, strict=True)
@@ -37,7 +39,53 @@ def hold_against_moved(designs: Sequence[EffectDesign], findings: Sequence[Findi
     ]
 
 
-def hold_moved_together(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
+def _held_against_experiments(
+    designs: Sequence[EffectDesign], findings: Sequence[Findings]
+) -> list[Findings]:
+    """The findings, with what says otherwise of an answer in time than a lot did refused.
+
+    The same limit, clock and follow-up; what counts from a later day on may be any part of the lot's. A mean
+    over others than those whom the lot moved may differ rightly: the careful side is to believe the lot.
+    """
+    found = list(findings)
+    for lot in (place for place, design in enumerate(designs) if asks_for_answers(design)):
+        for place, design in enumerate(designs):
+            if design.design == "randomised" or not _same_question(designs[lot], design):
+                continue
+            for outcome in design.outcomes:
+                said = _two_stage(found[lot], outcome)
+                other = next((e for e in found[place].effects if e.outcome == outcome and e.supported), None)
+                if said is None or other is None or _are_near(said, other, part=design.landmark_days > 0):
+                    continue
+                reason = (
+                    f'refuted by the experiment "{said.name}": by lot an answer in time brings '
+                    f"{said.estimate:.3g} {outcome}, further from {other.estimate:.3g} than both errors"
+                )
+                found[place] = _refused(found[place], outcome, reason)
+    return found
+
+
+def _same_question(lot: EffectDesign, design: EffectDesign) -> bool:
+    return (
+        (design.design in MOVED or design.control == (lot.control or "slower"))
+        and design.treatment.first_response_minutes == lot.treatment.first_response_minutes
+        and design.clock == lot.clock
+        and design.follow_up_days == lot.follow_up_days
+        and _same(
+            (design.treatment.channel, design.treatment.group), (lot.treatment.channel, lot.treatment.group)
+        )
+    )
+
+
+def _are_near(one: Effect, two: Effect, *, part: bool = False) -> bool:
+    """Whether two estimates lie within their errors of each other, or the second as a part of the first."""
+    if one.estimate is None or two.estimate is None:
+        return True
+    apart = errors_outside if part else errors_apart
+    return apart(one.estimate, one.std_error or 0.0, two.estimate, two.std_error or 0.0) <= Z_INTERVAL
+
+
+def _held_moved_together(designs: Sequence[EffectDesign], findings: Sequence[Findings]) -> list[Findings]:
     """The findings, with a queue and agents of the same cases and limit refused where they lie apart.
 
     The two rest on errors of the same cases, which are taken as independent: the lenient side.
@@ -54,12 +102,7 @@ def hold_moved_together(designs: Sequence[EffectDesign], findings: Sequence[Find
     for place, other in both:
         for outcome in designs[place].outcomes:
             one, two = (_two_stage(found[number], outcome) for number in (place, other))
-            if one is None or two is None:
-                continue
-            assert one.estimate is not None
-            assert two.estimate is not None
-            error = float(np.hypot(one.std_error or 0.0, two.std_error or 0.0))
-            if abs(one.estimate - two.estimate) <= Z_INTERVAL * error:
+            if one is None or two is None or _are_near(one, two):
                 continue
             reason = (
                 f'"{one.name}" says {one.estimate:.3g} and "{two.name}" {two.estimate:.3g}, further apart '
@@ -78,10 +121,7 @@ def _two_stage(found: Findings, outcome: str) -> Effect | None:
 
 
 def _refused(found: Findings, outcome: str, reason: str) -> Findings:
-    effects = tuple(
-        e.refused(reason) if e.outcome == outcome and e.estimand == "LATE" and e.supported else e
-        for e in found.effects
-    )
+    effects = tuple(e.refused(reason) if e.outcome == outcome and e.supported else e for e in found.effects)
     return replace(found, effects=effects)
 
 

@@ -17,7 +17,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.dose import estimate_dose
 from attribution.effects.effect import effect_of
 from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
-from attribution.effects.held import hold_against_moved
+from attribution.effects.held import hold_together
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.nuisance import Learner
@@ -59,7 +59,7 @@ def estimate_effects(
         learners=tuple(learners) if learners else None,
     )
     found = [_find(design, setting, seed) for design in designs]
-    return collect_findings(hold_against_moved(designs, found))
+    return collect_findings(hold_together(designs, found))
 
 
 def estimate_effect(

@@ -73,7 +73,10 @@ def channel_experiments(
 def _supported(effects: pl.DataFrame, name: str, outcome: str) -> list[tuple[float, float]]:
     """Estimate and standard error that were chosen beforehand, if they may be quoted: one or none."""
     rows = effects.filter(
-        (pl.col("name") == name) & (pl.col("outcome") == outcome) & (pl.col("segment") == ALL)
+        (pl.col("name") == name)
+        & (pl.col("outcome") == outcome)
+        & (pl.col("segment") == ALL)
+        & (pl.col("estimand") != "LATE")  # of the arms, not of answers
     )
     chosen = rows.head(1).filter(pl.col("supported") & pl.col("std_error").is_not_null())
     return [

@@ -6,6 +6,7 @@ import dataclasses
 
 import polars as pl
 
+from attribution.effects.by_lot import asks_for_answers
 from attribution.effects.design import OF_CASES
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
@@ -27,7 +28,9 @@ def evidence_part(
     """
     if not config.effects:
         return None
-    if cases is None and any(effect.design in OF_CASES for effect in config.effects):
+    if cases is None and any(
+        effect.design in OF_CASES or asks_for_answers(effect) for effect in config.effects
+    ):
         cases = find_cases(config, histories)
     tables = effect_tables(config, histories, cases)
     return estimate_effects(

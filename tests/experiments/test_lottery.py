@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import tomllib
 
 import polars as pl
 import pytest
 
+from attribution.effects.design import EffectDesign
 from care.evidence import CareEffect
-from experiments.lottery import arm_of, lottery_assignments, plan_lottery
+from experiments.lottery import arm_of, effect_entry, lottery_assignments, plan_lottery
 from histories.errors import ConfigError, DataError
 from tests.care.facts import effect_row, facts
 
@@ -66,3 +68,13 @@ def test_what_cannot_be_planned_is_said() -> None:
         lottery_assignments(facts().cases, name="x", key="short", share=0.5, since=dt.date(2026, 3, 9))
     with pytest.raises(DataError, match="was opened since 2030-01-01"):
         lottery_assignments(facts().cases, name="x", key="long enough", share=0.5, since=dt.date(2030, 1, 1))
+
+
+def test_the_entry_that_reads_a_lottery_is_a_configuration() -> None:
+    entry = effect_entry(facts([NAIVE]), path="runs/arms.csv", name='the "first"', share=0.2, outcome="spend")
+    told = tomllib.loads(entry)
+    assert told["inputs"] == {"assignments": "runs/arms.csv"}
+    (design,) = (EffectDesign(**one) for one in told["effects"])
+    assert design.name == design.treatment.experiment == 'the "first"'
+    assert design.treatment.shares == {"priority": 0.2, "usual": 0.8}
+    assert (design.clock, design.treatment.first_response_minutes) == ("business", 60.0)

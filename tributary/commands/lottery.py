@@ -46,7 +46,7 @@ def lottery(
 
     With --assignments and --since: after it has run, the table that a randomised design reads.
     """
-    from experiments.lottery import lottery_assignments, plan_lottery
+    from experiments.lottery import effect_entry, lottery_assignments, plan_lottery
     from histories.durable import write_whole
     from histories.errors import ConfigError
     from tributary.commands.whatif import facts_of
@@ -60,7 +60,11 @@ def lottery(
         write_whole(assignments, rows.write_csv().encode())
         counts = dict(rows["arm"].value_counts().iter_rows())
         told = ", ".join(f"{count:,} {arm}" for arm, count in sorted(counts.items()))
-        click.echo(f"{rows.height:,} customers ({told}) in {assignments}.")
+        click.echo(f"{rows.height:,} customers ({told}) in {assignments}. It is read by")
+        entry = effect_entry(
+            facts, path=str(assignments), name=name, share=share, outcome=outcome, promise=promise
+        )
+        click.echo(entry)
         return
     plan = plan_lottery(facts, share=share, outcome=outcome, promise=promise)
     if as_json:

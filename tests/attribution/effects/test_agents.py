@@ -13,7 +13,7 @@ from attribution.effects.desk_agents import agents_at_opening
 from attribution.effects.desk_queue import NEVER
 from attribution.effects.effect import Effect
 from attribution.effects.findings import Findings
-from attribution.effects.held import hold_against_moved
+from attribution.effects.held import hold_together
 from attribution.effects.run import estimate_effect
 from benchmarks.waiting import AGENT, Rota, RushWorld, simulate_rush, waiting_designs
 from histories.errors import DataError
@@ -82,7 +82,7 @@ def test_where_queue_and_agents_lie_apart_neither_is_quoted():
     other = replace(said, name="a", design="agent", estimate=8.0)
 
     def held(one: Effect, two: Effect) -> list[bool]:
-        found = hold_against_moved([QUEUE, AGENT], [Findings(effects=(e,)) for e in (one, two)])
+        found = hold_together([QUEUE, AGENT], [Findings(effects=(e,)) for e in (one, two)])
         return [findings.effects[0].supported for findings in found]
 
     assert held(said, other) == [False, False]
