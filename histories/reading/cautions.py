@@ -32,13 +32,24 @@ _IS_VALID = pl.col(RULE).is_null()
 
 
 def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[str, ...]:
-    """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers."""
+    """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers.
+
+    Raises
+    ------
+    DataError
+        When every amount is negative.
+    """
     place = transactions.place
     totals = _totals(transactions)
     notes = []
     if totals["guests"] and totals["revenue"]:
         share = totals["guest_revenue"] / totals["revenue"]
         notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
+    if totals["refunds"] and totals["refunds"] == totals["valid"]:
+        raise DataError(
+            f"{place}: all {totals['valid']} amounts are negative, as a ledger writes sales: nothing was "
+            "bought. Have the sign turned where the table is made."
+        )
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000
         notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
@@ -161,6 +172,7 @@ def _totals(transactions: Staged) -> dict[str, int]:
     return (
         transactions.frame.select(
             is_guest.sum().alias("guests"),
+            _IS_VALID.sum().alias("valid"),
             amount.filter(is_guest).sum().alias("guest_revenue"),
             amount.filter(usable).sum().alias("revenue"),
             (_IS_VALID & (amount < 0)).sum().alias("refunds"),

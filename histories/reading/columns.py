@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from histories.errors import ConfigError, SchemaError, nearest
-from histories.reading.scan import Scanned
+from histories.reading.scan import FILE_STEP, ROW, Scanned
 from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource
 
 SEPARATORS = (";", "\t", "|", ",")
+LINES_LOOKED_AT = 20
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -28,6 +30,12 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
         _refuse_unknown(table, option, getattr(source, option) or ())
     _refuse_no_flags(table, source)
     _refuse_no_lengths(table, source)
+    for name in source.where:
+        if name not in scanned.columns:
+            raise SchemaError(
+                f'{scanned.place}: no column "{name}", which inputs.{table.name}.where names; '
+                f"{nearest(name, scanned.columns)}"
+            )
     found: dict[str, str] = {}
     for ours, theirs in wanted.items():
         name = str(theirs).strip()
@@ -117,6 +125,21 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
             f'{scanned.place}: the file has a column "{theirs}", which inputs.{table.name}.columns reads as '
             f'another one of ours. Name it for {ours} as well: columns = {{ {ours} = "{theirs}", ... }}.'
         )
+    key = f"inputs.{table.name}"
+    lacks = f"{scanned.place}: {table.name} has no {theirs}"
+    line, inside = _looked_into(scanned, theirs)
+    if line is not None:
+        return (
+            f"{lacks} in its first line, but {line} lines below it stands the name. Set "
+            f"{key}.skip_rows = {source.skip_rows + line}."
+        )
+    if inside is not None:
+        return f'{lacks}. Do the rows stand in the list "{inside}"? Then set {key}.records = "{inside}".'
+    if scanned.is_text and ("@" in "".join(scanned.columns) or all(map(_is_value, scanned.columns))):
+        return (
+            f"{lacks}: its first line looks like a row and no header. Set {key}.has_header = false, and give "
+            "columns by position, 1 is the first."
+        )
     listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "") or "none"
     hint = nearest(theirs, scanned.columns)
     suggestion = f" {hint[0].upper()}{hint[1:]}" if hint.startswith("did") else ""
@@ -125,3 +148,22 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
         f"Name the right one in inputs.{table.name}.columns, e.g. "
         f'columns = {{ {ours} = "..." }}.'
     )
+
+
+def _looked_into(scanned: Scanned, name: str) -> tuple[int | None, str | None]:
+    """How many lines below a text's first one stands a column's name; a column of lists of objects."""
+    if not scanned.is_text:
+        return None, None
+    for row in scanned.frame.head(LINES_LOOKED_AT).collect().iter_rows(named=True):
+        texts = {key: value.strip() for key, value in row.items() if isinstance(value, str)}
+        if name in texts.values():
+            return int(row[ROW] % FILE_STEP), None
+        inside = next((key for key, value in texts.items() if value.startswith("[{")), None)
+        if inside is not None:
+            return None, inside
+    return None, None
+
+
+def _is_value(name: str) -> bool:
+    """Whether a column's name is a number or a time, as a row's values are."""
+    return re.fullmatch(r"[-+]?\d[\d.,:/TZ +-]*|\(column \d+\)", name) is not None

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -34,7 +35,7 @@ def reading(place: str) -> Iterator[None]:
     """
     try:
         yield
-    except (polars_errors.PolarsError, OSError, UnicodeError) as error:
+    except (polars_errors.PolarsError, OSError, UnicodeError, EOFError, zlib.error) as error:
         lines = str(error).strip().splitlines()
         # Polars quotes the value that it stumbled over, which may be personal.
         first = re.sub(r"`.*", "a value", lines[0]) if lines else type(error).__name__

@@ -33,6 +33,7 @@ from histories.reading.rules import Rule
 from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
+from histories.reading.strays import refuse_unasked_currencies, set_aside_total, stray_notes
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 _OF_A_DESK = {"cases": case_notes, "posts": post_notes}
@@ -107,7 +108,7 @@ def ingest(
         "transactions" in unified
         and unified["transactions"].frame.collect_schema()["customer_id"] == pl.String
     ):
-        unified["transactions"] = unified["transactions"].with_notes(*differing_by_case(mended))
+        unified["transactions"] = unified["transactions"].with_notes(*differing_in_form(mended))
     linked = _link(unified, identity or IdentityLinks())
     if "transactions" in linked:
         currency = check_currency(linked["transactions"], currency)
@@ -150,7 +151,7 @@ def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None)
 
 def _mend(staged: Staged) -> Staged:
     """What needs a look at a whole column: ids that were decimals or rounded, dates far from all others."""
-    mended = reject_rounded_ids(mend_decimal_ids(staged))
+    mended = reject_rounded_ids(mend_decimal_ids(set_aside_total(staged)))
     return set_aside_far_dates(clear_placeholders(mended))
 
 
@@ -177,7 +178,8 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
 def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: bytes | None) -> Ingested:
     notes: tuple[str, ...] = ()
     if staged.table.name == "transactions":
-        notes = transaction_notes(staged, linked.get("customers"))
+        refuse_unasked_currencies(staged)
+        notes = (*transaction_notes(staged, linked.get("customers")), *stray_notes(staged))
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
     elif staged.table.name in _OF_A_DESK:
@@ -225,8 +227,12 @@ def reject_rounded_ids(staged: Staged) -> Staged:
     return staged
 
 
-def differing_by_case(tables: Mapping[str, Staged]) -> tuple[str, ...]:
-    """A note of customers' ids that are equal but for upper and lower case."""
+INVISIBLE = "[\u00ad\u200b\u200c\u200d\u2060\ufeff]"
+"""Characters that nobody sees."""
+
+
+def differing_in_form(tables: Mapping[str, Staged]) -> tuple[str, ...]:
+    """Notes of customers' ids that are equal but for letter case, or for how their letters are stored."""
     columns = [
         staged.frame.filter(pl.col(RULE).is_null()).select(pl.col(name).alias("id"))
         for staged in tables.values()
@@ -236,14 +242,19 @@ def differing_by_case(tables: Mapping[str, Staged]) -> tuple[str, ...]:
     if not columns:
         return ()
     ids = pl.concat(columns).drop_nulls().unique()
-    lowered = pl.col("id").str.to_lowercase().n_unique()
-    written, distinct = ids.select(pl.len(), lowered.alias("distinct")).collect().row(0)
-    if written == distinct:
-        return ()
+    seen = pl.col("id").str.replace_all(INVISIBLE, "").str.normalize("NFC")
+    alike, lowered = seen.n_unique().alias("alike"), seen.str.to_lowercase().n_unique().alias("lowered")
+    written, distinct, folded = ids.select(pl.len(), alike, lowered).collect().row(0)
     places = ", ".join(dict.fromkeys(staged.place for staged in tables.values() if staged.table.customers))
-    return (
-        f"{places}: customer ids that differ from another by letter case alone: {written - distinct}. "
-        "They are kept apart; have them written in one way where they are the same people.",
+    differences = (
+        ("letter case", distinct - folded),
+        ("characters that nobody sees, or by letters stored in two ways,", written - distinct),
+    )
+    return tuple(
+        f"{places}: customer ids that differ from another by {what} alone: {count}. "
+        "They are kept apart; have them written in one way where they are the same people."
+        for what, count in differences
+        if count
     )
 
 

@@ -146,9 +146,11 @@ def check_currency(staged: Staged, currency: str | None, *, says: str = "configu
     """
     if "currency" not in staged.frame.collect_schema():
         return currency
+    code = pl.col("currency")
+    code = pl.when(code.str.contains(r"^[a-z]{3}$")).then(code.str.to_uppercase()).otherwise(code)
     counted = (
         staged.frame.filter(_IS_VALID, pl.col("currency").is_not_null())
-        .group_by("currency")
+        .group_by(code)
         .len()
         .sort("len", "currency", descending=[True, False])
         .collect()

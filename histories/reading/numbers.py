@@ -95,6 +95,8 @@ def why_unreadable(value: str, options: NumberOptions, key: str) -> str:
     digits = value.strip(f" ()+-{SIGNS}{SPACES}{MINUS}")
     if "%" in value:
         return "A percentage is not read: have shares written as fractions, .45 and not 45 %."
+    if re.fullmatch(r"[A-Z]{3} ?[\d.,]+|[\d.,]+ ?[A-Z]{3}", digits):
+        return "A currency's code is not read beside an amount: have the two in columns of their own."
     if re.fullmatch(rf"\d{{1,3}}(?:[ {SPACES}]\d{{3}})+([.,]\d+)?", digits):
         also = f' and {key}.decimal = ","' if "," in digits and options.decimal != "," else ""
         return f'If spaces group the digits, set {key}.thousands = " "{also}.'

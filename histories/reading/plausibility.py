@@ -28,6 +28,7 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
     """Sentences on costs, channels, customers and the end of observation; each names count and next step."""
     return (
         *_channel_notes(inputs),
+        *_alike_channel_notes(inputs),
         *_unseen_channel_notes(inputs),
         *_care_channel_notes(inputs),
         *_customer_notes(inputs),
@@ -87,6 +88,19 @@ def _channel_notes(inputs: Inputs) -> Iterator[str]:
         yield (
             f'{_place(inputs, "touchpoints")}: channels whose name holds "{PATH_SEPARATOR}", which separates '
             f"the channels of a path: {len(joined)} ({_some(joined)}). Rename them, or paths cannot be read."
+        )
+
+
+def _alike_channel_notes(inputs: Inputs) -> Iterator[str]:
+    """Channels that differ by letter case alone, each credited by itself."""
+    alike: dict[str, set[str]] = {}
+    for name in seen_channels(inputs):
+        alike.setdefault(name.casefold(), set()).add(name)
+    several = sorted(", ".join(sorted(names)) for names in alike.values() if len(names) > 1)
+    if several:
+        yield (
+            f"channels: names that differ by letter case alone: {'; '.join(several[:MAX_NAMED])}. Each "
+            "counts by itself: have them written in one way where they are the same."
         )
 
 

@@ -95,6 +95,7 @@ def _bulk(days: list[int], rows: list[int], low: int, high: int) -> tuple[int, i
     total = sum(rows)
     spells = _spells(days, rows)
     possible = [spell for spell in spells if low <= spell[0] and spell[1] < high]
+    possible = [spell for spell in possible if not _is_start_of_1970(*spell)] or possible
     first, last, _ = max(possible or spells, key=lambda spell: spell[2])
     if total < FEWEST_ROWS:
         spans = possible or spells
@@ -105,6 +106,11 @@ def _bulk(days: list[int], rows: list[int], low: int, high: int) -> tuple[int, i
         if count > few or (start - last <= gap and first - end <= gap):
             first, last = min(first, start), max(last, end)
     return first, last
+
+
+def _is_start_of_1970(first: int, last: int, rows: int) -> bool:
+    """Whether a spell is the day that a count of zero stands for, in some zone."""
+    return first == last and first in (-1, 0)
 
 
 def _spells(days: list[int], rows: list[int]) -> list[tuple[int, int, int]]:

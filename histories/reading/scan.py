@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from histories.errors import ConfigError, DataError
+from histories.errors import ConfigError, DataError, nearest
 from histories.reading.databases import is_database, read_database
 from histories.reading.files import (
     JSON_SUFFIXES,
@@ -111,9 +111,10 @@ def scan_source(
                 notes += text.notes
                 frames.append(_placed(text.frame.rename({"row": ROW}), number))
             elif kind == "json":
-                frames.append(_numbered(scan_documents(file, work_dir), number))
+                frames.append(_numbered(scan_documents(file, work_dir, source.records), number))
             else:
-                frames.append(_numbered(pl.scan_parquet(file, glob=False), number))
+                with reading(place):
+                    frames.append(_numbered(_opened(pl.scan_parquet(file, glob=False)), number))
         with reading(place):
             notes += _changed_columns(files, frames)
             frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
@@ -138,6 +139,19 @@ def scan_source(
 
 def _numbered(frame: pl.LazyFrame, file: int) -> pl.LazyFrame:
     return _placed(frame.with_row_index(ROW, offset=1), file)
+
+
+def _opened(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The frame with what stands inside a column of structures as columns with dotted names."""
+    while inner := {
+        name: kind for name, kind in frame.collect_schema().items() if isinstance(kind, pl.Struct)
+    }:
+        frame = frame.with_columns(
+            pl.col(name).struct.field(field.name).alias(f"{name}.{field.name}")
+            for name, kind in inner.items()
+            for field in kind.fields
+        ).drop(*inner)
+    return frame
 
 
 def _placed(frame: pl.LazyFrame, file: int) -> pl.LazyFrame:
@@ -187,12 +201,12 @@ def _place(source: TableSource, files: list[Path]) -> str:
 
 def _scan_delta(folder: Path, place: str, first_file: int) -> pl.LazyFrame:
     _require("deltalake", place)
-    return _numbered(pl.scan_delta(str(folder)), first_file)
+    return _numbered(_opened(pl.scan_delta(str(folder))), first_file)
 
 
 def _scan_database(source: TableSource, table: str, base_dir: Path, first_file: int) -> Scanned:
     rows, place, sha256 = read_database(source, table, base_dir)
-    frame = _numbered(rows.lazy(), first_file)
+    frame = _numbered(_opened(rows.lazy()), first_file)
     return Scanned(
         frame=frame,
         schema=frame.collect_schema(),
@@ -220,16 +234,18 @@ LARGEST_LIST = 200 * 2**20
 """Bytes of a file that is one list: it is held whole, a file of lines is not."""
 
 
-def scan_documents(file: Path, work_dir: Path) -> pl.LazyFrame:
+def scan_documents(file: Path, work_dir: Path, records: str | None = None) -> pl.LazyFrame:
     """The objects of a file as rows of text, written once as Parquet into `work_dir`.
+
+    `records` names the list inside an object that holds the rows.
 
     Raises
     ------
     DataError
-        When a line is no JSON object.
+        When a line is no JSON object, or there is no such list.
     """
     batches: list[pl.LazyFrame] = []
-    documents = _documents(file)
+    documents = _documents(file, records)
     while rows := [_flat(document) for document in islice(documents, BATCH)]:
         names = list(dict.fromkeys(name for row in rows for name in row))
         columns = {name: [row.get(name) for row in rows] for name in names}
@@ -241,50 +257,73 @@ def scan_documents(file: Path, work_dir: Path) -> pl.LazyFrame:
     return batches[0] if len(batches) == 1 else pl.concat(batches, how="diagonal_relaxed")
 
 
-def _documents(file: Path) -> Iterator[dict[str, Any]]:
+def _documents(file: Path, records: str | None) -> Iterator[dict[str, Any]]:
     with reading(file.name), _lines(file) as lines:
         filled = (line for line in lines if line.strip())
         first = next(filled, "")
-        if first.lstrip().startswith("["):
-            yield from _list(file, chain([first], filled))
+        second = next(filled, None)
+        start, later = first.strip(), chain([] if second is None else [second], filled)
+        if start.startswith("[") or (start == "{" or second is None):
+            found = _whole(file, chain([first], later)) if start else []
+            yield from _objects(file, found, records)
             return
-        for row, line in enumerate(chain([first] if first else [], filled), 1):
-            yield _object(file, row, line)
+        for row, line in enumerate(chain([first], later), 1):
+            yield from _objects(file, _object(file, row, line), records, row=row)
 
 
-def _list(file: Path, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _whole(file: Path, lines: Iterator[str]) -> Any:
+    """A file that is one value, over however many lines."""
     if file.stat().st_size > LARGEST_LIST:
         raise DataError(
-            f"{file.name} is one list of {file.stat().st_size / 2**20:,.0f} MB. Allowed: "
+            f"{file.name} is one value of {file.stat().st_size / 2**20:,.0f} MB. Allowed: "
             f"{LARGEST_LIST // 2**20} MB; write one object a line (newline-delimited JSON)."
         )
     try:
-        found = json.loads("".join(lines), **AS_WRITTEN)
+        return _parsed(file, "".join(lines))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.name} is no valid JSON (line {error.lineno}). Look whether the export was cut."
         ) from error
-    for row, item in enumerate(found, 1):
+
+
+def _objects(file: Path, found: Any, records: str | None, *, row: int = 1) -> Iterator[dict[str, Any]]:
+    """The rows of one value of a file: of a list its objects, of an object itself or what `records` names."""
+    for number, item in enumerate(found, 1) if isinstance(found, list) else [(row, found)]:
         if not isinstance(item, dict):
-            raise DataError(f"{file.name}: entry {row} of the list is no object. Expected one for each row.")
-        yield item
+            where = f"entry {number} of the list" if isinstance(found, list) else f"row {number}"
+            raise DataError(f"{file.name}: {where} is no object. Expected one object for each row, {{...}}.")
+        if records is None:
+            yield item
+            continue
+        inside: Any = item
+        for name in records.split("."):
+            inside = inside.get(name) if isinstance(inside, dict) else None
+        if not isinstance(inside, list):
+            lists = [name for name, value in item.items() if isinstance(value, list)]
+            hint = nearest(records, lists)
+            raise DataError(f'{file.name}: no list "{records}" in object {number}. Correct `records`; {hint}')
+        yield from _objects(file, inside, None)
+
+
+def _parsed(file: Path, text: str) -> Any:
+    try:
+        return json.loads(text, **AS_WRITTEN)
+    except RecursionError as error:
+        raise DataError(f"{file.name} is nested too deeply to be rows of a table. Export it flat.") from error
 
 
 def _lines(file: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig")
 
 
-def _object(file: Path, row: int, line: str) -> dict[str, Any]:
+def _object(file: Path, row: int, line: str) -> Any:
     try:
-        found = json.loads(line, **AS_WRITTEN)
+        return _parsed(file, line)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file.name}: row {row} is no valid JSON. Expected one object a line; look whether the export "
             "was cut."
         ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{file.name}: row {row} is no object. Expected one object a line, {{...}}.")
-    return found
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, str | None]:

@@ -77,6 +77,12 @@ class TableSource:
         ``false`` for transactions without amounts: each is counted as a purchase, none has a value.
     query
         For a database: the query; by default the whole table of the same name.
+    where
+        Columns of the source to the words that a row must have in them to be read:
+        ``{ Status = ["Paid", "Shipped"] }``. Other rows are set aside and counted.
+    records
+        Of JSON: the list that holds the rows, where an object stands around it, e.g. ``orders``; dotted
+        (``data.items``) where it lies deeper.
     """
 
     path: str = Field(repr=False)
@@ -100,12 +106,21 @@ class TableSource:
     zero_orders: Literal["drop", "count"] = "drop"
     amounts: bool = True
     query: str | None = None
+    where: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    records: str | None = None
 
     def __post_init__(self) -> None:
         """Without amounts every one is 0, and counts."""
         if not self.amounts:
             object.__setattr__(self, "constants", {"amount": 0} | self.constants)
             object.__setattr__(self, "zero_orders", "count")
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _one_or_several(cls, where: object) -> object:
+        if not isinstance(where, dict):
+            return where
+        return {name: words if isinstance(words, (list, tuple)) else [words] for name, words in where.items()}
 
     @field_validator("separator")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -39,6 +40,16 @@ class Part:
     source: TableSource
     scanned: Scanned
     found: dict[str, str]
+
+    @property
+    def left_out(self) -> dict[str, pl.Expr]:
+        """For each column that `where` names, whether a row is left out by it."""
+        return {
+            name: ~text_value(pl.col(name), self.scanned.schema[name])
+            .is_in([as_text(word) for word in words])
+            .fill_null(False)
+            for name, words in self.source.where.items()
+        }
 
     @property
     def files(self) -> range:
@@ -101,7 +112,7 @@ class Staged:
         return ", ".join(shown) + (", ..." if len(rows) > ROWS_SHOWN else "")
 
     def first_value(self, ours: str, row: int) -> str | None:
-        """A value as it was found, for a message."""
+        """A value as it was found, for a message; names and addresses of people are hidden."""
         part = next(part for part in self.parts if row // FILE_STEP in part.files)
         if ours in part.source.constants:
             return as_text(part.source.constants[ours])
@@ -111,7 +122,24 @@ class Staged:
             return None
         found = part.scanned.frame.filter(pl.col(ROW) == row)
         value = found.select(pl.col(part.found[ours]).cast(pl.String)).collect()
-        return None if value.is_empty() else value.item()
+        return None if value.is_empty() or value.item() is None else hide_people(value.item())
+
+
+TIME_WORDS = re.compile(
+    "(?i)(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)[a-z]*|[ap]m|at|of|[tz]"
+)
+
+
+def hide_people(value: str) -> str:
+    """A value for a message: letters of an address, and of two words or more that are no time, become x.
+
+    >>> hide_people("ann.smith@mail.com"), hide_people("Ann Smith, 2026"), hide_people("31 March 2026, 10 pm")
+    ('xxx.xxxxx@xxxx.xxx', 'Xxx Xxxxx, 2026', '31 March 2026, 10 pm')
+    """
+    words = [word for word in re.findall(r"[^\W\d_]+", value) if not TIME_WORDS.fullmatch(word)]
+    if "@" not in value and len(words) < 2:
+        return value
+    return re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", value)[:60]
 
 
 def stage_table(
@@ -144,12 +172,16 @@ def stage_table(
         )
         part = Part(source=source, scanned=scanned, found=match_columns(table, source, scanned))
         options = _options(table, part, timezone)
-        of_rows = _ragged_rules(scanned, table.name, source) + row_rules(
-            table,
-            part.dtypes,
-            options=options,
-            observation_end=observation_end,
-            drops_zero=source.zero_orders == "drop",
+        of_rows = (
+            _ragged_rules(scanned, table.name, source)
+            + _where_rules(part)
+            + row_rules(
+                table,
+                part.dtypes,
+                options=options,
+                observation_end=observation_end,
+                drops_zero=source.zero_orders == "drop",
+            )
         )
         frame = _judge(table, part, options, of_rows)
         frames.append(_hold(frame, f"{table.name}-{len(parts)}", scanned, work_dir, memory))
@@ -217,9 +249,26 @@ def _ragged_rules(scanned: Scanned, name: str, source: TableSource) -> list[Rule
     return rules
 
 
+def _where_rules(part: Part) -> list[Rule]:
+    """Rows that `where` leaves out."""
+    return [
+        Rule(
+            name=f"where {name}",
+            broken=pl.col(f"{RAW}where {name}"),
+            says=f'have another "{name}" than {" or ".join(map(as_text, words))}',
+            sets_aside=True,
+        )
+        for name, words in part.source.where.items()
+    ]
+
+
 def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) -> pl.LazyFrame:
     dtypes = part.dtypes
-    raw = part.scanned.frame.select(ROW, *(_raw(part, ours).alias(RAW + ours) for ours in dtypes))
+    raw = part.scanned.frame.select(
+        ROW,
+        *(_raw(part, ours).alias(RAW + ours) for ours in dtypes),
+        *(out.alias(f"{RAW}where {name}") for name, out in part.left_out.items()),
+    )
     counted = [name for name in dtypes if name in table.columns and table.columns[name].kind in NUMERIC]
     raw = raw.with_columns(
         _number(table, part, name, dtypes[name], options).alias(NUMBER + name) for name in counted

@@ -12,6 +12,8 @@ import click
 import orjson
 import polars as pl
 
+_LONGEST = 200
+
 
 def echo_json(value: Any) -> None:
     """Print plain values, frames and dates as one JSON document."""
@@ -56,7 +58,8 @@ def _cell(value: Any) -> str:
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    return str(value)
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 class Steps:

@@ -1,0 +1,158 @@
+"""What an export holds that nobody asked for: totals, orders that came to nothing, other currencies.
+
+Each looks at columns or rows that every rule of a single row lets pass.
+"""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+from histories.errors import DataError
+from histories.reading.casts import text_value
+from histories.reading.numbers import SIGNS
+from histories.reading.rules import Rule
+from histories.reading.scan import ROW
+from histories.reading.staging import RULE, Part, Staged
+
+FEWEST_BEFORE_TOTAL = 5
+"""So many rows before a last one that is their sum make it a total."""
+UNBOUGHT = (
+    *("failed", "cancelled", "canceled", "refunded", "voided", "void", "declined", "expired", "pending"),
+    *("draft", "test", "trash", "abandoned", "uncollectible", "unpaid", "on-hold", "on hold", "rejected"),
+    *("closed lost", "incomplete", "disputed", "charged back", "chargeback", "requires_payment_method"),
+)
+"""Words by which shops and tills say that an order came to nothing, or not yet to anything."""
+SHOWN = 3
+LOOKED_AT = 1_000
+LATEST_DAY_IF_SWAPPED = 12
+FEWEST_DAYS = 100
+"""So many different days would hold one after the 12th, were they what they seem."""
+_CODE = r"^[A-Za-z]{3}$"
+
+
+def set_aside_total(staged: Staged) -> Staged:
+    """Set aside a last row of transactions that is the sum of all before it."""
+    if staged.table.name != "transactions":
+        return staged
+    amounts = staged.frame.select(ROW, "amount").drop_nulls()
+    row, everything, rows = (
+        amounts.select(pl.col(ROW).max(), pl.col("amount").sum(), pl.len()).collect().row(0)
+    )
+    if rows <= FEWEST_BEFORE_TOTAL:
+        return staged
+    last = amounts.filter(pl.col(ROW) == row).select("amount").collect()
+    if last.item() == 0 or 2 * last.item() != everything:
+        return staged
+    rule = Rule(
+        name="total",
+        broken=pl.col(ROW) == row,
+        says="are the sum of all rows before them",
+        sets_aside=True,
+    )
+    judged = pl.when(rule.broken).then(pl.lit(rule.name)).otherwise(pl.col(RULE))
+    return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
+
+
+def refuse_unasked_currencies(staged: Staged) -> None:
+    """Refuse amounts of several currencies, in a column that nobody named or by the signs in the amounts.
+
+    Raises
+    ------
+    DataError
+        With the currencies and their rows.
+    """
+    for part in staged.parts:
+        if "currency" in part.dtypes:
+            continue
+        for name in _unread(part):
+            if "currency" in name.casefold():
+                code = text_value(pl.col(name), pl.String())
+                rows = _kept(part).select(code.alias("code")).drop_nulls()
+                if rows.select(pl.col("code").str.contains(_CODE).all()).collect().item():
+                    _refuse_several(part, rows.select(pl.col("code").str.to_uppercase()), f'column "{name}"')
+        amount = part.found.get("amount")
+        if amount is not None and part.scanned.schema[amount] == pl.String:
+            sign = pl.col(amount).str.extract(f"([{re.escape(SIGNS)}])").alias("code")
+            signs = _kept(part).select(sign)
+            if signs.head(LOOKED_AT).select(pl.col("code").count()).collect().item():
+                _refuse_several(part, signs.drop_nulls(), f'column "{amount}"')
+
+
+def _refuse_several(part: Part, codes: pl.LazyFrame, where: str) -> None:
+    counted = codes.group_by("code").len().sort("len", "code", descending=[True, False]).collect()
+    if counted.height > 1:
+        listed = ", ".join(f"{code} ({count} rows)" for code, count in counted.head(5).iter_rows())
+        key = "inputs.transactions"
+        raise DataError(
+            f"{part.scanned.place}: {where} holds {counted.height} currencies: {listed}, and amounts are "
+            f"added. Convert them to one currency, choose rows by {key}.where, or, where all amounts are in "
+            f'one, say so: {key}.constants = {{ currency = "{counted.item(0, "code")}" }}.'
+        )
+
+
+def stray_notes(staged: Staged) -> tuple[str, ...]:
+    """Orders that came to nothing and count all the same; days and months that may have changed places."""
+    notes = [note for part in staged.parts for name in _unread(part) if (note := _unbought(part, name))]
+    return (*notes, *_swapped(staged))
+
+
+def _unbought(part: Part, name: str) -> str | None:
+    if not re.search("status|stage|state", name, re.IGNORECASE):
+        return None
+    word = pl.col(name).str.strip_chars()
+    plain = word.str.to_lowercase().str.strip_prefix("wc-")
+    counted = (
+        _kept(part)
+        .group_by(word.alias("word"))
+        .agg(pl.len(), plain.first().is_in(UNBOUGHT).alias("unbought"))
+        .drop_nulls("word")
+        .sort("len", "word", descending=[True, False])
+        .collect()
+    )
+    out = counted.filter("unbought")
+    if out.is_empty() or counted.height > LOOKED_AT:
+        return None
+    named = ", ".join(f"{word} {count}" for word, count in out.head(SHOWN).select("word", "len").iter_rows())
+    kept = counted.filter(~pl.col("unbought"))["word"].head(SHOWN)
+    wanted = ", ".join(f'"{word}"' for word in kept)
+    return (
+        f'{part.scanned.place}: column "{name}" says of {out["len"].sum()} rows that nothing was bought, '
+        f"or not yet ({named}); they count as purchases. To leave them out, set inputs.transactions.where = "
+        f'{{ "{name}" = [{wanted}] }}.'
+    )
+
+
+def _swapped(staged: Staged) -> tuple[str, ...]:
+    """Days that all lie in the first twelve of their month: each can be a month, too."""
+    dated = staged.table.dated
+    if dated is None or dated not in staged.columns:
+        return ()
+    day = pl.col(dated).dt.date()
+    found = staged.frame.filter(pl.col(RULE).is_null()).select(
+        days=day.n_unique(), last=day.dt.day().max(), months=day.dt.truncate("1mo").n_unique()
+    )
+    days, last, months = found.collect().row(0)
+    if not days or last > LATEST_DAY_IF_SWAPPED or days < FEWEST_DAYS or months < LATEST_DAY_IF_SWAPPED / 2:
+        return ()
+    return (
+        f"{staged.place}: of {days} different days in {months} months none is after the 12th. Have day and "
+        f"month changed places? See inputs.{staged.table.name}.timestamp_format.",
+    )
+
+
+def _unread(part: Part) -> list[str]:
+    """Text columns of a source that no column of ours, and no `where`, names."""
+    read = {*part.found.values(), *part.source.where}
+    return [
+        name for name in part.scanned.columns if name not in read and part.scanned.schema[name] == pl.String
+    ]
+
+
+def _kept(part: Part) -> pl.LazyFrame:
+    """Rows of a source that its `where` chooses."""
+    rows = part.scanned.frame
+    for left_out in part.left_out.values():
+        rows = rows.filter(~left_out)
+    return rows

@@ -1,0 +1,214 @@
+"""What exports hold that nobody asked for, and how an export of another form is read or refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import json
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from histories import DataError, Inputs, SchemaError
+from histories.reading.staging import hide_people
+
+Read = Callable[..., Inputs]
+Write = Callable[..., Path]
+
+HEADER = "customer_id,timestamp,amount"
+DAYS = [dt.date(2026, 1, 1) + dt.timedelta(days=day) for day in range(30)]
+GOOD = [f"c{day.day % 5},{day},{10 + day.day}.5" for day in DAYS]
+TOTAL = sum(10.5 + day.day for day in DAYS)
+
+
+def revenue(inputs: Inputs) -> float:
+    return float(inputs["transactions"].select(pl.col("amount").sum()).collect().item()) / 10_000
+
+
+def with_column(name: str, words: list[str]) -> list[str]:
+    """The header and the good rows with a further column that holds the words in turn."""
+    return [f"{HEADER},{name}", *(f"{row},{words[k % len(words)]}" for k, row in enumerate(GOOD))]
+
+
+@pytest.mark.parametrize("row", [f"Total,,{TOTAL}", f",,{TOTAL}", f"Grand total,2026-01-30,{TOTAL}"])
+def test_a_last_row_that_is_the_sum_of_all_others_is_set_aside(
+    read: Read, write_csv: Write, row: str
+) -> None:
+    write_csv("orders.csv", HEADER, *GOOD, row)
+    found = read(transactions="orders.csv")
+    assert revenue(found) == TOTAL
+    assert found.tables["transactions"].set_aside_by_rule == {"total": 1}
+
+
+def test_a_last_row_that_is_no_sum_stays(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD, f"c9,2026-01-30,{TOTAL + 1}")
+    assert revenue(read(transactions="orders.csv")) == 2 * TOTAL + 1
+
+
+def test_orders_that_came_to_nothing_are_said_and_left_out_where_asked(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("Status", ["Paid", "Failed"]))
+    counted = read(transactions="orders.csv")
+    assert revenue(counted) == TOTAL
+    note = next(note for note in counted.notes if "Status" in note)
+    assert "says of 15 rows that nothing was bought" in note
+    assert 'inputs.transactions.where = { "Status" = ["Paid"] }' in note
+
+    chosen = read(transactions={"path": "orders.csv", "where": {"Status": "Paid"}})
+    assert revenue(chosen) == sum(10.5 + day.day for day in DAYS[::2])
+    assert chosen.tables["transactions"].set_aside_by_rule == {"where Status": 15}
+    assert not any("nothing was bought" in note for note in chosen.notes)
+
+
+def test_a_column_that_where_names_must_be_there(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("Status", ["Paid"]))
+    with pytest.raises(SchemaError, match=r'no column "Staus".*where names; did you mean "Status"'):
+        read(transactions={"path": "orders.csv", "where": {"Staus": ["Paid"]}})
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (with_column("Order Currency", ["EUR", "usd", "eur"]), "2 currencies: EUR (20 rows), USD (10 rows)"),
+        ([HEADER, *(row.replace("-01,", "-01,€").replace("-02,", "-02,$") for row in GOOD)], "€ (1 rows)"),
+    ],
+)
+def test_currencies_that_nobody_named_are_not_added(
+    read: Read, write_csv: Write, lines: list[str], said: str
+) -> None:
+    write_csv("orders.csv", *lines)
+    with pytest.raises(DataError) as refused:
+        read(transactions="orders.csv")
+    assert said in str(refused.value)
+    said_so = read(transactions={"path": "orders.csv", "constants": {"currency": "EUR"}})
+    assert revenue(said_so) == TOTAL
+
+
+def test_codes_of_currencies_are_the_same_in_small_letters(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("currency", ["eur", "EUR"]))
+    assert read(transactions="orders.csv", currency="EUR").currency == "EUR"
+
+
+def test_amounts_that_are_all_negative_are_refused(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *(",-".join(row.rsplit(",", 1)) for row in GOOD))
+    with pytest.raises(DataError, match="all 30 amounts are negative"):
+        read(transactions="orders.csv")
+
+
+def test_many_rows_of_the_first_day_of_1970_are_set_aside(read: Read, write_csv: Write) -> None:
+    lost = [f"c{k},1970-01-01,5" for k in range(20)]
+    write_csv("orders.csv", HEADER, *GOOD, *lost)
+    found = read(transactions="orders.csv", timezone="Europe/Berlin")
+    assert revenue(found) == TOTAL
+    assert found.tables["transactions"].set_aside_by_rule == {"date out of all proportion": 20}
+
+
+def test_days_that_could_all_be_months_are_said(read: Read, write_csv: Write) -> None:
+    days = [dt.date(2026, month, day) for month in range(1, 13) for day in range(1, 13)]
+    write_csv("orders.csv", HEADER, *(f"c{k % 7},{day},5" for k, day in enumerate(days)))
+    assert any("none is after the 12th" in note for note in read(transactions="orders.csv").notes)
+    write_csv("orders.csv", HEADER, *(f"c{k % 7},{day},5" for k, day in enumerate(days)), "c1,2026-02-13,5")
+    assert not any("after the 12th" in note for note in read(transactions="orders.csv").notes)
+
+
+def test_ids_that_look_the_same_are_kept_apart_and_counted(read: Read, write_csv: Write) -> None:
+    alike = ["Renée", unicodedata.normalize("NFD", "Renée"), "Ren\u200bée", "renée"]
+    write_csv("orders.csv", HEADER, *GOOD, *(f"{name},2026-01-05,5" for name in alike))
+    found = read(transactions="orders.csv")
+    assert found["transactions"].select(pl.col("customer_id").n_unique()).collect().item() == 9
+    assert any("letter case alone: 1." in note for note in found.notes)
+    assert any("nobody sees" in note and "alone: 2." in note for note in found.notes)
+
+
+def test_channels_that_differ_by_case_are_said(read: Read, write_csv: Write) -> None:
+    from histories.reading.plausibility import plausibility_notes
+
+    touches = ["c1,2026-01-01,Chat", "c1,2026-01-02,chat", "c2,2026-01-03,mail"]
+    write_csv("orders.csv", HEADER, *GOOD)
+    write_csv("touches.csv", "customer_id,timestamp,channel", *touches)
+    notes = plausibility_notes(read(transactions="orders.csv", touchpoints="touches.csv"))
+    assert any("letter case alone: Chat, chat" in note for note in notes)
+
+
+def test_a_header_further_down_is_found(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", "Orders of January,,", ",,", HEADER, *GOOD)
+    with pytest.raises(SchemaError, match=r"2 lines below it.*skip_rows = 2"):
+        read(transactions="orders.csv")
+    assert revenue(read(transactions={"path": "orders.csv", "skip_rows": 2})) == TOTAL
+
+
+def test_a_first_row_without_a_header_is_not_shown(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *(row.replace("c", "ann@example.com") for row in GOOD))
+    with pytest.raises(SchemaError, match="looks like a row and no header") as refused:
+        read(transactions="orders.csv")
+    assert "ann" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ann.smith@mail.com", "xxx.xxxxx@xxxx.xxx"),
+        ("Ann Smith", "Xxx Xxxxx"),
+        ("31/02/2026", "31/02/2026"),
+        ("31 February 2026 at 10:00 pm", "31 February 2026 at 10:00 pm"),
+        ("offered", "offered"),
+        ("12,5 EUR", "12,5 EUR"),
+    ],
+)
+def test_messages_hide_people(value: str, shown: str) -> None:
+    assert hide_people(value) == shown
+
+
+def test_a_value_of_a_wrong_column_is_hidden(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", "customer_id,timestamp,amount,who", *(f"{row},ann@example.com" for row in GOOD))
+    with pytest.raises(SchemaError) as refused:
+        read(transactions={"path": "orders.csv", "columns": {"amount": "who"}})
+    assert "ann" not in str(refused.value)
+    assert "@" in str(refused.value)
+
+
+def test_a_gzip_that_was_cut_is_refused(read: Read, tmp_path: Path) -> None:
+    packed = gzip.compress("\n".join([HEADER, *GOOD]).encode())
+    (tmp_path / "orders.csv.gz").write_bytes(packed[:-30])
+    with pytest.raises(DataError, match=r"orders\.csv\.gz cannot be read .* complete"):
+        read(transactions="orders.csv.gz")
+
+
+ORDERS = [
+    {"customer": {"id": f"c{day.day % 5}"}, "at": str(day), "total": f"{10 + day.day}.5", "lines": [{"n": 1}]}
+    for day in DAYS
+]
+COLUMNS = {"customer_id": "customer.id", "timestamp": "at", "amount": "total"}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_rows_inside_an_object_are_read_where_their_list_is_named(
+    read: Read, tmp_path: Path, indent: int | None
+) -> None:
+    (tmp_path / "orders.json").write_text(json.dumps({"data": {"orders": ORDERS}, "more": 0}, indent=indent))
+    source = {"path": "orders.json", "columns": COLUMNS}
+    with pytest.raises(SchemaError, match=r'rows stand in the list "data\.orders"'):
+        read(transactions=source)
+    assert revenue(read(transactions=source | {"records": "data.orders"})) == TOTAL
+    with pytest.raises(DataError, match='no list "orders" in object 1'):
+        read(transactions=source | {"records": "orders"})
+
+
+def test_pages_of_rows_are_read_one_after_the_other(read: Read, tmp_path: Path) -> None:
+    pages = [json.dumps({"orders": ORDERS[:10]}), json.dumps({"orders": ORDERS[10:]})]
+    (tmp_path / "orders.jsonl").write_text("\n".join(pages))
+    source = {"path": "orders.jsonl", "columns": COLUMNS, "records": "orders"}
+    assert revenue(read(transactions=source)) == TOTAL
+
+
+def test_objects_nested_without_end_are_refused(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "orders.json").write_text('{"a":' * 5000 + "1" + "}" * 5000)
+    with pytest.raises(DataError, match="nested too deeply"):
+        read(transactions="orders.json")
+
+
+def test_structures_in_parquet_have_dotted_names(read: Read, tmp_path: Path) -> None:
+    pl.DataFrame(ORDERS).write_parquet(tmp_path / "orders.parquet")
+    assert revenue(read(transactions={"path": "orders.parquet", "columns": COLUMNS})) == TOTAL
