@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -55,6 +56,13 @@ class BatchBody(Struct, forbid_unknown_fields=True, frozen=True):
     ) = None
 
 
+class Bought(Struct, forbid_unknown_fields=True, frozen=True):
+    """An order of a customer who need not be stored."""
+
+    date: Annotated[dt.date, Meta(description="Its day.", examples=["2026-01-15"])]
+    amount: Annotated[Money, Meta(description="What was paid, in currency.", examples=[24.9])]
+
+
 class PredictBody(Struct, forbid_unknown_fields=True, frozen=True):
     """Purchase summaries of customers who need not be stored; one entry of each list per customer."""
 
@@ -93,6 +101,22 @@ class PredictBody(Struct, forbid_unknown_fields=True, frozen=True):
     ) = None
     horizon_months: (
         Annotated[int, Meta(ge=1, le=120, description="Months ahead; the run's when absent.")] | None
+    ) = None
+    purchases: (
+        Annotated[
+            list[Annotated[list[Bought], Meta(max_length=MOST_ROWS)]],
+            Meta(
+                max_length=MOST_ROWS,
+                description="All orders of each customer up to `as_of`: with them the whole forecast is "
+                "asked, as in the run. The summary must be theirs.",
+                examples=[[[{"date": "2026-01-15", "amount": 24.9}], []]],
+            ),
+        ]
+        | None
+    ) = None
+    as_of: (
+        Annotated[dt.date, Meta(description="The day that the summaries are of; the run's when absent.")]
+        | None
     ) = None
 
 

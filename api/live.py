@@ -1,7 +1,7 @@
 """What arrived of customers on top of one bundle, and the scores that follow from it.
 
 A customer's purchases, those of the run and those that arrived, are summarised anew as the run would have
-summarised them on the day of the latest arrival, and the run's fitted models value that summary
+summarised them on the day of the latest arrival, and the run's forecast values that history
 (`clv.rescoring`). What the run has read itself counts there and no more here.
 """
 
@@ -14,11 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 
 from api.served import Served
 from clv.tables import CUSTOMERS, CUSTOMERS_SCHEMA, work_out
-from clv.updating import Bought, Summary, merge_purchases, summarize_customer
+from clv.updating import (
+    Bought,
+    Summary,
+    merge_purchases,
+    purchases_frame,
+    summaries_frame,
+    summarize_customer,
+)
 from experiments.arrivals import RECENT_DAYS, Arrival
 from experiments.bundle.columns import Array
 from histories.money import MONEY_SCALE
@@ -51,6 +59,15 @@ class Update(NamedTuple):
     timestamp: dt.datetime
     amount: int | None
     channel: str | None
+
+
+class _Known(NamedTuple):
+    """A customer with purchases."""
+
+    stored_id: str
+    as_of: dt.date
+    purchases: list[Bought]
+    summary: Summary
 
 
 @dataclass(kw_only=True)
@@ -224,34 +241,54 @@ class Live:
     def _value(self, stored_ids: Sequence[str]) -> list[dict[str, Any] | None]:
         """Summaries and values of customers; None where nothing was bought yet."""
         unit = str(self.served.bundle.model["time_unit"])
-        days = [self.as_of(stored_id) for stored_id in stored_ids]
-        summaries = [
-            summarize_customer(self.purchases(stored_id), as_of=day, time_unit=unit)
-            for stored_id, day in zip(stored_ids, days, strict=True)
-        ]
-        valued = [
-            (name, day, s) for name, day, s in zip(stored_ids, days, summaries, strict=True) if s is not None
-        ]
-        if not valued:
-            return [None] * len(stored_ids)
-        rows = iter(self._rows(valued))
-        return [None if summary is None else next(rows) for summary in summaries]
+        known = []
+        for name in stored_ids:
+            day, bought = self.as_of(name), self.purchases(name)
+            summary = summarize_customer(bought, as_of=day, time_unit=unit)
+            if summary is not None:
+                known.append(_Known(name, day, bought, summary))
+        found = dict(zip([one.stored_id for one in known], self._rows(known), strict=True)) if known else {}
+        return [found.get(name) for name in stored_ids]
 
-    def _rows(self, valued: Sequence[tuple[str, dt.date, Summary]]) -> list[dict[str, Any]]:
+    def _forecast(self, known: Sequence[_Known]) -> dict[str, dict[str, float]]:
+        """What the models say of customers by stored id, those of one day together."""
+        predictor = self.served.predictor
+        assert predictor is not None, "nothing is taken in where there is no model"
+        rescorer, store = predictor.rescorer, self.served.store
+        alike: dict[tuple[dt.date, bool], list[_Known]] = {}
+        for one in known:  # nothing but purchases is known of new customers
+            alike.setdefault((one.as_of, store.find(one.stored_id) >= 0), []).append(one)
+        values: dict[str, dict[str, float]] = {}
+        for (day, stored), group in alike.items():
+            summary = summaries_frame([one.summary for one in group])
+            factor, _ = rescorer.follow(
+                summary,
+                purchases_frame({place: one.purchases for place, one in enumerate(group)}),
+                as_of=day,
+                customers=self._traits([one.stored_id for one in group]) if stored else None,
+            )
+            found = rescorer.values(summary, factor=factor, as_of=day)
+            for place, one in enumerate(group):
+                values[one.stored_id] = {name: float(column[place]) for name, column in found.items()}
+        return values
+
+    def _traits(self, stored_ids: Sequence[str]) -> pl.DataFrame:
+        """What the bundle's customers table says of these customers, by customer_id from 0 on."""
+        store = self.served.store
+        names = [name for name in store.filterable if name not in store.columns]
+        frame = pl.DataFrame({"customer_id": np.arange(len(stored_ids))})
+        return frame.hstack(store.frame_of(store.find_many(stored_ids), names).get_columns())
+
+    def _rows(self, valued: Sequence[_Known]) -> list[dict[str, Any]]:
         """Customers' columns in the store's order, with as_of and updates."""
         predictor = self.served.predictor
         assert predictor is not None, "nothing is taken in where there is no model"
         rescorer = predictor.rescorer
-        summaries = [summary for _, _, summary in valued]
-        found = rescorer.values(
-            [s.frequency for s in summaries],
-            [s.recency for s in summaries],
-            [s.T for s in summaries],
-            [math.nan if s.monetary_value is None else s.monetary_value for s in summaries],
-        )
         store = self.served.store
         rows = []
-        for i, (stored_id, day, summary) in enumerate(valued):
+        values = self._forecast(valued)
+        for stored_id, day, _, summary in valued:
+            found = values[stored_id]
             row = store.find(stored_id)
             before = store.score(row) if row >= 0 else dict.fromkeys(store.columns)
             if row < 0 and rescorer.spend_fit is not None:
@@ -259,19 +296,19 @@ class Live:
             rows.append(
                 before
                 | dict.fromkeys(_UNKNOWN)
-                | {name: _number(found[name][i]) for name in _VALUED}
+                | {name: _number(found[name]) for name in _VALUED}
                 | _counted(summary, rescorer.time_unit)
                 | {
                     "historic_value": self._earned(stored_id, before.get("historic_value")),
-                    "expected_next_purchase": _day_after(day, float(found["days_to_next_purchase"][i])),
-                    "decile": self._decile(_number(found["customer_lifetime_value"][i])),
+                    "expected_next_purchase": _day_after(day, found["days_to_next_purchase"]),
+                    "decile": self._decile(_number(found["customer_lifetime_value"])),
                     "model": predictor.model,
                 }
             )
         return [
             {name: row.get(name) for name in store.columns}
             | {"as_of": day.isoformat(), "updates": len(self.by_customer[stored_id])}
-            for row, (stored_id, day, _) in zip(_worked_out(rows), valued, strict=True)
+            for row, (stored_id, day, *_) in zip(_worked_out(rows), valued, strict=True)
         ]
 
     def _earned(self, stored_id: str, before: float | None) -> float | None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from api.problems import Problem
 from api.store import Store
-from experiments.bundle.columns import Array
 from experiments.bundle.reading import Bundle
 from histories.errors import BundleError
 
 if TYPE_CHECKING:
     from api.bodies import PredictBody
-    from clv.rescoring import Rescorer
+    from clv.rescoring import Rescorer, Valued
 
 
 _BEYOND: Final = 20
 """How far beyond the bundle's customers a summary may lie: further out, series converge slowly or never."""
+
+
+MOST_DAYS: Final = 3_660
+"""How long after the run's day a summary may be of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +34,9 @@ class Predictor:
     Attributes
     ----------
     rescorer
-        The fitted models at the level of the run's forecast.
+        The fitted models, and the forecast that they follow.
     model
-        Name of the purchase model.
+        Name of that forecast.
     most
         Largest frequency and T that are predicted, from those of the customers in the bundle.
     """
@@ -42,7 +46,7 @@ class Predictor:
     most: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, body: PredictBody) -> None:
-        """Refuse summaries far beyond what the model was fitted on.
+        """Refuse summaries far beyond what the model was fitted on, and days that the run cannot speak of.
 
         Raises
         ------
@@ -57,6 +61,9 @@ class Predictor:
                     f"{beyond} above {most:g}, {_BEYOND} times the largest of the customers in the bundle"
                 )
                 errors.append({"at": f"$.{name}", "detail": detail})
+        first, last = self.rescorer.as_of, self.rescorer.as_of + timedelta(days=MOST_DAYS)
+        if body.as_of is not None and not first <= body.as_of <= last:
+            errors.append({"at": "$.as_of", "detail": f"a day from {first} to {last}"})
         if errors:
             raise Problem(
                 name="invalid-request",
@@ -68,26 +75,24 @@ class Predictor:
         """Months ahead: those asked for, or the run's."""
         return self.rescorer.horizon_months if body.horizon_months is None else body.horizon_months
 
-    def predict(self, body: PredictBody) -> tuple[dict[str, Array], Array]:
-        """Values by column, NaN where the summary is impossible; and where it is; shapes (n,)."""
-        from clv.rescoring import is_possible  # with the models, which most workers never need
-
-        x, t_x, age = (np.array(v, dtype=np.float64) for v in (body.frequency, body.recency, body.T))
-        money = None
+    def predict(self, body: PredictBody) -> Valued:
+        """Values of the customers sent."""
+        money, bought = None, None
         if body.monetary_value is not None:
-            money = np.array([np.nan if v is None else v for v in body.monetary_value], dtype=np.float64)
-        possible = is_possible(x, t_x, age)
-        found = self.rescorer.values(
-            x[possible],
-            t_x[possible],
-            age[possible],
-            None if money is None else money[possible],
+            money = [np.nan if value is None else value for value in body.monetary_value]
+        if body.purchases is not None:
+            from clv.updating import Bought
+
+            bought = [[Bought.on(order.date, order.amount) for order in orders] for orders in body.purchases]
+        return self.rescorer.value_rows(
+            body.frequency,
+            body.recency,
+            body.T,
+            money,
+            purchases=bought,
+            as_of=body.as_of,
             horizon_months=self.horizon(body),
         )
-        columns = {name: np.full(len(x), np.nan) for name in found}
-        for name, values in found.items():
-            columns[name][possible] = values
-        return columns, ~possible
 
 
 def read_predictor(bundle: Bundle, store: Store) -> Predictor | None:
@@ -101,13 +106,13 @@ def read_predictor(bundle: Bundle, store: Store) -> Predictor | None:
     model = bundle.model
     if not model.get("purchase_model"):
         return None
-    from clv.rescoring import Rescorer  # not before it is asked for: most workers never predict
+    from clv.rescoring import Rescorer, scoring_card  # not before it is asked for: most workers never predict
 
-    configured = bundle.manifest.get("configuration", {}).get("value", {})
     try:
+        rescorer = Rescorer.from_card(scoring_card(model, bundle.manifest))
         return Predictor(
-            rescorer=Rescorer.from_card({"gross_margin": configured.get("gross_margin"), **model}),
-            model=str(model["purchase_model"]),
+            rescorer=rescorer,
+            model=rescorer.chosen,
             most={name: _BEYOND * max(1.0, _largest(store, name)) for name in ("frequency", "T")},
         )
     except (KeyError, TypeError, ValueError) as error:

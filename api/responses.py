@@ -298,7 +298,7 @@ class Predictions(_Answer):
     """Values of customers from their purchase summaries."""
 
     model_version: str
-    model: str = Field(description="Purchase model.", examples=["bg_nbd"])
+    model: str = Field(description="Name of the run's forecast.", examples=["stack"])
     horizon_months: int
     currency: str | None
     time_unit: str | None
@@ -306,7 +306,11 @@ class Predictions(_Answer):
         description="probability_alive, churn_probability, expected_purchases, expected_spend, "
         "discounted_purchases, customer_lifetime_value, days_to_next_purchase; null where impossible."
     )
-    invalid: list[int] = Field(description="Positions, from 0, of summaries that no customer can have.")
+    invalid: list[int] = Field(
+        description="Positions, from 0, of summaries that no customer can have, or that are not those of the "
+        "purchases beside them."
+    )
+    notes: list[str] = Field(description="What of the forecast could not take part.")
 
 
 class TensorMetadata(_Answer):

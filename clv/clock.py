@@ -71,6 +71,11 @@ class Clock:
         """Whether every day runs at the same speed."""
         return not self.level and not self.moved and not self.closed
 
+    @property
+    def opened(self) -> Clock:
+        """Calendar time without the stretches in which the company was closed."""
+        return Clock(first=self.first, end=self.end, time_unit=self.time_unit, closed=self.closed)
+
     def pace(self, until: date | None = None) -> Float:
         """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
         span = (self.end - self.first).days + 1 + AHEAD_DAYS
@@ -123,12 +128,21 @@ class Clock:
         """The summary with recency and T, seen from `origin`, on this clock."""
         if self.is_calendar:
             return summary
-        elapsed = self.elapsed()
-        born, last = (self.days(summary[name]) for name in ("first_purchase", "last_purchase"))
-        T = elapsed[(origin - self.first).days] - elapsed[born]
-        recency = np.minimum(elapsed[last] - elapsed[born], T)
+        born, last = (self.at(self.days(summary[name])) for name in ("first_purchase", "last_purchase"))
+        T = self.at(np.array([(origin - self.first).days])) - born
+        recency = np.minimum(last - born, T)
         recency[summary["frequency"].to_numpy() == 0] = 0.0
         return summary.with_columns(pl.Series("recency", recency), pl.Series("T", np.maximum(T, 0.0)))
+
+    def at(self, days: Float | Integer) -> Float:
+        """Time from `first` to the end of each day, counted from `first`, whole or in part; any shape.
+
+        Days before `first`, of which nothing is known, run evenly.
+        """
+        last = int(np.max(days, initial=0.0)) + 1
+        elapsed = self.elapsed(self.first + timedelta(days=last))
+        before = np.minimum(days, 0) / DAYS_PER_UNIT[self.time_unit]
+        return np.asarray(np.interp(days, np.arange(elapsed.size), elapsed) + before, dtype=np.float64)
 
     def days(self, column: pl.Series) -> Integer:
         """Days since `first` of a column of dates, shape (n,)."""

@@ -58,6 +58,7 @@ class Lean:
 def build_customers(
     summary: pl.DataFrame,
     *,
+    timed: pl.DataFrame,
     fit: PurchaseFit,
     spend_fit: GammaGammaFit | None,
     lean: Lean,
@@ -69,7 +70,7 @@ def build_customers(
     uncertainty: Uncertainty,
     rng: np.random.Generator,
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Value every customer of the summary.
+    """Value every customer of the summary; models read `timed`, the same in the time they were fitted on.
 
     Returns
     -------
@@ -82,7 +83,9 @@ def build_customers(
     horizon = Horizon(
         months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
     )
-    x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
+    x, t_x, T, m = columns_of(timed, "frequency", "recency", "T", "monetary_value")
+    (calendar_age,) = columns_of(summary, "T")
+    age = calendar_age * DAYS_PER_UNIT[time_unit]
     earned, margin = historic_margin(summary, gross_margin=settings.gross_margin)
     values = predict_values(
         fit,
@@ -111,14 +114,13 @@ def build_customers(
         (pl.col("recency") * DAYS_PER_UNIT[time_unit] / pl.col("frequency"))
         .fill_nan(None)
         .alias("average_days_between_purchases"),
-        pl.Series("age_months", np.maximum(T * DAYS_PER_UNIT[time_unit] / DAYS_PER_MONTH, 1.0)),
+        pl.Series("age_months", np.maximum(age / DAYS_PER_MONTH, 1.0)),
         cohort_of("first_purchase", settings.retention_cohorts).alias("cohort"),
         pl.lit(lean.model).alias("model"),
-        *_intervals(summary, uncertainty, horizon, margin, settings.interval, rng, lean.factor),
+        *_intervals(timed, uncertainty, horizon, margin, settings.interval, rng, lean.factor),
     )
     table = _with_costs(table, customers, cost_to_serve)
     months = discounted_months(fit, horizon, x, t_x, T)
-    age = T * DAYS_PER_UNIT[time_unit]
     serving = pl.Series(monthly_cost(table["cost"], age) * months)
     notes = _cost_notes(table, customers is not None, cost_to_serve is not None)
     table = work_out(

@@ -9,11 +9,11 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from clv.closures import closures, within
+from clv.closures import within
 from clv.evaluate import Forecast, decile_table, evaluate_forecast, validation_frame
-from clv.fitting import fit_models, fit_spend
+from clv.fitting import fit_spend
 from clv.intervals import sampling_variance
-from clv.outlook import Company, Outlook, columns_of, look_ahead, spend_of, summarize_window
+from clv.outlook import Company, Outlook, columns_of, fit_on, look_ahead, spend_of, summarize_window
 from clv.purchases.fits import PurchaseFit
 from clv.selection import Window, compare_models, rolling_windows
 from clv.stack import total_interval
@@ -48,7 +48,7 @@ class Judgement:
     calibration_end
         Origin of the validation fit.
     fits
-        Models fitted up to `calibration_end` on calendar time, by name.
+        Models fitted up to `calibration_end` in open time, by name.
     summary
         Purchase summary at `calibration_end`.
     validation
@@ -117,7 +117,7 @@ def judge_models(
     windows = rolling_windows(
         first=first, calibration_end=end, observation_end=observation_end, origins=settings.origins
     )
-    shut = closures(company.learned_at(observation_end), first=first, end=observation_end)
+    shut = company.opened_at(observation_end).closed
     told = [w for w in windows if w.origin == end or not within(shut, (w.origin - first).days)]
     rounds: list[_Round] = []
     for window in reversed(told):  # the oldest first: what it missed widens the next ones
@@ -168,9 +168,8 @@ def _forecast_window(
     summary = summarize_window(company.purchases_at, origin, window.until, time_unit=company.time_unit)
     if summary.is_empty():
         return _Round(summary=summary, fits={}, forecasts=(), outlook=None, score=None, notes=())
-    fits, failures = fit_models(
-        settings.models, summary, penalizer=settings.penalizer, engine=settings.engine
-    )
+    timed = company.opened_at(origin).retime(summary, origin=origin)
+    fits, failures = fit_on(settings, settings.models, timed, summary)
     notes = [f"origin {origin}: {model} failed, {why}" for model, why in failures.items()]
     days = (window.until - origin).days
     outlook = look_ahead(company, summary, fits, origin=origin, days=days) if fits else None

@@ -42,6 +42,8 @@ class KeptForecast:
         Of the company.
     factors
         What the forecast of each member is multiplied by.
+    weights
+        What each member counts; where one cannot take part, the others share its weight.
     fits
         Purchase models on the clock.
     explained
@@ -55,6 +57,7 @@ class KeptForecast:
     days: float
     clock: Clock
     factors: Mapping[str, float]
+    weights: Mapping[str, float]
     fits: Mapping[str, PurchaseFit]
     explained: Mapping[str, tuple[CovariateFit, Mapping[str, float]]]
     boosting: Boosting | None
@@ -79,6 +82,7 @@ class KeptForecast:
             days=outlook.days,
             clock=outlook.clock,
             factors=factors,
+            weights=dict(stack.weights),
             fits={model: fit for model, fit in outlook.fits.items() if model in factors},
             explained=explained,
             boosting=outlook.boosting if CHALLENGER in factors else None,
@@ -88,7 +92,7 @@ class KeptForecast:
     def forecast(
         self,
         summary: pl.DataFrame,
-        purchases: pl.LazyFrame,
+        purchases: pl.LazyFrame | None,
         *,
         origin: date,
         customers: pl.DataFrame | None = None,
@@ -101,7 +105,7 @@ class KeptForecast:
         summary
             Of `summarize_purchases` up to `origin`, by customer_id.
         purchases
-            Of the same customers.
+            Of the same customers; None where the summary is all that is known of them.
         origin
             Last day seen; not before the run's.
         customers, calendar
@@ -117,20 +121,25 @@ class KeptForecast:
                 )
             except TributaryError as error:
                 notes.append(f"{WITH_COVARIATES[model]} takes no part: {error}")
-        if self.boosting is not None:
+        if self.boosting is not None and purchases is None:
+            notes.append(f"{CHALLENGER} takes no part: it reads whole histories, and a summary was given")
+        elif self.boosting is not None:
+            assert purchases is not None
             found[CHALLENGER] = self.boosting.forecast(purchases, clock=clock, origin=origin, days=self.days)
         taking = {name: factor for name, factor in self.factors.items() if name in found}
-        counted = sum(taking.values())
+        counted = sum(self.weights[name] for name in taking)
         if counted <= 0.0:
             raise DataError(f"no model of the forecast could be asked on {origin}: {'; '.join(notes)}")
-        share = sum(self.factors.values()) / counted
         expected = sum(
-            (factor * share * found[name] for name, factor in taking.items()), np.zeros(summary.height)
+            (factor / counted * found[name] for name, factor in taking.items()), np.zeros(summary.height)
         )
         return np.asarray(expected, dtype=np.float64), tuple(notes)
 
     def factor(self, fit: PurchaseFit, summary: pl.DataFrame, forecast: Float) -> Float:
-        """What the purchase model's expectations are multiplied by to follow the forecast, shape (n,)."""
+        """What the purchase model's expectations are multiplied by to follow the forecast, shape (n,).
+
+        The summary is in the time that the purchase model was fitted on.
+        """
         x, t_x, T = columns_of(summary, "frequency", "recency", "T")
         horizon = np.array([self.days / DAYS_PER_UNIT[self.clock.time_unit]])
         return self.tilt.factor(forecast, fit.predict_purchases(horizon, x, t_x, T)[0])
@@ -184,6 +193,7 @@ class KeptForecast:
             "days": self.days,
             "clock": self.clock.fields(),
             "factors": dict(self.factors),
+            "weights": dict(self.weights),
             "fits": {model: fit.to_dict() for model, fit in self.fits.items()},
             "explained": {
                 model: fit.to_dict() | {"centre": dict(centre)}
@@ -196,11 +206,12 @@ class KeptForecast:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Undo `to_dict`, also after a trip through JSON."""
-        boosting = fields["boosting"]
+        boosting, factors = fields["boosting"], fields["factors"]
         return cls(
             days=float(fields["days"]),
             clock=Clock.of(fields["clock"]),
-            factors={model: float(factor) for model, factor in fields["factors"].items()},
+            factors={model: float(factor) for model, factor in factors.items()},
+            weights={model: float(weight) for model, weight in (fields.get("weights") or factors).items()},
             fits={model: fit_from_dict(fit) for model, fit in fields["fits"].items()},
             explained={
                 model: (CovariateFit.from_dict(fit), fit["centre"])

@@ -7,7 +7,7 @@ nothing later is known, the clock included, and the window that is judged is sco
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -17,6 +17,7 @@ import polars as pl
 from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.challenger import CHALLENGER, Boosting, learn_boosting
 from clv.clock import Clock
+from clv.closures import closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
 from clv.purchases.fits import MODELS, PurchaseFit
@@ -137,11 +138,17 @@ class Company:
         except TributaryError as error:
             return calendar, (*notes, f"no season by {origin}: {error}")
         notes += [
-            "nothing was sold from {} to {}: time stands still there for the forecast, not for "
-            "probability_alive and dates".format(*(self.first + timedelta(days=day) for day in stretch))
+            "nothing was sold from {} to {}: time stands still there".format(
+                *(self.first + timedelta(days=day) for day in stretch)
+            )
             for stretch in clock.closed
         ]
         return clock, tuple(notes)
+
+    def opened_at(self, origin: date) -> Clock:
+        """Calendar time up to `origin` without the stretches in which the company was closed."""
+        shut = closures(self.learned_at(origin), first=self.first, end=origin)
+        return Clock(first=self.first, end=origin, time_unit=self.time_unit, closed=shut)
 
     @property
     def chosen(self) -> str:
@@ -218,14 +225,14 @@ def look_ahead(
     summary
         Purchase summary at `origin`, on calendar time, sorted by customer_id.
     fits
-        Models fitted to it; fitted again where the clock is not the calendar.
+        Models fitted to it in open time; fitted again where the clock has more to it.
     origin, days
         The window.
     """
     clock, told = company.clock_at(origin)
     notes = list(told)
     timed = clock.retime(summary, origin=origin)
-    if not clock.is_calendar:
+    if not (clock.is_calendar or clock == clock.opened):
         fits = _refit(company.settings, timed, fits)
     predicted = predict(fits, timed, summary, clock, origin=origin, days=days)
     if not predicted:
@@ -311,6 +318,20 @@ def _refit(
     return again | {model: fit for model, fit in fits.items() if model == WHOLE_TIME}
 
 
+def fit_on(
+    settings: ValueSettings, models: Sequence[str], timed: pl.DataFrame, summary: pl.DataFrame
+) -> tuple[dict[str, PurchaseFit], dict[str, str]]:
+    """Models fitted to a summary on a clock, the discrete one to the calendar's; and why one could not be."""
+    fits: dict[str, PurchaseFit] = {}
+    failures: dict[str, str] = {}
+    for frame, part in ((timed, [m for m in models if m != WHOLE_TIME]), (summary, [WHOLE_TIME])):
+        made, failed = fit_models(
+            [m for m in part if m in models], frame, penalizer=settings.penalizer, engine=settings.engine
+        )
+        fits, failures = fits | made, failures | failed
+    return {model: fits[model] for model in models if model in fits}, failures
+
+
 def predict(
     fits: Mapping[str, PurchaseFit],
     timed: pl.DataFrame,
@@ -369,12 +390,7 @@ def _past_window(
     timed = clock.retime(summary, origin=origin)
     models = [model for model in members if model in company.settings.models]
     models += [model for model in levelling if model not in models]
-    settings = company.settings
-    whole = [model for model in models if model == WHOLE_TIME]
-    fits = fit_models(
-        [m for m in models if m not in whole], timed, penalizer=settings.penalizer, engine=settings.engine
-    )[0]
-    fits |= fit_models(whole, summary, penalizer=settings.penalizer, engine=settings.engine)[0]
+    fits = fit_on(company.settings, models, timed, summary)[0]
     fits = {model: fit for model, fit in fits.items() if not breaks(fit)}
     predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
     leading = [model for model in levelling if model in predicted]
@@ -390,7 +406,7 @@ def _past_window(
                 company.learned_at(origin), clock=clock, origin=origin, days=length
             )
     (actual,) = columns_of(summary, "holdout_purchases")
-    spend_fit = fit_spend(summary, trend=settings.spend_trend)[0]
+    spend_fit = fit_spend(summary, trend=company.settings.spend_trend)[0]
     level_revenue = actual_revenue = float("nan")
     if spend_fit is not None:
         spend = spend_of(spend_fit, summary)

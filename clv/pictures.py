@@ -6,12 +6,14 @@ among them: who kept buying, observed and as the model expects.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from clv.clock import Clock
 from clv.purchases.fits import PurchaseFit
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
@@ -41,22 +43,30 @@ def _grid(frequency: int, age: int) -> tuple[Float, Float]:
 
 
 def alive_history(
-    fit: PurchaseFit, purchase_days: list[date], *, until: date, time_unit: str, step_days: int = 1
+    fit: PurchaseFit,
+    purchase_days: list[date],
+    *,
+    until: date,
+    time_unit: str,
+    step_days: int = 1,
+    opened: Clock | None = None,
 ) -> pl.DataFrame:
     """P(alive) of one customer over time: columns date, probability_alive and purchased (on that day).
 
     Each day is judged by what was known on it, so the line falls while a customer is silent and jumps at a
-    purchase.
+    purchase; it stays level where an `opened` clock stands still.
     """
     days = sorted(set(purchase_days))
-    unit = DAYS_PER_UNIT[time_unit]
+    clock = opened or Clock(first=days[0], end=until, time_unit=time_unit)
+    born = (days[0] - clock.first).days
     span = (until - days[0]).days
     moments = sorted({*range(0, span, step_days), span, *((d - days[0]).days for d in days if d <= until)})
     bought = np.array([(d - days[0]).days for d in days])
     now = np.array(moments)
     seen = np.searchsorted(bought, now, side="right")
     x = (seen - 1).astype(np.float64)
-    alive = fit.predict_alive(x, bought[seen - 1] / unit, now / unit)
+    age = [clock.at(born + moment) - clock.at(np.array([born])) for moment in (bought[seen - 1], now)]
+    alive = fit.predict_alive(x, *age)
     return pl.DataFrame(
         {
             "date": [days[0] + timedelta(days=int(day)) for day in moments],
@@ -67,7 +77,13 @@ def alive_history(
 
 
 def tracking(
-    purchases: pl.LazyFrame, fit: PurchaseFit, *, observation_end: date, time_unit: str, step_days: int = 7
+    purchases: pl.LazyFrame,
+    fit: PurchaseFit,
+    *,
+    observation_end: date,
+    time_unit: str,
+    step_days: int = 7,
+    closed: Sequence[Sequence[int]] = (),
 ) -> pl.DataFrame:
     """Repeat purchases of the whole company over time, observed beside expected.
 
@@ -92,8 +108,12 @@ def tracking(
     unit = DAYS_PER_UNIT[time_unit]
     ages = np.arange(1, span + 1) / unit
     curve = np.concatenate([[0.0], fit.expected_purchases(ages)])
-    starters = np.bincount(born, minlength=span + 1)[: span + 1]
-    expected = np.array([starters[: edge + 1] @ curve[edge - np.arange(edge + 1)] for edge in edges])
+    sold = np.ones(span + 1, dtype=np.int64)
+    for first_day, last_day in closed:
+        sold[first_day : last_day + 1] = 0
+    day = np.cumsum(sold) - 1  # of those on which anything was sold
+    starters = np.bincount(day[born], minlength=span + 1)
+    expected = np.array([starters[: end + 1] @ curve[end - np.arange(end + 1)] for end in day[edges]])
     observed = np.searchsorted(np.sort(repeats), edges, side="right")
     origin = start.astype("datetime64[D]").astype(date)
     return pl.DataFrame(
@@ -125,11 +145,11 @@ def retention_by_cohort(
     purchases: pl.LazyFrame,
     *,
     fit: PurchaseFit,
+    opened: Clock,
     observation_end: date,
-    time_unit: str,
     length: CohortLength,
 ) -> pl.DataFrame:
-    """Activity of each cohort in each month of its life.
+    """Activity of each cohort in each month of its life; time is that of the clock `opened`.
 
     A customer's month m covers days [m, m + 1) x 30.4375 after the first purchase; only customers who were
     observed for all of it count.
@@ -167,28 +187,20 @@ def retention_by_cohort(
             amount=pl.col("amount").sum(),
         )
     )
-    sizes = (
-        dated.select("customer_id", "cohort", "months_seen")
+    born = (
+        dated.select("customer_id", "cohort", "first_purchase", "months_seen")
         .unique()
         .filter(pl.col("months_seen") > 0)
-        .select("cohort", month=pl.int_ranges(0, pl.col("months_seen")))
-        .explode("month")
-        .group_by("cohort", "month")
+        .group_by("cohort", "first_purchase", "months_seen")
         .agg(customers=pl.len().cast(pl.Int64))
+        .sort("first_purchase")
+        .collect()
     )
-    table = sizes.join(active, on=["cohort", "month"], how="left").sort("cohort", "month").collect()
-    return _with_expectation(table, fit, time_unit)
-
-
-def _with_expectation(table: pl.DataFrame, fit: PurchaseFit, time_unit: str) -> pl.DataFrame:
-    """Turn sums into shares and put the model's purchases of a new customer beside them."""
-    last = int(table["month"].to_numpy().max()) if table.height else 0
-    edges = np.arange(0, last + 2, dtype=np.float64) * (DAYS_PER_MONTH / DAYS_PER_UNIT[time_unit])
-    cumulated = np.concatenate([[0.0], fit.expected_purchases(edges[1:])])
-    expected = pl.DataFrame({"month": np.arange(last + 1), "purchases_expected": np.diff(cumulated)})
     return (
-        table.with_columns(pl.col("buyers", "repeats", "amount").fill_null(0))
-        .join(expected, on="month", how="left", maintain_order="left")
+        _expected_by_cohort(born, fit, opened)
+        .join(active.collect(), on=["cohort", "month"], how="left")
+        .with_columns(pl.col("buyers", "repeats", "amount").fill_null(0))
+        .sort("cohort", "month")
         .select(
             "cohort",
             "month",
@@ -198,5 +210,31 @@ def _with_expectation(table: pl.DataFrame, fit: PurchaseFit, time_unit: str) -> 
             (pl.col("repeats") / pl.col("customers")).alias("purchases_observed"),
             "purchases_expected",
             (pl.col("amount") / MONEY_SCALE / pl.col("customers")).alias("revenue"),
+        )
+    )
+
+
+def _expected_by_cohort(born: pl.DataFrame, fit: PurchaseFit, opened: Clock) -> pl.DataFrame:
+    """Customers seen in each month of their life, and repeat purchases that the model expects of one.
+
+    `born` has cohort, first_purchase, months_seen and customers, by first_purchase; the answer has cohort,
+    month, customers and purchases_expected.
+    """
+    seen = born["months_seen"].to_numpy()
+    months = int(seen.max(initial=0))
+    days = opened.days(born["first_purchase"])[:, None]
+    age = opened.at(days + np.arange(months + 1) * DAYS_PER_MONTH) - opened.at(days)
+    distinct, place = np.unique(np.round(age, 9), return_inverse=True)
+    curve = np.where(distinct > 0.0, fit.expected_purchases(np.maximum(distinct, 1e-9)), 0.0)
+    expected = np.diff(curve[place.reshape(age.shape)], axis=1)
+    lived = np.arange(months) < seen[:, None]
+    row, month = np.nonzero(lived)
+    return (
+        born[row.tolist()]
+        .select("cohort", "customers", month=pl.Series(month, dtype=pl.Int64), each=expected[row, month])
+        .group_by("cohort", "month")
+        .agg(
+            pl.col("customers").sum(),
+            purchases_expected=(pl.col("each") * pl.col("customers")).sum() / pl.col("customers").sum(),
         )
     )

@@ -14,18 +14,27 @@ from datetime import date
 
 import polars as pl
 
+from clv.clock import Clock
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import GeometricFit
 from clv.summary import DAYS_PER_UNIT
 
 
-def sum_log_intervals(purchases: pl.LazyFrame, *, observation_end: date, time_unit: str) -> float:
+def sum_log_intervals(
+    purchases: pl.LazyFrame, *, observation_end: date, time_unit: str, opened: Clock | None = None
+) -> float:
     """Sum over customers and purchases of the log of the time since the purchase before, in `time_unit`.
 
-    An additive statistic: sums over disjoint customers add up.
+    An additive statistic: sums over disjoint customers add up. Days on which an `opened` clock stands still
+    do not count.
     """
     unit = DAYS_PER_UNIT[time_unit]
-    gap = pl.col("date").diff().over("customer_id", order_by="date").dt.total_days()
+    day = pl.col("date").cast(pl.Int32)
+    for start, stop in opened.closed if opened is not None else ():
+        assert opened is not None
+        first = (opened.first - date(1970, 1, 1)).days
+        day = day - (pl.col("date").cast(pl.Int32) - (first + start - 1)).clip(0, stop - start + 1)
+    gap = day.diff().over("customer_id", order_by="date")
     logs = purchases.filter(pl.col("date") <= observation_end).select(gap.alias("days")).drop_nulls()
     return float(logs.select((pl.col("days") / unit).log().sum()).collect().item())
 

@@ -33,7 +33,7 @@ def revalue_customers(
     summary: pl.DataFrame,
     before: pl.DataFrame,
     *,
-    factor: Float | None,
+    factor: Float,
     card: Mapping[str, Any],
     settings: ValueSettings,
     observation_end: date,
@@ -49,8 +49,8 @@ def revalue_customers(
     before
         The customers table that the run, or the last update, left.
     factor
-        By which the run's forecast sees each customer above the purchase model, shape (n,); None for its
-        level.
+        By which the run's forecast sees each customer above the purchase model, shape (n,); of
+        `Rescorer.follow`.
     card
         The run's `model.json`.
     settings
@@ -77,16 +77,17 @@ def revalue_customers(
         time_unit=rescorer.time_unit,
     )
     known = summary.select("customer_id", pl.col("T").alias("age")).join(
-        before.select("customer_id", *_SUMMARY, "cost_to_serve"),
+        before.select("customer_id", "first_purchase", *_SUMMARY, "cost_to_serve"),
         on="customer_id",
         how="left",
         maintain_order="left",
     )
-    factor = np.full(summary.height, rescorer.level) if factor is None else factor
+    timed = rescorer.open_time(summary, as_of=observation_end)
     rng = np.random.default_rng([seed, 1])
     settings = replace(settings, gross_margin=rescorer.gross_margin)
     table, notes = build_customers(
         summary,
+        timed=timed,
         fit=fit,
         spend_fit=spend_fit,
         lean=Lean(model=str(card["chosen"]), factor=factor, level=rescorer.level),
@@ -95,7 +96,7 @@ def revalue_customers(
         observation_end=observation_end,
         customers=customers,
         cost_to_serve=_cost_so_far(known, rescorer, horizon),
-        uncertainty=estimate_uncertainty(fit, spend_fit, summary, settings=settings, rng=rng),
+        uncertainty=estimate_uncertainty(fit, spend_fit, timed, settings=settings, rng=rng),
         rng=rng,
     )
     return unvalued_without_amounts(table, summary).select(CUSTOMERS_SCHEMA.keys()), notes
@@ -106,7 +107,15 @@ def _cost_so_far(known: pl.DataFrame, rescorer: Rescorer, horizon: Horizon) -> p
     served = known.filter(pl.col("cost_to_serve").is_not_null())
     if served.is_empty():
         return None
-    x, t_x, T, age, cost = columns_of(served, *_SUMMARY, "age", "cost_to_serve")
+    age, cost = columns_of(served, "age", "cost_to_serve")
+    days = DAYS_PER_UNIT[rescorer.time_unit]
+    last, seen = (
+        pl.col("first_purchase") + pl.duration(days=(pl.col(name) * days).round().cast(pl.Int64))
+        for name in ("recency", "T")
+    )
+    then = served.with_columns(last_purchase=last, as_of=seen)
+    timed = rescorer.open_time(then, as_of=then["as_of"][0])
+    x, t_x, T = columns_of(timed, *_SUMMARY)
     months = discounted_months(rescorer.fit, horizon, x, t_x, T)
     monthly = np.divide(cost, months, out=np.zeros_like(cost), where=months > 0.0)
     so_far = np.maximum(age * DAYS_PER_UNIT[rescorer.time_unit] / DAYS_PER_MONTH, 1.0)

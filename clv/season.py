@@ -16,7 +16,7 @@ buys again before a first gap is over, which the model reads as a bad month; the
 regular customers begins are left out.
 
 Trend and dropout cannot be told apart in a single cohort, where calendar time is age. Totals survive that;
-the probability of being alive does not, and is taken from the model on calendar time.
+the probability of being alive does not, and is taken from the model on calendar time less closed stretches.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@ purchases, recency and T are counted from the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, Self
+
+import polars as pl
 
 from clv.summary import DAYS_PER_UNIT
 from histories.money import MONEY_SCALE
@@ -34,6 +36,11 @@ class Bought:
     amount: int
     orders: int = 1
 
+    @classmethod
+    def on(cls, day: date, amount: float) -> Self:
+        """An order of a day, of an amount in currency."""
+        return cls(timestamp=datetime(day.year, day.month, day.day), amount=round(amount * MONEY_SCALE))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -48,6 +55,7 @@ class Summary:
     """
 
     first_purchase: date
+    last_purchase: date
     frequency: int
     recency: float
     T: float
@@ -129,6 +137,7 @@ def summarize_customer(purchases: Sequence[Bought], *, as_of: date, time_unit: s
     unit = DAYS_PER_UNIT[time_unit]
     return Summary(
         first_purchase=first,
+        last_purchase=last,
         frequency=repeats,
         recency=_in_units((last - first).days, unit),
         T=_in_units((as_of - first).days, unit),
@@ -141,3 +150,34 @@ def summarize_customer(purchases: Sequence[Bought], *, as_of: date, time_unit: s
 def _in_units(days: int, unit: int) -> float:
     """Days in time units, as `summarize_purchases` divides them."""
     return days // unit + (days % unit) * (1.0 / unit)
+
+
+def purchases_frame(purchases: Mapping[Any, Sequence[Bought]]) -> pl.LazyFrame:
+    """The purchases of several customers as a table of purchases, without margins.
+
+    Parameters
+    ----------
+    purchases
+        By customer_id, each in order of time.
+    """
+    rows = [(name, one.timestamp, one.amount, one.orders) for name, all_ in purchases.items() for one in all_]
+    ids, times, amounts, orders = (list(column) for column in zip(*rows, strict=True)) if rows else ([],) * 4
+    frame = pl.LazyFrame(
+        {
+            "customer_id": pl.Series(ids, dtype=None if ids else pl.Int64),
+            "timestamp": pl.Series(times, dtype=pl.Datetime("us")),
+            "amount": pl.Series(amounts, dtype=pl.Int64),
+            "orders": pl.Series(orders, dtype=pl.Int64),
+        }
+    )
+    return frame.with_columns(
+        pl.col("timestamp").dt.date().alias("date"), pl.lit(None, dtype=pl.Int64).alias("margin")
+    )
+
+
+def summaries_frame(summaries: Sequence[Summary]) -> pl.DataFrame:
+    """Summaries as the table of `summarize_purchases`, by customer_id from 0 on."""
+    schema = {"first_purchase": pl.Date(), "last_purchase": pl.Date(), "frequency": pl.Int64()}
+    schema |= dict.fromkeys(("recency", "T", "monetary_value"), pl.Float64())
+    frame = pl.DataFrame([asdict(summary) for summary in summaries], schema=schema)
+    return frame.with_columns(pl.int_range(pl.len()).alias("customer_id"))

@@ -19,12 +19,12 @@ from clv.customers import (
     unvalued_without_amounts,
 )
 from clv.explained import describe
-from clv.fitting import describe_fits, describe_spend, fit_models, fit_spend
+from clv.fitting import describe_fits, describe_spend, fit_spend
 from clv.intervals import sampling_variance
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
-from clv.outlook import Company, Outlook, base_of, columns_of, look_ahead
+from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_on, look_ahead
 from clv.pictures import retention_by_cohort
 from clv.purchases.fits import PurchaseFit
 from clv.regularity import sum_log_intervals
@@ -156,7 +156,9 @@ def value_customers(
         calibration_end=calibration_end,
         rng=np.random.default_rng(seed),
     )
-    fits, failures = fit_models(settings.models, frame, penalizer=settings.penalizer, engine=settings.engine)
+    opened = company.opened_at(observation_end)
+    timed = opened.retime(frame, origin=observation_end)
+    fits, failures = fit_on(settings, settings.models, timed, frame)
     if not fits:
         raise ModelError(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
@@ -168,12 +170,14 @@ def value_customers(
     days = horizon.months * DAYS_PER_MONTH
     outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
     fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
-    lean, kept = _lean(outlook, fit, frame, horizon)
+    timed = frame if fit.model == WHOLE_TIME else timed
+    lean, kept = _lean(outlook, fit, timed, horizon)
     margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
     rng = np.random.default_rng([seed, 1])
-    uncertainty = estimate_uncertainty(fit, spend_fit, frame, settings=settings, rng=rng)
+    uncertainty = estimate_uncertainty(fit, spend_fit, timed, settings=settings, rng=rng)
     table, cost_notes = build_customers(
         frame,
+        timed=timed,
         fit=fit,
         spend_fit=spend_fit,
         lean=lean,
@@ -219,14 +223,9 @@ def value_customers(
             "discount_rate": settings.discount_rate,
             "gross_margin": margin,
             "interval": settings.interval,
-            "calibration": describe_fits(
-                judged.fits,
-                judged.summary,
-                log_intervals=_log_intervals(judged.fits, known_at, judged.calibration_end, time_unit),
-            ),
-            "final": describe_fits(
-                fits, frame, log_intervals=_log_intervals(fits, known_at, observation_end, time_unit)
-            ),
+            "closed": [list(stretch) for stretch in opened.closed],
+            "calibration": _describe_fits(judged.fits, company, judged.summary, judged.calibration_end),
+            "final": _describe_fits(fits, company, frame, observation_end),
             "spend": describe_spend(spend_fit, trend, frame),
             "covariates": describe(outlook.explained) if outlook else {},
             "posterior": uncertainty.account,
@@ -243,13 +242,13 @@ def value_customers(
         cohorts=retention_by_cohort(
             purchases,
             fit=fit,
+            opened=opened,
             observation_end=observation_end,
-            time_unit=time_unit,
             length=settings.retention_cohorts,
         ),
         acquisition=acquisition_table(table),
         newcomers=value_newcomers(
-            table,
+            table.drop("recency", "T").join(timed.select("customer_id", "recency", "T"), on="customer_id"),
             fit=fit,
             spend_fit=spend_fit,
             horizon=horizon,
@@ -417,16 +416,24 @@ def _reasons(failures: Mapping[str, str]) -> str:
     return " ".join(f"{', '.join(names)}: {reason}" for reason, names in models.items())
 
 
-def _log_intervals(
-    fits: Mapping[str, PurchaseFit],
-    purchases_at: Callable[[date], pl.LazyFrame],
-    end: date | None,
-    time_unit: str,
-) -> float:
-    """Logs of the times between purchases up to `end`, where a model for regular buyers needs them."""
-    if end is None or not any("cnbd" in model for model in fits):
-        return 0.0
-    return sum_log_intervals(purchases_at(end), observation_end=end, time_unit=time_unit)
+def _describe_fits(
+    fits: Mapping[str, PurchaseFit], company: Company, summary: pl.DataFrame, end: date | None
+) -> dict[str, Any]:
+    """Each fit for the model card, on the time it was fitted on."""
+    if end is None or not fits:
+        return {}
+    opened = company.opened_at(end)
+    intervals = 0.0
+    if any("cnbd" in model for model in fits):  # models for regular buyers need them
+        intervals = sum_log_intervals(
+            company.purchases_at(end), observation_end=end, time_unit=company.time_unit, opened=opened
+        )
+    timed = opened.retime(summary, origin=end)
+    described: dict[str, Any] = {}
+    for model, fit in fits.items():
+        frame = summary if model == WHOLE_TIME else timed
+        described |= describe_fits({model: fit}, frame, log_intervals=intervals)
+    return described
 
 
 def _first_day(summary: pl.DataFrame) -> date:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clv.rescoring import scoring_card
 from experiments.tracking import CHAMPION, connect
 from histories.errors import ConfigError
 from histories.house import version
@@ -75,7 +76,9 @@ def _register(client: MlflowClient, name: str, run_id: str) -> str:
             ) from error
         source = f"{run.info.artifact_uri}/bundle"
         if card.get("purchase_model"):
-            save_scoring_model(found["model.json"], card, folder / "model")
+            scoring = folder / "scoring.json"
+            scoring.write_text(json.dumps(scoring_card(card, manifest)), encoding="utf-8")
+            save_scoring_model(scoring, card, folder / "model")
             client.log_artifacts(run_id, str(folder / "model"), "model")
             source = f"{run.info.artifact_uri}/model"
     with contextlib.suppress(MlflowException):  # it exists already
@@ -96,13 +99,21 @@ def save_scoring_model(model_json: Path, card: Mapping[str, Any], folder: Path) 
         import pandas as pd
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+        from mlflow.types.schema import Array, Object, Property
 
     inputs = [ColSpec("double", column) for column in ("frequency", "recency", "T")]
     inputs.append(ColSpec("double", "monetary_value", required=False))
+    order = Object([Property("date", "string"), Property("amount", "double")])
+    inputs.append(ColSpec(Array(order), "purchases", required=False))
     signature = ModelSignature(
         inputs=Schema(inputs),
         outputs=Schema([ColSpec("double", column) for column in OUTPUTS]),
-        params=ParamSchema([ParamSpec("horizon_months", "long", int(card["horizon_months"]))]),
+        params=ParamSchema(
+            [
+                ParamSpec("horizon_months", "long", int(card["horizon_months"])),
+                ParamSpec("as_of", "string", str(card["observation_end"])),
+            ]
+        ),
     )
     example = pd.DataFrame(
         {
@@ -135,8 +146,8 @@ def model_card(manifest: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         return "\n".join([*lines, "", "This run has no purchase model: the version is its bundle."])
     lines += [
         "",
-        f"Forecast: {card['chosen']} ({card['reason']}). A frame is scored by {card['purchase_model']} at "
-        "the level of that forecast; the customers table of the bundle has the forecast itself.",
+        f"Forecast: {card['chosen']} ({card['reason']}). A frame is scored by it, wholly where `purchases` "
+        "stand beside their summaries.",
         "",
         "| window | purchases | per customer | revenue |",
         "| --- | --- | --- | --- |",
@@ -156,5 +167,8 @@ def model_card(manifest: Mapping[str, Any], card: Mapping[str, Any]) -> str:
             "",
             "**Contracts**: the run knows who left; a frame scored here does not. Use `tributary score`.",
         ]
-    lines += ["", "Input: frequency, recency, T (time unit), monetary_value (currency)."]
+    lines += [
+        "",
+        "Input: frequency, recency, T (time unit), monetary_value (currency), and purchases (date, amount).",
+    ]
     return "\n".join(lines)

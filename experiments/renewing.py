@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import polars as pl
 
+from clv.rescoring import Rescorer
 from clv.revaluing import revalue_customers
 from clv.summary import summarize_purchases
 from experiments.arrivals import recent_orders
@@ -23,7 +24,7 @@ from experiments.inputs import key_of_handles
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.profiles import profiles_table
 from experiments.parts.walking import Walking, told_purchases, told_touchpoints
-from experiments.scoring import reasons_to_refit, since_fit, stack_factor
+from experiments.scoring import covariates_of, reasons_to_refit, since_fit
 from histories.errors import DataError
 from histories.identity import identities_table
 from histories.money import to_minor
@@ -99,7 +100,9 @@ def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_chang
     unit = str(bundle.model["time_unit"])
     summary = summarize_purchases(purchases, observation_end=end, time_unit=unit).sort("customer_id")
     found = summary.collect()
-    factor, aside = stack_factor(bundle.model, found, purchases, histories)
+    factor, aside = Rescorer.from_card(bundle.model).follow(
+        found, purchases, as_of=end, **covariates_of(histories)
+    )
     customers, notes = revalue_customers(
         found,
         before,

@@ -19,9 +19,7 @@ import numpy as np
 import polars as pl
 
 from clv.intervals import sampling_variance
-from clv.kept import KeptForecast
 from clv.outlook import columns_of
-from clv.purchases.fits import fit_from_dict
 from clv.rescoring import Rescorer
 from clv.stack import total_interval
 from clv.subscriptions import ContractFit, foresee_contracts, has_contracts, kept_contracts
@@ -29,7 +27,6 @@ from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
 from experiments.parts.histories import PURCHASES, Histories
-from histories.arrays import Float
 from histories.errors import BundleError, DataError
 from histories.periods import DAYS_PER_MONTH
 
@@ -111,9 +108,9 @@ def _values(
     card: Mapping[str, Any], summary: pl.DataFrame, purchases: pl.LazyFrame, histories: Histories
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Each customer's value by the bundle's forecast, and what of it could not take part."""
-    x, t_x, T, m = columns_of(summary, "frequency", "recency", "T", "monetary_value")
-    factor, notes = stack_factor(card, summary, purchases, histories)
-    found = Rescorer.from_card(card).values(x, t_x, T, m, factor=factor)
+    rescorer, end = Rescorer.from_card(card), histories.inputs.observation_end
+    factor, notes = rescorer.follow(summary, purchases, as_of=end, **covariates_of(histories))
+    found = rescorer.values(summary, factor=factor, as_of=end)
     names = (
         "probability_alive",
         "churn_probability",
@@ -128,6 +125,15 @@ def _values(
         table = _under_contract(table, card, summary, histories)
     ranked = table.sort("customer_lifetime_value", "customer_id", descending=[True, False], nulls_last=True)
     return ranked, notes
+
+
+def covariates_of(histories: Histories) -> dict[str, pl.DataFrame | None]:
+    """The tables that covariates come from, as `Rescorer.follow` takes them."""
+    calendar = histories.table("calendar")
+    return {
+        "customers": histories.customers,
+        "calendar": None if calendar is None else calendar.collect(),
+    }
 
 
 def _contracts(
@@ -167,41 +173,6 @@ def _under_contract(
     ).select(table.columns)
 
 
-def stack_factor(
-    card: Mapping[str, Any], summary: pl.DataFrame, purchases: pl.LazyFrame, histories: Histories
-) -> tuple[Float | None, tuple[str, ...]]:
-    """By how much the bundle's forecast sees each customer above its purchase model.
-
-    Parameters
-    ----------
-    card
-        The run's `model.json`.
-    summary, purchases
-        Of the customers, by customer_id; purchases as `build_purchases` makes them.
-    histories
-        The last day seen, and the tables that covariates come from.
-
-    Returns
-    -------
-    array or None
-        Shape (n,); None where the forecast is the purchase model's own.
-    tuple of str
-        What of the forecast could not take part.
-    """
-    if not card.get("kept"):
-        return None, ()
-    kept, calendar = KeptForecast.from_dict(card["kept"]), histories.table("calendar")
-    forecast, notes = kept.forecast(
-        summary,
-        purchases,
-        origin=histories.inputs.observation_end,
-        customers=histories.customers,
-        calendar=None if calendar is None else calendar.collect(),
-    )
-    fit = fit_from_dict(card["final"][card["purchase_model"]])
-    return kept.factor(fit, summary, forecast), notes
-
-
 def _drift(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     """PSI and KS of the customer figures since the fit."""
     rows = []
@@ -231,16 +202,17 @@ def since_fit(
     fitted, unit = _fitted_on(card), str(card["time_unit"])
     if end <= fitted:
         return None
-    fit = fit_from_dict(card["final"][card["purchase_model"]])
+    rescorer = Rescorer.from_card(card)
+    fit = rescorer.fit
     summary = summarize_purchases(purchases, observation_end=fitted, time_unit=unit).sort("customer_id")
     known = summary.collect()
+    timed = rescorer.open_time(known, as_of=fitted)
     later = summarize_holdout(purchases, after=fitted, until=end).collect()
     bought = known.select("customer_id").join(later, on="customer_id", how="inner")["holdout_purchases"]
-    x, t_x, T = columns_of(known, "frequency", "recency", "T")
+    x, t_x, T = columns_of(timed, "frequency", "recency", "T")
     days = (end - fitted).days
     horizon = days / DAYS_PER_UNIT[unit]
-    level = float((card.get("forecast") or {}).get("level", 1.0))
-    each = fit.predict_purchases(np.array([horizon]), x, t_x, T)[0] * level
+    each = fit.predict_purchases(np.array([horizon]), x, t_x, T)[0] * rescorer.level
     if contracts is not None:
         under = _contracts(card, known, contracts, fitted)
         ahead = pl.Series("ahead", under.expected_purchases(days / DAYS_PER_MONTH))
@@ -253,7 +225,7 @@ def since_fit(
         float(np.log(window["actual"] / window["forecast"])) - float(forecast.get("bias", 0.0))
         for window in forecast.get("past_windows", ())
     ]
-    sampling = sampling_variance(fit, None, known, horizon, rng=np.random.default_rng(0)).purchases
+    sampling = sampling_variance(fit, None, timed, horizon, rng=np.random.default_rng(0)).purchases
     low, high = total_interval(
         expected, sampling=sampling, errors=errors, level=float(card.get("interval", 0.9))
     )

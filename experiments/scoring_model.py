@@ -7,16 +7,16 @@ installed; the fitted parameters are in the artifact `model`, the model card of 
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd  # at run time: MLflow reads the types of `predict`
 
 
 class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Values of customers by the purchase and spend model of a run, at the level of its forecast."""
+    """Values of customers by the forecast of a run."""
 
     def load_context(self, context: Any) -> None:
         """Read the fitted models from the model card."""
@@ -36,44 +36,42 @@ class CustomerValueModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             Of MLflow; not used.
         model_input
             frequency, recency and T in the model's time unit; monetary_value in its currency, missing where
-            it is not known.
+            it is not known. With `purchases`, all orders of a row's customer as {"date", "amount"}, the whole
+            forecast is asked, as in the run; without, what reads whole histories takes no part in it.
         params
-            horizon_months; the run's by default.
+            horizon_months, and as_of, the day that the rows are of; both the run's by default.
 
         Returns
         -------
         DataFrame
             probability_alive, churn_probability, expected_purchases, expected_spend and
-            customer_lifetime_value; missing where a row is impossible.
+            customer_lifetime_value; missing where a row is impossible, or is not that of its purchases.
         """
-        from clv.rescoring import is_possible
+        asked, bought = params or {}, None
+        if "purchases" in model_input:
+            from clv.updating import Bought
 
-        x, t_x, T = (
-            np.asarray(model_input[name], dtype=np.float64) for name in ("frequency", "recency", "T")
+            bought = [
+                [Bought.on(date.fromisoformat(order["date"]), order["amount"]) for order in orders]
+                for orders in model_input["purchases"]
+            ]
+        found = self.rescorer.value_rows(
+            model_input["frequency"],
+            model_input["recency"],
+            model_input["T"],
+            model_input.get("monetary_value"),
+            purchases=bought,
+            as_of=date.fromisoformat(asked["as_of"]) if asked.get("as_of") else None,
+            horizon_months=asked.get("horizon_months"),
         )
-        money = np.full(x.size, np.nan)
-        if "monetary_value" in model_input:
-            money = np.asarray(model_input["monetary_value"], dtype=np.float64)
-        possible = is_possible(x, t_x, T)
-        found = self.rescorer.values(
-            x[possible],
-            t_x[possible],
-            T[possible],
-            money[possible],
-            horizon_months=int((params or {}).get("horizon_months", self.rescorer.horizon_months)),
-        )
-        columns = {}
-        for name in (
+        names = (
             "probability_alive",
             "churn_probability",
             "expected_purchases",
             "expected_spend",
             "customer_lifetime_value",
-        ):
-            values = np.full(x.size, np.nan)
-            values[possible] = found[name]
-            columns[name] = values
-        return pd.DataFrame(columns, index=model_input.index)
+        )
+        return pd.DataFrame({name: found.columns[name] for name in names}, index=model_input.index)
 
 
 mlflow.models.set_model(CustomerValueModel())

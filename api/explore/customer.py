@@ -156,8 +156,14 @@ def _alive(served: Served, days: list[dt.date], last: dt.date) -> list[tuple[dt.
     from clv.pictures import alive_history  # with the models, which other views never need
 
     step = max(1, (last - days[0]).days // 300)
+    rescorer = predictor.rescorer
     frame = alive_history(
-        predictor.rescorer.fit, days, until=last, time_unit=predictor.rescorer.time_unit, step_days=step
+        rescorer.fit,
+        days,
+        until=last,
+        time_unit=rescorer.time_unit,
+        step_days=step,
+        opened=rescorer.opened,
     )
     return list(zip(frame["date"], frame["probability_alive"], strict=True))
 

@@ -94,8 +94,14 @@ async def get_history(
 
         if not days:
             return []
+        rescorer = predictor.rescorer
         history = alive_history(
-            predictor.rescorer.fit, days, until=until, time_unit=predictor.rescorer.time_unit, step_days=step
+            rescorer.fit,
+            days,
+            until=until,
+            time_unit=rescorer.time_unit,
+            step_days=step,
+            opened=rescorer.opened,
         )
         return history.to_dicts()
 

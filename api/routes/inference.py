@@ -143,7 +143,8 @@ async def infer(name: ModelName, request: Request, served: ServedDep) -> Respons
             name="no-purchase-model", detail="The run fitted no purchase model; see left_out in /v1/model."
         )
     predictor.check(asked)
-    columns, invalid = await pool.run(partial(predictor.predict, asked))
+    valued = await pool.run(partial(predictor.predict, asked))
+    columns, invalid = valued.columns, valued.invalid
     made: dict[str, tuple[str, Any]] = {column: ("FP64", values) for column, values in columns.items()}
     made["invalid"] = ("BOOL", np.asarray(invalid))
     answer = {

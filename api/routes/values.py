@@ -31,7 +31,10 @@ _FEW = 50  # up to here a prediction takes less time than handing it to a thread
     ),
 )
 async def predict(request: Request, served: ServedDep) -> Response:
-    """Value up to 10,000 customers from frequency, recency, T and monetary_value.
+    """Value up to 10,000 customers from frequency, recency, T and monetary_value, by the run's own forecast.
+
+    A part of that forecast reads whole histories: where it counts and `purchases` are not sent, the rest
+    stands in for it, and `notes` says so.
 
     A summary that no customer can have (recency above T, or recency without repeat purchases) gets null
     values, and its position stands in `invalid`.
@@ -46,17 +49,18 @@ async def predict(request: Request, served: ServedDep) -> Response:
         )
     predictor.check(body)
     if len(body.frequency) <= _FEW:
-        columns, invalid = predictor.predict(body)
+        valued = predictor.predict(body)
     else:
-        columns, invalid = await pool.run(partial(predictor.predict, body))
+        valued = await pool.run(partial(predictor.predict, body))
     answer: dict[str, Any] = {
         "model_version": served.context["model_version"],
         "model": predictor.model,
         "horizon_months": predictor.horizon(body),
         "currency": served.context["currency"],
         "time_unit": predictor.rescorer.time_unit,
-        "columns": columns,
-        "invalid": np.flatnonzero(invalid),
+        "columns": valued.columns,
+        "invalid": np.flatnonzero(valued.invalid),
+        "notes": valued.notes,
     }
     return Reply(
         orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), headers=[(b"cache-control", b"no-store")]
@@ -67,6 +71,8 @@ def _check_lengths(body: PredictBody) -> None:
     lengths = {"frequency": len(body.frequency), "recency": len(body.recency), "T": len(body.T)}
     if body.monetary_value is not None:
         lengths["monetary_value"] = len(body.monetary_value)
+    if body.purchases is not None:
+        lengths["purchases"] = len(body.purchases)
     if len(set(lengths.values())) > 1:
         raise Problem(
             name="invalid-request",

@@ -118,5 +118,6 @@ def _model_pictures(
             fit_from_dict(values.model["calibration"][name]),
             observation_end=date.fromisoformat(values.model["observation_end"]),
             time_unit=config.time_unit,
+            closed=values.model["closed"],
         )
     return drawn

@@ -69,6 +69,8 @@ def histories(rows: pl.DataFrame, end: dt.date, unit: str = "day") -> Any:
     return SimpleNamespace(
         purchases=purchases.lazy(),
         rows=lambda _: purchases.height,
+        table=lambda _: None,
+        customers=None,
         inputs=SimpleNamespace(observation_end=end),
     )
 

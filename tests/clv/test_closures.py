@@ -12,7 +12,9 @@ from clv.closures import closures, within
 from clv.fitting import fit_models
 from clv.judgement import judge_models
 from clv.outlook import Company, look_ahead, summarize_window
+from clv.pictures import alive_history, tracking
 from clv.settings import ValueSettings
+from clv.valuation import CustomerValues, value_customers
 
 START, SHUT, REOPENED, END = (date(2024, m, 1) for m in (1, 5, 8, 11))
 DAYS = 600
@@ -98,3 +100,64 @@ def test_only_silence_that_chance_cannot_explain_is_a_closure(silent: int, daily
 def test_silence_at_the_end_is_no_closure() -> None:
     sold = pl.LazyFrame({"date": [START] * 1000})
     assert closures(sold, first=START, end=END) == ()
+
+
+def valued(purchases: pl.LazyFrame, end: date) -> CustomerValues:
+    return value_customers(
+        purchases,
+        settings=ValueSettings(
+            models=("mbg_nbd", "mbg_cnbd_2"),
+            season=False,
+            challenger=False,
+            posterior_draws=0,
+            origins=1,
+            horizon_months=6,
+        ),
+        observation_end=end,
+        calibration_end=None,
+        time_unit="week",
+        currency="EUR",
+        seed=1,
+    )
+
+
+def test_presence_dates_and_values_are_those_of_a_calendar_without_the_closed_months() -> None:
+    purchases = shop().filter(pl.col("date") <= END)
+    length = (REOPENED - SHUT).days
+    moved = pl.when(pl.col("date") >= REOPENED).then(pl.duration(days=length)).otherwise(pl.duration(days=0))
+    earlier = pl.col("date") - moved
+    without = purchases.with_columns(date=earlier, timestamp=earlier.cast(pl.Datetime("us")))
+    shut, open_ = (
+        valued(rows, end) for rows, end in ((purchases, END), (without, END - timedelta(days=length)))
+    )
+    found, cut = (values.customers.sort("customer_id") for values in (shut, open_))
+    alive = cut["probability_alive"].to_numpy()
+    assert found["probability_alive"].to_numpy() == pytest.approx(alive, rel=2e-3)
+    ahead = found["expected_next_purchase"] - cut["expected_next_purchase"]
+    assert ahead.drop_nulls().dt.total_days().is_in([length - 1, length, length + 1]).all()
+    assert found["T"].max() == cut["T"].max() + length / 7  # what a reader sees stays the calendar's
+    final, same = (values.model["final"]["mbg_cnbd_2"]["log_likelihood"] for values in (shut, open_))
+    assert final == pytest.approx(same, rel=1e-6)
+
+    april = shut.cohorts.filter(cohort=date(2024, 4, 1))  # 31 to 60 days old at the most when it was closed
+    assert april["purchases_expected"][2] == 0.0
+    assert april["purchases_observed"][2] == 0.0
+    assert april["purchases_expected"][5] == pytest.approx(april["purchases_observed"][5], rel=0.4)
+
+
+def test_pictures_stand_still_where_nothing_was_sold() -> None:
+    purchases = shop()
+    summary = summarize_window(lambda day: purchases, END, END + timedelta(days=90), time_unit="week")
+    fit = fit_models(("mbg_nbd",), summary, penalizer=0.0)[0]["mbg_nbd"]
+    opened = company(purchases).opened_at(END)
+    line = alive_history(
+        fit, [START, SHUT - timedelta(days=9)], until=END, time_unit="week", step_days=1, opened=opened
+    )
+    shut = line.filter(pl.col("date").is_between(SHUT, REOPENED - timedelta(days=1)))["probability_alive"]
+    assert shut.max() == shut.min() > line["probability_alive"][-1]
+    drawn = tracking(
+        purchases, fit, observation_end=END, time_unit="week", closed=[list(s) for s in opened.closed]
+    )
+    inside = pl.col("date").is_between(SHUT + timedelta(days=7), REOPENED - timedelta(days=1))
+    assert drawn.filter(inside)["expected"].sum() == 0.0
+    assert drawn.filter(pl.col("date") > REOPENED)["expected"].min() > 0.0

@@ -251,7 +251,9 @@ def test_who_did_not_change_ages_under_the_forecast_of_the_run(yesterday: Bundle
         now.select("frequency", "recency", "historic_value"),
         before.select("frequency", "recency", "historic_value"),
     )
-    today = Rescorer.from_card(yesterday.model).values(*(now[name] for name in ("frequency", "recency", "T")))
+    rescorer = Rescorer.from_card(yesterday.model)
+    level = np.full(now.height, rescorer.level)
+    today = rescorer.values(now.drop("monetary_value"), factor=level, as_of=end)
     seen = now["expected_purchases"].to_numpy() / today["expected_purchases"]
     assert np.ptp(seen) > 0.01  # customer by customer, not at one level
     assert now["probability_alive"].sum() < before["probability_alive"].sum()
