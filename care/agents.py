@@ -26,13 +26,14 @@ def agent_funnel(desk: Desk) -> pl.DataFrame:
     says whether the share lies within those of 99.8 %. Below 30 cases: "too few".
     """
     promise = promised(desk.view())
-    if promise is None or not desk.frame["agent"].count():
+    if promise is None or not desk.column("agent").count():
         return pl.DataFrame(schema=CARE_SCHEMA)
     view = desk.view().covered(promise)
     kept = kept_of(view, promise, promise.clock)
     local = pl.col("waiting_since").dt.convert_time_zone(desk.zone)
     cases = (
-        desk.frame.filter(pl.Series(view.chosen))
+        desk.rows("agent", "channel", "topic", "waiting_since")
+        .filter(pl.Series(view.chosen))
         .select(
             "agent",
             "channel",

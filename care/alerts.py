@@ -77,7 +77,7 @@ def _last_day(desk: Desk) -> dt.date:
 
 def _volume(desk: Desk) -> Iterator[dict[str, Any]]:
     """Hours with more matters than chance brings, of each channel; of all where no channel stands out."""
-    opened = desk.frame.select(
+    opened = desk.rows("channel", "opened_at").select(
         "channel", pl.col("opened_at").dt.convert_time_zone(desk.zone).dt.replace_time_zone(None).alias("at")
     )
     last = _last_day(desk)
@@ -123,12 +123,12 @@ def _floods(at: pl.Series, channel: str, last: dt.date) -> Iterator[dict[str, An
 
 def _critics(desk: Desk) -> Iterator[dict[str, Any]]:
     """Customers with a large audience and a bad tone who wait for a human, by channel."""
-    audiences = desk.frame["audience"].drop_nulls()
+    audiences = desk.column("audience").drop_nulls()
     if audiences.len() < FEWEST_AUDIENCES:
         return
     loud = float(audiences.quantile(LOUD_SHARE, "higher") or 0.0)
     day = _last_day(desk)
-    waiting = desk.frame.filter(
+    waiting = desk.rows("channel", "waiting", "audience", "sentiment_last", "waiting_seconds").filter(
         pl.col("waiting").fill_null(False), pl.col("audience") >= loud, pl.col("sentiment_last") < ANGRY
     )
     by_channel = waiting.group_by("channel").agg(

@@ -45,17 +45,18 @@ def _views(desk: Desk) -> Iterator[View]:
     yield desk.view()
     for name in ("channel", "team", *SEGMENTS, "hour", "month", "week"):
         yield from _cuts(desk, name)
+    months = list(_cuts(desk, "month"))
     for channel in _cuts(desk, "channel"):
-        for month in _cuts(desk, "month"):
+        for month in months:
             both = channel.chosen & month.chosen
             if both.any():
                 yield View(desk=desk, chosen=both, cut={**channel.cut, **month.cut})
 
 
 def _cuts(desk: Desk, name: str) -> Iterator[View]:
-    column = desk.frame[name]
-    for value in column.drop_nulls().unique().sort():
-        yield desk.view((column == value).fill_null(False).to_numpy(), **{name: str(value)})
+    words, places = desk.coded(name)
+    for place, word in enumerate(words):
+        yield desk.view(places == place, **{name: word})
 
 
 def _measured(kpi: Kpi, view: View, columns: frozenset[str]) -> Iterator[tuple[Clock | None, Measure]]:

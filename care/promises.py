@@ -43,7 +43,7 @@ def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
     rows = view.waits["row"] if promise.kpi == "next_response" else np.flatnonzero(view.chosen)
     asking = desk.arrays["needs_reply"][rows] == 1.0
     kept, rows = kept[asking], rows[asking]
-    places = desk.frame.select("day", "week")[rows]
+    places = desk.rows("day", "week")[rows]
     customers = desk.arrays["customer"][rows]
     made = (
         pl.DataFrame({"kept": kept, "customer": customers}).hstack(places).filter(pl.col("kept").is_not_nan())

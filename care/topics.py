@@ -26,25 +26,25 @@ def topic_figures(desk: Desk) -> pl.DataFrame:
     less that of the months before, with `reason` where it is within chance. `topic_share_of_product`: share
     of a product's matters, segment `product: x, topic: y`.
     """
-    named = desk.frame["topic"].is_not_null().to_numpy()
+    named = desk.column("topic").is_not_null().to_numpy()
     rows = [] if not named.any() else list(_rows(desk, named))
     return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
 
 
 def _rows(desk: Desk, named: Flags) -> Iterator[dict[str, Any]]:
-    months, last = desk.frame["month"], _last_whole_month(desk)
-    products = _common(desk.frame["product"].filter(pl.Series(named)))
-    for topic in _common(desk.frame["topic"]):
-        is_topic = (desk.frame["topic"] == topic).fill_null(False).to_numpy()
+    last = _last_whole_month(desk)
+    products = _common(desk.column("product").filter(pl.Series(named)))
+    for topic in _common(desk.column("topic")):
+        is_topic = desk.among("topic", [topic])
         segment = f"topic: {topic}"
         yield _row("topic_share", segment, _share(desk, is_topic, named))
-        for month in months.unique().sort():
-            within = named & (months == month).to_numpy()
+        for month in desk.coded("month")[0]:
+            within = named & desk.among("month", [month])
             if within.any():
-                yield _row("topic_share", segment, _share(desk, is_topic, within), period=str(month))
+                yield _row("topic_share", segment, _share(desk, is_topic, within), period=month)
         yield from _trend(desk, segment, is_topic, named, last)
         for product in products:
-            its = named & (desk.frame["product"] == product).fill_null(False).to_numpy()
+            its = named & desk.among("product", [product])
             found = _share(desk, is_topic, its)
             yield _row("topic_share_of_product", f"product: {product}, {segment}", found)
 
@@ -68,9 +68,9 @@ def _last_whole_month(desk: Desk) -> str:
 
 
 def _trend(desk: Desk, segment: str, is_topic: Flags, named: Flags, last: str) -> Iterator[dict[str, Any]]:
-    months = desk.frame["month"]
-    now = _share(desk, is_topic, named & (months == last).to_numpy())
-    before = _share(desk, is_topic, named & (months < last).to_numpy())
+    earlier = [month for month in desk.coded("month")[0] if month < last]
+    now = _share(desk, is_topic, named & desk.among("month", [last]))
+    before = _share(desk, is_topic, named & desk.among("month", earlier))
     found = difference_interval(now, before)
     if found.value is None or found.low is None or found.high is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from care.journeys import Journeys
 from care.settings import CareSettings, Promise
-from histories.arrays import Flags, Float
+from histories.arrays import Flags, Float, Integer
 
 Clock = Literal["calendar", "business"]
+Coded = tuple[list[str], Integer]
 
 _NUMBERS: Final = (
     "needs_reply", "answered", "first_open", "first_known", "first_business_known", "resolved",
@@ -91,6 +92,37 @@ class Desk:
             return rows.join(self.values, on="customer_id", how="left", maintain_order="left")
         return rows.with_columns(pl.lit(None, dtype=pl.Float64).alias("customer_lifetime_value"))
 
+    @property
+    def height(self) -> int:
+        """Number of matters."""
+        return self.frame.height
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the matters."""
+        return self.frame[name]
+
+    def rows(self, *names: str) -> pl.DataFrame:
+        """Some columns of the matters."""
+        return self.frame.select(names)
+
+    @cached_property
+    def _coded(self) -> dict[str, Coded]:
+        return {}
+
+    def coded(self, name: str) -> Coded:
+        """A column of words as its words, sorted, and the place of each matter's among them; -1 for none."""
+        if name not in self._coded:
+            column = self.column(name)
+            words = column.drop_nulls().unique().sort().to_list()
+            places = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
+            self._coded[name] = words, places
+        return self._coded[name]
+
+    def among(self, name: str, words: Collection[str]) -> Flags:
+        """Which matters have one of these words in a column."""
+        known, places = self.coded(name)
+        return np.isin(places, [place for place, word in enumerate(known) if word in words])
+
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Columns as numbers: flags are 0 and 1, absent values NaN; `customer` numbers the customers."""
@@ -153,7 +185,7 @@ class Desk:
 
     def view(self, rows: Flags | None = None, **cut: str) -> View:
         """Some of the matters; all without `rows`. `cut` names what they are, e.g. channel="twitter"."""
-        chosen = np.ones(self.frame.height, dtype=bool) if rows is None else rows
+        chosen = np.ones(self.height, dtype=bool) if rows is None else rows
         return View(desk=self, chosen=chosen, cut=cut)
 
 
@@ -218,20 +250,21 @@ class View:
 
     def covered(self, promise: Promise) -> View:
         """Those of the matters for which a promise holds."""
-        frame, chosen = self.desk.frame, self.chosen
+        desk, chosen = self.desk, self.chosen
         if promise.channel is not None:
-            chosen = chosen & (frame["channel"] == promise.channel).to_numpy()
+            chosen = chosen & desk.among("channel", [promise.channel])
         if promise.group is not None:
-            chosen = chosen & (frame["channel_group"] == promise.group).to_numpy()
+            chosen = chosen & desk.among("channel_group", [promise.group])
         if promise.since is not None:
-            chosen = chosen & (frame["day"] >= promise.since.isoformat()).to_numpy()
+            since = promise.since.isoformat()
+            chosen = chosen & desk.among("day", [day for day in desk.coded("day")[0] if day >= since])
         return View(desk=self.desk, chosen=chosen, cut=self.cut)
 
     def days(self) -> tuple[dt.date, dt.date]:
         """First and last day that these matters may lie in."""
-        frame = self.desk.frame
+        days, _ = self.desk.coded("day")
         last = (self.desk.journeys.end - dt.timedelta(seconds=1)).date()
-        first = dt.date.fromisoformat(str(frame["day"].min())) if frame.height else last
+        first = dt.date.fromisoformat(days[0]) if days else last
         if "month" in self.cut:
             start = dt.date.fromisoformat(f"{self.cut['month']}-01")
             after = (start + dt.timedelta(days=31)).replace(day=1)

@@ -36,15 +36,15 @@ def cost_per(what: str) -> Measured:
         spent = (
             costs.filter(pl.col("day").is_between(first, last)).group_by("channel").agg(pl.col("cost").sum())
         )
-        channels = view.desk.frame["channel"]
+        channels, places = view.desk.coded("channel")
         if what == "resolved":  # channels whose cases the desk can close
-            closing = set(channels.filter(view.desk.frame["from_desk"].fill_null(False)).to_list())
-            spent = spent.filter(pl.col("channel").is_in(list(closing)))
-        priced = channels.is_in(spent["channel"].implode()).to_numpy()[view.chosen]
+            closing = np.unique(places[view.desk.arrays["from_desk"] == 1.0])
+            spent = spent.filter(pl.col("channel").is_in([channels[place] for place in closing]))
+        priced = view.desk.among("channel", spent["channel"].to_list())[view.chosen]
         if not priced.any():
             return absent("no cost of these channels is known")
-        used = set(channels.filter(pl.Series(view.chosen)).to_list())
-        cost = float(spent.filter(pl.col("channel").is_in(list(used)))["cost"].sum())
+        used = [channels[place] for place in np.unique(places[view.chosen])]
+        cost = float(spent.filter(pl.col("channel").is_in(used))["cost"].sum())
         count = float(_PER[what](view)[priced].sum())
         if not count:
             return absent(f"nothing to divide by: no {what} case")

@@ -149,25 +149,23 @@ def volume_of(
 ) -> tuple[Float, Float]:
     """Answered matters that the effect is about, by month: of known customers, and of everybody."""
     view = desk.view()
-    about = effect.covers(desk.frame["channel"], desk.groups).to_numpy()
+    about = effect.covers(desk.column("channel"), desk.groups).to_numpy()
     answered = view.needs & (view["answered"] == 1.0) & about
     if minutes is not None:
         seconds, ended, known_time = view.first_wait(effect.clock)
         answered = answered & ended & known_time & (seconds <= minutes * 60)
-    month = desk.frame["month"].to_numpy()
-    place = {label: position for position, label in enumerate(months)}
-    known, handled = np.zeros(len(months)), np.zeros(len(months))
-    for label, is_known in zip(month[answered], view["known_customer"][answered], strict=True):
-        if label in place:
-            handled[place[label]] += 1.0
-            known[place[label]] += float(is_known)
-    return known, handled
+    known = answered & view["known_customer"]
+    within = [desk.among("month", [month]) for month in months]
+    return (
+        np.array([float((known & month).sum()) for month in within]),
+        np.array([float((answered & month).sum()) for month in within]),
+    )
 
 
 def _costs_by_item(costs: ChannelCosts, desk: Desk, months: int, effect: CareEffect) -> dict[str, Float]:
     """Costs of the channels whose cases the effect is about, by item and month."""
     channels = (
-        desk.frame["channel"].filter(effect.covers(desk.frame["channel"], desk.groups)).unique().to_list()
+        desk.column("channel").filter(effect.covers(desk.column("channel"), desk.groups)).unique().to_list()
     )
     rows = costs.by_item.filter(pl.col("channel").is_in(channels))
     found: dict[str, Float] = {}

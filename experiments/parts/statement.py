@@ -143,7 +143,7 @@ def _silence(
     view = desk.view()
 
     def lines(effect: CareEffect, segment: str = ALL) -> Iterator[dict[str, Any]]:
-        about = effect.covers(desk.frame["channel"], desk.groups).to_numpy()
+        about = effect.covers(desk.column("channel"), desk.groups).to_numpy()
         return silence_lines(ignored_matters(view, about), effect, segment=segment)
 
     yield from lines(margin_effect(effects, designs, gross_margin=gross_margin))
