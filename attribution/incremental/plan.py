@@ -44,7 +44,8 @@ WINDOWS = 2
 STOPS = "the firm stops with customers who leave: who gets these touches is there still, whatever they do"
 """Against channels that are signs of life: an effect cannot be told from knowing who is there."""
 DUE = "its touches follow purchases, which come by a clock of their own: the next one is due, touched or not"
-"""Against what the firm sends by a customer's purchases where these are regular."""
+"""Against touches that follow a customer's purchases, sent or his own, where these are regular: who asks after an
+order needs nothing for a while, and who looks around is about to buy."""
 MOVED_ALONE = (
     "satisfaction that drifts moves who acts here, and acts alone show it: a proxy or experiment would"
 )
@@ -160,7 +161,7 @@ def _check_silent(
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
     contrary |= dict.fromkeys(panel.stops, STOPS)
     if fit.structure.regular:
-        contrary |= dict.fromkeys(_sent_late(panel), DUE)
+        contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += [problem for check in checks if check is not None for problem in check.problems]
@@ -171,12 +172,6 @@ def _check_silent(
         of_spend=_staying(fit, panel),
         notes=(*cautions, *tried.notes),
     )
-
-
-def _sent_late(panel: Panel) -> list[str]:
-    """Channels of the firm whose touches follow purchases."""
-    triples = zip(panel.channels, panel.origins, panel.late, strict=True)
-    return [name for name, origin, late in triples if late and origin == "firm"]
 
 
 def _too_short(panel: Panel) -> list[str]:

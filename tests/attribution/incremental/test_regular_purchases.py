@@ -50,3 +50,7 @@ def test_purchases_with_a_clock_are_regular_and_what_waits_for_them_has_no_suppo
     check = plan_for(panel).check
     assert check is not None
     assert "clock of their own" in check(fit, panel, stocks, rng).by_channel["letter"]
+    asked = replace(panel, origins=("customer",))
+    assert "clock of their own" in check(fit, asked, stocks, rng).by_channel["letter"]
+    unbidden = replace(panel, reacts=())
+    assert "clock of their own" not in check(fit, unbidden, stocks, rng).by_channel.get("letter", "")
