@@ -35,6 +35,8 @@ BY_CUSTOMER = (
     "entry_share",
     "last_moment",
     "last_is_purchase",
+    "renewal_share",
+    "before_renewal",
 )
 """Arrays with customers first."""
 SHARES = ("exit_share", "entry_share")
@@ -104,6 +106,11 @@ class Panel:
     touch_moments: Real | None = None
     """Touches of those who were there from the start of a period to its end, by the part of it in which they
     came, counts, shape (P, C, M) for M equal parts; None where the moments of touches are not known."""
+    renewal_share: Real | None = None
+    """Share of each period that had passed at the customer's own renewal, 0 without one, shape (N, P); None
+    where customers leave on any day."""
+    before_renewal: Real | None = None
+    """Touches of each period until then, counts, shape (N, P, C)."""
     at_any_moment: bool = False
     """Whether customers who leave in silence do so at any moment of a period, not at its end."""
     stops: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from histories.exits import elapsed_share, entry_shares, exit_shares, within_con
 from histories.panel import Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
+from histories.renewals import Renewal, months_of
 
 EVENT = ("customer_id", "timestamp")
 PARTS = 64
@@ -43,6 +44,7 @@ def build_panel(
     contractual: bool,
     cases: pl.LazyFrame | None = None,
     stops: Sequence[str] = (),
+    renewal: Renewal | None = None,
 ) -> Panel:
     """Count, per customer and period, treatments by channel, own acts, problems, purchases and spend.
 
@@ -68,6 +70,8 @@ def build_panel(
         Whether `ended_at` tells who left.
     stops
         Channels of the firm whose touches stop with the customer: they count among the acts.
+    renewal
+        Days on which customers leave, each his own (`renewals.find_renewal`); None: on any.
 
     Raises
     ------
@@ -90,6 +94,7 @@ def build_panel(
         contractual=contractual,
         cases=cases,
         stops=stops,
+        renewal=renewal,
     )
     return finish_panel(part, touchpoints, customers, confounders=confounders, cases=cases)
 
@@ -149,6 +154,7 @@ def build_panel_part(
     contractual: bool,
     cases: pl.LazyFrame | None = None,
     stops: Sequence[str] = (),
+    renewal: Renewal | None = None,
 ) -> PanelPart:
     """Count for the complete customers of these rows, from the period `start` on; see `build_panel`."""
     index = PeriodIndex.of(period, observation_end)
@@ -166,6 +172,7 @@ def build_panel_part(
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
     last = None if contractual else _last_signs(coded, acts, purchases)
     arrived = _entry_share(coded, customers)
+    days = _renewal_days(coded, customers, renewal)
     panel = Panel(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
@@ -181,6 +188,8 @@ def build_panel_part(
         exit=exit_,
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=arrived,
+        renewal_share=None if days is None else _share_at(coded, days),
+        before_renewal=None if days is None else _touch_array(coded, touchpoints, channels, until=days),
         touch_moments=_touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
         last_moment=None if last is None else last[0],
         last_is_purchase=None if last is None else last[1],
@@ -402,8 +411,41 @@ def _answered_shares(touchpoints: pl.LazyFrame, channels: Sequence[str]) -> tupl
     return tuple(by_channel.get(name) for name in channels)
 
 
-def _touch_array(coded: _Coder, touchpoints: pl.LazyFrame, channels: Sequence[str]) -> NDArray[np.float32]:
-    treated = coded.place(touchpoints.filter(pl.col("treatment")), keep=["channel"])
+def _renewal_days(
+    coded: _Coder, customers: pl.LazyFrame | None, renewal: Renewal | None
+) -> NDArray[np.int64] | None:
+    """Day of each month, from 0, of the customer's own renewal, -1 without one, shape (N, P)."""
+    if renewal is None or customers is None or coded.index.period != "month":
+        return None
+    first = pl.col("acquired_at").cast(pl.Date)
+    rows = customers.select("customer_id", first).join(coded.ids.lazy(), on="customer_id").collect()
+    arrived = np.full(coded.shape[0], np.datetime64("NaT", "D"))
+    arrived[rows["i"].to_numpy()] = rows["acquired_at"].to_numpy()
+    return renewal.days(arrived, months_of(coded.shape[1], coded.index.end))
+
+
+def _share_at(coded: _Coder, days: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Share of the month that has passed at the end of these days, 0 where there is none."""
+    months = months_of(coded.shape[1], coded.index.end)
+    length = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
+    return np.asarray((days + 1) / length, dtype=np.float32)
+
+
+def _touch_array(
+    coded: _Coder,
+    touchpoints: pl.LazyFrame,
+    channels: Sequence[str],
+    *,
+    until: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """Touches by customer, period and channel; with `until` those of the days of the month up to it."""
+    treated = coded.place(
+        touchpoints.filter(pl.col("treatment")).with_columns(day=pl.col("timestamp").dt.day() - 1),
+        keep=["channel", "day"],
+    )
+    if until is not None:
+        here = treated.collect()
+        treated = here.filter(here["day"].to_numpy() <= until[here["i"], here["t"]]).lazy()
     rows = treated.group_by("i", "t", "channel").agg(pl.len().alias("n")).collect()
     rows = rows.join(_codes(channels), on="channel")
     out = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
@@ -494,6 +536,8 @@ def _within_rows(panel: Panel) -> Panel:
         panel.margin,
         panel.last_moment,
         panel.last_is_purchase,
+        panel.renewal_share,
+        panel.before_renewal,
     )
     for array in series:
         if array is not None:

@@ -44,8 +44,8 @@ WINDOWS = 2
 STOPS = "the firm stops with customers who leave: who gets these touches is there still, whatever they do"
 """Against channels that are signs of life: an effect cannot be told from knowing who is there."""
 DUE = "its touches follow purchases, which come by a clock of their own: the next one is due, touched or not"
-"""Against touches that follow a customer's purchases, sent or his own, where these are regular: who asks after an
-order needs nothing for a while, and who looks around is about to buy."""
+"""Against touches that follow a customer's purchases, sent or his own, where these are regular: who asks
+after an order needs nothing for a while, and who looks around is about to buy."""
 MOVED_ALONE = (
     "satisfaction that drifts moves who acts here, and acts alone show it: a proxy or experiment would"
 )

@@ -12,7 +12,9 @@ that was lived through, F its distribution among those who left, and N touches o
 because a moment within the period thins its touches. G is the share of a channel's touches of the period that
 had come by then (`Panel.touch_moments`): a letter of the third of the month has reached nearly all who leave
 in it. Where moments of touches are not known they come at any time, G(f) = f. If all leave at the end of a
-period (f = 1) both are C_t. Where effects level off (`levelled`) the mean is of f_b:
+period (f = 1) both are C_t. Where customers leave on renewals of their own (`Panel.renewal_share`) those who
+stay are taken at theirs, with the touches until then. Where effects level off (`levelled`) the mean is of
+f_b:
 
     E_F E f_b(S_t) = (1 - E_F exp(-b decay^f C_(t-1)) E (1 + B)^-b) / b
 
@@ -101,6 +103,8 @@ def panel_stocks(
     for t in range(counts.shape[1]):
         new = np.log1p(counts[:, t], dtype=np.float32)
         stocks[:, t] = kept * carried + _at(counts[:, t], stayed[t])
+        own, share, before = _at_renewal(panel, counts, t)
+        stocks[own, t] = decay**share * carried[own] + np.log1p(before)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
@@ -125,6 +129,8 @@ def _bent_stocks(
             table = _between(powers, chances[t, :, k])
             kept += np.exp(np.float32(-bend * decay**f) * carried) * _at(counts[:, t], table)
         stocks[:, t] = (1.0 - kept / len(moments)) / bend
+        own, share, before = _at_renewal(panel, counts, t)
+        stocks[own, t] = levelled(decay**share * carried[own] + np.log1p(before), bend)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
             own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
@@ -142,6 +148,23 @@ def _thinned_powers(most: int, moments: NDArray[np.floating], bend: float) -> ND
         row[: len(exact)] = stats.binom.pmf(exact[None, :], exact[:, None], f) @ (1.0 + exact) ** -bend
         row[len(exact) :] = (1.0 + many * f) ** -bend
     return found
+
+
+def _at_renewal(
+    panel: Panel, counts: NDArray[np.floating], t: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Who renews in a period, the share of it that had passed then, (R, 1), touches until then, (R, C)."""
+    if panel.renewal_share is None or panel.before_renewal is None:
+        return (
+            np.zeros(0, dtype=np.int64),
+            np.zeros((0, 1), np.float32),
+            np.zeros((0, counts.shape[2]), np.float32),
+        )
+    own = np.flatnonzero(panel.renewal_share[:, t] > 0)
+    whole = np.asarray(panel.touches[own, t], dtype=np.float32)
+    share = np.asarray(panel.renewal_share[own, t, None], dtype=np.float32)
+    passed = np.divide(panel.before_renewal[own, t], whole, out=np.zeros_like(whole), where=whole > 0)
+    return own, share, np.asarray(passed * counts[own, t], dtype=np.float32)
 
 
 def _at(counts: NDArray[np.floating], tables: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -308,7 +331,10 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     variances = _thinned_variances(panel, int(np.rint(panel.touches.max(initial=0))), moments)
     precision = np.zeros(panel.n_channels)
     for t in range(panel.n_periods):
-        counts = np.rint(panel.touches[at_risk[:, t] & ~leaves[:, t], t]).astype(np.int64)
+        stays = at_risk[:, t] & ~leaves[:, t]
+        if panel.renewal_share is not None:
+            stays &= panel.renewal_share[:, t] == 0  # at their own renewal nothing is unseen
+        counts = np.rint(panel.touches[stays, t]).astype(np.int64)
         precision += hazard[t] * np.where(panel.late, 0.0, _at(counts, variances[t]).sum(axis=0))
     return precision
 

@@ -44,6 +44,7 @@ from histories.panel_building import (
 from histories.panel_store import PanelStore
 from histories.period_index import PeriodIndex
 from histories.reactions import Recent, recent_purchases, with_order_of_events
+from histories.renewals import find_renewal
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 _PEOPLE: Final = "panel_people"
@@ -209,6 +210,7 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         "origins": _origins(config, touchpoints),
         "groups": config.channel_groups,
         "contractual": histories.contractual,
+        "renewal": find_renewal(people) if histories.contractual else None,
     }
 
     def build(stops: tuple[str, ...] = ()) -> Panel:

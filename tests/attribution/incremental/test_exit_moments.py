@@ -156,6 +156,42 @@ def test_a_letter_that_all_get_on_the_same_day_of_the_month_keeps_nobody(day: fl
     assert abs(fitted(anywhere, panel_stocks(anywhere)).beta[0]) > 0.5
 
 
+def members(n: int = 4_000) -> Panel:
+    """Each leaves on a renewal of his own; half are reminded of it shortly before, and none leaves for it."""
+    draws = np.random.default_rng(5)
+    whole = simulate_panel("r7", n=n, periods=6, seed=1).panel
+    own = draws.uniform(0.1, 0.95, n)
+    exit_ = np.minimum(draws.geometric(0.15, n) - 1, 6)
+    reminded = (draws.random((n, 6)) < 0.5) & (np.arange(6) <= exit_[:, None])
+    touches = np.zeros((n, 6, 8), dtype=np.float32)
+    touches[:, :, 0] = reminded
+    return replace(
+        whole,
+        touches=touches,
+        spend=np.ones((n, 6)) * (np.arange(6) <= exit_[:, None]),
+        entry=np.zeros(n, dtype=np.int64),
+        exit=exit_,
+        exit_share=np.where(exit_ < 6, own, 1.0),
+        renewal_share=np.repeat(own[:, None], 6, axis=1).astype(np.float32),
+        before_renewal=touches,
+    )
+
+
+def test_a_reminder_before_each_customers_own_renewal_makes_nobody_leave() -> None:
+    panel = members()
+    found = fitted(panel, panel_stocks(panel))
+    assert abs(found.beta[0]) < 0.2
+    bent = panel_stocks(panel, bend=1.5)
+    first = panel.exit != 0
+    half = panel_stocks(panel, touches=0.5 * panel.touches)
+    np.testing.assert_allclose(
+        bent[first, 0, 0], -np.expm1(-1.5 * np.log1p(panel.touches[first, 0, 0])) / 1.5
+    )
+    np.testing.assert_allclose(half[first, 0, 0], np.log1p(0.5 * panel.touches[first, 0, 0]))
+    anywhere = replace(panel, renewal_share=None, before_renewal=None)
+    assert fitted(anywhere, panel_stocks(anywhere)).beta[0] > 0.5
+
+
 def test_touches_at_any_time_of_the_month_are_thinned_as_if_nothing_were_known_of_them() -> None:
     panel = two_customers()
     known = replace(panel, touch_moments=np.full((3, 8, 64), 100.0))

@@ -16,6 +16,7 @@ from histories.panel_building import build_panel
 from histories.period_index import period_of
 from histories.purchases import build_purchases
 from histories.reading.sources import Channel
+from histories.renewals import Renewal
 from histories.simulate import simulate_company
 from histories.touchpoints import build_touchpoints
 
@@ -120,6 +121,20 @@ def test_moments_of_touches_are_counted_over_those_who_were_there_for_the_whole_
     assert silent.touch_moments[2, 1, 63] == 2
     assert contractual.touch_moments is not None
     assert contractual.touch_moments.sum(axis=2).tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_touches_until_the_renewal_of_each_customer_are_counted_apart() -> None:
+    customers = pl.LazyFrame(
+        {"customer_id": [1, 2], "acquired_at": [date(2025, 5, 5), None], "ended_at": [date(2026, 3, 5), None]}
+    )
+    panel = made(customers=customers, contractual=True, renewal=Renewal(cycle=0, offset=0))
+    assert panel.renewal_share is not None
+    assert panel.before_renewal is not None
+    assert panel.renewal_share[0] == pytest.approx([5 / 31, 5 / 28, 5 / 31])
+    assert panel.renewal_share[1].tolist() == [0, 0, 0]
+    assert panel.touches[0].tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert panel.before_renewal[0].tolist() == [[1, 0], [0, 0], [0, 0]]
+    assert made(customers=customers, contractual=True).before_renewal is None
 
 
 def test_touches_that_stop_with_the_customer_are_signs_of_life() -> None:

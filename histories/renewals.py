@@ -1,0 +1,127 @@
+"""Do customers leave on days of their own? Memberships that renew every month end where they would renew.
+
+Who leaves on the day of his renewal has had the reminder that comes three days before it; of those who stay
+a part would be counted, as if leaving came at any moment, and the reminder seemed to make customers leave.
+Stayers are compared at their own renewal of the month instead. It is told by days since arrival, modulo 28 or
+30 days or the day of the month, at which most customers leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from histories.arrays import Integer, Moments
+
+CYCLES = (0, 28, 30)
+"""Days of a cycle; 0: from the day of one month to the same day of the next."""
+MOST = 0.6
+"""Share of those who left that must have left on the cycle's days."""
+SLACK = 1
+"""Days that they may be off."""
+FEWEST = 50
+"""Customers who left after a whole cycle below which nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """Days on which a customer may leave: so many after arrival, and again every cycle."""
+
+    cycle: int
+    """Days of the cycle; 0: a month."""
+    offset: int
+    """Days after the renewal at which most leave."""
+
+    def days(self, arrived: Moments, months: Moments) -> Integer:
+        """Day of the month, from 0, on which each customer may last leave, -1 without one, shape (N, P).
+
+        Parameters
+        ----------
+        arrived
+            First days of N customers, NaT where unknown, datetime64[D].
+        months
+            P months, datetime64[M].
+
+        Examples
+        --------
+        >>> arrived = np.array(["2026-01-05", "2026-02-27"], dtype="datetime64[D]")
+        >>> months = np.array(["2026-02", "2026-03"], dtype="datetime64[M]")
+        >>> Renewal(cycle=0, offset=0).days(arrived, months).tolist()
+        [[4, 4], [-1, 26]]
+        >>> Renewal(cycle=28, offset=1).days(arrived, months).tolist()
+        [[2, 30], [-1, 27]]
+        """
+        start, stop = (part.astype("datetime64[D]").astype(np.int64) for part in (months, months + 1))
+        known = ~np.isnat(arrived)
+        first = np.where(known, arrived, np.datetime64(0, "D"))
+        day = first.astype(np.int64)[:, None]
+        last: Integer
+        if self.cycle:
+            last = stop - 1 - (stop - 1 - day - self.offset) % self.cycle
+        else:
+            last = _same_day(first, months) + self.offset
+            before = _same_day(first, months - 1) + self.offset
+            last = np.where(last < stop, last, before)
+        there = known[:, None] & (last >= start) & (last - self.offset > day)
+        return np.asarray(np.where(there, last - start, -1), dtype=np.int64)
+
+
+def _same_day(first: Moments, months: Moments) -> Integer:
+    """The day of each month that is as late in it as a first day in its own, or its last, shape (N, P)."""
+    of_month = (first - first.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    start, stop = (part.astype("datetime64[D]").astype(np.int64) for part in (months, months + 1))
+    return np.asarray(np.minimum(start + of_month[:, None], stop - 1), dtype=np.int64)
+
+
+def find_renewal(customers: pl.LazyFrame | None) -> Renewal | None:
+    """The days on which most customers leave; None where they leave on any.
+
+    Parameters
+    ----------
+    customers
+        `acquired_at` and `ended_at`, where they are known.
+    """
+    columns = [] if customers is None else customers.collect_schema().names()
+    if customers is None or not {"acquired_at", "ended_at"} <= set(columns):
+        return None
+    known = customers.select(pl.col("acquired_at", "ended_at").cast(pl.Date)).drop_nulls().collect()
+    first, left = (known[name].to_numpy().astype("datetime64[D]") for name in ("acquired_at", "ended_at"))
+    whole = (left - first).astype(np.int64) >= max(CYCLES) - SLACK
+    first, left = first[whole], left[whole]
+    if len(first) < FEWEST:
+        return None
+    found: list[tuple[float, Renewal]] = []
+    for cycle in CYCLES:
+        phase = _days_after(first, left, cycle)
+        counts = np.bincount(phase % (cycle or 31), minlength=cycle or 31)
+        near = np.sum([np.roll(counts, shift) for shift in range(-SLACK, SLACK + 1)], axis=0)
+        offset = int(np.argmax(near))
+        offset -= (cycle or 31) * (offset > (cycle or 31) // 2)
+        found.append((float(near.max()) / len(first), Renewal(cycle=cycle, offset=offset)))
+    share, best = max(found, key=lambda pair: pair[0])
+    return best if share >= MOST else None
+
+
+def _days_after(first: Moments, left: Moments, cycle: int) -> Integer:
+    """Days since the last renewal, or -1 the day before the next."""
+    if cycle:
+        return (left - first).astype(np.int64) % cycle
+    own = left.astype("datetime64[M]")
+    day = left.astype(np.int64)
+    of_month = (first - first.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
+    found = []
+    for back in (0, 1):
+        start, stop = ((own - back + ahead).astype("datetime64[D]").astype(np.int64) for ahead in (0, 1))
+        found.append(day - np.minimum(start + of_month, stop - 1))
+    now, before = found
+    days: Integer = np.where(now >= -SLACK, now, before)
+    return days
+
+
+def months_of(count: int, end: date) -> Moments:
+    """The last so many months, up to that of `end`, datetime64[M]."""
+    found: Moments = np.datetime64(end, "M") - np.arange(count)[::-1]
+    return found
