@@ -12,6 +12,7 @@ import pytest
 
 from tests.sample_bundle import write_sample
 from tributary.cli import COMMANDS, cli, main
+from tributary.commands.output import echo_table
 
 ORDERS = "customer_id,timestamp,amount\n1,2026-01-01,10\n1,2026-02-01,20\n2,2026-01-05,5\n"
 
@@ -327,3 +328,14 @@ def test_alerts_are_printed_and_watched_once(tributary: Any, tmp_path: Path) -> 
     assert len(list((tmp_path / "out").iterdir())) == 1
     outcome = tributary("watch", "--name", "shp")
     assert (outcome.status, 'did you mean "shop"' in outcome.err) == (2, True)
+
+
+def test_a_table_prints_no_letter_that_moves_the_cursor_and_no_rounding(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    echo_table(pl.DataFrame({"channel": ["a\x1b[2Jb", "x" * 999], "credit": [2e-14, 12.5]}))
+    told = capsys.readouterr().out
+    assert "\x1b[2J" not in told
+    assert "a\N{REPLACEMENT CHARACTER}[2Jb" in told
+    assert "e-14" not in told
+    assert max(map(len, told.splitlines())) < 220

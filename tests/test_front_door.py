@@ -289,6 +289,7 @@ TOUCHES = {
             lambda: tb.credit(ORDERS, TOUCHES, channels={}, settings={"confounders": ["plan"]}),
             'attribution.confounders: no column "plan"',
         ),
+        (lambda: tb.credit(ORDERS, TOUCHES, channels=["email"]), "channels is a list. Give a mapping"),
     ],
 )
 def test_a_misspelled_channel_or_column_is_refused(call: Callable[[], object], said: str) -> None:
@@ -314,6 +315,8 @@ def test_a_simulated_company_holds_tables_and_nothing_else() -> None:
         ({"path": [], "conversions": []}, {}, "paths: the table is empty"),
         (PATHS, {"settings": {"lookback": 3}}, 'unknown key "attribution.lookback"; did you mean'),
         (PATHS, {"methods": "lst"}, 'no method "lst"; did you mean "last"'),
+        ({"path": ["a"], "conversions": ["three"]}, {}, 'paths: "conversions" is String'),
+        ({"path": ["a"], "conversions": [1]}, {"outcome": "spend"}, 'needs a column "value"'),
     ],
 )
 def test_paths_that_cannot_be_credited_are_refused_in_one_sentence(

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from histories.errors import DataError, ModelError
+from histories.errors import DataError, ModelError, SchemaError
 from tributary.desk import UNITS, Day, Origins, channel_entries, desk, to_polars
 from tributary.result import Result, forest
 
@@ -52,6 +52,8 @@ def credit_paths(
     counted = to_polars(paths, name="paths")
     if not counted.height:
         raise DataError("paths: the table is empty. Give a row for each path, with its conversions.")
+    if outcome == "spend" and "value" not in counted.columns:
+        raise SchemaError('paths: credit of spend needs a column "value", in currency.')
     found = descriptive(
         counted,
         methods=_several(methods),

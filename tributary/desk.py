@@ -203,6 +203,10 @@ def channel_entries(origins: Origins | None) -> dict[str, Any] | None:
     """Entries of `[channels]`; a bare word is the origin."""
     if origins is None:
         return None
+    if not isinstance(origins, Mapping):
+        raise ConfigError(
+            f'channels is a {type(origins).__name__}. Give a mapping of each channel to "customer" or "firm".'
+        )
     return {name: {"origin": o} if isinstance(o, str) else dict(o) for name, o in origins.items()}
 
 

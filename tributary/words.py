@@ -160,7 +160,8 @@ def summarize(
     Returns
     -------
     DataFrame
-        One row per customer, by customer_id, as `clv.summarize_purchases` makes it.
+        One row per customer, by customer_id, as `clv.summarize_purchases` makes it; what was kept out of it
+        is in the `notes` of `histories`.
     """
     from clv.summary import summarize_purchases
 
@@ -282,7 +283,11 @@ def simulate(
 
 
 def run(
-    config: str | Path | Mapping[str, Any], *, out: str | Path | None = None, **folders: Any
+    config: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    runs: str | Path = "runs",
+    mlruns: str | Path = "mlruns",
 ) -> RunResult:
     """The whole story of a configuration, from tables to a bundle; as `tributary run`.
 
@@ -292,8 +297,8 @@ def run(
         A TOML file, or the same tree of keys as a mapping; its paths then start at the working folder.
     out
         The bundle's folder; by default a new one under `runs/`.
-    folders
-        `runs` and `mlruns`, by default folders of the working folder.
+    runs, mlruns
+        Where bundles are kept, and where MLflow keeps the runs: a folder, or the address of a server.
 
     Returns
     -------
@@ -310,10 +315,9 @@ def run(
         chosen = load_config(Path(config))
     return run_experiment(
         chosen,
-        runs=Path(folders.pop("runs", "runs")),
-        mlruns=Path(folders.pop("mlruns", "mlruns")),
+        runs=Path(runs),
+        mlruns=Path(mlruns),
         out=None if out is None else Path(out),
-        **folders,
     )
 
 

@@ -43,14 +43,14 @@ async def download(
         shelf = shelf_of(served)
         if name == "credit":
             view = credit_view(shelf, outcome=outcome, method=None, segment=segment, period=period, row=None)
-            return _table(credit_rows(shelf, view), form)
+            return table_bytes(credit_rows(shelf, view), form)
         if name == "compare":
-            return _table(compared_rows(compare_view(shelf, served, home, other=other)), form)
+            return table_bytes(compared_rows(compare_view(shelf, served, home, other=other)), form)
         if name == "customer":
             found = customer_rows(served, customer_id or "")
             if found is None:
                 raise unknown_customer()
-            return _table(found, form)
+            return table_bytes(found, form)
         if name not in _DOWNLOADS:
             raise Problem(
                 name="not-found", detail=f"There are credit, compare, customer, {', '.join(_DOWNLOADS)}."
@@ -59,7 +59,7 @@ async def download(
         for column, wanted in (("outcome", outcome), ("channel", channel)):
             if wanted and column in table.columns:
                 table = table.filter(pl.col(column) == wanted)
-        return _table(table, form)
+        return table_bytes(table, form)
 
     return _file(await asyncio.to_thread(rows), f"{name}.{form}", form)
 
@@ -68,12 +68,19 @@ _DOWNLOADS: Final = {"evidence": "effects", "service": "care", "returns": "roi",
 """The table behind a view, where it is one."""
 
 
-def _table(frame: pl.DataFrame, form: str) -> bytes:
+def _as_words(text: pl.Expr) -> pl.Expr:
+    """Texts that a spreadsheet would work out as formulas, behind an apostrophe; numbers stay."""
+    is_formula = text.str.contains(r"^[=+\-@\t\r]") & ~text.str.contains(r"^[+-]?[\d.]+$")
+    return pl.when(is_formula).then("'" + text).otherwise(text).name.keep()
+
+
+def table_bytes(frame: pl.DataFrame, form: str) -> bytes:
+    """The table as a file; in CSV no text is a formula."""
     stream = io.BytesIO()
     if form == "parquet":
         frame.write_parquet(stream)
     else:
-        frame.write_csv(stream)
+        frame.with_columns(_as_words(pl.col(pl.String))).write_csv(stream)
     return stream.getvalue()
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
 from attribution.incremental.beside import credit_bounds, members_of, objections, touch_counts
-from attribution.incremental.checks.possible import unmeasured_channels
+from attribution.incremental.checks.possible import unbounded_outcome, unmeasured_channels
 from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, ExperimentReading
 from attribution.incremental.plan import Plan
@@ -123,7 +123,8 @@ def credit_table(
             continue
         found = estimate.credit.require(outcome)
         refuted = tuple(r.words for r in estimate.readings if r.refuted and r.bears_on(outcome))
-        problems = (*own.against, *estimate.problems, *refuted)
+        unbounded = unbounded_outcome(estimate.draws, outcome)
+        problems = (*own.against, *estimate.problems, *refuted, *unbounded)
         unmeasured = unmeasured_channels(estimate.credit, estimate.draws, outcome)
         of_money = {} if outcome.startswith("retention") else estimate.against_spend
         channels = {**of_money, **estimate.against_channels, **unmeasured}

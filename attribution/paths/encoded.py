@@ -137,6 +137,8 @@ def _counts(paths: pl.DataFrame) -> dict[str, Float]:
         if name not in schema:
             counts[name] = np.zeros(paths.height)
             continue
+        if not schema[name].is_numeric() and schema[name] != pl.Null:
+            raise SchemaError(f'paths: "{name}" is {schema[name]}, expected a number in every row.')
         values = paths[name].cast(pl.Float64).fill_null(0.0).to_numpy()
         if not (values.min(initial=0.0) >= 0 and np.isfinite(values).all()):
             bad = int((~(np.isfinite(values) & (values >= 0))).sum())

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from api import Settings
+from api.explore.downloads import table_bytes
 from api.keys import create_key
 from experiments.tombstones import add_tombstone
 from reports.numbers import decimal, money, signed
@@ -212,3 +213,12 @@ def test_a_hundred_thousand_customers_are_drawn_small(tmp_path: Path) -> None:
         page = client.get("/explore/customers?gone_from=20&gone_to=70&worth=50")
     assert len(page.content) < 300_000
     assert "squares" in page.text
+
+
+def test_a_download_for_a_spreadsheet_holds_no_formula() -> None:
+    names = ["=cmd|calc", "+447911123456", "-1", "@sum", "chat - web"]
+    table = pl.DataFrame({"channel": names, "credit": [-1.5] * 5})
+    rows = pl.read_csv(table_bytes(table, "csv"), schema_overrides={"channel": pl.String})
+    assert rows["channel"].to_list() == ["'=cmd|calc", "+447911123456", "-1", "'@sum", "chat - web"]
+    assert rows["credit"].to_list() == [-1.5] * 5
+    assert pl.read_parquet(table_bytes(table, "parquet")).equals(table)

@@ -13,6 +13,8 @@ import orjson
 import polars as pl
 
 _LONGEST = 200
+_NOTHING = 1e-9
+"""A figure below it is what is left of rounding."""
 
 
 def echo_json(value: Any) -> None:
@@ -55,7 +57,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value if abs(value) > _NOTHING else 0:.4g}"
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))

@@ -104,3 +104,10 @@ def unmeasured_channels(credit: PanelCredit, draws: CreditDraws, outcome: str) -
         if error > total:
             found[name] = f"not measured: the standard error, {error:,.0f}, exceeds the whole outcome"
     return found
+
+
+def unbounded_outcome(draws: CreditDraws, outcome: str) -> tuple[str, ...]:
+    """Why no credit of an outcome is supported whose replicates are no numbers: nothing bounds it."""
+    if np.isfinite(draws.deviations[outcome]).all():
+        return ()
+    return ("no standard error could be worked out: the data do not bound the effects",)

@@ -153,6 +153,21 @@ def test_an_error_above_the_outcome_leaves_no_interval(contract: tuple) -> None:
     assert row["reason"].startswith("not measured: the standard error, 1,000,000, exceeds")
 
 
+def test_an_outcome_whose_draws_are_no_numbers_is_not_supported(contract: tuple) -> None:
+    panel, _, _ = contract
+    found = estimate.estimate_credit(
+        panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
+    )
+    draws = replace(
+        found.draws, deviations={**found.draws.deviations, "spend": np.full((3, panel.n_channels), np.nan)}
+    )
+    table = credit_table(panel, replace(found, draws=draws), outcomes=("retention", "spend"), interval=0.95)
+    spend = table.filter(outcome="spend")
+    assert not spend["supported"].any()
+    assert spend["reason"].str.contains("no standard error could be worked out").all()
+    assert table.filter(outcome="retention", channel="(baseline)")["supported"].all()
+
+
 def test_a_check_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise ValueError("lam value too large")
