@@ -8,6 +8,7 @@ between one customer and the brand is one conversation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -116,9 +117,39 @@ def is_customer(posts: pl.DataFrame) -> pl.Series:
     else:
         raise DataError(
             "posts: neither is_brand nor inbound says which posts are the brand's. Name the column in "
-            "inputs.posts.columns, or turn the other side's round with negate."
+            "inputs.posts.columns, turn the other side's round with negate, or name the agents in cases or "
+            "hours as posts name their authors."
         )
     return posts.select(told.alias("is_customer"))["is_customer"]
+
+
+def sides_by_staff(posts: pl.DataFrame, staff: Collection[str]) -> tuple[pl.DataFrame, str | None]:
+    """Posts with `is_brand`, and what to tell where the names of the staff say it because no column does.
+
+    A post is the brand's that has an `agent`, or whose author is one of `staff` (lower case, without @).
+    """
+    if {"is_brand", "inbound"} & {*posts.columns}:
+        return posts, None
+    is_brand = pl.col("author").cast(pl.String).str.strip_prefix("@").str.to_lowercase().is_in(list(staff))
+    if "agent" in posts.columns:
+        is_brand |= pl.col("agent").is_not_null()
+    told = posts.with_columns(is_brand.fill_null(False).alias("is_brand"))
+    count = int(told["is_brand"].sum())
+    if not count:
+        return posts, None
+    return told, (
+        f"posts: {count:,} of {posts.height:,} posts count as the brand's, since their authors are agents of "
+        "posts, cases or hours, or automatic_authors; no column is_brand or inbound says so."
+    )
+
+
+def without_internal(posts: pl.DataFrame) -> tuple[pl.DataFrame, str | None]:
+    """Posts without the notes that no customer sees, and what to tell of them."""
+    if "visibility" not in posts.columns:
+        return posts, None
+    kept = posts.filter((pl.col("visibility") != "internal").fill_null(True))
+    hidden = posts.height - kept.height
+    return kept, f"posts: {hidden:,} are internal notes, and no messages." if hidden else None
 
 
 def check_sides(customers: pl.Series) -> None:

@@ -19,14 +19,15 @@ from attribution.effects.design import OF_CASES, EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
 from attribution.effects.units import columns_of_segments, group_outcomes, read_table, read_units
-from care.threads import check_sides, is_customer
+from care.threads import check_sides, is_customer, sides_by_staff, without_internal
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
 from experiments.consents import latest_consents
 from experiments.filters import FilterError, bind_filter
+from experiments.parts.care import staff_of
 from experiments.parts.profiles import profiles_table
 from experiments.segments import named_filters
-from histories.errors import ConfigError, SchemaError, TributaryError, nearest
+from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
 from histories.reading.inputs import Inputs
 from histories.reading.plausibility import seen_channels
 from histories.touchpoints import channels_in_use, require_origins
@@ -66,6 +67,22 @@ def _both_sides_write(inputs: Inputs) -> None:
         check_sides(is_customer(inputs["posts"].collect()))
 
 
+def _sides(config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    """Whose posts are whose, where no column says it."""
+    if "posts" not in inputs or {"is_brand", "inbound"} & {*inputs.tables["posts"].columns}:
+        return
+    tables = (inputs[name] for name in ("posts", "cases", "hours") if name in inputs)
+    written, _ = without_internal(inputs["posts"].collect())
+    posts, told = sides_by_staff(written, staff_of(config, *tables))
+    if told is not None:
+        yield told
+        return
+    try:
+        is_customer(posts)
+    except DataError as error:
+        yield f"A run will leave out what posts say. {error}"
+
+
 def _promises(config: RunConfig, inputs: Inputs) -> Iterator[str]:
     """Promises in channels or groups that nothing has."""
     channels = {*(_values(inputs, "cases", "channel") or ()), *(_values(inputs, "posts", "platform") or ())}
@@ -101,7 +118,7 @@ def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
 
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
     """What a run will leave out, as far as the tables show it before anything is computed."""
-    found = []
+    found = [*_sides(config, inputs)]
     outcomes = {"retention", "lifetime_value"} & {*config.attribution.outcomes}
     if "touchpoints" in inputs and "incremental" in config.attribution.methods and outcomes:
         try:

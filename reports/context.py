@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 FORMAT_VERSION: Final = 2
+
+AXIS_CHARACTERS: Final = 14
+"""Characters of a label that stand beside each other under the narrowest drawn column."""
 
 Tone = Literal["lead", "other", "base", "total", "grey"]
 
@@ -57,13 +61,41 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """The axis that the marks of a column share: its ends, labelled ticks, and lines to compare with."""
+    """The axis that the marks of a column share: its ends, labelled ticks, and lines to compare with.
+
+    Of ticks whose labels would run into each other every second (third, …) stays.
+
+    >>> ticks = tuple((at, f"${at:g}") for at in (0.0, 100.0, 200.0, 300.0))
+    >>> [label for _, label in Plot(low=-100.0, high=320.0, ticks=ticks).ticks]
+    ['$0', '$200']
+    """
 
     low: float
     high: float
     ticks: tuple[tuple[float, str], ...] = ()
     zero: float | None = None
     limit: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ticks", self._apart())
+
+    def _middle(self, at: float, label: str) -> float:
+        """Where a label's middle stands, in characters from the left; no label leaves the axis."""
+        span = self.high - self.low or 1.0
+        half = min(len(label), AXIS_CHARACTERS) / 2
+        return min(max((at - self.low) / span * AXIS_CHARACTERS, half), AXIS_CHARACTERS - half)
+
+    def _apart(self) -> tuple[tuple[float, str], ...]:
+        """Every tick, or every second, third, ... from zero on: the most whose labels fit side by side."""
+        zero = next((place for place, (at, _) in enumerate(self.ticks) if at == 0.0), 0)
+        for step in range(1, len(self.ticks)):
+            kept = [tick for place, tick in enumerate(self.ticks) if (place - zero) % step == 0]
+            if all(
+                self._middle(*two) - self._middle(*one) >= (len(one[1]) + len(two[1]) + 1) / 2
+                for one, two in pairwise(kept)
+            ):
+                return tuple(kept)
+        return self.ticks[zero : zero + 1]
 
 
 Pair = tuple[float, float]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from reports.context import Mark, Plot
+from reports.context import AXIS_CHARACTERS, Mark, Plot
 
 LIGHT: Final = {
     "paper": "#ffffff",
@@ -243,12 +243,16 @@ _FORMS: Final = {
 
 
 def draw_axis(plot: Plot) -> str:
-    """The labels under the ticks; those at the ends turn inwards."""
+    """The labels under the ticks; those that would leave the axis stand further in."""
     parts = [open_svg("axis", 16)]
     for tick, label in plot.ticks:
-        place = _place(plot, tick)
-        anchor = "start" if place < 6 else "end" if place > 94 else "middle"
-        parts.append(f'<text x="{short_number(place)}%" y="12" text-anchor="{anchor}">{escape(label)}</text>')
+        place, half = _place(plot, tick), 50.0 * len(label) / AXIS_CHARACTERS
+        x, anchor = place, "middle"
+        if place < half:
+            x, anchor = _INSET, "start"
+        elif place > 100 - half:
+            x, anchor = 100 - _INSET, "end"
+        parts.append(f'<text x="{short_number(x)}%" y="12" text-anchor="{anchor}">{escape(label)}</text>')
     return "".join(parts) + "</svg>"
 
 

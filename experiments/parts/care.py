@@ -27,12 +27,13 @@ from care.quotes import choose_quotes
 from care.settings import CareSettings
 from care.stake import gain_of_answer
 from care.tables import CARE_SCHEMA
-from care.threads import link_posts
+from care.threads import link_posts, sides_by_staff, without_internal
 from care.topics import topic_figures
 from care.vanity import vanity_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from histories.errors import DataError
 from histories.identity import (
     KEY_VARIABLE,
     customers_of_handles,
@@ -63,7 +64,15 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
     if posts is None and desk is None:
         return None
     settings = _settings(config)
-    judged = None if posts is None else _judged(config, histories, posts, settings)
+    judged: Judged | None = None
+    told_of_posts: list[str] = []
+    if posts is not None:
+        try:
+            judged, told_of_posts = _judged(config, histories, posts, settings)
+        except DataError as error:
+            if desk is None:
+                raise
+            told_of_posts = [f"{error} The table cases is counted without them."]
     rows = None if desk is None else _instants(desk.collect(), config.timezone)
     found = combine_cases(
         None if judged is None else build_conversations(judged.posts, settings),
@@ -72,15 +81,15 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
         touches=_touches(config, histories),
     )
     reasons = _reasons(config, histories, None if judged is None else judged.posts, rows)
+    notes = (*told_of_posts, *found.notes)
     if judged is None:
-        return dataclasses.replace(found, figures=reasons)
+        return dataclasses.replace(found, notes=notes, figures=reasons)
     end = _end(config, histories)
     told = [
         reasons,
         community_figures(judged.posts, settings, end=end),
         vanity_figures(judged.posts, _purchases(config, histories), end=end),
     ]
-    notes = found.notes if judged.note is None else (judged.note, *found.notes)
     quotes = choose_quotes(judged.posts) if settings.quotes else None
     return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told), quotes=quotes)
 
@@ -225,8 +234,20 @@ def _instants(frame: pl.DataFrame, zone: str) -> pl.DataFrame:
     return frame.with_columns(to_instants(frame[name], zone) for name in times)
 
 
-def _judged(config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings) -> Judged:
-    """Linked posts of known authors, with what is learned of the labelled ones."""
+def staff_of(config: RunConfig, *tables: pl.LazyFrame | None) -> frozenset[str]:
+    """Names by which the brand writes: automatic authors, and agents of the tables; lower case, without @."""
+    names = list(config.care.automatic_authors)
+    for table in tables:
+        if table is not None and "agent" in table.collect_schema().names():
+            agent = pl.col("agent").cast(pl.String)
+            names += table.select(agent.drop_nulls().unique()).collect()["agent"].to_list()
+    return frozenset(name.removeprefix("@").lower() for name in names)
+
+
+def _judged(
+    config: RunConfig, histories: Histories, posts: pl.LazyFrame, settings: CareSettings
+) -> tuple[Judged, list[str]]:
+    """Linked posts of known authors, with what is learned of the labelled ones; and what to tell."""
     identities = histories.table("identities")
     if identities is not None:
         country, author = config.identity.country, pl.col("author")
@@ -235,9 +256,11 @@ def _judged(config: RunConfig, histories: Histories, posts: pl.LazyFrame, settin
             pl.lit(None, dtype=histories.inputs.customer_dtype).alias("customer_id"),
         )
         posts = customers_of_handles(known, identities).drop("handle")
-    rows = posts.collect()
+    rows, hidden = without_internal(posts.collect())
+    rows, told = sides_by_staff(rows, staff_of(config, *map(histories.table, ("posts", "cases", "hours"))))
     at = to_instants(rows["timestamp"], config.timezone).alias("at")
-    return judge_posts(link_posts(rows.with_columns(at)), settings, seed=config.seed)
+    judged = judge_posts(link_posts(rows.with_columns(at)), settings, seed=config.seed)
+    return judged, [note for note in (hidden, told, judged.note) if note]
 
 
 def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:

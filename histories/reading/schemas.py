@@ -224,7 +224,7 @@ POSTS = Table(
         "is_brand": _FLAG,
         "inbound": _FLAG,
         "is_automatic": _FLAG,
-        "visibility": _text("public", "private"),
+        "visibility": _text("public", "private", "internal"),
         "agent": _text(personal=True),
         "team": _text(),
         "brand": _text(),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.checks import check_run
+from experiments.checks import check_run, foreseen
 from experiments.config import load_config
 from experiments.inputs import read_inputs
 from experiments.parts.care import CarePart, care_part
@@ -221,3 +221,51 @@ def test_a_cost_of_next_year_and_objectives_that_cannot_be_met_are_named_before_
     assert 'objectives.csv: 1 of 3 objectives name no known figure ("service_levle"); did you mean' in told
     assert 'have a target that is the baseline ("speed"): nothing can be attained.' in told
     assert "objectives.csv: no objective has a weight above 0: there will be no score." in told
+
+
+OTHER = "post_id,platform,author,timestamp,case_id,text,visibility"
+JOURNAL = (
+    f"{OTHER}\n"
+    "a,desk,u1,2026-03-01T10:00:00Z,k,Where is it?,private\n"
+    "b,desk,Bot,2026-03-01T10:00:02Z,k,Hello!,private\n"
+    "c,desk,@Ann,2026-03-01T10:05:00Z,k,called the warehouse,internal\n"
+    "d,desk,ann,2026-03-01T11:00:00Z,k,It is on its way.,private\n"
+)
+
+
+def test_without_a_flag_the_agents_names_tell_whose_posts_are_the_brands(tmp_path: Path) -> None:
+    """The robot is an automatic author, Ann an agent of the case; her note to colleagues is no reply."""
+    part, _ = _read(
+        tmp_path,
+        '[care]\nautomatic_authors = ["bot"]',
+        posts=JOURNAL,
+        cases="case_id,opened_at,channel,agent\nk,2026-03-01T10:00:00Z,mail,Ann\n",
+    )
+    row = part.tables["cases"].row(0, named=True)
+    assert row["first_response_minutes"] == 60
+    assert any("1 are internal notes" in note for note in part.notes)
+    assert any("2 of 3 posts count as the brand's" in note for note in part.notes)
+
+
+def test_posts_that_nobody_can_tell_apart_cost_the_cases_nothing(tmp_path: Path) -> None:
+    part, _ = _read(
+        tmp_path,
+        posts=JOURNAL,
+        cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T10:30:00Z,\n",
+    )
+    assert part.tables["cases"]["first_response_minutes"].to_list() == [30]
+    assert any("cases is counted without them" in note for note in part.notes)
+    with pytest.raises(DataError, match="neither is_brand nor inbound"):
+        _read(tmp_path, posts=JOURNAL)
+
+
+def test_before_the_run_it_is_said_whose_posts_are_whose(tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text(JOURNAL, encoding="utf-8")
+    path = tmp_path / "care.toml"
+    told = {}
+    for name, care in (("unknown", ""), ("known", '[care]\nautomatic_authors = ["bot", "ann"]')):
+        path.write_text(f'observation_end = 2026-03-31\n{care}\n[inputs]\nposts = "posts.csv"\n')
+        config = load_config(path)
+        told[name] = "\n".join(foreseen(config, read_inputs(config)))
+    assert "A run will leave out what posts say" in told["unknown"]
+    assert "posts count as the brand's" in told["known"]
