@@ -22,6 +22,10 @@ MONTHS_TO_COMPARE = 6
 FEWEST_STRANGERS = 10
 """So many people and buyers without one in common use ids of two kinds."""
 
+MOST_CHANNELS = 100
+FEWEST_TOUCHES = 10
+"""More channels than that, with fewer touches each on average, are no channels."""
+
 DIGITS_LOOKED_AT = 100
 THREE_DECIMALS = r"^[-+]?\d{1,3}[.]\d{3}$"
 
@@ -127,7 +131,13 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
     """Touches known by their date only, and those of people without a transaction.
 
     The latter where no customers table says who is known.
+
+    Raises
+    ------
+    DataError
+        When nearly every touch has a channel of its own, or none is of a customer with a purchase.
     """
+    _refuse_a_channel_each(touches)
     notes = _date_notes(touches)
     overlap = None if "touchpoint_id" in touches.columns else overlap_note(touches)
     notes = notes if overlap is None else (*notes, overlap)
@@ -153,6 +163,17 @@ def touchpoint_notes(touches: Staged, transactions: Staged | None, *, has_custom
         f"{touches.place}: touches of people without any transaction: {rows} ({people} people). "
         "They are kept as prospects'; name inputs.customers to have unknown customers rejected.",
     )
+
+
+def _refuse_a_channel_each(touches: Staged) -> None:
+    """Refuse a column of channels that names pages, messages or people: nearly each touch has its own."""
+    found = touches.frame.filter(_IS_VALID).select(pl.col("channel").n_unique(), pl.len().alias("rows"))
+    channels, rows = found.collect().row(0)
+    if channels > MOST_CHANNELS and rows < FEWEST_TOUCHES * channels:
+        raise DataError(
+            f"{touches.place}: {channels:,} channels in {rows:,} touches. Does inputs.touchpoints.columns "
+            "name the right column for channel, and no page or person? Channels are kinds of contact."
+        )
 
 
 def _date_notes(touches: Staged) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from histories.money import to_currency
 from histories.reading.inputs import Inputs
 
 PATH_SEPARATOR = " > "
+PATH_MARKS = (PATH_SEPARATOR, "→", "|", ";", "=>", "->", "»", ",")
+"""What may stand between the channels of a path, ours first."""
 MAX_NAMED = 3
 _OBSERVED = (
     ("transactions", "timestamp"),
@@ -32,6 +34,8 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
         *_unseen_channel_notes(inputs),
         *_care_channel_notes(inputs),
         *_customer_notes(inputs),
+        *_span_notes(inputs),
+        *_path_notes(inputs),
         *_referral_notes(inputs),
         *_margin_notes(inputs),
         *_intervention_notes(inputs),
@@ -142,6 +146,49 @@ def _customer_notes(inputs: Inputs) -> Iterator[str]:
                 f"{place}: customers who bought before their acquired_at: {count} of {of}. Is it the day of "
                 "the first contract or purchase, in the same time zone?"
             )
+
+    if "ended_at" in columns and transactions is not None:
+        last = transactions.group_by("customer_id").agg(pl.col("timestamp").dt.date().max().alias("last"))
+        ended = customers.select("customer_id", "ended_at").drop_nulls().join(last, on="customer_id")
+        count, of = ended.select((pl.col("last") > pl.col("ended_at")).sum(), pl.len()).collect().row(0)
+        if count:
+            yield (
+                f"{place}: customers who bought after their ended_at: {count} of {of}. They count as gone "
+                "from that day on: have whoever came back stand without it, or with the last one."
+            )
+
+
+def _span_notes(inputs: Inputs) -> Iterator[str]:
+    """Touches that all lie before the first purchase, or after the last: one table's years may be wrong."""
+    if "touchpoints" not in inputs or "transactions" not in inputs:
+        return
+    day = pl.col("timestamp").dt.date()
+    spans = [
+        inputs[name].select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
+        for name in ("touchpoints", "transactions")
+    ]
+    (first, last), (start, end) = spans
+    if first is not None and start is not None and (last < start or first > end):
+        yield (
+            f"{_place(inputs, 'touchpoints')}: all touches ({first} to {last}) lie outside of the time of "
+            f"the purchases ({start} to {end}). Do both tables tell the same years?"
+        )
+
+
+def _path_notes(inputs: Inputs) -> Iterator[str]:
+    """Paths of which none holds the separator, where another mark stands in them."""
+    if "paths" not in inputs:
+        return
+    path = pl.col("path")
+    marks = {mark: path.str.contains(mark, literal=True).sum() for mark in PATH_MARKS}
+    counts = inputs["paths"].select(pl.len().alias("rows"), **marks).collect().row(0, named=True)
+    other = max(PATH_MARKS[1:], key=lambda mark: counts[mark])
+    if counts[PATH_MARKS[0]] == 0 and counts[other]:
+        yield (
+            f'{_place(inputs, "paths")}: no path has the separator ">", and {counts[other]} of '
+            f'{counts["rows"]} have "{other}". If that stands between channels, set '
+            f'inputs.paths.path_separator = "{other}".'
+        )
 
 
 def _referral_notes(inputs: Inputs) -> Iterator[str]:

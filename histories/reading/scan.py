@@ -93,6 +93,8 @@ def scan_source(
         files = find_files(source, table, base_dir)
     place = _place(source, files)
     kind = _format(source, files, place)
+    if source.records is not None and kind != "json":
+        raise ConfigError(f"inputs.{table}.records: {place} is no JSON. Leave it out.")
     ragged: dict[int, int] = {}
     width = 0
     notes: tuple[str, ...] = ()

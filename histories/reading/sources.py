@@ -120,7 +120,13 @@ class TableSource:
     def _one_or_several(cls, where: object) -> object:
         if not isinstance(where, dict):
             return where
-        return {name: words if isinstance(words, (list, tuple)) else [words] for name, words in where.items()}
+        several = {
+            name: words if isinstance(words, list | tuple) else [words] for name, words in where.items()
+        }
+        for name, words in several.items():
+            if not words or any(isinstance(word, dict | list) for word in words):
+                raise ValueError(f'{name}: name the words that a row may have, e.g. ["paid"]')
+        return several
 
     @field_validator("separator")
     @classmethod

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
-from histories import DataError, Inputs, SchemaError
+from histories import ConfigError, DataError, Inputs, SchemaError
+from histories.reading.plausibility import plausibility_notes
 from histories.reading.staging import hide_people
 
 Read = Callable[..., Inputs]
@@ -26,6 +28,10 @@ TOTAL = sum(10.5 + day.day for day in DAYS)
 
 def revenue(inputs: Inputs) -> float:
     return float(inputs["transactions"].select(pl.col("amount").sum()).collect().item()) / 10_000
+
+
+def notes_of(read: Read, **tables: object) -> tuple[str, ...]:
+    return plausibility_notes(read(**tables))
 
 
 def with_column(name: str, words: list[str]) -> list[str]:
@@ -123,13 +129,68 @@ def test_ids_that_look_the_same_are_kept_apart_and_counted(read: Read, write_csv
 
 
 def test_channels_that_differ_by_case_are_said(read: Read, write_csv: Write) -> None:
-    from histories.reading.plausibility import plausibility_notes
-
     touches = ["c1,2026-01-01,Chat", "c1,2026-01-02,chat", "c2,2026-01-03,mail"]
     write_csv("orders.csv", HEADER, *GOOD)
     write_csv("touches.csv", "customer_id,timestamp,channel", *touches)
-    notes = plausibility_notes(read(transactions="orders.csv", touchpoints="touches.csv"))
+    notes = notes_of(read, transactions="orders.csv", touchpoints="touches.csv")
     assert any("letter case alone: Chat, chat" in note for note in notes)
+
+
+@pytest.mark.parametrize(("channels", "refused"), [(150, True), (30, False)])
+def test_a_channel_for_each_touch_is_refused_without_showing_any(
+    read: Read, write_csv: Write, channels: int, refused: bool
+) -> None:
+    touches = [f"c{k % 5},2026-01-{1 + k % 28:02},ann{k % channels}@example.com" for k in range(300)]
+    write_csv("orders.csv", HEADER, *GOOD)
+    write_csv("touches.csv", "customer_id,timestamp,channel", *touches)
+    if not refused:
+        assert read(transactions="orders.csv", touchpoints="touches.csv")
+        return
+    with pytest.raises(DataError, match=r"150 channels in 300 touches") as error:
+        read(transactions="orders.csv", touchpoints="touches.csv")
+    assert "@" not in str(error.value)
+
+
+def test_touches_of_other_years_than_the_purchases_are_said(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD)
+    for year, outside in ((2022, True), (2026, False)):
+        write_csv(
+            "touches.csv", "customer_id,timestamp,channel", f"c1,{year}-01-03,mail", f"c2,{year}-01-04,mail"
+        )
+        notes = notes_of(read, transactions="orders.csv", touchpoints="touches.csv")
+        assert any("Do both tables tell the same years" in note for note in notes) is outside
+
+
+def test_purchases_after_leaving_are_said(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD)
+    write_csv("people.csv", "customer_id,ended_at", "c0,2026-01-02", "c1,2026-06-01", "c2,", "c3,", "c4,")
+    notes = notes_of(read, transactions="orders.csv", customers="people.csv")
+    assert any("customers who bought after their ended_at: 1 of 2." in note for note in notes)
+
+
+@pytest.mark.parametrize(("path", "mark"), [("a → b", "→"), ("a | b", "|"), ("a > b", None)])
+def test_another_mark_between_channels_is_said(
+    read: Read, write_csv: Write, path: str, mark: str | None
+) -> None:
+    write_csv("paths.csv", "path,conversions", f"{path},3", "b,2")
+    notes = notes_of(read, paths="paths.csv")
+    assert [f'path_separator = "{mark}"' in note for note in notes] == ([] if mark is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"records": "orders"}, "orders.csv is no JSON"),
+        ({"where": {"customer_id": []}}, "name the words that a row may have"),
+        ({"where": {"customer_id": {"a": 1}}}, "name the words that a row may have"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    read: Read, write_csv: Write, option: dict[str, object], said: str
+) -> None:
+    write_csv("orders.csv", HEADER, *GOOD)
+    with pytest.raises((ConfigError, ValidationError), match=said):
+        read(transactions={"path": "orders.csv", **option})
 
 
 def test_a_header_further_down_is_found(read: Read, write_csv: Write) -> None:
