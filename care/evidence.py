@@ -55,8 +55,8 @@ class CareEffect:
         The effect; None where nothing may be read.
     channel, group
         Of the cases that were compared; None: all. It says nothing of others.
-    clock
-        On which it counts minutes.
+    minutes, clock
+        Within which an answer counts (None: any), and on which clock.
     start, days
         Days after the opening from which outcomes count, and for which they are followed.
     sizes
@@ -78,6 +78,7 @@ class CareEffect:
     high: float | None = None
     channel: str | None = None
     group: str | None = None
+    minutes: float | None = None
     clock: Clock = "calendar"
     start: int = 0
     days: int = 0
@@ -318,6 +319,7 @@ def effect_of(row: Mapping[str, Any], design: Mapping[str, Any]) -> CareEffect:
         high=row["high"],
         channel=treatment.get("channel"),
         group=treatment.get("group"),
+        minutes=treatment.get("first_response_minutes"),
         clock=clock_of(design),
         start=0 if row["design"] == _LOT else int(design.get("landmark_days") or 0),
         days=int(design.get("follow_up_days") or 0),

@@ -28,7 +28,7 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
     """One row per case in `CASES_SCHEMA`; times are local to the desk's zone."""
     whole = desk.frame.select(
         "journey_id", "repeat_of", "waiting", "waiting_seconds", pl.col("resolved").alias("whole_resolved"),
-        "customer_lifetime_value",
+        "customer_lifetime_value", _still_gains(desk).alias("still_gains"),
     )  # fmt: skip
     known = known_by(cases.cases, desk.journeys.end)
     rows = known.join(whole, on="journey_id", how="left", maintain_order="left")
@@ -44,10 +44,15 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         _minutes(rows["redirected_at"], rows["joined_at"]).alias("redirection_minutes"),
     )
     waits, worth = pl.col("is_waiting"), pl.col("customer_lifetime_value")
+    gains = waits & pl.col("still_gains")
     rows = rows.with_columns(
         _status().alias("status"),
-        pl.when(waits).then(worth.clip(lower_bound=0.0) * desk.gain).alias("value_at_stake"),
-        pl.when(waits).then(priority_reason(desk.gain)).alias("priority_reason"),
+        pl.when(gains).then(worth.clip(lower_bound=0.0) * desk.gain).alias("value_at_stake"),
+        pl.when(gains)
+        .then(priority_reason(desk.gain))
+        .when(waits)
+        .then(priority_reason(None))
+        .alias("priority_reason"),
     ).join(priority_ranks(rows.filter("is_waiting")), on="case_id", how="left", maintain_order="left")
     local = [
         pl.col(name).dt.convert_time_zone(desk.zone).dt.replace_time_zone(None).alias(name)
@@ -64,6 +69,15 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         .select(pl.col(name).cast(dtype) for name, dtype in keep.items())
         .sort("opened_at", "case_id")
     )
+
+
+def _still_gains(desk: Desk) -> pl.Expr:
+    """Whether an answer now can be one that the gain is about: the first, and still in time."""
+    if desk.gain_minutes is None:
+        return pl.lit(True)
+    waited = "first_business_seconds" if desk.gain_clock == "business" else "first_seconds"
+    in_time = pl.col(waited) <= 60.0 * desk.gain_minutes
+    return (pl.col("first_open") & in_time).fill_null(False)
 
 
 def _minutes(start: pl.Series, end: pl.Series) -> pl.Series:

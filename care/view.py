@@ -56,6 +56,8 @@ class Desk:
         agent, team, hours (paid), all of the observation; None without the table.
     gain
         What an answer adds to the retention of who waits, as a share; None where no effect says so.
+    gain_minutes, gain_clock
+        Within which a first answer has to come for that, and on which clock; None: any answer.
     care_touches, proactive_touches
         Care touchpoints, and those of them that the company began; None where nobody says.
     """
@@ -70,6 +72,8 @@ class Desk:
     costs: pl.DataFrame | None = None
     hours: pl.DataFrame | None = None
     gain: float | None = None
+    gain_minutes: float | None = None
+    gain_clock: Clock = "calendar"
     care_touches: int | None = None
     proactive_touches: int | None = None
 

@@ -10,6 +10,7 @@ import click
 import polars as pl
 import pytest
 
+from care.statement import returns_table
 from tests.sample_bundle import write_sample
 from tributary.cli import COMMANDS, cli, main
 from tributary.commands.output import echo_table
@@ -317,6 +318,41 @@ def test_who_waits_is_listed_in_the_order_in_which_to_answer(tributary: Any, tmp
     assert shown[0].split() == ["next", "case", "channel", "waits", "at", "stake", "why"]
     assert "50.00 GBP  asks again" in shown[1]
     assert shown[3] == "1 more wait; --limit shows them."
+
+
+def test_what_care_returned_is_told_by_line_and_month_and_heads_the_service_figures(
+    tributary: Any, tmp_path: Path
+) -> None:
+    lines = [
+        {
+            "line": "incremental margin",
+            "unit": "currency",
+            "value": 67_616.0,
+            "low": 56_000.0,
+            "high": 79_000.0,
+        },
+        {"line": "incremental margin", "unit": "currency", "value": 9.0, "period": "2025-11"},
+        {"line": "net", "unit": "currency", "reason": "no cost is known", "supported": False},
+        {"line": "roi", "unit": "share", "value": 0.1341, "low": -0.0522, "high": 0.3203},
+        {"line": "npv", "unit": "currency", "reason": "no cost is known", "supported": False},
+    ]
+    write_sample(tmp_path / "v1", tables={"returns": returns_table(lines)})
+    shown = tributary("returns", "v1").out.splitlines()
+    assert shown[0].split() == ["line", "value", "interval", "note"]
+    assert "67,616.00 GBP  56,000.00 GBP to 79,000.00 GBP" in shown[1]
+    assert shown[2].split()[1:] == ["–", "–", "no", "cost", "is", "known"]
+    assert shown[4].endswith("as above")
+    assert "2025-11" in tributary("returns", "v1", "--by", "month").out
+    assert (
+        tributary("returns", "v1", "--by", "segment").out == "The account of care is not told by segment.\n"
+    )
+    assert [row["line"] for row in tributary("returns", "v1", "--json").json][-1] == "npv"
+    assert "13.4%" in next(
+        row for row in tributary("care", "v1").out.splitlines() if row.startswith("return")
+    )
+    write_sample(tmp_path / "v2", left_out={"returns": "no cost of a channel with cases is known"})
+    refused = tributary("returns", "v2")
+    assert (refused.status, "no cost of a channel with cases is known" in refused.err) == (2, True)
 
 
 def test_alerts_are_printed_and_watched_once(tributary: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "check": ("runs", "Check a configuration and its tables only: what was read, what looks wrong."),
     "run": ("runs", "The whole story: tables, histories, values, credits, effects, report, bundle."),
     "care": ("care", "Say what happened to every message, and whether the promises were kept."),
+    "returns": ("returns", "Say what care returned: margin, costs avoided and made, net, chance."),
     "runs": ("runs", "List the runs, newest first; the one being served is marked."),
     "sweep": ("runs", "Run a configuration with other values of some keys, as nested runs."),
     "compare": ("runs", "Show what differs between runs: data, configuration, figures, scores."),

@@ -145,9 +145,9 @@ def care_part(
     settings = _settings(config)
     cases, hours = _with_pseudonyms(cases, histories, config.timezone)
     gain = gain_of_answer(effects, config.to_dict()["effects"])
-    whole = dataclasses.replace(
-        _desk(config, histories, cases, settings, hours, customers), gain=None if gain is None else gain.value
-    )
+    whole = _desk(config, histories, cases, settings, hours, customers)
+    if gain is not None:
+        whole = dataclasses.replace(whole, gain=gain.value, gain_minutes=gain.minutes, gain_clock=gain.clock)
     told = [care_figures(whole), promise_figures(whole), agent_funnel(whole), topic_figures(whole)]
     figures = pl.concat([*told, *([] if cases.figures is None else [cases.figures])])
     queue = cases_table(cases, whole)

@@ -123,12 +123,23 @@ def _unseen_channel_notes(inputs: Inputs) -> Iterator[str]:
 def _care_channel_notes(inputs: Inputs) -> Iterator[str]:
     """Channels of cases and posts that the configuration does not know, where it knows others."""
     for name, column in (("cases", "channel"), ("posts", "platform")):
-        unknown = _channels(inputs, name, column) - set(inputs.channels)
+        unknown = (_channels(inputs, name, column) - _platforms_of_cases(inputs, name)) - set(inputs.channels)
         if unknown and inputs.channels:
             yield (
                 f"{_place(inputs, name)}: channels of {name} that [channels] does not name: {len(unknown)} "
                 f"({_some(unknown)}). Each is its own group; {nearest(min(unknown), inputs.channels)}"
             )
+
+
+def _platforms_of_cases(inputs: Inputs, name: str) -> set[str]:
+    """Of posts: platforms whose every post belongs to a case of the desk, which has a channel of its own."""
+    if name != "posts" or not {"posts", "cases"} <= {*inputs.tables}:
+        return set()
+    if "case_id" not in inputs.tables["posts"].columns:
+        return set()
+    posts = inputs["posts"].select("platform", "case_id").collect()
+    alone = posts.join(inputs["cases"].select("case_id").collect(), on="case_id", how="anti")
+    return {*posts["platform"].drop_nulls().unique().to_list()} - {*alone["platform"].to_list()}
 
 
 def _customer_notes(inputs: Inputs) -> Iterator[str]:

@@ -235,13 +235,14 @@ JOURNAL = (
 
 def test_without_a_flag_the_agents_names_tell_whose_posts_are_the_brands(tmp_path: Path) -> None:
     """The robot is an automatic author, Ann an agent of the case; her note to colleagues is no reply."""
-    part, _ = _read(
+    part, inputs = _read(
         tmp_path,
-        '[care]\nautomatic_authors = ["bot"]',
+        '[channels]\nmail = { group = "care" }\n[care]\nautomatic_authors = ["bot"]',
         posts=JOURNAL,
         cases="case_id,opened_at,channel,agent\nk,2026-03-01T10:00:00Z,mail,Ann\n",
     )
     row = part.tables["cases"].row(0, named=True)
+    assert not any("does not name" in note for note in inputs.notes)  # "desk" is no channel: the case has one
     assert row["first_response_minutes"] == 60
     assert any("1 are internal notes" in note for note in part.notes)
     assert any("2 of 3 posts count as the brand's" in note for note in part.notes)

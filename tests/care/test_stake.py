@@ -53,7 +53,7 @@ def test_an_effect_against_no_answer_is_asked_before_one_against_a_later_answer(
     assert found.name == "answered"
     alone = gain_of_answer(both.filter(pl.col("name") == "fast"), [FAST, ANSWERED])
     assert alone is not None
-    assert alone.value == 0.02
+    assert (alone.value, alone.minutes) == (0.02, 60.0)
 
 
 def _waiting(*rows: tuple[str, float | None, int | None, float | None, float]) -> pl.DataFrame:
@@ -104,6 +104,10 @@ def test_value_at_stake_is_the_gain_times_the_value_and_unknown_without_a_gain()
     told = waiting(gain=0.05)
     assert (told["value_at_stake"], told["priority_rank"]) == (pytest.approx(10.0), 1)
     assert told["priority_reason"] == "an answer is worth 10.0 (5.0% of 200.0)"
+    late = waiting(gain=0.05, gain_minutes=60.0)
+    assert (late["value_at_stake"], late["priority_reason"]) == (None, "customer worth 200.0")
+    in_time = waiting(gain=0.05, gain_minutes=1e6)
+    assert in_time["value_at_stake"] == pytest.approx(10.0)
     unknown = waiting()
     assert (unknown["value_at_stake"], unknown["priority_rank"]) == (None, 1)
     assert unknown["priority_reason"] == "customer worth 200.0"

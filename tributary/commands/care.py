@@ -9,7 +9,7 @@ import click
 import polars as pl
 
 from tributary.commands.options import bundle_argument, json_option
-from tributary.commands.output import echo_json, echo_table
+from tributary.commands.output import echo_json, echo_table, range_words, value_words, without_empty
 
 ALL: Final = "(all)"
 SEGMENTS: Final = ("brand", "product", "topic", "agent", "hour")
@@ -49,7 +49,7 @@ def care(
         raise ConfigError(f'There is no figure "{kpi}"; {nearest(kpi, names)}')
     if kpi is None and cut is None:
         settings = loaded.manifest.get("configuration", {}).get("care", {})
-        order = _headline(figures, loaded.table("roi"), settings.get("first", "satisfaction"))
+        order = _headline(figures, loaded.table("returns"), settings.get("first", "satisfaction"))
         promises = figures.filter(pl.col("kpi") == "promise", pl.col("period") == ALL)
         if as_json:
             echo_json({"headline": order, "promises": promises})
@@ -85,12 +85,12 @@ def _print_queue(cases: pl.DataFrame, limit: int, currency: str, *, as_json: boo
             "channel": row["channel"],
             "team": row["team"],
             "waits": duration(row["waiting_minutes"]),
-            "at stake": _told(row["value_at_stake"], "currency", currency),
+            "at stake": value_words(row["value_at_stake"], "currency", currency),
             "why": row["priority_reason"],
         }
         for row in first.iter_rows(named=True)
     ]
-    echo_table(_without_empty(pl.DataFrame(shown, infer_schema_length=None)))
+    echo_table(without_empty(pl.DataFrame(shown, infer_schema_length=None)))
     if waiting.height > limit:
         click.echo(f"{waiting.height - limit:,} more wait; --limit shows them.")
 
@@ -104,12 +104,7 @@ def _print_alerts(alerts: pl.DataFrame, *, as_json: bool) -> None:
         echo_table(alerts.select(pl.col("period").alias("day"), "kind", pl.col("words").alias("what")))
 
 
-def _without_empty(frame: pl.DataFrame, *keep: str) -> pl.DataFrame:
-    """A table without the columns that say nothing."""
-    return frame.drop([n for n in frame.columns if n not in keep and frame[n].null_count() == frame.height])
-
-
-def _headline(figures: pl.DataFrame, roi: pl.DataFrame, first: Any) -> pl.DataFrame:
+def _headline(figures: pl.DataFrame, returns: pl.DataFrame, first: Any) -> pl.DataFrame:
     """The eight figures in the order of what comes first; the promise on the clock that it means."""
     from care.catalogue import headline_order
 
@@ -120,11 +115,16 @@ def _headline(figures: pl.DataFrame, roi: pl.DataFrame, first: Any) -> pl.DataFr
     rows = whole.filter(pl.col("kpi").is_in(order), pl.col("clock").is_null() | (pl.col("clock") == clock))
     row: dict[str, Any] = dict.fromkeys(figures.columns)
     row |= {"kpi": "return", "group": "effectiveness", "unit": "share", "direction": "up"}
-    returns = roi.filter(pl.col("period") == ALL).tail(1)
-    if returns.height:
-        row |= returns.select(value="roi", low="roi_low", high="roi_high").row(0, named=True)
+    told = returns.filter(
+        (pl.col("line") == "roi")
+        & (pl.col("scenario") == "actual")
+        & (pl.col("segment") == ALL)
+        & (pl.col("period") == ALL)
+    )
+    if told.height:
+        row |= told.select("value", "low", "high", "reason").row(0, named=True)
     else:
-        row["reason"] = "the run made no return, and says why"
+        row["reason"] = "the run made no account of care, and says why"
     rows = pl.concat([rows, pl.DataFrame([row], schema=figures.schema)])
     places = {name: place for place, name in enumerate(order)}
     return rows.sort(pl.col("kpi").replace_strict(places, return_dtype=pl.Int64))
@@ -170,39 +170,18 @@ def _shown(rows: pl.DataFrame, currency: str) -> pl.DataFrame:
             "figure": row["kpi"],
             "where": _where(row),
             "clock": row["clock"],
-            "value": _told(row["value"], row["unit"], currency),
-            "interval": _ends(row, currency),
+            "value": value_words(row["value"], row["unit"], currency),
+            "interval": range_words(row, currency),
             "n": row["n"],
-            "target": _told(row["target"], row["unit"], currency),
-            "as tools": _told(row["as_tool"], row["unit"], currency),
+            "target": value_words(row["target"], row["unit"], currency),
+            "as tools": value_words(row["as_tool"], row["unit"], currency),
             "note": row["reason"],
         }
         for row in rows.iter_rows(named=True)
     ]
-    return _without_empty(pl.DataFrame(shown, infer_schema_length=None), "value")
+    return without_empty(pl.DataFrame(shown, infer_schema_length=None), "value")
 
 
 def _where(row: dict[str, Any]) -> str | None:
     named = [row[name] for name in ("channel", "team", "segment", "period") if row[name] not in (ALL, None)]
     return ", ".join(named) or None
-
-
-def _told(value: float | None, unit: str | None, currency: str) -> str | None:
-    if value is None:
-        return None
-    if unit == "share":
-        return f"{value:.1%}"
-    if unit == "cases":
-        return f"{value:,.0f}"
-    if unit == "currency":
-        return f"{value:,.2f} {currency}".strip()
-    if unit == "minutes":
-        return f"{value:,.0f} min" if value >= 10 else f"{value:.1f} min"
-    return f"{value:,.3g} {unit or ''}".strip()
-
-
-def _ends(row: dict[str, Any], currency: str) -> str | None:
-    if row["low"] is None and row["high"] is None:
-        return None
-    low, high = (_told(row[end], row["unit"], currency) or "…" for end in ("low", "high"))
-    return f"{low} to {high}"

@@ -64,6 +64,34 @@ def _cell(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
+def without_empty(frame: pl.DataFrame, *keep: str) -> pl.DataFrame:
+    """A table without the columns that say nothing."""
+    return frame.drop([n for n in frame.columns if n not in keep and frame[n].null_count() == frame.height])
+
+
+def value_words(value: float | None, unit: str | None, currency: str) -> str | None:
+    """A figure in its unit, as a reader wants it; None where there is none."""
+    if value is None:
+        return None
+    if unit == "share":
+        return f"{value:.1%}"
+    if unit == "cases":
+        return f"{value:,.0f}"
+    if unit == "currency":
+        return f"{value:,.2f} {currency}".strip()
+    if unit == "minutes":
+        return f"{value:,.0f} min" if value >= 10 else f"{value:.1f} min"
+    return f"{value:,.3g} {unit or ''}".strip()
+
+
+def range_words(row: dict[str, Any], currency: str) -> str | None:
+    """Low and high of a row in its unit; None without either."""
+    if row["low"] is None and row["high"] is None:
+        return None
+    low, high = (value_words(row[end], row["unit"], currency) or "…" for end in ("low", "high"))
+    return f"{low} to {high}"
+
+
 class Steps:
     """Progress of long work: a changing line on a terminal, one line a step elsewhere."""
 
