@@ -6,8 +6,8 @@ has customers first and periods second, so that a chunk of customers is a slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,8 @@ class Panel:
     reacts: tuple[str, ...] | None = None
     """Channels whose touches follow recent purchases (`histories.reactions`); None where the order of events
     is not known."""
+    announces: Mapping[str, str] = field(default_factory=dict)
+    """Channels whose touches announce leaving (`histories.last_days`), with what that speaks against."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 

@@ -30,9 +30,9 @@ FEWEST = 50
 class Renewal:
     """Days on which a customer may leave: so many after arrival, and again every cycle."""
 
-    cycle: int
+    cycle: int = 0
     """Days of the cycle; 0: a month."""
-    offset: int
+    offset: int = 0
     """Days after the renewal at which most leave."""
 
     def days(self, arrived: Moments, months: Moments) -> Integer:

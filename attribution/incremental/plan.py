@@ -133,9 +133,10 @@ def _choose_settings(
 def _check_recorded(
     fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
-    """Satisfaction that acts alone show, and worth that stays, speak against their channels."""
+    """Satisfaction that acts alone show, touches that announce leaving, worth that stays."""
     del stocks, rng
-    return Checked(by_channel=dict.fromkeys(fit.moved_alone, MOVED_ALONE), of_spend=_staying(fit, panel))
+    against = {**dict.fromkeys(fit.moved_alone, MOVED_ALONE), **panel.announces}
+    return Checked(by_channel=against, of_spend=_staying(fit, panel))
 
 
 def _staying(fit: HiddenChainFit, panel: Panel) -> dict[str, str]:
@@ -149,10 +150,8 @@ def _check_silent(
 ) -> Checked:
     """Silence, placebo and holdout speak against all channels, a contrary lapse window against its own."""
     tried = Tried()
-    checks = (
-        tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng)),
-        tried("holdout check", lambda: run_holdout(fit, panel, stocks, rng=rng)),
-    )
+    placebo = tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng))
+    holdout = tried("holdout check", lambda: run_holdout(fit, panel, stocks, rng=rng))
     lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
     contrary = {}
     if lapse is not None:
@@ -164,7 +163,8 @@ def _check_silent(
         contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
-    problems += [problem for check in checks if check is not None for problem in check.problems]
+    problems += placebo.leaving_out(contrary).problems if placebo else ()
+    problems += holdout.problems if holdout else ()
     cautions = silence.cautions if silence else ()
     return Checked(
         problems=tuple(problems),

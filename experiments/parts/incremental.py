@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -34,6 +34,7 @@ from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
+from histories.last_days import CYCLE, LastDays, last_days
 from histories.panel_building import (
     PanelPart,
     build_panel_part,
@@ -44,7 +45,7 @@ from histories.panel_building import (
 from histories.panel_store import PanelStore
 from histories.period_index import PeriodIndex
 from histories.reactions import Recent, recent_purchases, with_order_of_events
-from histories.renewals import find_renewal
+from histories.renewals import Renewal, find_renewal
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 _PEOPLE: Final = "panel_people"
@@ -224,6 +225,9 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         return finish_panel(part, touchpoints, people, confounders=confounders, cases=cases)
 
     panel = with_moments_of_leaving(with_proof_of_life(build(), build))
+    if histories.contractual:
+        ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle or CYCLE)
+        panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))
     order = partial(_order, channels=channels, observation_end=histories.inputs.observation_end)
     return with_order_of_events(panel, buckets.reduce(order, operator.add))
 
@@ -241,6 +245,11 @@ def _counted(tables: Tables, **counting: Any) -> list[PanelPart]:
 def _order(tables: Tables, **counting: Any) -> Recent:
     """Purchases before the touches of a bucket's customers."""
     return recent_purchases(tables[TOUCHPOINTS], tables[PURCHASES], **counting)
+
+
+def _ends(tables: Tables, **counting: Any) -> LastDays:
+    """Touches before the end of the relations of a bucket's customers."""
+    return last_days(tables[TOUCHPOINTS], tables.get(_PEOPLE), **counting)
 
 
 def _segments(config: RunConfig, histories: Histories, panel: Panel) -> dict[str, NDArray[np.str_]]:

@@ -6,7 +6,8 @@ Shuffling touch histories instead would be no placebo, because it breaks the pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +50,23 @@ class PlaceboCheck:
     n: int
     """Customers in each."""
 
+    def leaving_out(self, names: Collection[str]) -> PlaceboCheck:
+        """The same of the other channels: one refused for a reason of its own speaks against itself."""
+        kept = np.array([name not in names for name in self.channels], dtype=bool)
+        return replace(
+            self,
+            channels=tuple(name for name in self.channels if name not in names),
+            retention=self.retention[kept],
+            spend=self.spend[kept],
+            retention_sd=self.retention_sd[kept],
+            spend_sd=self.spend_sd[kept],
+        )
+
     @property
     def problems(self) -> tuple[str, ...]:
         """Outcomes whose placebo fails, in words."""
         found: list[str] = []
-        clear = float(stats.norm.ppf(1.0 - CHANCE / (4.0 * len(self.channels))))
+        clear = float(stats.norm.ppf(1.0 - CHANCE / (4.0 * max(len(self.channels), 1))))
         for outcome, share, sd in (
             ("retention", self.retention, self.retention_sd),
             ("spend", self.spend, self.spend_sd),

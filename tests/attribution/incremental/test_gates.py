@@ -13,6 +13,7 @@ from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.checks.comparison import alike_channels, spread_of_stocks
 from attribution.incremental.checks.future_touches import future_touches
+from attribution.incremental.checks.placebo import PlaceboCheck
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.plan import Plan, plan_for
@@ -166,6 +167,33 @@ def test_an_outcome_whose_draws_are_no_numbers_is_not_supported(contract: tuple)
     assert not spend["supported"].any()
     assert spend["reason"].str.contains("no standard error could be worked out").all()
     assert table.filter(outcome="retention", channel="(baseline)")["supported"].all()
+
+
+def test_a_channel_refused_for_a_reason_of_its_own_costs_the_others_nothing() -> None:
+    share, error = np.array([0.01, 0.08]), np.array([0.01, 0.01])
+    placebo = PlaceboCheck(
+        channels=("forum", "letter"),
+        retention=share,
+        spend=share,
+        retention_sd=error,
+        spend_sd=error,
+        companies=1,
+        n=3_000,
+    )
+    assert len(placebo.problems) == 2
+    assert placebo.leaving_out({"letter"}).problems == ()
+    assert placebo.leaving_out({"forum"}).problems == placebo.problems
+    assert placebo.leaving_out({"forum", "letter"}).problems == ()
+
+
+def test_touches_that_announce_leaving_have_no_supported_credit() -> None:
+    made = simulate_panel("r7", n=400, periods=9, seed=1).panel
+    panel = replace(made, announces={made.channels[0]: "its touches crowd"})
+    stocks = panel_stocks(panel)
+    fit = HiddenChain(structure=Structure(shared=False)).fit(panel, stocks, rng=np.random.default_rng(1))
+    check = plan_for(panel).check
+    assert check is not None
+    assert check(fit, panel, stocks, np.random.default_rng(1)).by_channel == panel.announces
 
 
 def test_a_check_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
