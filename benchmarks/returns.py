@@ -27,7 +27,7 @@ from care.cash_flows import net_present_value
 from care.whatif import what_if
 from experiments.config import RunConfig, load_config
 from experiments.inputs import read_inputs
-from experiments.parts.care import care_part, find_cases
+from experiments.parts.care import CarePart, care_part, find_cases
 from experiments.parts.costs import channel_costs
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import build_histories
@@ -61,7 +61,7 @@ def company_rows(seed: int, customers: int, weeks: int, scenario: str) -> Iterat
         assert effects is not None
 
         def table(found: EffectsResult) -> pl.DataFrame:
-            made = statement_part(config, histories, costs, care.desk, care.tables, found)
+            made = statement_part(config, histories, costs, care, found)
             assert made is not None
             return made.table
 
@@ -76,7 +76,7 @@ def company_rows(seed: int, customers: int, weeks: int, scenario: str) -> Iterat
         yield _row(rows, "induced contacts", f"cost of induced contacts, {what}", induced)
         silence = company.truth["silence"]["margin_at_speed"]
         yield _row(rows, "silence: all authors as if known", f"silence, {what}", silence)
-    yield from _what_if(company, config, care.tables, effects)
+    yield from _what_if(company, config, care, effects)
 
 
 def _without(effects: EffectsResult, name: str) -> EffectsResult:
@@ -134,12 +134,12 @@ def _account(
 
 
 def _what_if(
-    company: DeskCompany, config: RunConfig, tables: Mapping[str, pl.DataFrame], effects: EffectsResult
+    company: DeskCompany, config: RunConfig, care: CarePart, effects: EffectsResult
 ) -> Iterator[Row]:
     """Margin of known customers at a fifth more within the hour, or as far as was observed."""
     facts = CareFacts(
-        care=tables["care"],
-        cases=tables["cases"],
+        care=care.tables["care"],
+        cases=care.cases.collect(),
         effects=effects.frame,
         configuration=config.to_dict(),
         assumptions=(),

@@ -31,6 +31,11 @@ ALLOCATED_SCHEMA: Final[dict[str, pl.DataType]] = {
     "reason": pl.String(),  # why there is an unallocated rest
 }
 
+WORK: Final = (
+    "customer_id", "channel", "brand", "needs_reply", "answered", "contacts", "handling_seconds",
+)  # fmt: skip
+"""What is read of cases."""
+
 FEWEST_TIMED: Final = 0.5
 """Share of the answered cases whose seconds of work must be known for them to be the rule of a channel."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,10 @@ from care.words import channel_patterns
 from histories.replies import cut_cycles, roots_of
 
 _INSTANT: Final = pl.Datetime("us", "UTC")
+
+ALONE: Final = "served by nobody but themselves"
+APART: Final = "at another time than their posts"
+COUNTED: Final = frozenset({ALONE, APART})
 
 CASE_COLUMNS: Final[dict[str, pl.DataType]] = {
     "case_id": pl.String(),
@@ -69,7 +73,7 @@ CASE_COLUMNS: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cases:
-    """All cases, and what there is to say about how they came together.
+    """All cases of some authors, and what there is to say about how they came together.
 
     Attributes
     ----------
@@ -79,21 +83,15 @@ class Cases:
         Waits after the first: case_id, started_at, ended_at.
     columns
         Columns that some table gave; a figure that needs another cannot be said.
-    figures
-        Rows of `CARE_SCHEMA` that the desk's rows do not tell; None without any.
-    model
-        Plain parameters of what was learned of the posts; empty where nothing was.
-    quotes
-        What customers wrote, chosen by rule; None where nobody asked for it.
+    counts
+        How many rows were met of each kind that there is something to say about; they add up over buckets.
     """
 
     cases: pl.DataFrame
     waits: pl.DataFrame
     columns: frozenset[str]
-    notes: tuple[str, ...]
-    figures: pl.DataFrame | None = None
-    model: Mapping[str, Any] = field(default_factory=dict)
-    quotes: pl.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def combine_cases(
@@ -117,7 +115,7 @@ def combine_cases(
         customer_id, at (instant), channel of the customers' touchpoints: a redirected customer may be found
         there.
     """
-    notes: list[str] = []
+    counts: dict[str, int] = {}
     waits = pl.DataFrame(schema={"case_id": pl.String, "started_at": _INSTANT, "ended_at": _INSTANT})
     given: set[str] = set()
     parts = []
@@ -125,17 +123,13 @@ def combine_cases(
     if conversations is not None:
         made, waits = conversations.cases, conversations.waits
         given |= {name for name in made.columns if made[name].null_count() < made.height}
-        notes += _post_notes(conversations)
-        notes += [conversations.doubt] if conversations.doubt else []
     if desk is not None:
         given |= {name for name in desk.columns if desk[name].null_count() < desk.height}
-        own, own_notes = _desk_cases(desk)
+        own, counts[ALONE] = _desk_cases(desk)
         if made is not None:
-            own, disagree = _filled(own, made)
-            own_notes += disagree
+            own, counts[APART] = _filled(own, made)
             made = made.join(own, on="case_id", how="anti")
         parts.append(own.with_columns(pl.lit(True).alias("from_desk")))
-        notes += own_notes
     if made is not None:
         made = made.filter(pl.col("opened_at").is_not_null())  # replies to a case that no table has
         parts.append(made.with_columns(pl.lit(False).alias("from_desk")))
@@ -144,7 +138,13 @@ def combine_cases(
     )
     cases = cases.with_columns(pl.col("needs_reply").fill_null(settings.needs_reply.otherwise))
     linked = _journeys(_completed(cases, settings, touches), settings)
-    return Cases(cases=linked, waits=waits, columns=frozenset(given), notes=tuple(notes))
+    return Cases(
+        cases=linked,
+        waits=waits,
+        columns=frozenset(given),
+        notes=case_notes(conversations, counts),
+        counts=counts,
+    )
 
 
 def known_by(cases: pl.DataFrame, end: dt.datetime) -> pl.DataFrame:
@@ -171,18 +171,25 @@ def known_by(cases: pl.DataFrame, end: dt.datetime) -> pl.DataFrame:
     )
 
 
-def _post_notes(found: Conversations) -> list[str]:
-    notes = []
-    if found.publications:
-        notes.append(
-            f"posts: {found.publications:,} posts of the brand answer nobody; they are publications."
-        )
-    return notes
+def case_notes(conversations: Conversations | None, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """What is to be known of how the cases came together."""
+    alone, apart = counts.get(ALONE, 0), counts.get(APART, 0)
+    publications = 0 if conversations is None else conversations.publications
+    doubt = None if conversations is None else conversations.doubt
+    notes = (
+        publications and f"posts: {publications:,} posts of the brand answer nobody; they are publications.",
+        doubt,
+        alone and f"cases: {alone:,} were served by nobody but themselves; they are no messages.",
+        apart
+        and f"cases: {apart:,} tell another time than their posts do, by more than a minute; the case's own "
+        "time is kept.",
+    )
+    return tuple(note for note in notes if note)
 
 
-def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The desk's rows: durations as instants, flags filled, contradictions counted."""
-    notes: list[str] = []
+def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The desk's rows, durations as instants and flags filled; how many customers served themselves."""
+    alone = 0
 
     def column(name: str, dtype: pl.DataType) -> pl.Expr:
         return (pl.col(name) if name in desk.columns else pl.lit(None)).cast(dtype, strict=False)
@@ -190,8 +197,6 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     if "self_served" in desk.columns:
         alone = int(desk["self_served"].fill_null(False).sum())
         desk = desk.filter(~pl.col("self_served").fill_null(False))
-        if alone:
-            notes.append(f"cases: {alone:,} were served by nobody but themselves; they are no messages.")
     on_clock = column("clock", pl.String()).str.to_lowercase()
     in_hours = (on_clock == "business").fill_null(False)
     minutes = {name: column(name, pl.Float64()) for name in ("first_response_minutes", "resolution_minutes")}
@@ -234,27 +239,19 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     )
     return rows.with_columns(
         pl.when(early).then(None).otherwise("resolved_at").alias("resolved_at"), early.alias("odd_resolution")
-    ), notes
+    ), alone
 
 
-def _filled(own: pl.DataFrame, made: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The desk's cases, with what their posts say where they are silent."""
+def _filled(own: pl.DataFrame, made: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The desk's cases, with what their posts say where they are silent; how many tell another time."""
     shared = [name for name in made.columns if name != "case_id"]
     both = own.join(made, on="case_id", how="left", suffix=" of posts", maintain_order="left")
-    notes = []
     apart = [
         (pl.col(name) - pl.col(f"{name} of posts")).dt.total_seconds().abs() > 60
         for name in ("opened_at", "first_response_at")
         if f"{name} of posts" in both.columns
     ]
-    if apart:
-        count = int(both.select(pl.any_horizontal(apart).fill_null(False).sum()).item())
-        if count:
-            notes.append(
-                f"cases: {count:,} tell another time than their posts do, by more than a minute; the "
-                f"case's own "
-                "time is kept."
-            )
+    count = int(both.select(pl.any_horizontal(apart).fill_null(False).sum()).item()) if apart else 0
     filled = [
         pl.coalesce(name, f"{name} of posts").alias(name)
         for name in shared
@@ -264,7 +261,7 @@ def _filled(own: pl.DataFrame, made: pl.DataFrame) -> tuple[pl.DataFrame, list[s
     key = pl.coalesce("key", "key of posts") if "key of posts" in both.columns else pl.col("key")
     return both.with_columns(*filled, answered.alias("answered"), key.alias("key")).drop(
         [name for name in both.columns if name.endswith(" of posts")]
-    ), notes
+    ), count
 
 
 def _conformed(part: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
@@ -11,6 +12,17 @@ from care.clock import BusinessClock, calendar_seconds
 from care.stake import priority_ranks, priority_reason
 from care.tables import CASES_SCHEMA
 from care.view import Desk
+
+_RANKED: Final[dict[str, pl.DataType]] = {
+    "customer_lifetime_value": pl.Float64(),
+    "audience": pl.Int64(),
+    "repeat_of": pl.String(),
+    "reopened": pl.Boolean(),
+    "escalated": pl.Boolean(),
+    "sentiment_last": pl.Float64(),
+    "waiting_seconds": pl.Int64(),
+}
+"""What the order of answers is found from; of the whole matter."""
 
 
 def agent_pseudonyms(*names: pl.Series) -> dict[str, str]:
@@ -24,8 +36,29 @@ def agent_pseudonyms(*names: pl.Series) -> dict[str, str]:
     return {name: f"agent {place:0{width}d}" for place, name in enumerate(found, start=1)}
 
 
+def with_pseudonyms(names: Mapping[str, str]) -> pl.Expr:
+    """The column `agent` with pseudonyms for names."""
+    if not names:
+        return pl.lit(None, dtype=pl.String).alias("agent")
+    return pl.col("agent").replace_strict(names, default=None, return_dtype=pl.String)
+
+
 def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
     """One row per case in `CASES_SCHEMA`; times are local to the desk's zone."""
+    return with_ranks(case_rows(cases, desk).lazy()).sort("opened_at", "case_id").collect()
+
+
+def with_ranks(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows of `case_rows` of all buckets, with who should be answered next; only who waits is held."""
+    waiting = rows.filter("is_waiting").select("case_id", *_RANKED).collect()
+    ranked = rows.drop("priority_rank").join(
+        priority_ranks(waiting).lazy(), on="case_id", how="left", maintain_order="left"
+    )
+    return ranked.select(name for name in CASES_SCHEMA if name in ranked.collect_schema())
+
+
+def case_rows(cases: Cases, desk: Desk) -> pl.DataFrame:
+    """One row per case of a bucket: `CASES_SCHEMA` without ranks, and what those are found from."""
     whole = desk.frame.select(
         "journey_id", "repeat_of", "waiting", "waiting_seconds", pl.col("resolved").alias("whole_resolved"),
         "customer_lifetime_value", _still_gains(desk).alias("still_gains"),
@@ -53,7 +86,7 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
         .when(waits)
         .then(priority_reason(None))
         .alias("priority_reason"),
-    ).join(priority_ranks(rows.filter("is_waiting")), on="case_id", how="left", maintain_order="left")
+    )
     local = [
         pl.col(name).dt.convert_time_zone(desk.zone).dt.replace_time_zone(None).alias(name)
         for name, dtype in CASES_SCHEMA.items()
@@ -61,14 +94,10 @@ def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
     ]
     told = rows.with_columns(local)
     absent = [pl.lit(None).alias(name) for name in CASES_SCHEMA if name not in told.columns]
-    keep: dict[str, Any] = dict(CASES_SCHEMA)
+    keep: dict[str, Any] = {**CASES_SCHEMA, "is_waiting": pl.Boolean(), **_RANKED}
     if "customer_id" in told.columns:
         keep["customer_id"] = told.schema["customer_id"]
-    return (
-        told.with_columns(absent)
-        .select(pl.col(name).cast(dtype) for name, dtype in keep.items())
-        .sort("opened_at", "case_id")
-    )
+    return told.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in keep.items())
 
 
 def _still_gains(desk: Desk) -> pl.Expr:

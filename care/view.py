@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from care.journeys import Journeys
 from care.settings import CareSettings, Promise
-from histories.arrays import Flags, Float, Integer
+from histories.arrays import Flags, Float
 
 Clock = Literal["calendar", "business"]
-Coded = tuple[list[str], Integer]
+Coded = tuple[list[str], NDArray[np.signedinteger]]
 
 _NUMBERS: Final = (
     "needs_reply", "answered", "first_open", "first_known", "first_business_known", "resolved",
@@ -118,7 +118,8 @@ class Desk:
         if name not in self._coded:
             column = self.column(name)
             words = column.drop_nulls().unique().sort().to_list()
-            places = column.cast(pl.Enum(words)).to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
+            narrow = pl.Int16() if len(words) < 2**15 else pl.Int32()
+            places = column.cast(pl.Enum(words)).to_physical().cast(narrow).fill_null(-1).to_numpy()
             self._coded[name] = words, places
         return self._coded[name]
 
@@ -128,7 +129,7 @@ class Desk:
         return np.isin(places, [place for place, word in enumerate(known) if word in words])
 
     @cached_property
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Columns as numbers: flags are 0 and 1, absent values NaN; `customer` numbers the customers."""
         frame = self.frame
         found: dict[str, NDArray[Any]] = {
@@ -176,7 +177,7 @@ class Desk:
         return joined.select(known.fill_null(float("nan")).alias("bought"))["bought"].to_numpy()
 
     @cached_property
-    def wait_arrays(self) -> dict[str, NDArray[Any]]:
+    def wait_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Waits after the first: `row` of their matter, lengths in seconds, and whether they ended."""
         places = self.frame.select("journey_id", "needs_reply").with_row_index("row")
         waits = self.journeys.waits.join(places.filter("needs_reply"), on="journey_id")

@@ -13,8 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from care.allocation import Allocation
-from care.cases import Cases
+from care.allocation import WORK, Allocation
 from experiments.arrivals import recent_orders
 from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import bundle_folder, refuse_place, write_bundle
@@ -37,6 +36,7 @@ from experiments.parts.costs import (
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
+from experiments.parts.matters import AllCases
 from experiments.parts.objectives import objectives_part
 from experiments.parts.profiles import profiles_table
 from experiments.parts.statement import statement_part
@@ -274,14 +274,14 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     statement = attempt(
         left_out,
         "returns",
-        lambda: statement_part(config, histories, costs, care.desk, care.tables, effects),
+        lambda: statement_part(config, histories, costs, care, effects),
     )
     tables = _tables(histories, value, credit, left_out, purposes=config.purposes) | care.tables
     if allocated is not None:
         tables["costs"] = allocated.by_channel()
     if statement is not None:
         tables["returns"] = statement.table
-    large = _large(histories, credit, left_out)
+    large = _large(histories, credit, left_out) | ({} if care.cases is None else {"cases": care.cases})
     if effects is not None:
         tables["effects"] = effects.frame
     if roi is not None:
@@ -328,8 +328,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     )
 
 
-def _allocated(histories: Histories, costs: ChannelCosts, cases: Cases | None) -> Allocation | None:
-    return costs.allocated(None if cases is None else cases.cases, histories.touchpoints)
+def _allocated(histories: Histories, costs: ChannelCosts, cases: AllCases | None) -> Allocation | None:
+    work = None if cases is None else cases.rows(*WORK)
+    return costs.allocated(work, histories.touchpoints)
 
 
 def _tables(

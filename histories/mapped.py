@@ -20,6 +20,22 @@ def open_mapped(file: Path, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray
     return np.asarray(np.memmap(file, dtype=dtype, mode="c", shape=shape))
 
 
+def moved_to_file(array: NDArray[Any], folder: Path) -> NDArray[Any]:
+    """The same numbers in a file without a name under `folder`, which goes with the array.
+
+    Raises
+    ------
+    StorageError
+        When the disk has no room for it.
+    """
+    if not array.size:
+        return array
+    with spilling(), tempfile.NamedTemporaryFile(dir=folder) as file:
+        array.tofile(file)
+        file.flush()
+        return np.asarray(np.memmap(file.name, dtype=array.dtype, mode="r", shape=array.shape))
+
+
 def empty_beside(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """An array of the same shape to be filled: in memory, or in a file where `array` itself is in one.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -12,17 +13,16 @@ import polars as pl
 
 from care.agents import agent_funnel
 from care.alerts import alerts_table
-from care.cases import Cases, combine_cases
 from care.clock import to_instants
 from care.community import community_figures
 from care.conversations import POST_CASE, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
-from care.journeys import build_journeys
+from care.journeys import Journeys
 from care.judging import Judged, judge_posts
 from care.named_reasons import named_in_cases, named_in_posts, reason_figures
 from care.promises import promise_figures
-from care.queue import agent_pseudonyms, cases_table
+from care.queue import agent_pseudonyms, with_pseudonyms, with_ranks
 from care.quotes import choose_quotes
 from care.settings import CareSettings
 from care.stake import gain_of_answer
@@ -33,6 +33,7 @@ from care.vanity import vanity_figures
 from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.matters import AllCases, all_cases, instants, measured_desk
 from histories.errors import DataError
 from histories.identity import (
     KEY_VARIABLE,
@@ -43,24 +44,26 @@ from histories.identity import (
     pseudonyms,
 )
 from histories.periods import end_of_day
+from histories.reading.schemas import CASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarePart:
     """Tables of service figures and cases, or why there are none.
 
-    `desk` is what the figures were counted over.
+    `desk` is what the figures were counted over; `cases` the bundle's table of them, by author, not held.
     """
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    cases: pl.LazyFrame | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     desk: Desk | None = None
 
 
-def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
+def find_cases(config: RunConfig, histories: Histories) -> AllCases | None:
     """Cases of posts and of the desk's table together; None without either."""
-    posts, desk = histories.table("posts"), histories.table("cases")
+    posts, desk = histories.table("posts"), _desk_table(histories)
     if posts is None and desk is None:
         return None
     settings = _settings(config)
@@ -73,14 +76,15 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
             if desk is None:
                 raise
             told_of_posts = [f"{error} The table cases is counted without them."]
-    rows = None if desk is None else _instants(desk.collect(), config.timezone)
-    found = combine_cases(
+    found = all_cases(
+        histories.engine,
         None if judged is None else build_conversations(judged.posts, settings),
-        rows,
+        desk,
         settings,
-        touches=_touches(config, histories),
+        zone=config.timezone,
+        touches=_touches(histories),
     )
-    reasons = _reasons(config, histories, None if judged is None else judged.posts, rows)
+    reasons = _reasons(config, histories, None if judged is None else judged.posts, desk)
     notes = (*told_of_posts, *found.notes)
     if judged is None:
         return dataclasses.replace(found, notes=notes, figures=reasons)
@@ -94,15 +98,27 @@ def find_cases(config: RunConfig, histories: Histories) -> Cases | None:
     return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told), quotes=quotes)
 
 
+def _desk_table(histories: Histories) -> pl.LazyFrame | None:
+    """The desk's table without columns that we do not know: their names say nothing of what they hold."""
+    table = histories.table("cases")
+    return (
+        None
+        if table is None
+        else table.select(name for name in table.collect_schema() if name in CASES.columns)
+    )
+
+
 def _reasons(
-    config: RunConfig, histories: Histories, posts: pl.DataFrame | None, cases: pl.DataFrame | None
+    config: RunConfig, histories: Histories, posts: pl.DataFrame | None, cases: pl.LazyFrame | None
 ) -> pl.DataFrame:
     """What customers say made them buy, in posts and in the answers of surveys."""
     named = []
     if posts is not None and "customer_id" in posts.columns:
         named.append(named_in_posts(posts))
-    if cases is not None and {"customer_id", "purchase_reason"} <= {*cases.columns}:
-        named.append(named_in_cases(cases))
+    asked = ("customer_id", "opened_at", "purchase_reason")
+    if cases is not None and {*asked} <= {*cases.collect_schema()}:
+        answered = cases.select(asked).drop_nulls("purchase_reason").collect()
+        named.append(named_in_cases(instants(answered, config.timezone)))
     if not named:
         return pl.DataFrame(schema=CARE_SCHEMA)
     return reason_figures(pl.concat(named, how="vertical_relaxed"), _purchases(config, histories))
@@ -121,7 +137,7 @@ def care_part(
     config: RunConfig,
     histories: Histories,
     customers: pl.DataFrame | None = None,
-    cases: Cases | None = None,
+    cases: AllCases | None = None,
     effects: pl.DataFrame | None = None,
 ) -> CarePart:
     """Every figure of the catalogue.
@@ -140,33 +156,39 @@ def care_part(
     cases = cases or find_cases(config, histories)
     if cases is None:
         return CarePart(left_out={"service figures": "no posts and no cases were given"})
-    if cases.cases.is_empty():
+    if cases.is_empty:
         return CarePart(left_out={"service figures": "no post and no case is a customer's"})
     settings = _settings(config)
-    cases, hours = _with_pseudonyms(cases, histories, config.timezone)
+    hours = _hours(histories, config.timezone)
+    paid = [] if hours is None or "agent" not in hours.columns else [hours["agent"]]
+    names = agent_pseudonyms(cases.agents, *paid)
+    hours = None if hours is None else _renamed(hours, names)
     gain = gain_of_answer(effects, config.to_dict()["effects"])
-    whole = _desk(config, histories, cases, settings, hours, customers)
+    asked = _desk(config, histories, cases, settings, hours, customers)
     if gain is not None:
-        whole = dataclasses.replace(whole, gain=gain.value, gain_minutes=gain.minutes, gain_clock=gain.clock)
+        asked = dataclasses.replace(asked, gain=gain.value, gain_minutes=gain.minutes, gain_clock=gain.clock)
+    bought = histories.purchases
+    whole, queue = measured_desk(
+        cases,
+        asked,
+        names=names,
+        purchases=None if bought is None else bought.select("customer_id", "timestamp"),
+    )
     told = [care_figures(whole), promise_figures(whole), agent_funnel(whole), topic_figures(whole)]
     figures = pl.concat([*told, *([] if cases.figures is None else [cases.figures])])
-    queue = cases_table(cases, whole)
     return CarePart(
-        tables={
-            "care": figures,
-            "cases": _without_post_ids(_without_likely(queue, histories)),
-            "alerts": alerts_table(whole, figures),
-        }
+        tables={"care": figures, "alerts": alerts_table(whole, figures)}
         | ({} if cases.quotes is None else {"quotes": cases.quotes}),
-        left_out=_without_stake(whole, queue) | _without_quotes(settings, cases),
+        cases=_without_post_ids(_without_likely(with_ranks(queue), histories)),
+        left_out=_without_stake(whole) | _without_quotes(settings, cases),
         notes=cases.notes,
         desk=whole,
     )
 
 
-def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
+def _without_stake(desk: Desk) -> dict[str, str]:
     """Why the known customers who wait have no value at stake."""
-    if desk.gain is not None or desk.values is None or queue["priority_rank"].count() == 0:
+    if desk.gain is not None or desk.values is None or not desk.view()["waiting"].any():
         return {}
     return {
         "value at stake": "no supported effect says what an answer adds to the retention of those who wait "
@@ -175,7 +197,7 @@ def _without_stake(desk: Desk, queue: pl.DataFrame) -> dict[str, str]:
     }
 
 
-def _without_quotes(settings: CareSettings, cases: Cases) -> dict[str, str]:
+def _without_quotes(settings: CareSettings, cases: AllCases) -> dict[str, str]:
     """Why there are no quotes where they were asked for."""
     if not settings.quotes or (cases.quotes is not None and not cases.quotes.is_empty()):
         return {}
@@ -185,7 +207,7 @@ def _without_quotes(settings: CareSettings, cases: Cases) -> dict[str, str]:
     }
 
 
-def _without_likely(table: pl.DataFrame, histories: Histories) -> pl.DataFrame:
+def _without_likely(table: pl.LazyFrame, histories: Histories) -> pl.LazyFrame:
     """Cases of authors who are a customer by likeness alone name nobody; the figures count them."""
     identities = histories.table("identities")
     if identities is None:
@@ -194,19 +216,17 @@ def _without_likely(table: pl.DataFrame, histories: Histories) -> pl.DataFrame:
     likely = rows.select(
         normal_platform().alias("platform"), pl.col("customer_id"), pl.lit(True).alias("likely")
     ).unique()
-    found = (
-        table.select(normal_platform(pl.col("channel")).alias("platform"), "customer_id", "case_id")
-        .join(likely.collect(), on=["platform", "customer_id"], how="left", maintain_order="left")
-        .select(pl.col("likely").fill_null(False) & pl.col("case_id").str.starts_with(POST_CASE))
-        .to_series()
+    known = table.with_columns(normal_platform(pl.col("channel")).alias("platform")).join(
+        likely, on=["platform", "customer_id"], how="left", maintain_order="left"
     )
+    found = pl.col("likely").fill_null(False) & pl.col("case_id").str.starts_with(POST_CASE)
     hidden = ("customer_id", "value_at_stake", "priority_reason")
-    return table.with_columns(
-        pl.when(~found).then(name).alias(name) for name in hidden if name in table.columns
+    return known.with_columns(pl.when(~found).then(name).alias(name) for name in hidden).drop(
+        "platform", "likely"
     )
 
 
-def _without_post_ids(table: pl.DataFrame) -> pl.DataFrame:
+def _without_post_ids(table: pl.LazyFrame) -> pl.LazyFrame:
     """With the key of pseudonyms, a post's public id names its author no more."""
     key = os.environ.get(KEY_VARIABLE)
     if not key:
@@ -226,12 +246,6 @@ def _settings(config: RunConfig) -> CareSettings:
     if hours is None or hours.zone is not None:
         return config.care
     return dataclasses.replace(config.care, hours=dataclasses.replace(hours, zone=config.timezone))
-
-
-def _instants(frame: pl.DataFrame, zone: str) -> pl.DataFrame:
-    """Every time of a table as an instant."""
-    times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
-    return frame.with_columns(to_instants(frame[name], zone) for name in times)
 
 
 def staff_of(config: RunConfig, *tables: pl.LazyFrame | None) -> frozenset[str]:
@@ -263,35 +277,24 @@ def _judged(
     return judged, [note for note in (hidden, told, judged.note) if note]
 
 
-def _touches(config: RunConfig, histories: Histories) -> pl.DataFrame | None:
+def _touches(histories: Histories) -> pl.LazyFrame | None:
     """Where and when customers got in touch."""
     touches = histories.touchpoints
     if touches is None:
         return None
     is_own = (pl.col("direction") != "outbound").fill_null(True)
-    own = touches.filter(is_own).select("customer_id", "timestamp", "channel").collect()
-    return own.with_columns(to_instants(own["timestamp"], config.timezone).alias("at"))
+    return touches.filter(is_own).select("customer_id", "timestamp", "channel")
 
 
-def _with_pseudonyms(cases: Cases, histories: Histories, zone: str) -> tuple[Cases, pl.DataFrame | None]:
-    """Cases and paid hours with agents' pseudonyms; from here on nobody knows their names."""
+def _hours(histories: Histories, zone: str) -> pl.DataFrame | None:
+    """Paid hours by agent and team; None without the table."""
     table = histories.table("hours")
-    hours = None if table is None else _paid_hours(_instants(table.collect(), zone))
-    seen = [cases.cases["agent"]]
-    if hours is not None and "agent" in hours.columns:
-        seen.append(hours["agent"])
-    names = agent_pseudonyms(*seen)
+    return None if table is None else _paid_hours(instants(table.collect(), zone))
 
-    def told(frame: pl.DataFrame) -> pl.DataFrame:
-        if "agent" not in frame.columns:
-            return frame
-        return frame.with_columns(
-            pl.col("agent").replace_strict(names, default=None, return_dtype=pl.String)
-            if names
-            else pl.lit(None, dtype=pl.String).alias("agent")
-        )
 
-    return dataclasses.replace(cases, cases=told(cases.cases)), None if hours is None else told(hours)
+def _renamed(frame: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """With agents' pseudonyms."""
+    return frame.with_columns(with_pseudonyms(names)) if "agent" in frame.columns else frame
 
 
 def _paid_hours(hours: pl.DataFrame) -> pl.DataFrame:
@@ -312,16 +315,15 @@ def _end(config: RunConfig, histories: Histories) -> dt.datetime:
 def _desk(
     config: RunConfig,
     histories: Histories,
-    cases: Cases,
+    cases: AllCases,
     settings: CareSettings,
     hours: pl.DataFrame | None,
     customers: pl.DataFrame | None,
 ) -> Desk:
     zone, last = config.timezone, histories.inputs.observation_end
     end = _end(config, histories)
-    journeys = build_journeys(cases, settings, end=end)
-    opened = cases.cases["opened_at"].dt.convert_time_zone(zone).dt.date().min()
-    first = opened if isinstance(opened, dt.date) else last
+    opened = cases.first_opened
+    first = last if opened is None else opened.astimezone(ZoneInfo(zone)).date()
     costs = histories.table("costs")
     touches = histories.touchpoints
     in_care, began = None, None
@@ -334,13 +336,13 @@ def _desk(
         found = care.select(counts).collect().row(0, named=True)
         in_care, began = int(found["touches"]), int(found["began"]) if found.get("known") else None
     return Desk(
-        journeys=journeys,
+        journeys=Journeys(journeys=pl.DataFrame(), waits=pl.DataFrame(), end=end),
         settings=settings,
         columns=cases.columns,
         zone=zone,
         groups=config.channel_groups,
         values=None if customers is None else customers.select("customer_id", "customer_lifetime_value"),
-        purchases=_purchases(config, histories),
+        purchases=None if histories.purchases is None else pl.DataFrame(),
         costs=None if costs is None else daily_costs(costs.collect(), first=first, last=last),
         hours=hours,
         care_touches=in_care,

@@ -11,16 +11,16 @@ from attribution.effects.design import OF_CASES
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
 from attribution.effects.tables import EffectTables
-from care.cases import Cases
 from care.clock import BusinessClock, to_instants
 from care.settings import Hours
 from experiments.config import RunConfig
 from experiments.parts.care import find_cases
 from experiments.parts.histories import Histories
+from experiments.parts.matters import AllCases
 
 
 def evidence_part(
-    config: RunConfig, histories: Histories, cases: Cases | None = None
+    config: RunConfig, histories: Histories, cases: AllCases | None = None
 ) -> EffectsResult | None:
     """Every `[[effects]]` entry estimated or refused; None when there is none.
 
@@ -43,7 +43,7 @@ def evidence_part(
     )
 
 
-def effect_tables(config: RunConfig, histories: Histories, cases: Cases | None) -> EffectTables:
+def effect_tables(config: RunConfig, histories: Histories, cases: AllCases | None) -> EffectTables:
     """The tables that designs on customers and cases are estimated from."""
     hours = histories.table("hours")
 
@@ -58,7 +58,7 @@ def effect_tables(config: RunConfig, histories: Histories, cases: Cases | None) 
     )
 
 
-def _cases(config: RunConfig, histories: Histories, cases: Cases) -> pl.DataFrame:
+def _cases(config: RunConfig, histories: Histories, cases: AllCases) -> pl.DataFrame:
     """Cases by the run's clock, with open minutes to the first answer, and the desk's further columns."""
     frame = cases.cases
     given = {*cases.columns, "case_id", "journey_id", "customer_id", "key", "channel", "opened_at"}

@@ -42,12 +42,15 @@ class Histories:
         unique within a bucket.
     purchases_at
         Purchases as they were known on a day: a later refund has not reduced them yet.
+    engine
+        What made the buckets, and makes others.
     """
 
     inputs: Inputs
     buckets: Buckets
     customers: pl.DataFrame | None
     purchases_at: Callable[[dt.date], pl.LazyFrame] | None
+    engine: Engine = field(default_factory=Local)
     notes: tuple[str, ...] = field(default=())
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,8 +103,9 @@ def build_histories(config: RunConfig, inputs: Inputs, *, engine: Engine | None 
     """
     left_out: dict[str, str] = {}
     described = attempt(left_out, "touchpoints", lambda: _described(config, inputs))
+    engine = engine or Local()
     raw = {"transactions": inputs.get("transactions"), "described": described}
-    buckets = (engine or Local()).scatter({name: rows for name, rows in raw.items() if rows is not None})
+    buckets = engine.scatter({name: rows for name, rows in raw.items() if rows is not None})
     notes = attempt(left_out, "count of refunds", lambda: _refund_notes(config, inputs, buckets))
     purchases_at = _purchases_at(config, buckets) if "transactions" in buckets else None
     if purchases_at is not None:
@@ -114,6 +118,7 @@ def build_histories(config: RunConfig, inputs: Inputs, *, engine: Engine | None 
         buckets=buckets,
         customers=inputs.tables["customers"].valid.collect() if "customers" in inputs.tables else None,
         purchases_at=purchases_at,
+        engine=engine,
         notes=notes or (),
         left_out=left_out,
     )

@@ -12,7 +12,7 @@ import polars as pl
 
 from attribution.effects.findings import EffectsResult
 from care.account import Account, Input
-from care.asking import CareFacts, course_of
+from care.asking import CASES_COLUMNS, CareFacts, course_of
 from care.assumptions import Assumptions
 from care.curve import effects_by_speed
 from care.evidence import ANY_ANSWER, CareEffect, margin_effect
@@ -39,6 +39,7 @@ from experiments.parts.accounting import (
     months_of,
     volume_of,
 )
+from experiments.parts.care import CarePart
 from experiments.parts.costs import ChannelCosts
 from experiments.parts.histories import Histories
 from histories.cuts import ALL
@@ -65,8 +66,7 @@ def statement_part(
     config: RunConfig,
     histories: Histories,
     costs: ChannelCosts,
-    desk: Desk | None,
-    tables: Mapping[str, pl.DataFrame],
+    care: CarePart,
     effects: EffectsResult | None,
 ) -> Statement | None:
     """Rows of all that can be said; None where there is neither a desk nor a plan.
@@ -75,12 +75,12 @@ def statement_part(
     ----------
     config, histories, costs
         Of the run.
-    desk, tables
-        Matters, and the tables of figures (`care`) and `cases`; None and nothing without any.
+    care
+        Matters, figures and cases, as far as there are any.
     effects
         Of the run; None without a design.
     """
-    figures, cases = tables.get("care"), tables.get("cases")
+    desk, figures, cases = care.desk, care.tables.get("care"), care.cases
     table = histories.table("assumptions")
     rows = [] if table is None else table.collect().to_dicts()
     assumptions = Assumptions.of(rows, histories.inputs.observation_end)
@@ -130,7 +130,8 @@ def statement_part(
     wrong = refuted(assumptions, measured)
     notes += _assumption_notes(assumptions, wrong)
     if desk is not None and figures is not None and cases is not None:
-        pictures |= _what_if(config, assumptions.as_of, rows, figures, cases, found)
+        asked = cases.select(*CASES_COLUMNS, "opened_at").collect().sort("opened_at", "case_id")
+        pictures |= _what_if(config, assumptions.as_of, rows, figures, asked, found)
     return Statement(
         table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong, left_out=left_out
     )

@@ -19,6 +19,15 @@ Function = Callable[[Tables], Made]
 
 S = TypeVar("S")
 
+BYTES_PER_ROW = 400
+"""Memory that the work on one row needs at its peak, with everything derived from it."""
+
+BYTES_PER_CUSTOMER = 3000
+"""Memory of what has a row for each customer and is not split: summaries, values, paths towards leaving."""
+
+BYTES_PER_CASE = 3000
+"""Memory that the work on one case needs at its peak."""
+
 
 class Buckets(ABC):
     """Tables split by customer; the buckets follow one another in the order of the customers' ids.
@@ -80,8 +89,23 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def scatter(self, tables: Tables) -> Buckets:
+    def scatter(
+        self,
+        tables: Tables,
+        *,
+        bytes_per_row: int = BYTES_PER_ROW,
+        bytes_per_customer: int = BYTES_PER_CUSTOMER,
+    ) -> Buckets:
         """Split tables with a column `customer_id`, of one type in all of them.
+
+        Parameters
+        ----------
+        tables
+            By name.
+        bytes_per_row
+            What the work on a row of a bucket needs at its peak.
+        bytes_per_customer
+            What has a row for each customer in the end and is not split.
 
         Raises
         ------

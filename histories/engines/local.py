@@ -15,7 +15,7 @@ class Local(Engine):
     def begin(self, token: str) -> None:
         """Nothing is left of a killed process in memory."""
 
-    def scatter(self, tables: Tables) -> Buckets:
+    def scatter(self, tables: Tables, **memory: int) -> Buckets:
         """All tables in one bucket; nothing is computed."""
         return _Whole(tables)
 

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import polars as pl
 
-from histories.engines.base import Tables
+from histories.engines.base import BYTES_PER_ROW, Tables
 from histories.errors import ConfigError, DataError
-
-BYTES_PER_ROW = 400
-"""Memory that the work on one row needs at its peak, with everything derived from it."""
-
-BYTES_PER_CUSTOMER = 3000
-"""Memory of what has a row for each customer and is not split: summaries, values, paths towards leaving."""
 
 _ID = "customer_id"
 
 
-def suggest_buckets(rows: int, memory: int) -> int:
+def suggest_buckets(rows: int, memory: int, bytes_per_row: int = BYTES_PER_ROW) -> int:
     """Number of buckets with which the work on one stays within `memory` bytes.
 
     >>> suggest_buckets(80_000_000, 2 * 1024**3)
     15
     """
-    return max(1, -(-rows * BYTES_PER_ROW // max(memory, 1)))
+    return max(1, -(-rows * bytes_per_row // max(memory, 1)))
 
 
 def count_rows(tables: Tables) -> pl.DataFrame:

@@ -16,9 +16,17 @@ from uuid import uuid4
 
 import polars as pl
 
-from histories.engines.base import Buckets, Engine, Function, Made, S, Tables
-from histories.engines.ranges import (
+from histories.engines.base import (
     BYTES_PER_CUSTOMER,
+    BYTES_PER_ROW,
+    Buckets,
+    Engine,
+    Function,
+    Made,
+    S,
+    Tables,
+)
+from histories.engines.ranges import (
     bucket_of,
     check_complete,
     count_rows,
@@ -99,33 +107,41 @@ class Spilled(Engine):
         """Go on from the buckets that a killed process had finished; see `Engine.begin`."""
         self._folder, self._goes_on = adopt(self._folder, token), True
 
-    def scatter(self, tables: Tables) -> Buckets:
+    def scatter(
+        self,
+        tables: Tables,
+        *,
+        bytes_per_row: int = BYTES_PER_ROW,
+        bytes_per_customer: int = BYTES_PER_CUSTOMER,
+    ) -> Buckets:
         """Write every table into ranges of customer ids with about as many rows each."""
+        if not tables:
+            return _OnDisk(self, {}, pl.Series("customer_id", dtype=pl.Int64))
         counted = count_rows(tables)
-        wanted = self._buckets or self._wanted(counted)
+        wanted = self._buckets or self._wanted(counted, bytes_per_row, bytes_per_customer)
         cuts = find_cuts(counted, wanted)
         stored = {name: self.stored(name, frame, cuts) for name, frame in tables.items()}
         check_complete(_spans(stored, len(cuts) + 1))
         return _OnDisk(self, stored, cuts)
 
-    def _wanted(self, counted: pl.DataFrame) -> int:
+    def _wanted(self, counted: pl.DataFrame, row: int, customer: int) -> int:
         """How many buckets the memory asks for: as many as the killed process made that this one follows."""
         kept = self._numbered("number")
         if kept.exists():
             return int(kept.read_text(encoding="ascii"))
-        found = suggest_buckets(int(counted["rows"].sum()), self._for_bucket(counted.height))
+        found = suggest_buckets(int(counted["rows"].sum()), self._for_bucket(counted.height, customer), row)
         if self._goes_on:
             with spilling():
                 kept.write_text(str(found), encoding="ascii")
         return found
 
-    def _for_bucket(self, customers: int) -> int:
+    def _for_bucket(self, customers: int, each: int) -> int:
         """Bytes for the work on one bucket: what is left, or a part of all with a note that it exceeds."""
         if not self._whole:
             return self._memory
-        held, growing = resident_bytes(), customers * BYTES_PER_CUSTOMER
+        held, growing = resident_bytes(), customers * each
         left, least = self._memory - held - growing, self._memory // LEAST_PART
-        if left < least:
+        if left < least and each:
             needed = (held + growing) * LEAST_PART // (LEAST_PART - 1)
             self.notes = (
                 f"memory: {self._memory / MB:,.0f} MB are too few: the program takes {held / MB:,.0f} MB and "

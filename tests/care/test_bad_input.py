@@ -44,7 +44,7 @@ def test_resolved_before_the_first_reply_has_no_time_of_resolution(tmp_path: Pat
     )
     (note,) = inputs.notes
     assert '1 cases were resolved before their first reply (row 1; first: "2026-03-01T11:00:00Z")' in note
-    row = part.tables["cases"].row(0, named=True)
+    row = part.cases.collect().row(0, named=True)
     assert (row["first_response_minutes"], row["resolution_minutes"]) == (120, None)
 
 
@@ -72,7 +72,7 @@ def test_a_post_that_was_delivered_twice_is_set_aside(tmp_path: Path) -> None:
         tmp_path, posts=f"{POSTS}\n{line}{line}b,x,acme,2026-03-01T11:00:00Z,a,Here,true\n", limits="0.0"
     )
     assert inputs.tables["posts"].set_aside_by_rule["repeated post_id"] == 1
-    assert part.tables["cases"].height == 1
+    assert part.cases.collect().height == 1
 
 
 def _two_files(folder: Path, first: str, second: str) -> tuple[CarePart, Inputs]:
@@ -92,7 +92,7 @@ def test_the_later_file_of_cases_is_the_newer(tmp_path: Path) -> None:
     opened = "k,2026-03-01T10:00:00Z,mail,1,"
     part, inputs = _two_files(tmp_path, f"{opened},\n", f"{opened}2026-03-01T11:00:00Z,\n")
     assert inputs.tables["cases"].set_aside_by_rule == {"repeated case_id": 1}
-    assert part.tables["cases"]["first_response_minutes"].to_list() == [60]
+    assert part.cases.collect()["first_response_minutes"].to_list() == [60]
     assert not any("different times" in note for note in inputs.notes)
 
 
@@ -101,7 +101,7 @@ def test_two_files_that_tell_different_times_of_a_case_are_counted_and_the_later
     part, inputs = _two_files(
         tmp_path, f"{opened}2026-03-01T10:20:00Z,\n", f"{opened}2026-03-01T11:00:00Z,\n"
     )
-    assert part.tables["cases"]["first_response_minutes"].to_list() == [60]
+    assert part.cases.collect()["first_response_minutes"].to_list() == [60]
     (note,) = (note for note in inputs.notes if "different times" in note)
     assert (
         '1 cases have different times in two files (solved.csv row 1; first: first_response_at, kept: "'
@@ -127,7 +127,7 @@ def test_shifts_that_overlap_are_set_aside_and_an_agent_in_two_teams_is_named(tm
         kpi="resolutions_per_hour", segment="(all)", team="(all)", channel="(all)"
     )
     assert care["value"].to_list() == [2 / 8]
-    assert not any("Ann" in str(row) for row in part.tables["cases"].rows())
+    assert not any("Ann" in str(row) for row in part.cases.collect().rows())
 
 
 SIDES = "p,x,u1,2026-03-01T10:00:00Z,,Where?,false\nr,x,acme,2026-03-01T11:00:00Z,p,Here,true\n"
@@ -168,7 +168,7 @@ def test_a_reply_without_its_time_is_told_and_counts_as_an_answer(tmp_path: Path
         "1 cases were answered or resolved without a time of the first reply (row 1)" in note
         for note in inputs.notes
     )
-    assert part.tables["cases"]["answered"].all()
+    assert part.cases.collect()["answered"].all()
 
 
 def test_a_satisfaction_of_three_at_most_is_asked_about(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_without_a_flag_the_agents_names_tell_whose_posts_are_the_brands(tmp_pat
         posts=JOURNAL,
         cases="case_id,opened_at,channel,agent\nk,2026-03-01T10:00:00Z,mail,Ann\n",
     )
-    row = part.tables["cases"].row(0, named=True)
+    row = part.cases.collect().row(0, named=True)
     assert not any("does not name" in note for note in inputs.notes)  # "desk" is no channel: the case has one
     assert row["first_response_minutes"] == 60
     assert any("1 are internal notes" in note for note in part.notes)
@@ -254,7 +254,7 @@ def test_posts_that_nobody_can_tell_apart_cost_the_cases_nothing(tmp_path: Path)
         posts=JOURNAL,
         cases=f"{CASES}\nk,2026-03-01T10:00:00Z,mail,1,2026-03-01T10:30:00Z,\n",
     )
-    assert part.tables["cases"]["first_response_minutes"].to_list() == [30]
+    assert part.cases.collect()["first_response_minutes"].to_list() == [30]
     assert any("cases is counted without them" in note for note in part.notes)
     with pytest.raises(DataError, match="neither is_brand nor inbound"):
         _read(tmp_path, posts=JOURNAL)

@@ -79,25 +79,25 @@ def test_figure_of_a_desk(desk: str, kpi: str, clock: str | None, value: float) 
 
 
 def test_robots_are_no_reply_at_hootsuite() -> None:
-    case = _care("hootsuite").tables["cases"].filter(pl.col("case_id") == "h1").row(0, named=True)
+    case = _care("hootsuite").cases.collect().filter(pl.col("case_id") == "h1").row(0, named=True)
     assert case["first_response_minutes"] == 15
     assert case["first_automatic_at"] is not None
 
 
 def test_who_is_redirected_at_salesforce_has_one_clock() -> None:
-    cases = _care("salesforce").tables["cases"]
+    cases = _care("salesforce").cases.collect()
     parts = cases.filter(pl.col("journey_id") == "500A1").sort("opened_at")
     assert parts["channel"].to_list() == ["Twitter", "Phone"]
     assert parts["redirection_target"].to_list() == ["phone", None]
 
 
 def test_a_ticket_that_nobody_has_taken_has_no_agent() -> None:
-    cases = _care("freshdesk").tables["cases"]
+    cases = _care("freshdesk").cases.collect()
     assert cases.filter(pl.col("case_id") == "1003")["agent"].to_list() == [None]
 
 
 def test_the_most_visible_who_wait_are_named_at_sprout() -> None:
-    cases = _care("sprout").tables["cases"].filter(pl.col("status") == "open")
+    cases = _care("sprout").cases.collect().filter(pl.col("status") == "open")
     reasons = dict(cases.select("case_id", "priority_reason").rows())
     assert reasons == {"post:s1": None, "post:s5": "22000 followers, angry"}
 

@@ -48,7 +48,7 @@ def test_first_replies_in_seconds(part: CarePart) -> None:
     assert (median["value"], median["n"]) == (5_459 / 60, 986)
     assert median["coverage"] == pytest.approx(0.962, abs=5e-4)
     assert figure(figures, "first_response_p90", "calendar")["value"] == 57_301 / 60
-    assert part.tables["cases"]["first_automatic_at"].count() == 0
+    assert part.cases.collect()["first_automatic_at"].count() == 0
 
 
 @pytest.mark.parametrize(

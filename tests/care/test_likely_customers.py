@@ -31,7 +31,7 @@ def test_a_customer_by_likeness_is_matched_and_not_named(tmp_path: Path) -> None
     config = load_config(path)
     histories = build_histories(config, read_inputs(config))
     part = care_part(config, histories)
-    named = dict(part.tables["cases"].select("case_id", "customer_id").iter_rows())
+    named = dict(part.cases.collect().select("case_id", "customer_id").iter_rows())
     assert named == {"post:a": 1, "post:b": None}
     whole = part.tables["care"].filter(
         (pl.col("kpi") == "match_rate")

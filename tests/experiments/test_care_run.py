@@ -50,7 +50,7 @@ def test_posts_become_cases_and_figures(tmp_path: Path) -> None:
     assert figure(figures, "first_response_p50", "business")["value"] == 30
     kept = figure(figures, "promise", "business", segment="promise: within the hour")
     assert (kept["value"], kept["target"], kept["attained"]) == (0.6, 0.5, True)
-    assert part.tables["cases"].height == 6
+    assert part.cases.collect().height == 6
 
 
 def test_summer_time_does_not_move_the_clock(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_known_authors_are_customers_whose_cases_meet_across_tables(tmp_path: Pa
         cases="case_id,opened_at,channel,customer_id,first_response_at,resolved_at\n"
         "k1,2026-03-04T10:00:00Z,phone,7,2026-03-04T10:02:00Z,2026-03-04T10:10:00Z\n",
     )
-    cases = part.tables["cases"]
+    cases = part.cases.collect()
     phone = cases.filter(pl.col("channel") == "phone").row(0, named=True)
     assert phone["repeat_of"] == "post:p7"
     assert (phone["customer_id"], phone["status"]) == (7, "resolved")
@@ -108,7 +108,7 @@ def test_objectives_are_held_against_the_figures_of_the_run(tmp_path: Path) -> N
 
 def test_with_a_key_no_case_leads_to_a_public_post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIBUTARY_ID_KEY", "0123456789abcdef0123456789abcdef")
-    cases = _care(tmp_path).tables["cases"]
+    cases = _care(tmp_path).cases.collect()
     assert cases["case_id"].str.contains("^post:[0-9a-f]{32}$").all()
     repeated = cases.filter(pl.col("repeat_of").is_not_null())
     assert repeated["repeat_of"].is_in(cases["case_id"].implode()).all()

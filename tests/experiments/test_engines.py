@@ -74,7 +74,9 @@ def assert_same(found: Findings, whole: Findings) -> None:
     assert found.tables.keys() == whole.tables.keys()
     for name, frame in whole.tables.items():
         assert_frame_equal(found.tables[name], frame, rel_tol=1e-9, abs_tol=1e-9)
-    assert found.large.keys() == whole.large.keys() == {"customer_credits", "purchases", "touchpoints"}
+    assert (
+        found.large.keys() == whole.large.keys() == {"cases", "customer_credits", "purchases", "touchpoints"}
+    )
     for name, rows in whole.large.items():
         frame, other = rows.collect(), found.large[name].collect()
         assert not frame.is_empty()

@@ -115,7 +115,7 @@ def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
             for e in found.effects
         )
         effects = replace(found, effects=rows)
-        made = statement_part(config, histories, ChannelCosts(), care.desk, care.tables, effects)
+        made = statement_part(config, histories, ChannelCosts(), care, effects)
         assert made is not None
         return made.table.filter(pl.col("line") == "silence: all authors as if known")
 
