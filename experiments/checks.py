@@ -128,7 +128,7 @@ def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
             found.append(f"A run will leave out incremental credit. {error}")
     for effect in config.effects:
         if effect.table is not None:
-            with contextlib.suppress(ConfigError):  # no such table: `check_run` refuses it
+            with contextlib.suppress(TributaryError):  # no such table: `check_run` refuses it
                 _, unusable = group_outcomes(effect, config.base_dir)
                 found += [
                     f"A run will leave out an outcome. {error}"

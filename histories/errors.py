@@ -20,6 +20,9 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+MOST_NAMED = 40
+"""More names than these are rather values, of people perhaps, than names to choose from."""
+
 
 class TributaryError(Exception):
     """Anything that Tributary refuses, with a message for the person who can mend it."""
@@ -78,7 +81,7 @@ class StorageError(TributaryError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """A hint that names the closest allowed word, or lists all of them.
+    """A hint that names the closest allowed word, or lists all of them where they are not many.
 
     >>> nearest("horizon_month", ["horizon_months", "interval"])
     'did you mean "horizon_months"?'
@@ -91,6 +94,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     close = closest(name, known)
     if close is not None:
         return f'did you mean "{close}"?'
+    if len(known) > MOST_NAMED:
+        return f"it is none of the {len(known)} there"
     return f"allowed: {', '.join(sorted(known))}" if known else "there is none at all"
 
 

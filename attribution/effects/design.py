@@ -10,6 +10,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
+from histories.reading.sources import TableSource
+
 Design = Literal[
     "randomised",
     "observational",
@@ -34,6 +36,17 @@ OF_CASES = ("response_curve", *MOVED)
 DEFAULT_BINS = (15.0, 60.0, 240.0, 1440.0)
 """Minutes to the first answer at which one bin of a response curve ends and the next begins."""
 MOST_BINS = 12
+NOT_OF_UNITS = (
+    "timestamp_format",
+    "timezone",
+    "constants",
+    "values",
+    "negate",
+    "units",
+    "zero_orders",
+    "amounts",
+)
+"""Options of an input table that say nothing of a table of units."""
 
 Control = Literal["slower", "unanswered", "no_contact"]
 CONTROLS: tuple[str, ...] = Control.__args__  # type: ignore[attr-defined]
@@ -91,25 +104,6 @@ class Treatment:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class UnitSource:
-    """A table with one row per unit.
-
-    Attributes
-    ----------
-    path
-        CSV or Parquet: a file, folder or glob.
-    columns
-        Our names (`unit`) to the table's.
-    separator
-        Of a CSV file.
-    """
-
-    path: str
-    columns: dict[str, str] = field(default_factory=dict)
-    separator: str = ","
-
-
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class EffectDesign:
     """One comparison to make. Times in days; outcomes and covariates are names.
 
@@ -125,7 +119,8 @@ class EffectDesign:
         Of a landmark: against whom. Of a response curve: `unanswered` for those never answered, or `slower`
         for those answered last; by default the former where there are enough.
     table
-        A table with one row per unit; without one the design is on the histories.
+        A table with one row per unit, from a file of any form (see the options of input tables), columns our
+        names (`unit`) to the table's; without one the design is on the histories.
     outcomes
         Columns of the table, or outcomes of customers such as "retention" and "spend".
     covariates
@@ -170,7 +165,7 @@ class EffectDesign:
     design: Design
     treatment: Treatment = Field(default_factory=Treatment)
     control: Control | None = None
-    table: UnitSource | None = None
+    table: TableSource | None = None
     outcomes: tuple[str, ...] = Field(min_length=1)
     covariates: tuple[str, ...] = ()
     before: dict[str, str] = field(default_factory=dict)
@@ -314,6 +309,13 @@ def _missing(design: EffectDesign) -> list[str]:
             )
     elif design.instrument is not None:
         problems.append('an instrument belongs to design = "observational"')
+    if design.table is not None:
+        plain = TableSource(path=design.table.path)
+        problems += [
+            f"table.{option} is of input tables; a table of units is read by its own columns"
+            for option in NOT_OF_UNITS
+            if getattr(design.table, option) != getattr(plain, option)
+        ]
     if treatment.column is not None and design.table is None:
         problems.append("treatment.column needs a table = { path = … } to look in")
     return problems

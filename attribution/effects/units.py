@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,14 @@ from attribution.effects.design import EffectDesign
 from histories.arrays import Float
 from histories.cuts import CROSS
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
+from histories.reading.casts import text_value
+from histories.reading.files import reading
+from histories.reading.numbers import NumberOptions, numbers
+from histories.reading.scan import scan_source
+from histories.reading.schemas import Kind
+from histories.reading.staging import Part
+
+_TABLE = "units"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +102,7 @@ class Units:
 def read_units(design: EffectDesign, base_dir: Path = Path()) -> Units:
     """The table of a design with one row per unit, read and checked.
 
-    `table.path` is CSV or Parquet (file, folder or glob), relative to `base_dir`.
+    Paths are relative to `base_dir`.
 
     Raises
     ------
@@ -110,21 +119,55 @@ def read_units(design: EffectDesign, base_dir: Path = Path()) -> Units:
 
 
 def read_table(design: EffectDesign, base_dir: Path) -> pl.DataFrame:
-    """The table of a design under our names: CSV or Parquet (file, folder, glob) under `base_dir`."""
+    """The table of a design under our names, read as input tables are; texts that are numbers become such.
+
+    Raises
+    ------
+    ConfigError, DataError
+        When there is none, it cannot be read, or rows have more or fewer fields than its header.
+    """
+    place = f'effect "{design.name}"'
     if design.table is None:
-        raise ConfigError(f'effect "{design.name}": no table = {{ path = … }} given')
-    path = base_dir / design.table.path
+        raise ConfigError(f"{place}: no table = {{ path = … }} given")
     try:
-        if path.suffix in {".csv", ".txt", ".tsv", ".gz"}:
-            lazy = pl.scan_csv(path, separator=design.table.separator, infer_schema_length=None)
+        with TemporaryDirectory(prefix="tributary-") as folder:
+            scanned = scan_source(design.table, table=_TABLE, base_dir=base_dir, work_dir=Path(folder))
+            renames = {str(theirs): ours for ours, theirs in (design.table.columns or {}).items()}
+            _require(scanned.columns, (*renames, *design.table.where), f"{place}, {scanned.place}")
+            rows = Part(source=design.table, scanned=scanned, found={}).kept
+            with reading(scanned.place):
+                frame = rows.select(scanned.columns).collect()
+    except TributaryError as error:
+        raise type(error)(str(error).replace(f"inputs.{_TABLE}", f"{place}, table")) from None
+    if scanned.ragged:
+        raise DataError(
+            f"{place}, {scanned.place}: {len(scanned.ragged)} rows have more or fewer fields than the header "
+            f"(first: row {min(scanned.ragged)}). A thousands or decimal comma, or a wrong separator?"
+        )
+    frame = frame.rename(renames)
+    decimal = design.table.decimal or ("," if design.table.thousands == "." else ".")
+    options = NumberOptions(decimal=decimal, thousands=design.table.thousands)
+    return _typed(frame, options) if scanned.is_text else frame
+
+
+def _typed(frame: pl.DataFrame, options: NumberOptions) -> pl.DataFrame:
+    """Texts as numbers or flags where all of a column's are; a unit's id stays as it is written."""
+    typed = []
+    for series in frame:
+        words = pl.select(text_value(pl.lit(series), pl.String(), Kind.NUMBER)).to_series()
+        told = words.drop_nulls()
+        if series.name == "unit" or told.str.contains(r"^[+-]?0\d").any() or told.is_empty():
+            typed.append(pl.select(text_value(pl.lit(series), pl.String())).to_series())
+        elif told.str.to_lowercase().is_in(["true", "false"]).all():
+            typed.append(words.str.to_lowercase() == "true")
+        elif (
+            read := pl.select(numbers(pl.lit(words), options)).to_series()
+        ).null_count() == words.null_count():
+            whole = told.str.contains(r"^[+-]?\d{1,15}$").all()
+            typed.append(read.cast(pl.Int64) if whole else read)
         else:
-            lazy = pl.scan_parquet(path)
-        frame = lazy.collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f'effect "{design.name}": cannot read {design.table.path} ({error})') from error
-    renames = {theirs: ours for ours, theirs in design.table.columns.items()}
-    _require(frame, renames, f'effect "{design.name}", {design.table.path}')
-    return frame.rename(renames)
+            typed.append(pl.select(text_value(pl.lit(series), pl.String())).to_series())
+    return pl.DataFrame([made.alias(name) for made, name in zip(typed, frame.columns, strict=True)])
 
 
 def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
@@ -142,7 +185,7 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         *before.values(),
         *columns_of_segments(design.segments),
     )
-    _require(frame, named, place)
+    _require(frame.columns, named, place)
     if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
         raise DataError(
             f"{place}: {repeated} of {frame.height} rows repeat a unit. The table of a design has one row "
@@ -277,7 +320,9 @@ def _numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
     """A numeric column as floats, missing as NaN."""
     series = frame[name]
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-        raise SchemaError(f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag.')
+        raise SchemaError(
+            f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag in each row.'
+        )
     values = np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
     endless = int(np.isinf(values).sum())
     if endless:
@@ -306,7 +351,7 @@ def group_outcomes(
     unusable: dict[str, TributaryError] = {}
     for name in design.outcomes:
         try:
-            _require(frame, [name], place)
+            _require(frame.columns, [name], place)
             missing = np.isnan(_numbers(frame, name, place))
         except DataError as error:
             unusable[name] = error
@@ -315,11 +360,11 @@ def group_outcomes(
     return tuple(map(tuple, groups.values())), unusable
 
 
-def _require(frame: pl.DataFrame, columns: Iterable[str], place: str) -> None:
+def _require(there: Sequence[str], columns: Iterable[str], place: str) -> None:
     """Refuse a table that lacks a column, naming the nearest one."""
     for name in columns:
-        if name not in frame.columns:
-            raise SchemaError(f'{place}: no column "{name}"; {nearest(name, frame.columns)}')
+        if name not in there:
+            raise SchemaError(f'{place}: no column "{name}"; {nearest(name, there)}')
 
 
 def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:

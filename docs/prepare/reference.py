@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from attribution.effects.design import EffectDesign, Treatment, UnitSource
+from attribution.effects.design import EffectDesign, Treatment
 from attribution.settings import AttributionSettings
 from care.settings import CareSettings, Hours, NeedsReply, Promise, Question, Redirection
 from clv.settings import ValueSettings
@@ -41,7 +41,6 @@ SECTIONS: tuple[tuple[str, type[Any], str], ...] = (
     ("[attribution]", AttributionSettings, "Credit."),
     ("[[effects]]", EffectDesign, "One entry for each effect to be estimated."),
     ("[[effects]] treatment", Treatment, "What is done to the treated."),
-    ("[[effects]] table", UnitSource, "A table with one row per unit."),
     ("[care]", CareSettings, "Service figures."),
     ("[care.hours]", Hours, "When the desk is open."),
     ("[[care.promises]]", Promise, "One entry for each promise."),

@@ -52,6 +52,14 @@ class Part:
         }
 
     @property
+    def kept(self) -> pl.LazyFrame:
+        """The rows that `where` does not leave out, as they were found."""
+        rows = self.scanned.frame
+        for left_out in self.left_out.values():
+            rows = rows.filter(~left_out)
+        return rows
+
+    @property
     def files(self) -> range:
         """Numbers of its files among all files of the table."""
         first = self.scanned.first_file

@@ -69,13 +69,13 @@ def refuse_unasked_currencies(staged: Staged) -> None:
         for name in _unread(part):
             if "currency" in name.casefold():
                 code = text_value(pl.col(name), pl.String())
-                rows = _kept(part).select(code.alias("code")).drop_nulls()
+                rows = part.kept.select(code.alias("code")).drop_nulls()
                 if rows.select(pl.col("code").str.contains(_CODE).all()).collect().item():
                     _refuse_several(part, rows.select(pl.col("code").str.to_uppercase()), f'column "{name}"')
         amount = part.found.get("amount")
         if amount is not None and part.scanned.schema[amount] == pl.String:
             sign = pl.col(amount).str.extract(f"([{re.escape(SIGNS)}])").alias("code")
-            signs = _kept(part).select(sign)
+            signs = part.kept.select(sign)
             if signs.head(LOOKED_AT).select(pl.col("code").count()).collect().item():
                 _refuse_several(part, signs.drop_nulls(), f'column "{amount}"')
 
@@ -104,8 +104,7 @@ def _unbought(part: Part, name: str) -> str | None:
     word = pl.col(name).str.strip_chars()
     plain = word.str.to_lowercase().str.strip_prefix("wc-")
     counted = (
-        _kept(part)
-        .group_by(word.alias("word"))
+        part.kept.group_by(word.alias("word"))
         .agg(pl.len(), plain.first().is_in(UNBOUGHT).alias("unbought"))
         .drop_nulls("word")
         .sort("len", "word", descending=[True, False])
@@ -148,11 +147,3 @@ def _unread(part: Part) -> list[str]:
     return [
         name for name in part.scanned.columns if name not in read and part.scanned.schema[name] == pl.String
     ]
-
-
-def _kept(part: Part) -> pl.LazyFrame:
-    """Rows of a source that its `where` chooses."""
-    rows = part.scanned.frame
-    for left_out in part.left_out.values():
-        rows = rows.filter(~left_out)
-    return rows

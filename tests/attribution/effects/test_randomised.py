@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, holm
 from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
 from attribution.effects.run import estimate_effect, estimate_effects
-from attribution.effects.units import units_from_frame
-from histories.errors import DataError, SchemaError
+from attribution.effects.units import read_units, units_from_frame
+from histories.errors import DataError, SchemaError, TributaryError
 from tests.honesty import claimed_over_seen
 
 HILLSTROM = Path("../shared/data/hillstrom")
@@ -231,7 +233,59 @@ def test_a_design_that_cannot_be_estimated_is_listed_with_its_reason():
     (row,) = result.frame.filter(outcome="visit").rows(named=True)
     assert row["supported"] is False
     assert row["estimate"] is None
-    assert "cannot read missing.parquet" in row["reason"]
+    assert 'effect "lost", table: no file "missing.parquet"' in row["reason"]
+
+
+def units_csv(separator: str = ",", decimal: str = ".") -> str:
+    rows = [
+        separator.join([f"00{k}", "new" if k % 2 else "old", f"{k % 7}{decimal}5", "" if k == 3 else "yes"])
+        for k in range(200)
+    ]
+    return "\n".join([separator.join(["id", "arm", "y", "note"]), *rows])
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "options"),
+    [
+        ("units.csv", units_csv().encode(), {}),
+        ("units.csv", units_csv(";", ",").encode("utf-16"), {"separator": ";", "decimal": ","}),
+        ("units.csv", units_csv().replace("\n", "\r").encode(), {}),
+        ("units.csv.gz", gzip.compress(b"Report\n" + units_csv().encode()), {"skip_rows": 1}),
+        ("units.csv", units_csv().replace("yes", "é").encode("cp1252"), {"encoding": "windows-1252"}),
+        ("units.csv", f"{units_csv()}\n7,old,1e9,total".encode(), {"where": {"note": ["yes", ""]}}),
+    ],
+)
+def test_a_table_of_units_is_read_in_every_form_that_input_tables_are(
+    tmp_path: Path, name: str, written: bytes, options: dict[str, object]
+) -> None:
+    (tmp_path / name).write_bytes(written)
+    table = {"path": name, "columns": {"unit": "id"}, **options}
+    found = read_units(design(table=table, treatment={"column": "arm", "control": "old"}), tmp_path)
+    kept = [k for k in range(200) if k != 3 or "where" not in options]
+    assert found.outcomes["y"].tolist() == [k % 7 + 0.5 for k in kept]
+    assert found.arm.tolist() == ["new" if k % 2 else "old" for k in kept]
+
+
+@pytest.mark.parametrize(
+    ("written", "options", "said"),
+    [
+        (units_csv() + "\nann@x.com,old,1,00,yes", {}, "1 rows have more or fewer fields"),
+        (units_csv().replace("old", '"old', 1), {}, "a quote in row 1 is not closed"),
+        ("PK\x03\x04", {}, "is a zip archive or an Excel workbook"),
+        (units_csv().replace("arm", "plan"), {}, 'no column "arm"'),
+        (units_csv().replace("id,arm", "arm,arm"), {}, "it is none of the 200 there"),
+        (units_csv(), {"where": {"nota": "yes"}}, 'no column "nota"; did you mean "note"'),
+        (units_csv(), {"constants": {"a": 1}}, "table.constants is of input tables"),
+    ],
+)
+def test_a_table_of_units_that_cannot_be_read_is_refused_without_its_values(
+    tmp_path: Path, written: str, options: dict[str, object], said: str
+) -> None:
+    (tmp_path / "units.csv").write_text(written.replace("00", "ann@x.com "))
+    chosen = {"path": "units.csv", **options}
+    with pytest.raises((TributaryError, ValidationError), match=said) as refused:
+        read_units(design(table=chosen, treatment={"column": "arm", "control": "old"}), tmp_path)
+    assert "ann@" not in str(refused.value)
 
 
 def test_a_repeated_unit_is_refused():
