@@ -95,6 +95,8 @@ class RunConfig:
         Zone of local times, e.g. "Europe/London".
     currency
         Three-letter code of every amount.
+    brand
+        The one brand (client) whose cases, posts, costs and customers are read; by default all.
     seed
         Of everything random.
     inputs
@@ -112,6 +114,7 @@ class RunConfig:
     purchase_unit: Literal["day", "week"] = "day"
     timezone: str = "UTC"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    brand: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     inputs: dict[Table, Annotated[tuple[TableSource, ...], BeforeValidator(_sources)]] = Field(
         default_factory=dict

@@ -13,6 +13,7 @@ import polars as pl
 
 from care.catalogue import CATALOGUE
 from care.objectives import objective_cautions
+from experiments.brands import only_brand
 from experiments.config import RunConfig
 from experiments.consents import not_yet
 from histories.errors import ConfigError
@@ -29,8 +30,9 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     """Check every table that the configuration names.
 
     Without `observation_end` the last day of the transactions (or else of touchpoints, cases or posts) ends
-    the observation. With the environment variable `TRIBUTARY_ID_KEY` customer ids become pseudonyms. Large
-    tables are written, typed, into `work_dir`, by default a temporary folder.
+    the observation. With `brand` only what is that brand's is read. With the environment variable
+    `TRIBUTARY_ID_KEY` customer ids become pseudonyms. Large tables are written, typed, into `work_dir`, by
+    default a temporary folder.
 
     Raises
     ------
@@ -58,6 +60,8 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
     )
     if config.observation_end is None:
         inputs = dataclasses.replace(inputs, observation_end=_last_day(inputs))
+    if config.brand is not None:
+        inputs = only_brand(inputs, config.brand)
     notes = *inputs.notes, *plausibility_notes(inputs), *_objective_notes(inputs), *_consent_notes(inputs)
     return dataclasses.replace(inputs, notes=notes)
 

@@ -69,7 +69,7 @@ def build_context(sources: ReportSources) -> ReportContext:
     first, last = sources.first_day, sources.as_of
     span = f"Data {day(first)} to {day(last)}" if first else f"Data to {day(last)}"
     return ReportContext(
-        title=sources.settings.title or TITLE,
+        title=_title(sources),
         period=_period(sources),
         span=span,
         amounts=amounts(sources.currency),
@@ -95,6 +95,13 @@ def _attempt(make: Callable[[ReportSources], T], sources: ReportSources, failed:
     except Exception as error:  # whatever it is, the rest of the report shall be there
         failed.append(f"The report lacks its {make.__name__.replace('_', ' ')}: {reason_of(error)}.")
         return absent
+
+
+def _title(sources: ReportSources) -> str:
+    """As configured; of one brand, with its name."""
+    brand = (sources.manifest.get("configuration") or {}).get("brand")
+    told = sources.settings.title or TITLE
+    return f"{told}: {brand}" if brand else told
 
 
 def _period(sources: ReportSources) -> str:

@@ -355,6 +355,17 @@ def test_what_care_returned_is_told_by_line_and_month_and_heads_the_service_figu
     assert (refused.status, "no cost of a channel with cases is known" in refused.err) == (2, True)
 
 
+def test_reports_of_brands_need_brands_and_places_of_their_own(tributary: Any, tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("case_id,opened_at,channel\na,2026-03-02T10:00:00Z,mail\n")
+    (tmp_path / "desk.toml").write_text("observation_end = 2026-03-31\n[inputs]\ncases = 'cases.csv'\n")
+    none = tributary("run", "desk.toml", "--each-brand")
+    assert (none.status, "no case and no post names a brand" in none.err) == (2, True)
+    unknown = tributary("run", "desk.toml", "--brand", "Acme")
+    assert (unknown.status, 'brand = "Acme": no case or post is of it' in unknown.err) == (2, True)
+    taken = tributary("run", "desk.toml", "--brand", "Acme", "--out", "here")
+    assert (taken.status, "leave --out" in taken.err) == (2, True)
+
+
 def test_alerts_are_printed_and_watched_once(tributary: Any, tmp_path: Path) -> None:
     write_sample(tmp_path / "runs" / "v1", name="shop")
     assert "31 requests on chat" in tributary("care", "runs/v1", "--alerts").out

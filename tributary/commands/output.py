@@ -96,13 +96,13 @@ class Steps:
     """Progress of long work: a changing line on a terminal, one line a step elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
         self._live = sys.stderr.isatty()
         self._start = time.perf_counter()
 
     def __call__(self, text: str) -> None:
         """Say what begins now."""
-        if self._quiet:
+        if self.quiet:
             return
         seconds = time.perf_counter() - self._start
         line = f"[{seconds:6.1f} s] {text}"
@@ -113,5 +113,5 @@ class Steps:
 
     def done(self) -> None:
         """Clear the changing line."""
-        if self._live and not self._quiet:
+        if self._live and not self.quiet:
             click.echo("\r\x1b[2K", nl=False, err=True)

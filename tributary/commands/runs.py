@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import polars as pl
@@ -21,6 +21,10 @@ from tributary.commands.options import (
     set_option,
 )
 from tributary.commands.output import Steps, echo_json, echo_table
+
+if TYPE_CHECKING:
+    from experiments.config import RunConfig
+    from experiments.run import RunResult
 
 NOTES_SHOWN = 5
 
@@ -62,6 +66,8 @@ def check(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 )
 @engine_option
 @memory_option
+@click.option("--brand", "brands", multiple=True, help="Of this brand (client) alone; again for another.")
+@click.option("--each-brand", is_flag=True, help="One bundle and report for each brand.")
 @click.option("--promote", "serve_it", is_flag=True, help="Serve the result at once.")
 @click.option("--follow", "following", is_flag=True, help="Go on with what is added to the files.")
 @click.option(
@@ -81,6 +87,8 @@ def run(
     out: Path | None,
     engine: str,
     memory: str | None,
+    brands: tuple[str, ...],
+    each_brand: bool,
     serve_it: bool,
     following: bool,
     every: float,
@@ -92,6 +100,8 @@ def run(
 
     With --follow it stays and looks at the files again and again: what is new is taken in as by `tributary
     update`, and fitted anew when that says so. Stop it with Ctrl-C; started again it goes on.
+
+    With --brand a bundle and report of that client's cases, posts, costs and customers alone.
     """
     from experiments.config import load_config
 
@@ -114,6 +124,13 @@ def run(
             as_json=as_json,
         )
         return
+    if brands or each_brand:
+        if out is not None or serve_it:
+            raise click.UsageError("--brand makes a new bundle in --runs; leave --out and --promote out.")
+        results = _run_brands(loaded, brands, runs, mlruns, memory, engine, steps, each=each_brand)
+        if as_json:
+            echo_json([result.to_dict() for result in results])
+        return
     from experiments.run import run_experiment
     from histories.errors import ModelError
 
@@ -132,6 +149,48 @@ def run(
         echo_json(result.to_dict())
         return
     print_result(result)
+
+
+def _run_brands(
+    config: RunConfig,
+    brands: tuple[str, ...],
+    runs: Path,
+    mlruns: Path,
+    memory: str | None,
+    engine: str,
+    steps: Steps,
+    *,
+    each: bool,
+) -> list[RunResult]:
+    """A run for each brand; one that is refused costs the others nothing, and is said at the end."""
+    from experiments.brands import brands_of, for_brand
+    from experiments.inputs import read_inputs
+    from experiments.run import run_experiment
+    from histories.errors import ConfigError, DataError, TributaryError
+
+    names = brands_of(read_inputs(config)) if each else list(brands)
+    if not names:
+        raise ConfigError(f"{config.name}: no case and no post names a brand; name their column `brand`.")
+    results, refused = [], []
+    for name in names:
+        steps(f"Brand {name}")
+        try:
+            result = run_experiment(
+                for_brand(config, name), runs=runs, mlruns=mlruns, step=steps, memory=memory, engine=engine
+            )
+        except TributaryError as error:
+            if len(names) == 1:
+                raise
+            refused.append(f"{name}: {error}")
+            continue
+        steps.done()
+        results.append(result)
+        if not steps.quiet:
+            click.secho(f"{name}: {result.headline}", bold=True)
+            click.echo(f"Report  {result.bundle / 'report.html'}")
+    if refused:
+        raise DataError("\n".join(refused))
+    return results
 
 
 def print_result(result: Any) -> None:
