@@ -133,21 +133,26 @@ class Staged:
         return None if value.is_empty() or value.item() is None else hide_people(value.item())
 
 
+LONGEST_SHOWN = 60
 TIME_WORDS = re.compile(
     "(?i)(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)[a-z]*|[ap]m|at|of|[tz]"
 )
 
 
 def hide_people(value: str) -> str:
-    """A value for a message: letters of an address, and of two words or more that are no time, become x.
+    """A value for a message, shortened: what may tell a person, such as a name or an address, becomes x.
+
+    That is letters where there is an @, or two words or more that are no time, and digits of a telephone.
 
     >>> hide_people("ann.smith@mail.com"), hide_people("Ann Smith, 2026"), hide_people("31 March 2026, 10 pm")
     ('xxx.xxxxx@xxxx.xxx', 'Xxx Xxxxx, 2026', '31 March 2026, 10 pm')
     """
     words = [word for word in re.findall(r"[^\W\d_]+", value) if not TIME_WORDS.fullmatch(word)]
-    if "@" not in value and len(words) < 2:
-        return value
-    return re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", value)[:60]
+    if "@" in value or len(words) > 1:
+        value = re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", value)
+    if re.fullmatch(r"\+[\d ()./-]{8,}", value):
+        value = re.sub(r"\d", "x", value)
+    return value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}..."
 
 
 def stage_table(

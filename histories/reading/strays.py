@@ -111,7 +111,7 @@ def _unbought(part: Part, name: str) -> str | None:
         .collect()
     )
     out = counted.filter("unbought")
-    if out.is_empty() or counted.height > LOOKED_AT:
+    if out.is_empty():
         return None
     named = ", ".join(f"{word} {count}" for word, count in out.head(SHOWN).select("word", "len").iter_rows())
     kept = counted.filter(~pl.col("unbought"))["word"].head(SHOWN)
@@ -125,10 +125,7 @@ def _unbought(part: Part, name: str) -> str | None:
 
 def _swapped(staged: Staged) -> tuple[str, ...]:
     """Days that all lie in the first twelve of their month: each can be a month, too."""
-    dated = staged.table.dated
-    if dated is None or dated not in staged.columns:
-        return ()
-    day = pl.col(dated).dt.date()
+    day = pl.col("timestamp").dt.date()
     found = staged.frame.filter(pl.col(RULE).is_null()).select(
         days=day.n_unique(), last=day.dt.day().max(), months=day.dt.truncate("1mo").n_unique()
     )
@@ -137,7 +134,7 @@ def _swapped(staged: Staged) -> tuple[str, ...]:
         return ()
     return (
         f"{staged.place}: of {days} different days in {months} months none is after the 12th. Have day and "
-        f"month changed places? See inputs.{staged.table.name}.timestamp_format.",
+        "month changed places? See inputs.transactions.timestamp_format.",
     )
 
 

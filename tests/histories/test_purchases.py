@@ -153,3 +153,24 @@ def test_an_order_refunded_beyond_its_amount_leaves_no_margin_behind() -> None:
     ]
     purchases = build_purchases(transactions(*rows, margin=[4, -9, 3])).collect()
     assert purchases.select("amount", "margin").rows() == [(7, 3)]
+
+
+def test_orders_without_a_refund_leave_nothing_unmatched_and_partitions_add_up() -> None:
+    first = count_unmatched_refunds(
+        transactions(
+            (1, "2026-01-05 09:00", 100_000, "a"),
+            (1, "2026-01-06 09:00", -120_000, "a"),
+            (2, "2026-01-05 09:00", 100_000, "b"),
+            (3, "2026-01-05 09:00", 50_000, None),
+        )
+    )
+    assert (first.count, first.amount) == (1, 2.0)
+    second = count_unmatched_refunds(transactions((4, "2026-01-05 09:00", -30_000, None)))
+    assert (first + second).amount == 5.0
+    assert (first + second).count == 2
+
+
+def test_a_purchase_of_nothing_has_no_margin() -> None:
+    rows = [(1, "2026-01-05 09:00", 10, None), (1, "2026-01-05 10:00", -10, None)]
+    purchases = build_purchases(transactions(*rows, margin=[4, -1]), zero_orders="count").collect()
+    assert purchases.select("amount", "margin").rows() == [(0, 0)]

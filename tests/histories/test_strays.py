@@ -88,8 +88,16 @@ def test_currencies_that_nobody_named_are_not_added(
     with pytest.raises(DataError) as refused:
         read(transactions="orders.csv")
     assert said in str(refused.value)
+    assert 'constants = { currency = "E' in str(refused.value) or 'currency = "$' in str(refused.value)
     said_so = read(transactions={"path": "orders.csv", "constants": {"currency": "EUR"}})
     assert revenue(said_so) == TOTAL
+
+
+def test_one_currency_that_nobody_named_is_no_matter(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("Order Currency", ["EUR", "eur", ""]))
+    assert revenue(read(transactions="orders.csv")) == TOTAL
+    write_csv("orders.csv", HEADER, *(row.replace("-01,", "-01,€") for row in GOOD))
+    assert revenue(read(transactions="orders.csv")) == TOTAL
 
 
 def test_codes_of_currencies_are_the_same_in_small_letters(read: Read, write_csv: Write) -> None:
@@ -215,6 +223,9 @@ def test_a_first_row_without_a_header_is_not_shown(read: Read, write_csv: Write)
         ("31/02/2026", "31/02/2026"),
         ("31 February 2026 at 10:00 pm", "31 February 2026 at 10:00 pm"),
         ("offered", "offered"),
+        ("+44 7911 123456", "+xx xxxx xxxxxx"),
+        ("+12.50", "+12.50"),
+        ("y" * 99, "y" * 60 + "..."),
         ("12,5 EUR", "12,5 EUR"),
     ],
 )
