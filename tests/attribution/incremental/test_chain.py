@@ -237,3 +237,13 @@ def test_a_panel_that_cannot_be_fitted_is_refused_in_words(hidden, change, error
 def test_weights_of_other_customers_are_refused(hidden):
     with pytest.raises(ModelError, match="3 weights"):
         hidden.fit.reweighted(np.ones(3))
+
+
+def test_months_of_their_own_are_found_on_all_customers_where_a_few_cannot_show_them(monkeypatch):
+    panel = simulate_panel("december", n=1_000, periods=18, seed=1).panel
+    monkeypatch.setattr("attribution.incremental.chain.model.PILOT", 150)
+    words = []
+    for some in (panel, panel.take(np.sort(np.random.default_rng(1).permutation(1_000)[:150]))):
+        found = HiddenChain().choose(some, panel_stocks(some), np.random.default_rng(1))
+        words.append(found.fit.structure.periods)
+    assert words == [True, False]
