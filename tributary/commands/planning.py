@@ -131,8 +131,9 @@ def _sentence(plan: PowerPlan, answer: dict[str, float | int]) -> str:
 
 def _markets_of(path: Path, outcome: str | None, unit: str, day: str) -> tuple[pl.DataFrame, str]:
     """The table of markets under our names, and the outcome."""
-    from attribution.effects.design import EffectDesign, UnitSource
+    from attribution.effects.design import EffectDesign
     from attribution.effects.units import read_table
+    from histories.reading.sources import TableSource
 
     if path.suffix == ".toml":
         from experiments.config import load_config
@@ -150,12 +151,14 @@ def _markets_of(path: Path, outcome: str | None, unit: str, day: str) -> tuple[p
         return read_table(found[0], path.parent), outcome or found[0].outcomes[0]
     if outcome is None:
         raise ConfigError("power: give --outcome, the column of the table that is to rise")
-    renamed = {ours: theirs for ours, theirs in (("unit", unit), ("date", day)) if ours != theirs}
+    renamed: dict[str, str | int] = {
+        ours: theirs for ours, theirs in (("unit", unit), ("date", day)) if ours != theirs
+    }
     design = EffectDesign(
         name="markets",
         design="synthetic_control",
         outcomes=(outcome,),
-        table=UnitSource(path=path.name, columns=renamed),
+        table=TableSource(path=path.name, columns=renamed),
     )
     return read_table(design, path.parent), outcome
 
