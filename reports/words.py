@@ -31,6 +31,7 @@ DESIGNS: Final = {
     "dose": (3, "like-for-like, by amount"),
     "queue": (3, "by the queue"),
     "agent": (3, "by who was at work"),
+    "incident": (1, "association, like-for-like"),
     "response_curve": (3, "like-for-like, by speed"),
     "before_after": (2, "before and after"),
     "interrupted_series": (2, "before and after"),

@@ -125,7 +125,8 @@ def all_cases(design: EffectDesign, tables: EffectTables) -> pl.DataFrame:
         raise DataError(
             f"{place}: no case has a customer_id; give it in cases, or the authors of posts in identities"
         )
-    if "first_response_at" not in columns and "first_response_business_minutes" not in columns:
+    timed = {"first_response_at", "first_response_business_minutes"} & columns
+    if not timed and design.design != "incident":
         raise DataError(f"{place}: no case has first_response_at, the time of its first answer")
     if design.clock == "business" and "first_response_business_minutes" not in columns:
         raise DataError(

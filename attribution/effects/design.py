@@ -26,16 +26,19 @@ Design = Literal[
     "response_curve",
     "queue",
     "agent",
+    "incident",
     "ever_contacted",
 ]
 DESIGNS: tuple[str, ...] = Design.__args__  # type: ignore[attr-defined]
 MOVED = ("queue", "agent")
 """Designs on cases whose answer something moved: the queue that they met, or who was at work."""
-OF_CASES = ("response_curve", *MOVED)
+OF_CASES = ("response_curve", *MOVED, "incident")
 """Designs whose units are cases, each from its opening."""
 DEFAULT_BINS = (15.0, 60.0, 240.0, 1440.0)
 """Minutes to the first answer at which one bin of a response curve ends and the next begins."""
 MOST_BINS = 12
+RATED_WITHIN = 14
+"""Days after its opening by which a case is rated, where nobody says otherwise."""
 NOT_OF_UNITS = (
     "timestamp_format",
     "timezone",
@@ -190,7 +193,7 @@ class EffectDesign:
         """Cases are followed from their opening, and again after four weeks, where nobody says otherwise."""
         keys = given.kwargs if isinstance(given, ArgsKwargs) else given
         if isinstance(keys, dict) and keys.get("design") in OF_CASES:
-            keys.setdefault("landmark_days", 0)
+            keys.setdefault("landmark_days", RATED_WITHIN if keys.get("design") == "incident" else 0)
             keys.setdefault("washout_days", 28)
         return given
 
@@ -214,6 +217,8 @@ class EffectDesign:
             words.append("answered")
         if treatment.intervention:
             words.append(treatment.intervention)
+        if self.design == "incident":
+            words.append("rated 1 or bitter in tone")
         on_table = self.design in ("randomised", "observational", "targeting")
         return " ".join(words) or ("treated" if on_table else "any contact")
 
@@ -239,6 +244,7 @@ class EffectDesign:
             "response_curve": "never answered",
             "queue": "answered later or never",
             "agent": "answered later or never",
+            "incident": "cases that ended otherwise",
             "ever_contacted": "never contacted",
         }
         return others.get(self.design, "control")
@@ -261,6 +267,10 @@ def _missing_of_cases(design: EffectDesign) -> list[str]:
             problems.append(
                 f"{design.design} compares with all who were answered later or never; leave control out"
             )
+        return problems
+    if design.design == "incident":
+        if limit is not None or design.control is not None or design.bins != DEFAULT_BINS:
+            problems.append("incident compares by rating and tone; leave limits, control and bins out")
         return problems
     rising = all(a < b for a, b in pairwise(design.bins))
     if not design.bins or not rising or len(design.bins) > MOST_BINS:

@@ -18,6 +18,7 @@ from attribution.effects.dose import estimate_dose
 from attribution.effects.effect import effect_of
 from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
 from attribution.effects.held import hold_together
+from attribution.effects.incident import estimate_incident
 from attribution.effects.interrupted import estimate_interrupted
 from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
 from attribution.effects.nuisance import Learner
@@ -151,5 +152,6 @@ _ESTIMATORS: dict[str, Callable[[EffectDesign, Setting, np.random.Generator], Fi
     "response_curve": estimate_response_curve,
     "queue": estimate_queue,
     "agent": estimate_agent,
+    "incident": estimate_incident,
     "ever_contacted": _ever_contacted,
 }
