@@ -4,14 +4,16 @@ Who is meant is decided on a bundle; how to reach them stands in the input table
 holds. E-mail addresses and phone numbers leave as SHA-256 of their normal form, under the headings that the
 platform reads. A share of the customers, the same whoever asks, is held out, and the table of assignments
 that is written beside the list is what a later run needs to say what the campaign brought (`[inputs]
-assignments`, `design = "randomised"`).
+assignments`, `design = "randomised"`). It has the ids of the input tables, also where the bundle holds
+pseudonyms: a later run makes those of it again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,11 +21,12 @@ import polars as pl
 
 from experiments.bundle.reading import Bundle
 from experiments.filters import Combination, Filter, bind_filter, parse_filter
+from experiments.inputs import ID_KEY
 from experiments.sampling import sample_ids
 from experiments.segments import consents_to, kept, named_filters
 from experiments.tombstones import load_tombstones, without_erased
 from histories.errors import ConfigError, DataError, nearest
-from histories.identity import normal_handle, normal_platform
+from histories.identity import normal_handle, normal_platform, pseudonyms
 
 TREATED, CONTROL = "audience", "control"
 
@@ -84,6 +87,7 @@ def build_audience(
     name: str,
     control: float,
     now: dt.datetime,
+    id_key: str | None = None,
 ) -> Audience:
     """Choose, hold out and hash.
 
@@ -92,7 +96,7 @@ def build_audience(
     bundle
         The scores, and who consents.
     identities
-        platform, handle and customer_id; the valid rows of the input table.
+        platform, handle and customer_id, as they are; the valid rows of the input table.
     rule
         A filter, such as ``segment("win back")``.
     purpose
@@ -105,11 +109,14 @@ def build_audience(
         Share held out, from 0 up to but not including 1.
     now
         When they were assigned.
+    id_key
+        Key of the bundle's pseudonyms, where it holds some.
 
     Raises
     ------
     ConfigError
-        When the platform, the rule or the share is none, or nobody was asked for consent.
+        When the platform, the rule or the share is none, nobody was asked for consent, or the bundle was made
+        with another key.
     DataError
         When nobody can be reached.
     """
@@ -117,9 +124,15 @@ def build_audience(
         raise ConfigError(f'--platform: "{platform}" is none; {nearest(platform, PLATFORMS)}')
     if not 0.0 <= control < 1.0:
         raise ConfigError(f"--control is {control:g}; a share from 0 up to 1, such as 0.1")
+    if bool(bundle.manifest.get("pseudonyms")) != (id_key is not None):
+        holds = "pseudonyms" if bundle.manifest.get("pseudonyms") else "ids as they are"
+        raise ConfigError(f"{bundle.path.name} holds {holds}: set, or unset, {ID_KEY} as it was for the run.")
     meant, consenting = _meant(bundle, rule, purpose)
-    reached = _addresses(identities, PLATFORMS[platform]).join(consenting, on="customer_id", how="semi")
-    within = consenting.join(reached, on="customer_id", how="semi").select("customer_id").sort("customer_id")
+    own = _own_ids(identities, consenting["customer_id"].dtype, id_key)
+    found = _addresses(identities, PLATFORMS[platform]).join(own, on="own_id")
+    reached = found.join(consenting, on="customer_id", how="semi").drop("own_id")
+    within = own.join(consenting, on="customer_id", how="semi").join(reached, on="customer_id", how="semi")
+    within = within.unique("customer_id").sort("customer_id")
     if within.is_empty():
         raise DataError(
             f"none of {consenting.height} customers has an address that {platform} takes. The table "
@@ -129,6 +142,7 @@ def build_audience(
     assignments = within.select(
         pl.lit(name).alias("experiment"),
         "customer_id",
+        "own_id",
         pl.when(out).then(pl.lit(CONTROL)).otherwise(pl.lit(TREATED)).alias("arm"),
         pl.lit(now.astimezone(dt.UTC).isoformat(timespec="seconds")).alias("assigned_at"),
     )
@@ -136,7 +150,7 @@ def build_audience(
     addresses = reached.join(listed, on="customer_id", how="semi").drop("customer_id").unique()
     return Audience(
         addresses=addresses.sort(addresses.columns, nulls_last=True),
-        assignments=assignments,
+        assignments=assignments.drop("customer_id").rename({"own_id": "customer_id"}),
         counts={
             "kept": meant,
             "without_consent": meant - consenting.height,
@@ -164,13 +178,38 @@ def _meant(bundle: Bundle, rule: str, purpose: str) -> tuple[int, pl.DataFrame]:
     return kept(frame, asked).height, kept(frame, agreed)
 
 
+def effect_entry(*, path: str, name: str, control: float, outcomes: Sequence[str] = ("spend",)) -> str:
+    """What a configuration needs to say what the campaign brought."""
+    return f"""
+[inputs]
+assignments = {json.dumps(path)}
+
+[[effects]]
+name = {json.dumps(name)}
+design = "randomised"
+outcomes = {json.dumps(list(outcomes))}
+follow_up_days = 60
+
+[effects.treatment]
+control = "{CONTROL}"
+shares = {{ {TREATED} = {1 - control:g}, {CONTROL} = {control:g} }}"""
+
+
+def _own_ids(identities: pl.LazyFrame, dtype: pl.DataType, id_key: str | None) -> pl.DataFrame:
+    """own_id, as in the input tables, and customer_id, as in the bundle."""
+    ids = identities.select(own_id="customer_id").drop_nulls().unique().collect()
+    if id_key is not None:
+        return ids.with_columns(pseudonyms("own_id", id_key.encode()).alias("customer_id"))
+    return ids.with_columns(pl.col("own_id").cast(dtype, strict=False).alias("customer_id"))
+
+
 def _addresses(identities: pl.LazyFrame, platform: Platform) -> pl.DataFrame:
-    """customer_id and hashed addresses under the platform's headings; those of one customer alone."""
-    told = identities.select("platform", "handle", "customer_id").collect()
-    rows = told.select("customer_id", platform=normal_platform(), handle=normal_handle(pl.col("handle")))
-    rows = rows.unique().filter(pl.col("customer_id").n_unique().over("platform", "handle") == 1)
+    """own_id and hashed addresses under the platform's headings; those of one customer alone."""
+    told = identities.select("platform", "handle", own_id="customer_id").collect()
+    rows = told.select("own_id", platform=normal_platform(), handle=normal_handle(pl.col("handle")))
+    rows = rows.unique().filter(pl.col("own_id").n_unique().over("platform", "handle") == 1)
     mails = rows.filter(pl.col("platform") == "email").select(
-        "customer_id", pl.col("handle").alias(platform.email)
+        "own_id", pl.col("handle").alias(platform.email)
     )
     if platform.phone is None:
         return mails
@@ -180,4 +219,4 @@ def _addresses(identities: pl.LazyFrame, platform: Platform) -> pl.DataFrame:
     hashed = pl.Series(
         platform.phone, [hashlib.sha256(number.encode()).hexdigest() for number in written], dtype=pl.String
     )
-    return pl.concat([mails, numbers.select("customer_id", hashed)], how="diagonal")
+    return pl.concat([mails, numbers.select("own_id", hashed)], how="diagonal")

@@ -26,13 +26,13 @@ ID_KEY: Final = KEY_VARIABLE
 _DATED: Final = ("transactions", "touchpoints", "cases", "posts")
 
 
-def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
+def read_inputs(config: RunConfig, *, work_dir: Path | None = None, pseudonymous: bool = True) -> Inputs:
     """Check every table that the configuration names.
 
     Without `observation_end` the last day of the transactions (or else of touchpoints, cases or posts) ends
     the observation. With `brand` only what is that brand's is read. With the environment variable
-    `TRIBUTARY_ID_KEY` customer ids become pseudonyms. Large tables are written, typed, into `work_dir`, by
-    default a temporary folder.
+    `TRIBUTARY_ID_KEY` customer ids become pseudonyms, unless `pseudonymous` is false. Large tables are
+    written, typed, into `work_dir`, by default a temporary folder.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read_inputs(config: RunConfig, *, work_dir: Path | None = None) -> Inputs:
         raise ConfigError(
             f"{config.name}: the configuration names no input table. Add [inputs] with at least transactions."
         )
-    key = os.environ.get(ID_KEY)
+    key = os.environ.get(ID_KEY) if pseudonymous else None
     inputs = ingest(
         {str(name): source for name, source in config.inputs.items()},
         base_dir=config.base_dir,

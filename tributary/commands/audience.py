@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -18,6 +21,11 @@ from tributary.commands.output import echo_json
 @click.option("--platform", required=True, help="google, linkedin, meta, microsoft or tiktok.")
 @click.option("--name", required=True, help="Of the campaign, and of its control group.")
 @click.option("--control", type=float, default=0.1, show_default=True, help="Share held out.")
+@click.option(
+    "--assigned-at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+    help="From when on the campaign can work. [default: now]",
+)
 @click.option("--out", type=NEW_FOLDER, required=True, help="A folder.")
 @json_option
 def audience(
@@ -28,6 +36,7 @@ def audience(
     platform: str,
     name: str,
     control: float,
+    assigned_at: dt.datetime | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -35,25 +44,20 @@ def audience(
 
     The list goes to the platform; the assignments stay, and tell a later run what the campaign brought.
     """
-    import datetime as dt
-    import os
+    from dataclasses import replace
 
-    from experiments.audience import build_audience
+    from experiments.audience import build_audience, effect_entry
     from experiments.bundle.reading import load_bundle
     from experiments.config import load_config
-    from experiments.inputs import read_inputs
+    from experiments.inputs import ID_KEY, read_inputs
     from histories.durable import make_folder, write_whole
     from histories.errors import ConfigError
 
     loaded = load_config(config)
-    if os.environ.get("TRIBUTARY_ID_KEY"):
-        raise ConfigError(
-            "with TRIBUTARY_ID_KEY the bundle's ids are pseudonyms, so that nobody would be found by the "
-            "assignments. Run without it, or export the ids and choose where they are known."
-        )
-    inputs = read_inputs(loaded)
-    if "identities" not in inputs.tables:
+    if "identities" not in loaded.inputs:
         raise ConfigError("there is no table of addresses: give [inputs] identities.")
+    only = {name: source for name, source in loaded.inputs.items() if name == "identities"}
+    inputs = read_inputs(replace(loaded, inputs=only, brand=None), pseudonymous=False)
     made = build_audience(
         load_bundle(bundle),
         inputs.tables["identities"].valid,
@@ -62,7 +66,8 @@ def audience(
         platform=platform,
         name=name,
         control=control,
-        now=dt.datetime.now(dt.UTC),
+        now=_moment(assigned_at, loaded.timezone),
+        id_key=os.environ.get(ID_KEY),
     )
     make_folder(out)
     files = {out / f"{platform}.csv": made.addresses, out / f"{platform}-assignments.csv": made.assignments}
@@ -78,3 +83,13 @@ def audience(
     )
     for path, frame in files.items():
         click.echo(f"{frame.height:,} rows in {path}")
+    if made.counts["held_out"]:
+        entry = effect_entry(path=str(list(files)[1].resolve()), name=name, control=control)
+        click.echo(f"What it brings is read, once it is over, by\n{entry}")
+
+
+def _moment(assigned_at: dt.datetime | None, timezone: str) -> dt.datetime:
+    """The given time in the company's zone, or now."""
+    if assigned_at is None:
+        return dt.datetime.now(dt.UTC)
+    return assigned_at.replace(tzinfo=ZoneInfo(timezone))
