@@ -7,7 +7,8 @@ against those in the 28 days before these, each relative to what all customers b
 
     ratio = (near / expected near) / (far / expected far)
 
-1 where touches come whenever they come, whatever they do afterwards.
+1 where touches come whenever they come, whatever they do afterwards. Where the firm sends to all who bought
+within some months the ratio is 1 all the same; `histories.recency` tells that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import polars as pl
 
 from histories.arrays import Float, Integer
 from histories.panel import Panel
+from histories.recency import recency
 
 NEAR, FAR = timedelta(days=14), timedelta(days=42)
 FEWEST = 100.0
@@ -169,7 +171,12 @@ def with_order_of_events(panel: Panel, recent: Recent) -> Panel:
         for reading in follow
         if not panel.contractual
     )
-    return replace(panel, reacts=tuple(reading.channel for reading in follow), notes=(*panel.notes, *notes))
+    reacts = [reading.channel for reading in follow]
+    sent = [reading for reading in recency(panel) if reading.follows and reading.channel not in reacts]
+    if not panel.contractual:
+        reacts += [reading.channel for reading in sent]
+        notes += tuple(f"{reading.words}; their effect is told from later periods" for reading in sent)
+    return replace(panel, reacts=tuple(reacts), notes=(*panel.notes, *notes))
 
 
 def _days(at: pl.Series, end: datetime) -> Integer:
