@@ -424,6 +424,36 @@ class WhatIfAnswer(_Context):
     notes: list[str] = Field(description="What was taken for granted.")
 
 
+class LotteryWeeks(BaseModel):
+    """What so many weeks of a lottery find."""
+
+    weeks: int
+    customers: int = Field(description="Customers with a case in as many weeks.")
+    difference: float = Field(description="Of the arms, found with 80 % power at two-sided 5 %.")
+    effect: float | None = Field(description="Of an answer in time, per customer, that this is.")
+
+
+class LotteryVolume(BaseModel):
+    """Cases a week of one channel."""
+
+    channel: str
+    cases: float
+
+
+class LotteryAnswer(_Context):
+    """What a lottery of priority would find, and how it would slow the others."""
+
+    promise: str = Field(description="By whose limit an answer is in time.")
+    share: float = Field(description="Of the cases that go first.")
+    weekly: list[LotteryVolume] = Field(description="Cases of known customers a week, of eight weeks.")
+    in_time_now: float = Field(description="Share answered in time today.")
+    in_time_priority: float = Field(description="Of those drawn, with as many answers in time as today.")
+    in_time_usual: float = Field(description="Of the others, likewise.")
+    outcome: str = Field(description="What is measured.")
+    spread: float = Field(description="Its standard deviation between customers.")
+    by_weeks: list[LotteryWeeks] = Field(description="What is found by when.")
+
+
 class ModelCard(_Context):
     """What the scores come from, how good they were, and what they cannot say."""
 

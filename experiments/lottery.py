@@ -17,7 +17,7 @@ import datetime as dt
 import hmac
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -62,6 +62,11 @@ class LotteryPlan:
     outcome: str
     spread: float
     by_weeks: pl.DataFrame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        frames = {"weekly": self.weekly.to_dicts(), "by_weeks": self.by_weeks.to_dicts()}
+        return {name: getattr(self, name) for name in self.__slots__} | frames
 
 
 def arm_of(case_id: str, key: str, share: float) -> str:

@@ -43,6 +43,7 @@ API_MAY_READ_OF_EXPERIMENTS = (
     "experiments.comparing",
     "experiments.erasure",
     "experiments.filters",
+    "experiments.lottery",
     "experiments.processes",
     "experiments.sampling",
     "experiments.segments",

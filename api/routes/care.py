@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import polars as pl
@@ -16,9 +18,12 @@ from api.cursors import CURSOR, decode_cursor, encode_cursor, pinned
 from api.dependencies import ServedDep, refusals
 from api.problems import Problem
 from api.replies import Reply, cached_reply, onward_link
-from api.responses import OpenCases, WhatIfAnswer
+from api.responses import LotteryAnswer, OpenCases, WhatIfAnswer
 from api.served import Served
-from histories.errors import ConfigError
+from histories.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from care.asking import CareFacts
 
 router = APIRouter(prefix="/v1/care", tags=["care"])
 
@@ -71,22 +76,63 @@ async def post_whatif(request: Request, served: ServedDep) -> Response:
     return Reply(orjson.dumps({**served.context, **found}))
 
 
-def _answer(served: Served, body: WhatIfBody) -> dict[str, Any]:
-    from care.asking import CASES_COLUMNS, CareFacts, NoPromiseError, question_of  # with SciPy, which
-    from care.whatif import what_if  # nothing else in the service needs
+@router.get("/lottery", response_model=LotteryAnswer, responses=refusals("no-promise"))
+async def get_lottery(
+    request: Request,
+    served: ServedDep,
+    share: Annotated[
+        float, Query(gt=0, lt=1, description="Of the cases that are drawn to go first.", examples=[0.2])
+    ] = 0.2,
+    outcome: Annotated[str, Query(max_length=64, description="What is measured.")] = "spend",
+    promise: Annotated[
+        str | None, Query(max_length=200, description="Whose limit is in time; the first when absent.")
+    ] = None,
+) -> Response:
+    """What answering some cases first by lot would find and by when, and how it would slow the others."""
+    found = await asyncio.to_thread(_plan, served, share, outcome, promise)
+    body = orjson.dumps({**served.context, **found}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return cached_reply(request.scope, served, body)
 
-    facts = CareFacts.of(
+
+def _plan(served: Served, share: float, outcome: str, promise: str | None) -> dict[str, Any]:
+    from experiments.lottery import plan_lottery
+
+    with _refusing():
+        return plan_lottery(_facts(served), share=share, outcome=outcome, promise=promise).to_dict()
+
+
+def _answer(served: Served, body: WhatIfBody) -> dict[str, Any]:
+    from care.asking import question_of
+    from care.whatif import what_if
+
+    with _refusing():
+        asked = question_of(
+            _facts(served), share=body.share, promise=body.promise, cost_per_hour=body.cost_per_hour
+        )
+        return what_if(asked).to_dict()
+
+
+def _facts(served: Served) -> CareFacts:
+    from care.asking import CASES_COLUMNS, CareFacts  # with SciPy, which nothing else in the service needs
+
+    return CareFacts.of(
         served.bundle.manifest,
         care=served.tables["care"],
         cases=served.bundle.scan("cases").select(CASES_COLUMNS).collect(),
         effects=served.tables["effects"],
     )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refusals of a question as problems."""
+    from care.asking import NoPromiseError
+
     try:
-        asked = question_of(facts, share=body.share, promise=body.promise, cost_per_hour=body.cost_per_hour)
-        return what_if(asked).to_dict()
+        yield
     except NoPromiseError as error:
         raise Problem(name="no-promise", detail=str(error)) from error
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         raise Problem(name="invalid-request", detail=str(error)) from error
 
 

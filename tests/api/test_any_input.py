@@ -32,6 +32,7 @@ expected-statuses = ["2xx", "400", "401", "403", "404", "409", "410", "422", "42
     for name in (
         "POST /v1/values/predict",
         "POST /v1/care/whatif",
+        "GET /v1/care/lottery",
         "POST /v1/staffing",
         "GET /v1/customers",
         "GET /v1/customers/count",

@@ -13,7 +13,7 @@ from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CASES_SCHEMA
 from experiments.champion import promote_bundle
 from experiments.tombstones import add_tombstone
-from tests.care.facts import facts
+from tests.care.facts import effect_row, facts
 from tests.running import running
 from tests.sample_bundle import write_sample
 
@@ -96,7 +96,8 @@ def test_what_if_without_a_promise_says_what_to_add(service: httpx.Client) -> No
 
 
 def test_what_if_answers_with_its_figures_and_names_its_model(tmp_path: Path) -> None:
-    asked = facts()
+    naive = effect_row("spend", 3.0, 1.5, estimator="naive", estimand="ATE")
+    asked = facts([effect_row("spend", 7.0, 2.0), effect_row("issues", 0.05, 0.01), naive])
     tables = {
         "care": asked.care,
         "cases": pl.concat([pl.DataFrame(schema=CASES_SCHEMA), asked.cases], how="diagonal_relaxed"),
@@ -111,6 +112,17 @@ def test_what_if_answers_with_its_figures_and_names_its_model(tmp_path: Path) ->
         responses.WhatIfAnswer.model_validate_json(answer.content)
         found = answer.json()
         assert (found["cases"], found["margin"]["value"]) == pytest.approx((600, 1890))
+        drawn = client.get("/v1/care/lottery?share=0.2")
+        responses.LotteryAnswer.model_validate_json(drawn.content)
+        plan = drawn.json()
+        assert (plan["in_time_now"], plan["in_time_priority"]) == (0.44, 1.0)
+        assert [row["weeks"] for row in plan["by_weeks"]] == [2]
+        for wrong in ("share=1", "share=0.2&outcome=margin", "promise=nobody%20made"):
+            refused = client.get(f"/v1/care/lottery?{wrong}")
+            assert (refused.status_code, refused.json()["type"]) == (
+                422,
+                "urn:tributary:problems#invalid-request",
+            )
         beyond = client.post("/v1/care/whatif", json={"share": 0.8})
         assert (beyond.status_code, beyond.json()["type"]) == (422, "urn:tributary:problems#invalid-request")
 

@@ -68,10 +68,7 @@ def lottery(
         return
     plan = plan_lottery(facts, share=share, outcome=outcome, promise=promise)
     if as_json:
-        from dataclasses import asdict
-
-        frames = {"weekly": plan.weekly.to_dicts(), "by_weeks": plan.by_weeks.to_dicts()}
-        echo_json(asdict(plan) | frames)
+        echo_json(plan.to_dict())
         return
     _tell(plan, currency)
 
