@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, holm
 from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
 from attribution.effects.run import estimate_effect, estimate_effects
-from attribution.effects.units import read_units, units_from_frame
-from histories.errors import DataError, SchemaError, TributaryError
+from attribution.effects.units import read_units, segment_labels, units_from_frame
+from histories.errors import ConfigError, DataError, SchemaError, TributaryError
 from tests.honesty import claimed_over_seen
 
 HILLSTROM = Path("../shared/data/hillstrom")
@@ -307,3 +308,37 @@ def test_an_unknown_control_arm_names_the_nearest_arm():
 def test_the_effects_table_has_its_columns_and_types_even_when_empty():
     assert effects_frame([]).schema == pl.Schema(EFFECTS_SCHEMA)
     assert effects_frame(estimate(experiment())).schema == pl.Schema(EFFECTS_SCHEMA)
+
+
+def test_units_without_a_covariate_lose_it_in_the_placebo_too() -> None:
+    units = replace(
+        units_from_frame(experiment(), design(covariates=["x", "y_before"])),
+        placebo_covariates=np.arange(8000.0).reshape(4000, 2),
+    )
+    left = units.without("x")
+    assert left.covariate_names == ("y_before",)
+    assert left.covariates[:, 0].tolist() == units.covariates[:, 1].tolist()
+    assert left.placebo_covariates is not None
+    assert left.placebo_covariates[0].tolist() == [1.0]
+    assert replace(units, placebo_covariates=None).without("x").placebo_covariates is None
+
+
+def test_a_table_of_units_needs_the_column_of_the_arm(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"treatment\.column, the column of the arm, is missing"):
+        read_units(design(), tmp_path)
+    with pytest.raises(DataError, match=r"one arm only \(old\)"):
+        units_from_frame(experiment(arms=("old",)), design())
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1, 2, 1, 2], {"1", "2"}),
+        ([1.0, 2.0, None, float("nan")], {"1", "2", "unknown"}),
+        (["b", "a", "a", None], {"a", "b", "unknown"}),
+        ([float(k) for k in range(13)], {"up to 3", "3 to 6", "6 to 9", "above 9"}),
+        ([str(k) for k in range(13)], {str(k) for k in range(13)}),
+    ],
+)
+def test_a_segment_is_a_value_and_of_many_numbers_a_quartile(values: list[object], labels: set[str]) -> None:
+    assert set(segment_labels(pl.DataFrame({"s": values}, strict=False), "s").tolist()) == labels
