@@ -386,3 +386,16 @@ def test_a_table_prints_no_letter_that_moves_the_cursor_and_no_rounding(
     assert "a\N{REPLACEMENT CHARACTER}[2Jb" in told
     assert "e-14" not in told
     assert max(map(len, told.splitlines())) < 220
+
+
+def test_a_simulated_company_replaces_no_files_but_its_own(tributary: Any, tmp_path: Path) -> None:
+    make = ("simulate", "--customers", "10", "--months", "6", "--out", "made")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "customers.parquet").write_text("mine")
+    refused = tributary(*make)
+    assert refused.status == 2
+    assert "made holds other files" in refused.err
+    assert (tmp_path / "made" / "customers.parquet").read_text() == "mine"
+    (tmp_path / "made" / "customers.parquet").unlink()
+    assert tributary(*make).status == 0
+    assert tributary(*make).status == 0

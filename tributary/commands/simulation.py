@@ -32,6 +32,7 @@ def simulate(
 
     Prints the true credit by channel, with what would have happened anyway.
     """
+    from histories.errors import ConfigError
     from histories.simulate import COMPANY_SCENARIOS, simulate_company, truth_frame, write_company
     from histories.simulation.desk_company import DESK_SCENARIOS
 
@@ -43,6 +44,11 @@ def simulate(
         return
     if out is None:
         raise click.UsageError("Missing option '--out': the folder to write the company into.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "truth.json").exists():
+        raise ConfigError(
+            f"--out: {out} holds other files, which tables could replace. Name a new folder, or an "
+            "earlier simulated company."
+        )
     if scenario in DESK_SCENARIOS:
         _simulate_desk(customers, months, seed, scenario, file_format, out, as_json=as_json)
         return
