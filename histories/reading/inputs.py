@@ -16,7 +16,7 @@ from histories.reading.rules import Rule
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.schemas import Kind
 from histories.reading.sources import Channel
-from histories.reading.staging import RULE, Part, Staged
+from histories.reading.staging import RULE, Part, Staged, hide_people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +165,12 @@ def _counted(staged: Staged, counts: dict[str, int]) -> list[Rule]:
 def _sentence(staged: Staged, rule: Rule, broken: pl.DataFrame, rows_read: int) -> str:
     """Place, count, first rows, value found, what is allowed: all that is said of one rule."""
     rows = broken.filter(pl.col(RULE) == rule.name)[ROW]
-    value = staged.first_value(rule.shows, int(rows[0])) if rule.shows else None
-    first = "" if value is None else f'; first: "{value}"'
+    value = staged.found_value(rule.shows, int(rows[0])) if rule.shows else None
+    first = "" if value is None else f'; first: "{hide_people(value)}"'
     count = f"{len(rows)} of {rows_read} rows"
     outcome = " They are set aside." if rule.sets_aside else ""
     sentence = f"{staged.place}: {count} {rule.says} ({staged.shown_rows(rows)}{first}).{outcome}"
-    better = rule.explain(value) if rule.explain and value else ""
+    better = rule.explain(value) if rule.explain and value and value == hide_people(value) else ""
     return f"{sentence} {better or rule.expected}".strip()
 
 

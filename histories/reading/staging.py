@@ -120,7 +120,12 @@ class Staged:
         return ", ".join(shown) + (", ..." if len(rows) > ROWS_SHOWN else "")
 
     def first_value(self, ours: str, row: int) -> str | None:
-        """A value as it was found, for a message; names and addresses of people are hidden."""
+        """A value for a message; names and addresses of people are hidden."""
+        value = self.found_value(ours, row)
+        return None if value is None else hide_people(value)
+
+    def found_value(self, ours: str, row: int) -> str | None:
+        """A value as it was found."""
         part = next(part for part in self.parts if row // FILE_STEP in part.files)
         if ours in part.source.constants:
             return as_text(part.source.constants[ours])
@@ -130,10 +135,11 @@ class Staged:
             return None
         found = part.scanned.frame.filter(pl.col(ROW) == row)
         value = found.select(pl.col(part.found[ours]).cast(pl.String)).collect()
-        return None if value.is_empty() or value.item() is None else hide_people(value.item())
+        return None if value.is_empty() else value.item()
 
 
 LONGEST_SHOWN = 60
+ZONE = r"\[[A-Z][a-z]+/[A-Z][A-Za-z_]+\]$"
 TIME_WORDS = re.compile(
     "(?i)(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)[a-z]*|[ap]m|at|of|[tz]"
 )
@@ -147,7 +153,8 @@ def hide_people(value: str) -> str:
     >>> hide_people("ann.smith@mail.com"), hide_people("Ann Smith, 2026"), hide_people("31 March 2026, 10 pm")
     ('xxx.xxxxx@xxxx.xxx', 'Xxx Xxxxx, 2026', '31 March 2026, 10 pm')
     """
-    words = [word for word in re.findall(r"[^\W\d_]+", value) if not TIME_WORDS.fullmatch(word)]
+    found = re.findall(r"[^\W\d_]+", re.sub(ZONE, "", value))
+    words = [word for word in found if not TIME_WORDS.fullmatch(word)]
     if "@" in value or len(words) > 1:
         value = re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", value)
     if re.fullmatch(r"\+[\d ()./-]{8,}", value):

@@ -23,9 +23,9 @@ EXCEL_START = -25_569
 """Day of Excel's day 0, 1899-12-30, counted from 1970-01-01."""
 DAY_MILLISECONDS = 86_400_000
 
-ISO_TIMES = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y%m%d%H%M%S")
+ISO_TIMES = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y%m%d%H%M%S", "%Y%m%d %H%M%S")
 ISO_DATES = ("%Y-%m-%d", "%Y%m%d")
-ISO_INSTANTS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
+ISO_INSTANTS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z", "%Y%m%d %H%M%S%#z")
 MIDNIGHT = r"^\d{4}-\d\d-\d\d(?:[T ]00:00(?::00(?:\.0+)?)?)? ?(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?$"
 UTC_NAMES = ("UTC", "GMT", "Z")
 TIME_OF_DAY = re.compile(r"%[-_0.]*(?:[HIMSTRXcsrpfk+l]|\.?\d*f)")
@@ -121,7 +121,11 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
         return f'If that is a date of Excel\'s, set {setting} = "excel".'
     slashed = re.fullmatch(r"(\d\d?)([./-])(\d\d?)\2(\d{4}|\d\d)(\D.*)?", text)
     if slashed is None:
-        return ""
+        form = _spelled(text)
+        if not re.search("%[mbB]", form):
+            return ""
+        read = pl.select(moments(pl.lit(text), pl.String(), TimeOptions(form=form))).item()
+        return f'To read it as {read:%Y-%m-%d %H:%M}, set {setting} = "{form}".' if read is not None else ""
     mark, year = slashed[2], "%Y" if len(slashed[4]) == 4 else "%y"
     first, second = ("%m", "%d") if int(slashed[3]) > 12 else ("%d", "%m")
     rest = re.sub(r"\d\d?:\d\d:\d\d", "%H:%M:%S", slashed[5] or "")
@@ -129,6 +133,41 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
     leads = "month" if first == "%m" else "day"
     example = f"{first}{mark}{second}{mark}{year}{rest}"
     return f'Expected ISO dates; set {setting} otherwise, e.g. "{example}" if the {leads} comes first.'
+
+
+_LETTERS = (
+    (r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b", "%A"),
+    (r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b", "%a"),
+    (r"\b(?:January|February|March|April|June|July|August|September|October|November|December)\b", "%B"),
+    (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "%b"),
+    (r"\d\d?([:.])\d\d\1\d\d\.\d+", r"%H\1%M\1%S%.f"),
+    (r"\d\d?([:.])\d\d\1\d\d", r"%H\1%M\1%S"),
+    (r"\d\d?:\d\d(?!\d)(?<![+-]\d\d:\d\d)", "%H:%M"),
+    (r"(?<=[\dMSf ])[+-]\d\d:?\d\d\b", "%z"),
+    (r"\b(?:19|20)\d\d\b", "%Y"),
+    (r"(?<=%Y[./-])\d\d?([./-])\d\d?", r"%m\1%d"),
+    (r"(?<![\d%])\d\d?(?!\d)", "%d"),
+)
+"""What stands in a time, in the order of looking, and strftime's letters for it."""
+
+
+def _spelled(text: str) -> str:
+    """A format in which a time may be written; whether it is one, reading shows.
+
+    >>> _spelled("Fri, 05 Jan 2024 10:00:00 +0100"), _spelled("Jan 5, 2024 at 3:07 PM")
+    ('%a, %d %b %Y %H:%M:%S %z', '%b %d, %Y at %I:%M %p')
+    """
+    form = text
+    for pattern, letters in _LETTERS[:-1]:
+        form = re.sub(pattern, letters, form, count=1, flags=re.IGNORECASE)
+    pattern, letters = _LETTERS[-1]
+    if "%d" not in form:
+        form = re.sub(pattern, letters, form, count=1)
+    if "%Y" not in form:
+        form = re.sub(pattern, "%y", form, count=1)
+    if re.search(r"\b[AP]M\b", form, re.IGNORECASE):
+        form = re.sub(r"\b[AP]M\b", "%p", form.replace("%H", "%I"), flags=re.IGNORECASE)
+    return form
 
 
 def moments(column: pl.Expr, dtype: pl.DataType, options: TimeOptions, *, as_dates: bool = False) -> pl.Expr:

@@ -1,0 +1,54 @@
+"""What is said of a time that cannot be read: the format to set, which then reads it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import polars as pl
+import pytest
+
+from histories import Inputs
+from histories.reading.times import TimeOptions, moments, why_no_time
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Jan 5, 2024", "%b %d, %Y"),
+        ("5 January 2024", "%d %B %Y"),
+        ("05-Jan-24", "%d-%b-%y"),
+        ("2024/01/05", "%Y/%m/%d"),
+        ("2024/01/05 7:30", "%Y/%m/%d %H:%M"),
+        ("Fri, 05 Jan 2024 10:00:00 +0100", "%a, %d %b %Y %H:%M:%S %z"),
+        ("Fri Jan 05 10:00:00 +0000 2024", "%a %b %d %H:%M:%S %z %Y"),
+        ("Fri, 05 Jan 2024 10:00:00 GMT", "%a, %d %b %Y %H:%M:%S GMT"),
+        ("2024-01-05 10:00 PM", "%Y-%m-%d %I:%M %p"),
+        ("2024-01-05 10.00.00", "%Y-%m-%d %H.%M.%S"),
+        ("2024-01-05T10:00:00+01:00[Europe/Berlin]", "%Y-%m-%dT%H:%M:%S%z[Europe/Berlin]"),
+    ],
+)
+def test_the_format_that_is_named_reads_the_time(text: str, form: str) -> None:
+    told = why_no_time(text, TimeOptions(), "inputs.costs")
+    assert f'set inputs.costs.timestamp_format = "{form}".' in told
+    read = pl.select(moments(pl.lit(text), pl.String(), TimeOptions(form=form))).item()
+    assert (read.year, read.month, read.day) == (2024, 1, 5)
+    assert f"To read it as {read:%Y-%m-%d %H:%M}" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-W03", "2024", "soon", "12:00", "5 2024", "Ann Smith", "31 February 2024"]
+)
+def test_nothing_is_guessed_of_what_no_format_reads(text: str) -> None:
+    assert why_no_time(text, TimeOptions(), "inputs.costs") == ""
+
+
+@pytest.mark.parametrize("text", ["20240105T101530Z", "20240105T101530", "20240105T111530+01:00"])
+def test_the_short_form_of_iso_is_read_with_its_time(text: str) -> None:
+    found = pl.select(moments(pl.lit(text), pl.String(), TimeOptions())).item()
+    assert found.replace(tzinfo=None) == datetime(2024, 1, 5, 10, 15, 30)
+
+
+def test_a_hint_holds_no_person(read: Callable[..., Inputs], write_csv: Callable[..., object]) -> None:
+    write_csv("orders.csv", "customer_id,timestamp,amount", "1,Ann Smith 5 Jan 2024,5")
+    with pytest.raises(Exception, match="Xxx Xxxxx") as refused:
+        read(transactions="orders.csv")
+    assert "Ann" not in str(refused.value)
