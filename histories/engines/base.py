@@ -22,8 +22,11 @@ S = TypeVar("S")
 BYTES_PER_ROW = 400
 """Memory that the work on one row needs at its peak, with everything derived from it."""
 
-BYTES_PER_CUSTOMER = 3000
+BYTES_PER_CUSTOMER = 1900
 """Memory of what has a row for each customer and is not split: summaries, values, paths towards leaving."""
+
+BYTES_LATER = 256 * 1024 * 1024
+"""Memory that models and the report take, whatever the size of the company."""
 
 BYTES_PER_CASE = 3000
 """Memory that the work on one case needs at its peak."""

@@ -17,6 +17,7 @@ from uuid import uuid4
 import polars as pl
 
 from histories.engines.base import (
+    BYTES_LATER,
     BYTES_PER_CUSTOMER,
     BYTES_PER_ROW,
     Buckets,
@@ -139,7 +140,8 @@ class Spilled(Engine):
         """Bytes for the work on one bucket: what is left, or a part of all with a note that it exceeds."""
         if not self._whole:
             return self._memory
-        held, growing = resident_bytes(), customers * each
+        growing = customers * each
+        held = resident_bytes() + (BYTES_LATER if each else 0)
         left, least = self._memory - held - growing, self._memory // LEAST_PART
         if left < least and each:
             needed = (held + growing) * LEAST_PART // (LEAST_PART - 1)

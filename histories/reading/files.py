@@ -8,11 +8,12 @@ import importlib.util
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
+import polars as pl
 import polars.exceptions as polars_errors
 
 from histories.errors import ConfigError, DataError, nearest
@@ -25,8 +26,10 @@ JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 @contextmanager
-def reading(place: str) -> Iterator[None]:
+def reading(place: str, files: Sequence[Path] = ()) -> Iterator[None]:
     """Turn what Polars says of an unreadable file into a message with the file's name.
+
+    Of several `files`, those that are damaged are looked for.
 
     Raises
     ------
@@ -39,10 +42,23 @@ def reading(place: str) -> Iterator[None]:
         lines = str(error).strip().splitlines()
         # Polars quotes the value that it stumbled over, which may be personal.
         first = re.sub(r"`.*", "a value", lines[0]) if lines else type(error).__name__
+        damaged = [file.name for file in files if len(files) > 1 and is_damaged(file)]
+        which = f"{len(damaged)} of {len(files)} files of {place}, first {damaged[0]}," if damaged else place
         raise DataError(
-            f"{place} cannot be read ({first}). "
+            f"{which} cannot be read ({first}). "
             "Check that it is complete and that its `format` and `separator` are right."
         ) from error
+
+
+def is_damaged(file: Path) -> bool:
+    """Whether a Parquet file cannot be read to its end."""
+    if file.suffix.lower() not in PARQUET_SUFFIXES:
+        return False
+    try:
+        pl.scan_parquet(file, glob=False).select(pl.all().count()).collect(engine="streaming")
+    except (polars_errors.PolarsError, OSError):
+        return True
+    return False
 
 
 def find_files(source: TableSource, table: str, base_dir: Path) -> list[Path]:

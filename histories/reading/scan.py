@@ -86,7 +86,7 @@ def scan_source(
         When a format needs a package that is not installed.
     """
     if is_database(source):
-        return _scan_database(source, table, base_dir, first_file)
+        return _scan_database(source, table, base_dir, work_dir, first_file)
     if is_object(source):
         files = fetch_objects(source, table, work_dir)
     else:
@@ -115,12 +115,12 @@ def scan_source(
             elif kind == "json":
                 frames.append(_numbered(scan_documents(file, work_dir, source.records), number))
             else:
-                with reading(place):
+                with reading(place, files):
                     frames.append(_numbered(_opened(pl.scan_parquet(file, glob=False)), number))
-        with reading(place):
+        with reading(place, files):
             notes += _changed_columns(files, frames)
             frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
-    with reading(place):
+    with reading(place, data):
         schema = frame.collect_schema()
     is_text = kind in {"csv", "json"}
     return Scanned(
@@ -206,19 +206,21 @@ def _scan_delta(folder: Path, place: str, first_file: int) -> pl.LazyFrame:
     return _numbered(_opened(pl.scan_delta(str(folder))), first_file)
 
 
-def _scan_database(source: TableSource, table: str, base_dir: Path, first_file: int) -> Scanned:
-    rows, place, sha256 = read_database(source, table, base_dir)
-    frame = _numbered(_opened(rows.lazy()), first_file)
+def _scan_database(
+    source: TableSource, table: str, base_dir: Path, work_dir: Path, first_file: int
+) -> Scanned:
+    found = read_database(source, table, base_dir, work_dir)
+    frame = _numbered(_opened(found.rows), first_file)
     return Scanned(
         frame=frame,
         schema=frame.collect_schema(),
-        place=place,
+        place=found.place,
         is_text=False,
         files=(),
         first_file=first_file,
-        size=int(rows.estimated_size()),
+        size=found.size,
         is_packed=False,
-        sha256=sha256,
+        sha256=found.sha256,
     )
 
 

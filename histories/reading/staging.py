@@ -223,7 +223,7 @@ def _options(table: Table, part: Part, timezone: str) -> CastOptions:
     options = CastOptions(times=times, numbers=marks)
     _refuse_wrong_types(table, part, options)
     kinds = {ours: column.kind for ours, column in table.columns.items()}
-    with reading(part.scanned.place):
+    with reading(part.scanned.place, part.scanned.files):
         dates = [
             ours
             for ours, dtype in part.dtypes.items()
@@ -377,7 +377,7 @@ def _date_only(dtype: pl.DataType, options: CastOptions) -> pl.Expr:
 
 
 def _hold(frame: pl.LazyFrame, name: str, scanned: Scanned, work_dir: Path, memory: int) -> pl.LazyFrame:
-    with reading(scanned.place):
+    with reading(scanned.place, scanned.files):
         size = scanned.size * (PACKED if scanned.is_packed else 1)
         if size < memory // SHARE_OF_MEMORY:
             return frame.collect().lazy()

@@ -303,3 +303,18 @@ def test_a_channel_without_origin_is_refused_where_retention_is_asked() -> None:
     assert str(error.value).startswith(
         "Retention needs to know who acts in 2 channels: chat, mail. Add to [channels]"
     )
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "turned"])
+def test_the_damaged_file_among_many_is_named(read: Read, tmp_path: Path, damage: str) -> None:
+    for number in range(4):
+        rows = {"customer_id": [number] * 400, "timestamp": [date(2026, 1, 5)] * 400, "amount": [1.5] * 400}
+        pl.DataFrame(rows).write_parquet(tmp_path / f"orders-{number}.parquet", compression="uncompressed")
+    file = tmp_path / "orders-2.parquet"
+    whole = file.read_bytes()
+    turned = bytes(255 - byte if 4 <= place < 60 else byte for place, byte in enumerate(whole))
+    file.write_bytes({"cut": whole[:-20], "emptied": b"", "turned": turned}[damage])
+    with pytest.raises(
+        DataError, match=r"1 of 4 files of orders-\*\.parquet, first orders-2\.parquet, cannot"
+    ):
+        read(transactions="orders-*.parquet")

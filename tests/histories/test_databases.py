@@ -92,6 +92,35 @@ def test_the_digest_of_a_database_is_of_its_rows(tmp_path: Path) -> None:
     assert read(tmp_path, "sqlite:///shop.db").sha256 != before
 
 
+@needs("adbc_driver_sqlite")
+def test_rows_of_a_database_are_in_memory_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [(n, "2026-01-05 10:00:00", n / 4, f"o{n}") for n in range(2500)]
+    lite(tmp_path, *many)
+    whole = read(tmp_path, "sqlite:///shop.db")
+    seen: list[int] = []
+    original = pl.DataFrame.write_parquet
+
+    def write(frame: pl.DataFrame, *args: Any, **options: Any) -> None:
+        seen.append(frame.height)
+        original(frame, *args, **options)
+
+    monkeypatch.setattr(databases, "PART", 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(pl.DataFrame, "write_parquet", write)
+        parts = read(tmp_path, "sqlite:///shop.db")
+    assert seen[:3] == [1000, 1000, 500]
+    assert_frame_equal(parts.valid.collect(), whole.valid.collect())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
+    with pytest.raises(StorageError, match="copy of a database's rows could not be written"):
+        read(tmp_path, "sqlite:///shop.db")
+
+
 @needs("duckdb")
 def test_duckdb(tmp_path: Path) -> None:
     import duckdb
@@ -137,6 +166,15 @@ def test_bigquery_is_asked_for_project_and_dataset(tmp_path: Path, monkeypatch: 
         def __exit__(self, *_: object) -> None:
             return None
 
+        def cursor(self) -> Connection:
+            return self
+
+        def execute(self, query: str) -> None:
+            assert query == "SELECT * FROM transactions"
+
+        def fetch_record_batch(self) -> Any:
+            return rows.to_arrow().to_reader(max_chunksize=2)
+
     def connect(*, db_kwargs: dict[str, str]) -> Connection:
         given.update(db_kwargs)
         return Connection()
@@ -149,7 +187,6 @@ def test_bigquery_is_asked_for_project_and_dataset(tmp_path: Path, monkeypatch: 
         databases.importlib.util, "find_spec", lambda name: name == "adbc_driver_bigquery" or found(name)
     )
     rows = pl.DataFrame(ROWS, schema=list(COLUMNS), orient="row")
-    monkeypatch.setattr(pl, "read_database", lambda query, connection: rows)
     assert_same_rows(tmp_path, read(tmp_path, "bigquery://acme/shop?auth_type=x"))
     options = {"project_id": "acme", "dataset_id": "shop", "auth_type": "x"}
     assert given == {f"adbc.bigquery.sql.{name}": value for name, value in options.items()}
