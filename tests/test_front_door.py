@@ -1,5 +1,7 @@
 """`import tributary as tb`: the whole of it in a notebook, in a few lines each."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +45,17 @@ def test_cdnow_from_file_to_a_frequency_recency_picture_is_five_lines(tmp_path: 
         [0.2426, 4.4136, 0.7929, 2.4259], rel=1e-3
     )  # Fader, Hardie & Lee 2005
     assert written.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_database_is_read_by_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("adbc_driver_sqlite", reason="reading SQLite needs the extra sqlite")
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as shop:
+        shop.execute("create table transactions (customer_id, timestamp, amount)")
+        shop.executemany("insert into transactions values (?, ?, ?)", [("a", "2026-01-05", 5.0)] * 3)
+        shop.commit()
+    monkeypatch.chdir(tmp_path)
+    assert tb.read("sqlite:///shop.db").frame["amount"].to_list() == [5.0] * 3
+    assert tb.read(f"sqlite:///{tmp_path}/shop.db").frame.height == 3
 
 
 def test_counted_paths_to_five_methods_is_two_lines() -> None:

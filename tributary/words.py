@@ -39,7 +39,7 @@ def read(path: str | Path, table: str = "transactions", **options: Any) -> Resul
     Parameters
     ----------
     path
-        A file, folder, glob or database address.
+        A file, folder, glob, or the address of a database or of object storage.
     table
         Which input table it is: "transactions", "touchpoints", "customers", "cases", …
     options
@@ -58,10 +58,8 @@ def read(path: str | Path, table: str = "transactions", **options: Any) -> Resul
     from experiments.config import parse_config
     from experiments.inputs import read_inputs
 
-    place = str(path)
-    if not place.startswith(("package:", "postgresql:")):
-        place = str(Path(place).resolve())
-    config = parse_config({"inputs": {table: {"path": place, **options}}}, place="read")
+    source = {"path": str(path), **options}
+    config = parse_config({"inputs": {table: source}}, base_dir=Path.cwd(), place="read")
     found = read_inputs(config).tables[table]
     frame = in_currency(found.valid.collect())
     kept_out = found.rows_read - found.rows_valid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -127,3 +128,30 @@ def test_the_tables_that_erasure_does_not_reach_are_named_one_source_or_several(
     inputs = {"transactions": [{"path": "a.csv"}, {"path": "b.csv"}], "cases": {"path": "c.csv"}}
     write_sample(tmp_path / "v1", configuration={"inputs": inputs})
     assert sorted(out_of_reach(tmp_path)) == ["a.csv", "b.csv", "c.csv"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:-3],
+        lambda text: text.replace("\n", "0\n", 1),
+        lambda text: text.split("\n", 1)[1],
+        lambda text: text + "zz\n",
+    ],
+    ids=["emptied", "a digest cut", "a longer key", "no key", "no digest"],
+)
+def test_a_list_of_erased_customers_that_was_damaged_is_never_taken_for_a_shorter_one(
+    tmp_path: Path, damage: Callable[[str], str]
+) -> None:
+    add_tombstone(tmp_path, 7, audit=b'{"event":"erased"}')
+    assert len(load_tombstones(tmp_path).digests) == 1
+    file = tmp_path / FILE
+    file.write_text(damage(file.read_text()))
+    with pytest.raises(BundleError, match="damaged; erased customers might come back"):
+        load_tombstones(tmp_path)
+
+
+def test_a_list_that_was_made_and_never_filled_is_empty(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("")
+    assert load_tombstones(tmp_path).digests == ()

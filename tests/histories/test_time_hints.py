@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from histories import Inputs
-from histories.reading.times import TimeOptions, moments, why_no_time
+from histories.reading.times import TimeOptions, are_dates, moments, why_no_time
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,48 @@ def test_a_hint_holds_no_person(read: Callable[..., Inputs], write_csv: Callable
     with pytest.raises(Exception, match="Xxx Xxxxx") as refused:
         read(transactions="orders.csv")
     assert "Ann" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "read"),
+    [
+        ("1704448800", "epoch_s", "2024-01-05T10:00:00"),
+        ("1704448800", "%s", "2024-01-05T10:00:00"),
+        ("1704448800.25", "epoch_s", "2024-01-05T10:00:00.250000"),
+        ("1704448800123", "epoch_ms", "2024-01-05T10:00:00.123000"),
+        ("1704448800123456", "epoch_us", "2024-01-05T10:00:00.123456"),
+        ("45296.75", "excel", "2024-01-05T18:00:00"),
+        ("45296.000011574", "excel", "2024-01-05T00:00:01"),
+    ],
+)
+def test_counts_are_read_to_the_microsecond(text: str, form: str, read: str) -> None:
+    for given, dtype in ((text, pl.String()), (float(text), pl.Float64())):
+        found = pl.select(moments(pl.lit(given, dtype=dtype), dtype, TimeOptions(form=form))).item()
+        assert found.replace(tzinfo=None).isoformat() == read
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("31/01/2026", "%d/%m/%Y"),
+        ("1/31/26", "%m/%d/%y"),
+        ("31.1.2026 7:30", "%d.%m.%Y %H:%M"),
+        ("31-01-2026 07:30:05", "%d-%m-%Y %H:%M:%S"),
+    ],
+)
+def test_day_and_month_are_told_by_the_one_above_twelve(text: str, form: str) -> None:
+    assert f'e.g. "{form}" if the ' in why_no_time(text, TimeOptions(), "inputs.costs")
+
+
+def test_a_table_of_midnights_is_of_dates_whatever_its_type() -> None:
+    at = [datetime(2026, 1, 5), datetime(2026, 1, 6)]
+    for values, form in (
+        (["2026-01-05 00:00", "2026-01-06"], None),
+        (["05/01/2026 00:00", "06/01/2026 00:00"], "%d/%m/%Y %H:%M"),
+        (at, None),
+    ):
+        frame = pl.LazyFrame({"at": values})
+        dtype = frame.collect_schema()["at"]
+        assert are_dates(frame, pl.col("at"), dtype, TimeOptions(form=form))
+    late = pl.LazyFrame({"at": [*at, datetime(2026, 1, 7, 9)]})
+    assert not are_dates(late, pl.col("at"), pl.Datetime("us"), TimeOptions())
