@@ -119,7 +119,8 @@ class Panel:
     """Channels whose touches follow recent purchases (`histories.reactions`); None where the order of events
     is not known."""
     announces: Mapping[str, str] = field(default_factory=dict)
-    """Channels whose touches announce leaving (`histories.last_days`), with what that speaks against."""
+    """Channels whose touches announce leaving (`histories.last_days`), with what that speaks against: no
+    stock of theirs is a cause, and none of their touches a sign of satisfaction."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 
@@ -156,6 +157,11 @@ class Panel:
         They do where they are known to follow purchases and leaving is silent: who left has not bought.
         """
         return np.array([not self.contractual and name in (self.reacts or ()) for name in self.channels])
+
+    @property
+    def announcing(self) -> NDArray[np.bool_]:
+        """Whether touches of the channel announce leaving, shape (C,)."""
+        return np.isin(self.channels, list(self.announces))
 
     @property
     def last(self) -> NDArray[np.int64]:

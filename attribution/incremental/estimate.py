@@ -181,7 +181,7 @@ def estimate_credit(
         decay=decay,
         problems=problems,
         impossible=impossible,
-        against_channels={**checked.by_channel, **alike_channels(sample, sample_stocks)},
+        against_channels={**alike_channels(sample, sample_stocks), **checked.by_channel},
         against_spend=checked.of_spend,
         notes=(*panel.notes, *found.notes, *notes, *checked.notes),
         plan=replace(chosen, default=found.estimator, choose=None),

@@ -158,7 +158,7 @@ def _check_silent(
         reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
         pairs = zip(lapse.channels, lapse.verdicts, strict=True)
         contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
-    contrary |= dict.fromkeys(panel.stops, STOPS)
+    contrary |= dict.fromkeys(panel.stops, STOPS) | dict.fromkeys(fit.moved_alone, MOVED_ALONE)
     if fit.structure.regular:
         contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}
     silence = _odd_silence(fit, panel, stocks)

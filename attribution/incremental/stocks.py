@@ -25,6 +25,9 @@ Where leaving is silent nobody's moment is known: every row then is that of one 
 Touches that follow purchases (`Panel.late`) are no cause of them, nor of leaving, within their period: they
 say who has bought, or has not. Effects are told from `earlier_stocks`, which they enter in the next period;
 what the touch does in its own period is taken to be what it does later, as of any other.
+
+Touches that announce leaving (`Panel.announces`) leave no stock at all: with one, what they seem to do to
+customers who have decided already would be taken out of the effects of all other channels.
 """
 
 from __future__ import annotations
@@ -87,7 +90,14 @@ def panel_stocks(
     bend
         b above 0: effects level off, and every stock is f_b of itself.
     """
-    counts = panel.touches if touches is None else touches
+    stocks = _stocks(panel, panel.touches if touches is None else touches, decay=decay, bend=bend)
+    if panel.announces:
+        stocks[:, :, panel.announcing] = 0.0
+    return stocks
+
+
+def _stocks(panel: Panel, counts: NDArray[np.floating], *, decay: float, bend: float) -> NDArray[np.float32]:
+    """Stocks of all channels, whatever their touches announce."""
     moments = _moments_of_leaving(panel)
     if moments is None:
         stocks = decayed_stocks(counts, decay=decay)

@@ -188,7 +188,7 @@ class ChainDesign:
         acting = np.ones(panel.n_channels, dtype=bool)
         if not panel.contractual:
             acting = panel.tells_life
-        acting &= np.asarray(panel.touches).sum(axis=(0, 1)) > 0
+        acting &= (np.asarray(panel.touches).sum(axis=(0, 1)) > 0) & ~panel.announcing
         there = panel.at_risk
         amounts = panel.contractual and _share_without_spend(panel) <= ZERO_SHARE
         changing = None

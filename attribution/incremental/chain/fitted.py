@@ -29,8 +29,12 @@ NEGLIGIBLE = 1e-3
 """Chance of a state below which it is left out of a prediction."""
 NEVER = -30.0
 """Log-odds of leaving in a month in which stocks do nothing."""
+ALONE = 0.1
+"""Part of the loading of spend below which all others are for it to drift alone."""
 MOVED = 2.0
 """Standard errors from which satisfaction is taken to move the use of a channel."""
+CLEAR = 3.0
+"""Standard errors from which the loading of leaving is told from zero."""
 CHUNK = 10_000
 """Customers predicted at a time: bounds memory."""
 
@@ -107,17 +111,43 @@ class HiddenChainFit:
         return {name: float(v) for name, v in zip(("leaving", *self.streams), values, strict=True)}
 
     @property
-    def moved_alone(self) -> tuple[str, ...]:
-        """Channels whose use drifting satisfaction moves beyond chance, where nothing but acts shows it.
+    def one_way(self) -> bool:
+        """Whether satisfaction moves no acts up beyond chance, or none down, as a level of all acts does."""
+        values, errors = (
+            x[self.layout.loadings].reshape(-1, FEATURES)[2:, 0] for x in (self.theta, self.errors)
+        )
+        return not ((values > MOVED * errors).any() and (values < -MOVED * errors).any())
 
-        Its loading on leaving and their effects are then told apart by how fast each fades, which is little.
+    @property
+    def spend_drifts_alone(self) -> bool:
+        """Whether what drifts moves how much is spent and hardly anything else.
+
+        It then holds the one place for satisfaction that drifts, and what moves acts and leaving has none.
+        Apart from it the likelihood falls into two: of spend, and of everything else.
         """
-        if not (self.design.billed and self.structure.drift and not self.layout.proxies):
+        if not (self.design.amounts and not self.design.billed and self.structure.drift):
+            return False
+        leaving, spend, *acts = np.abs(self.theta[self.layout.loadings].reshape(-1, FEATURES)[:, 0])
+        return bool(max(leaving, *acts, 0.0) < ALONE * spend)
+
+    @property
+    def moved_alone(self) -> tuple[str, ...]:
+        """Channels whose use a drifting mood moves beyond chance, where purchases do not show it.
+
+        Its loading on leaving and their effects are told apart by how fast each fades, which is little:
+        unless that loading is clear, or spend is a bill, where it was found clear and wrong.
+        """
+        level = self.structure.acts_only and self.one_way
+        if not self.structure.drift or self.layout.proxies or level:
             return ()
         values, errors = (
-            x[self.layout.loadings].reshape(-1, FEATURES)[1:, 0] for x in (self.theta, self.errors)
+            x[self.layout.loadings].reshape(-1, FEATURES)[:, 0] for x in (self.theta, self.errors)
         )
-        moved = dict(zip(self.streams, np.abs(values) > MOVED * errors, strict=True))
+        beyond = (errors > 0) & (np.abs(values) > MOVED * errors)
+        clear = abs(values[0]) > CLEAR * errors[0] and not self.design.billed
+        if beyond[1] or clear:
+            return ()
+        moved = dict(zip(self.streams, beyond[1:], strict=True))
         return tuple(name for name in self.channels if moved.get(name, False))
 
     @property

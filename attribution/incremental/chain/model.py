@@ -45,9 +45,11 @@ ROUGH = 0.2
 SECOND_LOOK, LOOKED_AT = 8.0, 3
 """Log-likelihood less charge by which settings may be behind on the few to be climbed on all; how many."""
 MAX_LOADING = 3.0
+APART = "how much a customer spends drifts by itself and is no sign of satisfaction"
 LEVEL_FIRST = 12.0
 """Log-likelihood less charge by which satisfaction must be ahead of a level that all acts share: 3 to 8 where
-it is such a level, hundreds where it moves purchases."""
+it is such a level, hundreds where it moves purchases. The forms with and without a loading on leaving are
+both climbed on all, and both in the range: the likelihood hardly tells them apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class HiddenChain:
     """Share of a stock left after one period (of problems; channel stocks are given)."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
+    spend_apart: bool = False
+    """Whether the chain is told nothing of spend, which goes its own way, as it is of bills."""
 
     @property
     def name(self) -> str:
@@ -121,9 +125,13 @@ class HiddenChain:
         """
         fits = self.fits(panel, stocks, rng=rng)
         best = _best(fits)
+        if best.spend_drifts_alone:
+            return replace(self, spend_apart=True).choose(panel, stocks, rng, hidden=hidden)
         rivals = [fit for fit in fits if fit is not best]
         near = {
-            f"hidden chain: {fit.structure.words}": fit for fit in rivals if best.score - fit.score < REACH
+            f"hidden chain: {fit.structure.words}": fit
+            for fit in rivals
+            if best.score - fit.score < (LEVEL_FIRST if fit.structure.is_twin(best.structure) else REACH)
         }
         note = f"the likelihood calls for {best.structure.words}"
         if rivals:
@@ -132,6 +140,7 @@ class HiddenChain:
             where = "ahead of" if ahead >= 0 else "behind"
             note += f", {where} {second.structure.words} by {abs(ahead):,.0f}"
         notes = (note,) if best.worth is None else (note, best.worth.words(panel.channels))
+        notes = (*notes, APART) if self.spend_apart else notes
         left_out = hidden and not best.structure.satisfaction
         return Chosen(
             estimator=replace(self, structure=best.structure),
@@ -148,6 +157,7 @@ class HiddenChain:
         _refuse(panel)
         weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
         design = ChainDesign.learn(panel, decay=self.decay)
+        design = replace(design, billed=design.billed or (self.spend_apart and design.amounts))
         rows = None
         if panel.n_customers > self.sample:
             rows = np.sort(rng.choice(panel.n_customers, self.sample, replace=False))
@@ -181,25 +191,52 @@ class HiddenChain:
         else:
             pilot = everybody
         tried = [pilot.only(self.structure)] if self.structure is not None else pilot.compare()
-        near = [
-            candidate
-            for candidate in tried
-            if candidate.score
-            > tried[0].score - (LEVEL_FIRST if candidate.structure.acts_only else SECOND_LOOK)
-        ]
+        near = _within_reach(tried, panel.n_customers)
         if pilot is everybody:
             return near
         climbed = [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
         return climbed if self.structure is not None else everybody.with_periods(climbed)
 
 
-def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
-    """The likeliest; what moves acts alone goes before satisfaction that the likelihood hardly prefers.
+def _within_reach(tried: list[Candidate], customers: int) -> list[Candidate]:
+    """The best, its twin, and the others that may be best on all customers, in this order.
 
-    Satisfaction that moves neither purchases nor, for certain, leaving is a level of acts, and with a loading
-    on leaving by chance every act would seem to keep customers.
+    Of two that differ in nothing but levels, shared or each channel's own, the better.
+
+    What speaks for a setting grows with the customers, its charge hardly does: scores of the few are taken
+    as far as all customers.
     """
-    return max(fits, key=lambda fit: fit.score + LEVEL_FIRST * fit.structure.acts_only)
+    times = customers / tried[0].problem.inputs.n_customers
+
+    def expected(candidate: Candidate) -> float:
+        charge = candidate.optimum.loglik - candidate.score
+        return float(
+            times * candidate.optimum.loglik - charge * np.log(customers) / np.log(customers / times)
+        )
+
+    ranked = sorted(tried, key=expected, reverse=True)
+    first = ranked[0]
+    twins = [c for c in ranked if c.structure.is_twin(first.structure)]
+    near = [c for c in ranked if expected(c) > expected(first) - SECOND_LOOK * times]
+    kept = {replace(c.structure, shared=False): c for c in reversed([first, *twins, *near])}
+    return list(reversed(kept.values()))
+
+
+def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
+    """The likeliest; a level that all acts share goes before satisfaction that the likelihood hardly prefers.
+
+    With a loading on leaving by chance every act would seem to keep customers. What moves some acts up and
+    others down is no level but a mood, and without its loading on leaving their effects would seem certain:
+    there the form that leaves it free goes first.
+    """
+
+    def rank(fit: HiddenChainFit) -> float:
+        twins = any(fit.structure.is_twin(other.structure) for other in fits)
+        if not (fit.structure.acts_only and twins):
+            return fit.score
+        return fit.score + (LEVEL_FIRST if fit.one_way else -LEVEL_FIRST)
+
+    return max(fits, key=rank)
 
 
 def _assemble(

@@ -8,7 +8,7 @@ less often and is a customer all the same; being active is a two-state chain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, gammaln, logsumexp
@@ -60,6 +60,10 @@ class Structure:
     def satisfaction(self) -> bool:
         """Whether there is satisfaction that moves more than leaving."""
         return self.nodes > 1 and not (self.leaving_only or self.acts_only)
+
+    def is_twin(self, other: Structure) -> bool:
+        """Whether one moves acts alone and the other everything, all else alike."""
+        return self != other and replace(self, acts_only=False) == replace(other, acts_only=False)
 
     @property
     def static(self) -> bool:

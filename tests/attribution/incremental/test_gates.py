@@ -194,6 +194,9 @@ def test_touches_that_announce_leaving_have_no_supported_credit() -> None:
     check = plan_for(panel).check
     assert check is not None
     assert check(fit, panel, stocks, np.random.default_rng(1)).by_channel == panel.announces
+    assert not fit.design.acting[0]
+    assert fit.beta[0] == fit.gamma[0] == 0.0
+    assert np.array_equal(stocks[:, :, 1:], panel_stocks(made)[:, :, 1:])
 
 
 def test_a_check_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import PoissonRegressor
 
 from attribution.incremental import Panel, panel_credit, panel_stocks
-from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.chain.design import ChainDesign
+from attribution.incremental.chain.model import APART
 from attribution.incremental.chain.worth import is_billed, worth_of_purchase
 from attribution.incremental.plan import plan_for
 from benchmarks.panels.simulate import simulate_panel
@@ -136,3 +137,23 @@ def test_what_drifting_satisfaction_moves_is_not_supported_where_acts_alone_show
     assert checked is not None
     found = checked(again, blind, stocks, np.random.default_rng(1))
     assert set(found.by_channel) == set(again.moved_alone)
+
+
+def test_spend_that_drifts_by_itself_leaves_the_place_of_satisfaction_to_what_moves_acts() -> None:
+    panel = simulate_panel("r7", n=500, periods=12, seed=4).panel
+    drift, draws = np.zeros(panel.spend.shape), np.random.default_rng(5)
+    drift[:, 0] = draws.normal(size=len(drift))
+    for t in range(1, panel.n_periods):
+        drift[:, t] = 0.9 * drift[:, t - 1] + draws.normal(0.0, 0.44, len(drift))
+    spend = np.where(panel.at_risk, 50.0 * np.exp(drift + draws.normal(0.0, 0.2, drift.shape)), 0.0)
+    blind = replace(panel, spend=spend, proxies=panel.proxies[:, :0], proxy_names=())
+    stocks = panel_stocks(blind)
+    drifting = HiddenChain(structure=Structure(nodes=5, drift=True, shared=False))
+    together = drifting.fit(blind, stocks, rng=np.random.default_rng(1))
+    assert together.spend_drifts_alone
+    chosen = drifting.choose(blind, stocks, np.random.default_rng(1))
+    assert isinstance(chosen.fit, HiddenChainFit)
+    assert chosen.fit.design.billed
+    assert chosen.fit.worth is not None
+    assert APART in chosen.notes
+    assert not drifting.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1)).spend_drifts_alone

@@ -1,0 +1,122 @@
+"""A mood that drifts and moves who writes and who leaves, but not what is bought."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
+from attribution.incremental.chain.model import _best
+from attribution.incremental.plan import MOVED_ALONE, plan_for
+from attribution.incremental.stocks import panel_stocks
+from histories.panel import Panel
+
+CHANNELS = ("chat", "forum", "post", "newsletter")
+LOADINGS = np.array([-0.7, 0.7, 0.5, 0.0])
+RATES = np.array([0.5, 0.5, 0.4, 1.0])
+MOODY = Structure(nodes=5, drift=True, shared=False)
+LEVEL = replace(MOODY, acts_only=True)
+
+
+def company(*, recorded: bool = False, n: int = 1_500, periods: int = 14, seed: int = 1) -> Panel:
+    """Touches do nothing; the mood keeps customers, fills the forum and empties the chat."""
+    draws = np.random.default_rng(seed)
+    mood, there = draws.normal(size=n), np.ones(n, dtype=bool)
+    touches, purchases = np.zeros((n, periods, len(CHANNELS))), np.zeros((n, periods))
+    gone = np.full(n, periods)
+    levels = draws.gamma(2.0, 0.5, (n, len(CHANNELS)))
+    for t in range(periods):
+        mood = 0.85 * mood + np.sqrt(1 - 0.85**2) * draws.normal(size=n)
+        rates = levels * RATES * np.exp(LOADINGS * mood[:, None])
+        touches[:, t] = draws.poisson(rates) * there[:, None]
+        touches[:, t, 3] = draws.poisson(1.0, n) * (there | (not recorded))
+        purchases[:, t] = draws.poisson(0.8 * levels[:, 0] ** 0.3, n) * there
+        leaves = there & (draws.random(n) < 1.0 / (1.0 + np.exp(2.6 + 0.9 * mood)))
+        gone[leaves] = t
+        there &= ~leaves
+    return Panel(
+        channels=CHANNELS,
+        groups=CHANNELS,
+        origins=("customer", "customer", "customer", "firm"),
+        touches=touches.astype(np.float32),
+        own_acts=touches[:, :, :3].sum(axis=2).astype(np.float32),
+        problems=np.zeros((n, periods), dtype=np.float32),
+        spend=(10.0 * purchases).astype(np.float32),
+        purchases=purchases.astype(np.float32),
+        entry=np.zeros(n, dtype=np.int64),
+        exit=gone if recorded else None,
+        covariates=np.zeros((n, 0)),
+        covariate_names=(),
+        proxies=np.zeros((n, 0)),
+        proxy_names=(),
+    )
+
+
+def fitted(panel: Panel, structure: Structure) -> HiddenChainFit:
+    return HiddenChain(structure=structure).fit(panel, panel_stocks(panel), rng=np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def silent() -> Panel:
+    return company()
+
+
+@pytest.fixture(scope="module")
+def mood(silent: Panel) -> HiddenChainFit:
+    return fitted(silent, MOODY)
+
+
+@pytest.fixture(scope="module")
+def level(silent: Panel) -> HiddenChainFit:
+    return fitted(silent, LEVEL)
+
+
+def z(fit: HiddenChainFit) -> NDArray[np.float64]:
+    return np.abs(fit.beta / fit.beta_sd)
+
+
+def test_without_its_loading_on_leaving_a_mood_passes_for_effects_of_acts(
+    mood: HiddenChainFit, level: HiddenChainFit
+) -> None:
+    assert z(level)[:3].max() > 4.0
+    assert z(mood)[:3].max() < 3.0
+    assert mood.beta_sd[1] > 1.5 * level.beta_sd[1]
+
+
+def test_what_moves_acts_both_ways_is_no_level_and_its_loading_stays_free(
+    mood: HiddenChainFit, level: HiddenChainFit
+) -> None:
+    assert not level.one_way
+    ahead = replace(level, score=mood.score + 5.0)
+    assert _best([ahead, mood]) is mood
+    theta = level.theta.copy()
+    theta[level.layout.loadings] = np.abs(theta[level.layout.loadings])
+    shared = replace(ahead, theta=theta, score=mood.score - 5.0)
+    assert shared.one_way
+    assert _best([mood, shared]) is shared
+
+
+def test_a_mood_that_acts_alone_show_refuses_them_unless_it_clearly_moves_leaving(
+    silent: Panel, mood: HiddenChainFit
+) -> None:
+    start = mood.layout.loadings.start
+    errors = mood.errors.copy()
+    errors[start] = abs(mood.theta[start]) / 2.0
+    unclear = replace(mood, errors=errors)
+    assert set(unclear.moved_alone) >= {"chat", "forum"}
+    assert "newsletter" not in unclear.moved_alone
+    check = plan_for(silent).check
+    assert check is not None
+    reasons = check(unclear, silent, panel_stocks(silent), np.random.default_rng(1)).by_channel
+    assert reasons["chat"] == MOVED_ALONE
+    errors[start] = abs(mood.theta[start]) / 5.0
+    assert replace(mood, errors=errors).moved_alone == ()
+
+
+def test_the_twin_of_the_best_settings_is_climbed_on_all_and_stays_in_the_range(silent: Panel) -> None:
+    chosen = HiddenChain().choose(silent, panel_stocks(silent), np.random.default_rng(2))
+    assert chosen.fit.structure.drift
+    assert not chosen.fit.structure.acts_only
