@@ -16,6 +16,7 @@ plan_months                length of the plan; 12 without it
 cost_per_assisted_contact  currency, of a contact that self-service or social care takes the place of
 recontact_share            share of those who come back all the same
 contacts_avoided_per_month  assisted contacts fewer, for a plan
+would_have_come_anyway     share of referred customers who would have come without it
 =========================  ==========================================================================
 """
 
@@ -44,6 +45,7 @@ KNOWN: Final = (
     "cost_per_assisted_contact",
     "recontact_share",
     "contacts_avoided_per_month",
+    "would_have_come_anyway",
 )
 
 

@@ -18,6 +18,7 @@ from histories.cuts import ALL
 from histories.replies import parents_of
 
 ACTIVE_DAYS: Final = 28
+_COUNTED: Final = ("followers", "likes", "shares")
 
 
 def gini(counts: NDArray[np.int64]) -> float:
@@ -78,6 +79,38 @@ def _with_peers(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
         pl.col("answered_at").filter(~pl.col("by_customer")).min().alias("brand_at"),
     )
     return opening.select("place", "key", "platform").join(firsts, on="place", how="left")
+
+
+def members_of(posts: pl.DataFrame) -> pl.DataFrame | None:
+    """Known customers who wrote in public: customer_id, posts, followers, likes, shares, answers to others.
+
+    A column that no post has is null; None where nobody is known. Posts are linked ones, as in
+    `community_figures`.
+    """
+    if "customer_id" not in posts.columns:
+        return None
+    rows = posts.sort("at", "post_id")
+    parents = parents_of(rows).at
+    above = pl.Series(np.maximum(parents, 0))
+    met = pl.Series(parents >= 0) & rows["is_customer"].gather(above)
+    given = {name: pl.col(name) if name in rows.columns else pl.lit(None, pl.Int64) for name in _COUNTED}
+    in_public = pl.lit(True)
+    if "visibility" in rows.columns:
+        in_public = (pl.col("visibility").str.to_lowercase() != "private").fill_null(True)
+    sums = (pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _COUNTED[1:])
+    return (
+        rows.with_columns((met & (rows["key"].gather(above) != rows["key"])).alias("helped"))
+        .filter("is_customer", pl.col("customer_id").is_not_null(), in_public)
+        .with_columns(value.cast(pl.Int64).alias(name) for name, value in given.items())
+        .group_by("customer_id")
+        .agg(
+            pl.len().cast(pl.Int64).alias("posts"),
+            pl.col("followers").max(),
+            *sums,
+            pl.col("helped").fill_null(False).sum().cast(pl.Int64).alias("answers"),
+        )
+        .sort("customer_id")
+    )
 
 
 def _rows(

@@ -34,6 +34,7 @@ from experiments.parts.costs import (
     unallocated_notes,
 )
 from experiments.parts.credit import CreditPart, credit_part
+from experiments.parts.engagement import engagement_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
 from experiments.parts.matters import AllCases
@@ -299,6 +300,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         ),
     )
     changes = attempt(left_out, "changes", lambda: changes_part(config, histories, care.tables.get("care")))
+    engaged = attempt(left_out, "engagement", lambda: engagement_part(histories, valued, cases))
+    if engaged is not None:
+        tables["engagement"] = engaged.table
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
     left_out |= {} if statement is None else statement.left_out
     return Findings(
@@ -323,6 +327,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *care.notes,
             *(() if statement is None else statement.notes),
             *(() if objectives is None else objectives[1]),
+            *(() if engaged is None else engaged.notes),
         ),
         refuted={} if statement is None else statement.refuted,
     )

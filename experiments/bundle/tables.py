@@ -25,6 +25,7 @@ from attribution.effects.effect import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
 from care.quotes import QUOTES_SCHEMA
 from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
+from clv.referrals import ENGAGEMENT_SCHEMA
 from clv.tables import CUSTOMERS_SCHEMA, VALIDATION_SCHEMA
 from histories.errors import BundleError, nearest
 from histories.purchases import PURCHASES_SCHEMA
@@ -126,6 +127,11 @@ TABLES: Final[dict[str, BundleTable]] = {
         route="care/kpis",
         filters=("kpi", "group", "channel", "team", "segment", "period", "clock"),
         examples={"kpi": "service_level"},
+    ),
+    "engagement": BundleTable(
+        schema=ENGAGEMENT_SCHEMA,
+        words="Customers who referred others or wrote in public: for ranking only, since values of the "
+        "referred are their own as well.",
     ),
     "alerts": BundleTable(
         schema=ALERTS_SCHEMA,

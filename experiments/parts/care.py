@@ -14,7 +14,7 @@ import polars as pl
 from care.agents import agent_funnel
 from care.alerts import alerts_table
 from care.clock import to_instants
-from care.community import community_figures
+from care.community import community_figures, members_of
 from care.conversations import POST_CASE, build_conversations
 from care.costs import daily_costs
 from care.figures import care_figures
@@ -95,7 +95,14 @@ def find_cases(config: RunConfig, histories: Histories) -> AllCases | None:
         vanity_figures(judged.posts, _purchases(config, histories), end=end),
     ]
     quotes = choose_quotes(judged.posts) if settings.quotes else None
-    return dataclasses.replace(found, notes=notes, model=judged.model, figures=pl.concat(told), quotes=quotes)
+    return dataclasses.replace(
+        found,
+        notes=notes,
+        model=judged.model,
+        figures=pl.concat(told),
+        quotes=quotes,
+        members=members_of(judged.posts),
+    )
 
 
 def _desk_table(histories: Histories) -> pl.LazyFrame | None:

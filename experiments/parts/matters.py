@@ -53,6 +53,8 @@ class AllCases:
         Plain parameters of what was learned of the posts; empty where nothing was.
     quotes
         What customers wrote, chosen by rule; None where nobody asked for it.
+    members
+        Known customers who wrote posts, of `care.community.members_of`; None without posts.
     """
 
     buckets: Buckets
@@ -62,6 +64,7 @@ class AllCases:
     figures: pl.DataFrame | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     quotes: pl.DataFrame | None = None
+    members: pl.DataFrame | None = None
 
     @property
     def cases(self) -> pl.DataFrame:

@@ -1,0 +1,105 @@
+"""Customers by more than what they buy: whom they brought, and whose words carry. For ranking only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from care.assumptions import Assumptions
+from care.audience import WEIGHTS, audience_index
+from clv.referrals import ENGAGEMENT_SCHEMA, REFERRAL_COLUMNS, referral_values
+from experiments.parts.histories import Histories
+from experiments.parts.matters import AllCases
+
+ANYWAY: Final = "would_have_come_anyway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engagement:
+    """The table `engagement`, and what is to be said of it."""
+
+    table: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def engagement_part(
+    histories: Histories, customers: pl.DataFrame | None, cases: AllCases | None
+) -> Engagement | None:
+    """Everybody who referred somebody or wrote in public; None where nobody did, or nobody was valued."""
+    people = histories.customers
+    if customers is None:
+        return None
+    has_referrals = (
+        people is not None and "referred_by" in people.columns and people["referred_by"].count() > 0
+    )
+    members = None if cases is None else cases.members
+    if not has_referrals and (members is None or members.is_empty()):
+        return None
+    notes: list[str] = []
+    parts = []
+    if has_referrals and people is not None:
+        parts.append(_referrals(histories, people, customers, notes))
+    if members is not None and not members.is_empty():
+        told, firm = audience_index(members)
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in WEIGHTS.items() if told[name].count())
+        notes.append(
+            f"audience index: {told.height:,} customers who wrote in public, by weights {weights}; with "
+            f"weights a fifth larger or smaller the order keeps a rank correlation of {firm:.2f} or more."
+        )
+        parts.append(told.select("customer_id", "posts", "followers", "answers", "audience_index"))
+    table = parts[0]
+    for part in parts[1:]:
+        table = table.join(part, on="customer_id", how="full", coalesce=True)
+    return Engagement(table=_ranked(table, customers), notes=tuple(notes))
+
+
+def _referrals(
+    histories: Histories, people: pl.DataFrame, customers: pl.DataFrame, notes: list[str]
+) -> pl.DataFrame:
+    rows = histories.table("assumptions")
+    assumed = Assumptions.of(
+        [] if rows is None else rows.collect().to_dicts(), histories.inputs.observation_end
+    )
+    share = assumed.get(ANYWAY)
+    ends = (1.0, 1.0, 1.0) if share is None else (share.value, share.low, share.high)
+    found = referral_values(people, customers, anyway=ends)
+    came = int(found["referred"].sum())
+    if share is None:
+        notes.append(
+            f"referrals: {came:,} customers came by {found.height:,} others; what that is worth needs the "
+            f"assumption {ANYWAY}, the share of them who would have come without it."
+        )
+        return found.with_columns(pl.lit(None, pl.Float64).alias(name) for name in REFERRAL_COLUMNS[1:])
+    total, low, high = (float(found[name].sum()) for name in REFERRAL_COLUMNS[1:])
+    notes.append(
+        f"referrals: {came:,} customers came by {found.height:,} others, worth {total:,.0f} [{low:,.0f}, "
+        f"{high:,.0f}] if {share.value:.0%} of them would have come anyway; for ranking, since each is "
+        "counted with the customer as well."
+    )
+    return found
+
+
+def _ranked(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
+    """The table in its schema, with both ranks among these customers."""
+    worth = table.join(
+        customers.select("customer_id", "customer_lifetime_value"), on="customer_id", how="left"
+    )
+    absent = [
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in ENGAGEMENT_SCHEMA.items()
+        if name not in worth.columns
+    ]
+    worth = worth.with_columns(absent)
+    own = pl.col("customer_lifetime_value").fill_null(0.0)
+    both = own + pl.col("referral_value").fill_null(0.0)
+    kept = dict(ENGAGEMENT_SCHEMA) | {"customer_id": table.schema["customer_id"]}
+    return (
+        worth.with_columns(
+            own.rank("min", descending=True).alias("rank_by_value"),
+            both.rank("min", descending=True).alias("rank_with_referrals"),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in kept.items())
+        .sort("rank_with_referrals", "customer_id")
+    )
