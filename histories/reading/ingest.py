@@ -177,8 +177,8 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
 
 def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: bytes | None) -> Ingested:
     notes: tuple[str, ...] = ()
+    refuse_unasked_currencies(staged)
     if staged.table.name == "transactions":
-        refuse_unasked_currencies(staged)
         notes = (*transaction_notes(staged, linked.get("customers")), *stray_notes(staged))
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)

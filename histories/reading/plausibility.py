@@ -8,7 +8,7 @@ from datetime import date
 import polars as pl
 
 from histories.errors import nearest
-from histories.money import to_currency
+from histories.money import MONEY_SCALE, to_currency
 from histories.reading.inputs import Inputs
 
 PATH_SEPARATOR = " > "
@@ -22,6 +22,10 @@ _OBSERVED = (
     ("posts", "timestamp"),
 )
 
+LEAST_PRICE = 5
+"""A median amount above it, in the currency, cannot leave every margin below 1."""
+MOST_ABOVE = 0.05
+"""Share of rows whose margin may exceed their amount by a mistake or a rebate."""
 SILENT_DAYS = 60
 """So many days without one event before the end of observation make everybody look inactive."""
 
@@ -253,7 +257,7 @@ def _in_circles(referred_by: Mapping[object, object]) -> int:
 
 
 def _margin_notes(inputs: Inputs) -> Iterator[str]:
-    """Margins that are known of some transactions only."""
+    """Margins that are known of some transactions only, that seem to be shares, or that exceed the amount."""
     transactions = inputs.get("transactions")
     if transactions is None or "margin" not in inputs.tables["transactions"].columns:
         return
@@ -262,6 +266,28 @@ def _margin_notes(inputs: Inputs) -> Iterator[str]:
         yield (
             f"{_place(inputs, 'transactions')}: transactions without a margin: {missing} of {rows}. They "
             "take the share of the others, or [value] gross_margin; effects on margin need all of them."
+        )
+    margin, amount = pl.col("margin"), pl.col("amount")
+    sold = transactions.filter(amount > 0, margin.is_not_null())
+    of, share, above = (
+        sold.select(
+            pl.len(),
+            (margin.is_between(0, MONEY_SCALE).all() & (amount.median() > LEAST_PRICE * MONEY_SCALE)),
+            (margin > amount).sum().alias("above"),
+        )
+        .collect()
+        .row(0)
+    )
+    place = _place(inputs, "transactions")
+    if of and share:
+        yield (
+            f"{place}: every margin lies between 0 and 1. It is read as an amount in the currency, what is "
+            "left of each row; if it is a share, leave the column out and set [value] gross_margin."
+        )
+    elif above > MOST_ABOVE * of:
+        yield (
+            f"{place}: margins above the amount of their row: {above} of {of}. Does the column hold a "
+            "cost, or the margin of another unit?"
         )
 
 

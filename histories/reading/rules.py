@@ -220,7 +220,10 @@ def _explainer(table: Table, name: str, column: Column, options: CastOptions) ->
         return lambda value: why_no_time(value, options.times, key)
     if column.measures:
         return lambda value: why_no_duration(value, options.numbers, key, name)
-    if column.kind in {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}:
+    if column.kind is Kind.MONEY:
+        share = f"Expected an amount in the currency as {name}, and no share."
+        return lambda value: share if "%" in value else why_unreadable(value, options.numbers, key)
+    if column.kind in {Kind.NUMBER, Kind.INTEGER}:
         return lambda value: why_unreadable(value, options.numbers, key)
     return None
 
@@ -249,7 +252,8 @@ def _expected(table: Table, name: str, column: Column, options: CastOptions) -> 
         Kind.INTEGER: "a whole number",
         Kind.BOOLEAN: "true or false",
     }
-    mapped = f" Words become numbers with inputs.{table.name}.values." if column.kind is Kind.NUMBER else ""
+    means = {Kind.NUMBER: "numbers", Kind.BOOLEAN: "true or false"}.get(column.kind)
+    mapped = f" Words become {means} with inputs.{table.name}.values." if means else ""
     return f"Expected {words.get(column.kind, 'text')} in {name}.{mapped}"
 
 

@@ -153,7 +153,7 @@ def hide_people(value: str) -> str:
     >>> hide_people("ann.smith@mail.com"), hide_people("Ann Smith, 2026"), hide_people("31 March 2026, 10 pm")
     ('xxx.xxxxx@xxxx.xxx', 'Xxx Xxxxx, 2026', '31 March 2026, 10 pm')
     """
-    found = re.findall(r"[^\W\d_]+", re.sub(ZONE, "", value))
+    found = re.findall(r"[^\W\d_]+(?:[-_'][^\W\d_]+)*", re.sub(ZONE, "", value))
     words = [word for word in found if not TIME_WORDS.fullmatch(word)]
     if "@" in value or len(words) > 1:
         value = re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", value)

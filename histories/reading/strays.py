@@ -14,6 +14,7 @@ from histories.reading.casts import text_value
 from histories.reading.numbers import SIGNS
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
+from histories.reading.schemas import Kind
 from histories.reading.staging import RULE, Part, Staged
 
 FEWEST_BEFORE_TOTAL = 5
@@ -63,33 +64,36 @@ def refuse_unasked_currencies(staged: Staged) -> None:
     DataError
         With the currencies and their rows.
     """
+    money = [name for name, column in staged.table.columns.items() if column.kind is Kind.MONEY]
     for part in staged.parts:
-        if "currency" in part.dtypes:
+        amounts = [part.found[name] for name in (*money, "unit_price") if name in part.found]
+        if "currency" in part.dtypes or not amounts:
             continue
         for name in _unread(part):
             if "currency" in name.casefold():
                 code = text_value(pl.col(name), pl.String())
                 rows = part.kept.select(code.alias("code")).drop_nulls()
                 if rows.select(pl.col("code").str.contains(_CODE).all()).collect().item():
-                    _refuse_several(part, rows.select(pl.col("code").str.to_uppercase()), f'column "{name}"')
-        amount = part.found.get("amount")
-        if amount is not None and part.scanned.schema[amount] == pl.String:
-            sign = pl.col(amount).str.extract(f"([{re.escape(SIGNS)}])").alias("code")
-            signs = part.kept.select(sign)
-            if signs.head(LOOKED_AT).select(pl.col("code").count()).collect().item():
-                _refuse_several(part, signs.drop_nulls(), f'column "{amount}"')
+                    _refuse_several(staged, rows.select(pl.col("code").str.to_uppercase()), name)
+        for amount in amounts:
+            if part.scanned.schema[amount] == pl.String:
+                signs = part.kept.select(pl.col(amount).str.extract(f"([{re.escape(SIGNS)}])").alias("code"))
+                if signs.head(LOOKED_AT).select(pl.col("code").count()).collect().item():
+                    _refuse_several(staged, signs.drop_nulls(), amount)
 
 
-def _refuse_several(part: Part, codes: pl.LazyFrame, where: str) -> None:
+def _refuse_several(staged: Staged, codes: pl.LazyFrame, column: str) -> None:
     counted = codes.group_by("code").len().sort("len", "code", descending=[True, False]).collect()
-    if counted.height > 1:
-        listed = ", ".join(f"{code} ({count} rows)" for code, count in counted.head(5).iter_rows())
-        key = "inputs.transactions"
-        raise DataError(
-            f"{part.scanned.place}: {where} holds {counted.height} currencies: {listed}, and amounts are "
-            f"added. Convert them to one currency, choose rows by {key}.where, or, where all amounts are in "
-            f'one, say so: {key}.constants = {{ currency = "{counted.item(0, "code")}" }}.'
-        )
+    if counted.height < 2:
+        return
+    listed = ", ".join(f"{code} ({count} rows)" for code, count in counted.head(5).iter_rows())
+    key = f"inputs.{staged.table.name}"
+    said = f'{key}.constants = {{ currency = "{counted.item(0, "code")}" }}'
+    said = f", or, where all amounts are in one, say so: {said}" if "currency" in staged.table.columns else ""
+    raise DataError(
+        f'{staged.place}: column "{column}" holds {counted.height} currencies: {listed}, and amounts are '
+        f"added. Convert them to one currency, or choose rows by {key}.where{said}."
+    )
 
 
 def stray_notes(staged: Staged) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "a decimal comma unannounced": (b"customer_id;timestamp;amount\n7;2026-01-05;12,50\n", {"separator": ";"}, 'first: "12,50"). If that is a decimal comma, set inputs.transactions.decimal = ",".'),
     "thousands unannounced": (f'{HEADER}7,2026-01-05,"1,350.00"\n'.encode(), {}, 'If commas group the digits, set inputs.transactions.thousands = ",".'),
     "half a group": (f'{HEADER}7,2026-01-05,"1,35"\n'.encode(), {"thousands": ","}, 'have no readable amount (row 1; first: "1,35")'),
-    "per cent": (f"{HEADER}7,2026-01-05,45 %\n".encode(), {}, "A percentage is not read: have shares written as fractions"),
+    "per cent": (f"{HEADER}7,2026-01-05,45 %\n".encode(), {}, "Expected an amount in the currency as amount, and no share"),
     "seconds unannounced": (f"{HEADER}7,1767607200,5\n".encode(), {}, 'If that counts seconds since 1970, set inputs.transactions.timestamp_format = "epoch_s".'),
     "milliseconds as seconds": (f"{HEADER}7,1767607200000,5\n".encode(), {"timestamp_format": "epoch_s"}, '1 of 1 rows have a timestamp after 2200 (row 1: "1767607200000"). If they count a smaller unit, set inputs.transactions.timestamp_format = "epoch_ms".'),
     "seconds as milliseconds": (f"{HEADER}7,1767607200,5\n".encode(), {"timestamp_format": "epoch_ms"}, 'set inputs.transactions.timestamp_format = "epoch_s"'),

@@ -284,3 +284,50 @@ def test_objects_nested_without_end_are_refused(read: Read, tmp_path: Path) -> N
 def test_structures_in_parquet_have_dotted_names(read: Read, tmp_path: Path) -> None:
     pl.DataFrame(ORDERS).write_parquet(tmp_path / "orders.parquet")
     assert revenue(read(transactions={"path": "orders.parquet", "columns": COLUMNS})) == TOTAL
+
+
+@pytest.mark.parametrize(
+    ("table", "lines", "said"),
+    [
+        ("costs", ["mail,2026-01-01,2026-01-31,$5", "ads,2026-01-01,2026-01-31,€5"], "constants"),
+        ("touchpoints", ["c1,2026-01-01,mail,$5", "c2,2026-01-02,mail,€5"], "choose rows"),
+    ],
+)
+def test_no_table_adds_two_currencies(
+    read: Read, write_csv: Write, table: str, lines: list[str], said: str
+) -> None:
+    headers = {
+        "costs": "channel,period_start,period_end,amount",
+        "touchpoints": "customer_id,timestamp,channel,cost",
+    }
+    write_csv("orders.csv", HEADER, *GOOD)
+    write_csv("more.csv", headers[table], *lines)
+    with pytest.raises(DataError, match="2 currencies") as refused:
+        read(transactions="orders.csv", **{table: "more.csv"})
+    assert f"inputs.{table}.where" in str(refused.value)
+    assert said in str(refused.value)
+    write_csv("more.csv", headers[table], *(line.replace("€", "$") for line in lines))
+    assert read(transactions="orders.csv", **{table: "more.csv"})
+
+
+@pytest.mark.parametrize(
+    ("margins", "said"),
+    [
+        (["0.45"], "every margin lies between 0 and 1"),
+        (["99"], "margins above the amount of their row: 30 of 30"),
+        (["5", "6"], None),
+        (["5", "0.45"], None),
+    ],
+)
+def test_margins_that_cannot_be_amounts_are_said(
+    read: Read, write_csv: Write, margins: list[str], said: str | None
+) -> None:
+    write_csv("orders.csv", *with_column("margin", margins))
+    notes = [note for note in notes_of(read, transactions="orders.csv") if "margin" in note]
+    assert [said in note for note in notes] == ([] if said is None else [True])
+
+
+def test_a_percentage_is_no_margin(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("margin", ["45%"]))
+    with pytest.raises(SchemaError, match="an amount in the currency as margin, and no share"):
+        read(transactions="orders.csv")
