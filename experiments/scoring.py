@@ -10,6 +10,7 @@ The rule says *refit* when one of these holds, and names it:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -26,8 +27,10 @@ from clv.subscriptions import ContractFit, foresee_contracts, has_contracts, kep
 from clv.summary import DAYS_PER_UNIT, summarize_holdout, summarize_purchases
 from experiments.bundle.drift import ALERT, INPUTS, kolmogorov_smirnov, population_stability
 from experiments.bundle.reading import Bundle
+from experiments.config import RunConfig
+from experiments.inputs import ID_KEY
 from experiments.parts.histories import PURCHASES, Histories
-from histories.errors import BundleError, DataError
+from histories.errors import BundleError, ConfigError, DataError
 from histories.periods import DAYS_PER_MONTH
 
 #: Columns whose drift asks for a new fit.
@@ -102,6 +105,41 @@ def score_bundle(bundle: Bundle, histories: Histories) -> Scored:
         refit=(*_moved(drift), *reasons_to_refit(card, decay, end)),
         notes=notes,
     )
+
+
+def check_scorable(bundle: Bundle, config: RunConfig, end: date) -> None:
+    """Refuse tables that the bundle's models cannot speak of.
+
+    Raises
+    ------
+    ConfigError
+        When the configuration counts purchases, money or customers in another way than the bundle's.
+    DataError
+        When the tables end before the models do.
+    """
+    name, before = bundle.path.name, bundle.manifest.get("configuration") or {}
+    was = {key: before.get(key) for key in ("currency", "purchase_unit")}
+    now: dict[str, Any] = {"currency": config.currency, "purchase_unit": config.purchase_unit}
+    sources = [
+        (before.get("inputs") or {}).get("transactions"),
+        config.to_dict()["inputs"].get("transactions"),
+    ]
+    was["zero_orders"], now["zero_orders"] = ((rows or [{}])[0].get("zero_orders") for rows in sources)
+    for key, old in was.items():
+        if old is not None and now[key] is not None and old != now[key]:
+            raise ConfigError(
+                f"{name} was made with {key} = {old!r}, and the configuration says {now[key]!r}: its models "
+                "know nothing of that. Take it back, or `tributary run` with the new one."
+            )
+    if bool(bundle.manifest.get("pseudonyms")) != (ID_KEY in os.environ):
+        holds = "pseudonyms" if bundle.manifest.get("pseudonyms") else "ids as they are"
+        raise ConfigError(f"{name} holds {holds}: set, or unset, {ID_KEY} as it was for the run.")
+    fitted = _fitted_on(bundle.model) if bundle.model.get("observation_end") else end
+    if end < fitted:
+        raise DataError(
+            f"the tables end on {end}, and the models of {name} know what came up to {fitted}: they could "
+            "tell nothing. Give rows up to that day at least, or another observation_end."
+        )
 
 
 def _values(

@@ -63,6 +63,8 @@ def grid(over: Sequence[str], *, together: bool = False) -> list[Setting]:
             values = None
         if not key.strip() or not isinstance(values, list) or not values:
             raise ConfigError(f'--over "{text}" is no key with a list of values, such as seed=[1, 2].')
+        if key.strip() in keys:
+            raise ConfigError(f"--over {key.strip()} is given twice; put its values into one list.")
         keys.append(key.strip())
         lists.append(values)
     if not keys:
@@ -71,7 +73,8 @@ def grid(over: Sequence[str], *, together: bool = False) -> list[Setting]:
         told = ", ".join(f"{key} {len(values)}" for key, values in zip(keys, lists, strict=True))
         raise ConfigError(f"--together needs lists of one length; found {told}.")
     rows = zip(*lists, strict=True) if together else itertools.product(*lists)
-    return [Setting(values=dict(zip(keys, row, strict=True))) for row in rows]
+    settings = [Setting(values=dict(zip(keys, row, strict=True))) for row in rows]
+    return list({tuple(setting.overrides()): setting for setting in settings}.values())
 
 
 def sweep(

@@ -18,6 +18,7 @@ from attribution.effects.checks import (
     apply_checks,
     check_balance,
     check_effective_size,
+    check_events,
     check_omitted_variable,
     check_overlap,
     check_placebo,
@@ -37,6 +38,7 @@ from attribution.effects.comparison import (
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect, effect_of, with_interval, with_refusal
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
+from attribution.effects.missing import check_unadjusted, unadjusted
 from attribution.effects.nuisance import (
     LEARNERS,
     Learner,
@@ -214,13 +216,17 @@ def design_checks(c: Comparison, estimand: Estimand, scores: Scores) -> list[Che
 
 
 def outcome_checks(c: Comparison, effect: Effect) -> list[Check]:
-    """Checks that look at the outcome: placebo, and the bound on what was left out."""
-    checks = []
+    """Checks that look at the outcome: events, placebo, what is unknown, and what was left out."""
+    y, x = c.units.outcomes[effect.outcome], c.units.covariates
+    names, beside = c.units.covariate_names, c.units.circumstances
+    checks = [check_events(y, c.treated)]
     if effect.placebo_estimate is not None:
         checks.append(check_placebo(effect))
     if effect.estimate is not None:
-        y, x = c.units.outcomes[effect.outcome], c.units.covariates
-        names, beside = c.units.covariate_names, c.units.circumstances
+        # of a table's covariates nobody knows why they are unknown; those of histories say so by being empty
+        unknown = unadjusted(y, c.treated, x, names) if c.design.table is not None else None
+        if unknown is not None:
+            checks.append(check_unadjusted(effect, unknown))
         bound = bound_omitted_variable(effect.estimate, y, c.treated, x, names, circumstances=beside)
         if bound is not None:
             checks.append(check_omitted_variable(effect, bound))

@@ -357,10 +357,15 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
     from experiments.bundle.reading import load_bundle
     from experiments.inputs import read_inputs
     from experiments.parts.histories import build_histories
-    from experiments.scoring import score_bundle
+    from experiments.scoring import check_scorable, score_bundle
     from histories.durable import appearing_whole
+    from histories.errors import ConfigError
 
-    found = score_bundle(load_bundle(bundle), build_histories(loaded, read_inputs(loaded)))
+    if out.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f'--out: "{out.name}" ends neither in .csv nor in .parquet; choose one of them')
+    fitted, inputs = load_bundle(bundle), read_inputs(loaded)
+    check_scorable(fitted, loaded, inputs.observation_end)
+    found = score_bundle(fitted, build_histories(loaded, inputs))
     with appearing_whole(out) as fresh:
         if out.suffix == ".csv":
             found.customers.write_csv(fresh)
@@ -369,7 +374,8 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
     if as_json:
         echo_json(found.to_dict())
         return
-    click.echo(f"{found.customers.height:,} customers scored: {out}")
+    number = found.customers.height
+    click.echo(f"{number:,} {'customer' if number == 1 else 'customers'} scored: {out}")
     for note in found.notes:
         click.echo(f"Note: {note}")
     echo_table(found.drift)

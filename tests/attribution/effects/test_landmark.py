@@ -99,6 +99,7 @@ def test_every_check_is_listed_with_its_value_and_limit(reply_effects):
         "balance",
         "effective size",
         "shuffled label",
+        "size",
         "placebo outcome",
         "omitted variable",
     ]
