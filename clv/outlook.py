@@ -444,4 +444,6 @@ def spend_of(spend_fit: GammaGammaFit | None, summary: pl.DataFrame) -> Float:
 
 def columns_of(frame: pl.DataFrame, *names: str) -> list[Float]:
     """Columns as float arrays, nulls as NaN."""
-    return [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+    numbers = [frame[name].cast(pl.Float64) for name in names]
+    # filling starts a query of its own, which a single prediction would wait for
+    return [(n.fill_null(float("nan")) if n.null_count() else n).to_numpy() for n in numbers]
