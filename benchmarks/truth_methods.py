@@ -59,6 +59,12 @@ def ours(company: SimulatedPanel) -> Mapping[str, Found]:
     return _estimated(panel, plan_for(panel), replicates=REPLICATES)
 
 
+def ours_alone(company: SimulatedPanel) -> Mapping[str, Found]:
+    """The same credit from the default estimator, without the others that make its range."""
+    panel = with_moments_of_leaving(company.panel)
+    return _estimated(panel, Plan(default=plan_for(panel).default), replicates=2)
+
+
 def with_decay(decay: float | Literal["estimate"]) -> Method:
     """The default's estimator alone, with a given or an estimated decay of stocks."""
 

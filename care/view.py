@@ -235,6 +235,11 @@ class View:
         mine = self.chosen[arrays["row"]]
         return {name: values[mine] for name, values in arrays.items()}
 
+    @cached_property
+    def curves(self) -> dict[tuple[str, Clock], pl.DataFrame]:
+        """Curves of waits that are made already, by what they are of and clock: quantiles share them."""
+        return {}
+
     def first_wait(self, clock: Clock) -> tuple[Float, Flags, Flags]:
         """Seconds to the first human reply, whether it came, and whether both are known; all matters."""
         infix = "_business" if clock == "business" else ""

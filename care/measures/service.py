@@ -59,13 +59,18 @@ def ignored_rate(view: View, clock: Clock) -> Measure:
 
 
 def _wait_quantile(
-    view: View, waits: tuple[Float, Flags, Flags], share: float, tool: Float | None
+    view: View,
+    of: tuple[str, Clock],
+    waits: tuple[Float, Flags, Flags],
+    share: float,
+    tool: Float | None,
 ) -> Measure:
     seconds, ended, known = waits
     if not known.any():
         return absent("no wait of known length")
-    curve = kaplan_meier(count_waits(pl.Series(seconds[known]), pl.Series(ended[known])))
-    found = in_minutes(quantile_of(curve, share))
+    if of not in view.curves:
+        view.curves[of] = kaplan_meier(count_waits(pl.Series(seconds[known]), pl.Series(ended[known])))
+    found = in_minutes(quantile_of(view.curves[of], share))
     answered = int(ended[known].sum())
     reason = None
     if found.value is None:
@@ -88,7 +93,9 @@ def _tool(view: View, clock: Clock) -> Float:
 
 def first_response(share: float) -> Measured:
     """Quantile of the wait for the first human reply, open cases censored."""
-    return lambda view, clock: _wait_quantile(view, view.first_wait(clock), share, _tool(view, clock))
+    return lambda view, clock: _wait_quantile(
+        view, ("first", clock), view.first_wait(clock), share, _tool(view, clock)
+    )
 
 
 def next_response(share: float) -> Measured:
@@ -98,7 +105,7 @@ def next_response(share: float) -> Measured:
         waits = view.waits
         seconds = waits["business_seconds" if clock == "business" else "seconds"]
         known = ~np.isnan(seconds)
-        found = _wait_quantile(view, (seconds, waits["ended"], known), share, None)
+        found = _wait_quantile(view, ("next", clock), (seconds, waits["ended"], known), share, None)
         return replace(found, coverage=float(known.mean()) if known.size else None)
 
     return measure
@@ -109,7 +116,9 @@ def resolution(share: float) -> Measured:
 
     def measure(view: View, clock: Clock) -> Measure:
         seconds, ended, known = view.resolution(clock)
-        return _wait_quantile(view, (seconds, ended, known), share, where(ended & known, seconds))
+        return _wait_quantile(
+            view, ("resolution", clock), (seconds, ended, known), share, where(ended & known, seconds)
+        )
 
     return measure
 

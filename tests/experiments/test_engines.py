@@ -136,7 +136,8 @@ def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Pa
     ends = ["2025-09-15" if number % 3 else "" for number in range(len(rows))]
     lines = [f"{row},{end}" for row, end in zip(rows, ends, strict=True)]
     tables["customers"] = "\n".join([f"{header},ended_at", *lines]) + "\n"
-    config = configure(tmp_path, tables, EVERYTHING)
+    tree = {"methods": ["last", "markov"], "outcomes": ["retention", "retention_periods"]}
+    config = configure(tmp_path, tables, {"attribution": tree})
     whole = find_with(config, Local())
     assert "retention" in whole.tables["credits"]["outcome"]
     assert_same(find_with(config, Spilled(tmp_path / "spill", memory=1, buckets=4)), whole)

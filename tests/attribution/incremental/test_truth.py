@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth import error_of_shares, judge, markdown, read, run, table
-from benchmarks.truth_methods import METHODS, Found
+from benchmarks.truth_methods import METHODS, Found, ours_alone
 from histories.simulate import OutcomeTruth
 
 
@@ -31,7 +31,7 @@ def test_what_a_data_team_does_first_credits_channels_that_do_nothing() -> None:
 
 def test_the_latent_dropout_month_does_not() -> None:
     company = simulate_panel("hidden_null", n=2_000, periods=18, seed=1)
-    found = METHODS["tributary"](company)["retention"]
+    found = ours_alone(company)["retention"]
     own = np.array(company.panel.origins) == "customer"
     assert abs(found.credit[own].sum()) < 0.1 * company.truth.outcomes["retention"].total
     assert np.abs(found.credit).max() < 0.12 * company.truth.outcomes["retention"].total
@@ -40,7 +40,7 @@ def test_the_latent_dropout_month_does_not() -> None:
 def test_a_harmful_channel_keeps_its_sign() -> None:
     company = simulate_panel("hidden60", n=2_500, periods=18, seed=1)
     phone = company.panel.channels.index("phone")
-    assert METHODS["tributary"](company)["retention"].credit[phone] < 0
+    assert ours_alone(company)["retention"].credit[phone] < 0
     assert METHODS["markov"](company)["retention"].credit[phone] > 0
 
 
