@@ -125,7 +125,7 @@ def combine_cases(
         given |= {name for name in made.columns if made[name].null_count() < made.height}
     if desk is not None:
         given |= {name for name in desk.columns if desk[name].null_count() < desk.height}
-        own, counts[ALONE] = _desk_cases(desk)
+        own, counts[ALONE] = _desk_cases(_by_people(desk, settings))
         if made is not None:
             own, counts[APART] = _filled(own, made)
             made = made.join(own, on="case_id", how="anti")
@@ -179,12 +179,38 @@ def case_notes(conversations: Conversations | None, counts: Mapping[str, int]) -
     notes = (
         publications and f"posts: {publications:,} posts of the brand answer nobody; they are publications.",
         doubt,
-        alone and f"cases: {alone:,} were served by nobody but themselves; they are no messages.",
+        alone and f"cases: {alone:,} were served by themselves or a robot alone; they are no messages.",
         apart
         and f"cases: {apart:,} tell another time than their posts do, by more than a minute; the case's own "
         "time is kept.",
     )
     return tuple(note for note in notes if note)
+
+
+def _by_people(desk: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
+    """The desk's rows, with what robots did told apart: an agent of `automatic_authors` is no human.
+
+    What a robot resolved served itself; elsewhere its reply is an automatic one, and nobody has answered.
+    """
+    robots = [name.removeprefix("@").lower() for name in settings.automatic_authors]
+    if "agent" not in desk.columns or not robots:
+        return desk
+    agent = pl.col("agent").cast(pl.String).str.strip_prefix("@").str.to_lowercase()
+    robot = agent.is_in(robots).fill_null(False)
+    if not desk.select(robot.any()).item():
+        return desk
+    done = [
+        pl.col(name).is_not_null() for name in ("resolved_at", "resolution_minutes") if name in desk.columns
+    ]
+    alone = pl.col("self_served").fill_null(False) if "self_served" in desk.columns else pl.lit(False)
+    told = ("first_response_at", "first_response_minutes", "answered")
+    replied = pl.col("first_response_at") if "first_response_at" in desk.columns else pl.lit(None, _INSTANT)
+    return desk.with_columns(
+        (alone | (robot & pl.any_horizontal(pl.lit(False), *done))).alias("self_served"),
+        pl.when(robot).then(replied).alias("first_automatic_at"),
+        pl.when(~robot).then("agent").alias("agent"),
+        *(pl.when(~robot).then(name).alias(name) for name in told if name in desk.columns),
+    )
 
 
 def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, int]:

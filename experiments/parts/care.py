@@ -24,6 +24,7 @@ from care.named_reasons import named_in_cases, named_in_posts, reason_figures
 from care.promises import promise_figures
 from care.queue import agent_pseudonyms, with_pseudonyms, with_ranks
 from care.quotes import choose_quotes
+from care.repeated_replies import sudden_agent_note
 from care.settings import CareSettings
 from care.stake import gain_of_answer
 from care.tables import CARE_SCHEMA
@@ -68,14 +69,14 @@ def find_cases(config: RunConfig, histories: Histories) -> AllCases | None:
         return None
     settings = _settings(config)
     judged: Judged | None = None
-    told_of_posts: list[str] = []
+    told_first: list[str] = []
     if posts is not None:
         try:
-            judged, told_of_posts = _judged(config, histories, posts, settings)
+            judged, told_first = _judged(config, histories, posts, settings)
         except DataError as error:
             if desk is None:
                 raise
-            told_of_posts = [f"{error} The table cases is counted without them."]
+            told_first = [f"{error} The table cases is counted without them."]
     found = all_cases(
         histories.engine,
         None if judged is None else build_conversations(judged.posts, settings),
@@ -85,7 +86,9 @@ def find_cases(config: RunConfig, histories: Histories) -> AllCases | None:
         touches=_touches(histories),
     )
     reasons = _reasons(config, histories, None if judged is None else judged.posts, desk)
-    notes = (*told_of_posts, *found.notes)
+    if desk is not None and (sudden := sudden_agent_note(desk, staff_of(config))):
+        told_first = [*told_first, sudden]
+    notes = (*told_first, *found.notes)
     if judged is None:
         return dataclasses.replace(found, notes=notes, figures=reasons)
     end = _end(config, histories)

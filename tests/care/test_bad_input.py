@@ -270,3 +270,21 @@ def test_before_the_run_it_is_said_whose_posts_are_whose(tmp_path: Path) -> None
         told[name] = "\n".join(foreseen(config, read_inputs(config)))
     assert "A run will leave out what posts say" in told["unknown"]
     assert "posts count as the brand's" in told["known"]
+
+
+def test_a_robot_among_the_agents_is_no_human_and_one_nobody_named_is_asked_about(tmp_path: Path) -> None:
+    head = "case_id,opened_at,channel,agent,first_response_at,resolved_at\n"
+    by_robot = [f"r{k},2026-03-01T10:00:00Z,mail,HelpBot,2026-03-01T10:00:03Z,\n" for k in range(30)]
+    solved = ["s,2026-03-01T10:00:00Z,mail,helpbot,2026-03-01T10:00:03Z,2026-03-01T10:00:05Z\n"]
+    by_ann = [f"a{k},2026-03-01T10:00:00Z,mail,Ann,2026-03-01T11:00:00Z,\n" for k in range(30)]
+    cases = head + "".join(by_robot + solved + by_ann)
+    asked, _ = _read(tmp_path, cases=cases)
+    assert any("1 of 2 agents answer nearly always within 10 seconds (31 cases)" in n for n in asked.notes)
+    assert not any("bot" in note.split("robots")[0] for note in asked.notes)  # nobody is named
+    known, _ = _read(tmp_path, '[care]\nautomatic_authors = ["@HelpBot"]', cases=cases)
+    assert not any("within 10 seconds" in note for note in known.notes)
+    assert any("1 were served by themselves or a robot alone" in note for note in known.notes)
+    table = known.cases.collect()
+    waits = table.group_by("status").len().sort("status").rows()
+    assert waits == [("answered", 30), ("open", 30)]
+    assert table["agent"].drop_nulls().unique().to_list() == ["agent 1"]
