@@ -18,7 +18,8 @@ from attribution.effects.covariates import DERIVED
 from attribution.effects.design import OF_CASES, EffectDesign
 from attribution.effects.outcomes import OUTCOMES
 from attribution.effects.series import METRICS
-from attribution.effects.units import columns_of_segments, group_outcomes, read_table, read_units
+from attribution.effects.unit_table import read_table
+from attribution.effects.units import columns_of_segments, group_outcomes, read_units
 from care.threads import check_sides, is_customer, sides_by_staff, without_internal
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig

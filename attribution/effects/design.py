@@ -40,7 +40,6 @@ MOST_BINS = 12
 RATED_WITHIN = 14
 """Days after its opening by which a case is rated, where nobody says otherwise."""
 NOT_OF_UNITS = (
-    "timestamp_format",
     "timezone",
     "constants",
     "values",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
 from attribution.effects.tables import EffectTables, Setting
-from attribution.effects.units import read_table
+from attribution.effects.unit_table import read_table, require_columns
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 from histories.money import MONEY_SCALE
 
@@ -89,13 +89,11 @@ def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
 def _from_table(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:
     """Date and value of a table with one row per step, or with several that are summed."""
     frame = read_table(design, setting.base_dir)
-    for column in ("date", outcome):
-        if column not in frame.columns:
-            raise SchemaError(
-                f'effect "{design.name}": no column "{column}"; {nearest(column, frame.columns)}'
-            )
-    day = pl.col("date").str.to_date() if frame["date"].dtype == pl.String else pl.col("date").cast(pl.Date)
-    rows = frame.select(day.alias("date"), pl.col(outcome).cast(pl.Float64).alias("value"))
+    place = f'effect "{design.name}"'
+    require_columns(frame.columns, ("date", outcome), place)
+    if not frame["date"].dtype.is_temporal() or frame["date"].dtype in (pl.Time, pl.Duration):
+        raise SchemaError(f'{place}: column "date" has the type {frame["date"].dtype}, expected a date.')
+    rows = frame.select(pl.col("date").cast(pl.Date), pl.col(outcome).cast(pl.Float64).alias("value"))
     return _by_step(rows, design.series)
 
 

@@ -29,7 +29,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.effect import INTERVAL_LEVEL, Effect, effect_of
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from attribution.effects.tables import Setting
-from attribution.effects.units import read_table
+from attribution.effects.unit_table import read_table
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 

@@ -44,7 +44,8 @@ from attribution.effects.nuisance import (
 from attribution.effects.regression import fit_ols, mean_error
 from attribution.effects.tables import Setting
 from attribution.effects.unassigned import two_groups
-from attribution.effects.units import Units, read_table
+from attribution.effects.unit_table import read_table
+from attribution.effects.units import Units
 from histories.arrays import Flags, Float
 
 #: One-sided 5 % point of the normal: how clearly scores have to rise with predicted effects.

@@ -21,7 +21,8 @@ from attribution.effects.instrument import TwoStage, fit_two_stage
 from attribution.effects.nuisance import LEARNERS
 from attribution.effects.observational import estimate_adjusted
 from attribution.effects.tables import Setting
-from attribution.effects.units import Units, before_columns, read_table, units_from_frame
+from attribution.effects.unit_table import read_table
+from attribution.effects.units import Units, before_columns, units_from_frame
 from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
 

@@ -6,24 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.design import EffectDesign
+from attribution.effects.unit_table import read_table, require_columns
 from histories.arrays import Float
 from histories.cuts import CROSS
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
-from histories.reading.casts import text_value
-from histories.reading.files import reading
-from histories.reading.numbers import NumberOptions, numbers
-from histories.reading.scan import scan_source
-from histories.reading.schemas import Kind
-from histories.reading.staging import Part
-
-_TABLE = "units"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,58 +110,6 @@ def read_units(design: EffectDesign, base_dir: Path = Path()) -> Units:
     return units_from_frame(read_table(design, base_dir), design)
 
 
-def read_table(design: EffectDesign, base_dir: Path) -> pl.DataFrame:
-    """The table of a design under our names, read as input tables are; texts that are numbers become such.
-
-    Raises
-    ------
-    ConfigError, DataError
-        When there is none, it cannot be read, or rows have more or fewer fields than its header.
-    """
-    place = f'effect "{design.name}"'
-    if design.table is None:
-        raise ConfigError(f"{place}: no table = {{ path = … }} given")
-    try:
-        with TemporaryDirectory(prefix="tributary-") as folder:
-            scanned = scan_source(design.table, table=_TABLE, base_dir=base_dir, work_dir=Path(folder))
-            renames = {str(theirs): ours for ours, theirs in (design.table.columns or {}).items()}
-            _require(scanned.columns, (*renames, *design.table.where), f"{place}, {scanned.place}")
-            rows = Part(source=design.table, scanned=scanned, found={}).kept
-            with reading(scanned.place):
-                frame = rows.select(scanned.columns).collect()
-    except TributaryError as error:
-        raise type(error)(str(error).replace(f"inputs.{_TABLE}", f"{place}, table")) from None
-    if scanned.ragged:
-        raise DataError(
-            f"{place}, {scanned.place}: {len(scanned.ragged)} rows have more or fewer fields than the header "
-            f"(first: row {min(scanned.ragged)}). A thousands or decimal comma, or a wrong separator?"
-        )
-    frame = frame.rename(renames)
-    decimal = design.table.decimal or ("," if design.table.thousands == "." else ".")
-    options = NumberOptions(decimal=decimal, thousands=design.table.thousands)
-    return _typed(frame, options) if scanned.is_text else frame
-
-
-def _typed(frame: pl.DataFrame, options: NumberOptions) -> pl.DataFrame:
-    """Texts as numbers or flags where all of a column's are; a unit's id stays as it is written."""
-    typed = []
-    for series in frame:
-        words = pl.select(text_value(pl.lit(series), pl.String(), Kind.NUMBER)).to_series()
-        told = words.drop_nulls()
-        if series.name == "unit" or told.str.contains(r"^[+-]?0\d").any() or told.is_empty():
-            typed.append(pl.select(text_value(pl.lit(series), pl.String())).to_series())
-        elif told.str.to_lowercase().is_in(["true", "false"]).all():
-            typed.append(words.str.to_lowercase() == "true")
-        elif (
-            read := pl.select(numbers(pl.lit(words), options)).to_series()
-        ).null_count() == words.null_count():
-            whole = told.str.contains(r"^[+-]?\d{1,15}$").all()
-            typed.append(read.cast(pl.Int64) if whole else read)
-        else:
-            typed.append(pl.select(text_value(pl.lit(series), pl.String())).to_series())
-    return pl.DataFrame([made.alias(name) for made, name in zip(typed, frame.columns, strict=True)])
-
-
 def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
     """Units of a frame with one row per unit; needs the design's arm, outcome, covariate and segment columns.
 
@@ -185,7 +125,7 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         *before.values(),
         *columns_of_segments(design.segments),
     )
-    _require(frame.columns, named, place)
+    require_columns(frame.columns, named, place)
     if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
         raise DataError(
             f"{place}: {repeated} of {frame.height} rows repeat a unit. The table of a design has one row "
@@ -351,20 +291,13 @@ def group_outcomes(
     unusable: dict[str, TributaryError] = {}
     for name in design.outcomes:
         try:
-            _require(frame.columns, [name], place)
+            require_columns(frame.columns, [name], place)
             missing = np.isnan(_numbers(frame, name, place))
         except DataError as error:
             unusable[name] = error
         else:
             groups.setdefault(missing.tobytes(), []).append(name)
     return tuple(map(tuple, groups.values())), unusable
-
-
-def _require(there: Sequence[str], columns: Iterable[str], place: str) -> None:
-    """Refuse a table that lacks a column, naming the nearest one."""
-    for name in columns:
-        if name not in there:
-            raise SchemaError(f'{place}: no column "{name}"; {nearest(name, there)}')
 
 
 def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:

@@ -132,7 +132,7 @@ def _sentence(plan: PowerPlan, answer: dict[str, float | int]) -> str:
 def _markets_of(path: Path, outcome: str | None, unit: str, day: str) -> tuple[pl.DataFrame, str]:
     """The table of markets under our names, and the outcome."""
     from attribution.effects.design import EffectDesign
-    from attribution.effects.units import read_table
+    from attribution.effects.unit_table import read_table
     from histories.reading.sources import TableSource
 
     if path.suffix == ".toml":

@@ -218,3 +218,28 @@ def test_totals_of_a_company_of_one_size_are_read():
     (first, *_) = from_histories(company(np.full(100, 60.0)), ["spend"]).effects
     assert first.supported, first.reason
     assert first.low <= 0 <= first.high
+
+
+@pytest.mark.parametrize(
+    ("form", "option"),
+    [("%Y-%m-%d", {}), ("%d.%m.%Y", {"timestamp_format": "%d.%m.%Y"}), ("%b %d, %Y", None), ("soon", None)],
+)
+def test_a_series_of_its_own_is_dated_as_input_tables_are(
+    tmp_path: Path, form: str, option: dict[str, str] | None
+) -> None:
+    dates = [START + timedelta(weeks=t) for t in range(80)]
+    lines = [f"{day:{form}};{str(y).replace('.', ',')}" for day, y in zip(dates, series(), strict=True)]
+    (tmp_path / "weekly.csv").write_text("\n".join(["date;n", *lines]))
+    design = EffectDesign(
+        name="one",
+        design="interrupted_series",
+        table={"path": "weekly.csv", "separator": ";", "decimal": ",", **(option or {})},
+        outcomes=["n"],
+    )
+    log = pl.LazyFrame({"name": ["new team"], "date": [START + timedelta(weeks=40)]})
+    found = estimate_effects([design], tables=EffectTables(interventions=log), base_dir=tmp_path).effects
+    if option is not None:
+        assert found[0].estimate == pytest.approx(6.0, abs=1.0)
+        return
+    assert "80 of 80 rows have no readable date" in found[0].reason
+    assert ('timestamp_format = "%b %d, %Y"' in found[0].reason) == (form != "soon")
