@@ -26,6 +26,7 @@ from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_on, look_ahead
 from clv.pictures import retention_by_cohort
+from clv.prices import find_step
 from clv.purchases.fits import PurchaseFit
 from clv.regularity import sum_log_intervals
 from clv.settings import STACK, ValueSettings
@@ -164,6 +165,9 @@ def value_customers(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
         )
     spend_fit, trend, spend_notes = fit_spend(frame, trend=settings.spend_trend)
+    step = find_step(company.learned_at(observation_end), end=observation_end)
+    if step is not None:
+        spend_notes = (*spend_notes, step.note)
     horizon = Horizon(
         months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
     )

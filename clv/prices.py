@@ -1,0 +1,87 @@
+"""Customers who pay more, or less, from some month on: what the history says of spend is old then.
+
+Each customer's own repeat purchases before a month are held against those from it on, in logs; the means are
+weighted by n0 n1 / (n0 + n1), n0 and n1 his purchases on either side, so that who buys only before or after
+says nothing, and who came with the change moves nothing. The month with the clearest step is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from histories.arrays import Float
+
+#: A step is told from so many standard errors and such a change on.
+CLEAR, NOTICEABLE = 6.0, 0.15
+FEWEST_CUSTOMERS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """By how much customers pay more from a month on than they did before.
+
+    Attributes
+    ----------
+    month
+        Its first day.
+    change, std_error
+        Of the mean log amount.
+    """
+
+    month: date
+    change: float
+    std_error: float
+
+    @property
+    def note(self) -> str:
+        """In a sentence, with what to do."""
+        low, high = (np.expm1(self.change + side * 1.96 * self.std_error) for side in (-1.0, 1.0))
+        return (
+            f"customers pay {np.expm1(self.change):+.0%} [{low:+.0%}, {high:+.0%}] a purchase from "
+            f"{self.month:%B %Y} on, held against their own purchases before: values rest on both. If prices "
+            "changed, give amounts at today's, or orders from then on alone"
+        )
+
+
+def find_step(purchases: pl.LazyFrame, *, end: date) -> Step | None:
+    """The clearest step in what customers pay up to `end`; None where there is none."""
+    repeats = (
+        purchases.filter((pl.col("date") <= end) & (pl.col("amount") > 0))
+        .filter(pl.col("date") > pl.col("date").min().over("customer_id"))
+        .group_by("customer_id", month=pl.col("date").dt.truncate("1mo"))
+        .agg(pl.col("amount").log().sum().alias("log"), pl.len().alias("n"))
+        .collect()
+    )
+    months = repeats["month"].unique().sort()
+    if months.len() < 2:
+        return None
+    owner = repeats["customer_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    when = months.search_sorted(repeats["month"]).to_numpy()
+    counts, logs = np.zeros((2, int(owner.max()) + 1, months.len()))
+    counts[owner, when], logs[owner, when] = repeats["n"].to_numpy(), repeats["log"].to_numpy()
+    best = None
+    for k in range(1, months.len()):
+        step = _step(counts, logs, k)
+        if step is not None and (best is None or abs(step[0] / step[1]) > abs(best[1] / best[2])):
+            best = k, *step
+    if best is None or abs(best[1]) < CLEAR * best[2] or abs(np.expm1(best[1])) < NOTICEABLE:
+        return None
+    return Step(month=months[best[0]], change=best[1], std_error=best[2])
+
+
+def _step(counts: Float, logs: Float, k: int) -> tuple[float, float] | None:
+    """Change from month k on, and its error by customers; None with too few on both sides."""
+    n0, n1 = counts[:, :k].sum(axis=1), counts[:, k:].sum(axis=1)
+    both = (n0 > 0) & (n1 > 0)
+    if both.sum() < FEWEST_CUSTOMERS:
+        return None
+    n0, n1 = n0[both], n1[both]
+    change = logs[both, k:].sum(axis=1) / n1 - logs[both, :k].sum(axis=1) / n0
+    weight = n0 * n1 / (n0 + n1)
+    mean = float(weight @ change / weight.sum())
+    error = float(np.sqrt(weight**2 @ (change - mean) ** 2) / weight.sum())
+    return (mean, error) if error > 0.0 else None
