@@ -18,12 +18,11 @@ from typing import Final
 import polars as pl
 
 from experiments.config import NOT_IN_NAMES, RunConfig
-from histories.errors import ConfigError, DataError, nearest
+from histories.errors import ConfigError, nearest
 from histories.identity import customers_of_handles
 from histories.reading.inputs import Ingested, Inputs
 from histories.replies import cut_cycles, parents_of, roots_of
 
-OTHERS: Final = "of another brand"
 _BRANDED: Final = ("cases", "posts")
 _OF_ALL: Final = ("assumptions", "objectives", "interventions")
 """Tables that say nothing of single contacts and customers."""
@@ -93,7 +92,7 @@ def only_brand(inputs: Inputs, brand: str) -> Inputs:
 def _notes(brand: str, customers: pl.Series, lost: list[str], empty: list[str]) -> Iterator[str]:
     yield (
         f'brand "{brand}": its cases and posts, and the {customers.len():,} known customers who wrote to it; '
-        "their orders are all of theirs"
+        "their orders are all of theirs. What was rejected or set aside is told by the run of all brands"
     )
     if lost:
         yield f'brand "{brand}": {", ".join(lost)} cannot be told apart by brand, and are left out'
@@ -220,15 +219,13 @@ def _hours(hours: pl.DataFrame, cases: pl.DataFrame | None, posts: pl.DataFrame 
 
 
 def _kept(table: Ingested, rows: pl.DataFrame) -> Ingested:
-    """The table with these rows; the others are counted and shown nowhere."""
-    left = table.rows_valid - rows.height
-    if left < 0:
-        raise DataError(f"{table.name}: more rows of one brand than rows.")
-    aside = {**table.set_aside_by_rule, OTHERS: left} if left else table.set_aside_by_rule
+    """The table with these rows alone, as though no others had been read: how many is others' business."""
     return replace(
         table,
         valid=rows.lazy(),
+        rows_read=rows.height,
         rows_valid=rows.height,
-        set_aside_by_rule=aside,
+        rejected_by_rule={},
+        set_aside_by_rule={},
         rejected=table.rejected.clear(),
     )
