@@ -39,6 +39,7 @@ def test_lengths_of_time_in_every_unit(text: str, given: str | None, minutes: fl
         ("12,5", NumberOptions(), 'decimal = ",".'),
         ("1,234,567", NumberOptions(), 'thousands = ","'),
         ("1'234.5", NumberOptions(), "If ' groups the digits"),
+        ("1'234'567", NumberOptions(), "If ' groups the digits"),
         ("12 %", NumberOptions(), "A percentage is not read"),
         ("12.50 EUR", NumberOptions(), "currency's code is not read"),
         ("USD 12", NumberOptions(), "currency's code is not read"),
