@@ -138,7 +138,7 @@ def package_file(name: str) -> Path:
 
 def is_data(file: PurePath, folder: PurePath) -> bool:
     """Whether a file of a folder holds data by its name: a known ending, and nothing hidden on the way."""
-    hidden = any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+    hidden = any(part.startswith(("_", ".", "~$")) for part in file.relative_to(folder).parts)
     return not hidden and suffix(file) in (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
 
 

@@ -33,7 +33,7 @@ from histories.reading.rules import Rule
 from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
-from histories.reading.strays import refuse_unasked_currencies, set_aside_total, stray_notes
+from histories.reading.strays import refuse_unasked_currencies, set_aside_totals, stray_notes
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 _OF_A_DESK = {"cases": case_notes, "posts": post_notes}
@@ -151,7 +151,7 @@ def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None)
 
 def _mend(staged: Staged) -> Staged:
     """What needs a look at a whole column: ids that were decimals or rounded, dates far from all others."""
-    mended = reject_rounded_ids(mend_decimal_ids(set_aside_total(staged)))
+    mended = reject_rounded_ids(mend_decimal_ids(unwrap_ids(set_aside_totals(staged))))
     return set_aside_far_dates(clear_placeholders(mended))
 
 
@@ -193,6 +193,17 @@ ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d{1,2}$"
 """As a spreadsheet shows a long number: 4.00638E+12."""
 
 
+def unwrap_ids(staged: Staged) -> Staged:
+    """Read `="007"` as 007: so exports keep a spreadsheet from taking an id for a number."""
+    names = _text_ids(staged)
+    wrapped = _flags(staged.frame, {name: pl.col(name).str.starts_with('="').any() for name in names})
+    if not wrapped:
+        return staged
+    return staged.with_frame(
+        staged.frame.with_columns(pl.col(name).str.replace(r'^="(.*)"$', "${1}") for name in wrapped)
+    )
+
+
 def mend_decimal_ids(staged: Staged) -> Staged:
     """Read `7.0` as 7 in an id column of text in which every value is a whole number.
 
@@ -228,7 +239,7 @@ def reject_rounded_ids(staged: Staged) -> Staged:
 
 
 INVISIBLE = "[\u00ad\u200b\u200c\u200d\u2060\ufeff]"
-"""Characters that nobody sees."""
+"""Characters that nobody sees; in a spreadsheet an apostrophe in front is another."""
 
 
 def differing_in_form(tables: Mapping[str, Staged]) -> tuple[str, ...]:
@@ -242,7 +253,7 @@ def differing_in_form(tables: Mapping[str, Staged]) -> tuple[str, ...]:
     if not columns:
         return ()
     ids = pl.concat(columns).drop_nulls().unique()
-    seen = pl.col("id").str.replace_all(INVISIBLE, "").str.normalize("NFC")
+    seen = pl.col("id").str.replace_all(INVISIBLE, "").str.strip_prefix("'").str.normalize("NFC")
     alike, lowered = seen.n_unique().alias("alike"), seen.str.to_lowercase().n_unique().alias("lowered")
     written, distinct, folded = ids.select(pl.len(), alike, lowered).collect().row(0)
     places = ", ".join(dict.fromkeys(staged.place for staged in tables.values() if staged.table.customers))

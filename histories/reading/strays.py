@@ -25,6 +25,11 @@ UNBOUGHT = (
     *("closed lost", "incomplete", "disputed", "charged back", "chargeback", "requires_payment_method"),
 )
 """Words by which shops and tills say that an order came to nothing, or not yet to anything."""
+TOTALS = (
+    *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "report total"),
+    *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
+)
+"""Words that stand where the ids are in rows that add up others."""
 SHOWN = 3
 LOOKED_AT = 1_000
 LATEST_DAY_IF_SWAPPED = 12
@@ -33,11 +38,17 @@ FEWEST_DAYS = 100
 _CODE = r"^[A-Za-z]{3}$"
 
 
-def set_aside_total(staged: Staged) -> Staged:
-    """Set aside a last row of transactions that is the sum of all before it."""
+def set_aside_totals(staged: Staged) -> Staged:
+    """Set aside rows that are called a total, and a last row that is the sum of all before it."""
     if staged.table.name != "transactions":
         return staged
-    amounts = staged.frame.select(ROW, "amount").drop_nulls()
+    schema = staged.frame.collect_schema()
+    if schema.get("customer_id") == pl.String:
+        named = pl.col("customer_id").str.to_lowercase().str.strip_chars(" :").is_in(TOTALS)
+        if staged.frame.select(named.any()).collect().item():
+            staged = _set_aside(staged, "total", named.fill_null(False), "are called a total where ids stand")
+    amounts = staged.frame.filter(pl.col(RULE).is_null() | (pl.col(RULE) != "total"))
+    amounts = amounts.select(ROW, "amount").drop_nulls()
     row, everything, rows = (
         amounts.select(pl.col(ROW).max(), pl.col("amount").sum(), pl.len()).collect().row(0)
     )
@@ -46,13 +57,13 @@ def set_aside_total(staged: Staged) -> Staged:
     last = amounts.filter(pl.col(ROW) == row).select("amount").collect()
     if last.item() == 0 or 2 * last.item() != everything:
         return staged
-    rule = Rule(
-        name="total",
-        broken=pl.col(ROW) == row,
-        says="are the sum of all rows before them",
-        sets_aside=True,
-    )
-    judged = pl.when(rule.broken).then(pl.lit(rule.name)).otherwise(pl.col(RULE))
+    return _set_aside(staged, "sum of all", pl.col(ROW) == row, "are the sum of all rows before them")
+
+
+def _set_aside(staged: Staged, name: str, rows: pl.Expr, says: str) -> Staged:
+    """The table with these rows set aside, whatever else is wrong with them."""
+    rule = Rule(name=name, broken=rows, says=says, sets_aside=True)
+    judged = pl.when(rows).then(pl.lit(name)).otherwise(pl.col(RULE))
     return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
 
 

@@ -39,14 +39,47 @@ def with_column(name: str, words: list[str]) -> list[str]:
     return [f"{HEADER},{name}", *(f"{row},{words[k % len(words)]}" for k, row in enumerate(GOOD))]
 
 
-@pytest.mark.parametrize("row", [f"Total,,{TOTAL}", f",,{TOTAL}", f"Grand total,2026-01-30,{TOTAL}"])
-def test_a_last_row_that_is_the_sum_of_all_others_is_set_aside(
-    read: Read, write_csv: Write, row: str
+@pytest.mark.parametrize(
+    ("row", "rule"),
+    [
+        (f"Total,,{TOTAL}", "total"),
+        (f",,{TOTAL}", "sum of all"),
+        (f"Grand total:,2026-01-30,{TOTAL}", "total"),
+        (f"All,2026-01-30,{TOTAL}", "sum of all"),
+    ],
+)
+def test_a_last_row_that_adds_up_all_others_is_set_aside(
+    read: Read, write_csv: Write, row: str, rule: str
 ) -> None:
     write_csv("orders.csv", HEADER, *GOOD, row)
     found = read(transactions="orders.csv")
     assert revenue(found) == TOTAL
-    assert found.tables["transactions"].set_aside_by_rule == {"total": 1}
+    assert found.tables["transactions"].set_aside_by_rule == {rule: 1}
+
+
+def test_subtotals_between_the_rows_are_set_aside(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD[:9], "Subtotal,2026-01-09,1", *GOOD[9:], "Subtotal,2026-01-30,2")
+    found = read(transactions="orders.csv")
+    assert revenue(found) == TOTAL
+    assert found.tables["transactions"].set_aside_by_rule == {"total": 2}
+
+
+def test_ids_wrapped_for_a_spreadsheet_are_the_ids(read: Read, write_csv: Write) -> None:
+    write_csv(
+        "orders.csv", HEADER, *(f'"=""00{k % 5}""",2026-01-05,5' for k in range(10)), "'001,2026-01-05,5"
+    )
+    found = read(transactions="orders.csv")
+    ids = found["transactions"].select(pl.col("customer_id").unique().sort()).collect()["customer_id"]
+    assert ids.to_list() == ["'001", "000", "001", "002", "003", "004"]
+    assert any("nobody sees" in note for note in found.notes)
+
+
+def test_lock_files_of_a_spreadsheet_are_no_data(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD)
+    write_csv("~$orders.csv", "\x01\x02")
+    found = read(transactions=".")
+    assert revenue(found) == TOTAL
+    assert not any("~$" in note for note in found.notes)
 
 
 def test_a_last_row_that_is_no_sum_stays(read: Read, write_csv: Write) -> None:
