@@ -146,4 +146,4 @@ class AttributionSettings:
     interval: Share = 0.95
     replicates: Annotated[int, Field(ge=0, le=10_000)] = 40
     fit_customers: Annotated[int, Field(ge=100, le=10**9)] = 20_000
-    decay: Decay = 0.6
+    decay: Decay | None = None

@@ -4,18 +4,20 @@ For every decay d the model that credits the company is maximised over everythin
 
     l(d) = max over theta of log L(theta; stocks S_t = d S_(t-1) + log(1 + touches_t)),
 
-by a short climb from its optimum at another d. The estimate maximises l; its interval holds every d with
-2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley 1974, 9.3).
+by a short climb from its optimum at another d. Where nobody says, .6 is taken unless one of a few others is
+clearly ahead, and those within reach stand beside it. Asked for, the estimate maximises l; its interval holds
+every d with 2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley
+1974, 9.3).
 
 Where no channel does anything every decay fits alike, and the best of them only follows noise (Davies 1977).
-So the customary .6 is kept, and the credit says so, unless the best decay beats a model without effects
+So the customary .6 is kept then, and the credit says so, unless the best decay beats a model without effects
 beyond doubt and the interval is short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,7 +26,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
 from attribution.incremental.bend import STRAIGHT, Bend
-from attribution.incremental.setfunction import PanelEstimator, Profile
+from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, Profile
 from attribution.incremental.stocks import DECAY, panel_stocks
 from histories.arrays import Single
 from histories.errors import ModelError
@@ -42,6 +44,12 @@ LEVEL = 0.95
 """Of the interval."""
 FLAT = 0.5
 """Length of an interval from which on the data cannot tell."""
+SHORTER, LONGER = (0.45, 0.3, 0.15), (0.75, 0.85, 0.92)
+"""Decays that stand beside one that is given, one after the other for as long as they are within reach."""
+REACH = 2.0
+"""Log-likelihood by which a decay may be behind and stay in the range (a 95 % interval's)."""
+AHEAD = 10.0
+"""Log-likelihood by which another must be ahead of the customary one to take its place."""
 NO_EFFECT = 0.999
 """Point of chi-squared, two degrees of freedom a channel, that effects as a whole have to pass."""
 
@@ -52,8 +60,9 @@ class Decay:
 
     value: float
     """Share of a stock that is left one period later."""
-    source: Literal["given", "estimated", "kept"]
-    """"kept": the customary value, because the data or the estimator cannot tell."""
+    source: Literal["given", "estimated", "kept", "found"]
+    """"kept": the customary value, because the data or the estimator cannot tell; "found": not the customary
+    one, because the data speak against that."""
     low: float | None = None
     """Lower end of the 95 % interval; None without a profile."""
     high: float | None = None
@@ -61,7 +70,7 @@ class Decay:
     n_customers: int = 0
     """Customers on whom it was estimated."""
     why: str = ""
-    """Why it was kept; empty otherwise."""
+    """Why it was kept or found, or what speaks against it; empty otherwise."""
     bend: Bend = STRAIGHT
     """Whether effects level off."""
 
@@ -73,7 +82,9 @@ class Decay:
     def words(self) -> str:
         """How stocks are made, in one clause."""
         left = f"stocks keep {self.value:.2g} from period to period"
-        how = "given" if self.source == "given" else self.why
+        how = self.why
+        if self.source == "given":
+            how = f"given; {self.why}" if self.why else "given"
         if self.source == "estimated":
             how = f"estimated: {self.low:.2f} to {self.high:.2f}"
         return ", ".join(part for part in (f"{left} ({how})", self.bend.words) if part)
@@ -118,6 +129,52 @@ def choose_decay(
         )
         return Decay(value=DECAY, source="kept", low=low, high=high, n_customers=few.n_customers, why=why)
     return Decay(value=best, source="estimated", low=low, high=high, n_customers=few.n_customers)
+
+
+def decays_beside(
+    fit: FittedPanelModel, panel: Panel, decay: Decay, *, customary: bool
+) -> tuple[Decay, dict[float, FittedPanelModel]]:
+    """The decay to credit by, and fits at others that explain the company as well.
+
+    How long touches work is seldom known, and credit depends on it: of what works for three months half is
+    seen at .6. The customary decay gives way to one that is clearly ahead; one that was asked for stays, and
+    all between it and the best stay in the range.
+
+    Parameters
+    ----------
+    fit, panel
+        The model that credits the company, fitted to these customers at that decay.
+    decay
+        As it was given; one that was estimated has nothing beside it.
+    customary
+        Whether nobody asked for it.
+    """
+    start = (
+        fit.with_stocks(panel, panel_stocks(panel, decay=decay.value)) if decay.source == "given" else None
+    )
+    if start is None:
+        return decay, {}
+    fits, heights = {decay.value: start[0]}, {decay.value: start[1]}
+    for side in (SHORTER, LONGER):
+        last = start[0]
+        for other in side:
+            if (other - decay.value) * (side[0] - DECAY) <= 0.0:
+                continue
+            again = last.with_stocks(panel, panel_stocks(panel, decay=other))
+            if again is None or again[1] < max(heights.values()) - REACH:
+                break
+            last = fits[other] = again[0]
+            heights[other] = again[1]
+    best = max(heights, key=lambda value: heights[value])
+    gain = heights[best] - heights[decay.value]
+    if gain <= REACH:
+        return decay, {value: found for value, found in fits.items() if value != decay.value}
+    if not customary or gain <= AHEAD:
+        why = f"{best:g} explains more, by {gain:.0f} in log-likelihood: the range holds both"
+        return replace(decay, why=why), {v: found for v, found in fits.items() if v != decay.value}
+    why = f"found: ahead of the customary {decay.value:g} by {gain:.0f} in log-likelihood"
+    near = {v: found for v, found in fits.items() if v != best and heights[v] > heights[best] - REACH}
+    return replace(decay, value=best, source="found", why=why), near
 
 
 def maximise_profile(profile: Callable[[float], float]) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from attribution.incremental.checks.gates import failed_replicates, total_proble
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import FAILURES
-from attribution.incremental.decay import Decay, choose_decay
+from attribution.incremental.decay import Decay, choose_decay, decays_beside
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -25,7 +25,7 @@ from attribution.incremental.experiment import (
 )
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.stocks import DECAY, panel_stocks
 from attribution.settings import AttributionSettings
 from histories.arrays import Float
 from histories.cuts import ALL
@@ -90,11 +90,18 @@ def estimate_credit(
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
     sample = panel.take(rows)
-    decay = choose_decay(settings.decay, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
+    wanted = DECAY if settings.decay is None else settings.decay
+    decay = choose_decay(wanted, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
     chosen = chosen.at_decay(decay.value)
     stocks = panel_stocks(panel, decay=decay.value)
     sample_stocks = stocks[rows]
     found = _fitted(chosen, sample, sample_stocks, rng)
+    decay, decays = decays_beside(found.fit, sample, decay, customary=settings.decay is None)
+    if decay.source == "found":
+        stocks = panel_stocks(panel, decay=decay.value)
+        sample_stocks = stocks[rows]
+        found = replace(found, estimator=found.estimator.at_decay(decay.value))
+        found = _fitted_again(found, sample, sample_stocks, rng)
     bend = choose_bend(found.fit, sample, decay=decay.value)
     others = {
         f"bend {b:g}": (fit, panel_stocks(panel, decay=decay.value, bend=b)) for b, fit in bend.beside.items()
@@ -105,6 +112,8 @@ def estimate_credit(
         sample_stocks = stocks[rows]
         found = _fitted_again(found, sample, sample_stocks, rng)
     fit = found.fit
+    for other, model in decays.items() if not bend.value else ():
+        others[f"decay {other:g}"] = model, panel_stocks(panel, decay=other)
     crediting = (seed, 3)
     credit = panel_credit(
         fit,

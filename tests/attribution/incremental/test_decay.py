@@ -10,11 +10,18 @@ import pytest
 
 from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
-from attribution.incremental.decay import HIGHEST, LOWEST, choose_decay, maximise_profile
+from attribution.incremental.decay import (
+    HIGHEST,
+    LOWEST,
+    Decay,
+    choose_decay,
+    decays_beside,
+    maximise_profile,
+)
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
 from attribution.incremental.plan import Checked
 from attribution.incremental.regression import STATIC
-from attribution.incremental.stocks import DECAY, mean_ratio
+from attribution.incremental.stocks import DECAY, mean_ratio, panel_stocks
 from attribution.settings import AttributionSettings
 from benchmarks.panels.simulate import simulate_panel
 from experiments.config import parse_config
@@ -226,3 +233,43 @@ def test_a_decay_outside_its_range_is_refused(decay: Any) -> None:
 @pytest.mark.parametrize("decay", [0.3, "estimate"])
 def test_a_decay_is_a_share_or_to_be_estimated(decay: Any) -> None:
     assert parse_config({"attribution": {"decay": decay}}).attribution.decay == decay
+
+
+def test_decays_that_explain_as_much_as_the_one_given_stand_beside_it() -> None:
+    panel = simulate_panel("slow_decay", n=800, periods=14, seed=3).panel
+    fit = QUICK_RECORDED.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1))
+    given = Decay(value=0.6, source="given")
+    kept, beside = decays_beside(fit, panel, given, customary=False)
+    assert kept.value == 0.6
+    assert "0.92 explains more" in kept.words
+    assert 0.85 in beside
+    assert 0.15 not in beside
+    found, near = decays_beside(fit, panel, given, customary=True)
+    assert found.value == 0.92
+    assert found.words.startswith("stocks keep 0.92 from period to period (found: ahead of the customary 0.6")
+    assert set(near) <= {0.85}
+    estimated = replace(given, source="estimated")
+    assert decays_beside(fit, panel, estimated, customary=True) == (estimated, {})
+
+
+def test_a_model_without_a_likelihood_has_no_decay_beside_it(contractual: Panel) -> None:
+    fit = STATIC.fit(contractual, panel_stocks(contractual), rng=np.random.default_rng(1))
+    given = Decay(value=0.6, source="given")
+    assert decays_beside(fit, contractual, given, customary=True) == (given, {})
+
+
+def test_the_customary_decay_gives_way_and_one_that_was_asked_for_is_held_beside_better_ones() -> None:
+    panel = simulate_panel("slow_decay", n=800, periods=14, seed=3).panel
+    asked, unasked = (
+        estimate_credit(
+            panel, settings=AttributionSettings(replicates=0, decay=decay), plan=Plan(default=QUICK_RECORDED)
+        )
+        for decay in (0.6, None)
+    )
+    assert asked.decay.value == 0.6
+    assert "decay 0.92" in asked.companions
+    assert unasked.decay.value == 0.92
+    assert "decay 0.6" not in unasked.companions
+    for name in ("spend", "retention"):
+        whole = [abs(found.credit.require(name).credit).sum() for found in (asked, unasked)]
+        assert whole[1] > whole[0]
