@@ -50,13 +50,14 @@ NOT_OF_UNITS = (
 )
 """Options of an input table that say nothing of a table of units."""
 
-Control = Literal["slower", "unanswered", "no_contact"]
+Control = Literal["slower", "unanswered", "no_contact", "reactive"]
 CONTROLS: tuple[str, ...] = Control.__args__  # type: ignore[attr-defined]
 
 CONTROL_WORDS: dict[Control, str] = {
     "slower": "answered later",
     "unanswered": "not answered",
     "no_contact": "no contact",
+    "reactive": "asked first",
 }
 
 _STRICT = ConfigDict(extra="forbid")
@@ -281,7 +282,7 @@ def _missing_of_cases(design: EffectDesign) -> list[str]:
         problems.append(
             "a response curve takes its limits from bins, not from treatment.first_response_minutes"
         )
-    if design.control == "no_contact":
+    if design.control in ("no_contact", "reactive"):
         problems.append('a response curve compares answers: control = "unanswered" or "slower"')
     return problems
 
@@ -295,6 +296,8 @@ def _missing(design: EffectDesign) -> list[str]:
             f"a landmark needs control = one of {', '.join(CONTROLS)}; everybody else is no comparison, "
             "because customers have to stay long enough to be contacted"
         )
+    if design.control == "reactive" and (design.design != "landmark" or treatment.proactive is not True):
+        problems.append('control = "reactive" belongs to a landmark of treatment = { proactive = true }')
     if design.control == "slower" and treatment.first_response_minutes is None:
         problems.append('control = "slower" needs treatment.first_response_minutes')
     if design.design in OF_CASES:

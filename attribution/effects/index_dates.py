@@ -4,6 +4,7 @@ Against `slower` and `unanswered` every index date is the opening of a problem, 
 Against `no_contact` the treated start at their contact, and the others get pseudo-index dates: for each
 treated customer, draws among those at risk on that very day without such a contact before the landmark.
 Customers who are contacted later are at risk until then; leaving them out would look into the future.
+Against `reactive`, contacts that the brand began are held against those that customers began.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def find_index_dates(
     """
     if design.control == "no_contact":
         return _contacts_against_risk_set(design, history, tables, rng)
+    if design.control == "reactive":
+        return _proactive_against_reactive(design, history, tables)
     if tables.cases is not None and "customer_id" in tables.cases.collect_schema().names():
         return _cases_by_answer(design, history, tables)
     if design.control == "slower":
@@ -73,7 +76,10 @@ def find_index_dates(
 
 
 def matching_contacts(design: EffectDesign, tables: EffectTables) -> pl.LazyFrame:
-    """Contacts that the design's filters select; views are not contacts."""
+    """Contacts that the design's filters select; views are not contacts.
+
+    Against `reactive`, those that the brand began and those that customers began.
+    """
     if tables.touchpoints is None:
         raise DataError(f'effect "{design.name}": needs inputs.touchpoints')
     columns = set(tables.touchpoints.collect_schema().names())
@@ -86,7 +92,7 @@ def matching_contacts(design: EffectDesign, tables: EffectTables) -> pl.LazyFram
         ("channel", wanted.channel),
         ("kind", wanted.kind),
         ("direction", wanted.direction),
-        ("proactive", wanted.proactive),
+        ("proactive", None if design.control == "reactive" else wanted.proactive),
         ("campaign", wanted.campaign),
     ):
         if value is None:
@@ -248,8 +254,30 @@ def _numbered_contacts(design: EffectDesign, history: History, tables: EffectTab
         ((pl.col("cost") / MONEY_SCALE) if "cost" in columns else pl.lit(None, dtype=pl.Float64)).alias(
             "cost"
         ),
+        *([pl.col("proactive").alias("began")] if "proactive" in columns else []),
     ).with_columns(pl.col("cost").fill_null(float("nan")))
     return history.number(frame.collect()).sort("customer", "opened_at")
+
+
+def _proactive_against_reactive(design: EffectDesign, history: History, tables: EffectTables) -> IndexDates:
+    """Care that the brand began against care that the customer asked for; each customer's first contact."""
+    contacts = _numbered_contacts(design, history, tables)
+    if "began" not in contacts.columns:
+        raise DataError(f'effect "{design.name}": touchpoints have no proactive to select by')
+    rows = _first_eligible(contacts.filter(pl.col("began").is_not_null()), design, history)
+    refusal = None
+    if not history.contractual:
+        refusal = (
+            "who asked first proves to be still there, and who is written to does not: where leaving is not "
+            "recorded the two cannot be held against each other"
+        )
+    return IndexDates(
+        customers=rows["customer"].to_numpy(),
+        day=rows["day"].to_numpy(),
+        treated=rows["began"].to_numpy(),
+        cost=np.where(rows["began"], rows["cost"], np.nan),
+        refusal=refusal,
+    )
 
 
 def _draw_controls(

@@ -309,3 +309,58 @@ def test_an_unknown_outcome_is_listed_with_the_allowed_ones():
 def test_without_purchases_no_design_on_customers_works():
     with pytest.raises(DataError, match="need purchases"):
         estimate_effect(fast_reply(), tables=EffectTables())
+
+
+def _written_or_asked(n: int = 3000, *, recorded: bool = True) -> EffectTables:
+    """The brand writes first to those who spend much; that brings 5 after, and an answer nothing."""
+    rng = np.random.default_rng(8)
+    worth, day = rng.gamma(2.0, 10.0, n), rng.integers(200, 300, n)
+    began = rng.random(n) < 1 / (1 + np.exp(1.5 - 0.05 * worth))
+    first = dt.datetime(2025, 1, 1)
+    ids = np.arange(n)
+    at = lambda days: [first + dt.timedelta(days=int(d)) for d in days]  # noqa: E731
+    amounts = [(day - back, worth) for back in (15, 45, 75, 105)]
+    amounts.append((day + rng.integers(40, 80, n), worth + 5.0 * began + rng.normal(0, 3, n)))
+    purchases = pl.concat(
+        pl.DataFrame({"customer_id": ids, "timestamp": at(days), "amount": (spent * MONEY_SCALE).astype(int)})
+        for days, spent in amounts
+    ).with_columns(date=pl.col("timestamp").dt.date())
+    touches = pl.DataFrame(
+        {
+            "customer_id": ids, "timestamp": at(day), "channel": ["mail"] * n, "channel_group": ["mail"] * n,
+            "kind": ["care"] * n, "direction": np.where(began, "outbound", "inbound"), "proactive": began,
+        }
+    )  # fmt: skip
+    ended = pl.Series("ended_at", [dt.date(2026, 3, 1) if recorded and k == 0 else None for k in ids])
+    people = pl.DataFrame({"customer_id": ids, "acquired_at": [first.date()] * n}).with_columns(ended)
+    return EffectTables(
+        touchpoints=touches.lazy(), purchases=purchases.lazy(),
+        customers=(people if recorded else people.drop("ended_at")).lazy(),
+    )  # fmt: skip
+
+
+def _proactive(**choices: object) -> EffectDesign:
+    entry = {"treatment": {"kind": "care", "proactive": True}, "control": "reactive", "outcomes": ["spend"]}
+    return fast_reply(**{**entry, "landmark_days": 30, "follow_up_days": 90, "covariates": [], **choices})
+
+
+def test_care_that_the_brand_began_is_held_against_care_that_was_asked_for():
+    found = estimate_effect(
+        _proactive(), tables=_written_or_asked(), observation_end=dt.date(2026, 3, 31), gross_margin=0.5
+    )
+    rows = {(e.estimator, e.estimand): e for e in found.effects}
+    assert rows["aipw", "ATE"].low < 5 < rows["aipw", "ATE"].high
+    assert rows["aipw", "ATE"].supported, rows["aipw", "ATE"].reason
+    assert rows["naive", "ATE"].low > 8
+    assert (rows["aipw", "ATE"].treatment, rows["aipw", "ATE"].control) == ("proactive care", "asked first")
+
+
+def test_who_asks_proves_to_be_there_so_the_two_are_not_held_together_where_nobody_knows_who_left():
+    tables = _written_or_asked(recorded=False)
+    found = estimate_effect(_proactive(), tables=tables, observation_end=dt.date(2026, 3, 31))
+    assert "proves to be still there" in found.effects[0].reason
+    unknown = tables.touchpoints.drop("proactive")
+    with pytest.raises(DataError, match="no proactive to select by"):
+        estimate_effect(_proactive(), tables=replace(tables, touchpoints=unknown))
+    with pytest.raises(ValidationError, match=r"reactive.* belongs to a landmark"):
+        fast_reply(control="reactive")
