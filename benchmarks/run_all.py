@@ -285,6 +285,9 @@ WORKS: Final[dict[str, Work]] = {
 }
 
 
+PACKAGES: Final = {"peer": "duckdb and ChannelAttribution", "pymc": "PyMC-Marketing"}
+
+
 def measure(work: Work, *, quick: bool, pythons: dict[str, str | None]) -> list[Line]:
     """Run one script.
 
@@ -296,7 +299,7 @@ def measure(work: Work, *, quick: bool, pythons: dict[str, str | None]) -> list[
     arguments = work.quick if quick else work.full
     for name, python in pythons.items():
         if f"{{{name}}}" in arguments and python is None:
-            raise RuntimeError(f"needs --{name}-python")
+            raise RuntimeError(f"needs --{name}-python, an interpreter with {PACKAGES[name]}")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         filled = arguments.format(out=out, **pythons).split()
@@ -392,6 +395,11 @@ def _verdict(line: Line, *, quick: bool) -> str:
     return "yes" if line.short <= 1.0 else f"missed: {line.short:.2f} times the floor"
 
 
+def _keep(kept: dict[str, Any]) -> None:
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measure, keep, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -410,6 +418,7 @@ def main() -> None:
         except RuntimeError as error:
             print(f"  left out: {error}", flush=True)
             kept.setdefault(name, {"reason": str(error)})
+            _keep(kept)
             continue
         kept[name] = {
             "lines": [asdict(line) for line in lines],
@@ -419,8 +428,7 @@ def main() -> None:
             "machine": machine(),
             "versions": versions(pythons),
         }
-        KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        _keep(kept)
     written = page(kept)
     PAGE.write_text(written, encoding="utf-8")
     print(written)

@@ -1,6 +1,7 @@
 """A simulated company from its files to the bundle: credits add up, and agree between tables."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -33,9 +34,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def bundle(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(config: RunConfig, tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Bundle:
     folder = tmp_path_factory.mktemp("runs")
-    return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=folder / "mlruns").bundle)
+    mlruns = Path(shutil.copytree(empty_store, folder / "mlruns"))
+    return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=mlruns).bundle)
 
 
 def test_every_credit_adds_up_to_its_total(bundle: Bundle) -> None:

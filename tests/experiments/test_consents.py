@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,11 @@ def _configure(folder: Path, entries: str = ENTRIES, **changes: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Bundle:
     folder = tmp_path_factory.mktemp("consents")
     config = _configure(folder)
-    return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=folder / "mlruns").bundle)
+    mlruns = Path(shutil.copytree(empty_store, folder / "mlruns"))
+    return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=mlruns).bundle)
 
 
 def _said(bundle: Bundle) -> dict[int, bool | None]:
@@ -99,12 +101,12 @@ def test_the_service_lists_counts_and_exports_only_who_consents(bundle: Bundle) 
 
 @pytest.mark.parametrize("only_changed", [False, True])
 def test_a_consent_taken_back_since_the_run_counts_from_the_next_update_on(
-    bundle: Bundle, tmp_path: Path, only_changed: bool
+    bundle: Bundle, tmp_path: Path, mlruns: Path, only_changed: bool
 ) -> None:
     entries = HEADER + "1,marketing,true,2025-01-01\n1,marketing,false,2026-02-01\n"
     config = _configure(tmp_path, entries if only_changed else ENTRIES + "1,marketing,false,2026-02-01\n")
     made = update_bundle(
-        bundle.path, config, runs=tmp_path / "runs", mlruns=tmp_path / "mlruns", only_changed=only_changed
+        bundle.path, config, runs=tmp_path / "runs", mlruns=mlruns, only_changed=only_changed
     )
     updated = load_bundle(made.bundle)
     assert _said(updated)[1] is False
@@ -140,10 +142,12 @@ def test_any_filter_may_name_a_purpose(bundle: Bundle, tmp_path: Path) -> None:
     assert "nobody was asked for consent" in str(wrong.exception or wrong.output)
 
 
-def test_whoever_takes_a_consent_back_leaves_the_segment(bundle: Bundle, tmp_path: Path) -> None:
+def test_whoever_takes_a_consent_back_leaves_the_segment(
+    bundle: Bundle, tmp_path: Path, mlruns: Path
+) -> None:
     config = _configure(tmp_path, ENTRIES + "1,marketing,false,2026-02-01\n8,marketing,true,2026-02-01\n")
     runs = bundle.path.parent
-    made = update_bundle(bundle.path, config, runs=runs, mlruns=tmp_path / "mlruns")
+    made = update_bundle(bundle.path, config, runs=runs, mlruns=mlruns)
     served = Served.open(load_bundle(made.bundle), tombstones=load_tombstones(runs), id_key=None)
     moved = changed_segment(Earlier(bundle=bundle, store=Store(bundle)), served, "mailing")
     assert moved.rows() == [("1", "left"), ("8", "entered")]

@@ -192,20 +192,18 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_ends_a_run_with_one_sentence_and_leaves_nothing(
-    config: RunConfig, tmp_path: Path
+    config: RunConfig, tmp_path: Path, mlruns: Path
 ) -> None:
     with pytest.raises(StorageError, match="Free space, then repeat"):
-        run_experiment(config, runs=tmp_path / "runs", mlruns=tmp_path / "mlruns", memory="4MB")
+        run_experiment(config, runs=tmp_path / "runs", mlruns=mlruns, memory="4MB")
     left = [path.name for path in (tmp_path / "runs").iterdir() if not path.name.endswith(".lock")]
     assert left == []
 
 
-def test_a_run_within_a_memory_limit_leaves_its_bundle_and_no_bucket(tmp_path: Path) -> None:
+def test_a_run_within_a_memory_limit_leaves_its_bundle_and_no_bucket(tmp_path: Path, mlruns: Path) -> None:
     config = configure(tmp_path, company(), {})
     told: list[str] = []
-    result = run_experiment(
-        config, runs=tmp_path / "runs", mlruns=tmp_path / "mlruns", memory="1600KB", step=told.append
-    )
+    result = run_experiment(config, runs=tmp_path / "runs", mlruns=mlruns, memory="1600KB", step=told.append)
     assert not list((tmp_path / "runs").glob(".spill-*"))
     touches = pl.read_parquet(result.bundle / "touchpoints.parquet")
     assert touches.height == 300 + company()["touchpoints"].count("\n") - 301

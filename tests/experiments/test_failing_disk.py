@@ -239,17 +239,17 @@ def test_what_the_system_refused_is_told_whoever_passes_it_on(said: Exception, n
 
 
 def test_a_full_disk_is_told_although_it_takes_no_record_of_it_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("mlflow.MlflowClient.set_tag", refuse)
-    with pytest.raises(StorageError, match="buckets"), open_run("acme", mlruns=tmp_path / "mlruns"):
+    with pytest.raises(StorageError, match="buckets"), open_run("acme", mlruns=mlruns):
         raise StorageError("the buckets did not fit", full=True)
     with (
         pytest.raises(StorageError, match="bundle-1 is written and can be served, but MLflow could not keep"),
-        open_run("acme", mlruns=tmp_path / "mlruns") as record,
+        open_run("acme", mlruns=mlruns) as record,
         record.keeping(tmp_path / "bundle-1"),
     ):
         refuse()

@@ -112,11 +112,11 @@ def found_with(config: RunConfig, engine: Engine) -> tuple[CarePart, dict[str, p
     return part, {"costs": allocated.shares, "of effects": read.collect()}
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module")
 def both(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[RunConfig, CarePart, dict[str, pl.DataFrame]]:
-    config = configure(tmp_path_factory.mktemp("company"), company(request.param))
+    config = configure(tmp_path_factory.mktemp("company"), company(1))
     return config, *found_with(config, Local())
 
 
