@@ -119,8 +119,9 @@ def _unbought(part: Part, name: str) -> str | None:
     word = pl.col(name).str.strip_chars()
     plain = word.str.to_lowercase().str.strip_prefix("wc-")
     counted = (
-        part.kept.group_by(word.alias("word"))
-        .agg(pl.len(), plain.first().is_in(UNBOUGHT).alias("unbought"))
+        part.kept.group_by(name)
+        .len()
+        .select(word.alias("word"), "len", plain.is_in(UNBOUGHT).alias("unbought"))
         .drop_nulls("word")
         .sort("len", "word", descending=[True, False])
         .collect()
@@ -140,12 +141,13 @@ def _unbought(part: Part, name: str) -> str | None:
 
 def _swapped(staged: Staged) -> tuple[str, ...]:
     """Days that all lie in the first twelve of their month: each can be a month, too."""
+    valid = staged.frame.filter(pl.col(RULE).is_null())
     day = pl.col("timestamp").dt.date()
-    found = staged.frame.filter(pl.col(RULE).is_null()).select(
-        days=day.n_unique(), last=day.dt.day().max(), months=day.dt.truncate("1mo").n_unique()
-    )
-    days, last, months = found.collect().row(0)
-    if not days or last > LATEST_DAY_IF_SWAPPED or days < FEWEST_DAYS or months < LATEST_DAY_IF_SWAPPED / 2:
+    last = valid.select(day.dt.day().max()).collect().item()
+    if last is None or last > LATEST_DAY_IF_SWAPPED:
+        return ()
+    days, months = valid.select(day.n_unique(), months=day.dt.truncate("1mo").n_unique()).collect().row(0)
+    if days < FEWEST_DAYS or months < LATEST_DAY_IF_SWAPPED / 2:
         return ()
     return (
         f"{staged.place}: of {days} different days in {months} months none is after the 12th. Have day and "
