@@ -101,6 +101,7 @@ def estimate_credit(
         stocks = panel_stocks(panel, decay=decay.value)
         sample_stocks = stocks[rows]
         found = replace(found, estimator=found.estimator.at_decay(decay.value))
+        chosen = chosen.at_decay(decay.value)
         found = _fitted_again(found, sample, sample_stocks, rng)
     bend = choose_bend(found.fit, sample, decay=decay.value)
     others = {
