@@ -190,6 +190,13 @@ class Layout:
             free[self.linear(1)] = loadings[1] = shapes[0] = free[self.extra.start] = False
         return free
 
+    def without_loadings_held(self, theta: Float, free: Flags) -> Float:
+        """The same parameters, whose loadings are zero where they do not move."""
+        found = np.array(theta)
+        for where in (self.loadings, self.lines):
+            found[where][~free[where]] = 0.0
+        return found
+
     def prior(self, inputs: ChainInputs) -> tuple[Float, Float]:
         """Precision and centre of a normal prior that keeps what the data leave open finite, each (size,)."""
         precision, centre = np.zeros(self.size), np.zeros(self.size)

@@ -16,7 +16,6 @@ from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import COUNT
 from attribution.incremental.chain.likelihood import Likelihood
 from attribution.incremental.chain.start import (
-    acting_alike,
     bursting,
     carried_over,
     common_axis,
@@ -126,7 +125,7 @@ class Search:
             found += self.regular(_ahead(found))
         best = _ahead(found)
         if not self.recorded and best.structure.satisfaction and not best.structure.second:
-            found.append(self.climb(replace(best.structure, acts_only=True), best, shift=acting_alike))
+            found.append(self.climb(replace(best.structure, acts_only=True), best))
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def with_periods(self, found: list[Candidate]) -> list[Candidate]:
@@ -144,7 +143,7 @@ class Search:
         elif structure.nodes > 1:
             found = self.lasting(found)
         if structure.acts_only:
-            found = self.climb(replace(found.structure, acts_only=True), found, shift=acting_alike)
+            found = self.climb(replace(found.structure, acts_only=True), found)
         if structure.quiet:
             found = self.climb(replace(found.structure, quiet=True), found, shift=quieter)
         return found if found.structure == structure else self.climb(structure, found)
@@ -223,7 +222,7 @@ class Search:
         target = -np.inf if rival is None else rival.score - HOPELESS + charge
         optimum = climb(
             problem,
-            start,
+            problem.layout.without_loadings_held(start, free),
             free,
             self.weights,
             steps=steps,

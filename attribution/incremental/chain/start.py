@@ -111,16 +111,6 @@ def frailty(problem: Likelihood, theta: Float) -> Float:
     return start
 
 
-def acting_alike(problem: Likelihood, theta: Float) -> Float:
-    """A start from which satisfaction moves the customer's own acts alone, shape (p,)."""
-    start = theta.copy()
-    loadings = start[problem.layout.loadings].reshape(-1, FEATURES)
-    loadings[:, 0] = np.append(0.0, np.where(problem.inputs.own, loadings[1:, 0], 0.0))
-    if problem.layout.proxies:
-        start[problem.layout.lines].reshape(-1, 3)[:, 1] = 0.0
-    return start
-
-
 def sooner(problem: Likelihood, theta: Float) -> Float:
     """A start from which a purchase makes leaving likelier, shape (p,)."""
     start = theta.copy()

@@ -154,6 +154,7 @@ def test_spend_that_drifts_by_itself_leaves_the_place_of_satisfaction_to_what_mo
     chosen = drifting.choose(blind, stocks, np.random.default_rng(1))
     assert isinstance(chosen.fit, HiddenChainFit)
     assert chosen.fit.design.billed
+    assert chosen.fit.loadings["spend"] == 0.0
     assert chosen.fit.worth is not None
     assert APART in chosen.notes
     assert not drifting.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1)).spend_drifts_alone
