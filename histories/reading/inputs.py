@@ -109,10 +109,10 @@ class Inputs:
         return {name: table.rejected for name, table in self.tables.items() if table.rejected.height}
 
 
-OUTCOME = "what happens"
-FILE = "file of the row"
+OUTCOME = "\x1fwhat happens"
+FILE = "\x1ffile of the row"
 NAMES = {RULE: "rule", OUTCOME: "outcome", FILE: "source_file", ROW: "source_row"}
-"""Columns of the rejected rows; inside, names with a blank stay clear of the source's own."""
+"""Columns of the rejected rows; inside, a control character keeps names clear of the source's own."""
 
 
 def conclude(

@@ -19,9 +19,9 @@ from histories.reading.numbers import why_no_duration, why_unreadable
 from histories.reading.schemas import Column, Kind, Table
 from histories.reading.times import why_no_time
 
-RAW = "found in "
+RAW = "\x1ffound in "
 """Prefix of a column as it was found, beside the same column after the cast."""
-NUMBER = "number in "
+NUMBER = "\x1fnumber in "
 """Prefix of a column as Float64, before it is rounded or bounded."""
 EARLIEST, LATEST = datetime(1901, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """No date of a customer lies outside: what does is a placeholder for "none" or "never"."""

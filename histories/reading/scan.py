@@ -34,7 +34,7 @@ from histories.reading.objects import fetch_objects, is_object
 from histories.reading.sources import TableSource
 from histories.reading.text import FURTHER, open_text
 
-ROW = "source row"
+ROW = "\x1fsource row"
 """The row of each row in its file, from 1, plus `FILE_STEP` times the number of the file."""
 
 FILE_STEP = 2**32

@@ -22,7 +22,7 @@ from histories.reading.schemas import Kind, Table
 from histories.reading.sources import OTHERWISE, TableSource, as_text
 from histories.reading.times import TimeOptions, are_dates
 
-RULE = "broken rule"
+RULE = "\x1fbroken rule"
 DATE_ONLY = "date_only"
 SHARE_OF_MEMORY = 8
 """A table is held in memory when it is smaller than this part of the memory allowed."""

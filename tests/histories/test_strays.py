@@ -364,3 +364,23 @@ def test_a_percentage_is_no_margin(read: Read, write_csv: Write) -> None:
     write_csv("orders.csv", *with_column("margin", ["45%"]))
     with pytest.raises(SchemaError, match="an amount in the currency as margin, and no share"):
         read(transactions="orders.csv")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+@pytest.mark.parametrize(
+    "name", ["number in household", "found in shop", "source row", "broken rule", "rule"]
+)
+def test_a_further_column_of_customers_may_have_any_name(
+    read: Read, write_csv: Write, tmp_path: Path, name: str, form: str
+) -> None:
+    write_csv("orders.csv", HEADER, *GOOD)
+    people = pl.DataFrame({"customer_id": ["c0", "c1", "c1"], name: ["2", "3", "4"]})
+    {"csv": people.write_csv, "parquet": people.write_parquet, "json": people.write_json}[form](
+        tmp_path / f"people.{form}"
+    )
+    found = read(transactions="orders.csv", customers=f"people.{form}", max_rejected_share=1.0)
+    kept = found["customers"].collect()
+    assert kept[name].cast(pl.Float64).to_list() == [2.0, 3.0]
+    rejected = found.rejected["customers"]
+    assert rejected["source_row"].to_list() == [3]
+    assert rejected[f"{name} (found)" if name == "rule" else name].to_list() == ["4"]
