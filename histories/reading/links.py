@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import polars as pl
@@ -24,6 +25,13 @@ CANONICAL_INTEGER = r"^(?:0|-?[1-9]\d{0,17})$"
 """A whole number in its one canonical decimal form; "007" is a text."""
 
 REPEATED = "repeated {}"
+
+A_LOG = 0.2
+"""Share of rows that repeat an earlier case from which the table looks like a log of events."""
+_OF_A_LOG = (
+    "Is it a log with a row for each event of a case? Then make one row of each: when it was opened, first "
+    "answered and last resolved, and how often it was reopened."
+)
 
 _IS_VALID = pl.col(RULE).is_null()
 
@@ -94,6 +102,10 @@ def reject_repeated(staged: Staged) -> Staged:
         .sort((pl.col(ROW) // FILE_STEP) * (-1 if later_wins else 1), ROW)
         .filter(~pl.struct(keys).is_first_distinct())
     )
+    if staged.table.name == "cases" and not later_wins:
+        identifiable = identified.select(pl.len()).collect().item()
+        if rows.height > A_LOG * identifiable:
+            rule = replace(rule, expected=f"{kept} {_OF_A_LOG}")
     repeated = _IS_VALID & pl.col(ROW).is_in(rows[ROW].implode())
     judged = pl.when(repeated).then(pl.lit(rule.name)).otherwise(pl.col(RULE)).alias(RULE)
     return staged.with_frame(staged.frame.with_columns(judged), rule)

@@ -288,3 +288,15 @@ def test_a_robot_among_the_agents_is_no_human_and_one_nobody_named_is_asked_abou
     waits = table.group_by("status").len().sort("status").rows()
     assert waits == [("answered", 30), ("open", 30)]
     assert table["agent"].drop_nulls().unique().to_list() == ["agent 1"]
+
+
+def test_a_log_of_events_is_told_from_a_table_of_cases(tmp_path: Path) -> None:
+    log = "case_id,opened_at,channel\n" + "".join(f"k,2026-03-0{day}T10:00:00Z,mail\n" for day in range(1, 5))
+    with pytest.raises(
+        DataError, match=r"repeat the case_id .* Is it a log with a row for each event of a case"
+    ):
+        _read(tmp_path, limits="0.1", cases=log)
+    few = log + "".join(f"m{k},2026-03-01T10:00:00Z,mail\n" for k in range(30))
+    with pytest.raises(DataError, match=r"3 of 34 rows repeat the case_id") as refused:
+        _read(tmp_path, limits="0.05", cases=few)
+    assert "Is it a log" not in str(refused.value)
