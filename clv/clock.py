@@ -8,8 +8,8 @@ leave at purchases only; for Pareto/NBD and regular buyers it is an approximatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Self
 
@@ -23,6 +23,11 @@ from histories.arrays import Float, Integer, Moments
 AHEAD_DAYS = 7_700
 #: The level is carried unchanged for so many months, then falls back to the mean by this factor a month.
 CARRIED_MONTHS, DAMPING = 6, 0.8
+
+
+def prices_of(told: Sequence[Any] | None) -> tuple[int, float] | None:
+    """`Clock.prices` after a trip through JSON."""
+    return None if told is None else (int(told[0]), float(told[1]))
 
 
 def month_of(days: Moments) -> Integer:
@@ -54,6 +59,9 @@ class Clock:
         What each covariate counts on a usual day.
     closed
         First and last day of each stretch in which the company was closed, counted from `first`.
+    prices
+        Day, counted from `first`, from which on customers pay another price, and the change of its logarithm
+        (`clv.prices`); None where they never did.
     """
 
     first: date
@@ -65,6 +73,7 @@ class Clock:
     covariates: tuple[tuple[str, float, float], ...] = ()
     means: tuple[float, ...] = ()
     closed: tuple[tuple[int, int], ...] = ()
+    prices: tuple[int, float] | None = None
 
     @property
     def is_calendar(self) -> bool:
@@ -74,7 +83,12 @@ class Clock:
     @property
     def opened(self) -> Clock:
         """Calendar time without the stretches in which the company was closed."""
-        return Clock(first=self.first, end=self.end, time_unit=self.time_unit, closed=self.closed)
+        return replace(self.calendar, closed=self.closed)
+
+    @property
+    def calendar(self) -> Clock:
+        """Calendar time, at today's prices."""
+        return Clock(first=self.first, end=self.end, time_unit=self.time_unit, prices=self.prices)
 
     def pace(self, until: date | None = None) -> Float:
         """Index of each day from `first` to `AHEAD_DAYS` beyond `end`, or a later `until`, shape (days,)."""
@@ -125,7 +139,8 @@ class Clock:
         )
 
     def retime(self, summary: pl.DataFrame, *, origin: date) -> pl.DataFrame:
-        """The summary with recency and T, seen from `origin`, on this clock."""
+        """The summary with recency and T, seen from `origin`, on this clock, and spend at its prices."""
+        summary = self._at_prices(summary, origin)
         if self.is_calendar:
             return summary
         born, last = (self.at(self.days(summary[name])) for name in ("first_purchase", "last_purchase"))
@@ -133,6 +148,23 @@ class Clock:
         recency = np.minimum(last - born, T)
         recency[summary["frequency"].to_numpy() == 0] = 0.0
         return summary.with_columns(pl.Series("recency", recency), pl.Series("T", np.maximum(T, 0.0)))
+
+    def _at_prices(self, summary: pl.DataFrame, origin: date) -> pl.DataFrame:
+        """The summary with monetary_value at the prices of `origin`.
+
+        Of x repeat purchases the last was made on its day; the others count as spread evenly before it.
+        """
+        if self.prices is None or "monetary_value" not in summary.columns:
+            return summary
+        day, change = self.prices
+        if day > (origin - self.first).days:
+            return summary
+        born, last = (self.days(summary[name]) for name in ("first_purchase", "last_purchase"))
+        x = np.maximum(summary["frequency"].cast(pl.Float64).to_numpy(), 1.0)
+        early = np.clip((day - born) / np.maximum(last - born, 1), 0.0, 1.0)
+        old = ((x - 1.0) * early + (last < day)) / x
+        today = np.exp(change)
+        return summary.with_columns(pl.col("monetary_value") * pl.Series(today / (old + (1.0 - old) * today)))
 
     def at(self, days: Float | Integer) -> Float:
         """Time from `first` to the end of each day, counted from `first`, whole or in part; any shape.
@@ -166,6 +198,7 @@ class Clock:
             covariates=tuple((name, estimate, error) for name, estimate, error in fields["covariates"]),
             means=tuple(fields.get("means", ())),
             closed=tuple((int(start), int(stop)) for start, stop in fields.get("closed", ())),
+            prices=prices_of(fields.get("prices")),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -175,8 +175,8 @@ def _forecast_window(
     outlook = look_ahead(company, summary, fits, origin=origin, days=days) if fits else None
     if outlook is None:
         return _Round(summary=summary, fits=fits, forecasts=(), outlook=None, score=None, notes=tuple(notes))
-    spend_fit = fit_spend(summary, trend=settings.spend_trend)[0]
-    spend = spend_of(spend_fit, summary)
+    spend_fit = fit_spend(timed, trend=settings.spend_trend)[0]
+    spend = spend_of(spend_fit, timed)
     actual, revenue = columns_of(summary, "holdout_purchases", "holdout_revenue")
     forecasts = tuple(
         Forecast(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -20,6 +20,7 @@ from clv.clock import Clock
 from clv.closures import closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
+from clv.prices import find_step
 from clv.purchases.fits import MODELS, PurchaseFit
 from clv.season import estimate_clock
 from clv.settings import STACK, ValueSettings
@@ -125,7 +126,8 @@ class Company:
                 notes.append(f"no covariates of the days by {origin}: {error}")
         elif self.settings.dynamic_covariates:
             notes.append("dynamic covariates were asked for, but there is no calendar table")
-        calendar = Clock(first=self.first, end=origin, time_unit=self.time_unit)
+        prices = self.prices_at(origin)
+        calendar = Clock(first=self.first, end=origin, time_unit=self.time_unit, prices=prices)
         try:
             clock = estimate_clock(
                 self.learned_at(origin),
@@ -143,12 +145,18 @@ class Company:
             )
             for stretch in clock.closed
         ]
-        return clock, tuple(notes)
+        return replace(clock, prices=prices), tuple(notes)
 
     def opened_at(self, origin: date) -> Clock:
         """Calendar time up to `origin` without the stretches in which the company was closed."""
         shut = closures(self.learned_at(origin), first=self.first, end=origin)
-        return Clock(first=self.first, end=origin, time_unit=self.time_unit, closed=shut)
+        prices = self.prices_at(origin)
+        return Clock(first=self.first, end=origin, time_unit=self.time_unit, closed=shut, prices=prices)
+
+    def prices_at(self, origin: date) -> tuple[int, float] | None:
+        """`Clock.prices` as known on `origin`: a step that has lasted."""
+        step = find_step(self.learned_at(origin), end=origin)
+        return None if step is None or not step.lasts else ((step.month - self.first).days, step.change)
 
     @property
     def chosen(self) -> str:
@@ -406,10 +414,10 @@ def _past_window(
                 company.learned_at(origin), clock=clock, origin=origin, days=length
             )
     (actual,) = columns_of(summary, "holdout_purchases")
-    spend_fit = fit_spend(summary, trend=company.settings.spend_trend)[0]
+    spend_fit = fit_spend(timed, trend=company.settings.spend_trend)[0]
     level_revenue = actual_revenue = float("nan")
     if spend_fit is not None:
-        spend = spend_of(spend_fit, summary)
+        spend = spend_of(spend_fit, timed)
         level_revenue = float(np.mean([predicted[model] @ spend for model in leading]))
         actual_revenue = float(summary["holdout_revenue"].sum())
     return PastWindow(

@@ -17,6 +17,8 @@ from histories.arrays import Float
 
 #: A step is told from so many standard errors and such a change on.
 CLEAR, NOTICEABLE = 6.0, 0.15
+#: Days after which a step is no season any more, and what customers paid before is counted at today's prices.
+LASTING = 90
 FEWEST_CUSTOMERS = 50
 
 
@@ -30,11 +32,14 @@ class Step:
         Its first day.
     change, std_error
         Of the mean log amount.
+    lasts
+        Whether it has stood for `LASTING` days.
     """
 
     month: date
     change: float
     std_error: float
+    lasts: bool
 
     @property
     def note(self) -> str:
@@ -42,8 +47,13 @@ class Step:
         low, high = (np.expm1(self.change + side * 1.96 * self.std_error) for side in (-1.0, 1.0))
         return (
             f"customers pay {np.expm1(self.change):+.0%} [{low:+.0%}, {high:+.0%}] a purchase from "
-            f"{self.month:%B %Y} on, held against their own purchases before: values rest on both. If prices "
-            "changed, give amounts at today's, or orders from then on alone"
+            f"{self.month:%B %Y} on, held against their own purchases before: "
+            + (
+                "values count those at the new prices"
+                if self.lasts
+                else f"values rest on both until that has lasted {LASTING} days. If prices changed, give "
+                "amounts at today's, or orders from then on alone"
+            )
         )
 
 
@@ -70,7 +80,9 @@ def find_step(purchases: pl.LazyFrame, *, end: date) -> Step | None:
             best = k, *step
     if best is None or abs(best[1]) < CLEAR * best[2] or abs(np.expm1(best[1])) < NOTICEABLE:
         return None
-    return Step(month=months[best[0]], change=best[1], std_error=best[2])
+    month = months[best[0]]
+    lasts = (end - month).days >= LASTING
+    return Step(month=month, change=best[1], std_error=best[2], lasts=lasts)
 
 
 def _step(counts: Float, logs: Float, k: int) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from clv.clock import Clock
+from clv.clock import Clock, prices_of
 from clv.intervals import churn_under
 from clv.kept import KeptForecast
 from clv.outlook import WHOLE_TIME, columns_of
@@ -109,7 +109,9 @@ class Rescorer:
             fit=fit_from_dict(card["final"][card["purchase_model"]]),
             spend_fit=GammaGammaFit.from_dict(spend) if spend else None,
             kept=KeptForecast.from_dict(kept) if kept else None,
-            opened=Clock(first=first, end=end, time_unit=unit, closed=closed),
+            opened=Clock(
+                first=first, end=end, time_unit=unit, closed=closed, prices=prices_of(card.get("prices"))
+            ),
             chosen=str(card.get("chosen", card["purchase_model"])),
             level=float((card.get("forecast") or {}).get("level", 1.0)),
             as_of=end,
@@ -122,8 +124,9 @@ class Rescorer:
         )
 
     def open_time(self, summary: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-        """The summary as the purchase model reads it: without the days on which nobody could buy."""
-        return summary if self.fit.model == WHOLE_TIME else self.opened.retime(summary, origin=as_of)
+        """The summary as the models read it: without days on which nobody could buy, at today's prices."""
+        clock = self.opened.calendar if self.fit.model == WHOLE_TIME else self.opened
+        return clock.retime(summary, origin=as_of)
 
     def follow(
         self,

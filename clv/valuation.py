@@ -48,6 +48,8 @@ from clv.value import Horizon
 from histories.errors import DataError, ModelError, TributaryError
 from histories.periods import DAYS_PER_MONTH
 
+#: What a clock changes of a summary.
+_TIMED = ("recency", "T", "monetary_value")
 #: Customers under contract whose futures are drawn for the interval of the total.
 DRAWN_CUSTOMERS = 20_000
 
@@ -164,7 +166,7 @@ def value_customers(
         raise ModelError(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
         )
-    spend_fit, trend, spend_notes = fit_spend(frame, trend=settings.spend_trend)
+    spend_fit, trend, spend_notes = fit_spend(timed, trend=settings.spend_trend)
     step = find_step(company.learned_at(observation_end), end=observation_end)
     if step is not None:
         spend_notes = (*spend_notes, step.note)
@@ -174,7 +176,8 @@ def value_customers(
     days = horizon.months * DAYS_PER_MONTH
     outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
     fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
-    timed = frame if fit.model == WHOLE_TIME else timed
+    if fit.model == WHOLE_TIME:
+        timed = opened.calendar.retime(frame, origin=observation_end)
     lean, kept = _lean(outlook, fit, timed, horizon)
     margin = historic_margin(frame, gross_margin=settings.gross_margin)[1]
     rng = np.random.default_rng([seed, 1])
@@ -228,9 +231,10 @@ def value_customers(
             "gross_margin": margin,
             "interval": settings.interval,
             "closed": [list(stretch) for stretch in opened.closed],
+            "prices": opened.prices,
             "calibration": _describe_fits(judged.fits, company, judged.summary, judged.calibration_end),
             "final": _describe_fits(fits, company, frame, observation_end),
-            "spend": describe_spend(spend_fit, trend, frame),
+            "spend": describe_spend(spend_fit, trend, timed),
             "covariates": describe(outlook.explained) if outlook else {},
             "posterior": uncertainty.account,
             "totals": _totals(table, outlook, judged, fit, spend_fit, settings, frame)
@@ -252,7 +256,7 @@ def value_customers(
         ),
         acquisition=acquisition_table(table),
         newcomers=value_newcomers(
-            table.drop("recency", "T").join(timed.select("customer_id", "recency", "T"), on="customer_id"),
+            table.drop(*_TIMED).join(timed.select("customer_id", *_TIMED), on="customer_id"),
             fit=fit,
             spend_fit=spend_fit,
             horizon=horizon,

@@ -8,9 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from clv.clock import Clock
 from clv.prices import find_step
+from clv.rescoring import Rescorer
 from clv.settings import ValueSettings
-from clv.valuation import value_customers
+from clv.summary import summarize_purchases
+from clv.valuation import CustomerValues, value_customers
 
 START, END = date(2023, 1, 1), date(2024, 12, 31)
 RAISED = date(2024, 8, 1)
@@ -56,16 +59,64 @@ def test_what_came_after_the_origin_is_not_known_and_few_customers_say_nothing()
     assert find_step(raised.filter(pl.col("customer_id") < 0), end=END) is None
 
 
-def test_a_run_says_that_its_values_rest_on_old_prices() -> None:
-    values = value_customers(
-        company(2.0),
+def valued(purchases: pl.LazyFrame, end: date = END) -> CustomerValues:
+    return value_customers(
+        purchases.filter(pl.col("date") <= end),
         settings=ValueSettings(
             models=("mbg_nbd",), season=False, challenger=False, posterior_draws=0, origins=1
         ),
-        observation_end=END,
+        observation_end=end,
         calibration_end=None,
         time_unit="week",
         currency="EUR",
         seed=1,
     )
-    assert any(note.startswith("customers pay +") for note in values.warnings)
+
+
+def test_values_count_what_was_paid_before_at_the_prices_of_today() -> None:
+    doubled, same = valued(company(2.0)), valued(company(1.0))
+    (ratio,) = (
+        doubled.model["totals"]["customer_lifetime_value"] / same.model["totals"]["customer_lifetime_value"],
+    )
+    assert ratio == pytest.approx(2.0, rel=0.05)
+    assert any("values count those at the new prices" in note for note in doubled.warnings)
+    summary = summarize_purchases(company(2.0), observation_end=END, time_unit="week").collect()
+    shown = doubled.customers.join(summary, on="customer_id")  # what was paid stays what was paid
+    assert shown["monetary_value"].equals(shown["monetary_value_right"])
+
+    rescorer = Rescorer.from_card(doubled.model)
+    found = rescorer.value_rows(
+        *(doubled.customers[name] for name in ("frequency", "recency", "T")),
+        doubled.customers["monetary_value"].fill_null(float("nan")),
+    )
+    for name in ("expected_spend", "customer_lifetime_value"):
+        assert found.columns[name] == pytest.approx(doubled.customers[name].to_numpy(), rel=1e-9)
+
+
+def test_a_step_that_has_not_lasted_is_told_and_moves_nothing() -> None:
+    early = RAISED + timedelta(days=75)
+    step = find_step(company(2.0), end=early)
+    assert step is not None
+    assert not step.lasts
+    assert "until that has lasted 90 days" in step.note
+    assert valued(company(2.0), early).model["prices"] is None
+
+
+def test_repeat_purchases_before_the_step_count_at_the_new_price() -> None:
+    clock = Clock(first=START, end=END, time_unit="week", prices=(100, float(np.log(2.0))))
+    days = [START + timedelta(days=day) for day in (0, 0, 100, 0)]
+    last = [START + timedelta(days=day) for day in (50, 200, 300, 0)]
+    summary = pl.DataFrame(
+        {
+            "first_purchase": days,
+            "last_purchase": last,
+            "frequency": [1, 3, 2, 0],
+            "monetary_value": [10.0, 10.0, 10.0, None],
+        }
+    )
+    # all at the old price; the last at the new one and of the two others one; all at the new price; none
+    found = clock.retime(summary, origin=END)["monetary_value"].to_list()
+    assert found == pytest.approx([20.0, 10.0 * 2.0 / (1 / 3 + 2 / 3 * 2.0), 10.0, None])
+    before = clock.retime(summary, origin=START + timedelta(days=99))["monetary_value"]
+    assert before.to_list() == [10.0, 10.0, 10.0, None]
+    assert Clock.of(clock.fields()) == clock
