@@ -190,21 +190,36 @@ def care_part(
         tables={"care": figures, "alerts": alerts_table(whole, figures)}
         | ({} if cases.quotes is None else {"quotes": cases.quotes}),
         cases=_without_post_ids(_without_likely(with_ranks(queue), histories)),
-        left_out=_without_stake(whole) | _without_quotes(settings, cases),
+        left_out=without_stake(whole) | _without_quotes(settings, cases),
         notes=cases.notes,
         desk=whole,
     )
 
 
-def _without_stake(desk: Desk) -> dict[str, str]:
+def without_stake(desk: Desk) -> dict[str, str]:
     """Why the known customers who wait have no value at stake."""
-    if desk.gain is not None or desk.values is None or not desk.view()["waiting"].any():
+    view = desk.view()
+    waits = view["waiting"] > 0
+    if desk.values is None or not waits.any():
         return {}
-    return {
-        "value at stake": "no supported effect says what an answer adds to the retention of those who wait "
-        "(estimand ATU of an [[effects]] entry that compares answers, above zero); who waits is ordered "
-        "by the customer's value, need and audience"
-    }
+    ordered = "who waits is ordered by the customer's value, need and audience"
+    if desk.gain is None:
+        reason = (
+            "no supported effect says what an answer adds to the retention of those who wait (estimand ATU "
+            "of an [[effects]] entry that compares answers, above zero)"
+        )
+        return {"value at stake": f"{reason}; {ordered}"}
+    if desk.gain_minutes is None:
+        return {}
+    waited = view["first_business_seconds" if desk.gain_clock == "business" else "first_seconds"]
+    in_time = waits & (view["first_open"] > 0) & (waited <= 60.0 * desk.gain_minutes)
+    if in_time.any():
+        return {}
+    reason = (
+        f"what is known is what an answer within {desk.gain_minutes:g} minutes adds to a later one, and all "
+        "who wait have waited longer"
+    )
+    return {"value at stake": f"{reason}; {ordered}"}
 
 
 def _without_quotes(settings: CareSettings, cases: AllCases) -> dict[str, str]:

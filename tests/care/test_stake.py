@@ -8,6 +8,7 @@ import pytest
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.queue import cases_table
 from care.stake import gain_of_answer, priority_ranks
+from experiments.parts.care import without_stake
 from tests.care.desks import cases_of, desk_of, posts
 
 ANSWERED = {"name": "answered", "design": "landmark", "control": "unanswered", "treatment": {}}
@@ -111,3 +112,17 @@ def test_value_at_stake_is_the_gain_times_the_value_and_unknown_without_a_gain()
     unknown = waiting()
     assert (unknown["value_at_stake"], unknown["priority_rank"]) == (None, 1)
     assert unknown["priority_reason"] == "customer worth 200.0"
+
+
+def test_why_nothing_is_at_stake_is_said() -> None:
+    worth = pl.DataFrame({"customer_id": [7], "customer_lifetime_value": [200.0]})
+    cases = cases_of(posts())
+
+    def told(**known: object) -> str:
+        return without_stake(desk_of(cases, values=worth, **known)).get("value at stake", "")
+
+    assert told().startswith("no supported effect says what an answer adds")
+    assert "within 60 minutes adds to a later one, and all who wait have waited longer" in told(
+        gain=0.05, gain_minutes=60.0
+    )
+    assert told(gain=0.05, gain_minutes=1e6) == told(gain=0.05) == ""
