@@ -12,6 +12,8 @@ from histories.reading.sources import TableSource
 
 SEPARATORS = (";", "\t", "|", ",")
 LINES_LOOKED_AT = 20
+LONGEST_NAME = 60
+"""Letters of a source's column in a message."""
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -140,7 +142,11 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
             f"{lacks}: its first line looks like a row and no header. Set {key}.has_header = false, and give "
             "columns by position, 1 is the first."
         )
-    listed = ", ".join(scanned.columns[:12]) + (", ..." if len(scanned.columns) > 12 else "") or "none"
+    listed = (
+        ", ".join(name[:LONGEST_NAME] for name in scanned.columns[:12])
+        + (", ..." if len(scanned.columns) > 12 else "")
+        or "none"
+    )
     hint = nearest(theirs, scanned.columns)
     suggestion = f" {hint[0].upper()}{hint[1:]}" if hint.startswith("did") else ""
     return (

@@ -384,3 +384,10 @@ def test_a_further_column_of_customers_may_have_any_name(
     rejected = found.rejected["customers"]
     assert rejected["source_row"].to_list() == [3]
     assert rejected[f"{name} (found)" if name == "rule" else name].to_list() == ["4"]
+
+
+def test_a_message_lists_no_name_without_end(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", f"customer_id,day,{'x' * 5000}", "1,2026-01-05,5")
+    with pytest.raises(SchemaError, match=r"Found: customer_id, day, x{60}\.") as refused:
+        read(transactions="orders.csv")
+    assert len(str(refused.value)) < 400
