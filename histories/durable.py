@@ -228,7 +228,8 @@ def refuse_unwritable(path: Path) -> None:
     StorageError
         When the folder, or the closest one above it that exists, takes none.
     """
-    above = (path, *path.absolute().parents) if path.is_dir() else path.absolute().parents
+    found = os.path.isdir(path)  # noqa: PTH112 - which does not raise where nobody may look
+    above = (path, *path.absolute().parents) if found else path.absolute().parents
     home = next(folder for folder in above if os.path.lexists(folder))
     try:
         Path(tempfile.mkdtemp(prefix=".tributary-", dir=home)).rmdir()

@@ -298,6 +298,22 @@ def test_a_lock_where_nothing_can_be_made_is_refused_and_not_waited_for(
             pass
 
 
+def test_a_place_that_nobody_may_look_at_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = os.stat
+
+    def forbidden(path: Any, *args: Any, **options: Any) -> Any:
+        if "secret/" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return stat(path, *args, **options)
+
+    (tmp_path / "secret").touch()
+    monkeypatch.setattr(os, "stat", forbidden)
+    with pytest.raises(StorageError, match="secret takes nothing new"):
+        refuse_taken(tmp_path / "secret" / "bundle")
+
+
 def test_a_place_that_takes_nothing_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
     for place in (tmp_path / "a-file" / "bundle", tmp_path / "a-file" / "deep" / "bundle"):

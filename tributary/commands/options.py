@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class Place(click.Path):
         from histories.durable import refuse_unwritable
 
         path = Path(str(super().convert(value, param, ctx)))
-        if not self.dir_okay and not path.parent.is_dir():
+        if not self.dir_okay and not os.path.isdir(path.parent):  # noqa: PTH112 - does not raise
             self.fail(f'the folder "{path.parent}" does not exist.', param, ctx)
         refuse_unwritable(path)
         return path
