@@ -42,8 +42,8 @@ PILOT = 2_000
 """Customers on whom settings are compared first."""
 ROUGH = 0.2
 """Gain expected of one more step at which a climb on the few has arrived."""
-SECOND_LOOK, LOOKED_AT = 8.0, 3
-"""Log-likelihood less charge by which settings may be behind on the few to be climbed on all; how many."""
+ERRORS, LOOKED_AT = 1.0, 3
+"""Standard errors by which settings may be behind on the few to be climbed on all; how many are."""
 MAX_LOADING = 3.0
 APART = "how much a customer spends drifts by itself and is no sign of satisfaction"
 LEVEL_FIRST = 12.0
@@ -201,25 +201,26 @@ class HiddenChain:
 def _within_reach(tried: list[Candidate], customers: int) -> list[Candidate]:
     """The best, its twin, and the others that may be best on all customers, in this order.
 
-    Of two that differ in nothing but levels, shared or each channel's own, the better.
-
     What speaks for a setting grows with the customers, its charge hardly does: scores of the few are taken
-    as far as all customers.
+    as far as all customers. A log-likelihood ahead by D comes with an error of about sqrt(2 D). Of two that
+    differ in nothing but levels, shared or each channel's own, the better.
     """
     times = customers / tried[0].problem.inputs.n_customers
 
     def expected(candidate: Candidate) -> float:
         charge = candidate.optimum.loglik - candidate.score
-        return float(
-            times * candidate.optimum.loglik - charge * np.log(customers) / np.log(customers / times)
-        )
+        return float(times * candidate.optimum.loglik - charge * np.log(customers) / np.log(customers / times))
+
+    def near(candidate: Candidate) -> bool:
+        apart = abs(candidate.optimum.loglik - first.optimum.loglik)
+        reach = max(REACH, ERRORS * times * float(np.sqrt(2.0 * apart)))
+        return expected(candidate) > expected(first) - reach
 
     ranked = sorted(tried, key=expected, reverse=True)
     first = ranked[0]
     twins = [c for c in ranked if c.structure.is_twin(first.structure)]
-    near = [c for c in ranked if expected(c) > expected(first) - SECOND_LOOK * times]
-    kept = {replace(c.structure, shared=False): c for c in reversed([first, *twins, *near])}
-    return list(reversed(kept.values()))
+    found = [first, *twins, *(c for c in ranked if near(c))]
+    return list(reversed({replace(c.structure, shared=False): c for c in reversed(found)}.values()))
 
 
 def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
