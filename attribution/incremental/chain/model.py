@@ -209,7 +209,9 @@ def _within_reach(tried: list[Candidate], customers: int) -> list[Candidate]:
 
     def expected(candidate: Candidate) -> float:
         charge = candidate.optimum.loglik - candidate.score
-        return float(times * candidate.optimum.loglik - charge * np.log(customers) / np.log(customers / times))
+        return float(
+            times * candidate.optimum.loglik - charge * np.log(customers) / np.log(customers / times)
+        )
 
     def near(candidate: Candidate) -> bool:
         apart = abs(candidate.optimum.loglik - first.optimum.loglik)
