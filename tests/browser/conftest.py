@@ -28,6 +28,8 @@ MODEL: dict[str, Any] = {
     "chosen": "bg_nbd",
     "purchase_model": "bg_nbd",
     "time_unit": "week",
+    "first_purchase": "2025-01-01",
+    "observation_end": "2026-06-30",
     "horizon_months": 12,
     "discount_rate": 0.1,
     "gross_margin": 0.45,
