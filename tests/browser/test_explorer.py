@@ -143,7 +143,7 @@ def test_a_key_is_asked_for_and_stays_in_memory(
     page.fill("#key", key)
     page.keyboard.press("Enter")
     page.wait_for_selector("#ledger")
-    assert page.locator(".keyed").is_visible()
+    page.wait_for_selector(".keyed")
     kept = page.evaluate(
         "JSON.stringify([location.href, document.cookie, Object.entries(localStorage), "
         "Object.entries(sessionStorage), document.documentElement.outerHTML])"
