@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
-from attribution.incremental.chain.model import _best
+from attribution.incremental.chain.model import _best, _within_reach
 from attribution.incremental.plan import MOVED_ALONE, plan_for
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
@@ -116,7 +118,20 @@ def test_a_mood_that_acts_alone_show_refuses_them_unless_it_clearly_moves_leavin
     assert replace(mood, errors=errors).moved_alone == ()
 
 
-def test_the_twin_of_the_best_settings_is_climbed_on_all_and_stays_in_the_range(silent: Panel) -> None:
-    chosen = HiddenChain().choose(silent, panel_stocks(silent), np.random.default_rng(2))
-    assert chosen.fit.structure.drift
-    assert not chosen.fit.structure.acts_only
+def stub(structure: Structure, loglik: float, charge: float) -> Any:
+    return SimpleNamespace(
+        structure=structure,
+        optimum=SimpleNamespace(loglik=loglik),
+        score=loglik - charge,
+        problem=SimpleNamespace(inputs=SimpleNamespace(n_customers=2_000)),
+    )
+
+
+def test_settings_that_the_few_hardly_show_are_climbed_on_all_with_their_twin() -> None:
+    nothing = stub(Structure(shared=False), -1_000.0, 50.0)
+    shared = stub(Structure(), -1_001.0, 50.0)
+    moody, alike = stub(MOODY, -985.0, 73.0), stub(LEVEL, -988.0, 65.0)
+    lasts = stub(Structure(nodes=7, shared=False), -1_000.0, 70.0)
+    tried = [nothing, shared, moody, alike, lasts]
+    assert _within_reach(tried, 2_000)[0] is nothing
+    assert _within_reach(tried, 12_000) == [moody, alike]
