@@ -8,6 +8,7 @@ import pytest
 from histories.panel import Panel
 from histories.reactions import Recent, with_order_of_events
 from histories.recency import recency
+from tests.silent_company import panel_of
 
 N, P = 1_500, 18
 
@@ -28,22 +29,7 @@ def company(within: int | None, *, effect: float = 0.0, seed: int = 1) -> Panel:
         bought[:, t] = rng.poisson(rate * np.exp(effect * letters[:, t])) * there[:, t]
         last = np.where(bought[:, t] > 0, t, last)
     posts = rng.poisson(0.4, (N, P)) * there
-    return Panel(
-        channels=("letter", "forum"),
-        groups=("letter", "forum"),
-        origins=("firm", "customer"),
-        touches=np.stack([letters, posts], axis=2).astype(np.float32),
-        own_acts=posts.astype(np.float64),
-        problems=np.zeros((N, P)),
-        spend=20.0 * bought,
-        purchases=bought,
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
-    )
+    return panel_of({"letter": "firm", "forum": "customer"}, np.stack([letters, posts], axis=2), bought)
 
 
 @pytest.mark.parametrize("within", [1, 2, 3])

@@ -5,6 +5,7 @@ import numpy as np
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1500, 18
 
@@ -21,21 +22,8 @@ def company(*, seed: int) -> Panel:
     bought[np.arange(N), entry] += 1
     posts = rng.poisson(0.5 * rng.gamma(2.0, 0.5, (N, 1)), (N, P)) * there
     mail = rng.poisson(1.0, (N, P)) * (t >= entry[:, None])
-    return Panel(
-        channels=("forum", "mail"),
-        groups=("forum", "mail"),
-        origins=("customer", "firm"),
-        touches=np.stack([posts, mail], axis=2).astype(np.float32),
-        own_acts=posts.astype(np.float64),
-        problems=np.zeros((N, P)),
-        spend=20.0 * bought,
-        purchases=bought.astype(np.float64),
-        entry=entry,
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
+    return panel_of(
+        {"forum": "customer", "mail": "firm"}, np.stack([posts, mail], axis=2), bought, entry=entry
     )
 
 

@@ -9,6 +9,7 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.checks.last_period import last_periods, with_moments_of_leaving
 from attribution.incremental.stocks import kept_stocks, new_stocks, panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1200, 18
 
@@ -23,21 +24,10 @@ def company(*, anywhere: bool, seed: int = 1) -> Panel:
     acts, purchases = rng.poisson(3.0 * lived), rng.poisson(0.5 * lived)
     events = acts + purchases
     latest = lived * rng.random((N, P)) ** (1.0 / np.maximum(events, 1))
-    return Panel(
-        channels=("forum",),
-        groups=("forum",),
-        origins=("customer",),
-        touches=acts[:, :, None].astype(np.float32),
-        own_acts=acts.astype(np.float64),
-        problems=np.zeros((N, P)),
-        spend=20.0 * purchases,
-        purchases=purchases.astype(np.float64),
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
+    return panel_of(
+        {"forum": "customer"},
+        acts[:, :, None],
+        purchases,
         last_moment=np.where(events > 0, latest, 0.0).astype(np.float32),
     )
 

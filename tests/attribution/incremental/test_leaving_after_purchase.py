@@ -8,6 +8,7 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, leaves, stays
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1200, 18
 LEAVING = 0.12
@@ -33,21 +34,10 @@ def company(*, seed: int) -> Panel:
             np.add.at(found[i], times_of.astype(int), 1.0)
         for moment, purchase in sorted([*((t, True) for t in orders), *((t, False) for t in acts)]):
             last[i, int(moment)], by_purchase[i, int(moment)] = moment % 1.0, purchase
-    return Panel(
-        channels=("service",),
-        groups=("service",),
-        origins=("customer",),
-        touches=asked[:, :, None].astype(np.float32),
-        own_acts=asked,
-        problems=np.zeros((N, P)),
-        spend=20.0 * bought,
-        purchases=bought,
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
+    return panel_of(
+        {"service": "customer"},
+        asked[:, :, None],
+        bought,
         last_moment=last.astype(np.float32),
         last_is_purchase=by_purchase,
         at_any_moment=True,

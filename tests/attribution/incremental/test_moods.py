@@ -15,6 +15,7 @@ from attribution.incremental.chain.model import _best, _within_reach
 from attribution.incremental.plan import MOVED_ALONE, plan_for
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 CHANNELS = ("chat", "forum", "post", "newsletter")
 LOADINGS = np.array([-0.7, 0.7, 0.5, 0.0])
@@ -39,21 +40,11 @@ def company(*, recorded: bool = False, n: int = 1_500, periods: int = 14, seed: 
         leaves = there & (draws.random(n) < 1.0 / (1.0 + np.exp(2.6 + 0.9 * mood)))
         gone[leaves] = t
         there &= ~leaves
-    return Panel(
-        channels=CHANNELS,
-        groups=CHANNELS,
-        origins=("customer", "customer", "customer", "firm"),
-        touches=touches.astype(np.float32),
-        own_acts=touches[:, :, :3].sum(axis=2).astype(np.float32),
-        problems=np.zeros((n, periods), dtype=np.float32),
-        spend=(10.0 * purchases).astype(np.float32),
-        purchases=purchases.astype(np.float32),
-        entry=np.zeros(n, dtype=np.int64),
+    return panel_of(
+        dict(zip(CHANNELS, ("customer", "customer", "customer", "firm"), strict=True)),
+        touches,
+        purchases,
         exit=gone if recorded else None,
-        covariates=np.zeros((n, 0)),
-        covariate_names=(),
-        proxies=np.zeros((n, 0)),
-        proxy_names=(),
     )
 
 

@@ -14,6 +14,7 @@ from attribution.incremental.checks.proof_of_life import (
 from attribution.incremental.plan import plan_for
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1500, 18
 
@@ -29,22 +30,7 @@ def company(share_after_leaving: float, *, seed: int = 1) -> Panel:
     acts = (rng.random((N, P)) < 0.5) & there
     letters = rng.poisson(np.where(there, 1.0, share_after_leaving))
     touches = np.stack([acts, letters], axis=2).astype(np.float32)
-    return Panel(
-        channels=("forum", "letter"),
-        groups=("forum", "letter"),
-        origins=("customer", "firm"),
-        touches=touches,
-        own_acts=acts.astype(np.float64),
-        problems=np.zeros((N, P)),
-        spend=np.zeros((N, P)),
-        purchases=np.zeros((N, P)),
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
-    )
+    return panel_of({"forum": "customer", "letter": "firm"}, touches, np.zeros((N, P)))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.chain.imitation import without_effects
 from attribution.incremental.stocks import decayed_stocks, earlier_stocks, new_stocks, panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1500, 18
 
@@ -24,21 +25,11 @@ def company(*, seed: int) -> Panel:
         [rng.poisson(0.5 * level * rng.gamma(0.6, 1 / 0.6, (N, 1)), (N, P)) * there for _ in range(2)], axis=2
     )
     catalogue = (bought == 0) & (rng.random((N, P)) < 0.5)
-    return Panel(
-        channels=("forum", "chat", "catalogue"),
+    return panel_of(
+        {"forum": "customer", "chat": "customer", "catalogue": "firm"},
+        np.concatenate([acts, catalogue[:, :, None]], axis=2),
+        bought,
         groups=("forum", "chat", "mail"),
-        origins=("customer", "customer", "firm"),
-        touches=np.concatenate([acts, catalogue[:, :, None]], axis=2).astype(np.float32),
-        own_acts=acts.sum(axis=2).astype(np.float64),
-        problems=np.zeros((N, P)),
-        spend=20.0 * bought,
-        purchases=bought.astype(np.float64),
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
         reacts=("catalogue",),
     )
 

@@ -8,6 +8,7 @@ from attribution.incremental.chain import HiddenChain
 from attribution.incremental.plan import plan_for
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 N, P = 1000, 18
 
@@ -24,22 +25,7 @@ def company(*, seed: int) -> Panel:
         bought[:, t] = ((times >= t) & (times < t + 1)).sum(axis=1)
     bought *= np.arange(P) <= exit_[:, None]
     letters = rng.poisson(0.8, (N, P, 1)).astype(np.float32)
-    return Panel(
-        channels=("letter",),
-        groups=("letter",),
-        origins=("firm",),
-        touches=letters,
-        own_acts=np.zeros((N, P)),
-        problems=np.zeros((N, P)),
-        spend=20.0 * bought,
-        purchases=bought,
-        entry=np.zeros(N, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((N, 0)),
-        covariate_names=(),
-        proxies=np.zeros((N, 0)),
-        proxy_names=(),
-    )
+    return panel_of({"letter": "firm"}, letters, bought)
 
 
 def test_purchases_with_a_clock_are_regular_and_what_waits_for_them_has_no_supported_credit() -> None:
