@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +15,8 @@ from experiments.bundle.reading import Bundle
 from histories.errors import BundleError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from api.bodies import PredictBody
     from clv.rescoring import Rescorer, Valued
 
@@ -92,6 +94,19 @@ class Predictor:
             purchases=bought,
             as_of=body.as_of,
             horizon_months=self.horizon(body),
+        )
+
+    def alive_history(self, days: list[date], *, until: date, step_days: int) -> pl.DataFrame:
+        """P(alive) of a customer who bought on these days, as `clv.pictures.alive_history` has it."""
+        from clv.pictures import alive_history  # with the models, which most workers never need
+
+        return alive_history(
+            self.rescorer.fit,
+            days,
+            until=until,
+            time_unit=self.rescorer.time_unit,
+            step_days=step_days,
+            opened=self.rescorer.opened,
         )
 
 

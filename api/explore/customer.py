@@ -153,18 +153,8 @@ def _alive(served: Served, days: list[dt.date], last: dt.date) -> list[tuple[dt.
         return []
     if predictor is None or not days:
         return []
-    from clv.pictures import alive_history  # with the models, which other views never need
-
     step = max(1, (last - days[0]).days // 300)
-    rescorer = predictor.rescorer
-    frame = alive_history(
-        rescorer.fit,
-        days,
-        until=last,
-        time_unit=rescorer.time_unit,
-        step_days=step,
-        opened=rescorer.opened,
-    )
+    frame = predictor.alive_history(days, until=last, step_days=step)
     return list(zip(frame["date"], frame["probability_alive"], strict=True))
 
 

@@ -90,20 +90,7 @@ async def get_history(
     step = max(step_days, -(-span // _MOST_POINTS))
 
     def draw() -> list[dict[str, Any]]:
-        from clv.pictures import alive_history  # with the models, which most workers never need
-
-        if not days:
-            return []
-        rescorer = predictor.rescorer
-        history = alive_history(
-            rescorer.fit,
-            days,
-            until=until,
-            time_unit=rescorer.time_unit,
-            step_days=step,
-            opened=rescorer.opened,
-        )
-        return history.to_dicts()
+        return predictor.alive_history(days, until=until, step_days=step).to_dicts() if days else []
 
     head = _head(served, customer_id, live)
     answer = {**head, "step_days": step, "history": await pool.run(draw)}
