@@ -155,7 +155,7 @@ def _channels(inputs: Inputs) -> Iterator[str]:
     for table in ("touchpoints", "costs"):
         for name in sorted({*(_values(inputs, table, "channel") or ())} & RESERVED_CHANNELS):
             yield (
-                f'{table}: a channel is called "{name}", which is a row of every credits table. '
+                f'{table}: a channel is called "{name}", which the tables of credit use themselves. '
                 "Rename it in the table."
             )
 

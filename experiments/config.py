@@ -183,7 +183,9 @@ class RunConfig:
     def _names_of_rows_are_reserved(self) -> RunConfig:
         named = {*self.channels, *self.channel_groups.values()} & RESERVED_CHANNELS
         if named:
-            raise ValueError(f'channels: "{min(named)}" is a row of every credits table; use another name')
+            raise ValueError(
+                f'channels: "{min(named)}" is a name that the tables of credit use themselves; use another'
+            )
         return self
 
     @property

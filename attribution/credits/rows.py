@@ -14,8 +14,10 @@ from histories.cuts import ALL
 BASELINE = "(baseline)"
 UNTOUCHED = "(untouched)"
 TOTAL = "(total)"
-RESERVED_CHANNELS = frozenset({ALL, BASELINE, TOTAL, UNTOUCHED})
-"""Names of rows of the credits table, which no channel may have."""
+START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
+"""Where a journey begins and ends, in tables of transitions."""
+RESERVED_CHANNELS = frozenset({ALL, BASELINE, TOTAL, UNTOUCHED, START, CONVERSION, NULL})
+"""Names of rows of the tables of credit and transitions, which no channel may have."""
 
 Kind = Literal["descriptive", "incremental"]
 _T = TypeVar("_T")

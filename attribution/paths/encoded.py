@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
+from attribution.credits.rows import RESERVED_CHANNELS
 from attribution.credits.schemas import PATHS_SCHEMA
 from histories.arrays import Float
 from histories.errors import DataError, SchemaError
@@ -98,7 +99,7 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
     SchemaError
         A column is missing or has another type.
     DataError
-        A path is null or has an empty channel, or a count is negative.
+        A path is null, has an empty channel or one with a name of ours, or a count is negative.
     """
     columns = _counts(paths)
     path = paths["text" if "path" not in paths.columns else "path"]
@@ -112,6 +113,11 @@ def encode_paths(paths: pl.DataFrame) -> EncodedPaths:
         names, codes, offsets = _encode_lists(path)
     if "" in names:
         raise DataError('paths: a channel has no name. Write "a > b", a name on each side of every ">".')
+    if taken := RESERVED_CHANNELS.intersection(names):
+        raise DataError(
+            f'paths: a channel is called "{min(taken)}", a name that the tables of credit use themselves. '
+            "Rename it; paths hold channels alone, without (start), (conversion) and (null)."
+        )
     order = np.argsort(np.array(names, dtype=object), kind="stable")
     rank = np.empty(len(names), np.int32)
     rank[order] = np.arange(len(names), dtype=np.int32)

@@ -13,14 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from attribution.credits.rows import CONVERSION, NULL, START
 from attribution.credits.schemas import TRANSITIONS_SCHEMA
 from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError, SchemaError
 
-START = "(start)"
-CONVERSION = "(conversion)"
-NULL = "(null)"
 STATE_SEPARATOR = " > "
 LARGEST_KEY_TABLE = 20_000_000
 LARGEST_DENSE_COUNT = 2_048

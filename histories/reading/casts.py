@@ -5,6 +5,7 @@ Null after the cast and not null before is how the checks find an unreadable val
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -31,6 +32,9 @@ NO_VALUE = tuple(
 """Words by which programs say that there is no value, in the spellings that are met."""
 NO_TEXT = ("NULL", "null", "NaN", "nan", "<NA>", "#N/A", "\\N", "(null)", "[NULL]")
 """Those that no text means: NA is also Namibia, and "none" an answer."""
+_NOTHING: Mapping[Kind, tuple[str, ...]] = {Kind.TEXT: NO_TEXT, Kind.STATE: ()}
+"""The same by kind: a journey that ends without an outcome goes on to (null)."""
+_WORDS = {Kind.ID, Kind.TEXT, Kind.STATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +48,10 @@ class CastOptions:
 
 def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
     """Whether a column of this type can hold values of this kind at all."""
-    if dtype in {pl.String, pl.Null} or isinstance(dtype, (pl.Categorical, pl.Enum)):
+    if _is_text(dtype):
         return True
-    if kind in {Kind.ID, Kind.TEXT}:
-        return dtype.is_numeric() or (kind is Kind.TEXT and dtype in {pl.Boolean, pl.Date})
+    if kind in _WORDS:
+        return dtype.is_numeric() or (kind is not Kind.ID and dtype in {pl.Boolean, pl.Date})
     if kind in {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}:
         return dtype.is_numeric()
     if kind is Kind.BOOLEAN:
@@ -57,14 +61,18 @@ def is_castable(dtype: pl.DataType, kind: Kind, options: CastOptions) -> bool:
     return dtype == pl.Date or isinstance(dtype, pl.Datetime)
 
 
+def _is_text(dtype: pl.DataType) -> bool:
+    """Whether values are texts: bytes too, as old writers of Parquet store them, read as UTF-8."""
+    return dtype in {pl.String, pl.Null, pl.Binary} or isinstance(dtype, (pl.Categorical, pl.Enum))
+
+
 def text_value(column: pl.Expr, dtype: pl.DataType, kind: Kind = Kind.TEXT) -> pl.Expr:
     """The value as text without blanks around it; null when it is empty or says that there is none."""
-    if not (dtype == pl.String or isinstance(dtype, (pl.Categorical, pl.Enum))):
+    if dtype == pl.Null or not _is_text(dtype):
         return column.cast(pl.String)
-    text = column if dtype == pl.String else column.cast(pl.String)
+    text = column if dtype == pl.String else column.cast(pl.String, strict=False)
     stripped = text.str.strip_chars()
-    nothing = NO_TEXT if kind is Kind.TEXT else NO_VALUE
-    return pl.when((stripped != "") & ~stripped.is_in(nothing)).then(stripped)
+    return pl.when((stripped != "") & ~stripped.is_in(_NOTHING.get(kind, NO_VALUE))).then(stripped)
 
 
 def cast_column(
@@ -79,9 +87,9 @@ def cast_column(
         return pl.when(whole).then(column).cast(pl.Int64, strict=False).cast(pl.String)
     if kind is Kind.ID and dtype.is_decimal():
         return pl.when(column == column.round()).then(column.cast(pl.Int64, strict=False)).cast(pl.String)
-    is_text = dtype in {pl.String, pl.Null} or isinstance(dtype, (pl.Categorical, pl.Enum))
+    is_text = _is_text(dtype)
     found = text_value(column, dtype, kind) if is_text else column
-    if kind in {Kind.ID, Kind.TEXT}:
+    if kind in _WORDS:
         return found.cast(pl.String)
     if kind in {Kind.TIMESTAMP, Kind.DATE}:
         moment = moments(found, pl.String() if is_text else dtype, options.times, as_dates=as_dates)

@@ -41,7 +41,7 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
     Raises
     ------
     DataError
-        When every amount is negative.
+        When more is taken back than sold, in most rows: a ledger's sign.
     """
     place = transactions.place
     totals = _totals(transactions)
@@ -49,10 +49,11 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
     if totals["guests"] and totals["revenue"]:
         share = totals["guest_revenue"] / totals["revenue"]
         notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
-    if totals["refunds"] and totals["refunds"] == totals["valid"]:
+    if totals["revenue"] < 0 and 2 * totals["refunds"] > totals["valid"]:
         raise DataError(
-            f"{place}: all {totals['valid']} amounts are negative, as a ledger writes sales: nothing was "
-            "bought. Have the sign turned where the table is made."
+            f"{place}: {totals['refunds']} of {totals['valid']} amounts are negative, and together they are "
+            "below 0, as a ledger writes sales: nothing was bought. If so, set "
+            'inputs.transactions.negate = ["amount"].'
         )
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000

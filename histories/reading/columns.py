@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 
@@ -14,6 +15,16 @@ SEPARATORS = (";", "\t", "|", ",")
 LINES_LOOKED_AT = 20
 LONGEST_NAME = 60
 """Letters of a source's column in a message."""
+_MEANT = {
+    "customer_id": "(?i)customer|client|buyer|e-?mail|contact|account|user|member|kunde",
+    "timestamp": "(?i)date|time|created|paid at|datum",
+    "amount": "(?i)total|amount|revenue|price|betrag|montant",
+    "channel": "(?i)source|medium|channel|via|type|kanal",
+    "opened_at": "(?i)created|opened|date",
+    "case_id": "(?i)ticket|case|conversation|^id$",
+    "post_id": "(?i)tweet|message|post|^id$",
+}
+"""How exports call what we mean, for a hint where no name is like ours."""
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -30,7 +41,7 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
     wanted = source.columns or {}
     for option in ("columns", "constants", "values", "negate", "units"):
         _refuse_unknown(table, option, getattr(source, option) or ())
-    _refuse_no_flags(table, source)
+    _refuse_no_opposite(table, source)
     _refuse_no_lengths(table, source)
     for name in source.where:
         if name not in scanned.columns:
@@ -68,11 +79,14 @@ def _refuse_unknown(table: Table, option: str, named: Iterable[str]) -> None:
             )
 
 
-def _refuse_no_flags(table: Table, source: TableSource) -> None:
-    flags = [name for name, column in table.columns.items() if column.kind is Kind.BOOLEAN]
+def _refuse_no_opposite(table: Table, source: TableSource) -> None:
+    turned = {Kind.BOOLEAN, Kind.MONEY}
+    known = [name for name, column in table.columns.items() if column.kind in turned]
     for ours in source.negate:
-        if ours not in flags:
-            raise ConfigError(f"inputs.{table.name}.negate: {ours} is no flag; {nearest(ours, flags)}.")
+        if ours not in known:
+            raise ConfigError(
+                f"inputs.{table.name}.negate: {ours} is no flag and no amount; {nearest(ours, known)}."
+            )
 
 
 def _refuse_no_lengths(table: Table, source: TableSource) -> None:
@@ -147,8 +161,12 @@ def _missing(table: Table, scanned: Scanned, ours: str, theirs: str, source: Tab
         + (", ..." if len(scanned.columns) > 12 else "")
         or "none"
     )
+    near = difflib.get_close_matches(theirs.casefold(), [name.casefold() for name in scanned.columns], 1, 0.8)
+    meant = [] if near else [name for name in scanned.columns if re.search(_MEANT.get(ours, "$^"), name)]
     hint = nearest(theirs, scanned.columns)
     suggestion = f" {hint[0].upper()}{hint[1:]}" if hint.startswith("did") else ""
+    if meant:
+        suggestion = " Is it " + " or ".join(f'"{name}"' for name in meant[:3]) + "?"
     return (
         f'{scanned.place}: {table.name} has no column "{theirs}". Found: {listed}.{suggestion} '
         f"Name the right one in inputs.{table.name}.columns, e.g. "

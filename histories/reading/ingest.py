@@ -190,7 +190,7 @@ def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: by
 
 WHOLE = r"^-?\d+(?:\.0+)?$"
 ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d{1,2}$"
-"""As a spreadsheet shows a long number: 4.00638E+12."""
+"""As spreadsheets and data frames show a long number: 4.00638E+12."""
 
 
 def unwrap_ids(staged: Staged) -> Staged:
@@ -225,13 +225,13 @@ def reject_rounded_ids(staged: Staged) -> Staged:
     """Reject rows whose id a spreadsheet has shortened: several customers may share what is left of it."""
     for name in _flags(
         staged.frame,
-        {name: pl.col(name).str.contains("E+", literal=True).any() for name in _text_ids(staged)},
+        {name: pl.col(name).str.contains(r"[eE]\+").any() for name in _text_ids(staged)},
     ):
         staged = staged.with_rule(
             Rule(
                 name=f"{name} in scientific notation",
                 broken=pl.col(name).str.contains(ROUNDED),
-                says=f"have a {name} in scientific notation, as a spreadsheet shortens long numbers",
+                says=f"have a {name} in scientific notation, as spreadsheets shorten long numbers",
                 expected="Several may share one: export again, with the column as text.",
             )
         )

@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     ID = "id"
     TEXT = "text"
+    STATE = "state of a journey"
     INTEGER = "whole number"
     NUMBER = "number"
     MONEY = "amount"
@@ -394,8 +395,8 @@ PATHS = Table(
 TRANSITIONS = Table(
     name="transitions",
     columns={
-        "from_state": _text(required=True),
-        "to_state": _text(required=True),
+        "from_state": Column(kind=Kind.STATE, required=True),
+        "to_state": Column(kind=Kind.STATE, required=True),
         "n": _count(required=True),
     },
 )

@@ -67,7 +67,7 @@ class TableSource:
         For a column of ours, words of the source and what they mean: ``{ csat = { good = 5, bad = 1 } }``;
         ``"*"`` is every other word: ``{ is_brand = { AcmeSupport = true, "*" = false } }``.
     negate
-        Flags of ours that the source holds turned round.
+        Flags of ours that the source holds turned round, and amounts that it writes with the other sign.
     units
         For a length of time, the unit of the source's plain numbers:
         ``{ first_response_minutes = "hours" }``.

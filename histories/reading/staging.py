@@ -30,6 +30,8 @@ PACKED = 4
 """How much larger a compressed or columnar file is in memory."""
 ROWS_SHOWN = 3
 PATH_SEPARATOR = " > "
+_WIDER = {pl.UInt64, pl.Int128, pl.UInt128}
+"""Integers that may be too large for ours: texts, which become whole numbers again where all are."""
 NUMERIC = {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}
 
 
@@ -58,6 +60,12 @@ class Part:
         for left_out in self.left_out.values():
             rows = rows.filter(~left_out)
         return rows
+
+    @property
+    def numbers(self) -> NumberOptions:
+        """How the source writes numbers."""
+        decimal = self.source.decimal or ("," if self.source.thousands == "." else ".")
+        return NumberOptions(decimal=decimal, thousands=self.source.thousands)
 
     @property
     def files(self) -> range:
@@ -218,9 +226,7 @@ def _options(table: Table, part: Part, timezone: str) -> CastOptions:
     source = part.source
     times = TimeOptions(timezone=timezone, source_zone=source.timezone, form=source.timestamp_format)
     times.check(f"inputs.{table.name}")
-    decimal = source.decimal or ("," if source.thousands == "." else ".")
-    marks = NumberOptions(decimal=decimal, thousands=source.thousands)
-    options = CastOptions(times=times, numbers=marks)
+    options = CastOptions(times=times, numbers=part.numbers)
     _refuse_wrong_types(table, part, options)
     kinds = {ours: column.kind for ours, column in table.columns.items()}
     with reading(part.scanned.place, part.scanned.files):
@@ -237,9 +243,12 @@ def _refuse_wrong_types(table: Table, part: Part, options: CastOptions) -> None:
     for ours, dtype in part.dtypes.items():
         column = table.columns.get(ours)
         if column is not None and not is_castable(dtype, column.kind, options):
+            counts = dtype.is_numeric() and column.kind in {Kind.TIMESTAMP, Kind.DATE}
+            count = f'say what it counts, inputs.{table.name}.timestamp_format = "epoch_s", "epoch_ms", ...'
             raise SchemaError(
                 f'{part.scanned.place}: column "{part.found[ours]}" has the type {dtype}, but '
-                f"{table.name}.{ours} is {column.kind.one}. Name another column in "
+                f"{table.name}.{ours} is {column.kind.one}. "
+                f"{f'Where it is one, {count}; else name' if counts else 'Name'} another column in "
                 f"inputs.{table.name}.columns, or convert this one."
             )
 
@@ -294,7 +303,10 @@ def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) ->
         _number(table, part, name, dtypes[name], options).alias(NUMBER + name) for name in counted
     )
     casts = [_cast(table, ours, dtype, options).alias(ours) for ours, dtype in dtypes.items()]
-    typed = raw.with_columns(casts).with_columns(~pl.col(ours) for ours in part.source.negate)
+    typed = raw.with_columns(casts).with_columns(
+        ~pl.col(ours) if table.columns[ours].kind is Kind.BOOLEAN else -pl.col(ours)
+        for ours in part.source.negate
+    )
     typed = typed.with_columns(_derived(table, dtypes, options))
     if table.name == "paths":
         channels = (
@@ -327,9 +339,9 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
     found = pl.col(RAW + ours)
     column = table.columns.get(ours)
     if column is None:
-        return text_value(found, dtype) if dtype == pl.String else found
+        return text_value(found, dtype) if dtype in {pl.String, pl.Binary} else found
     if column.keeps_integers and dtype.is_integer():
-        return found.cast(pl.Int64)
+        return found.cast(pl.String if dtype in _WIDER else pl.Int64)
     if column.kind in NUMERIC:
         return cast_column(pl.col(NUMBER + ours), pl.Float64(), column.kind, options)
     return cast_column(found, dtype, column.kind, options, as_dates=ours in options.dates)

@@ -6,12 +6,13 @@ Each looks at columns or rows that every rule of a single row lets pass.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import polars as pl
 
 from histories.errors import DataError
-from histories.reading.casts import text_value
-from histories.reading.numbers import SIGNS
+from histories.reading.casts import TRUE_WORDS, text_value
+from histories.reading.numbers import SIGNS, numbers
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
 from histories.reading.schemas import Kind
@@ -25,6 +26,10 @@ UNBOUGHT = (
     *("closed lost", "incomplete", "disputed", "charged back", "chargeback", "requires_payment_method"),
 )
 """Words by which shops and tills say that an order came to nothing, or not yet to anything."""
+TEST = r"(?i)(is[ _]?)?test([ _](mode|order|transaction))?"
+"""How the flag of an order that was made to try a till is called."""
+WON = ("closed won", "won")
+"""Of a pipeline's stages the only ones that bring anything."""
 TOTALS = (
     *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "report total"),
     *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
@@ -110,22 +115,51 @@ def _refuse_several(staged: Staged, codes: pl.LazyFrame, column: str) -> None:
 def stray_notes(staged: Staged) -> tuple[str, ...]:
     """Orders that came to nothing and count all the same; days and months that may have changed places."""
     notes = [note for part in staged.parts for name in _unread(part) if (note := _unbought(part, name))]
-    return (*notes, *_swapped(staged))
+    refunds = [note for part in staged.parts for note in _untaken_refunds(staged, part)]
+    return (*notes, *refunds, *_swapped(staged))
+
+
+def _untaken_refunds(staged: Staged, part: Part) -> Iterator[str]:
+    """Columns that say how much of an order came back, which no column of ours reads."""
+    read = {name for other in staged.parts for name in other.found.values()}
+    for name in part.scanned.columns:
+        dtype = part.scanned.schema[name]
+        if name in read or "refund" not in name.casefold() or not (dtype == pl.String or dtype.is_numeric()):
+            continue
+        text = text_value(pl.col(name), dtype)
+        back = numbers(text, part.numbers).abs()
+        asked = (
+            (back.is_null() & text.is_not_null()).any(),
+            (back > 0).sum().alias("rows"),
+            back.sum().alias("sum"),
+        )
+        is_other, rows, amount = part.kept.select(*asked).collect().row(0)
+        if rows and not is_other:
+            yield (
+                f'{part.scanned.place}: column "{name}" holds {amount:,.2f} in {rows} rows, which nothing '
+                "takes off the amounts. If they are refunds, read the file a second time, "
+                f'[[inputs.transactions]], with columns = {{ amount = "{name}", ... }}, negate = ["amount"].'
+            )
 
 
 def _unbought(part: Part, name: str) -> str | None:
-    if not re.search("status|stage|state", name, re.IGNORECASE):
+    is_test = re.fullmatch(TEST, name) is not None
+    if not is_test and not re.search("status|stage|state", name, re.IGNORECASE):
         return None
     word = pl.col(name).str.strip_chars()
     plain = word.str.to_lowercase().str.strip_prefix("wc-")
     counted = (
         part.kept.group_by(name)
         .len()
-        .select(word.alias("word"), "len", plain.is_in(UNBOUGHT).alias("unbought"))
+        .select(word.alias("word"), "len", plain.alias("plain"))
         .drop_nulls("word")
         .sort("len", "word", descending=[True, False])
         .collect()
     )
+    is_out = pl.col("plain").is_in(TRUE_WORDS if is_test else UNBOUGHT)
+    if counted["plain"].is_in(WON).any():
+        is_out = ~pl.col("plain").is_in(WON)
+    counted = counted.with_columns(unbought=is_out)
     out = counted.filter("unbought")
     if out.is_empty():
         return None

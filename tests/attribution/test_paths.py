@@ -72,6 +72,12 @@ def test_an_empty_channel_is_refused(text: str) -> None:
         encode_paths(counted([text]))
 
 
+@pytest.mark.parametrize("name", ["(total)", "(baseline)", "(start)", "(null)"])
+def test_a_channel_with_a_name_of_the_tables_of_credit_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="a name that the tables of credit use themselves"):
+        encode_paths(counted([f"a > {name}"]))
+
+
 @pytest.mark.parametrize(
     ("frame", "error", "message"),
     [

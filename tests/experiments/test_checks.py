@@ -82,7 +82,7 @@ IMPOSSIBLE = [
     ({"attribution": {"outcomes": []}}, "name at least one"),
     ({"report": {"headline_effect": "welcom"}, "effects": [LETTER]}, 'did you mean "welcome"?'),
     ({"effects": [LETTER, LETTER]}, 'two [[effects]] are called "welcome"'),
-    ({"channels": {"(total)": {"group": "x"}}}, '"(total)" is a row of every credits table'),
+    ({"channels": {"(total)": {"group": "x"}}}, '"(total)" is a name that the tables of credit use'),
 ]
 
 

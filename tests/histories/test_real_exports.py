@@ -103,6 +103,8 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "two digits read as four": (f"{HEADER}7,05/01/26,5\n".encode(), {"timestamp_format": "%d/%m/%Y"}, "If the years have two digits, write %y in inputs.transactions.timestamp_format"),
     "a name of a zone": (f"{HEADER}7,2026-01-05 10:00 EST,5\n".encode(), {"timestamp_format": "%Y-%m-%d %H:%M %Z"}, "Of zone names only UTC, GMT, Z are read"),
     "a name of a zone in the format": (f"{HEADER}7,2026-01-05 10:00 EST,5\n".encode(), {"timestamp_format": "%Y-%m-%d %H:%M EST"}, 'ends with "EST", which may be one of many zones'),
+    "an id that a data frame shortened": (f"{HEADER}4.00638e+12,2026-01-05,5\n".encode(), {}, "1 of 1 rows have a customer_id in scientific notation"),
+    "a shop's own names": (b"Email,Test,Paid at,Total\n7,false,2026-01-05,5\n", {}, 'Is it "Paid at"?'),
     "an id that a spreadsheet shortened": (f"{HEADER}4.00638E+12,2026-01-05,5\n".encode(), {}, "1 of 1 rows have a customer_id in scientific notation"),
 }  # fmt: skip
 
@@ -284,3 +286,48 @@ def test_what_is_no_table_on_this_machine_is_refused_by_its_kind(
         read(transactions=path)
     assert said in str(error.value)
     assert f'did you mean "{path}"' not in str(error.value)
+
+
+T = datetime(2026, 1, 5, 12)
+COLUMNS: dict[str, tuple[pl.Series, str, list[str]]] = {
+    "whole numbers without a sign": (pl.Series([7, 8], dtype=pl.UInt64), "customer_id", ["7", "8"]),
+    "whole numbers beyond ours": (pl.Series([2**64 - 1, 8], dtype=pl.UInt64), "customer_id", [str(2**64 - 1), "8"]),
+    "texts as bytes": (pl.Series([b"Ren\xc3\xa9e", b"007"]), "customer_id", ["Renée", "007"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_of_other_writers_are_the_ids_they_mean(read: Read, tmp_path: Path, kind: str) -> None:
+    ids, name, right = COLUMNS[kind]
+    pl.DataFrame({name: ids, "timestamp": [T, T], "amount": [1.0, 2.0]}).write_parquet(tmp_path / "o.parquet")
+    (tmp_path / "t.csv").write_text(f"customer_id,timestamp,channel\n{right[1]},2026-01-04,mail\n")
+    found = read(transactions="o.parquet", touchpoints="t.csv")
+    rows = found["transactions"].sort("amount").collect()
+    assert rows["customer_id"].cast(pl.String).to_list() == right
+    assert found["touchpoints"].collect()["customer_id"].dtype == rows["customer_id"].dtype
+
+
+def test_bytes_that_are_no_text_stop_the_run(read: Read, tmp_path: Path) -> None:
+    ids = pl.Series([b"\xff\xfe\x00", b"7"])
+    pl.DataFrame({"customer_id": ids, "timestamp": [T, T], "amount": [1.0, 2.0]}).write_parquet(
+        tmp_path / "o.parquet"
+    )
+    with pytest.raises(DataError, match=r"o\.parquet cannot be read \(invalid utf8\)"):
+        read(transactions="o.parquet")
+
+
+def test_counted_times_without_their_unit_are_told_what_to_say(read: Read, tmp_path: Path) -> None:
+    pl.DataFrame({"customer_id": [1], "timestamp": [1_767_607_200_000], "amount": [1.0]}).write_parquet(
+        tmp_path / "o.parquet"
+    )
+    with pytest.raises(TributaryError, match=r"say what it counts.*epoch_ms"):
+        read(transactions="o.parquet")
+
+
+def test_a_table_of_transitions_keeps_the_end_without_an_outcome(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "moves.csv").write_text(
+        "from_state,to_state,n\n(start),mail,10\nmail,(conversion),4\nmail,(null),6\nmail,null,1\n"
+    )
+    table = read(transitions="moves.csv").tables["transitions"]
+    assert table.rows_valid == 4
+    assert table.valid.collect()["to_state"].to_list() == ["mail", "(conversion)", "(null)", "null"]
