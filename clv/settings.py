@@ -64,7 +64,7 @@ class ValueSettings:
     season: bool = True
     engine: Literal["fast", "lifetimes"] = "fast"
     horizon_months: int = Field(default=12, ge=1, le=240)
-    discount_rate: float = Field(default=0.10, ge=0.0, le=10.0)
+    discount_rate: float = Field(default=0.10, ge=0.0, le=3.0)
     gross_margin: float | None = Field(default=None, gt=0.0, le=1.0)
     interval: float = Field(default=0.9, gt=0.0, lt=1.0)
     penalizer: float = Field(default=0.0, ge=0.0, le=1e6, allow_inf_nan=False)

@@ -276,7 +276,7 @@ def _explain(problem: Any) -> str:
         return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
     if problem["type"] == "missing":
         return f'"{key}" is required.'
-    if problem["type"] == "literal_error" and location[:1] == ("inputs",):
+    if problem["type"] == "literal_error" and is_input and location[-1] == "[key]":
         return f'unknown table "{key}"; {nearest(str(location[1]), TABLES)}'
     if problem["type"] == "literal_error":
         expected = problem["ctx"]["expected"]

@@ -19,7 +19,7 @@ def run_metrics(tables: Mapping[str, pl.DataFrame], model: Mapping[str, Any]) ->
     for part in (_values, _fits, _covariates, _forecasts, _validation, _credits, _effects, _care):
         for name, value in part(tables, model):
             if value is not None and math.isfinite(float(value)):
-                found[re.sub(r"[^\w./ -]", "", name)[:250]] = float(value)
+                found[re.sub(r"[^\w. /:-]", "", name)] = float(value)
     return found
 
 

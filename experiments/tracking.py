@@ -13,13 +13,14 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments.processes import has_ended, this_process
 from histories.durable import locked, make_folder, refused_by_system, storage_error
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PROCESS = "tributary.process"
 KILLED = "its process was killed"
-_LONGEST_PARAMETER = 6000  # MLflow refuses longer values
+_LONGEST_PARAMETER, _LONGEST_KEY = 6000, 250  # MLflow refuses longer values and names
+_Value = TypeVar("_Value")
 
 
 def connect(mlruns: Path) -> MlflowClient:
@@ -99,7 +101,7 @@ class OpenRun:
         """Store a flat mapping of names to plain values; long values are cut, with a mark."""
         from mlflow.entities import Param
 
-        rows = [Param(key, _cut(str(value))) for key, value in parameters.items()]
+        rows = [Param(key, _cut(str(value))) for key, value in keyed(parameters).items()]
         for start in range(0, len(rows), 100):
             self.client.log_batch(self.run_id, params=rows[start : start + 100])
 
@@ -108,7 +110,8 @@ class OpenRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        rows = [Metric(key, float(value), now, 0) for key, value in metrics.items() if math.isfinite(value)]
+        finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+        rows = [Metric(key, value, now, 0) for key, value in keyed(finite).items()]
         for start in range(0, len(rows), 1000):
             self.client.log_batch(self.run_id, metrics=rows[start : start + 1000])
 
@@ -218,6 +221,22 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_PARAMETER else text[: _LONGEST_PARAMETER - 3] + "..."
 
 
+def keyed(named: Mapping[str, _Value]) -> dict[str, _Value]:
+    """The same under names that MLflow takes: other characters are `_`, what is too long ends in a digest.
+
+    >>> list(keyed({"channels.paid / social": 1, "channels.paid & social": 2}))
+    ['channels.paid _ social', 'channels.paid _ social-236fccf3']
+    """
+    kept: dict[str, _Value] = {}
+    for name, value in named.items():
+        key = re.sub(r"[^\w. :-]", "_", name)
+        if len(key) > _LONGEST_KEY or key in kept:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+            key = f"{key[: _LONGEST_KEY - len(digest) - 1]}-{digest}"
+        kept[key] = value
+    return kept
+
+
 def flatten(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one level of dotted names, as MLflow's parameters want them.
 
@@ -230,18 +249,14 @@ def flatten(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        name = f"{prefix}{_safe(str(key))}"
+        name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             flat |= flatten(value, prefix=f"{name}.")
         elif isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
             for number, one in enumerate(value, start=1):
                 alone = len(value) == 1 and "name" not in one
-                part = "" if alone else f"{_safe(str(one.get('name', number)))}."
+                part = "" if alone else f"{one.get('name', number)}."
                 flat |= flatten(one, prefix=f"{name}.{part}")
         elif value is not None and value not in ((), []):
             flat[name] = value
     return flat
-
-
-def _safe(name: str) -> str:
-    return "".join(ch if ch.isalnum() or ch in "_-./ " else "_" for ch in name)

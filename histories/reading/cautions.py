@@ -50,10 +50,12 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
         share = totals["guest_revenue"] / totals["revenue"]
         notes.append(f"{place}: guests (rows without customer_id) make {share:.1%} of the revenue.")
     if totals["revenue"] < 0 and 2 * totals["refunds"] > totals["valid"]:
+        turned = any("amount" in part.source.negate for part in transactions.parts)
+        key = "inputs.transactions.negate"
+        step = f'take "amount" out of {key}' if turned else f'set {key} = ["amount"]'
         raise DataError(
             f"{place}: {totals['refunds']} of {totals['valid']} amounts are negative, and together they are "
-            "below 0, as a ledger writes sales: nothing was bought. If so, set "
-            'inputs.transactions.negate = ["amount"].'
+            f"below 0, as a ledger writes sales: nothing was bought. If so, {step}."
         )
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000

@@ -144,7 +144,8 @@ def is_data(file: PurePath, folder: PurePath) -> bool:
 
 def _no_file(path: Path, table: str, given: str) -> str:
     folder = path.parent
-    beside = [entry.name for entry in folder.iterdir() if entry.name != path.name] if folder.is_dir() else []
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    beside = [name for name in names if name != path.name and not name.startswith(".")]
     if not folder.is_dir():
         hint = "its folder does not exist"
     elif beside and not any(letter in path.name for letter in "*?["):

@@ -37,6 +37,11 @@ COUNTED = (
     (16, "microseconds", "epoch_us"),
 )
 """Digits of a count since 1970 in this century, its unit and its name."""
+LETTERS = {
+    **{"YYYY": "%Y", "yyyy": "%Y", "YY": "%y", "yy": "%y", "MM": "%m", "DD": "%d", "dd": "%d"},
+    **{"HH": "%H", "hh": "%I", "mm": "%M", "SS": "%S", "ss": "%S"},
+}
+"""Other programs' letters of a format, the longer first, in strftime's."""
 SEEN = 100
 """Rows that are looked at before a whole column is."""
 
@@ -75,13 +80,20 @@ class TimeOptions:
         return self.form is not None and not self.counts and not has_time(self.form)
 
     def check(self, key: str) -> None:
-        """Refuse a format whose zone nobody can be sure of.
+        """Refuse a format in other letters than strftime's, or whose zone nobody can be sure of.
 
         Raises
         ------
         ConfigError
-            When it ends with a zone's name that is not UTC's, and the source's zone is not given.
+            When it has no %, or ends with a zone's name that is not UTC's and the source's zone is not given.
         """
+        if self.form is not None and not self.counts and "%" not in self.form:
+            meant = re.sub("|".join(LETTERS), lambda found: LETTERS[found[0]], self.form)
+            meant = meant if "%" in meant else "%d/%m/%Y"
+            raise ConfigError(
+                f'{key}.timestamp_format = "{self.form}" holds none of strftime\'s letters: write '
+                f'"{meant}" or the like, epoch_s, epoch_ms, epoch_us or excel; leave it out for ISO dates.'
+            )
         name = ZONE_NAME.search(self.form) if self.form and not self.counts else None
         if name is None or name[1] in {"%Z", *UTC_NAMES} or self.source_zone is not None:
             return

@@ -66,6 +66,10 @@ REFUSALS = [
         'unknown key "channels.forum.orign"; did you mean "origin"?',
     ),
     ('timezone = "Europe/Londn"', '"timezone" is "Europe/Londn"; not a time zone name'),
+    (
+        '[inputs.transactions]\npath = "o.csv"\ndecimal = ";"',
+        "\"inputs.transactions.decimal\" is \";\"; allowed: '.' or ','.",
+    ),
     ('time_unit = "month"', "\"time_unit\" is \"month\"; allowed: 'day' or 'week'."),
     ("observation_end = 2026-01-01\ncalibration_end = 2026-01-01", "must lie before observation_end"),
     ("[value]\ninterval = 1.5", '"value.interval" is 1.5; input should be less than 1.'),

@@ -44,6 +44,16 @@ def test_the_database_and_mlflow_say_the_same(kept: Path) -> None:
     assert {run.name for run in list_runs(kept) if run.champion} == {"a", "b"}
 
 
+def test_figures_of_channels_with_any_name_are_kept_each_under_its_own(mlruns: Path) -> None:
+    names = ["http://x", "a/../b", "paid & social", "paid / social", "日本", "<b>", "y" * 400, "y" * 401]
+    with open_run("named", mlruns=mlruns) as run:
+        run.log_parameters({f"channels.{name}.origin": "firm" for name in names})
+        run.log_metrics({f"credit.{name}": float(place) for place, name in enumerate(names)})
+        data = run.client.get_run(run.run_id).data
+    assert len(data.params) == len(names)
+    assert sorted(data.metrics.values()) == [float(place) for place in range(len(names))]
+
+
 def test_another_database_is_left_to_mlflow(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("experiments.registry._CHAMPIONS", "SELECT run FROM aliases WHERE x = ?")
     assert len(list_runs(kept)) == 3

@@ -101,6 +101,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "milliseconds as seconds": (f"{HEADER}7,1767607200000,5\n".encode(), {"timestamp_format": "epoch_s"}, '1 of 1 rows have a timestamp after 2200 (row 1: "1767607200000"). If they count a smaller unit, set inputs.transactions.timestamp_format = "epoch_ms".'),
     "seconds as milliseconds": (f"{HEADER}7,1767607200,5\n".encode(), {"timestamp_format": "epoch_ms"}, 'set inputs.transactions.timestamp_format = "epoch_s"'),
     "two digits read as four": (f"{HEADER}7,05/01/26,5\n".encode(), {"timestamp_format": "%d/%m/%Y"}, "If the years have two digits, write %y in inputs.transactions.timestamp_format"),
+    "the letters of a spreadsheet": (f"{HEADER}7,05/01/2026 10:00,5\n".encode(), {"timestamp_format": "dd/MM/yyyy HH:mm"}, 'holds none of strftime\'s letters: write "%d/%m/%Y %H:%M" or the like'),
     "a name of a zone": (f"{HEADER}7,2026-01-05 10:00 EST,5\n".encode(), {"timestamp_format": "%Y-%m-%d %H:%M %Z"}, "Of zone names only UTC, GMT, Z are read"),
     "a name of a zone in the format": (f"{HEADER}7,2026-01-05 10:00 EST,5\n".encode(), {"timestamp_format": "%Y-%m-%d %H:%M EST"}, 'ends with "EST", which may be one of many zones'),
     "an id that a data frame shortened": (f"{HEADER}4.00638e+12,2026-01-05,5\n".encode(), {}, "1 of 1 rows have a customer_id in scientific notation"),
