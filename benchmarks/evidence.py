@@ -16,14 +16,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from attribution.effects.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.data.history import build_history
+from attribution.effects.data.index_dates import find_index_dates
+from attribution.effects.data.units import Units
 from attribution.effects.design import EffectDesign
-from attribution.effects.history import build_history
-from attribution.effects.index_dates import find_index_dates
-from attribution.effects.landmark import build_landmark_units
-from attribution.effects.nuisance import LEARNERS, Learner, assign_folds, fit_nuisances, fit_propensity
-from attribution.effects.regression import fit_lin, mean_difference
-from attribution.effects.units import Units
+from attribution.effects.designs.landmark import build_landmark_units
+from attribution.effects.estimators.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.estimators.nuisance import (
+    LEARNERS,
+    Learner,
+    assign_folds,
+    fit_nuisances,
+    fit_propensity,
+)
+from attribution.effects.estimators.regression import fit_lin, mean_difference
 from benchmarks.worlds import simulate_care_world, simulate_confounded_units
 
 Estimates = dict[tuple[str, str], tuple[float, float]]

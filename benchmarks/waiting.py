@@ -26,17 +26,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.effects.case_units import build_case_units
+from attribution.effects.data.cases import build_case_units
+from attribution.effects.data.history import build_history
+from attribution.effects.data.index_dates import find_index_dates
+from attribution.effects.data.tables import EffectTables, Setting
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.landmark import build_landmark_units
+from attribution.effects.designs.observational import estimate_adjusted
+from attribution.effects.designs.queue import queue_findings
+from attribution.effects.designs.response_curve import curve_findings
 from attribution.effects.effect import Effect
-from attribution.effects.history import build_history
-from attribution.effects.index_dates import find_index_dates
-from attribution.effects.landmark import build_landmark_units
-from attribution.effects.observational import estimate_adjusted
-from attribution.effects.queue import queue_findings
-from attribution.effects.response_curve import curve_findings
 from attribution.effects.run import estimate_effects
-from attribution.effects.tables import EffectTables, Setting
 from experiments.config import load_config
 from experiments.inputs import read_inputs
 from experiments.parts.care import find_cases

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.effects.tables import EffectTables
-from attribution.effects.units import Units
+from attribution.effects.data.tables import EffectTables
+from attribution.effects.data.units import Units
 
 __all__ = ["CareWorld", "ConfoundedUnits", "simulate_care_world", "simulate_confounded_units"]
 

@@ -13,13 +13,13 @@ from typing import Final
 import polars as pl
 
 from attribution.credits.rows import RESERVED_CHANNELS
-from attribution.effects.case_units import CASE_OUTCOMES
-from attribution.effects.covariates import DERIVED
+from attribution.effects.data.cases import CASE_OUTCOMES
+from attribution.effects.data.covariates import DERIVED
+from attribution.effects.data.outcomes import OUTCOMES
+from attribution.effects.data.series import METRICS
+from attribution.effects.data.unit_table import read_table
+from attribution.effects.data.units import columns_of_segments, group_outcomes, read_units
 from attribution.effects.design import OF_CASES, EffectDesign
-from attribution.effects.outcomes import OUTCOMES
-from attribution.effects.series import METRICS
-from attribution.effects.unit_table import read_table
-from attribution.effects.units import columns_of_segments, group_outcomes, read_units
 from care.threads import check_sides, is_customer, sides_by_staff, without_internal
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from attribution.effects.unit_table import read_table
+from attribution.effects.data.unit_table import read_table
 from experiments.config import RunConfig
 from histories.errors import TributaryError
 from histories.money import to_currency

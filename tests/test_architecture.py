@@ -59,6 +59,13 @@ ROOMS = {
     "incremental": {"credits", "effects"},
 }
 
+# The same inside effects; what lies beside these rooms is the entry, its result, and the run of all designs.
+ROOMS_OF_EFFECTS = {
+    "estimators": set(),
+    "data": {"estimators"},
+    "designs": {"data", "estimators"},
+}
+
 LAZY = ("tributary/__init__.py", "histories/__init__.py", "api/__init__.py", "reports/__init__.py")
 
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
@@ -109,6 +116,16 @@ def test_the_rooms_of_attribution_stand_on_one_another_in_order(room: str) -> No
         return package == "attribution" and other in ROOMS and other != room and other not in ROOMS[room]
 
     assert wrong_imports(sorted((ROOT / "attribution" / room).rglob("*.py")), is_wrong) == []
+
+
+@pytest.mark.parametrize("room", ROOMS_OF_EFFECTS)
+def test_the_rooms_of_effects_stand_on_one_another_in_order(room: str) -> None:
+    def is_wrong(file: str, module: str) -> bool:
+        inside = module.removeprefix("attribution.effects.").split(".")[0]
+        others = ROOMS_OF_EFFECTS.keys() - {room} - ROOMS_OF_EFFECTS[room]
+        return module.startswith("attribution.effects.") and inside in {*others, "run", "held"}
+
+    assert wrong_imports(sorted((ROOT / "attribution/effects" / room).glob("*.py")), is_wrong) == []
 
 
 def test_nothing_loose_lies_beside_the_rooms_of_attribution() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from attribution.effects.checks import CHECKS_SCHEMA, Check, checks_frame
 from attribution.effects.effect import Effect, effects_frame, format_effects
+from attribution.effects.estimators.checks import CHECKS_SCHEMA, Check, checks_frame
 
 _TEXT, _REAL, _COUNT = pl.String(), pl.Float64(), pl.Int64()
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from attribution.effects.by_lot import asks_for_answers
 from attribution.effects.design import MOVED, EffectDesign
+from attribution.effects.designs.by_lot import asks_for_answers
+from attribution.effects.designs.moved import CALM_DAYS
 from attribution.effects.effect import Z_INTERVAL, Effect
 from attribution.effects.findings import Findings
-from attribution.effects.moved import CALM_DAYS
 from histories.estimates import errors_apart, errors_outside
 
 

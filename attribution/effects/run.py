@@ -10,29 +10,29 @@ from pathlib import Path
 import numpy as np
 from polars.exceptions import PanicException
 
-from attribution.effects.agents import estimate_agent
-from attribution.effects.assigned import estimate_assigned
-from attribution.effects.before_after import estimate_before_after
+from attribution.effects.data.tables import EffectTables, Setting
+from attribution.effects.data.units import group_outcomes, read_units
 from attribution.effects.design import EffectDesign
-from attribution.effects.dose import estimate_dose
+from attribution.effects.designs.agents import estimate_agent
+from attribution.effects.designs.assigned import estimate_assigned
+from attribution.effects.designs.before_after import estimate_before_after
+from attribution.effects.designs.dose import estimate_dose
+from attribution.effects.designs.incident import estimate_incident
+from attribution.effects.designs.interrupted import estimate_interrupted
+from attribution.effects.designs.landmark import EVER_CONTACTED, estimate_landmark
+from attribution.effects.designs.queue import estimate_queue
+from attribution.effects.designs.randomised import estimate_randomised
+from attribution.effects.designs.response_curve import estimate_response_curve
+from attribution.effects.designs.synthetic_control import estimate_synthetic_control
+from attribution.effects.designs.targeting import estimate_targeting
+from attribution.effects.designs.time_varying import estimate_time_varying
+from attribution.effects.designs.tracked import estimate_tracked
+from attribution.effects.designs.unassigned import estimate_unassigned
 from attribution.effects.effect import effect_of
+from attribution.effects.estimators.nuisance import Learner
+from attribution.effects.estimators.segments import segment_margins
 from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
 from attribution.effects.held import hold_together
-from attribution.effects.incident import estimate_incident
-from attribution.effects.interrupted import estimate_interrupted
-from attribution.effects.landmark import EVER_CONTACTED, estimate_landmark
-from attribution.effects.nuisance import Learner
-from attribution.effects.queue import estimate_queue
-from attribution.effects.randomised import estimate_randomised
-from attribution.effects.response_curve import estimate_response_curve
-from attribution.effects.segments import segment_margins
-from attribution.effects.synthetic_control import estimate_synthetic_control
-from attribution.effects.tables import EffectTables, Setting
-from attribution.effects.targeting import estimate_targeting
-from attribution.effects.time_varying import estimate_time_varying
-from attribution.effects.tracked import estimate_tracked
-from attribution.effects.unassigned import estimate_unassigned
-from attribution.effects.units import group_outcomes, read_units
 from histories.errors import reason_of
 
 
@@ -50,7 +50,7 @@ def estimate_effects(
 
     A design that cannot be estimated is listed too: without a figure, `supported` false, and the reason in
     words. Designs do not share randomness: adding one changes no other. `learners` of one's own
-    (`attribution.effects.nuisance.own_learner`) take the place of ours in designs on a table.
+    (`attribution.effects.estimators.nuisance.own_learner`) take the place of ours in designs on a table.
     """
     setting = Setting(
         tables=tables or EffectTables(),

@@ -33,7 +33,7 @@ API_PAGES = {
             "attribution.effects.design",
             "attribution.effects.run",
             "attribution.effects.effect",
-            "attribution.effects.nuisance",
+            "attribution.effects.estimators.nuisance",
         ),
     ),
 }

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from attribution.effects.data.series import Series, find_series
+from attribution.effects.data.tables import EffectTables, Setting
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.interrupted import estimate_change
 from attribution.effects.effect import holm
-from attribution.effects.interrupted import estimate_change
-from attribution.effects.series import Series, find_series
-from attribution.effects.tables import EffectTables, Setting
 from care.catalogue import CATALOGUE
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories

@@ -6,11 +6,11 @@ import dataclasses
 
 import polars as pl
 
-from attribution.effects.by_lot import asks_for_answers
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import OF_CASES
+from attribution.effects.designs.by_lot import asks_for_answers
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
-from attribution.effects.tables import EffectTables
 from care.clock import BusinessClock, to_instants
 from care.settings import Hours
 from experiments.config import RunConfig

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from attribution.effects.units import segment_labels as cut_labels
+from attribution.effects.data.units import segment_labels as cut_labels
 from histories.errors import ConfigError, nearest
 
 UNKNOWN: Final = "unknown"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from attribution.effects.segments import segment_masks
-from attribution.effects.units import segment_labels as labels_of_effects
+from attribution.effects.data.units import segment_labels as labels_of_effects
+from attribution.effects.estimators.segments import segment_masks
 from experiments.parts.segments import segment_labels
 from histories.errors import ConfigError
 

@@ -15,7 +15,7 @@ from tributary.commands.output import echo_json, echo_table
 if TYPE_CHECKING:
     import polars as pl
 
-    from attribution.effects.geo import GeoPlan
+    from attribution.effects.designs.geo import GeoPlan
 
 
 @click.command()
@@ -76,7 +76,7 @@ def power(
     --geo: which markets to treat, and what a test in them would find by their own past.
     """
     if geo is not None:
-        from attribution.effects.geo import plan_markets
+        from attribution.effects.designs.geo import plan_markets
 
         if effect is None:
             raise ConfigError("power: give --effect, the smallest lift worth finding: 0.05 for 5 %")
@@ -131,8 +131,8 @@ def _sentence(plan: PowerPlan, answer: dict[str, float | int]) -> str:
 
 def _markets_of(path: Path, outcome: str | None, unit: str, day: str) -> tuple[pl.DataFrame, str]:
     """The table of markets under our names, and the outcome."""
+    from attribution.effects.data.unit_table import read_table
     from attribution.effects.design import EffectDesign
-    from attribution.effects.unit_table import read_table
     from histories.reading.sources import TableSource
 
     if path.suffix == ".toml":
@@ -164,7 +164,7 @@ def _markets_of(path: Path, outcome: str | None, unit: str, day: str) -> tuple[p
 
 
 def _tell(plan: GeoPlan, outcome: str, *, as_json: bool) -> None:
-    from attribution.effects.geo import SHOWN
+    from attribution.effects.designs.geo import SHOWN
 
     if as_json:
         from dataclasses import asdict

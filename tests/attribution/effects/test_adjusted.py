@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.effects.aipw import ESTIMANDS, estimate_ratio
-from attribution.effects.checks import check_balance
+from attribution.effects.data.units import Units, units_from_frame
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.observational import estimate_adjusted
 from attribution.effects.effect import Effect
-from attribution.effects.nuisance import (
+from attribution.effects.estimators.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.estimators.checks import check_balance
+from attribution.effects.estimators.nuisance import (
     CURVED,
     LEARNERS,
     LINEAR,
@@ -23,8 +25,6 @@ from attribution.effects.nuisance import (
     fit_propensity,
     spline_basis,
 )
-from attribution.effects.observational import estimate_adjusted
-from attribution.effects.units import Units, units_from_frame
 from benchmarks.worlds import simulate_confounded_units
 from tests.honesty import claimed_over_seen
 

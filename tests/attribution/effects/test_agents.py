@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from attribution.effects.desk_agents import agents_at_opening
-from attribution.effects.desk_queue import NEVER
+from attribution.effects.data.desk import NEVER, agents_at_opening
 from attribution.effects.effect import Effect
 from attribution.effects.findings import Findings
 from attribution.effects.held import hold_together

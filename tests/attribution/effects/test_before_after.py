@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.effects.before_after import event_study
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.before_after import event_study
+from attribution.effects.designs.staggered import NEVER, group_time_effects
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effect, estimate_effects
-from attribution.effects.staggered import NEVER, group_time_effects
 from benchmarks.worlds import CareWorld, simulate_care_world
 from tests.honesty import claimed_over_seen
 

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.synthetic_control import fit_synthetic_control
+from attribution.effects.designs.time_varying import fit_hazard
 from attribution.effects.run import estimate_effects
-from attribution.effects.synthetic_control import fit_synthetic_control
-from attribution.effects.tables import EffectTables
-from attribution.effects.time_varying import fit_hazard
 from benchmarks.worlds import simulate_care_world
 
 START = date(2024, 1, 1)

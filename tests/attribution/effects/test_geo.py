@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from scipy import optimize
 
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.geo import plan_markets
+from attribution.effects.designs.synthetic_control import fit_synthetic_control, past_error
 from attribution.effects.effect import Effect
-from attribution.effects.geo import plan_markets
 from attribution.effects.run import estimate_effects
-from attribution.effects.synthetic_control import fit_synthetic_control, past_error
-from attribution.effects.tables import EffectTables
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError
 from tributary.cli import cli

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
 from attribution.effects.effect import Effect
 from attribution.effects.run import estimate_effect
-from attribution.effects.tables import EffectTables
 from histories.errors import DataError
 from histories.money import MONEY_SCALE
 

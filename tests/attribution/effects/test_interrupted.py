@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
+from attribution.effects.estimators.segmented import fit_segmented
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
-from attribution.effects.segmented import fit_segmented
-from attribution.effects.tables import EffectTables
 from tests.honesty import claimed_over_seen
 
 START = date(2024, 1, 1)

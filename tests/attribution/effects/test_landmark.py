@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from attribution.effects.covariates import known_before
+from attribution.effects.data.covariates import known_before
+from attribution.effects.data.history import build_history, day_of
+from attribution.effects.data.index_dates import find_index_dates
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.landmark import build_landmark_units
 from attribution.effects.findings import EffectsResult
-from attribution.effects.history import build_history, day_of
-from attribution.effects.index_dates import find_index_dates
-from attribution.effects.landmark import build_landmark_units
 from attribution.effects.run import estimate_effect, estimate_effects
-from attribution.effects.tables import EffectTables
 from benchmarks.worlds import CareWorld, simulate_care_world
 from histories.errors import DataError, SchemaError
 from histories.money import MONEY_SCALE

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.units import units_from_frame
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.observational import estimate_adjusted
 from attribution.effects.effect import Effect
-from attribution.effects.observational import estimate_adjusted
-from attribution.effects.units import units_from_frame
 
 
 def table(n: int = 3000, seed: int = 1) -> pl.DataFrame:

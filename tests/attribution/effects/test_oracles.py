@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attribution.effects.aipw import ESTIMANDS, estimate_ratio
-from attribution.effects.nuisance import LINEAR, assign_folds, fit_nuisances
+from attribution.effects.estimators.aipw import ESTIMANDS, estimate_ratio
+from attribution.effects.estimators.nuisance import LINEAR, assign_folds, fit_nuisances
 from benchmarks.worlds import simulate_confounded_units
 
 pytestmark = [

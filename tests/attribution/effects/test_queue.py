@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from attribution.effects.data.desk import NEVER, queue_at_opening, surge_days
 from attribution.effects.design import EffectDesign
-from attribution.effects.desk_queue import NEVER, queue_at_opening, surge_days
+from attribution.effects.designs.moved_fit import agreement
+from attribution.effects.designs.queue import QUEUE as QUEUE_MOVER
 from attribution.effects.effect import Effect
-from attribution.effects.instrument import fit_two_stage
-from attribution.effects.moved_checks import agreement
-from attribution.effects.queue import QUEUE as QUEUE_MOVER
+from attribution.effects.estimators.instrument import fit_two_stage
 from attribution.effects.run import estimate_effect, estimate_effects
 from benchmarks.waiting import RushWorld, simulate_rush, waiting_designs
 from histories.errors import DataError

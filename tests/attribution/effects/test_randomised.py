@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from attribution.effects.data.units import read_units, segment_labels, units_from_frame
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.randomised import anytime_half_width, cuped, estimate_randomised
 from attribution.effects.effect import EFFECTS_SCHEMA, Effect, effects_frame, holm
-from attribution.effects.randomised import anytime_half_width, cuped, estimate_randomised
 from attribution.effects.run import estimate_effect, estimate_effects
-from attribution.effects.units import read_units, segment_labels, units_from_frame
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError
 from tests.honesty import claimed_over_seen
 

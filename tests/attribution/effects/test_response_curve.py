@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from attribution.effects.bins import Bins, monotone, simultaneous_width
-from attribution.effects.case_units import build_case_units
+from attribution.effects.data.cases import build_case_units
+from attribution.effects.data.tables import Setting
 from attribution.effects.effect import Effect
+from attribution.effects.estimators.bins import Bins, monotone, simultaneous_width
 from attribution.effects.run import estimate_effect
-from attribution.effects.tables import Setting
 from benchmarks.waiting import RushWorld, simulate_rush, waiting_designs
 from histories.errors import DataError
 

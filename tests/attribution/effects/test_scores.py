@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attribution.effects.aipw import ESTIMANDS, Estimand, estimate_ratio
-from attribution.effects.nuisance import Nuisances
+from attribution.effects.estimators.aipw import ESTIMANDS, Estimand, estimate_ratio
+from attribution.effects.estimators.nuisance import Nuisances
 
 X = np.repeat([0.0, 1.0], [40, 60])
 """A covariate; a quarter is treated where it is 0, two thirds where it is 1."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attribution.effects.sensitivity import bias_bounds, bound_omitted_variable, e_value, robustness_value
+from attribution.effects.estimators.sensitivity import (
+    bias_bounds,
+    bound_omitted_variable,
+    e_value,
+    robustness_value,
+)
 
 
 def test_e_value_matches_vanderweele_ding_2017():

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from attribution.effects.design import EffectDesign
-from attribution.effects.instrument import fit_two_stage
-from attribution.effects.nuisance import own_learner
+from attribution.effects.estimators.instrument import fit_two_stage
+from attribution.effects.estimators.nuisance import own_learner
 from attribution.effects.run import estimate_effect
 
 

@@ -1,0 +1,1 @@
+"""Arithmetic on arrays: regressions, weights, instruments, intervals, and the checks on an estimate."""
