@@ -113,7 +113,8 @@ def judge_models(
     first, settings = company.first, company.settings
     end = calibration_end or _default_calibration_end(first, observation_end)
     if not first <= end < observation_end:
-        return _unjudged(f"no holdout: the data span {first} to {observation_end} only")
+        outside = "" if calibration_end is None else f"calibration_end ({end}) lies outside, "
+        return _unjudged(f"no holdout: {outside}the data span {first} to {observation_end} only")
     windows = rolling_windows(
         first=first, calibration_end=end, observation_end=observation_end, origins=settings.origins
     )

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from experiments.assigned import randomised_entry
 from experiments.bundle.reading import Bundle
 from experiments.filters import Combination, Filter, bind_filter, parse_filter
 from experiments.inputs import ID_KEY
@@ -178,21 +178,10 @@ def _meant(bundle: Bundle, rule: str, purpose: str) -> tuple[int, pl.DataFrame]:
     return kept(frame, asked).height, kept(frame, agreed)
 
 
-def effect_entry(*, path: str, name: str, control: float, outcomes: Sequence[str] = ("spend",)) -> str:
+def effect_entry(*, path: str, name: str, control: float) -> str:
     """What a configuration needs to say what the campaign brought."""
-    return f"""
-[inputs]
-assignments = {json.dumps(path)}
-
-[[effects]]
-name = {json.dumps(name)}
-design = "randomised"
-outcomes = {json.dumps(list(outcomes))}
-follow_up_days = 60
-
-[effects.treatment]
-control = "{CONTROL}"
-shares = {{ {TREATED} = {1 - control:g}, {CONTROL} = {control:g} }}"""
+    shares = {TREATED: 1 - control, CONTROL: control}
+    return randomised_entry(path, name, outcomes=["spend"], days=60, shares=shares)
 
 
 def _own_ids(identities: pl.LazyFrame, dtype: pl.DataType, id_key: str | None) -> pl.DataFrame:

@@ -30,7 +30,7 @@ from experiments.parts.profiles import profiles_table
 from experiments.segments import named_filters
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
 from histories.reading.inputs import Inputs
-from histories.reading.plausibility import seen_channels
+from histories.reading.plausibility import observed_days, seen_channels
 from histories.touchpoints import channels_in_use, require_origins
 
 LONGEST_ID: Final = 255
@@ -119,7 +119,7 @@ def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
 
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
     """What a run will leave out, as far as the tables show it before anything is computed."""
-    found = [*_sides(config, inputs)]
+    found = [*_sides(config, inputs), *_holdout(config, inputs)]
     outcomes = {"retention", "lifetime_value"} & {*config.attribution.outcomes}
     if "touchpoints" in inputs and "incremental" in config.attribution.methods and outcomes:
         try:
@@ -137,6 +137,17 @@ def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
                     if not isinstance(error, SchemaError)
                 ]
     return tuple(found)
+
+
+def _holdout(config: RunConfig, inputs: Inputs) -> Iterator[str]:
+    """A cut of the data where there are none."""
+    days = observed_days(inputs)
+    end = config.calibration_end
+    if "transactions" in inputs and days and end and not days[0] <= end < days[1]:
+        yield (
+            f"A run will judge no forecast: calibration_end ({end}) lies outside of the data ({days[0]} to "
+            f"{days[1]}). Set a day between, or leave it out."
+        )
 
 
 def _values(inputs: Inputs, table: str, column: str) -> list[str] | None:

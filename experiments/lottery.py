@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from attribution.effects.design import OF_CASES
 from attribution.effects.power import PowerPlan, detectable_effect
 from care.asking import CareFacts, question_of
 from care.evidence import effect_of
+from experiments.assigned import randomised_entry
 from histories.cuts import ALL
 from histories.errors import ConfigError, DataError, nearest
 
@@ -173,22 +173,15 @@ def effect_entry(
     question = question_of(facts, promise=promise)
     chosen = {str(one["name"]): one for one in (facts.configuration.get("care") or {})["promises"]}
     told = chosen[question.promise]
-    clock = '\nclock = "business"' if told.get("clock") == "business" else ""
-    return f"""
-[inputs]
-assignments = {json.dumps(path)}
-
-[[effects]]
-name = {json.dumps(name)}
-design = "randomised"
-outcomes = [{json.dumps(outcome)}]
-follow_up_days = 30{clock}
-
-[effects.treatment]
-experiment = {json.dumps(name)}
-control = "{USUAL}"
-shares = {{ {PRIORITY} = {share:g}, {USUAL} = {1 - share:g} }}
-first_response_minutes = {float(told["within_minutes"]):g}"""
+    return randomised_entry(
+        path,
+        name,
+        outcomes=[outcome],
+        days=30,
+        shares={PRIORITY: share, USUAL: 1 - share},
+        clock=told.get("clock", "calendar"),
+        answered_within=float(told["within_minutes"]),
+    )
 
 
 def _spread(facts: CareFacts, outcome: str) -> float:

@@ -14,6 +14,9 @@ MONEY_SCALE = 10_000
 LARGEST_AMOUNT = 9e11
 """Largest amount, in the currency, that a Float64 holds exactly to 1/10,000."""
 
+LARGEST_SUM = 9e14
+"""Largest sum of amounts, in the currency, that whole minor units hold."""
+
 
 def to_minor(amount: pl.Expr) -> pl.Expr:
     """Whole minor units of an amount in the currency; null where it is not finite or too large.

@@ -33,7 +33,12 @@ from histories.reading.rules import Rule
 from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
-from histories.reading.strays import refuse_unasked_currencies, set_aside_totals, stray_notes
+from histories.reading.strays import (
+    refuse_sums_too_large,
+    refuse_unasked_currencies,
+    set_aside_totals,
+    stray_notes,
+)
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
 _OF_A_DESK = {"cases": case_notes, "posts": post_notes}
@@ -178,6 +183,7 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
 def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: bytes | None) -> Ingested:
     notes: tuple[str, ...] = ()
     refuse_unasked_currencies(staged)
+    refuse_sums_too_large(staged)
     if staged.table.name == "transactions":
         notes = (*transaction_notes(staged, linked.get("customers")), *stray_notes(staged))
     elif staged.table.name == "touchpoints":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from histories.errors import DataError
+from histories.money import LARGEST_SUM, to_currency
 from histories.reading.casts import TRUE_WORDS, text_value
 from histories.reading.numbers import SIGNS, numbers
 from histories.reading.rules import Rule
@@ -110,6 +111,25 @@ def _refuse_several(staged: Staged, codes: pl.LazyFrame, column: str) -> None:
         f'{staged.place}: column "{column}" holds {counted.height} currencies: {listed}, and amounts are '
         f"added. Convert them to one currency, or choose rows by {key}.where{said}."
     )
+
+
+def refuse_sums_too_large(staged: Staged) -> None:
+    """Refuse amounts whose sum the whole numbers that hold it would not.
+
+    Raises
+    ------
+    DataError
+        With the column and its sum.
+    """
+    money = [name for name, column in staged.table.columns.items() if column.kind is Kind.MONEY]
+    there = [name for name in money if name in staged.frame.collect_schema()]
+    sums = staged.frame.select(to_currency(pl.col(there).abs().cast(pl.Float64)).sum()).collect()
+    for name in there:
+        if (total := sums[name].item()) > LARGEST_SUM:
+            raise DataError(
+                f"{staged.place}: column {name} adds up to {total:.2g}; allowed: {LARGEST_SUM:.0e}. Give "
+                "amounts in thousands of the currency where the table is made."
+            )
 
 
 def stray_notes(staged: Staged) -> tuple[str, ...]:

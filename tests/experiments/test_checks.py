@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from experiments.checks import check_run
+from experiments.checks import check_run, foreseen
 from experiments.config import parse_config
 from experiments.inputs import read_inputs
 from experiments.run import _marked
@@ -119,6 +119,15 @@ def note(notes: tuple[str, ...], words: str) -> str:
 ORDERS = "customer_id,timestamp,amount\n1,2025-02-01,10\n1,2025-12-01,20\n2,2025-03-05,5\n"
 TOUCHES = "customer_id,timestamp,channel\n1,2025-02-02,chat\n2,2025-03-01,forum\n"
 COSTS = "channel,period_start,period_end,amount,item\n"
+
+
+def test_a_cut_outside_of_the_data_is_foreseen(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    for day, said in (("2030-01-01", True), ("2025-02-01", False), ("2025-12-01", True)):
+        config = parse_config(
+            {"calibration_end": day, "inputs": {"transactions": "orders.csv"}}, base_dir=tmp_path
+        )
+        assert any(day in note for note in foreseen(config, read_inputs(config))) is said
 
 
 def test_costs_that_look_wrong_are_told_with_their_count(tmp_path: Path) -> None:

@@ -144,6 +144,14 @@ def test_a_ledgers_sign_is_refused_and_turned_where_asked(
     assert revenue(found) == -sum(said) > 0
 
 
+def test_amounts_that_whole_numbers_cannot_add_up_are_refused(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *(f"c{k},2026-01-01,{8 * 10**11}" for k in range(1_200)))
+    with pytest.raises(DataError, match=r"column amount adds up to 9.6e\+14; allowed: 9e\+14"):
+        read(transactions="orders.csv")
+    write_csv("orders.csv", HEADER, *(f"c{k},2026-01-01,{8 * 10**11}" for k in range(1_100)))
+    assert revenue(read(transactions="orders.csv")) == 8.8e14
+
+
 def test_a_column_that_where_names_must_be_there(read: Read, write_csv: Write) -> None:
     write_csv("orders.csv", *with_column("Status", ["Paid"]))
     with pytest.raises(SchemaError, match=r'no column "Staus".*where names; did you mean "Status"'):
