@@ -119,8 +119,9 @@ class Panel:
     """Channels whose touches follow recent purchases (`histories.reactions`); None where the order of events
     is not known."""
     announces: Mapping[str, str] = field(default_factory=dict)
-    """Channels whose touches announce leaving (`histories.last_days`), with what that speaks against: no
-    stock of theirs is a cause, and none of their touches a sign of satisfaction."""
+    """Channels whose touches announce leaving (`histories.last_days`) or a purchase (`histories.on_the_way`),
+    with what that speaks against: no stock of theirs is a cause, and none of their touches a sign of
+    satisfaction."""
     notes: tuple[str, ...] = ()
     """What of the histories is not in the panel, and why."""
 
@@ -160,7 +161,7 @@ class Panel:
 
     @property
     def announcing(self) -> NDArray[np.bool_]:
-        """Whether touches of the channel announce leaving, shape (C,)."""
+        """Whether touches of the channel announce leaving or a purchase, shape (C,)."""
         return np.isin(self.channels, list(self.announces))
 
     @property

@@ -7,14 +7,16 @@ against those in the 28 days before these, each relative to what all customers b
 
     ratio = (near / expected near) / (far / expected far)
 
-1 where touches come whenever they come, whatever they do afterwards. Where the firm sends to all who bought
-within some months the ratio is 1 all the same; `histories.recency` tells that.
+1 where touches come whenever they come, whatever they do afterwards. A mail to win back who has not bought
+for six weeks has none in either: where the six weeks before touches hold hardly any purchases, they are held
+against the eight weeks before them. Where the firm sends to all who bought within some months the ratio is 1
+all the same; `histories.recency` tells that. What is counted after touches is for `histories.on_the_way`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
 
 import numpy as np
@@ -24,15 +26,28 @@ from histories.arrays import Float, Integer
 from histories.panel import Panel
 from histories.recency import recency
 
-NEAR, FAR = timedelta(days=14), timedelta(days=42)
+NEAR, FAR, LONG = timedelta(days=14), timedelta(days=42), timedelta(days=98)
+SOON, LATER = timedelta(days=3), timedelta(days=42)
+"""Ends of the windows after a touch; the later one starts `NEAR` after it."""
 FEWEST = 100.0
 """Purchases before touches, near and far together, below which nothing is said."""
+SILENT = 0.3
+"""Ratio of the six weeks below which touches wait for silence; .7 to 1.1 where they do not."""
 MORE, LESS = 1.12, 0.8
 """Ratios beyond which touches follow purchases: .90 to 1.09 in simulated companies where they do not, because
 some have left just before; 1.13 to 1.65 after orders, near 0 for whoever has not bought for weeks."""
 CERTAIN = 3.0
 OVERDISPERSION = 1.5
 """By how much standard errors are wider than those of independent purchases."""
+_MOMENTS = {
+    "now": timedelta(0),
+    "before": -NEAR,
+    "long_before": -FAR,
+    "longest_before": -LONG,
+    "soon": SOON,
+    "after": NEAR,
+    "later": LATER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,27 +60,40 @@ class Recent:
     """Purchases in the `NEAR` before them, shape (C,)."""
     far: Float
     """Those before, back to `FAR`, shape (C,)."""
+    soon: Float
+    """Purchases in the `SOON` after them, shape (C,)."""
+    later: Float
+    """Purchases from `NEAR` to `LATER` after them, shape (C,)."""
+    old_touches: Float
+    """Touches of customers who came `LONG` before them or earlier, shape (C, D)."""
+    six_weeks: Float
+    """Purchases in the `FAR` before these, shape (C,)."""
+    eight_weeks: Float
+    """Those before, back to `LONG`, shape (C,)."""
     purchases: Float
     """Purchases of all customers by day, shape (D,)."""
 
     def __add__(self, other: Recent) -> Recent:
         days = max(self.touches.shape[1], other.touches.shape[1])
         first, second = self._of(days), other._of(days)
-        return Recent(
-            touches=first.touches + second.touches,
-            near=first.near + second.near,
-            far=first.far + second.far,
-            purchases=first.purchases + second.purchases,
-        )
+        names = [each.name for each in fields(self)]
+        return Recent(**{name: getattr(first, name) + getattr(second, name) for name in names})
 
     def _of(self, days: int) -> Recent:
         before = days - self.touches.shape[1]
-        return Recent(
+        return replace(
+            self,
             touches=np.pad(self.touches, ((0, 0), (before, 0))),
-            near=self.near,
-            far=self.far,
+            old_touches=np.pad(self.old_touches, ((0, 0), (before, 0))),
             purchases=np.pad(self.purchases, (before, 0)),
         )
+
+    def expected(self, touches: Float, start: timedelta, end: timedelta) -> Float:
+        """Purchases of all customers together from so long after each touch to so long after it, (C,)."""
+        total = np.concatenate([[0.0], np.cumsum(self.purchases)])
+        day = np.arange(len(self.purchases))
+        first, last = (total[np.clip(day + back.days, 0, len(day))] for back in (start, end))
+        return np.asarray(touches @ (last - first), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +105,8 @@ class Reaction:
     """Above 1: touches come after purchases; below 1: when purchases stay away."""
     std_error: float
     """Of its log where it is 1."""
+    weeks: tuple[str, str] = ("two weeks", "four")
+    """What was compared."""
 
     @property
     def follows(self) -> bool:
@@ -88,7 +118,7 @@ class Reaction:
 def recent_purchases(
     touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, *, channels: Sequence[str], observation_end: date
 ) -> Recent:
-    """Count purchases before touches of some of the customers.
+    """Count purchases before and after touches of some of the customers.
 
     Parameters
     ----------
@@ -115,8 +145,8 @@ def recent_purchases(
         "customer_id", pl.col("channel").cast(pl.String), at=pl.col("timestamp").cast(pl.Datetime("us"))
     )
     known = touched.collect().join(first, on="customer_id").filter(pl.col("first") < pl.col("at") - FAR)
-    for name, back in (("now", timedelta(0)), ("before", NEAR), ("long_before", FAR)):
-        when = known.with_columns(when=pl.col("at") - back).sort("when")
+    for name, after in _MOMENTS.items():
+        when = known.with_columns(when=pl.col("at") + after).sort("when")
         known = when.join_asof(
             bought.select("customer_id", "at", pl.col("number").alias(name)).rename({"at": "bought"}),
             left_on="when",
@@ -128,46 +158,74 @@ def recent_purchases(
     again = bought.filter(pl.col("number") > 1.0)
     of_touches, of_purchases = _days(known["at"], end), _days(again["at"], end)
     days = 1 + max(int(back.max(initial=0)) for back in (of_touches, of_purchases))
-    touches, near, far = np.zeros((len(channels), days)), np.zeros(len(channels)), np.zeros(len(channels))
+    touches, old_touches = np.zeros((2, len(channels), days))
+    near, far, soon, later, six_weeks, eight_weeks = np.zeros((6, len(channels)))
+    old = (known["first"] < known["at"] - LONG).to_numpy()
     for k, channel in enumerate(channels):
         own = (known["channel"] == channel).to_numpy()
         touches[k] = np.bincount(days - 1 - of_touches[own], minlength=days)
-        counts = known.filter(own)
-        near[k] = (counts["now"] - counts["before"]).sum()
-        far[k] = (counts["before"] - counts["long_before"]).sum()
+        old_touches[k] = np.bincount(days - 1 - of_touches[own & old], minlength=days)
+        counts, of_old = known.filter(own), known.filter(own & old)
+        near[k] = _between(counts, "before", "now")
+        far[k] = _between(counts, "long_before", "before")
+        soon[k] = _between(counts, "now", "soon")
+        later[k] = _between(counts, "after", "later")
+        six_weeks[k] = _between(of_old, "long_before", "now")
+        eight_weeks[k] = _between(of_old, "longest_before", "long_before")
     by_day = np.bincount(days - 1 - of_purchases, minlength=days).astype(np.float64)
-    return Recent(touches=touches, near=near, far=far, purchases=by_day)
+    return Recent(
+        touches=touches,
+        near=near,
+        far=far,
+        soon=soon,
+        later=later,
+        old_touches=old_touches,
+        six_weeks=six_weeks,
+        eight_weeks=eight_weeks,
+        purchases=by_day,
+    )
+
+
+def _between(counts: pl.DataFrame, start: str, end: str) -> float:
+    """Purchases between two moments, of all touches together."""
+    return float((counts[end] - counts[start]).sum())
 
 
 def reactions(recent: Recent, channels: Sequence[str]) -> tuple[Reaction, ...]:
     """One reading for each channel that the counts can say something of."""
-    total = np.concatenate([[0.0], np.cumsum(recent.purchases)])
-    day = np.arange(recent.touches.shape[1])
-    now, before, long_before = (total[np.maximum(day - back.days, 0)] for back in (timedelta(0), NEAR, FAR))
+    now = timedelta(0)
+    near = recent.expected(recent.touches, -NEAR, now), recent.expected(recent.touches, -FAR, -NEAR)
+    weeks = recent.expected(recent.old_touches, -FAR, now), recent.expected(recent.old_touches, -LONG, -FAR)
     found = []
     for k, channel in enumerate(channels):
-        near = float(recent.touches[k] @ (now - before))
-        far = float(recent.touches[k] @ (before - long_before))
-        if recent.near[k] + recent.far[k] < FEWEST or not (near and far):
-            continue
-        seen = np.array([recent.near[k], recent.far[k]])
-        expected = np.array([near, far]) * seen.sum() / (near + far)
-        found.append(
-            Reaction(
-                channel=channel,
-                ratio=float(seen[0] / near * far / max(seen[1], 0.5)),
-                std_error=OVERDISPERSION * float(np.sqrt((1.0 / expected).sum())),
-            )
-        )
+        reading = _read(channel, (recent.near[k], recent.far[k]), (near[0][k], near[1][k]))
+        over_weeks = _read(channel, (recent.six_weeks[k], recent.eight_weeks[k]), (weeks[0][k], weeks[1][k]))
+        if over_weeks is not None and over_weeks.ratio < SILENT and over_weeks.follows:
+            reading = replace(over_weeks, weeks=("six weeks", "eight"))
+        if reading is not None:
+            found.append(reading)
     return tuple(found)
+
+
+def _read(channel: str, seen: tuple[float, float], of_all: tuple[float, float]) -> Reaction | None:
+    """Purchases in a window and the one before it, beside those of all customers in the same days."""
+    if sum(seen) < FEWEST or not all(of_all):
+        return None
+    expected = np.array(of_all) * sum(seen) / sum(of_all)
+    return Reaction(
+        channel=channel,
+        ratio=float(seen[0] / of_all[0] * of_all[1] / max(seen[1], 0.5)),
+        std_error=OVERDISPERSION * float(np.sqrt((1.0 / expected).sum())),
+    )
 
 
 def with_order_of_events(panel: Panel, recent: Recent) -> Panel:
     """The panel that knows which channels' touches follow purchases, with a note for each."""
     follow = [reading for reading in reactions(recent, panel.channels) if reading.follows]
     notes = tuple(
-        f"{reading.channel} follows purchases: in the two weeks before a touch customers bought "
-        f"{reading.ratio:.2f} times as often as in the four before; their effect is told from later periods"
+        f"{reading.channel} follows purchases: in the {reading.weeks[0]} before a touch customers bought "
+        f"{reading.ratio:.2f} times as often as in the {reading.weeks[1]} before; their effect is told from "
+        "later periods"
         for reading in follow
         if not panel.contractual
     )

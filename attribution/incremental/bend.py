@@ -20,6 +20,7 @@ import numpy as np
 
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
+from histories.arrays import Float
 from histories.panel import Panel
 
 BENDS = (0.3, 0.6, 1.2, 2.4, 4.8)
@@ -51,7 +52,7 @@ class Bend:
 STRAIGHT = Bend()
 
 
-def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float) -> Bend:
+def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) -> Bend:
     """The bend that the likelihood calls for.
 
     Parameters

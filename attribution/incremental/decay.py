@@ -1,11 +1,12 @@
-"""How long touches work: one decay for all channel stocks, given or estimated by profile likelihood.
+"""How long touches work: the decay of channel stocks, given, found or estimated by profile likelihood.
 
 For every decay d the model that credits the company is maximised over everything else,
 
     l(d) = max over theta of log L(theta; stocks S_t = d S_(t-1) + log(1 + touches_t)),
 
 by a short climb from its optimum at another d. Where nobody says, .6 is taken unless one of a few others is
-clearly ahead, and those within reach stand beside it. Asked for, the estimate maximises l; its interval holds
+clearly ahead, and those within reach stand beside it; a channel has a decay of its own where the likelihood
+asks for that. Asked for, the estimate maximises l; its interval holds
 every d with 2 (l(max) - l(d)) below the 95 % point of chi-squared with one degree of freedom (Cox & Hinkley
 1974, 9.3).
 
@@ -28,7 +29,7 @@ from scipy.stats import chi2
 from attribution.incremental.bend import STRAIGHT, Bend
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, Profile
 from attribution.incremental.stocks import DECAY, panel_stocks
-from histories.arrays import Single
+from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
@@ -48,6 +49,13 @@ SHORTER, LONGER = (0.45, 0.3, 0.15), (0.75, 0.85, 0.92)
 """Decays that stand beside one that is given, one after the other for as long as they are within reach."""
 REACH = 2.0
 """Log-likelihood by which a decay may be behind and stay in the range (a 95 % interval's)."""
+STEPS = (*reversed(SHORTER), DECAY, *LONGER)
+"""Decays that a channel of its own may have."""
+OWN_AHEAD = 7.0
+"""Log-likelihood that a channel's own decay has to bring: half a logarithm of the customers for a parameter,
+and for the choice among several decays of several channels."""
+ROUNDS = 4
+"""Times that all channels are looked at, at most."""
 AHEAD = 10.0
 """Log-likelihood by which another must be ahead of the customary one to take its place."""
 NO_EFFECT = 0.999
@@ -73,10 +81,24 @@ class Decay:
     """Why it was kept or found, or what speaks against it; empty otherwise."""
     bend: Bend = STRAIGHT
     """Whether effects level off."""
+    own: tuple[tuple[str, float], ...] = ()
+    """Names and decays of channels whose touches work for longer, or not as long, as all others'."""
+    own_gain: float = 0.0
+    """Log-likelihood by which these are ahead."""
+
+    def of(self, panel: Panel) -> Float:
+        """The decay of each of the panel's channels, shape (C,)."""
+        own = dict(self.own)
+        return np.array([own.get(name, self.value) for name in panel.channels])
+
+    def with_own(self, panel: Panel, decays: Float, *, gain: float = 0.0) -> Decay:
+        """The same with these decays of single channels, shape (C,), where they differ."""
+        pairs = zip(panel.channels, decays.tolist(), strict=True)
+        return replace(self, own=tuple(pair for pair in pairs if pair[1] != self.value), own_gain=gain)
 
     def stocks(self, panel: Panel, *, touches: NDArray[np.floating] | None = None) -> Single:
         """Stocks that effects are linear in, shape (N, P, C) (see `panel_stocks`)."""
-        return panel_stocks(panel, decay=self.value, touches=touches, bend=self.bend.value)
+        return panel_stocks(panel, decay=self.of(panel), touches=touches, bend=self.bend.value)
 
     @property
     def words(self) -> str:
@@ -87,7 +109,9 @@ class Decay:
             how = f"given; {self.why}" if self.why else "given"
         if self.source == "estimated":
             how = f"estimated: {self.low:.2f} to {self.high:.2f}"
-        return ", ".join(part for part in (f"{left} ({how})", self.bend.words) if part)
+        names = ", ".join(f"{value:g} of {name}" for name, value in self.own)
+        own = f"but {names} (by {self.own_gain:.0f} in log-likelihood)" if self.own else ""
+        return ", ".join(part for part in (f"{left} ({how})", own, self.bend.words) if part)
 
 
 def choose_decay(
@@ -175,6 +199,97 @@ def decays_beside(
     why = f"found: ahead of the customary {decay.value:g} by {gain:.0f} in log-likelihood"
     near = {v: found for v, found in fits.items() if v != best and heights[v] > heights[best] - REACH}
     return replace(decay, value=best, source="found", why=why), near
+
+
+def decays_of_channels(
+    fit: FittedPanelModel, panel: Panel, decay: Decay, *, rng: np.random.Generator
+) -> tuple[Decay, list[tuple[Decay, FittedPanelModel]]]:
+    """Decays of single channels where the likelihood asks for them, and fits at others that explain as much.
+
+    A mail is forgotten within days, a community works for months. From the optimum with one decay for all,
+    each channel's is moved along `STEPS` for as long as one step of a climb promises more; those that
+    promise enough are climbed on together, and all are looked at again from there. Beside what is found stand
+    the shortest decays of all channels that are within reach, each by itself, and the longest, if they are so
+    together.
+
+    Parameters
+    ----------
+    fit, panel, decay
+        The model that credits the company, its customers, and the decay that all channels have.
+    rng
+        Draws at most `CUSTOMERS` of them to look at.
+    """
+    few = panel
+    if panel.n_customers > CUSTOMERS:
+        few = panel.take(np.sort(rng.choice(panel.n_customers, CUSTOMERS, replace=False)))
+    values = decay.of(panel)
+    now = fit.with_stocks(few, panel_stocks(few, decay=values))
+    if now is None:
+        return decay, []
+    start = now[1]
+    looks: list[_Outlook] = []
+    for _ in range(ROUNDS):
+        seen = _outlooks(now[0], few, values)
+        if seen is None:
+            return decay, []
+        looks = seen
+        moves = zip(looks, values.tolist(), strict=True)
+        wanted = np.array([look.best if look.gain > OWN_AHEAD else value for look, value in moves])
+        again = None
+        if np.any(wanted != values):
+            again = now[0].with_stocks(few, panel_stocks(few, decay=wanted))
+        if again is None or again[1] < now[1] + OWN_AHEAD:
+            break
+        values, now = wanted, again
+    found = decay.with_own(panel, values, gain=now[1] - start)
+    whole = now if few is panel else now[0].with_stocks(panel, panel_stocks(panel, decay=values))
+    beside = []
+    for pick in (min, max):
+        end = np.array([pick(look.near) for look in looks])
+        again = None
+        if np.any(end != values) and whole is not None:
+            again = whole[0].with_stocks(panel, panel_stocks(panel, decay=end))
+        if again is not None and whole is not None:
+            together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
+            if again[1] > whole[1] - together:
+                beside.append((decay.with_own(panel, end), again[0]))
+    return found, beside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outlook:
+    """What other decays of a channel promise."""
+
+    best: float
+    gain: float
+    near: tuple[float, ...]
+    """Decays within reach of the best."""
+
+
+def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlook] | None:
+    """What each channel's other decays promise, all others' as they are; None where nothing does.
+
+    Of a channel that is told from what is left of its touches alone, any other decay is a guess.
+    """
+    before = panel_stocks(panel, decay=values)
+    here = fit.outlook(panel, before, before=before)
+    if here is None:
+        return None
+    found = []
+    for k, value in enumerate(values.tolist()):
+        promised = {value: 0.0}
+        for side in () if panel.late[k] else (1, -1):
+            for other in sorted((s for s in STEPS if (s - value) * side > 0), reverse=side < 0):
+                moved = values.copy()
+                moved[k] = other
+                ahead = fit.outlook(panel, panel_stocks(panel, decay=moved), before=before) or -np.inf
+                promised[other] = ahead - here
+                if promised[other] < max(promised.values()) - REACH:
+                    break
+        best = max(promised, key=lambda decay: promised[decay])
+        near = tuple(decay for decay, gain in promised.items() if gain > promised[best] - REACH)
+        found.append(_Outlook(best=best, gain=promised[best], near=near))
+    return found
 
 
 def maximise_profile(profile: Callable[[float], float]) -> tuple[float, float, float]:

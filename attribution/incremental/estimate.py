@@ -16,7 +16,7 @@ from attribution.incremental.checks.gates import failed_replicates, total_proble
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import FAILURES
-from attribution.incremental.decay import Decay, choose_decay, decays_beside
+from attribution.incremental.decay import Decay, choose_decay, decays_beside, decays_of_channels
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -103,9 +103,19 @@ def estimate_credit(
         found = replace(found, estimator=found.estimator.at_decay(decay.value))
         chosen = chosen.at_decay(decay.value)
         found = _fitted_again(found, sample, sample_stocks, rng)
-    bend = choose_bend(found.fit, sample, decay=decay.value)
+    ends: list[tuple[Decay, FittedPanelModel]] = []
+    if settings.decay is None:
+        decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
+    if decay.own:
+        stocks = decay.stocks(panel)
+        sample_stocks, decays = stocks[rows], {}
+        found = replace(found, estimator=found.estimator.at_decay(decay.value, tuple(decay.of(panel))))
+        chosen = chosen.at_decay(decay.value, tuple(decay.of(panel)))
+        found = _fitted_again(found, sample, sample_stocks, rng)
+    bend = choose_bend(found.fit, sample, decay=decay.of(panel))
     others = {
-        f"bend {b:g}": (fit, panel_stocks(panel, decay=decay.value, bend=b)) for b, fit in bend.beside.items()
+        f"bend {b:g}": (fit, panel_stocks(panel, decay=decay.of(panel), bend=b))
+        for b, fit in bend.beside.items()
     }
     if bend.value:
         decay = replace(decay, bend=bend)
@@ -115,6 +125,8 @@ def estimate_credit(
     fit = found.fit
     for other, model in decays.items() if not bend.value else ():
         others[f"decay {other:g}"] = model, panel_stocks(panel, decay=other)
+    for end, model in ends if not bend.value else ():
+        others[f"decays {', '.join(f'{value:g}' for value in end.of(panel))}"] = model, end.stocks(panel)
     crediting = (seed, 3)
     credit = panel_credit(
         fit,
@@ -170,7 +182,7 @@ def estimate_credit(
             fit,
             panel,
             relative_error=_relative_error(credit, draws, experiment),
-            decay=decay.value,
+            decay=decay.of(panel),
             bend=decay.bend.value,
             rng=rng,
         )

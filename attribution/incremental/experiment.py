@@ -102,7 +102,7 @@ def channel_contrast(
     *,
     channel: str,
     first_period: int,
-    decay: float,
+    decay: float | Float,
     bend: float = 0.0,
     rng: np.random.Generator,
     customers: NDArray[np.int64] | None = None,
@@ -170,7 +170,7 @@ def read_experiment(
     panel: Panel,
     *,
     relative_error: float,
-    decay: float,
+    decay: float | Float,
     bend: float = 0.0,
     rng: np.random.Generator,
 ) -> ExperimentReading:

@@ -81,12 +81,12 @@ class Plan:
             return self.choose(self.default, panel, stocks, rng)
         return Chosen(estimator=self.default, fit=self.default.fit(panel, stocks, rng=rng))
 
-    def at_decay(self, decay: float) -> Plan:
-        """The same plan, whose estimators make stocks of their own with this decay."""
+    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> Plan:
+        """The same plan, whose estimators make stocks of their own with this decay (see `at_decay` there)."""
         return replace(
             self,
-            default=self.default.at_decay(decay),
-            companions=tuple(companion.at_decay(decay) for companion in self.companions),
+            default=self.default.at_decay(decay, decays),
+            companions=tuple(companion.at_decay(decay, decays) for companion in self.companions),
         )
 
 
@@ -133,7 +133,7 @@ def _choose_settings(
 def _check_recorded(
     fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
 ) -> Checked:
-    """Satisfaction that acts alone show, touches that announce leaving, worth that stays."""
+    """Satisfaction that acts alone show, touches that announce leaving or a purchase, worth that stays."""
     del stocks, rng
     against = {**dict.fromkeys(fit.moved_alone, MOVED_ALONE), **panel.announces}
     return Checked(by_channel=against, of_spend=_staying(fit, panel))
@@ -161,6 +161,7 @@ def _check_silent(
     contrary |= dict.fromkeys(panel.stops, STOPS) | dict.fromkeys(fit.moved_alone, MOVED_ALONE)
     if fit.structure.regular:
         contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}
+    contrary |= panel.announces
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
     problems += placebo.leaving_out(contrary).problems if placebo else ()

@@ -39,9 +39,9 @@ class PanelRegression:
         """None: there is no likelihood of both outcomes to estimate it with."""
         del panel, rng
 
-    def at_decay(self, decay: float) -> PanelRegression:
+    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> PanelRegression:
         """The same: it makes no stocks of its own."""
-        del decay
+        del decay, decays
         return self
 
     def fit(
@@ -110,6 +110,9 @@ class PanelRegressionFit:
 
     def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> None:
         """No profile of stocks (see `FittedPanelModel`)."""
+
+    def outlook(self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]) -> None:
+        """Nor of what it would be (see `FittedPanelModel`)."""
 
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""

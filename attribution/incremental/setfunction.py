@@ -101,6 +101,15 @@ class FittedPanelModel(PanelModel, Protocol):
     def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> tuple[FittedPanelModel, float] | None:
         """The fit climbed on with other stocks of these customers, its log-likelihood; None without one."""
 
+    def outlook(
+        self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]
+    ) -> float | None:
+        """The log-likelihood that one step with other stocks promises, less a constant of the data.
+
+        About what `with_stocks` would find, at the price of one look. `before` are the stocks of the fit.
+        None without a likelihood.
+        """
+
 
 class PanelEstimator(Protocol):
     """Choices of an estimator. `fit` is called once on the data and again, warm, on reweighted customers."""
@@ -116,8 +125,8 @@ class PanelEstimator(Protocol):
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Profile | None:
         """The maximised log-likelihood as a function of the decay of stocks; None without a likelihood."""
 
-    def at_decay(self, decay: float) -> PanelEstimator:
-        """The same estimator, whose own stocks have this decay."""
+    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> PanelEstimator:
+        """The same estimator, whose own stocks have this decay, each channel's its own if given."""
 
     def fit(
         self,

@@ -26,8 +26,8 @@ Touches that follow purchases (`Panel.late`) are no cause of them, nor of leavin
 say who has bought, or has not. Effects are told from `earlier_stocks`, which they enter in the next period;
 what the touch does in its own period is taken to be what it does later, as of any other.
 
-Touches that announce leaving (`Panel.announces`) leave no stock at all: with one, what they seem to do to
-customers who have decided already would be taken out of the effects of all other channels.
+Touches that announce leaving or a purchase (`Panel.announces`) leave no stock at all: with one, what they
+seem to do to customers who have decided already would be taken out of the effects of all other channels.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from histories.arrays import Float
 from histories.mapped import empty_beside
 from histories.panel import Panel, last_true
 
@@ -70,7 +71,7 @@ def levelled(stocks: NDArray[np.floating], bend: float) -> NDArray[np.float32]:
 def panel_stocks(
     panel: Panel,
     *,
-    decay: float = DECAY,
+    decay: float | Float = DECAY,
     touches: NDArray[np.floating] | None = None,
     bend: float = 0.0,
 ) -> NDArray[np.float32]:
@@ -83,7 +84,7 @@ def panel_stocks(
     panel
         Customers, and when within a period they left.
     decay
-        Share that is left after one period, in [0, 1).
+        Share that is left after one period, in [0, 1), of all channels or of each, shape (C,).
     touches
         Counts in the place of the panel's own, such as with a channel withheld or by half as many of each,
         shape (N, P, C).
@@ -96,8 +97,11 @@ def panel_stocks(
     return stocks
 
 
-def _stocks(panel: Panel, counts: NDArray[np.floating], *, decay: float, bend: float) -> NDArray[np.float32]:
+def _stocks(
+    panel: Panel, counts: NDArray[np.floating], *, decay: float | Float, bend: float
+) -> NDArray[np.float32]:
     """Stocks of all channels, whatever their touches announce."""
+    decay = np.asarray(decay, dtype=np.float64)
     moments = _moments_of_leaving(panel)
     if moments is None:
         stocks = decayed_stocks(counts, decay=decay)
@@ -107,7 +111,7 @@ def _stocks(panel: Panel, counts: NDArray[np.floating], *, decay: float, bend: f
     if bend:
         return _bent_stocks(panel, counts, moments, decay=decay, bend=bend)
     stayed = _stayed_logs(panel, moments, int(np.ceil(counts.max(initial=0))))
-    kept = np.float32(np.mean(decay**moments))
+    kept = _mean_kept(decay, moments).astype(np.float32)
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
@@ -117,14 +121,14 @@ def _stocks(panel: Panel, counts: NDArray[np.floating], *, decay: float, bend: f
         stocks[own, t] = decay**share * carried[own] + np.log1p(before)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
-            own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
-            stocks[left, t] = own[:, None] * carried[left] + new[left]
-        carried = np.float32(decay) * carried + new
+            own = np.asarray(decay ** panel.exit_share[left, None], dtype=np.float32)
+            stocks[left, t] = own * carried[left] + new[left]
+        carried = decay.astype(np.float32) * carried + new
     return stocks
 
 
 def _bent_stocks(
-    panel: Panel, counts: NDArray[np.floating], moments: NDArray[np.float64], *, decay: float, bend: float
+    panel: Panel, counts: NDArray[np.floating], moments: NDArray[np.float64], *, decay: Float, bend: float
 ) -> NDArray[np.float32]:
     """Mean of f_b(S) over the moments of leaving; in the row of who leaves f_b(S) at his own."""
     most = int(np.ceil(counts.max(initial=0)))
@@ -137,15 +141,15 @@ def _bent_stocks(
         kept = np.zeros_like(carried)
         for k, f in enumerate(moments):
             table = _between(powers, chances[t, :, k])
-            kept += np.exp(np.float32(-bend * decay**f) * carried) * _at(counts[:, t], table)
+            kept += np.exp((-bend * decay**f).astype(np.float32) * carried) * _at(counts[:, t], table)
         stocks[:, t] = (1.0 - kept / len(moments)) / bend
         own, share, before = _at_renewal(panel, counts, t)
         stocks[own, t] = levelled(decay**share * carried[own] + np.log1p(before), bend)
         if panel.exit is not None and panel.exit_share is not None:
             left = panel.exit == t
-            own = np.asarray(decay ** panel.exit_share[left], dtype=np.float32)
-            stocks[left, t] = levelled(own[:, None] * carried[left] + new[left], bend)
-        carried = np.float32(decay) * carried + new
+            own = np.asarray(decay ** panel.exit_share[left, None], dtype=np.float32)
+            stocks[left, t] = levelled(own * carried[left] + new[left], bend)
+        carried = decay.astype(np.float32) * carried + new
     return stocks
 
 
@@ -229,7 +233,9 @@ def _logs(most: int) -> NDArray[np.float64]:
     return np.stack([thinned_log(most, np.array([chance])) for chance in CHANCES])
 
 
-def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float64]:
+def kept_stocks(
+    panel: Panel, carried: NDArray[np.floating], *, decay: float | Float = DECAY
+) -> NDArray[np.float64]:
     """What is left of the stocks after the period before, in the row of one who stays, shape (N, C).
 
     Parameters
@@ -239,10 +245,17 @@ def kept_stocks(panel: Panel, carried: NDArray[np.floating], *, decay: float = D
     carried
         Decayed stocks after the period before, shape (N, C).
     decay
-        Share that is left after one period, in [0, 1).
+        Share that is left after one period, in [0, 1), of all channels or of each, shape (C,).
     """
     moments = _moments_of_leaving(panel)
-    return np.asarray((decay if moments is None else np.mean(decay**moments)) * carried, dtype=np.float64)
+    kept = decay if moments is None else _mean_kept(np.asarray(decay), moments)
+    return np.asarray(kept * carried, dtype=np.float64)
+
+
+def _mean_kept(decay: Float, moments: NDArray[np.float64]) -> Float:
+    """Mean over the moments of leaving of what is left of a stock by then, of the shape of the decay."""
+    kept: Float = (decay[..., None] ** moments).mean(axis=-1)
+    return kept
 
 
 def new_stocks(
@@ -388,7 +401,7 @@ def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:
     return moments
 
 
-def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> NDArray[np.float32]:
+def decayed_stocks(touches: NDArray[np.floating], *, decay: float | Float = DECAY) -> NDArray[np.float32]:
     """Stocks S_t = decay * S_(t-1) + log(1 + touches_t), shape (N, P, C), this period's touches included.
 
     Parameters
@@ -396,7 +409,7 @@ def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> ND
     touches
         Counts per customer, period and channel, shape (N, P, C).
     decay
-        Share that is left after one period, in [0, 1).
+        Share that is left after one period, in [0, 1), of all channels or of each, shape (C,).
 
     Examples
     --------
@@ -406,7 +419,7 @@ def decayed_stocks(touches: NDArray[np.floating], *, decay: float = DECAY) -> ND
     stocks: NDArray[np.float32] = empty_beside(touches, np.float32)
     np.log1p(touches, dtype=np.float32, out=stocks)
     for t in range(1, stocks.shape[1]):
-        stocks[:, t] += np.float32(decay) * stocks[:, t - 1]
+        stocks[:, t] += np.asarray(decay, dtype=np.float32) * stocks[:, t - 1]
     return stocks
 
 

@@ -7,7 +7,7 @@ problems that are cases, a last month cut short, touches after the end of a cont
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -29,6 +29,7 @@ from benchmarks.panels.form_lives import (
 from benchmarks.panels.form_scenarios import FormScenario
 from histories.arrays import Integer, Moments
 from histories.money import to_minor
+from histories.on_the_way import on_the_way
 from histories.panel import Panel
 from histories.panel_building import build_panel
 from histories.purchases import build_purchases
@@ -202,4 +203,4 @@ def read_panel(scenario: FormScenario, tables: FormTables) -> Panel:
         contractual=scenario.contractual,
         cases=cases,
     )
-    return with_order_of_events(panel, order)
+    return with_order_of_events(replace(panel, announces=on_the_way(order, NAMES)), order)

@@ -35,6 +35,7 @@ from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
 from histories.last_days import CYCLE, LastDays, last_days
+from histories.on_the_way import on_the_way
 from histories.panel_building import (
     PanelPart,
     build_panel_part,
@@ -229,7 +230,9 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle or CYCLE)
         panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))
     order = partial(_order, channels=channels, observation_end=histories.inputs.observation_end)
-    return with_order_of_events(panel, buckets.reduce(order, operator.add))
+    recent = buckets.reduce(order, operator.add)
+    panel = replace(panel, announces={**on_the_way(recent, channels), **panel.announces})
+    return with_order_of_events(panel, recent)
 
 
 def _of_customers(cases: pl.LazyFrame) -> bool:

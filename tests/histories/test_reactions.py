@@ -1,5 +1,6 @@
 """Which touches follow purchases is told from the order of events."""
 
+from dataclasses import fields
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -10,12 +11,13 @@ from histories.reactions import Recent, reactions, recent_purchases
 
 N, DAYS = 400, 360
 START, END = datetime(2025, 1, 1), date(2025, 12, 26)
-CHANNELS = ("service", "mail", "catalogue")
+CHANNELS = ("service", "mail", "catalogue", "winback")
 
 
 @pytest.fixture(scope="module")
 def events() -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Service days after a purchase, mail at any time, a catalogue for who has not bought for three weeks."""
+    """Service days after a purchase, mail at any time, a catalogue after three weeks without one, a last word
+    after nine."""
     rng = np.random.default_rng(1)
     bought = rng.random((N, DAYS)) < rng.gamma(2.0, 0.02, (N, 1))
     bought[:, 0] = True
@@ -26,6 +28,7 @@ def events() -> tuple[pl.DataFrame, pl.DataFrame]:
         "service": rng.random((N, DAYS)) < np.where((since >= 1) & (since <= 5), 0.08, 0.01),
         "mail": rng.random((N, DAYS)) < 0.03,
         "catalogue": (since > 21) & (day % 14 == 3),
+        "winback": since == 63,
     }
     return pl.concat([_events(flags, 9.0, name) for name, flags in touched.items()]), _events(bought, 12.0)
 
@@ -49,10 +52,12 @@ def test_the_order_of_events_tells_which_touches_follow_purchases(events) -> Non
         "service": True,
         "mail": False,
         "catalogue": True,
+        "winback": True,
     }
     assert found["mail"].ratio == pytest.approx(1.0, abs=0.1)
     assert found["service"].ratio > 1.2
-    assert found["catalogue"].ratio == 0.0
+    assert found["catalogue"].ratio == found["winback"].ratio == 0.0
+    assert found["winback"].weeks == ("six weeks", "eight")
 
 
 def test_a_season_of_purchases_and_touches_is_no_reaction(events) -> None:
@@ -75,7 +80,7 @@ def test_counts_of_some_customers_add_up_to_those_of_all(events) -> None:
         for k in range(3)
     ]
     together, whole = parts[0] + parts[1] + parts[2], count(events)
-    for name in ("touches", "near", "far", "purchases"):
+    for name in (field.name for field in fields(Recent)):
         np.testing.assert_array_equal(getattr(together, name), getattr(whole, name))
 
 

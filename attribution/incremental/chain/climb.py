@@ -143,6 +143,15 @@ def climb(
     )
 
 
+def promise(problem: Likelihood, theta: Float, free: Flags, weights: Float) -> float:
+    """The penalised log-likelihood that one step from here promises, by the outer product of scores."""
+    ascent = _Ascent(problem, theta, free, weights)
+    slope = ascent.slope()
+    moving = ascent.moving(slope)
+    change = _solve(ascent.outer_product(moving), slope[moving])
+    return ascent.bound + 0.5 * float(change @ slope[moving])
+
+
 def _by_scores(ascent: _Ascent, steps: int, tolerance: float, target: float) -> tuple[bool, bool, float]:
     """Whether the climb has arrived, whether it was given up, and the damping at the end."""
     damping = FIRST_DAMPING

@@ -34,7 +34,9 @@ class ChainProfile:
         if stocks.any():
             for k in range(2):
                 theta[fit.layout.effects(k, len(fit.channels))] *= mean_ratio(self._stocks, stocks)
-        moved = replace(fit, design=replace(fit.design, decay=decay), theta=theta)
+        moved = replace(
+            fit, design=replace(fit.design, decay=decay, decays=(decay,) * len(fit.channels)), theta=theta
+        )
         found = moved.refit(self._panel, stocks)
         if stocks.any():
             self._stocks, self._theta = stocks, found.theta

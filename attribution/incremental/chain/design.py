@@ -180,10 +180,12 @@ class ChainDesign:
     """Periods that have effects of their own."""
     decay: float
     """Share of the stock of problems left after a period."""
+    decays: tuple[float, ...]
+    """The same of each channel's stock, length C."""
 
     @staticmethod
-    def learn(panel: Panel, *, decay: float) -> ChainDesign:
-        """Read from a panel which columns and streams exist."""
+    def learn(panel: Panel, *, decay: float, decays: tuple[float, ...] = ()) -> ChainDesign:
+        """Read from a panel which columns and streams exist; without `decays` all channels have `decay`."""
         rows = np.arange(panel.n_customers)
         acting = np.ones(panel.n_channels, dtype=bool)
         if not panel.contractual:
@@ -212,6 +214,7 @@ class ChainDesign:
             periods=panel.n_periods,
             harmonics=int(panel.n_periods >= SEASON_FROM),
             decay=decay,
+            decays=decays or (decay,) * panel.n_channels,
         )
 
     @property
@@ -305,9 +308,11 @@ class ChainDesign:
 
     def _reacting(self, panel: Panel) -> Flags:
         """Streams of acts that may follow purchases; all where the order of events is not known."""
-        known = panel.late if self._ordered(panel) else np.ones(panel.n_channels, dtype=bool)
-        rest = self.other_acts + (self.problems and self.contractual)
-        return np.concatenate([known[np.array(self.acting)], np.ones(rest, dtype=bool)])
+        known = np.ones(panel.n_channels, dtype=bool)
+        if panel.reacts is not None:
+            known = np.isin(panel.channels, panel.reacts)
+        rest = np.full(self.other_acts + (self.problems and self.contractual), not self.contractual)
+        return np.concatenate([known[np.array(self.acting)], rest])
 
     def _bought(self, panel: Panel) -> Float:
         if self.billed:

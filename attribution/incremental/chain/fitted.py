@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from attribution.incremental.chain.climb import climb
+from attribution.incremental.chain.climb import climb, promise
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
@@ -16,6 +16,7 @@ from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
+from attribution.incremental.stocks import mean_ratio
 from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -212,13 +213,23 @@ class HiddenChainFit:
         )
         worth = None
         if self.worth is not None:
-            worth = worth_of_purchase(panel, stocks, follows=self.structure.follows)
+            worth = worth_of_purchase(panel, stocks, follows=problem.purchases_first)
         return replace(self, theta=found.theta, worth=worth, loglik=found.loglik, influence=None, rows=None)
 
     def with_stocks(self, panel: Panel, stocks: Single) -> tuple[HiddenChainFit, float]:
         """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""
         found = self.refit(panel, stocks)
         return found, found.loglik
+
+    def outlook(self, panel: Panel, stocks: Single, *, before: Single) -> float | None:
+        """The log-likelihood that a step with other stocks promises (see `FittedPanelModel`)."""
+        problem, theta = self.likelihood(panel, stocks), self.theta.copy()
+        if problem.purchases_first:
+            return None  # what is left of a stock is all that tells: how much of it that is stays open
+        for k in range(2):
+            theta[self.layout.effects(k, len(self.channels))] *= mean_ratio(before, stocks)
+        free = self.layout.free(problem.inputs, self.structure)
+        return promise(problem, theta, free, np.ones(panel.n_customers))
 
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, in a layer for each satisfaction or for each life drawn.

@@ -141,7 +141,9 @@ def onwards(
         here=rng.random(past.n_customers) < alive,
         state=_pick(states.moves[path[0, :, -1]], rng),
         levels=_posterior_levels(problem, arguments(problem, fit.theta), path[0], rng),
-        stock=np.asarray(decayed_stocks(past.touches, decay=fit.design.decay)[:, -1], dtype=np.float64),
+        stock=np.asarray(
+            decayed_stocks(past.touches, decay=np.array(fit.design.decays))[:, -1], dtype=np.float64
+        ),
     )
     history = _live(fit, known, rates, people, cut, rng)
     acts = history.touches[:, cut:, np.array(fit.design.acting)].sum(axis=(1, 2)) + history.other[
@@ -205,7 +207,7 @@ def _live(
             )
             log_rate[:, 1:] += np.log1p(same) * rates.after_own[1:]
         burst = _bursts(fit, rates.given, len(here), rng)
-        kept = kept_stocks(panel, carried, decay=fit.design.decay)
+        kept = kept_stocks(panel, carried, decay=np.array(fit.design.decays))
         bought = np.zeros(len(here))
         acts = np.zeros((len(here), len(later)), dtype=np.int64)
         for what in (~later, "purchases", later):
@@ -238,7 +240,7 @@ def _live(
         latest = np.where(sated, lived, lived * rng.random(len(here)) ** (1.0 / np.maximum(signs, 1.0)))
         last_moment[:, t] = np.where(signs > 0, latest, 0.0)
         last_is_purchase[:, t] = sated | (rng.random(len(here)) * np.maximum(signs, 1.0) < bought)
-        carried = fit.design.decay * carried + np.log1p(touches[:, t])
+        carried = np.array(fit.design.decays) * carried + np.log1p(touches[:, t])
         here = here & ~leaves
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)

@@ -96,12 +96,17 @@ class Likelihood:
         return coefficients
 
     @property
-    def follows_purchases(self) -> bool:
-        """Whether acts follow the month's purchases, instead of the other way round.
+    def purchases_first(self) -> bool:
+        """Whether purchases follow the stocks of earlier months alone.
 
-        Where the order of events is known stocks hold no touches of the month that do.
+        Where the order of events is known stocks hold no touches of the month that follow its purchases.
         """
-        return self.structure.follows and self.inputs.silent and not self.inputs.ordered
+        return self.structure.follows and not self.inputs.ordered
+
+    @property
+    def follows_purchases(self) -> bool:
+        """Whether acts follow the month's purchases, instead of the other way round; leaving is silent."""
+        return self.purchases_first and self.inputs.silent
 
     @property
     def bought(self) -> Float:

@@ -60,6 +60,8 @@ class HiddenChain:
     """The settings; None: those that the likelihood calls for."""
     decay: float = DECAY
     """Share of a stock left after one period (of problems; channel stocks are given)."""
+    decays: tuple[float, ...] = ()
+    """The same of each channel's stock, for companies simulated from the fit; without them `decay`."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
     spend_apart: bool = False
@@ -109,9 +111,9 @@ class HiddenChain:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
         return _best(self.fits(panel, stocks, weights=weights, rng=rng))
 
-    def at_decay(self, decay: float) -> HiddenChain:
-        """The same estimator, whose own stocks have this decay."""
-        return replace(self, decay=decay)
+    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> HiddenChain:
+        """The same estimator, whose own stocks have this decay, each channel's its own if given."""
+        return replace(self, decay=decay, decays=decays)
 
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> ChainProfile:
         """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`."""
@@ -156,7 +158,7 @@ class HiddenChain:
         """Fits of the settings that come into question, on all customers."""
         _refuse(panel)
         weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
-        design = ChainDesign.learn(panel, decay=self.decay)
+        design = ChainDesign.learn(panel, decay=self.decay, decays=self.decays)
         design = replace(design, billed=design.billed or (self.spend_apart and design.amounts))
         rows = None
         if panel.n_customers > self.sample:
@@ -166,10 +168,12 @@ class HiddenChain:
         found = self._settings(panel, stocks, design, inputs, weights, rng)
         worths = {
             follows: _worth(panel, stocks, design, weights, follows=follows)
-            for follows in {candidate.structure.follows for candidate in found}
+            for follows in {candidate.problem.purchases_first for candidate in found}
         }
         return [
-            _assemble(panel, design, candidate, weights, rows, worth=worths[candidate.structure.follows])
+            _assemble(
+                panel, design, candidate, weights, rows, worth=worths[candidate.problem.purchases_first]
+            )
             for candidate in found
         ]
 

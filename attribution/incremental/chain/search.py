@@ -79,7 +79,7 @@ class Search:
     @property
     def may_follow(self) -> bool:
         """Whether the order of events leaves open that touches follow purchases; no bill has any."""
-        return bool(not self.inputs.ordered or self.inputs.reacting.any()) and not self.inputs.billed
+        return bool(self.inputs.reacting.any()) and not self.inputs.billed
 
     def compare(self) -> list[Candidate]:
         """Every structure that the inputs may call for at its optimum, the best first."""

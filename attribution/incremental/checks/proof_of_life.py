@@ -128,13 +128,16 @@ def with_proof_of_life(panel: Panel, build: Callable[[tuple[str, ...]], Panel]) 
 
 
 def fading_channels(panel: Panel) -> tuple[str, ...]:
-    """Why no credit is supported: channels whose touches become fewer, but do not stop, with the customer."""
+    """Why no credit is supported: channels whose touches become fewer, but do not stop, with the customer.
+
+    Those of channels that announce a purchase are no cause of anything, and do not matter.
+    """
     return tuple(
         f"{reach.channel} reaches customers who seem to have left {reach.ratio:.0%} as often as others in "
         "the same silence: the firm knows more of them than these tables say. Give customers.ended_at, or "
         "leave the channel out"
         for reach in reach_after_leaving(panel)
-        if reach.verdict == "fades"
+        if reach.verdict == "fades" and reach.channel not in panel.announces
     )
 
 

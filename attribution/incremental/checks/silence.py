@@ -9,7 +9,7 @@ w_it / sum, whatever the customer's level, and leaves
 of them empty. Regular buyers leave fewer empty: a silent period then says much more of leaving than exp(-mu).
 Customers who buy in clumps leave more empty. Who pauses neither buys nor acts: then the empty
 periods and the customer's own acts go together against each other, more than each by itself would show. Acts
-that follow purchases do so without any pause, and say nothing of it.
+that follow purchases, or announce them, do so without any pause, and say nothing of it.
 """
 
 from __future__ import annotations
@@ -122,9 +122,8 @@ def interior_silence(
         common = counts.sum(axis=0) / np.maximum((made * share).sum(axis=0), 1e-9)
         rate = rate * np.where(common > 0, common, 1.0)
     empty = np.where(inside, np.power(np.clip(1.0 - share, 0.0, 1.0), made), 0.0)
-    acts = np.asarray(panel.own_acts[rows]) - panel.touches[rows][:, :, panel.late & panel.tells_life].sum(
-        axis=2
-    )
+    tied = (panel.late | panel.announcing) & panel.tells_life
+    acts = np.asarray(panel.own_acts[rows]) - panel.touches[rows][:, :, tied].sum(axis=2)
     slope, slope_error = _with_acts(acts > 0, inside, counts == 0, empty)
     return InteriorSilence(
         seen=float((inside & (counts == 0)).sum()),

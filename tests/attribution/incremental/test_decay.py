@@ -16,6 +16,7 @@ from attribution.incremental.decay import (
     Decay,
     choose_decay,
     decays_beside,
+    decays_of_channels,
     maximise_profile,
 )
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
@@ -150,7 +151,7 @@ class Listening:
         self.heard.append((panel, stocks))
         return STATIC.fit(panel, stocks, **rest)
 
-    def at_decay(self, decay: float) -> Any:
+    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> Any:
         return self
 
 
@@ -273,3 +274,53 @@ def test_the_customary_decay_gives_way_and_one_that_was_asked_for_is_held_beside
     for name in ("spend", "retention"):
         whole = [abs(found.credit.require(name).credit).sum() for found in (asked, unasked)]
         assert whole[1] > whole[0]
+
+
+@pytest.fixture(scope="module")
+def unlike() -> Panel:
+    """Spend follows the first channel for a month and the second for a year; the third does nothing."""
+    panel = simulate_panel("r7", n=500, periods=14, seed=2).panel
+    stocks = panel_stocks(panel, decay=np.array([0.15, 0.92, *(panel.n_channels - 2) * [0.6]]))
+    push = np.clip(0.3 * stocks[:, :, 0] + 0.15 * stocks[:, :, 1], 0.0, 3.0)
+    spend = 20.0 * np.exp(push) * np.random.default_rng(5).gamma(3.0, 1 / 3.0, push.shape)
+    return replace(panel, spend=np.where(panel.at_risk, spend, 0.0).astype(np.float32))
+
+
+def test_channels_that_work_for_longer_than_others_have_a_decay_of_their_own(unlike: Panel) -> None:
+    fit = QUICK_RECORDED.fit(unlike, panel_stocks(unlike), rng=rng())
+    given = Decay(value=0.6, source="given")
+    found, beside = decays_of_channels(fit, unlike, given, rng=rng())
+    first, second, *others = found.of(unlike)
+    assert first <= 0.3
+    assert second >= 0.85
+    assert set(others) == {0.6}
+    assert found.own_gain > 20.0
+    assert f"but {first:g} of {unlike.channels[0]}, {second:g} of {unlike.channels[1]} (by" in found.words
+    assert beside  # how long what does nothing works for is anybody's guess
+    for ends, model in beside:
+        assert ends.of(unlike)[:2] == pytest.approx([first, second], abs=0.16)
+        assert model.gamma[2:] == pytest.approx(np.zeros(len(others)), abs=0.2)
+    np.testing.assert_array_equal(
+        found.stocks(unlike), panel_stocks(unlike, decay=np.array([first, second, *others]))
+    )
+
+
+def test_credit_is_told_with_each_channels_own_decay(unlike: Panel) -> None:
+    settings, plan = AttributionSettings(replicates=0), Plan(default=QUICK_RECORDED)
+    found = estimate_credit(unlike, settings=settings, plan=plan)
+    asked = estimate_credit(unlike, settings=AttributionSettings(replicates=0, decay=0.6), plan=plan)
+    assert asked.decay.own == ()
+    assert dict(found.decay.own).keys() >= {unlike.channels[1]}
+    assert "but " in found.limits
+    assert any(name.startswith("decays ") for name in found.companions)
+    assert 0.13 < found.fit.gamma[1] < 0.22 < asked.fit.gamma[1]  # .15 is true, of the longest stock
+
+
+def test_stocks_of_who_leaves_within_months_have_each_channels_decay_as_well() -> None:
+    panel = simulate_panel("continuous", n=60, periods=8, seed=1).panel
+    own = np.linspace(0.1, 0.9, panel.n_channels)
+    for bend in (0.0, 1.0):
+        together = panel_stocks(panel, decay=own, bend=bend)
+        for k, decay in enumerate(own):
+            alone = panel_stocks(panel, decay=decay, bend=bend)
+            np.testing.assert_allclose(together[:, :, k], alone[:, :, k], rtol=1e-5)

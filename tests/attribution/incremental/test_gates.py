@@ -236,3 +236,26 @@ def test_what_is_impossible_has_no_credit_at_all(contract: tuple) -> None:
     assert table["credit"].null_count() == table.height
     assert not table["supported"].any()
     assert set(table["reason"]) == {reason}
+
+
+def test_touches_that_announce_a_purchase_are_no_cause_and_cost_the_others_nothing() -> None:
+    made, _ = company("hidden30", n=300)
+    bought = np.asarray(made.panel.purchases) > 0
+    touches = np.array(made.panel.touches)
+    own, sent = (made.panel.origins.index(origin) for origin in ("customer", "firm"))
+    touches[:, :, own], touches[:, :, sent] = bought, bought + (touches[:, :, sent] > 2)
+    apart = {"touches": touches, "own_acts": np.asarray(made.panel.own_acts) + bought}
+    panel = replace(made.panel, **apart)
+    announces = {panel.channels[k]: "on the way" for k in (own, sent)}
+    stocks, told = panel_stocks(panel), replace(panel, announces=announces)
+    nothing = np.zeros(panel.n_channels)
+    assert interior_silence(panel, stocks, nothing).pauses
+    assert not interior_silence(told, stocks, nothing).pauses
+    fit = HiddenChain(structure=Structure(shared=False)).fit(
+        told, panel_stocks(told), rng=np.random.default_rng(1)
+    )
+    assert fit.beta[[own, sent]].tolist() == fit.gamma[[own, sent]].tolist() == [0.0, 0.0]
+    check = plan_for(told).check
+    assert check is not None
+    against = check(fit, told, panel_stocks(told), np.random.default_rng(1)).by_channel
+    assert announces.items() <= against.items()

@@ -79,6 +79,8 @@ def test_touches_that_become_fewer_speak_against_every_credit() -> None:
     (reason,) = fading_channels(company(0.4))
     assert reason.startswith("letter reaches customers who seem to have left")
     assert fading_channels(company(1.0)) == ()
+    on_the_way = replace(company(0.4), announces={"letter": "on the way to a purchase"})
+    assert fading_channels(on_the_way) == ()  # no cause of anything, it matters to nothing
     assert not with_proof_of_life(company(0.4), with_signs).stops
 
 
