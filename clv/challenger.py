@@ -127,7 +127,8 @@ def learn_boosting(
     learned = history_features(purchases_at(earlier), origin=earlier)
     if learned.height < FEWEST_CUSTOMERS:
         raise ModelError(
-            f"{CHALLENGER} needs {FEWEST_CUSTOMERS} customers by {earlier}; there are {learned.height}"
+            f"{CHALLENGER} needs {FEWEST_CUSTOMERS} customers with half of the history before them; "
+            "there are fewer"
         )
     later = summarize_holdout(purchases_at(origin), after=earlier, until=origin).collect()
     target = learned.select("customer_id").join(later, on="customer_id", how="left", maintain_order="left")

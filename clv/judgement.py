@@ -125,7 +125,7 @@ def judge_models(
         rounds.insert(0, _forecast_window(company, window, [r.score for r in rounds if r.score], rng=rng))
     latest = rounds[0]
     if latest.summary.height < FEWEST_CUSTOMERS or not latest.forecasts or latest.outlook is None:
-        return _unjudged(f"{latest.summary.height} customers by {end} are too few to judge a forecast on")
+        return _unjudged(f"too few customers by {end} to judge a forecast on: {latest.summary.height}")
     forecasts = [forecast for each in rounds for forecast in each.forecasts]
     differences, _ = compare_models(forecasts, interval=settings.interval, rng=rng)
     metrics = [evaluate_forecast(f, interval=settings.interval, rng=rng) for f in forecasts]

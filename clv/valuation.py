@@ -263,15 +263,19 @@ def value_customers(
             gross_margin=margin,
             first_amounts=first_amounts(purchases, observation_end=observation_end),
         ),
-        warnings=(
-            *_verdict_notes(judged),
-            *judged.notes,
-            *(f"{model} was left out: {reason}" for model, reason in failures.items()),
-            *spend_notes,
-            *(outlook.notes if outlook else ("no model has a forecast that is a number",)),
-            *uncertainty.notes,
-            *cost_notes,
-            *contract_notes,
+        warnings=tuple(
+            dict.fromkeys(
+                (
+                    *_verdict_notes(judged),
+                    *judged.notes,
+                    *(f"{model} was left out: {reason}" for model, reason in failures.items()),
+                    *spend_notes,
+                    *(outlook.notes if outlook else ("no model has a forecast that is a number",)),
+                    *uncertainty.notes,
+                    *cost_notes,
+                    *contract_notes,
+                )
+            )
         ),
     )
 

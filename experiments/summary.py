@@ -67,7 +67,7 @@ def _lifetime_value(customers: pl.DataFrame, model: Mapping[str, Any]) -> tuple[
     """The total with its interval; first that the holdout speaks against it, where it does."""
     figure = f"lifetime value, {model.get('horizon_months')} months"
     if customers["customer_lifetime_value"].null_count() == customers.height:
-        return figure, "not available: purchases have no amounts, or spend has no model"
+        return figure, "not available: purchases have no amounts, or too few to model"
     text = short(float(customers["customer_lifetime_value"].sum()))
     totals = model.get("totals", {})
     low, high = (totals.get(f"customer_lifetime_value_{end}") for end in ("low", "high"))

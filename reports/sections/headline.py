@@ -77,7 +77,7 @@ def headline(sources: ReportSources) -> Sentence:
                 f"({against.rstrip('.')})."
             )
         return Sentence(
-            text=f"{customers} are expected to bring {money(value.value, sources.currency)} of "
+            text=f"{customers} {_are(sources)} expected to bring {money(value.value, sources.currency)} of "
             f"{value_noun(sources)} in the next {_horizon(sources)}.",
             figures={"value": value.value, "low": value.low, "high": value.high},
         )
@@ -95,12 +95,18 @@ def headline(sources: ReportSources) -> Sentence:
     bought = (sources.model.get("totals") or {}).get("expected_purchases")
     if bought is not None and refuted(sources) is None:
         customers = count(sources.table("customers").height, "customer")
+        paid = sources.table("customers")["historic_value"].sum()
+        why = "too few repeat purchases have an amount" if paid else "the purchases have no amounts"
         return Sentence(
-            text=f"{customers} are expected to buy {count(round(bought), 'time')} in the next "
-            f"{_horizon(sources)}; the purchases have no amounts, so no value.",
+            text=f"{customers} {_are(sources)} expected to buy {count(round(bought), 'time')} in the next "
+            f"{_horizon(sources)}; {why}, so no value.",
             figures={"value": bought},
         )
     return Sentence(text="These data hold nothing that this report could say of conversations.")
+
+
+def _are(sources: ReportSources) -> str:
+    return "is" if sources.table("customers").height == 1 else "are"
 
 
 def _horizon(sources: ReportSources) -> str:
