@@ -30,7 +30,7 @@ from experiments.parts.profiles import profiles_table
 from experiments.segments import named_filters
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
 from histories.reading.inputs import Inputs
-from histories.reading.plausibility import observed_days, seen_channels
+from histories.reading.plausibility import PATH_SEPARATOR, observed_days, seen_channels
 from histories.touchpoints import channels_in_use, require_origins
 
 LONGEST_ID: Final = 255
@@ -168,6 +168,13 @@ def _channels(inputs: Inputs) -> Iterator[str]:
             yield (
                 f'{table}: a channel is called "{name}", which the tables of credit use themselves. '
                 "Rename it in the table."
+            )
+    if "paths" in inputs:
+        steps = inputs["paths"].select(pl.col("path").str.split(PATH_SEPARATOR)).explode("path").unique()
+        for name in sorted({*steps.collect()["path"]} & RESERVED_CHANNELS):
+            yield (
+                f'paths: a channel is called "{name}", which the tables of credit use themselves. Rename it; '
+                "paths hold channels alone, without (start), (conversion) and (null)."
             )
 
 

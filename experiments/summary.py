@@ -85,7 +85,9 @@ def _credit(credits: pl.DataFrame | None) -> list[tuple[str, str]]:
         return []
     whole = credits.filter((pl.col("segment") == "(all)") & (pl.col("period") == "(all)"))
     outcome = "spend" if "spend" in whole["outcome"] else whole["outcome"][0]
-    made = whole.filter(pl.col("outcome") == outcome)["method"].unique(maintain_order=True).to_list()
+    of_outcome = whole.filter(pl.col("outcome") == outcome)
+    given = of_outcome.filter(pl.col("credit").is_not_null().any().over("method"))
+    made = (given if given.height else of_outcome)["method"].unique(maintain_order=True).to_list()
     lines = []
     for method in [name for name in ("last", "incremental") if name in made] or made[:1]:
         rows = whole.filter(

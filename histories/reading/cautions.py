@@ -65,9 +65,12 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
         equal = 0 if overlap else count_equal_rows(transactions)
         notes += [overlap] if overlap else []
         if equal:
+            many = (
+                f" of {totals['valid']}: is the export in it twice?" if 2 * equal >= totals["valid"] else "."
+            )
             notes.append(
-                f"{place}: rows equal to an earlier one: {equal}. They are kept: only a repeated line_id "
-                "is a duplicate. Add line_id to have them checked."
+                f"{place}: rows equal to an earlier one: {equal}{many} They are kept: only a repeated "
+                "line_id is a duplicate. Add line_id to have them checked."
             )
     notes += _decimals_notes(transactions)
     notes += _history_notes(transactions, customers)

@@ -95,7 +95,7 @@ def headline(sources: ReportSources) -> Sentence:
     bought = (sources.model.get("totals") or {}).get("expected_purchases")
     if bought is not None and refuted(sources) is None:
         customers = count(sources.table("customers").height, "customer")
-        paid = sources.table("customers")["historic_value"].sum()
+        paid = sources.table("customers").get_column("historic_value", default=pl.Series([0.0])).sum()
         why = "too few repeat purchases have an amount" if paid else "the purchases have no amounts"
         return Sentence(
             text=f"{customers} {_are(sources)} expected to buy {count(round(bought), 'time')} in the next "

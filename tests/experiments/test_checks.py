@@ -121,6 +121,13 @@ TOUCHES = "customer_id,timestamp,channel\n1,2025-02-02,chat\n2,2025-03-01,forum\
 COSTS = "channel,period_start,period_end,amount,item\n"
 
 
+def test_a_path_with_a_name_of_the_tables_of_credit_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("path,conversions\n(start) > a,1\nb,2\n")
+    config = parse_config({"inputs": {"paths": "p.csv"}}, base_dir=tmp_path)
+    with pytest.raises(ConfigError, match=r'paths: a channel is called "\(start\)"'):
+        check_run(config, read_inputs(config))
+
+
 def test_a_cut_outside_of_the_data_is_foreseen(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     for day, said in (("2030-01-01", True), ("2025-02-01", False), ("2025-12-01", True)):

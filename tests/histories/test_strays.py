@@ -152,6 +152,15 @@ def test_amounts_that_whole_numbers_cannot_add_up_are_refused(read: Read, write_
     assert revenue(read(transactions="orders.csv")) == 8.8e14
 
 
+def test_an_export_that_was_appended_to_itself_is_asked_about(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD, *GOOD)
+    assert any(
+        "30 of 60: is the export in it twice?" in note for note in read(transactions="orders.csv").notes
+    )
+    write_csv("orders.csv", HEADER, *GOOD, *GOOD[:9])
+    assert not any("twice" in note for note in read(transactions="orders.csv").notes)
+
+
 def test_a_column_that_where_names_must_be_there(read: Read, write_csv: Write) -> None:
     write_csv("orders.csv", *with_column("Status", ["Paid"]))
     with pytest.raises(SchemaError, match=r'no column "Staus".*where names; did you mean "Status"'):

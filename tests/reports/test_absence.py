@@ -1,6 +1,7 @@
 """A run without a table gives a shorter report, never an emptier one."""
 
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -139,3 +140,9 @@ def test_a_log_without_amounts_says_how_often_customers_will_buy() -> None:
         gross_margin=None,
     )
     assert headline(counted).text.startswith("2 customers are expected to buy 85 times in the next 6 months")
+    assert "the purchases have no amounts" in headline(counted).text
+    paid = replace(
+        counted, tables={"customers": counted.tables["customers"].head(1).with_columns(historic_value=9.0)}
+    )
+    assert headline(paid).text.startswith("1 customer is expected to buy 85 times")
+    assert "too few repeat purchases have an amount" in headline(paid).text
