@@ -47,6 +47,8 @@ KNOWN: Final = (
     "contacts_avoided_per_month",
     "would_have_come_anyway",
 )
+SHARES: Final = ("gross_margin", "recontact_share", "would_have_come_anyway")
+"""Those that lie between 0 and 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

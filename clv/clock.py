@@ -1,13 +1,14 @@
 """The clock a company's purchases run on: calendar time, or time stretched by season, level and covariates.
 
 Season, level and the covariates of the days (`clv.calendar`) make an index m of each day, 0 while the company
-was closed (`clv.closures`); elapsed time becomes Lambda(d) = sum of m over the days up to d. A purchase model
+was closed (`clv.clock`); elapsed time becomes Lambda(d) = sum of m over the days up to d. A purchase model
 fitted on recency and T measured so is exact for (M)BG/NBD with purchase rate lambda m(t), where customers
 leave at purchases only; for Pareto/NBD and regular buyers it is an approximation.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
@@ -222,3 +223,44 @@ class Clock:
                 name: {"estimate": estimate, "std_error": error} for name, estimate, error in self.covariates
             }
         return told
+
+
+SHORTEST, EXPECTED = 14, 30.0
+#: Days on either side that say how fast the company sells.
+BESIDE = 56
+
+
+def closures(purchases: pl.LazyFrame, *, first: date, end: date) -> tuple[tuple[int, int], ...]:
+    """First and last day, counted from `first`, of each stretch in which the company sold nothing at all.
+
+    A shop that was closed, or a hole in an export: nobody could buy then, so that silence says nothing of
+    anybody. A stretch of days without a purchase counts as closed where it is `SHORTEST` days long at least
+    and chance cannot explain it: at the pace of the weeks before and behind it, the slower one, `EXPECTED`
+    purchases would have come (by chance none comes once in exp(EXPECTED)). One that lasts to the end of the
+    data is none: nobody knows that it will end.
+
+    >>> days = [date(2024, 1, d) for d in range(1, 11)] + [date(2024, 3, d) for d in range(1, 11)]
+    >>> sold = pl.LazyFrame({"date": days * 5})
+    >>> closures(sold, first=date(2024, 1, 1), end=date(2024, 3, 10))
+    ((10, 59),)
+    """
+    by_day = purchases.filter(pl.col("date").is_between(first, end)).group_by("date").len().collect()
+    if by_day.is_empty():
+        return ()
+    days = (by_day["date"] - first).dt.total_days().to_numpy()
+    sold = np.bincount(days, weights=by_day["len"].to_numpy())
+    busy = np.flatnonzero(sold)
+    found = []
+    for last, following in itertools.pairwise(busy):
+        length = int(following - last) - 1
+        if length < SHORTEST:
+            continue
+        before, behind = sold[max(last + 1 - BESIDE, 0) : last + 1], sold[following : following + BESIDE]
+        if length * min(before.mean(), behind.mean()) >= EXPECTED:
+            found.append((int(last) + 1, int(following) - 1))
+    return tuple(found)
+
+
+def within(closed: tuple[tuple[int, int], ...], day: int) -> bool:
+    """Whether a day lies in a closed stretch."""
+    return any(start <= day <= stop for start, stop in closed)

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from clv.clock import Clock
+from clv.purchases.beta_geometric import GeometricFit
 from clv.purchases.fits import PurchaseFit, fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.reference import check_agreement, check_spend_agreement
-from clv.regularity import full_log_likelihood
 from clv.spend import Amounts, GammaGamma, GammaGammaFit
+from clv.summary import DAYS_PER_UNIT
 from histories.errors import DataError, ModelError, TributaryError
 
 
@@ -137,7 +140,7 @@ def describe_fits(
 ) -> dict[str, Any]:
     """Each fit, with lifetimes' own log-likelihood at the same parameters beside ours.
 
-    `log_intervals` completes the likelihood of models for regular buyers (see `clv.regularity`), so that all
+    `log_intervals` completes the likelihood of models for regular buyers (see `clv.fitting`), so that all
     models of one table can be compared.
 
     Raises
@@ -181,3 +184,35 @@ def describe_spend(
         "relative_difference": agreement.relative_difference,
         "frequency_trend": None if trend is None else trend.to_dict(),
     }
+
+
+def sum_log_intervals(
+    purchases: pl.LazyFrame, *, observation_end: date, time_unit: str, opened: Clock | None = None
+) -> float:
+    """Sum over customers and purchases of the log of the time since the purchase before, in `time_unit`.
+
+    An additive statistic: sums over disjoint customers add up. Days on which an `opened` clock stands still
+    do not count.
+    """
+    unit = DAYS_PER_UNIT[time_unit]
+    day = pl.col("date").cast(pl.Int32)
+    for start, stop in opened.closed if opened is not None else ():
+        assert opened is not None
+        first = (opened.first - date(1970, 1, 1)).days
+        day = day - (pl.col("date").cast(pl.Int32) - (first + start - 1)).clip(0, stop - start + 1)
+    gap = day.diff().over("customer_id", order_by="date")
+    logs = purchases.filter(pl.col("date") <= observation_end).select(gap.alias("days")).drop_nulls()
+    return float(logs.select((pl.col("days") / unit).log().sum()).collect().item())
+
+
+def full_log_likelihood(fit: PurchaseFit, log_intervals: float) -> float:
+    """Log-likelihood with the density of the times between purchases; equals the report's for k = 1.
+
+    By it the models for regular buyers, BG/CNBD-k and MBG/CNBD-k, differ from the plain ones beside all else:
+
+        (k - 1) sum log(dt) - x log (k - 1)!
+
+    It holds no parameter, so it does not enter the fit; it enters when different k are compared.
+    """
+    k = fit.k if isinstance(fit, GeometricFit) else 1
+    return fit.report.log_likelihood + (k - 1) * log_intervals

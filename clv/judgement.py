@@ -9,13 +9,20 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from clv.closures import within
-from clv.evaluate import Forecast, decile_table, evaluate_forecast, validation_frame
+from clv.clock import within
+from clv.evaluate import (
+    Forecast,
+    Window,
+    compare_models,
+    decile_table,
+    evaluate_forecast,
+    rolling_windows,
+    validation_frame,
+)
 from clv.fitting import fit_spend
 from clv.intervals import sampling_variance
 from clv.outlook import Company, Outlook, columns_of, fit_on, look_ahead, spend_of, summarize_window
 from clv.purchases.fits import PurchaseFit
-from clv.selection import Window, compare_models, rolling_windows
 from clv.stack import total_interval
 from clv.subscriptions import CONTRACT, ContractFit, fit_contracts
 from clv.tables import VALIDATION_SCHEMA

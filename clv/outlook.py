@@ -16,8 +16,7 @@ import polars as pl
 
 from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.challenger import CHALLENGER, Boosting, learn_boosting
-from clv.clock import Clock
-from clv.closures import closures
+from clv.clock import Clock, closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
 from clv.prices import find_step

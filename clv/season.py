@@ -28,8 +28,7 @@ import numpy as np
 import polars as pl
 
 from clv.calendar import DayCovariates
-from clv.clock import Clock, month_of
-from clv.closures import closures
+from clv.clock import Clock, closures, month_of
 from clv.purchases.base import PurchaseFit
 from clv.purchases.fits import fit_purchases
 from clv.summary import DAYS_PER_UNIT, summarize_purchases

@@ -19,7 +19,7 @@ from clv.customers import (
     unvalued_without_amounts,
 )
 from clv.explained import describe
-from clv.fitting import describe_fits, describe_spend, fit_spend
+from clv.fitting import describe_fits, describe_spend, fit_spend, sum_log_intervals
 from clv.intervals import sampling_variance
 from clv.judgement import Judgement, judge_contracts, judge_models
 from clv.kept import KeptForecast
@@ -28,7 +28,6 @@ from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_o
 from clv.pictures import retention_by_cohort
 from clv.prices import find_step
 from clv.purchases.fits import PurchaseFit
-from clv.regularity import sum_log_intervals
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit
 from clv.stack import total_interval

@@ -20,6 +20,7 @@ from attribution.effects.data.series import METRICS
 from attribution.effects.data.unit_table import read_table
 from attribution.effects.data.units import columns_of_segments, group_outcomes, read_units
 from attribution.effects.design import OF_CASES, EffectDesign
+from care.assumptions import KNOWN, SHARES
 from care.threads import check_sides, is_customer, sides_by_staff, without_internal
 from clv.tables import CUSTOMERS_SCHEMA
 from experiments.config import RunConfig
@@ -55,6 +56,7 @@ def check_run(config: RunConfig, inputs: Inputs) -> None:
         *_long_ids(inputs),
         *_columns(config, inputs),
         *_promises(config, inputs),
+        *_shares(inputs),
         *_segments(config, inputs),
         *(problem for effect in config.effects for problem in _effect(effect, config, inputs)),
     ]
@@ -99,6 +101,18 @@ def _promises(config: RunConfig, inputs: Inputs) -> Iterator[str]:
                 )
 
 
+def _shares(inputs: Inputs) -> Iterator[str]:
+    """Assumed shares that are none, such as 45 for 45 %."""
+    if "assumptions" not in inputs:
+        return
+    ends = [end for end in ("value", "low", "high") if end in inputs.tables["assumptions"].columns]
+    rows = inputs["assumptions"].filter(pl.col("name").is_in(SHARES)).select("name", *ends).collect()
+    for name, *values in rows.iter_rows():
+        wrong = [value for value in values if value is not None and not 0 <= value <= 1]
+        if wrong:
+            yield f"assumptions: {name} is {wrong[0]:g}; a share from 0 to 1, .45 for 45 %."
+
+
 def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
     """Segments whose filters name columns that customers will not have, or compare them with another type."""
     if not config.segments:
@@ -120,6 +134,9 @@ def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
     """What a run will leave out, as far as the tables show it before anything is computed."""
     found = [*_sides(config, inputs), *_holdout(config, inputs)]
+    for name in _values(inputs, "assumptions", "name") or ():
+        if name not in KNOWN:
+            found.append(f'assumptions: no figure uses "{name}"; {nearest(name, KNOWN)}')
     outcomes = {"retention", "lifetime_value"} & {*config.attribution.outcomes}
     if "touchpoints" in inputs and "incremental" in config.attribution.methods and outcomes:
         try:

@@ -152,7 +152,7 @@ class Geometric:
     `k` = 1, `birth` = 0 is BG/NBD (Fader, Hardie & Lee 2005), `birth` = 1 MBG/NBD (Batislam, Denizel &
     Filiztekin 2007), `k` > 1 their relatives for regular buyers, (M)BG/CNBD-k (Platzer & Reutterer 2016).
     With k > 1 the likelihood leaves out the times between purchases themselves, which hold no parameter;
-    `clv.regularity` adds them, so that different k can be compared.
+    `clv.fitting` adds them, so that different k can be compared.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from clv.closures import closures, within
+from clv.clock import closures, within
 from clv.fitting import fit_models
 from clv.judgement import judge_models
 from clv.outlook import Company, look_ahead, summarize_window

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.buyers import simulate_geometric
 from clv.contractual import ShiftedBetaGeometric, count_renewals
+from clv.fitting import full_log_likelihood, sum_log_intervals
 from clv.pictures import (
     alive_history,
     alive_matrix,
@@ -15,7 +16,6 @@ from clv.pictures import (
     tracking,
 )
 from clv.purchases import BgNbd, Geometric, MbgCnbd
-from clv.regularity import full_log_likelihood, sum_log_intervals
 from histories.errors import ConvergenceError, DataError
 from tests.clv.data import CALIBRATION_END, OBSERVATION_END, cdnow_purchases, cdnow_summary
 

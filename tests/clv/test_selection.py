@@ -11,14 +11,16 @@ from clv.challenger import Tilt, history_features, learn_boosting
 from clv.clock import Clock
 from clv.evaluate import (
     Forecast,
+    Window,
+    compare_models,
     decile_of,
     decile_table,
     evaluate_forecast,
     metrics_of,
     poisson_deviance,
+    rolling_windows,
 )
 from clv.fitting import estimate_trend
-from clv.selection import Window, compare_models, rolling_windows
 from clv.tables import VALIDATION_SCHEMA
 from histories.errors import ModelError
 

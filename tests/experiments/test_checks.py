@@ -128,6 +128,19 @@ def test_a_path_with_a_name_of_the_tables_of_credit_is_refused_before_the_run(tm
         check_run(config, read_inputs(config))
 
 
+def test_assumptions_that_nothing_uses_or_that_are_no_shares_are_told(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    header = "name,value,low,high,source,owner,set_on,expires\n"
+    tables = {"inputs": {"transactions": "orders.csv", "assumptions": "a.csv"}}
+    config = parse_config(tables, base_dir=tmp_path)
+    (tmp_path / "a.csv").write_text(f"{header}gros_margin,.4,,,x,y,2025-01-01,2027-01-01\n")
+    found = foreseen(config, read_inputs(config))
+    assert 'no figure uses "gros_margin"; did you mean "gross_margin"?' in note(found, "assumptions")
+    (tmp_path / "a.csv").write_text(f"{header}gross_margin,.4,.3,45,x,y,2025-01-01,2027-01-01\n")
+    with pytest.raises(ConfigError, match="gross_margin is 45; a share from 0 to 1"):
+        check_run(config, read_inputs(config))
+
+
 def test_a_cut_outside_of_the_data_is_foreseen(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     for day, said in (("2030-01-01", True), ("2025-02-01", False), ("2025-12-01", True)):
