@@ -3,7 +3,8 @@
 Time runs in seconds of UTC. Customers write by the hour of the week, with one week of flood and one of
 drought. Agents work shifts by London's wall clock and differ in speed; whoever waits is taken by a queue in
 which the angry and the influential come first, so that waiting is made by the queue and anger is answered
-sooner. A robot greets some at once. A public reply may ask for a private message, and a third never comes.
+sooner. Who has many followers is hardly overlooked, and buys more: whoever holds the answered against the
+others without adjusting for it finds twice what answers bring. A robot greets some at once. A public reply may ask for a private message, and a third never comes.
 Bystanders join threads. Some messages are overlooked for good.
 
 An answer after w hours earns g(w) times the customer's own effect in spend over the following weeks, with
@@ -31,7 +32,8 @@ HOUR, DAY = 3600, 86_400
 NEVER: Final = 1 << 62
 
 NOISE_SHARE = 0.22
-OVERLOOKED = 0.06
+OVERLOOKED = 0.15
+OVERLOOKED_INFLUENCE = 0.03
 ROBOT_SHARE = 0.3
 REDIRECTED = 0.25
 FOLLOWS = 2 / 3
@@ -45,8 +47,12 @@ EFFECT = 6.0
 """Mean spend that a reply within the hour brings, in currency."""
 CHANNELS = ("twitter", "facebook", "email")
 CHANNEL_SHARES = (0.5, 0.25, 0.25)
-LOUD = 20_000
+INFLUENTIAL = 1_000
+"""Followers from which the desk lets a customer of a network go first."""
+APPETITE = 0.9
+"""By how much more of the usual orders a standard deviation of log followers goes with."""
 ANGRY = 1.5
+PER_AGENT = 4_000
 LEAVES = 0.08
 """Chance that an angry customer leaves within two months."""
 STAYS = 0.6
@@ -129,6 +135,8 @@ class DeskProcess:
         First second, and the second after the last one observed.
     effect
         Spend that a reply within the hour brings each customer, shape (n_customers,).
+    appetite
+        Orders that come anyway, as a multiple of the mean; rises with log followers, shape (n_customers,).
     gone
         Second from which each customer neither writes nor buys; NEVER for who stays.
     shifts
@@ -141,6 +149,7 @@ class DeskProcess:
     effect: Float
     gone: NDArray[np.int64]
     followers: NDArray[np.int64]
+    appetite: Float
     shifts: list[tuple[int, int, int]]
     open_spans: list[tuple[int, int]]
     promise_from: dt.date
@@ -161,7 +170,8 @@ def simulate_desk(
     """Let a desk work through its messages."""
     first_day = last_day - dt.timedelta(days=7 * weeks - 1)
     start, end = (_instant(day, 0, 0) for day in (first_day, last_day + dt.timedelta(days=1)))
-    followers = np.exp(rng.normal(5.0, 2.2, customers)).astype(np.int64)
+    influence = rng.uniform(-1.0, 1.0, customers)
+    followers = np.exp(5.5 + 4.5 * influence).astype(np.int64)
     size = rng.gamma(2.0, 0.5, customers)
     promise_from = first_day + dt.timedelta(days=7 * (weeks // 2))
     desk = _Desk(
@@ -180,6 +190,7 @@ def simulate_desk(
         effect=(EFFECT if effects else 0.0) * size,
         gone=desk.gone,
         followers=followers,
+        appetite=1 + APPETITE * influence,
         shifts=[(agent, a, b) for agent, a, b in desk.shifts if a < end],
         open_spans=[_open_span(day) for day in _days(first_day, last_day) if day.weekday() < 5],
         promise_from=promise_from,
@@ -217,7 +228,7 @@ def _shifts(
     first: dt.date, last: dt.date, promise_from: dt.date, customers: int, rng: np.random.Generator
 ) -> list[tuple[int, int, int]]:
     """Agents by weekday; after the promise one more for every three."""
-    agents = max(2, round(customers / 1500))
+    agents = max(2, round(customers / PER_AGENT))
     more = max(1, agents // 3)
     spans: list[tuple[int, int, int]] = []
     for day in _days(first, last):
@@ -295,7 +306,7 @@ class _Desk:
         if thread.anger > ANGRY and rng.random() < LEAVES:
             thread.leaving_at = at + int(rng.integers(7 * DAY, 60 * DAY))
             self.gone[who] = min(int(self.gone[who]), thread.leaving_at)
-        is_noise = channel != "email" and rng.random() < NOISE_SHARE
+        is_noise = customer is None and channel != "email" and rng.random() < NOISE_SHARE
         kind = str(rng.choice(["praise", "repost"] if is_noise else ["question", "problem"]))
         first = Message(number=self._number(), thread=thread, at=at, needs=not is_noise, kind=kind)
         self._receive(first)
@@ -339,9 +350,10 @@ class _Desk:
         if not message.needs:
             return
         thread.waits.append((message.at, NEVER))
-        if rng.random() < OVERLOOKED:
+        is_influential = thread.channel != "email" and self.followers[thread.customer] > INFLUENTIAL
+        if rng.random() < (OVERLOOKED_INFLUENCE if is_influential else OVERLOOKED):
             return
-        first = 0 if thread.anger > ANGRY else 1 if self.followers[thread.customer] > LOUD else 2
+        first = 0 if thread.anger > ANGRY else 1 if is_influential else 2
         heapq.heappush(self._queue, (first, message.at, message.number, message))
 
     def _assign(self, at: int) -> None:

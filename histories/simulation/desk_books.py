@@ -18,8 +18,8 @@ AMBIGUOUS = 3
 TOPICS = ("delivery", "return", "product", "invoice")
 MONTHLY_COST = {"twitter": 3000.0, "facebook": 1500.0, "email": 2500.0}
 ITEMS = {"people": 0.8, "tools": 0.2}
-ORDERS_A_DAY = 0.02
-ORDER_VALUE = 30.0
+ORDERS_A_DAY = 0.06
+ORDER_VALUE = 15.0
 
 _WORDS = {
     "question": ("Where is my order?", "Can I change the size?", "When do you open?"),
@@ -119,7 +119,8 @@ def _transactions(
     """Orders that come anyway until a customer is gone, and what answers brought."""
     rows: list[tuple[int, int, float]] = []
     days = (process.end - process.start) // DAY
-    for customer, count in enumerate(rng.poisson(ORDERS_A_DAY * days * rng.gamma(2.0, 0.5, len(ids)))):
+    rates = ORDERS_A_DAY * days * process.appetite * rng.gamma(6.0, 1 / 6, len(ids))
+    for customer, count in enumerate(rng.poisson(rates)):
         times = process.start + rng.integers(0, process.end - process.start, count)
         rows += [
             (customer, int(at), float(rng.gamma(2.0, ORDER_VALUE / 2)))

@@ -18,13 +18,14 @@ from attribution.effects.data.covariates import (
     covariate_matrix,
     known_before,
     placebo_outcomes,
+    told_at_opening,
 )
 from attribution.effects.data.desk import NEVER, DeskQueue, queue_at_opening, surge_days
 from attribution.effects.data.history import History, build_history
 from attribution.effects.data.index_dates import channels_of
 from attribution.effects.data.outcomes import measure, measure_before
 from attribution.effects.data.tables import EffectTables, Setting
-from attribution.effects.data.units import Units, columns_of_segments, encode_covariates, label_segments
+from attribution.effects.data.units import Units, columns_of_segments, label_segments
 from attribution.effects.design import EffectDesign
 from histories.arrays import Flags, Float, Integer
 from histories.errors import DataError, nearest
@@ -35,8 +36,6 @@ CIRCUMSTANCES: Final = frozenset(
     {"weekend", *(f"hour_of_day_{wave}" for wave in range(1, 5)), "backlog", "outside_hours"}
 )
 """Covariates of a case that say when it came, not who sent it."""
-AT_ONCE: Final = ("topic", "channel", "sentiment_first", "audience", "brand")
-"""Columns of a case that are adjusted for wherever the cases have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,14 +308,5 @@ def _at_opening(design: EffectDesign, rows: pl.DataFrame) -> tuple[Float, tuple[
     }
     if np.isfinite(rows["agents"].to_numpy()).all():
         made["outside_hours"] = (rows["agents"].to_numpy() <= 0).astype(float)
-    columns = [
-        name
-        for name in AT_ONCE
-        if name in rows.columns and name not in design.covariates and rows[name].n_unique() > 1
-    ]
-    told = rows.select(columns)
-    if "audience" in columns:
-        told = told.with_columns(pl.col("audience").cast(pl.Float64).clip(0).log1p())
-    named, labels = encode_covariates(told, columns)
-    parts = [np.column_stack(list(made.values())), *([named] if columns else [])]
-    return np.column_stack(parts), (*made, *(labels if columns else ()))
+    told, labels = told_at_opening(rows, design.covariates)
+    return np.column_stack([*made.values(), told]), (*made, *labels)

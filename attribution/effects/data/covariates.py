@@ -24,7 +24,10 @@ DERIVED = ("spend", "loyalty", "tenure", "care_user", "generation")
 GENERATIONS = {"before 1946": 0, "boomer": 1946, "x": 1965, "millennial": 1981, "z": 1997, "alpha": 2013}
 """First year of birth of each generation."""
 
-AT_OPENING = ("topic", "channel", "sentiment_first", "team")
+AT_ONCE = ("topic", "channel", "sentiment_first", "audience", "brand")
+"""Columns of a case that are adjusted for wherever the cases have them."""
+
+AT_OPENING = (*AT_ONCE, "team")
 """Columns of a case that are known when it is opened; of all others the customer's previous case counts."""
 
 
@@ -107,6 +110,21 @@ def covariate_matrix(
     matrix = np.column_stack(list(past.values()))
     named, labels = encode_covariates(known_before(names, history, tables, customers, day, opening), names)
     return np.column_stack([matrix, named]) if names else matrix, (*past, *labels)
+
+
+def told_at_opening(
+    opening: pl.DataFrame, named: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """What the cases say when they open, shape (N, K), beyond the covariates that the design names."""
+    columns = [
+        name
+        for name in AT_ONCE
+        if name in opening.columns and name not in named and opening[name].n_unique() > 1
+    ]
+    told = opening.select(columns)
+    if "audience" in columns:
+        told = told.with_columns(pl.col("audience").cast(pl.Float64).clip(0).log1p())
+    return encode_covariates(told, columns) if columns else (np.empty((opening.height, 0)), ())
 
 
 def placebo_outcomes(

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from attribution.effects.data.covariates import covariate_matrix, known_before, placebo_outcomes
+from attribution.effects.data.covariates import (
+    covariate_matrix,
+    known_before,
+    placebo_outcomes,
+    told_at_opening,
+)
 from attribution.effects.data.history import History, build_history
 from attribution.effects.data.index_dates import IndexDates, find_index_dates
 from attribution.effects.data.outcomes import measure
@@ -42,12 +47,17 @@ def estimate_landmark(design: EffectDesign, setting: Setting, rng: np.random.Gen
 def build_landmark_units(
     design: EffectDesign, history: History, index: IndexDates, tables: EffectTables
 ) -> Units:
-    """One unit per index date: covariates strictly before it, outcomes after the landmark."""
+    """One unit per index date: covariates before it or told as the case opened, outcomes after the landmark."""
     customers, day = index.customers, index.day
     first = day + design.landmark_days + 1
     last = day + design.landmark_days + design.follow_up_days
     where = (history, tables, customers, day, index.opening)
     covariates, names = covariate_matrix(design.covariates, *where)
+    held_out, _ = covariate_matrix(design.covariates, *where, hold_out=True)
+    if index.opening is not None:
+        told, told_names = told_at_opening(index.opening, design.covariates)
+        covariates, names = np.column_stack([covariates, told]), (*names, *told_names)
+        held_out = np.column_stack([held_out, told])
     labels = known_before(columns_of_segments(design.segments), *where)
     return Units(
         arm=np.where(index.treated, design.treatment_label, design.control_label).astype(np.str_),
@@ -55,7 +65,7 @@ def build_landmark_units(
         covariates=covariates,
         covariate_names=names,
         placebos=placebo_outcomes(design.outcomes, history, customers, day),
-        placebo_covariates=covariate_matrix(design.covariates, *where, hold_out=True)[0],
+        placebo_covariates=held_out,
         segments=label_segments(labels, design.segments),
         clusters=customers,
         costs=index.cost,
