@@ -4,8 +4,9 @@ Time runs in seconds of UTC. Customers write by the hour of the week, with one w
 drought. Agents work shifts by London's wall clock and differ in speed; whoever waits is taken by a queue in
 which the angry and the influential come first, so that waiting is made by the queue and anger is answered
 sooner. Who has many followers is hardly overlooked, and buys more: whoever holds the answered against the
-others without adjusting for it finds twice what answers bring. A robot greets some at once. A public reply may ask for a private message, and a third never comes.
-Bystanders join threads. Some messages are overlooked for good.
+others without adjusting for it finds twice what answers bring. A robot greets some at once. A public reply
+may ask for a private message, and a third never comes. Bystanders join threads. Some messages are overlooked
+for good.
 
 An answer after w hours earns g(w) times the customer's own effect in spend over the following weeks, with
 g = 1 within the hour, falling in a straight line to 0 at a day; without effects g = 0. It also makes people

@@ -47,7 +47,7 @@ def estimate_landmark(design: EffectDesign, setting: Setting, rng: np.random.Gen
 def build_landmark_units(
     design: EffectDesign, history: History, index: IndexDates, tables: EffectTables
 ) -> Units:
-    """One unit per index date: covariates before it or told as the case opened, outcomes after the landmark."""
+    """One unit per index date: covariates known by the opening of its case, outcomes after the landmark."""
     customers, day = index.customers, index.day
     first = day + design.landmark_days + 1
     last = day + design.landmark_days + design.follow_up_days
