@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from attribution.incremental.chain.climb import Optimum
 from attribution.incremental.chain.decay import ChainProfile
@@ -45,6 +44,9 @@ ROUGH = 0.2
 ERRORS, LOOKED_AT = 1.0, 3
 """Standard errors by which settings may be behind on the few to be climbed on all; how many are."""
 MAX_LOADING = 3.0
+LEAST_INFORMATION, LEAST_SHARE = 1e-12, 1e-2
+"""Information of a direction, relative to the best known, and share of it from scores, that are kept apart
+from none."""
 APART = "how much a customer spends drifts by itself and is no sign of satisfaction"
 LEVEL_FIRST = 12.0
 """Log-likelihood less charge by which satisfaction must be ahead of a level that all acts share: 3 to 8 where
@@ -286,17 +288,28 @@ def _worth(
 
 
 def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
-    """Influence of each customer and standard errors, the outer product of scores as information."""
+    """Influence of each customer and standard errors, the outer product of scores as information.
+
+    With J = S'S + P, P of what is known besides the customers' scores S, a step of their weights varies by
+    J^-1 S'S J^-1 only: next to nothing where P alone holds an effect. With J = L L' and M = L^-1 S'S L^-T,
+
+        influence = S L^-T M^-1/2 L^-1,    influence' influence = J^-1
+
+    so that what is drawn with random weights varies by as much as is left open.
+    """
     problem, optimum = candidate.problem, candidate.optimum
     moving = np.flatnonzero(optimum.free)
     scores = optimum.value.scores[:, moving]
     precision, _ = problem.layout.prior(problem.inputs)
-    information = (scores * weights[:, None]).T @ scores + np.diag(precision[moving])
-    covariance = linalg.pinvh(information)
+    outer = (scores * weights[:, None]).T @ scores
+    values, axes = np.linalg.eigh(outer + np.diag(precision[moving]))
+    root = axes / np.sqrt(np.maximum(values, LEAST_INFORMATION * values[-1]))
+    shares, turned = np.linalg.eigh(root.T @ outer @ root)
+    root = root @ turned
     influence = np.zeros((len(scores), problem.layout.size), dtype=np.float32)
-    influence[:, moving] = scores @ covariance
+    influence[:, moving] = scores @ (root / np.sqrt(np.maximum(shares, LEAST_SHARE))) @ root.T
     errors = np.zeros(problem.layout.size)
-    errors[moving] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    errors[moving] = np.sqrt((root**2).sum(axis=1))
     return influence, errors
 
 
