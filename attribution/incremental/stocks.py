@@ -337,6 +337,8 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     so that with hazards h the log-likelihood is that of S less beta^2 D / 2, D = sum h Var_F S(f) over the
     rows of those who stay. Without it effects are as much too large as the mean varies less than what it is
     the mean of. The hazard is that of the period; decay within the period is left out of the variance.
+    Where leaving is silent this holds of acts that end with it; of touches that go on the mean alone is known
+    of who leaves, too, and both terms cancel.
 
     Parameters
     ----------
@@ -359,7 +361,7 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
             stays &= panel.renewal_share[:, t] == 0  # at their own renewal nothing is unseen
         counts = np.rint(panel.touches[stays, t]).astype(np.int64)
         precision += hazard[t] * np.where(panel.late, 0.0, _at(counts, variances[t]).sum(axis=0))
-    return precision
+    return precision if panel.contractual else np.where(panel.tells_life, precision, 0.0)
 
 
 def _seeming_to_leave(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

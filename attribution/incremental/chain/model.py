@@ -24,7 +24,7 @@ from attribution.incremental.chain.climb import Optimum
 from attribution.incremental.chain.decay import ChainProfile
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
-from attribution.incremental.chain.likelihood import elasticity
+from attribution.incremental.chain.likelihood import elasticity, evaluate
 from attribution.incremental.chain.search import REACH, Candidate, Search
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
@@ -44,9 +44,11 @@ ROUGH = 0.2
 ERRORS, LOOKED_AT = 1.0, 3
 """Standard errors by which settings may be behind on the few to be climbed on all; how many are."""
 MAX_LOADING = 3.0
+FLATTEST, STEP = 4, 0.05
+"""Directions whose information is the curvature, and how far in standard errors slopes are compared there."""
 LEAST_INFORMATION, LEAST_SHARE = 1e-12, 1e-2
-"""Information of a direction, relative to the best known, and share of it from scores, that are kept apart
-from none."""
+"""Information of a direction, relative to the best known, and part of it by another measure, that are kept
+apart from none."""
 APART = "how much a customer spends drifts by itself and is no sign of satisfaction"
 LEVEL_FIRST = 12.0
 """Log-likelihood less charge by which satisfaction must be ahead of a level that all acts share: 3 to 8 where
@@ -288,10 +290,10 @@ def _worth(
 
 
 def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
-    """Influence of each customer and standard errors, the outer product of scores as information.
+    """Influence of each customer and standard errors.
 
-    With J = S'S + P, P of what is known besides the customers' scores S, a step of their weights varies by
-    J^-1 S'S J^-1 only: next to nothing where P alone holds an effect. With J = L L' and M = L^-1 S'S L^-T,
+    A step of customers' weights w along their scores S varies by J^-1 S'S J^-1 only: too little where J holds
+    more than the scores say. With J = L L' and M = L^-1 S'S L^-T,
 
         influence = S L^-T M^-1/2 L^-1,    influence' influence = J^-1
 
@@ -300,10 +302,8 @@ def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     problem, optimum = candidate.problem, candidate.optimum
     moving = np.flatnonzero(optimum.free)
     scores = optimum.value.scores[:, moving]
-    precision, _ = problem.layout.prior(problem.inputs)
     outer = (scores * weights[:, None]).T @ scores
-    values, axes = np.linalg.eigh(outer + np.diag(precision[moving]))
-    root = axes / np.sqrt(np.maximum(values, LEAST_INFORMATION * values[-1]))
+    root = _root(_information(candidate, weights, outer, moving))
     shares, turned = np.linalg.eigh(root.T @ outer @ root)
     root = root @ turned
     influence = np.zeros((len(scores), problem.layout.size), dtype=np.float32)
@@ -311,6 +311,44 @@ def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     errors = np.zeros(problem.layout.size)
     errors[moving] = np.sqrt((root**2).sum(axis=1))
     return influence, errors
+
+
+def _information(candidate: Candidate, weights: Float, outer: Float, moving: NDArray[np.int64]) -> Float:
+    """Of the moving parameters, shape (m, m): the outer product of scores, with the prior's.
+
+    Along the directions of which it knows least, where it is mostly noise, the curvature takes its place, by
+    differences of slopes.
+    """
+    precision, _ = candidate.problem.layout.prior(candidate.problem.inputs)
+    information = outer + np.diag(precision[moving])
+    values, axes = np.linalg.eigh(information)
+    flattest = axes[:, :FLATTEST]
+    bent = np.empty_like(flattest)
+    for k, length in enumerate(STEP / np.sqrt(np.maximum(values[:FLATTEST], LEAST_INFORMATION * values[-1]))):
+        ahead, behind = (_slope(candidate, weights, moving, by * flattest[:, k]) for by in (length, -length))
+        bent[:, k] = (behind - ahead) / (2.0 * length) + precision[moving] * flattest[:, k]
+    more = bent - information @ flattest
+    cross = more @ flattest.T
+    curved = information + cross + cross.T - flattest @ (flattest.T @ more) @ flattest.T
+    root = _root(information)
+    relative, turned = np.linalg.eigh(root.T @ (0.5 * (curved + curved.T)) @ root)
+    back = np.linalg.solve(root.T, turned)
+    return np.asarray((back * np.maximum(relative, LEAST_SHARE)) @ back.T)
+
+
+def _slope(candidate: Candidate, weights: Float, moving: NDArray[np.int64], change: Float) -> Float:
+    """Of the log-likelihood by the moving parameters, where they are changed, shape (m,)."""
+    theta = candidate.optimum.theta.copy()
+    theta[moving] += change
+    slope: Float = weights @ evaluate(candidate.problem, theta).scores[:, moving]
+    return slope
+
+
+def _root(information: Float) -> Float:
+    """R with R R' the inverse, shape (m, m)."""
+    values, axes = np.linalg.eigh(information)
+    root: Float = axes / np.sqrt(np.maximum(values, LEAST_INFORMATION * values[-1]))
+    return root
 
 
 def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
