@@ -273,7 +273,11 @@ def _explain(problem: Any) -> str:
             return (
                 f'unknown key "{key}"; "{own}" is a key of the whole file: write it above the first [section]'
             )
-        return f'unknown key "{key}"; {nearest(str(location[-1]), _allowed_keys(location[:-1]))}'
+        lost = str(location[-1])
+        homes = [name for name in _allowed_keys(()) if lost in _allowed_keys((name,))]
+        if len(location) == 1 and homes:
+            return f'unknown key "{key}"; it is a key of {" and of ".join(f"[{home}]" for home in homes)}'
+        return f'unknown key "{key}"; {nearest(lost, _allowed_keys(location[:-1]))}'
     if problem["type"] == "missing":
         return f'"{key}" is required.'
     if problem["type"] == "literal_error" and is_input and location[-1] == "[key]":

@@ -72,6 +72,8 @@ def text_value(column: pl.Expr, dtype: pl.DataType, kind: Kind = Kind.TEXT) -> p
         return column.cast(pl.String)
     text = column if dtype == pl.String else column.cast(pl.String, strict=False)
     stripped = text.str.strip_chars()
+    if kind is Kind.ID:
+        stripped = stripped.str.strip_chars_start("\ufeff")  # of a file that was put behind another
     return pl.when((stripped != "") & ~stripped.is_in(_NOTHING.get(kind, NO_VALUE))).then(stripped)
 
 

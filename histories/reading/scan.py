@@ -32,7 +32,7 @@ from histories.reading.files import (
 )
 from histories.reading.objects import fetch_objects, is_object
 from histories.reading.sources import TableSource
-from histories.reading.text import FURTHER, open_text
+from histories.reading.text import FURTHER, encoding_of, open_text
 
 ROW = "\x1fsource row"
 """The row of each row in its file, from 1, plus `FILE_STEP` times the number of the file."""
@@ -268,7 +268,7 @@ def _documents(file: Path, records: str | None) -> Iterator[dict[str, Any]]:
         second = next(filled, None)
         start, later = first.strip(), chain([] if second is None else [second], filled)
         if start.startswith("[") or (start == "{" or second is None):
-            found = _whole(file, chain([first], later)) if start else []
+            found = _rows_of_columns(_whole(file, chain([first], later))) if start else []
             yield from _objects(file, found, records)
             return
         for row, line in enumerate(chain([first], later), 1):
@@ -317,7 +317,23 @@ def _parsed(file: Path, text: str) -> Any:
 
 
 def _lines(file: Path) -> io.TextIOWrapper:
-    return io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig")
+    encoding = encoding_of(file)
+    return io.TextIOWrapper(open_bytes(file), encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+
+
+def _rows_of_columns(found: Any) -> Any:
+    """The rows of an object of columns, as a data frame is written by default.
+
+    >>> _rows_of_columns({"id": {"0": "7", "1": "8"}, "paid": {"0": "5", "1": "6"}})
+    [{'id': '7', 'paid': '5'}, {'id': '8', 'paid': '6'}]
+    """
+    columns = [*found.values()] if isinstance(found, dict) else []
+    if not columns or not all(isinstance(column, dict) and column for column in columns):
+        return found
+    labels = columns[0]
+    if not all(label.isdecimal() for label in labels) or any(c.keys() != labels.keys() for c in columns):
+        return found
+    return [{name: column[label] for name, column in found.items()} for label in labels]
 
 
 def _object(file: Path, row: int, line: str) -> Any:

@@ -106,6 +106,11 @@ def open_text(source: TableSource, file: Path, *, table: str, work_dir: Path) ->
     return TextTable(frame=frame, ragged=ragged, width=len(form.names), notes=tuple(notes))
 
 
+def encoding_of(file: Path) -> str:
+    """How a file of text is encoded, by its first bytes; UTF-8 where nothing says another."""
+    return _encoding(_head(file))
+
+
 def _head(file: Path) -> bytes:
     with open_bytes(file) as content:
         return content.read(SNIFFED)

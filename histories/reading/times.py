@@ -134,7 +134,7 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
     slashed = re.fullmatch(r"(\d\d?)([./-])(\d\d?)\2(\d{4}|\d\d)(\D.*)?", text)
     if slashed is None:
         form = _spelled(text)
-        if not re.search("%[mbB]", form):
+        if not re.search("%[mbB]", form) or re.search(r"\d", form):
             return ""
         read = pl.select(moments(pl.lit(text), pl.String(), TimeOptions(form=form))).item()
         return f'To read it as {read:%Y-%m-%d %H:%M}, set {setting} = "{form}".' if read is not None else ""
@@ -155,9 +155,11 @@ _LETTERS = (
     (r"\d\d?([:.])\d\d\1\d\d\.\d+", r"%H\1%M\1%S%.f"),
     (r"\d\d?([:.])\d\d\1\d\d", r"%H\1%M\1%S"),
     (r"\d\d?:\d\d(?!\d)(?<![+-]\d\d:\d\d)", "%H:%M"),
+    (r"\b\d\d?h\d\d\b", "%Hh%M"),
     (r"(?<=[\dMSf ])[+-]\d\d:?\d\d\b", "%z"),
     (r"\b(?:19|20)\d\d\b", "%Y"),
     (r"(?<=%Y[./-])\d\d?([./-])\d\d?", r"%m\1%d"),
+    (r"(?<=^%Y[./-])\d\d?$", "%m"),
     (r"(?<![\d%])\d\d?(?!\d)", "%d"),
 )
 """What stands in a time, in the order of looking, and strftime's letters for it."""

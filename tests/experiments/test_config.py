@@ -55,6 +55,7 @@ REFUSALS = [
         '[value]\ntime_unit = "day"',
         '"time_unit" is a key of the whole file: write it above the first [section]',
     ),
+    ('models = ["bg_nbd"]', 'unknown key "models"; it is a key of [value]'),
     ("[value]\nhorizon_month = 3", 'unknown key "value.horizon_month"; did you mean "horizon_months"?'),
     ('[inputs]\ntransaction = "x"', 'unknown table "inputs.transaction"; did you mean "transactions"?'),
     (

@@ -87,7 +87,10 @@ def test_a_word_without_a_meaning_is_rejected_as_it_was_found(read: Read, write_
             'inputs.posts.constants: the table has no column "platfrom"; did you mean',
         ),
         ({"values": {"sentimnt": {"a": 1}}}, 'inputs.posts.values: the table has no column "sentimnt"'),
-        ({"negate": ["author"]}, "inputs.posts.negate: author is no flag; allowed: inbound, is_automatic"),
+        (
+            {"negate": ["author"]},
+            "inputs.posts.negate: author is no flag and no amount; allowed: inbound, is_automatic",
+        ),
         (
             {"constants": {"author": "x"}, "columns": {"author": "author"}},
             "author stands in columns and in constants",

@@ -64,6 +64,7 @@ READABLE: dict[str, tuple[bytes, dict[str, Any]]] = {
     "a comma inside a quoted text": (b'customer_id,timestamp,amount,product\n7,2026-01-05,1350.5,"a, b\nand ""c"""\n8,2026-01-06,-2,d\n', {}),
     "quotes that are inches": (b'customer_id,timestamp,amount,product\n7,2026-01-05,1350.5,24" screen\n8,2026-01-06,-2,"x"\n', {"quote": "none"}),
     "columns by position": (ROWS.encode(), {"has_header": False, "columns": {"customer_id": 1, "timestamp": 2, "amount": 3}}),
+    "two files behind one another": (("\ufeff" + HEADER + "7,2026-01-05,1350.5\n\ufeff8,2026-01-06,-2\n").encode(), {}),
     "packed": (gzip.compress((HEADER + ROWS).encode()), {}),
     "packed in utf-16": (gzip.compress((HEADER + ROWS).encode("utf-16")), {}),
 }  # fmt: skip
@@ -332,3 +333,18 @@ def test_a_table_of_transitions_keeps_the_end_without_an_outcome(read: Read, tmp
     table = read(transitions="moves.csv").tables["transitions"]
     assert table.rows_valid == 4
     assert table.valid.collect()["to_state"].to_list() == ["mail", "(conversion)", "(null)", "null"]
+
+
+DOCUMENTS = {
+    "columns of a data frame": '{"customer_id":{"0":7,"1":8},"timestamp":{"0":"2026-01-05","1":"2026-01-06"},"amount":{"0":1350.5,"1":-2}}',
+    "one row of objects": '{"customer_id":7,"timestamp":"2026-01-05","amount":1350.5,"0":{"0":1}}\n{"customer_id":8,"timestamp":"2026-01-06","amount":-2}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_documents_of_any_encoding_give_the_same_rows(
+    read: Read, tmp_path: Path, kind: str, encoding: str
+) -> None:
+    (tmp_path / "o.json").write_bytes(DOCUMENTS[kind].encode(encoding))
+    assert rows_of(read(transactions="o.json")) == RIGHT

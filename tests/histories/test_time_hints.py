@@ -22,6 +22,7 @@ from histories.reading.times import TimeOptions, are_dates, moments, why_no_time
         ("Fri Jan 05 10:00:00 +0000 2024", "%a %b %d %H:%M:%S %z %Y"),
         ("Fri, 05 Jan 2024 10:00:00 GMT", "%a, %d %b %Y %H:%M:%S GMT"),
         ("2024-01-05 10:00 PM", "%Y-%m-%d %I:%M %p"),
+        ("2024-01-05 22h30", "%Y-%m-%d %Hh%M"),
         ("2024-01-05 10.00.00", "%Y-%m-%d %H.%M.%S"),
         ("2024-01-05T10:00:00+01:00[Europe/Berlin]", "%Y-%m-%dT%H:%M:%S%z[Europe/Berlin]"),
     ],
@@ -35,7 +36,8 @@ def test_the_format_that_is_named_reads_the_time(text: str, form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2024-W03", "2024", "soon", "12:00", "5 2024", "Ann Smith", "31 February 2024"]
+    "text",
+    ["2024-W03", "2024", "Jan 5 2024 no. 7", "soon", "12:00", "5 2024", "Ann Smith", "31 February 2024"],
 )
 def test_nothing_is_guessed_of_what_no_format_reads(text: str) -> None:
     assert why_no_time(text, TimeOptions(), "inputs.costs") == ""
