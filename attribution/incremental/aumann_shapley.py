@@ -174,6 +174,47 @@ def panel_credit(
     )
 
 
+def scaled_to_all(
+    found: PanelCredit, own_here: PanelCredit, own: PanelCredit, *, times: float
+) -> PanelCredit:
+    """Another model's credit of all customers, from that of a sample of them.
+
+    What the other model says differently is small beside what both say, so that only the difference is taken
+    from the sample: own + times (found - own_here). An outcome that the other does not credit at all stays
+    without credit.
+
+    Parameters
+    ----------
+    found
+        The other model's credit of the sample.
+    own_here, own
+        Credit by the model that credits the company, of the sample and of all customers.
+    times
+        All customers over those of the sample.
+    """
+    value = found.lifetime_value, own_here.lifetime_value, own.lifetime_value
+    return replace(
+        found,
+        retention=_moved(found.retention, own_here.retention, own.retention, times),
+        spend=_moved(found.spend, own_here.spend, own.spend, times),
+        lifetime_value=None if None in value else _moved(*value, times),  # type: ignore[arg-type]
+        expected_spend=times * found.expected_spend,
+        expected_survivors=times * found.expected_survivors,
+    )
+
+
+def _moved(found: OutcomeCredit, own_here: OutcomeCredit, own: OutcomeCredit, times: float) -> OutcomeCredit:
+    if not found.credit.any():
+        own_here, own = (replace(found, total=0.0, empty=0.0) for _ in range(2))
+    return replace(
+        found,
+        staying=own.staying + times * (found.staying - own_here.staying),
+        spending=own.spending + times * (found.spending - own_here.spending),
+        total=own.total + times * (found.total - own_here.total),
+        empty=own.empty + times * (found.empty - own_here.empty),
+    )
+
+
 def _expected_survivors(
     model: PanelModel, panel: Panel, stocks: NDArray[np.float32], prediction: PanelPrediction
 ) -> float:

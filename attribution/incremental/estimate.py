@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.aumann_shapley import PanelCredit, panel_credit
+from attribution.incremental.aumann_shapley import PanelCredit, panel_credit, scaled_to_all
 from attribution.incremental.bend import choose_bend
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
 from attribution.incremental.checks.comparison import alike_channels
@@ -85,7 +86,11 @@ def estimate_credit(
     seed: int = 1,
     plan: Plan | None = None,
 ) -> CreditEstimate:
-    """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error."""
+    """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error.
+
+    What only spans the range is credited on the sample too, and brought to all customers by what the credit
+    itself does there (`scaled_to_all`).
+    """
     chosen = plan or plan_for(panel)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
@@ -114,7 +119,7 @@ def estimate_credit(
         found = _fitted_again(found, sample, sample_stocks, rng)
     bend = choose_bend(found.fit, sample, decay=decay.of(panel))
     others = {
-        f"bend {b:g}": (fit, panel_stocks(panel, decay=decay.of(panel), bend=b))
+        f"bend {b:g}": (fit, panel_stocks(sample, decay=decay.of(panel), bend=b))
         for b, fit in bend.beside.items()
     }
     if bend.value:
@@ -124,19 +129,19 @@ def estimate_credit(
         found = _fitted_again(found, sample, sample_stocks, rng)
     fit = found.fit
     for other, model in decays.items() if not bend.value else ():
-        others[f"decay {other:g}"] = model, panel_stocks(panel, decay=other)
+        others[f"decay {other:g}"] = model, panel_stocks(sample, decay=other)
     for end, model in ends if not bend.value else ():
-        others[f"decays {', '.join(f'{value:g}' for value in end.of(panel))}"] = model, end.stocks(panel)
+        others[f"decays {', '.join(f'{value:g}' for value in end.of(panel))}"] = model, end.stocks(sample)
     crediting = (seed, 3)
+    valued: dict[str, Any] = {"residual_value": residual_value, "gross_margin": gross_margin}
+    sample_valued = valued | {"residual_value": None if residual_value is None else residual_value[rows]}
     credit = panel_credit(
-        fit,
-        panel,
-        stocks,
-        rng=np.random.default_rng(crediting),
-        residual_value=residual_value,
-        gross_margin=gross_margin,
-        periods_apart=True,
+        fit, panel, stocks, rng=np.random.default_rng(crediting), periods_apart=True, **valued
     )
+    times = panel.n_customers / sample.n_customers
+    here = credit  # of the sample
+    if sample.n_customers < panel.n_customers:
+        here = panel_credit(fit, sample, sample_stocks, rng=np.random.default_rng(crediting), **sample_valued)
     checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
     values = values_without(fit, panel, stocks, rng=np.random.default_rng([seed, 2]))
     impossible = impossible_values(panel, values)
@@ -145,12 +150,12 @@ def estimate_credit(
     for name in [name for name, model in models.items() if _cannot_be(model, panel, stocks, seed)]:
         del models[name]
         notes = (*notes, f"{name} is missing from the range: it expects what cannot be")
-    companions = {
-        name: panel_credit(
-            model, panel, stocks, rng=rng, residual_value=residual_value, gross_margin=gross_margin
-        )
-        for name, model in models.items()
-    }
+
+    def companion(model: FittedPanelModel, own: NDArray[np.float32]) -> PanelCredit:
+        found = panel_credit(model, sample, own, rng=rng, **sample_valued)
+        return found if here is credit else scaled_to_all(found, here, credit, times=times)
+
+    companions = {name: companion(model, sample_stocks) for name, model in models.items()}
     replicates = Replicates(
         estimator=found.estimator, fit=fit, panel=sample, stocks=sample_stocks, count=settings.replicates
     )
@@ -160,10 +165,9 @@ def estimate_credit(
         sample_stocks,
         {ALL: np.full(sample.n_customers, ALL)},
         rng=rng,
-        residual_value=None if residual_value is None else residual_value[rows],
-        gross_margin=gross_margin,
+        **sample_valued,
     )
-    draws = whole[ALL, ALL].scaled(panel.n_customers / sample.n_customers)
+    draws = whole[ALL, ALL].scaled(times)
     problems = (
         *chosen.problems,
         *checked.problems,
@@ -173,9 +177,7 @@ def estimate_credit(
         *failed_replicates(draws, settings.replicates),
     )
     for name, (model, own) in others.items():
-        companions[name] = panel_credit(
-            model, panel, own, rng=rng, residual_value=residual_value, gross_margin=gross_margin
-        )
+        companions[name] = companion(model, own)
     readings = tuple(
         read_experiment(
             experiment,

@@ -10,7 +10,16 @@ import pytest
 
 from attribution.credits.rows import one_row_per_group
 from attribution.credits.table import CREDITS_SCHEMA
-from attribution.incremental import Panel, Plan, incremental_credit, plan_for
+from attribution.incremental import (
+    Panel,
+    Plan,
+    estimate_credit,
+    incremental_credit,
+    panel_credit,
+    panel_stocks,
+    plan_for,
+)
+from attribution.incremental.aumann_shapley import scaled_to_all
 from attribution.incremental.chain import HiddenChain
 from attribution.incremental.plan import Checked
 from attribution.incremental.range import bounds_around
@@ -187,3 +196,20 @@ def test_totals_far_from_the_observed_are_a_reason(panel: Panel) -> None:
 def test_bounds(companions: list[float], std_error: float, expected: tuple[float | None, ...]) -> None:
     found = bounds_around(0.0, companions=companions, std_error=std_error, interval=0.95)
     assert (found.low, found.high, found.range_low, found.range_high) == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_spans_the_range_is_credited_on_the_customers_fitted_to_and_brought_to_all(panel: Panel) -> None:
+    settings = AttributionSettings(replicates=0, fit_customers=500)
+    found = estimate_credit(panel, settings=settings, plan=QUICK)
+    stocks, rng = panel_stocks(panel), np.random.default_rng(1)
+    whole = panel_credit(found.companion_fits[OWN_MEANS.name], panel, stocks, rng=rng)
+    for outcome in ("retention", "spend"):
+        told, true = found.companions[OWN_MEANS.name].require(outcome), whole.require(outcome)
+        assert told.total == pytest.approx(true.total, rel=1e-9)
+        assert np.abs(told.credit - true.credit).max() < 0.01 * true.total  # error of 500 customers
+        assert told.baseline == pytest.approx(true.baseline, rel=0.04)
+    here = panel_credit(found.fit, panel.take(found.fitted), stocks[found.fitted], rng=rng)
+    uncredited = replace(here.retention, staying=np.zeros(panel.n_channels))
+    moved = scaled_to_all(replace(here, retention=uncredited), here, found.credit, times=3.0)
+    assert not moved.retention.credit.any()
+    assert moved.retention.total == 3.0 * here.retention.total
