@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-ONE    := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+# Byte code is kept: the second worker, every process that a test starts and the next call read it.
+ONE    := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: setup demo test check format coverage docs pictures vendor clients hooks dist clean
 
