@@ -265,6 +265,7 @@ _TAGS = {
     "roi": "Returns on cost.",
     "costs": "What channels cost, and whose cost it is.",
     "returns": "What care returns by month and segment, and what silence costs.",
+    "forecasts": "What was promised, and what came of it.",
     "reports": "The report.",
     "model": "What the scores come from and cannot say.",
     "admin": "Load again, go back.",

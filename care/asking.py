@@ -133,6 +133,10 @@ def question_of(
     by_speed = effects_by_speed(
         facts.effects, [one for one in designs if clock_of(one) == clock], gross_margin=margin
     )
+    waits = _waits(covered, clock)
+    drawn = gain_of_next(by_speed, waits, within=within, cases=np.inf)
+    if drawn.usable and effect.design != "randomised":
+        effect = drawn
     about = effect.covers(covered["channel"], _groups(facts))
     return WhatIfQuestion(
         promise=name,
@@ -142,9 +146,7 @@ def question_of(
         highest_share=float(top),
         where=str(where),
         margin=effect,
-        margin_next=gain_of_next(
-            by_speed, _waits(covered, clock), within=within, cases=cases * (asked - now)
-        ),
+        margin_next=gain_of_next(by_speed, waits, within=within, cases=cases * (asked - now)),
         retention=find_effect(facts.effects, designs, "retention", minutes=within, clock=clock),
         issues=find_effect(facts.effects, designs, "issues", minutes=within, clock=clock),
         about_share=_share(about),

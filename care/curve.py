@@ -65,7 +65,7 @@ def gain_of_next(
     within
         Minutes of the promise.
     cases
-        How many become fast.
+        How many become fast; infinite for all, whose mean is that of those drawn at random.
 
     >>> fast, slow = (CareEffect(name="speed", outcome="margin", value=x, std_error=0.3) for x in (6.0, 5.0))
     >>> waits = np.array([10.0, 70.0, 90.0, 2000.0, np.inf])
@@ -75,7 +75,7 @@ def gain_of_next(
     """
     ends = {label: float(label.split("-")[1] or "inf") for label in effects}
     inside = [label for label, end in ends.items() if end <= within]
-    waits = np.sort(minutes[minutes > within])[: max(1, int(np.nan_to_num(cases)))]
+    waits = np.sort(minutes[minutes > within])[: int(np.clip(np.nan_to_num(cases), 1, len(minutes) or 1))]
     labels = {label: _holds(label, waits) for label in effects if label not in inside}
     unknown = np.isfinite(waits) & ~np.logical_or.reduce([np.zeros(len(waits), dtype=bool), *labels.values()])
     like = next(iter(effects.values()), CareEffect(name="an answer by its speed", outcome="margin"))

@@ -36,6 +36,7 @@ from experiments.parts.costs import (
 from experiments.parts.credit import CreditPart, credit_part
 from experiments.parts.engagement import engagement_part
 from experiments.parts.evidence import evidence_part
+from experiments.parts.forecasts import forecasts_part, ledger_before
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
 from experiments.parts.matters import AllCases
 from experiments.parts.objectives import objectives_part
@@ -157,9 +158,23 @@ def run_experiment(
         progress("Building histories")
         histories = build_histories(config, inputs, engine=place.engine)
         found = find(config, histories, step=progress)
-        found = replace(found, notes=(*found.notes, *place.engine.notes))
-        progress("Writing the report and the bundle")
         left_out = dict(found.left_out)
+        before = attempt(left_out, "promises", lambda: ledger_before(runs, config.name))
+        ledger = attempt(
+            left_out,
+            "promises",
+            lambda: forecasts_part(
+                histories,
+                found.tables,
+                model=found.model,
+                objectives=found.pictures.get("objectives"),
+                before=before,
+                run_id=record.run_id,
+            ),
+        )
+        tables = {**found.tables, **({} if ledger is None else {"forecasts": ledger})}
+        found = replace(found, tables=tables, notes=(*found.notes, *place.engine.notes))
+        progress("Writing the report and the bundle")
         manifest = _manifest(config, histories, found, record.run_id) | {
             "left_out": left_out,
             "identities_check": key_check(key),

@@ -1,5 +1,6 @@
 """The command line: what it prints, how it refuses, and with which exit status."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import click
 import polars as pl
 import pytest
 
+from care.ledger import FORECASTS_SCHEMA, Came, keep_ledger
 from care.statement import returns_table
 from tests.sample_bundle import write_sample
 from tributary.cli import COMMANDS, cli, main
@@ -318,6 +320,22 @@ def test_who_waits_is_listed_in_the_order_in_which_to_answer(tributary: Any, tmp
     assert shown[0].split() == ["next", "case", "channel", "waits", "at", "stake", "why"]
     assert "50.00 GBP  asks again" in shown[1]
     assert shown[3] == "1 more wait; --limit shows them."
+
+
+def test_what_was_promised_is_told_with_what_came(tributary: Any, tmp_path: Path) -> None:
+    row = {"made_on": dt.date(2025, 6, 30), "due": dt.date(2025, 12, 31), "kind": "effect", "better": "more",
+           "what": "fast: spend", "value": 5.0, "low": 3.0, "high": 7.0}  # fmt: skip
+    rows = pl.DataFrame([dict.fromkeys(FORECASTS_SCHEMA) | row], schema=FORECASTS_SCHEMA)
+    write_sample(tmp_path / "v1", tables={"forecasts": rows})
+    assert tributary("forecasts", "v1").out.endswith(
+        "Nothing has fallen due; the first does on 2025-12-31.\n"
+    )
+    assert tributary("forecasts", "v1", "--due").out == "No promise has fallen due.\n"
+    scored = keep_ledger(rows, rows.clear(), as_of=dt.date(2026, 1, 1), came=lambda _: Came(value=2.0))
+    write_sample(tmp_path / "v2", tables={"forecasts": scored})
+    lines = tributary("forecasts", "v2").out.splitlines()
+    assert lines[-2].split() == ["effect", "1", "1", "0", "0.6", "1"]
+    assert tributary("forecasts", "v2", "--json").json["scores"][0]["over_promised"] == 1.0
 
 
 def test_what_care_returned_is_told_by_line_and_month_and_heads_the_service_figures(

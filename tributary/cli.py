@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "run": ("runs", "The whole story: tables, histories, values, credits, effects, report, bundle."),
     "care": ("care", "Say what happened to every message, and whether the promises were kept."),
     "returns": ("returns", "Say what care returned: margin, costs avoided and made, net, chance."),
+    "forecasts": ("forecasts", "Say what was promised, and what came of it where it has fallen due."),
     "runs": ("runs", "List the runs, newest first; the one being served is marked."),
     "sweep": ("runs", "Run a configuration with other values of some keys, as nested runs."),
     "compare": ("runs", "Show what differs between runs: data, configuration, figures, scores."),

@@ -23,6 +23,7 @@ from attribution.credits.schemas import (
 )
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
+from care.ledger import FORECASTS_SCHEMA
 from care.quotes import QUOTES_SCHEMA
 from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
 from clv.referrals import ENGAGEMENT_SCHEMA
@@ -130,8 +131,8 @@ TABLES: Final[dict[str, BundleTable]] = {
     ),
     "engagement": BundleTable(
         schema=ENGAGEMENT_SCHEMA,
-        words="Customers who referred others or wrote in public: for ranking only, since values of the "
-        "referred are their own as well.",
+        words="Customers who referred others, wrote in public or helped: for ranking only, since values of "
+        "the referred and of those who were helped are their own as well.",
     ),
     "alerts": BundleTable(
         schema=ALERTS_SCHEMA,
@@ -170,6 +171,14 @@ TABLES: Final[dict[str, BundleTable]] = {
         route="returns",
         filters=("scenario", "line", "segment", "period"),
         examples={"scenario": "actual", "period": "(all)"},
+    ),
+    "forecasts": BundleTable(
+        schema=FORECASTS_SCHEMA,
+        small=True,
+        words="What this run and those before it promised, and what came of it where it has fallen due.",
+        route="forecasts",
+        filters=("kind", "what"),
+        examples={"kind": "forecast"},
     ),
     "validation": BundleTable(
         schema=VALIDATION_SCHEMA,

@@ -119,11 +119,11 @@ def _transactions(
     """Orders that come anyway until a customer is gone, and what answers brought."""
     rows: list[tuple[int, int, float]] = []
     days = (process.end - process.start) // DAY
-    rates = ORDERS_A_DAY * days * process.appetite * rng.gamma(6.0, 1 / 6, len(ids))
+    rates = ORDERS_A_DAY * days * process.appetite * rng.gamma(12.0, 1 / 12, len(ids))
     for customer, count in enumerate(rng.poisson(rates)):
         times = process.start + rng.integers(0, process.end - process.start, count)
         rows += [
-            (customer, int(at), float(rng.gamma(2.0, ORDER_VALUE / 2)))
+            (customer, int(at), float(rng.gamma(8.0, ORDER_VALUE / 8)))
             for at in times
             if at < process.gone[customer]
         ]

@@ -1,7 +1,8 @@
-"""Appendix G: what was set out to be reached, and what is still to be learnt."""
+"""Appendix G: what was set out to be reached, what is still to be learnt, and what was promised."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
@@ -11,6 +12,7 @@ from reports.context import Block, Cell, Column, Ledger, Mark, Plot, Row, Sectio
 from reports.facts import EffectFact, added, effects_of, preferred, whole
 from reports.numbers import decimal, money, points, signed
 from reports.sections.decisions import size_of_a_test
+from reports.sections.promises import promises_ledger
 from reports.sentences import effect_range, outcome_word
 from reports.sources import ReportSources
 from reports.words import count_words, day, inside, label, upper_first
@@ -40,8 +42,20 @@ def objectives_section(sources: ReportSources) -> Section | None:
     changes = _changes(sources)
     if changes is not None:
         blocks.append(changes)
+    promises = promises_ledger(sources)
+    if promises is not None:
+        blocks.append(promises)
     if not blocks:
         return None
+    if promises is not None and blocks == [promises]:
+        return Section(
+            key="objectives",
+            letter="G",
+            title="Promises",
+            question="What was promised, and what came of it?",
+            finding=Sentence(text=promises.subtitle),
+            blocks=(replace(promises, title="", subtitle=""),),
+        )
     if objectives is None and learning is None:
         return Section(
             key="objectives",

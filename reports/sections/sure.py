@@ -8,6 +8,7 @@ import polars as pl
 
 from reports.context import Prose, Section, Sentence
 from reports.numbers import percent
+from reports.sections.promises import promises_finding
 from reports.sources import ReportSources
 
 
@@ -23,9 +24,18 @@ def forecast_error(sources: ReportSources) -> float | None:
 
 
 def sure_section(sources: ReportSources) -> Section | None:
-    """Up to four sentences, short of what the report does not know."""
+    """Up to five sentences, short of what the report does not know."""
+    kept = promises_finding(sources)
     told = [
-        text for text in (_forecast(sources), _missing(sources), _checks(sources), _expired(sources)) if text
+        text
+        for text in (
+            _forecast(sources),
+            kept and f"{kept}.",
+            _missing(sources),
+            _checks(sources),
+            _expired(sources),
+        )
+        if text
     ]
     if not told:
         return None
