@@ -338,6 +338,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *costs.notes,
             *(() if allocated is None else unallocated_notes(allocated)),
             *(value.values.warnings if value.values else ()),
+            *(() if effects is None else effects.notes),
             *credit.notes,
             *care.notes,
             *(() if statement is None else statement.notes),

@@ -221,7 +221,7 @@ def effect(
     return Result(
         title=f"{name}: {design}",
         frame=found.frame,
-        notes=(*made.histories.inputs.notes, *_reasons(whole, "outcome")),
+        notes=(*made.histories.inputs.notes, *found.notes, *_reasons(whole, "outcome")),
         shown=shown,
         detail=found,
         draw=lambda: forest(

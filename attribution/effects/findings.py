@@ -135,11 +135,13 @@ class Findings:
 class EffectsResult:
     """All effects of a run, in the order of the configuration, with the frames their pictures are drawn from.
 
-    `pictures` always has every name of `PICTURE_SCHEMAS`, empty where nothing was drawn.
+    `pictures` always has every name of `PICTURE_SCHEMAS`, empty where nothing was drawn; `notes` say which
+    units of a design's own table are left out.
     """
 
     effects: tuple[Effect, ...]
     pictures: Mapping[str, pl.DataFrame]
+    notes: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pl.DataFrame:

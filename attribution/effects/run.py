@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from polars.exceptions import PanicException
 
 from attribution.effects.data.tables import EffectTables, Setting
-from attribution.effects.data.units import group_outcomes, read_units
+from attribution.effects.data.units import group_outcomes, read_units, units_left_out
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.agents import estimate_agent
 from attribution.effects.designs.assigned import estimate_assigned
@@ -33,7 +34,7 @@ from attribution.effects.estimators.nuisance import Learner
 from attribution.effects.estimators.segments import segment_margins
 from attribution.effects.findings import EffectsResult, Findings, collect_findings, join_findings
 from attribution.effects.held import hold_together
-from histories.errors import reason_of
+from histories.errors import TributaryError, reason_of
 
 
 def estimate_effects(
@@ -60,7 +61,12 @@ def estimate_effects(
         learners=tuple(learners) if learners else None,
     )
     found = [_find(design, setting, seed) for design in designs]
-    return collect_findings(hold_together(designs, found))
+    notes: list[str] = []
+    for design in designs:
+        if design.table is not None:
+            with suppress(TributaryError):  # the design's own row says what is wrong with its table
+                notes += units_left_out(design, base_dir)
+    return replace(collect_findings(hold_together(designs, found)), notes=tuple(notes))
 
 
 def estimate_effect(

@@ -126,6 +126,10 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         *columns_of_segments(design.segments),
     )
     require_columns(frame.columns, named, place)
+    for name in design.covariates:
+        if name in (column, *design.outcomes):
+            what = "the arm" if name == column else "an outcome"
+            raise DataError(f'{place}: the covariate "{name}" is {what} itself. Leave it out of covariates.')
     if "unit" in frame.columns and (repeated := frame.height - frame["unit"].n_unique()):
         raise DataError(
             f"{place}: {repeated} of {frame.height} rows repeat a unit. The table of a design has one row "
@@ -278,6 +282,21 @@ def _numbers_before(frame: pl.DataFrame, name: str) -> Float:
     return frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
 
 
+def units_left_out(design: EffectDesign, base_dir: Path = Path()) -> tuple[str, ...]:
+    """Sentences on rows of a design's own table that no figure, or no figure of one outcome, rests on."""
+    frame, arm = read_table(design, base_dir), design.treatment.column
+    require_columns(frame.columns, [*design.outcomes, *([arm] if arm else [])], f'effect "{design.name}"')
+    known = frame if arm is None else frame.filter(pl.col(arm).is_not_null())
+    without = {} if arm is None else {f"no {arm}": frame.height - known.height}
+    for name in design.outcomes:
+        without[f"no {name}"] = int(np.isnan(_numbers(known, name, "")).sum())
+    return tuple(
+        f'effect "{design.name}": {count} of {frame.height} rows have {what} and are left out'
+        for what, count in without.items()
+        if count
+    )
+
+
 def group_outcomes(
     design: EffectDesign, base_dir: Path = Path()
 ) -> tuple[tuple[tuple[str, ...], ...], dict[str, TributaryError]]:
@@ -306,5 +325,16 @@ def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:
     for name in (design.treatment.control, *(design.treatment.arms or ())):
         if name is not None and name not in found:
             raise DataError(f'effect "{design.name}": no unit in arm "{name}"; {nearest(name, found)}')
+    if alike := sorted(a for a in found for b in found if a != b and a.strip().lower() == b.strip().lower()):
+        raise DataError(
+            f'effect "{design.name}": arms that differ by letter case or blanks alone: '
+            f"{', '.join(map(repr, alike[:4]))}. Have them written in one way."
+        )
+    for name in design.treatment.shares or ():
+        if name not in found:
+            raise DataError(
+                f'effect "{design.name}": treatment.shares names the arm "{name}", which no unit is in; '
+                f"{nearest(name, found)}"
+            )
     if len(found) < 2:
         raise DataError(f'effect "{design.name}": one arm only ({found[0] if found else "no rows"}).')

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attribution.effects.effect import Effect
-from attribution.effects.estimators.regression import fit_ols
+from attribution.effects.estimators.regression import drop_collinear, fit_ols
 from attribution.effects.estimators.sensitivity import OmittedVariable
 from histories.arrays import Flags, Float
 
@@ -23,6 +23,8 @@ WEAK_F = 10.0
 """First-stage F below which an instrument is weak (Staiger & Stock 1997)."""
 P_BLOCK = 0.001
 """A randomised experiment is called broken below this p-value: it is checked often and rarely broken."""
+TELLS_EXACTLY = 1e-6
+"""Largest residual of the arm, 0 or 1, where covariates are a copy of it."""
 MIN_EVENTS = 10
 """Fewest events, and fewest units without, in each group for a normal interval of a share."""
 MIN_UNITS = 20
@@ -147,12 +149,14 @@ def check_events(outcome: Float, treated: Flags) -> Check:
 
 def check_balance_randomised(treated: Flags, covariates: NDArray[np.float64]) -> Check:
     """Whether the covariates predict the arm: Wald test of all of them at once, p below .001."""
-    design = np.column_stack([np.ones(len(treated)), covariates])
-    fit = fit_ols(design, treated.astype(float))
+    varying = drop_collinear(covariates)
+    fit = fit_ols(np.column_stack([np.ones(len(treated)), varying]), treated.astype(float))
     slopes, block = fit.coefficients[1:], fit.covariance[1:, 1:]
     rank = int(np.linalg.matrix_rank(block, hermitian=True)) if len(slopes) else 0
     wald = float(slopes @ np.linalg.pinv(block, hermitian=True) @ slopes) if rank else 0.0
     p_value = float(stats.chi2.sf(wald, rank)) if rank else 1.0
+    if len(slopes) and fit.dof > 0 and np.abs(fit.residuals).max() < TELLS_EXACTLY:
+        p_value = 0.0  # a copy of the arm: no error is left to judge its slope by
     return Check(
         check="balance",
         value=p_value,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ import pytest
 from attribution.effects.data.units import units_from_frame
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.observational import estimate_adjusted
+from attribution.effects.designs.randomised import estimate_randomised
 from attribution.effects.effect import Effect
+from attribution.effects.run import estimate_effects
+from histories.errors import DataError
 
 
 def table(n: int = 3000, seed: int = 1) -> pl.DataFrame:
@@ -77,3 +82,92 @@ def test_an_outcome_that_is_the_treatment_and_one_that_hardly_happens_are_no_eff
     for effect in (same, rare):
         assert not effect.supported
         assert "too few events for an interval" in str(effect.reason)
+
+
+def experiment(n: int = 1000) -> pl.DataFrame:
+    rng = np.random.default_rng(2)
+    sent = rng.random(n) < 0.5
+    return pl.DataFrame(
+        {
+            "arm": np.where(sent, "mail", "none"),
+            "copy": np.where(sent, "A", "B"),
+            "same": [3.0] * n,
+            "unknown": pl.Series([None] * n, dtype=pl.Float64),
+            "age": rng.integers(18, 80, n),
+            "y": rng.normal(10 + sent, 3),
+        }
+    )
+
+
+def by_lot(frame: pl.DataFrame, *covariates: str, **treatment: Any) -> list[Effect]:
+    design = EffectDesign(
+        name="lot",
+        design="randomised",
+        table={"path": "none"},
+        treatment={"column": "arm", "control": "none", **treatment},
+        outcomes=("y",),
+        covariates=covariates,
+    )
+    return list(
+        estimate_randomised(units_from_frame(frame, design), design, rng=np.random.default_rng(0)).effects
+    )
+
+
+@pytest.mark.parametrize("covariate", ["same", "unknown"])
+def test_a_covariate_that_is_the_same_for_all_speaks_against_no_experiment(covariate: str) -> None:
+    plain, adjusted = by_lot(experiment(), covariate)
+    assert plain.supported, plain.reason
+    assert adjusted.supported, adjusted.reason
+    assert adjusted.estimate == pytest.approx(plain.estimate)
+
+
+def test_a_covariate_that_is_a_copy_of_the_arm_leaves_no_figure_supported() -> None:
+    effects = by_lot(experiment(), "copy", "age")
+    assert not any(effect.supported for effect in effects)
+    assert "covariates predict the arm" in str(effects[0].reason)
+
+
+@pytest.mark.parametrize(
+    ("covariates", "treatment", "said"),
+    [
+        (("arm",), {}, 'the covariate "arm" is the arm itself'),
+        (("y",), {}, 'the covariate "y" is an outcome itself'),
+        (
+            (),
+            {"shares": {"male": 0.5, "none": 0.5}},
+            'names the arm "male", which no unit is in; did you mean "mail"?',
+        ),
+    ],
+)
+def test_what_no_experiment_can_mean_is_refused(
+    covariates: tuple[str, ...], treatment: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(said)):
+        by_lot(experiment(), *covariates, **treatment)
+
+
+def test_arms_that_differ_by_letter_case_alone_are_not_compared() -> None:
+    some = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col("arm").str.to_uppercase()).otherwise("arm")
+    with pytest.raises(DataError, match="'MAIL', 'NONE', 'mail', 'none'"):
+        by_lot(experiment().with_columns(arm=some))
+
+
+def test_units_that_no_figure_rests_on_are_counted(tmp_path: Path) -> None:
+    gone = pl.int_range(pl.len())
+    frame = experiment().with_columns(
+        arm=pl.when(gone >= 5).then("arm"), y=pl.when((gone < 5) | (gone >= 12)).then("y")
+    )
+    frame.write_parquet(tmp_path / "units.parquet")
+    design = EffectDesign(
+        name="lot",
+        design="randomised",
+        table={"path": "units.parquet"},
+        treatment={"column": "arm", "control": "none"},
+        outcomes=("y",),
+    )
+    found = estimate_effects([design], base_dir=tmp_path)
+    assert found.notes == (
+        'effect "lot": 5 of 1000 rows have no arm and are left out',
+        'effect "lot": 7 of 1000 rows have no y and are left out',
+    )
+    assert found.effects[0].n_treated + found.effects[0].n_control == 988
