@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from histories.arrays import Moments
 from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
@@ -22,6 +23,7 @@ from histories.panel import Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 from histories.renewals import Renewal, months_of
+from histories.terms import Term
 
 EVENT = ("customer_id", "timestamp")
 PARTS = 64
@@ -45,6 +47,7 @@ def build_panel(
     cases: pl.LazyFrame | None = None,
     stops: Sequence[str] = (),
     renewal: Renewal | None = None,
+    term: Term | None = None,
 ) -> Panel:
     """Count, per customer and period, treatments by channel, own acts, problems, purchases and spend.
 
@@ -72,6 +75,8 @@ def build_panel(
         Channels of the firm whose touches stop with the customer: they count among the acts.
     renewal
         Days on which customers leave, each his own (`renewals.find_renewal`); None: on any.
+    term
+        Months after which they may leave (`terms.find_term`); None: after any.
 
     Raises
     ------
@@ -95,6 +100,7 @@ def build_panel(
         cases=cases,
         stops=stops,
         renewal=renewal,
+        term=term,
     )
     return finish_panel(part, touchpoints, customers, confounders=confounders, cases=cases)
 
@@ -155,6 +161,7 @@ def build_panel_part(
     cases: pl.LazyFrame | None = None,
     stops: Sequence[str] = (),
     renewal: Renewal | None = None,
+    term: Term | None = None,
 ) -> PanelPart:
     """Count for the complete customers of these rows, from the period `start` on; see `build_panel`."""
     index = PeriodIndex.of(period, observation_end)
@@ -173,6 +180,7 @@ def build_panel_part(
     last = None if contractual else _last_signs(coded, acts, purchases)
     arrived = _entry_share(coded, customers)
     days = _renewal_days(coded, customers, renewal)
+    terms = _term_columns(coded, customers, term)
     panel = Panel(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
@@ -197,9 +205,11 @@ def build_panel_part(
         covariate_names=(),
         proxies=np.zeros((ids.height, 0)),
         proxy_names=(),
+        time_covariates=terms,
+        time_covariate_names=() if terms is None or term is None else term.names,
         customer_ids=ids["customer_id"],
         stops=tuple(stops),
-        notes=(index.words,) if index.words else (),
+        notes=tuple(words for words in (index.words, term.words if term else "") if words),
     )
     return PanelPart(panel=_within_rows(panel), late=late)
 
@@ -417,11 +427,25 @@ def _renewal_days(
     """Day of each month, from 0, of the customer's own renewal, -1 without one, shape (N, P)."""
     if renewal is None or customers is None or coded.index.period != "month":
         return None
+    return renewal.days(_arrivals(coded, customers), months_of(coded.shape[1], coded.index.end))
+
+
+def _term_columns(
+    coded: _Coder, customers: pl.LazyFrame | None, term: Term | None
+) -> NDArray[np.float64] | None:
+    """How far each month is from the end of the customer's term, shape (N, P, K)."""
+    if term is None or customers is None or coded.index.period != "month":
+        return None
+    return term.columns(_arrivals(coded, customers), months_of(coded.shape[1], coded.index.end))
+
+
+def _arrivals(coded: _Coder, customers: pl.LazyFrame) -> Moments:
+    """First day of each customer, NaT where unknown, shape (N,)."""
     first = pl.col("acquired_at").cast(pl.Date)
     rows = customers.select("customer_id", first).join(coded.ids.lazy(), on="customer_id").collect()
-    arrived = np.full(coded.shape[0], np.datetime64("NaT", "D"))
+    arrived: Moments = np.full(coded.shape[0], np.datetime64("NaT", "D"))
     arrived[rows["i"].to_numpy()] = rows["acquired_at"].to_numpy()
-    return renewal.days(arrived, months_of(coded.shape[1], coded.index.end))
+    return arrived
 
 
 def _share_at(coded: _Coder, days: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -62,14 +62,14 @@ class Renewal:
         if self.cycle:
             last = stop - 1 - (stop - 1 - day - self.offset) % self.cycle
         else:
-            last = _same_day(first[:, None], months) + self.offset
-            before = _same_day(first[:, None], months - 1) + self.offset
+            last = same_day(first[:, None], months) + self.offset
+            before = same_day(first[:, None], months - 1) + self.offset
             last = np.where(last < stop, last, before)
         there = known[:, None] & (last >= start) & (last - self.offset > day)
         return np.asarray(np.where(there, last - start, -1), dtype=np.int64)
 
 
-def _same_day(first: Moments, months: Moments) -> Integer:
+def same_day(first: Moments, months: Moments) -> Integer:
     """The day of each month that is as late in it as a first day in its own, or its last; broadcast."""
     of_month = (first - first.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
     start, stop = (part.astype("datetime64[D]").astype(np.int64) for part in (months, months + 1))
@@ -110,7 +110,7 @@ def _days_after(first: Moments, left: Moments, cycle: int) -> Integer:
     if cycle:
         return (left - first).astype(np.int64) % cycle
     own = left.astype("datetime64[M]")
-    now, before = (left.astype(np.int64) - _same_day(first, own - back) for back in (0, 1))
+    now, before = (left.astype(np.int64) - same_day(first, own - back) for back in (0, 1))
     days: Integer = np.where(now >= -SLACK, now, before)
     return days
 

@@ -54,6 +54,9 @@ STEPS = (*reversed(SHORTER), DECAY, *LONGER)
 OWN_AHEAD = 7.0
 """Log-likelihood that a channel's own decay has to bring: half a logarithm of the customers for a parameter,
 and for the choice among several decays of several channels."""
+FAINT = 0.45
+"""Share left after a period below which later periods say little of a touch: an error there is an error of
+three times the size in the period of the touch."""
 ROUNDS = 4
 """Times that all channels are looked at, at most."""
 AHEAD = 10.0
@@ -90,6 +93,18 @@ class Decay:
         """The decay of each of the panel's channels, shape (C,)."""
         own = dict(self.own)
         return np.array([own.get(name, self.value) for name in panel.channels])
+
+    def faint(self, panel: Panel) -> dict[str, str]:
+        """Channels told from later months, of whose touches hardly anything is left then, with the reason."""
+        told = zip(panel.channels, panel.late, self.of(panel), strict=True)
+        return {
+            name: (
+                "its touches follow purchases, or wait until there are none, so that later months alone tell "
+                f"of them; with {value:.2g} left after a month they say little"
+            )
+            for name, late, value in told
+            if late and value < FAINT
+        }
 
     def with_own(self, panel: Panel, decays: Float, *, gain: float = 0.0) -> Decay:
         """The same with these decays of single channels, shape (C,), where they differ."""
@@ -269,7 +284,7 @@ class _Outlook:
 def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlook] | None:
     """What each channel's other decays promise, all others' as they are; None where nothing does.
 
-    Of a channel that is told from what is left of its touches alone, any other decay is a guess.
+    A channel that is told from what is left of its touches keeps what it has: others are guesses.
     """
     before = panel_stocks(panel, decay=values)
     here = fit.outlook(panel, before, before=before)
@@ -278,7 +293,7 @@ def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlo
     found = []
     for k, value in enumerate(values.tolist()):
         promised = {value: 0.0}
-        for side in () if panel.late[k] else (1, -1):
+        for side in (1, -1):
             for other in sorted((s for s in STEPS if (s - value) * side > 0), reverse=side < 0):
                 moved = values.copy()
                 moved[k] = other
@@ -286,7 +301,7 @@ def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlo
                 promised[other] = ahead - here
                 if promised[other] < max(promised.values()) - REACH:
                     break
-        best = max(promised, key=lambda decay: promised[decay])
+        best = value if panel.late[k] else max(promised, key=lambda decay: promised[decay])
         near = tuple(decay for decay, gain in promised.items() if gain > promised[best] - REACH)
         found.append(_Outlook(best=best, gain=promised[best], near=near))
     return found

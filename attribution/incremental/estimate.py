@@ -205,7 +205,11 @@ def estimate_credit(
         decay=decay,
         problems=problems,
         impossible=impossible,
-        against_channels={**alike_channels(sample, sample_stocks), **checked.by_channel},
+        against_channels={
+            **alike_channels(sample, sample_stocks),
+            **decay.faint(sample),
+            **checked.by_channel,
+        },
         against_spend=checked.of_spend,
         notes=(*panel.notes, *found.notes, *notes, *checked.notes),
         plan=replace(chosen, default=found.estimator, choose=None),

@@ -47,6 +47,7 @@ from histories.panel_store import PanelStore
 from histories.period_index import PeriodIndex
 from histories.reactions import Recent, recent_purchases, with_order_of_events
 from histories.renewals import Renewal, find_renewal
+from histories.terms import find_term
 from histories.touchpoints import channels_in_use, require_origins, uncredited_channels
 
 _PEOPLE: Final = "panel_people"
@@ -213,6 +214,7 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         "groups": config.channel_groups,
         "contractual": histories.contractual,
         "renewal": find_renewal(people) if histories.contractual else None,
+        "term": find_term(people) if histories.contractual else None,
     }
 
     def build(stops: tuple[str, ...] = ()) -> Panel:

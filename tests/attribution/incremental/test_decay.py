@@ -324,3 +324,21 @@ def test_stocks_of_who_leaves_within_months_have_each_channels_decay_as_well() -
         for k, decay in enumerate(own):
             alone = panel_stocks(panel, decay=decay, bend=bend)
             np.testing.assert_allclose(together[:, :, k], alone[:, :, k], rtol=1e-5)
+
+
+def test_later_months_say_little_of_touches_of_which_hardly_anything_is_left(silent: Panel) -> None:
+    first, second = silent.channels[:2]
+    panel = replace(silent, reacts=(first, second))
+    decay = Decay(value=0.6, source="given", own=((first, 0.3),))
+    assert decay.faint(panel).keys() == {first}
+    assert "with 0.3 left after a month they say little" in decay.faint(panel)[first]
+    assert decay.faint(silent) == {}
+    assert replace(decay, value=0.15, own=()).faint(panel).keys() == {first, second}
+
+
+def test_a_channel_told_from_later_months_keeps_the_common_decay(silent: Panel) -> None:
+    late = replace(silent, reacts=silent.channels)
+    fit = QUICK_CHAIN.fit(late, panel_stocks(late), rng=rng())
+    found, beside = decays_of_channels(fit, late, Decay(value=0.6, source="given"), rng=rng())
+    assert found.own == ()
+    assert beside  # how long they work is in the range

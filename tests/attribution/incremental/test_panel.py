@@ -18,6 +18,7 @@ from histories.purchases import build_purchases
 from histories.reading.sources import Channel
 from histories.renewals import Renewal
 from histories.simulate import simulate_company
+from histories.terms import Term
 from histories.touchpoints import build_touchpoints
 
 END = date(2026, 3, 31)
@@ -135,6 +136,19 @@ def test_touches_until_the_renewal_of_each_customer_are_counted_apart() -> None:
     assert panel.touches[0].tolist() == [[1, 0], [0, 1], [0, 0]]
     assert panel.before_renewal[0].tolist() == [[1, 0], [0, 0], [0, 0]]
     assert made(customers=customers, contractual=True).before_renewal is None
+
+
+def test_the_panel_knows_how_far_the_end_of_each_customers_term_is() -> None:
+    customers = pl.LazyFrame(
+        {"customer_id": [1, 2], "acquired_at": [date(2025, 9, 5), None], "ended_at": [date(2026, 3, 4), None]}
+    )
+    panel = made(customers=customers, contractual=True, term=Term(months=6, offset=-1))
+    assert panel.time_covariates is not None
+    assert panel.time_covariates[0].tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert not panel.time_covariates[1].any()
+    assert panel.time_covariate_names[0] == "term ends"
+    assert "a term of 6 months ends" in panel.notes[0]
+    assert made(customers=customers, contractual=True).time_covariates is None
 
 
 def test_touches_that_stop_with_the_customer_are_signs_of_life() -> None:
