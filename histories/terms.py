@@ -119,5 +119,7 @@ def _days_off(first: Moments, left: Moments, months: int) -> Integer:
     """Days from the nearest end of a term: not from arrival, which is none."""
     lived = (left - first).astype(np.int64)
     whole = np.maximum(np.rint(lived / (months * DAYS_A_MONTH)), 1.0).astype(np.int64)
-    days: Integer = left.astype(np.int64) - same_day(first, first.astype("datetime64[M]") + whole * months)
-    return days
+    arrived: Moments = first.astype("datetime64[M]")
+    ends: Moments = arrived + (whole * months).astype("timedelta64[M]")
+    days: Integer = left.astype("datetime64[D]").astype(np.int64)
+    return np.asarray(days - same_day(first, ends), dtype=np.int64)

@@ -286,6 +286,7 @@ def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlo
 
     A channel that is told from what is left of its touches keeps what it has: others are guesses.
     """
+    told_later = np.isin(panel.channels, panel.reacts or ())
     before = panel_stocks(panel, decay=values)
     here = fit.outlook(panel, before, before=before)
     if here is None:
@@ -301,7 +302,7 @@ def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlo
                 promised[other] = ahead - here
                 if promised[other] < max(promised.values()) - REACH:
                     break
-        best = value if panel.late[k] else max(promised, key=lambda decay: promised[decay])
+        best = value if told_later[k] else max(promised, key=lambda decay: promised[decay])
         near = tuple(decay for decay, gain in promised.items() if gain > promised[best] - REACH)
         found.append(_Outlook(best=best, gain=promised[best], near=near))
     return found

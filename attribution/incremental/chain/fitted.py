@@ -224,7 +224,7 @@ class HiddenChainFit:
     def outlook(self, panel: Panel, stocks: Single, *, before: Single) -> float | None:
         """The log-likelihood that a step with other stocks promises (see `FittedPanelModel`)."""
         problem, theta = self.likelihood(panel, stocks), self.theta.copy()
-        if problem.purchases_first:
+        if problem.follows_purchases:
             return None  # what is left of a stock is all that tells: how much of it that is stays open
         for k in range(2):
             theta[self.layout.effects(k, len(self.channels))] *= mean_ratio(before, stocks)

@@ -160,6 +160,10 @@ class Layout:
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
         free[self.beside(inputs.channels)] = structure.follows and not inputs.ordered
+        if not inputs.silent:
+            later = np.zeros(inputs.channels, dtype=bool)
+            later[inputs.acting] = inputs.reacting[: inputs.acting.sum()]
+            free[self.beside(inputs.channels)] &= later
         if inputs.silent:
             free[self.beside(inputs.channels)] &= ~inputs.acting
             free[self.after_buying] = structure.follows & inputs.reacting
