@@ -294,6 +294,12 @@ class OpenCases(_Context):
     next: str | None = Field(description="Cursor of the page that follows; null on the last.")
 
 
+class Engaged(_Context):
+    """Customers by purchases, recommendations and help together: for ranking only, never to be added up."""
+
+    rows: list[dict[str, Any]] = Field(description="Rows of the table engagement, the first ranks first.")
+
+
 class Predictions(_Answer):
     """Values of customers from their purchase summaries."""
 

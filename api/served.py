@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -170,6 +171,18 @@ class Served:
             return False
         quoted = self.bundle.scan("quotes").select(pl.col("customer_id").cast(pl.String)).collect()
         return any(self.hides(name) for name in quoted["customer_id"])
+
+    def engaged(self, limit: int) -> list[dict[str, Any]]:
+        """The first rows of the table `engagement`, without who was erased; none in bundles of old."""
+        if "engagement" not in self.bundle.manifest["tables"]:
+            return []
+        rows = (
+            self.bundle.scan("engagement").sort("rank_engaged", "customer_id").head(limit + len(self.pending))
+        )
+        shown = (
+            row for row in rows.collect().iter_rows(named=True) if not self.hides(str(row["customer_id"]))
+        )
+        return list(islice(shown, limit))
 
     def stored_id(self, customer_id: str) -> str:
         """The id under which the bundle knows a customer: the pseudonym where it holds pseudonyms."""

@@ -17,6 +17,7 @@ cost_per_assisted_contact  currency, of a contact that self-service or social ca
 recontact_share            share of those who come back all the same
 contacts_avoided_per_month  assisted contacts fewer, for a plan
 would_have_come_anyway     share of referred customers who would have come without it
+would_have_been_answered_anyway  of what customers answered each other, the desk's share all the same
 =========================  ==========================================================================
 """
 
@@ -46,8 +47,11 @@ KNOWN: Final = (
     "recontact_share",
     "contacts_avoided_per_month",
     "would_have_come_anyway",
+    "would_have_been_answered_anyway",
 )
-SHARES: Final = ("gross_margin", "recontact_share", "would_have_come_anyway")
+SHARES: Final = (
+    "gross_margin", "recontact_share", "would_have_come_anyway", "would_have_been_answered_anyway"
+)  # fmt: skip
 """Those that lie between 0 and 1."""
 
 

@@ -24,9 +24,12 @@ ENGAGEMENT_SCHEMA: Final[dict[str, pl.DataType]] = {
     "posts": pl.Int64(),
     "followers": pl.Int64(),
     "answers": pl.Int64(),  # to other customers
+    "knowledge_value": pl.Float64(),  # currency; see experiments/parts/engagement.py. Null without a price
+    "knowledge_value_low": pl.Float64(),
+    "knowledge_value_high": pl.Float64(),
     "audience_index": pl.Float64(),  # 0 to 100, never money; see care/audience.py
     "rank_by_value": pl.Int64(),  # 1 is the highest lifetime value
-    "rank_with_referrals": pl.Int64(),  # of lifetime and referral value together
+    "rank_engaged": pl.Int64(),  # of lifetime, referral and knowledge value together
 }
 
 

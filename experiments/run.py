@@ -315,7 +315,9 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         ),
     )
     changes = attempt(left_out, "changes", lambda: changes_part(config, histories, care.tables.get("care")))
-    engaged = attempt(left_out, "engagement", lambda: engagement_part(histories, valued, cases))
+    engaged = attempt(
+        left_out, "engagement", lambda: engagement_part(histories, valued, cases, care.tables.get("care"))
+    )
     if engaged is not None:
         tables["engagement"] = engaged.table
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out

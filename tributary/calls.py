@@ -293,6 +293,11 @@ class Calls:
         )
 
     @_Method
+    def care_engagement(self, /, **question: int) -> Call[pl.DataFrame]:
+        """Who recommended, wrote in public or helped others, for ranking only: limit."""
+        return _one("GET", "/v1/care/engagement", _rows, params=question)
+
+    @_Method
     def staffing(self, /, **demand: Any) -> Call[dict[str, Any]]:
         """Agents for one interval (`contacts`), or for work that can wait (`arrivals`, `promise_minutes`)."""
         return _one("POST", "/v1/staffing", _json, json=demand)

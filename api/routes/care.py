@@ -18,7 +18,7 @@ from api.cursors import CURSOR, decode_cursor, encode_cursor, pinned
 from api.dependencies import ServedDep, refusals
 from api.problems import Problem
 from api.replies import Reply, cached_reply, onward_link
-from api.responses import LotteryAnswer, OpenCases, WhatIfAnswer
+from api.responses import Engaged, LotteryAnswer, OpenCases, WhatIfAnswer
 from api.served import Served
 from histories.errors import ConfigError, DataError
 
@@ -58,6 +58,15 @@ async def get_cases(
     following = None if rank is None else encode_cursor(fingerprint, rank)
     body = orjson.dumps({**served.context, "cases": cases, "next": following})
     return cached_reply(request.scope, served, body, onward=onward_link(request, cursor=following))
+
+
+@router.get("/engagement", response_model=Engaged, responses=refusals())
+async def get_engagement(
+    request: Request, served: ServedDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
+    """Who recommended, wrote in public or helped others, by what they are worth with it."""
+    rows = await asyncio.to_thread(served.engaged, limit)
+    return cached_reply(request.scope, served, orjson.dumps({**served.context, "rows": rows}))
 
 
 @router.post(

@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 from pydantic import TypeAdapter
 
+from clv.referrals import ENGAGEMENT_SCHEMA
 from experiments.bundle.reading import Bundle
 from experiments.bundle.tables import TABLES
 from histories.errors import BundleError
@@ -32,6 +33,7 @@ _LARGE: Final[Mapping[str, tuple[str, ...]]] = {
         "decile",
     ),
     "purchases": ("customer_id", "timestamp", "date", "amount"),
+    "engagement": tuple(ENGAGEMENT_SCHEMA),
     "cases": (
         "case_id",
         "customer_id",

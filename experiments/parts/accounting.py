@@ -176,7 +176,7 @@ def _costs_by_item(costs: ChannelCosts, desk: Desk, months: int, effect: CareEff
     return dict(sorted(found.items()))
 
 
-def _whole(figures: pl.DataFrame, kpi: str) -> float | None:
+def whole_figure(figures: pl.DataFrame, kpi: str) -> float | None:
     """A service figure of all matters."""
     cuts = (pl.col(name) == ALL for name in ("channel", "team", "segment", "period"))
     values = figures.filter(pl.col("kpi") == kpi, *cuts)["value"].drop_nulls()
@@ -185,7 +185,7 @@ def _whole(figures: pl.DataFrame, kpi: str) -> float | None:
 
 def _contact_cost(figures: pl.DataFrame, assumptions: Assumptions) -> Input | None:
     """As measured, else as assumed."""
-    measured, assumed = _whole(figures, "cost_per_contact"), assumptions.get("cost_per_contact")
+    measured, assumed = whole_figure(figures, "cost_per_contact"), assumptions.get("cost_per_contact")
     if measured is not None:
         return Input(value=measured)
     return None if assumed is None else Input.assumed(assumed)
@@ -196,7 +196,7 @@ def _recontact(figures: pl.DataFrame, assumptions: Assumptions) -> Input:
     assumed = assumptions.get("recontact_share")
     if assumed is not None:
         return Input.assumed(assumed)
-    return Input(value=_whole(figures, "repeat_rate") or 0.0)
+    return Input(value=whole_figure(figures, "repeat_rate") or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +293,7 @@ def measured_inputs(
         found["spend_per_case"] = account.spend_per_case
     if account.issues_per_case is not None:
         found["issues_per_case"] = account.issues_per_case
-    handling, contact = _whole(figures, "handling_time"), _whole(figures, "cost_per_contact")
+    handling, contact = whole_figure(figures, "handling_time"), whole_figure(figures, "cost_per_contact")
     if handling is not None:
         found["handling_seconds"] = Input(value=60.0 * handling)
     if contact is not None:

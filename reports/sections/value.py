@@ -25,6 +25,7 @@ from reports.context import (
 )
 from reports.facts import Estimate
 from reports.numbers import axis_number, count, money, nice_scale, percent, symbol
+from reports.sections.engaged import engaged_ledger
 from reports.sections.sure import forecast_error
 from reports.sources import ReportSources
 from reports.words import label, months, ordinal, upper_first
@@ -74,6 +75,7 @@ def value_section(sources: ReportSources) -> Section | None:
         _course(sources),
         _cohorts(sources),
         _acquisition(sources),
+        engaged_ledger(sources),
         _day_covariates(sources),
     ]
     best = float(tenths["share"][0]) if tenths.height == 10 else None

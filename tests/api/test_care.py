@@ -11,6 +11,7 @@ import pytest
 from api import Settings, responses
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CASES_SCHEMA
+from clv.referrals import ENGAGEMENT_SCHEMA
 from experiments.champion import promote_bundle
 from experiments.tombstones import add_tombstone
 from tests.care.facts import effect_row, facts
@@ -57,6 +58,26 @@ def test_an_erased_customers_case_is_hidden_at_once(tmp_path: Path) -> None:
     with running(Settings(runs=tmp_path, access_log=False)) as client:
         left = [case["case_id"] for case in client.get("/v1/care/cases").json()["cases"]]
     assert left == ["c", "b"]
+
+
+def test_who_ranks_first_with_whom_they_brought_is_listed_without_the_erased(tmp_path: Path) -> None:
+    ids = {"customer_id": [7, 8, 9], "rank_engaged": [2, 1, 3], "rank_by_value": [1, 2, 3]}
+    table = pl.DataFrame(ids).with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in ENGAGEMENT_SCHEMA.items() if name not in ids
+    )
+    write_sample(tmp_path / "v1", tables={"engagement": table.select(*ENGAGEMENT_SCHEMA)})
+    promote_bundle(tmp_path, tmp_path / "v1", "test")
+
+    def asked(question: str = "") -> list[str]:
+        with running(Settings(runs=tmp_path, access_log=False)) as client:
+            answer = client.get(f"/v1/care/engagement{question}")
+        responses.Engaged.model_validate_json(answer.content)
+        return [str(row["customer_id"]) for row in answer.json()["rows"]]
+
+    assert asked() == ["8", "7", "9"]
+    assert asked("?limit=2") == ["8", "7"]
+    add_tombstone(tmp_path, "8")
+    assert asked("?limit=2") == ["7", "9"]
 
 
 DAY = [20, 30, 40, 60, 50, 40, 40, 50, 60, 40, 20, 10]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import polars as pl
 import pytest
 
 from care.audience import audience_index
 from care.community import members_of
-from clv.referrals import referral_values
+from clv.referrals import ENGAGEMENT_SCHEMA, referral_values
 from experiments.config import load_config
 from experiments.inputs import read_inputs
 from experiments.parts.care import find_cases
 from experiments.parts.engagement import engagement_part
-from experiments.parts.histories import build_histories
+from experiments.parts.histories import Histories, build_histories
+from experiments.parts.matters import AllCases
 from histories.money import MONEY_SCALE
+from reports import ReportSettings, ReportSources
+from reports.sections.engaged import engaged_ledger
 
 HALF = (0.5, 0.2, 0.8)
 WORTH = pl.DataFrame(
@@ -118,3 +123,57 @@ def test_a_run_ranks_by_value_and_with_referrals_and_says_what_it_assumed(tmp_pa
     assert (row["customer_id"], row["referred"], row["referral_value"]) == (1, 2, 10.0)
     assert "2 customers came by 1 others, worth 10 [4, 16] if 50% of them" in found.notes[0]
     assert engagement_part(histories, None, None) is None
+
+
+def test_answers_to_other_customers_are_worth_the_contacts_that_they_spare() -> None:
+    """One answer of each at 4 a contact; a quarter to three quarters would have been answered anyway."""
+    rows = {"name": ["would_have_been_answered_anyway"], "value": [0.5], "low": [0.25], "high": [0.75]}
+    price = {"kpi": ["cost_per_contact"], "value": [4.0]}
+    figures = pl.DataFrame(price).with_columns(
+        pl.lit("(all)").alias(cut) for cut in ("channel", "team", "segment", "period")
+    )
+
+    def found(**assumed: object) -> tuple[dict[str, object], tuple[str, ...]]:
+        table = pl.LazyFrame(assumed) if assumed else None
+        histories = SimpleNamespace(
+            customers=None,
+            table=lambda name: table,
+            inputs=SimpleNamespace(observation_end=dt.date(2026, 3, 31)),
+        )
+        made = engagement_part(
+            cast("Histories", histories),
+            WORTH,
+            cast("AllCases", SimpleNamespace(members=members_of(POSTS))),
+            figures,
+        )
+        assert made is not None
+        return made.table.filter(customer_id=1).row(0, named=True), made.notes
+
+    row, notes = found(**rows)
+    assert [row[f"knowledge_value{end}"] for end in ("", "_low", "_high")] == [2.0, 1.0, 3.0]
+    assert "answered others 2 times, worth 4 [2, 6] if 50%" in notes[-1]
+    row, notes = found()
+    assert row["knowledge_value"] is None
+    assert "needs the assumption would_have_been_answered_anyway" in notes[-1]
+
+
+def test_the_report_draws_what_is_worth_beside_purchases_and_who_moves_up() -> None:
+    rows = {
+        "customer_id": [1, 2], "customer_lifetime_value": [10.0, 90.0], "referred": [3, None],
+        "referral_value": [120.0, None], "referral_value_low": [60.0, None],
+        "referral_value_high": [180.0, None], "rank_by_value": [2, 1], "rank_engaged": [1, 2],
+    }  # fmt: skip
+    table = pl.DataFrame(rows).with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in ENGAGEMENT_SCHEMA.items() if name not in rows
+    )
+    made = ReportSources(
+        tables={"engagement": table}, manifest={"currency": "GBP"}, model={}, settings=ReportSettings(),
+        gross_margin=None,
+    )  # fmt: skip
+    drawn = engaged_ledger(made)
+    assert drawn is not None
+    assert [(row.name, row.cells[1]) for row in drawn.rows] == [
+        ("Their own purchases", 100.0), ("Whom they brought", 120.0)
+    ]  # fmt: skip
+    assert drawn.rows[1].detail == "3 customers brought, by 1 customer"
+    assert drawn.foot.startswith("Of the first 1, 100% are others than by purchases alone")
