@@ -208,6 +208,7 @@ def test_following_refuses_a_fixed_end_and_a_folder_of_its_own(tributary: Any) -
     assert "leave --out out" in outcome.err
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_from_run_to_rollback(tributary: Any) -> None:
     """Two runs of counted paths: listed, compared, promoted, rolled back, reported again."""
     write("paths.csv", "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n")
@@ -288,6 +289,7 @@ def test_check_says_what_a_run_will_leave_out(tributary: Any) -> None:
     assert "A run will leave out incremental credit" in tributary("check", "acme.toml").out
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_a_run_without_customer_values_is_not_promoted(tributary: Any) -> None:
     write("orders.csv", "customer_id,timestamp,amount\n1,2026-01-01,10\n2,2026-01-05,5\n")
     write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
@@ -373,6 +375,7 @@ def test_what_care_returned_is_told_by_line_and_month_and_heads_the_service_figu
     assert (refused.status, "no cost of a channel with cases is known" in refused.err) == (2, True)
 
 
+@pytest.mark.usefixtures("mlruns")
 def test_reports_of_brands_need_brands_and_places_of_their_own(tributary: Any, tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("case_id,opened_at,channel\na,2026-03-02T10:00:00Z,mail\n")
     (tmp_path / "desk.toml").write_text("observation_end = 2026-03-31\n[inputs]\ncases = 'cases.csv'\n")

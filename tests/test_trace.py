@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,9 @@ max_rejected_share = 0.2
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     folder = tmp_path_factory.mktemp("trace")
+    shutil.copytree(empty_store, folder / "mlruns")
     (folder / "orders.csv").write_text(TRANSACTIONS)
     (folder / "touches.csv").write_text(TOUCHES)
     (folder / "trace.toml").write_text(CONFIG)

@@ -4,11 +4,12 @@ The more a customer carries, the less one touch more may do. With b the bend, 0 
 
     f_b(S) = (1 - exp(-b S)) / b,    f_0(S) = S
 
-takes the place of every stock (`stocks.panel_stocks`). The model that credits the company is climbed at each
-b of a grid from its optimum at b = 0, and the best is taken where it is ahead of f_0 by more than Schwarz's
-charge for a parameter (half a logarithm of the customers). Bends within reach of the best stay in the range
-of credits. Where leaving is silent the likelihood is flat (a company of 4,000 whose effects do level off has
-.3 between b = 0 and .3, less beyond), and effects are taken as linear.
+takes the place of every stock (`stocks.panel_stocks`). The model that credits the company is climbed at one b
+of a grid after the other, each from the optimum before it, until one falls behind the best by more than the
+range holds. The best is taken where it is ahead of f_0 by more than Schwarz's charge for a parameter (half a
+logarithm of the customers), and bends within reach of it stay in the range of credits. Where leaving is
+silent the likelihood is flat (a company of 4,000 whose effects do level off has .3 between b = 0 and .3, less
+beyond), and effects are taken as linear.
 """
 
 from __future__ import annotations
@@ -69,12 +70,14 @@ def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) ->
     start = fit.with_stocks(panel, panel_stocks(panel, decay=decay))
     if start is None:
         return STRAIGHT
+    last, heights = start[0], {0.0: start[1]}
     fits: dict[float, FittedPanelModel] = {}
-    heights = {0.0: start[1]}
     for bend in BENDS:
-        found = fit.with_stocks(panel, panel_stocks(panel, decay=decay, bend=bend))
-        if found is not None:
-            fits[bend], heights[bend] = found
+        found = last.with_stocks(panel, panel_stocks(panel, decay=decay, bend=bend))
+        if found is None or found[1] < max(heights.values()) - REACH:
+            break
+        last, heights[bend] = found
+        fits[bend] = last
     best = max(heights, key=lambda bend: heights[bend])
     gain = heights[best] - heights[0.0]
     if gain <= 0.5 * np.log(panel.n_customers):

@@ -34,9 +34,9 @@ TREE: dict[str, Any] = {
         "posterior_draws": 0,
         "gross_margin": 0.5,
     },
-    "attribution": {"methods": ["last", "linear", "markov", "shapley"], "lookback_days": 30},
+    "attribution": {"methods": ["last", "linear", "markov", "shapley"], "lookback_days": 30, "replicates": 4},
 }
-"""Cheap settings: one purchase model, no draws, no incremental credit."""
+"""Cheap settings: one purchase model, no draws, few drawn companies, no incremental credit."""
 
 
 def small_company(customers: int = 60, *, seed: int = 1) -> dict[str, str]:

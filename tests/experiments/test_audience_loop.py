@@ -59,6 +59,7 @@ def run(folder: Path, until: dt.date, treated: set[int], extra: dict[str, Any], 
     return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=folder / "mlruns").bundle)
 
 
+@pytest.mark.usefixtures("mlruns")
 @pytest.mark.parametrize("key", [None, "a key of pseudonyms that is long enough"])
 def test_what_a_campaign_brought_is_read_from_its_assignments(
     key: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -98,6 +99,7 @@ def test_a_figure_moved_beyond_chance_where_the_halves_that_face_each_other_add_
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[str, Bundle, Path]:
     folder = tmp_path_factory.mktemp("desk")
+    shutil.copytree(empty_store, folder / "mlruns")
     result = run_experiment(parse_config(CDNOW), runs=folder / "runs", mlruns=folder / "mlruns")
     return result.run_id, load_bundle(result.bundle), folder / "mlruns"
 

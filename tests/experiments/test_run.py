@@ -39,7 +39,7 @@ PATHS = "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n"
 
 
 @pytest.fixture(scope="module")
-def cdnow(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[RunResult, Path]:
+def cdnow(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
     folder = tmp_path_factory.mktemp("cdnow")
     return run_experiment(parse_config(CDNOW), runs=folder / "runs", mlruns=folder / "mlruns"), folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ transactions = "transactions.csv"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
     """The folder of a bundle, with the orders beside it."""
     folder = tmp_path_factory.mktemp("scoring")
+    shutil.copytree(empty_store, folder / "mlruns")
     (folder / "transactions.csv").write_text(small_company(40)["transactions"])
     value = {"models": ["bg_nbd"]}
     tree: dict[str, Any] = {**merged(TREE, {"value": value}), "inputs": {"transactions": "transactions.csv"}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -83,6 +84,7 @@ def grown(orders: Sequence[Row], touches: Sequence[Row] = TOUCHES) -> dict[str, 
 def yesterday(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Bundle:
     """The run of all rows up to yesterday but a few, which come late."""
     folder = tmp_path_factory.mktemp("yesterday")
+    shutil.copytree(empty_store, folder / "mlruns")
     orders = [row for i, row in enumerate(until(ORDERS, YESTERDAY)) if i % 23 != 5]
     config = configure(folder, grown(orders, until(TOUCHES, YESTERDAY)))
     return load_bundle(run_experiment(config, runs=folder / "runs", mlruns=folder / "mlruns").bundle)

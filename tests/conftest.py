@@ -1,0 +1,26 @@
+"""A migrated MLflow store, made once for all workers: a test copies it and waits for no migration."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from experiments.tracking import connect
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "empty-store" / "mlruns"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.parent / "made.lock"):
+        if not folder.exists():
+            connect(folder).search_experiments()
+    return folder
+
+
+@pytest.fixture
+def mlruns(tmp_path: Path, empty_store: Path) -> Path:
+    return Path(shutil.copytree(empty_store, tmp_path / "mlruns"))
