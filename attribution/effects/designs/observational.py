@@ -38,6 +38,7 @@ from attribution.effects.estimators.checks import (
     check_omitted_variable,
     check_overlap,
     check_placebo,
+    check_possible,
     check_shuffled,
 )
 from attribution.effects.estimators.nuisance import (
@@ -224,6 +225,7 @@ def outcome_checks(c: Comparison, effect: Effect) -> list[Check]:
     if effect.placebo_estimate is not None:
         checks.append(check_placebo(effect))
     if effect.estimate is not None:
+        checks.append(check_possible(effect.estimate, y))
         # of a table's covariates nobody knows why they are unknown; those of histories say so by being empty
         unknown = unadjusted(y, c.treated, x, names) if c.design.table is not None else None
         if unknown is not None:

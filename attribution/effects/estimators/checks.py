@@ -166,6 +166,21 @@ def check_balance_randomised(treated: Flags, covariates: NDArray[np.float64]) ->
     )
 
 
+def check_possible(estimate: float, outcome: Float) -> Check:
+    """Whether a mean difference is one that two units can have at all: no larger than the outcome's range."""
+    spread = float(np.ptp(outcome)) if len(outcome) else 0.0
+    return Check(
+        check="possible",
+        value=abs(estimate),
+        limit=spread,
+        passed=abs(estimate) <= spread,
+        reason=(
+            f"the estimate is larger than any difference between two units ({spread:.3g}): look for a "
+            "covariate with values out of all proportion"
+        ),
+    )
+
+
 def check_shuffled(
     estimate: Callable[[Flags], tuple[float, float]],
     treated: Flags,

@@ -98,11 +98,10 @@ def bound_omitted_variable(
     2020, eq. 14). None without covariates. `circumstances` are adjusted for and are no yardstick.
     """
     t = treated.astype(float)
-    size = np.abs(covariates).max(
-        axis=0, initial=0.0
-    )  # a constant has the mean's strength, which is no cause
-    varies = np.ptp(covariates, axis=0) > 1e-9 * size
+    size = np.abs(covariates).max(axis=0, initial=0.0)
+    varies = np.ptp(covariates, axis=0) > 1e-9 * size  # a constant has the mean's strength, which is no cause
     covariates, names = covariates[:, varies], tuple(np.asarray(names, dtype=object)[varies])
+    covariates = (covariates - covariates.mean(axis=0)) / covariates.std(axis=0)  # whatever their units
     design = np.column_stack([np.ones(len(t)), covariates])
     with_treatment = _classical_t(design, t)[1:]
     full = _classical_t(np.column_stack([t, design]), outcome)

@@ -171,3 +171,19 @@ def test_units_that_no_figure_rests_on_are_counted(tmp_path: Path) -> None:
         'effect "lot": 7 of 1000 rows have no y and are left out',
     )
     assert found.effects[0].n_treated + found.effects[0].n_control == 988
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_the_unit_of_a_covariate_changes_nothing(unit: float) -> None:
+    effect = estimate(table().with_columns(x=pl.col("x") * unit), "x")
+    assert effect.supported, effect.reason
+    assert effect.estimate == pytest.approx(estimate(table(), "x").estimate)
+
+
+def test_an_estimate_that_no_two_units_differ_by_is_not_supported() -> None:
+    far = pl.when(pl.col("unit") % 1000 == 7).then(1e12).otherwise(pl.col("x"))
+    effect = estimate(table().with_columns(x=far), "x")
+    assert effect.estimate is not None
+    assert abs(effect.estimate) > 1e3
+    assert not effect.supported
+    assert "larger than any difference between two units" in str(effect.reason)
