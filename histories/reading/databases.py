@@ -160,10 +160,12 @@ def read_database(source: TableSource, table: str, base_dir: Path, work_dir: Pat
                 rows.write_parquet(folder / f"{number:06}.parquet", compression="lz4")
     except StorageError:
         raise
-    except Exception as error:  # each driver raises its own kind
+    except (Exception, pl.exceptions.PanicException) as error:  # each driver raises its own kind
         first = without_password(str(error)).strip().splitlines()
+        types = " Leave columns of odd types out by `query`." if not isinstance(error, Exception) else ""
         raise DataError(
-            f"{place} cannot be read ({first[0] if first else 'no reason given'}). Check address and query."
+            f"{place} cannot be read ({first[0] if first else 'no reason given'}). Check address and "
+            f"query.{types}"
         ) from error
     found = pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)
     return Queried(rows=found, place=place, size=size, sha256=hashing.hexdigest())

@@ -25,6 +25,13 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
+_UNREADABLE = (
+    *(polars_errors.PolarsError, polars_errors.PanicException),
+    *(OSError, UnicodeError, EOFError, zlib.error),
+)
+"""Whatever reading a file may end in; a panic of Polars is no `Exception`."""
+
+
 @contextmanager
 def reading(place: str, files: Sequence[Path] = ()) -> Iterator[None]:
     """Turn what Polars says of an unreadable file into a message with the file's name.
@@ -38,7 +45,7 @@ def reading(place: str, files: Sequence[Path] = ()) -> Iterator[None]:
     """
     try:
         yield
-    except (polars_errors.PolarsError, OSError, UnicodeError, EOFError, zlib.error) as error:
+    except _UNREADABLE as error:
         lines = str(error).strip().splitlines()
         # Polars quotes the value that it stumbled over, which may be personal.
         first = re.sub(r"`.*", "a value", lines[0]) if lines else type(error).__name__

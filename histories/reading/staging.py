@@ -20,7 +20,7 @@ from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Kind, Table
 from histories.reading.sources import OTHERWISE, TableSource, as_text
-from histories.reading.times import TimeOptions, are_dates
+from histories.reading.times import TimeOptions, are_dates, beyond_calendars
 
 RULE = "\x1fbroken rule"
 DATE_ONLY = "date_only"
@@ -139,11 +139,13 @@ class Staged:
             return as_text(part.source.constants[ours])
         if ours not in part.found:
             return None
-        if part.scanned.schema[part.found[ours]].is_nested():
+        dtype = part.scanned.schema[part.found[ours]]
+        if dtype.is_nested():
             return None
-        found = part.scanned.frame.filter(pl.col(ROW) == row)
-        value = found.select(pl.col(part.found[ours]).cast(pl.String)).collect()
-        return None if value.is_empty() else value.item()
+        found = part.scanned.frame.filter(pl.col(ROW) == row).select(part.found[ours]).collect().to_series()
+        if dtype.is_temporal() and beyond_calendars(found).any():
+            return "infinity"
+        return None if found.is_empty() else found.cast(pl.String).item()
 
 
 LONGEST_SHOWN = 60

@@ -42,6 +42,8 @@ LETTERS = {
     **{"HH": "%H", "hh": "%I", "mm": "%M", "SS": "%S", "ss": "%S"},
 }
 """Other programs' letters of a format, the longer first, in strftime's."""
+LAST_SECOND = 8.2e12
+"""Seconds from 1970 to the last year that a calendar here can write, about 262,000."""
 SEEN = 100
 """Rows that are looked at before a whole column is."""
 
@@ -101,6 +103,16 @@ class TimeOptions:
             f'{key}.timestamp_format = "{self.form}" ends with "{name[1]}", which may be one of many zones. '
             f'Name the right one, e.g. {key}.timezone = "America/New_York", or have offsets written (%z).'
         )
+
+
+def beyond_calendars(times: pl.Series) -> pl.Series:
+    """Whether dates or instants lie so far that no program can write them, as a database's infinity does.
+
+    >>> beyond_calendars(pl.Series([2**31 - 1, 19_000], dtype=pl.Int32).cast(pl.Date)).to_list()
+    [True, False]
+    """
+    unit = {"ns": 1e9, "us": 1e6, "ms": 1e3}.get(getattr(times.dtype, "time_unit", ""), 1 / 86_400)
+    return (times.to_physical().cast(pl.Float64) / unit).abs() > LAST_SECOND
 
 
 def has_time(form: str) -> bool:

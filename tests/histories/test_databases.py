@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -119,6 +120,42 @@ def test_rows_of_a_database_are_in_memory_a_part_at_a_time(
     monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
     with pytest.raises(StorageError, match="copy of a database's rows could not be written"):
         read(tmp_path, "sqlite:///shop.db")
+
+
+@needs("duckdb")
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("interval 5 day", "Leave columns of odd types out by `query`"),
+        ("170141183460469231731687303715884105727::hugeint", "cannot be read"),
+    ],
+)
+def test_values_that_no_table_holds_are_refused(tmp_path: Path, value: str, said: str) -> None:
+    import duckdb
+
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(
+            f"CREATE TABLE transactions AS SELECT {value} customer_id, "
+            "DATE '2026-01-05' \"timestamp\", 5 amount"
+        )
+    with pytest.raises(DataError, match=re.escape(said)):
+        read(tmp_path, "duckdb:///shop.duckdb")
+
+
+@needs("duckdb")
+def test_an_endless_date_of_a_database_is_set_aside(tmp_path: Path) -> None:
+    import duckdb
+
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+        connection.execute(
+            "CREATE TABLE transactions AS "
+            "SELECT 'a' customer_id, TIMESTAMP '-infinity' \"timestamp\", 5 amount UNION ALL "
+            "SELECT 'a' customer_id, TIMESTAMP 'infinity' \"timestamp\", 5 amount "
+            "UNION ALL SELECT 'b', TIMESTAMP '2026-01-05', 7"
+        )
+    found = read(tmp_path, "duckdb:///shop.duckdb")
+    assert found.set_aside_by_rule == {"date out of all proportion": 1, "after observation_end": 1}
+    assert any('first: "infinity"' in note for note in found.notes)
 
 
 @needs("duckdb")

@@ -101,6 +101,7 @@ def test_every_check_is_listed_with_its_value_and_limit(reply_effects):
         "shuffled label",
         "size",
         "placebo outcome",
+        "possible",
         "omitted variable",
     ]
     assert checks["passed"].all()
