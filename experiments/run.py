@@ -34,6 +34,7 @@ from experiments.parts.costs import (
     unallocated_notes,
 )
 from experiments.parts.credit import CreditPart, credit_part
+from experiments.parts.declared import declared_part
 from experiments.parts.engagement import engagement_part
 from experiments.parts.evidence import evidence_part
 from experiments.parts.forecasts import forecasts_part, ledger_before
@@ -320,6 +321,13 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     )
     if engaged is not None:
         tables["engagement"] = engaged.table
+    declared = attempt(
+        left_out,
+        "declared sources",
+        lambda: declared_part(histories, credit.tables.get("credits"), dict(config.channel_groups)),
+    )
+    if declared is not None:
+        tables["declared"] = declared[0]
     left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
     left_out |= {} if statement is None else statement.left_out
     return Findings(
@@ -346,6 +354,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             *(() if statement is None else statement.notes),
             *(() if objectives is None else objectives[1]),
             *(() if engaged is None else engaged.notes),
+            *(() if declared is None else declared[1]),
         ),
         refuted={} if statement is None else statement.refuted,
     )

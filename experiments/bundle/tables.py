@@ -23,6 +23,7 @@ from attribution.credits.schemas import (
 )
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.allocation import ALLOCATED_SCHEMA
+from care.declared import DECLARED_SCHEMA
 from care.ledger import FORECASTS_SCHEMA
 from care.quotes import QUOTES_SCHEMA
 from care.tables import ALERTS_SCHEMA, CARE_SCHEMA, CASES_SCHEMA, RETURNS_SCHEMA, ROI_SCHEMA
@@ -104,6 +105,16 @@ TABLES: Final[dict[str, BundleTable]] = {
         method="attribution_periods",
         filters=("outcome", "level", "channel", "period"),
         examples={"outcome": "spend"},
+    ),
+    "declared": BundleTable(
+        schema=DECLARED_SCHEMA,
+        small=True,
+        words="Where customers say they heard of the company, beside what channels are credited with.",
+        route="attribution/declared",
+        method="declared_sources",
+        filters=("source",),
+        examples={"source": "friend"},
+        interval_level=0.95,
     ),
     "response": BundleTable(
         schema=RESPONSE_SCHEMA,

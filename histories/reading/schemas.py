@@ -177,6 +177,7 @@ CUSTOMERS = Table(
         "acquisition_channel": _text(),
         "acquisition_cost": _money(low=0),
         "referred_by": _CUSTOMER,
+        "declared_source": _text(),
         "consent": _FLAG,
     },
     unique=("customer_id",),

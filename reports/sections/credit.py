@@ -23,6 +23,7 @@ from reports.context import (
 )
 from reports.facts import SOCIAL, Added, Estimate, added, whole
 from reports.numbers import money_ticks, money_unit, nice_scale
+from reports.sections.declared import declared_ledger
 from reports.sections.earned import range_of
 from reports.sections.response import response_ledger
 from reports.sentences import MONEY_OUTCOMES, outcome_word
@@ -38,13 +39,14 @@ def credit_section(sources: ReportSources) -> Section | None:
     credits = whole(sources.table("credits"))
     spend = added(credits, "spend")
     if spend is None or not spend.told:
-        return None
+        return _declared_alone(sources)
     paths = handed_out(credits, "spend")
     blocks: list[Block] = []
     if "last" in paths:
         blocks.append(comparison_slope(spend, paths["last"], "last", sources))
     blocks.append(_ledger(spend, paths, sources.currency))
-    blocks += [block for block in (_side_by_side(credits), response_ledger(sources)) if block is not None]
+    further = (_side_by_side(credits), response_ledger(sources), declared_ledger(sources))
+    blocks += [block for block in further if block is not None]
     finding = slope_finding(spend, paths["last"], "last") if "last" in paths else _plain_finding(spend)
     return Section(
         key="credit",
@@ -54,6 +56,21 @@ def credit_section(sources: ReportSources) -> Section | None:
         finding=finding,
         blocks=tuple(blocks),
         foot=_foot(sources, paths),
+    )
+
+
+def _declared_alone(sources: ReportSources) -> Section | None:
+    """What customers declare, where no credit is told; None where they declare nothing."""
+    said = declared_ledger(sources)
+    if said is None:
+        return None
+    return Section(
+        key="credit",
+        letter="A",
+        title="Declared sources",
+        question="How do customers say they heard of us?",
+        finding=Sentence(text=f"{said.rows[0].name} is named most"),
+        blocks=(said,),
     )
 
 
