@@ -22,7 +22,8 @@ from datetime import date, datetime, time, timedelta
 import numpy as np
 import polars as pl
 
-from histories.arrays import Float, Integer
+from histories.arrays import Flags, Float, Integer
+from histories.compiled import compiled
 from histories.panel import Panel
 from histories.recency import recency
 
@@ -130,65 +131,88 @@ def recent_purchases(
         Last day observed.
     """
     end = datetime.combine(observation_end + timedelta(days=1), time())
-    of_customers = purchases.filter(pl.col("customer_id").is_not_null())
     bought = (
-        of_customers.select("customer_id", at=pl.col("timestamp").cast(pl.Datetime("us")))
-        .sort("at")
+        purchases.filter(pl.col("customer_id").is_not_null())
+        .select("customer_id", at=pl.col("timestamp").cast(pl.Datetime("us")))
+        .sort("customer_id", "at")
         .collect()
     )
-    bought = bought.with_columns(number=pl.int_range(1, pl.len() + 1).over("customer_id").cast(pl.Float64))
-    first = bought.group_by("customer_id").agg(first=pl.col("at").min())
-    touched = touchpoints.filter(
-        pl.col("channel").is_in(list(channels)) & pl.col("customer_id").is_not_null()
+    place = bought.lazy().with_row_index("place").group_by("customer_id")
+    own = place.agg(first=pl.col("at").min(), start=pl.col("place").min(), end=pl.col("place").max() + 1)
+    known = (
+        touchpoints.filter(pl.col("channel").is_in(list(channels)) & pl.col("customer_id").is_not_null())
+        .select(
+            "customer_id",
+            pl.col("channel").cast(pl.String).cast(pl.Enum(channels)),
+            at=pl.col("timestamp").cast(pl.Datetime("us")),
+        )
+        .join(own, on="customer_id")
+        .filter(pl.col("first") < pl.col("at") - FAR)
+        .collect()
     )
-    touched = touched.select(
-        "customer_id", pl.col("channel").cast(pl.String), at=pl.col("timestamp").cast(pl.Datetime("us"))
+    moments = np.array([after // timedelta(microseconds=1) for after in _MOMENTS.values()], dtype=np.int64)
+    touched, start, stop, times = (
+        column.to_physical().cast(pl.Int64).to_numpy()
+        for column in (known["at"], known["start"], known["end"], bought["at"])
     )
-    known = touched.collect().join(first, on="customer_id").filter(pl.col("first") < pl.col("at") - FAR)
-    for name, after in _MOMENTS.items():
-        when = known.with_columns(when=pl.col("at") + after).sort("when")
-        known = when.join_asof(
-            bought.select("customer_id", "at", pl.col("number").alias(name)).rename({"at": "bought"}),
-            left_on="when",
-            right_on="bought",
-            by="customer_id",
-            allow_exact_matches=False,
-            check_sortedness=False,
-        ).drop("bought", "when")
-    again = bought.filter(pl.col("number") > 1.0)
+    before = dict(zip(_MOMENTS, _count_before(touched, start, stop, times, moments).T, strict=True))
+    again = bought.filter(pl.col("customer_id") == pl.col("customer_id").shift(1))
     of_touches, of_purchases = _days(known["at"], end), _days(again["at"], end)
     days = 1 + max(int(back.max(initial=0)) for back in (of_touches, of_purchases))
-    touches, old_touches = np.zeros((2, len(channels), days))
-    near, far, soon, later, six_weeks, eight_weeks = np.zeros((6, len(channels)))
-    old = (known["first"] < known["at"] - LONG).to_numpy()
-    for k, channel in enumerate(channels):
-        own = (known["channel"] == channel).to_numpy()
-        touches[k] = np.bincount(days - 1 - of_touches[own], minlength=days)
-        old_touches[k] = np.bincount(days - 1 - of_touches[own & old], minlength=days)
-        counts, of_old = known.filter(own), known.filter(own & old)
-        near[k] = _between(counts, "before", "now")
-        far[k] = _between(counts, "long_before", "before")
-        soon[k] = _between(counts, "now", "soon")
-        later[k] = _between(counts, "after", "later")
-        six_weeks[k] = _between(of_old, "long_before", "now")
-        eight_weeks[k] = _between(of_old, "longest_before", "long_before")
-    by_day = np.bincount(days - 1 - of_purchases, minlength=days).astype(np.float64)
+    channel = known["channel"].to_physical().cast(pl.Int64).to_numpy()
+    all_, old = np.ones(known.height, dtype=bool), (known["first"] < known["at"] - LONG).to_numpy()
+
+    def by_day(rows: Flags) -> Float:
+        cell = (channel * days + days - 1 - of_touches)[rows]
+        return np.bincount(cell, minlength=len(channels) * days).reshape(-1, days).astype(np.float64)
+
+    def between(first: str, last: str, rows: Flags) -> Float:
+        counts = (before[last] - before[first])[rows]
+        found = np.bincount(channel[rows], weights=counts, minlength=len(channels))
+        return found.astype(np.float64)
+
     return Recent(
-        touches=touches,
-        near=near,
-        far=far,
-        soon=soon,
-        later=later,
-        old_touches=old_touches,
-        six_weeks=six_weeks,
-        eight_weeks=eight_weeks,
-        purchases=by_day,
+        touches=by_day(all_),
+        near=between("before", "now", all_),
+        far=between("long_before", "before", all_),
+        soon=between("now", "soon", all_),
+        later=between("after", "later", all_),
+        old_touches=by_day(old),
+        six_weeks=between("long_before", "now", old),
+        eight_weeks=between("longest_before", "long_before", old),
+        purchases=np.bincount(days - 1 - of_purchases, minlength=days).astype(np.float64),
     )
 
 
-def _between(counts: pl.DataFrame, start: str, end: str) -> float:
-    """Purchases between two moments, of all touches together."""
-    return float((counts[end] - counts[start]).sum())
+@compiled
+def _count_before(
+    touched: Integer, start: Integer, stop: Integer, bought: Integer, moments: Integer
+) -> Integer:
+    """Purchases before moments around each touch, shape (R, M).
+
+    Parameters
+    ----------
+    touched
+        Times of R touches, microseconds.
+    start, stop
+        Where the purchases of each touch's customer lie in `bought`.
+    bought
+        Times of purchases, in order for each customer.
+    moments
+        M times after the touch; negative ones are before it.
+    """
+    found = np.empty((len(touched), len(moments)), dtype=np.int64)
+    for i in range(len(touched)):
+        for m in range(len(moments)):
+            low, high = start[i], stop[i]
+            while low < high:
+                middle = (low + high) // 2
+                if bought[middle] < touched[i] + moments[m]:
+                    low = middle + 1
+                else:
+                    high = middle
+            found[i, m] = low - start[i]
+    return found
 
 
 def reactions(recent: Recent, channels: Sequence[str]) -> tuple[Reaction, ...]:

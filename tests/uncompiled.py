@@ -24,6 +24,7 @@ from benchmarks.panels.simulate import simulate_panel
 from care.threads import link_posts
 from clv.tally import UNKNOWN, code_ids, tally_purchases
 from histories.journeys import walk_journeys
+from histories.reactions import recent_purchases
 from histories.timeline import JourneyWindow
 from tests.care.desks import posts
 
@@ -47,6 +48,14 @@ def journeys() -> list[float]:
     window = JourneyWindow(lookback_days=10, observation_end=dt.date(2026, 12, 31))
     made = walk_journeys(touches, bought, window).journeys.collect()
     return [float(made["n_touches"].sum()), float(made["converted"].sum())]
+
+
+def around_touches() -> list[float]:
+    days = [dt.datetime(2026, month, 4) for month in (1, 3, 5, 6, 7)]
+    bought = pl.LazyFrame({"customer_id": [1] * 5, "timestamp": days})
+    touched = pl.LazyFrame({"customer_id": [1, 1], "timestamp": [days[2], days[4]], "channel": ["a", "b"]})
+    counted = recent_purchases(touched, bought, channels=("a", "b"), observation_end=dt.date(2026, 12, 31))
+    return [*counted.near.tolist(), *counted.far.tolist(), *counted.eight_weeks.tolist()]
 
 
 def transitions() -> list[float]:
@@ -97,7 +106,10 @@ def purchases() -> list[float]:
 
 def figures() -> dict[str, list[float]]:
     """All of them."""
-    return {make.__name__: make() for make in (journeys, transitions, threads, chain, credit, purchases)}
+    return {
+        make.__name__: make()
+        for make in (journeys, around_touches, transitions, threads, chain, credit, purchases)
+    }
 
 
 if __name__ == "__main__":
