@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import polars as pl
 
 from attribution.effects.design import EffectDesign
+from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
-from histories.reading.casts import CastOptions, cast_column, text_value
+from histories.reading.casts import FALSE_WORDS, TRUE_WORDS, CastOptions, cast_column, text_value
+from histories.reading.columns import SEPARATORS
 from histories.reading.files import reading
-from histories.reading.numbers import NumberOptions, numbers
+from histories.reading.numbers import NumberOptions, numbers, why_unreadable
 from histories.reading.scan import scan_source
 from histories.reading.schemas import Kind
 from histories.reading.staging import Part, hide_people
@@ -39,9 +42,9 @@ def read_table(design: EffectDesign, base_dir: Path) -> pl.DataFrame:
             scanned = scan_source(design.table, table=_TABLE, base_dir=base_dir, work_dir=Path(folder))
             renames = {str(theirs): ours for ours, theirs in (design.table.columns or {}).items()}
             require_columns(scanned.columns, (*renames, *design.table.where), f"{place}, {scanned.place}")
-            rows = Part(source=design.table, scanned=scanned, found={}).kept
+            part = Part(source=design.table, scanned=scanned, found={})
             with reading(scanned.place):
-                frame = rows.select(scanned.columns).collect()
+                frame = part.kept.select(scanned.columns).collect()
     except TributaryError as error:
         raise type(error)(str(error).replace(f"inputs.{_TABLE}", f"{place}, table")) from None
     if scanned.ragged:
@@ -52,9 +55,7 @@ def read_table(design: EffectDesign, base_dir: Path) -> pl.DataFrame:
     frame = frame.rename(renames)
     if design.design in OVER_TIME and frame.schema.get("date") == pl.String:
         frame = _dated(frame, TimeOptions(form=design.table.timestamp_format), place)
-    decimal = design.table.decimal or ("," if design.table.thousands == "." else ".")
-    options = NumberOptions(decimal=decimal, thousands=design.table.thousands)
-    return _typed(frame, options) if scanned.is_text else frame
+    return _typed(frame, part.numbers) if scanned.is_text else frame
 
 
 def _typed(frame: pl.DataFrame, options: NumberOptions) -> pl.DataFrame:
@@ -106,4 +107,46 @@ def require_columns(there: Sequence[str], columns: Iterable[str], place: str) ->
     """Refuse a table that lacks a column, naming the nearest one."""
     for name in columns:
         if name not in there:
-            raise SchemaError(f'{place}: no column "{name}"; {nearest(name, there)}')
+            mark = next((mark for mark in SEPARATORS if len(there) == 1 and mark in there[0]), None)
+            hint = nearest(name, there) if mark is None else f'is separator = "{mark}" missing in its table?'
+            raise SchemaError(f'{place}: no column "{name}"; {hint}')
+
+
+def outcome_numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
+    """A numeric column as floats, missing as NaN."""
+    series = frame[name]
+    if series.dtype == pl.String:
+        series = _flags(series, name, place)
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        raise SchemaError(
+            f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag in each row.'
+        )
+    values = np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+    endless = int(np.isinf(values).sum())
+    if endless:
+        raise DataError(
+            f'{place}: outcome "{name}" is infinite in {endless} of {values.size} rows. Look for a division '
+            "by zero where the table is made."
+        )
+    return values
+
+
+def _flags(texts: pl.Series, name: str, place: str) -> pl.Series:
+    """Flags of an outcome that is written as yes and no.
+
+    Raises
+    ------
+    SchemaError
+        With the first text that is no flag, and no number.
+    """
+    words = texts.str.to_lowercase().str.strip_chars()
+    if words.drop_nulls().is_in([*TRUE_WORDS, *FALSE_WORDS]).all():
+        return pl.Series(name, words.is_in(list(TRUE_WORDS)).set(words.is_null(), None))
+    read = pl.select(numbers(pl.lit(texts), NumberOptions())).to_series()
+    lost = texts.filter(read.is_null() & texts.is_not_null())
+    value = str(lost.first())
+    why = why_unreadable(value, NumberOptions(), f"{place}, table") if value == hide_people(value) else ""
+    raise SchemaError(
+        f'{place}: outcome "{name}" is no number and no flag in {lost.len()} of {texts.len()} rows (first: '
+        f'"{hide_people(value)}"). {why or "Mend them, or leave them empty."}'
+    )

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from attribution.effects.data.unit_table import read_table, require_columns
+from attribution.effects.data.unit_table import outcome_numbers, read_table, require_columns
 from attribution.effects.design import EffectDesign
 from histories.arrays import Float
 from histories.cuts import CROSS
-from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
+from histories.errors import ConfigError, DataError, TributaryError, nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
     before_values = {outcome: _numbers_before(frame, theirs) for outcome, theirs in before.items()}
     return Units(
         arm=arm,
-        outcomes={name: _numbers(frame, name, place) for name in design.outcomes},
+        outcomes={name: outcome_numbers(frame, name, place) for name in design.outcomes},
         covariates=covariates,
         covariate_names=names,
         before={name: v for name, v in before_values.items() if np.isfinite(v).all()},
@@ -260,23 +260,6 @@ def before_columns(columns: Iterable[str], design: EffectDesign) -> dict[str, st
     return found
 
 
-def _numbers(frame: pl.DataFrame, name: str, place: str) -> Float:
-    """A numeric column as floats, missing as NaN."""
-    series = frame[name]
-    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-        raise SchemaError(
-            f'{place}: outcome "{name}" is {series.dtype}, expected a number or a flag in each row.'
-        )
-    values = np.asarray(series.cast(pl.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
-    endless = int(np.isinf(values).sum())
-    if endless:
-        raise DataError(
-            f'{place}: outcome "{name}" is infinite in {endless} of {values.size} rows. Look for a division '
-            "by zero where the table is made."
-        )
-    return values
-
-
 def _numbers_before(frame: pl.DataFrame, name: str) -> Float:
     """A metric before the start as floats; what is no number is NaN, and the metric then of no use."""
     return frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
@@ -289,7 +272,7 @@ def units_left_out(design: EffectDesign, base_dir: Path = Path()) -> tuple[str, 
     known = frame if arm is None else frame.filter(pl.col(arm).is_not_null())
     without = {} if arm is None else {f"no {arm}": frame.height - known.height}
     for name in design.outcomes:
-        without[f"no {name}"] = int(np.isnan(_numbers(known, name, "")).sum())
+        without[f"no {name}"] = int(np.isnan(outcome_numbers(known, name, "")).sum())
     return tuple(
         f'effect "{design.name}": {count} of {frame.height} rows have {what} and are left out'
         for what, count in without.items()
@@ -311,7 +294,7 @@ def group_outcomes(
     for name in design.outcomes:
         try:
             require_columns(frame.columns, [name], place)
-            missing = np.isnan(_numbers(frame, name, place))
+            missing = np.isnan(outcome_numbers(frame, name, place))
         except DataError as error:
             unusable[name] = error
         else:

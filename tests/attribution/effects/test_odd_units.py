@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.unit_table import require_columns
 from attribution.effects.data.units import units_from_frame
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.observational import estimate_adjusted
 from attribution.effects.designs.randomised import estimate_randomised
 from attribution.effects.effect import Effect
 from attribution.effects.run import estimate_effects
-from histories.errors import DataError
+from histories.errors import DataError, SchemaError
 
 
 def table(n: int = 3000, seed: int = 1) -> pl.DataFrame:
@@ -187,3 +188,43 @@ def test_an_estimate_that_no_two_units_differ_by_is_not_supported() -> None:
     assert abs(effect.estimate) > 1e3
     assert not effect.supported
     assert "larger than any difference between two units" in str(effect.reason)
+
+
+def written(tmp_path: Path, outcomes: list[str]) -> tuple[float | None, str]:
+    """Estimate and reason of a small experiment whose outcome is written in these texts in turn."""
+    rows = (f"{'mail' if k % 2 else 'none'},{outcomes[(k // 2) % len(outcomes)]}" for k in range(400))
+    (tmp_path / "units.csv").write_text("arm,y\n" + "\n".join(rows) + "\n")
+    design = EffectDesign(
+        name="lot",
+        design="randomised",
+        table={"path": "units.csv"},
+        treatment={"column": "arm", "control": "none"},
+        outcomes=("y",),
+    )
+    effect = estimate_effects([design], base_dir=tmp_path).effects[0]
+    return effect.estimate, str(effect.reason)
+
+
+def test_an_outcome_of_yes_and_no_is_a_flag(tmp_path: Path) -> None:
+    assert written(tmp_path, ["yes", "no", "No", "Y"])[0] == 0.0
+    assert written(tmp_path, ["1", "0"])[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["1"] * 199 + ["oops"], 'no number and no flag in 2 of 400 rows (first: "oops")'),
+        (['"1,5"'], "If that is a decimal comma"),
+        (["4%"], "A percentage is not read"),
+        (["Ann Smith"], '(first: "Xxx Xxxxx")'),
+    ],
+)
+def test_an_outcome_that_is_no_number_is_told_with_its_count(
+    tmp_path: Path, texts: list[str], said: str
+) -> None:
+    assert said in written(tmp_path, texts)[1]
+
+
+def test_a_table_with_another_separator_is_told_so() -> None:
+    with pytest.raises(SchemaError, match='is separator = ";" missing'):
+        require_columns(["arm;y"], ["y"], "x")
