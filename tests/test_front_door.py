@@ -1,6 +1,7 @@
 """`import tributary as tb`: the whole of it in a notebook, in a few lines each."""
 
 import contextlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -15,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import tributary as tb
-from histories.errors import DataError, TributaryError
+from histories.errors import ConfigError, DataError, TributaryError
 
 CDNOW = "package:lifetimes/datasets/CDNOW_sample.txt"
 LAYOUT = {
@@ -66,6 +68,25 @@ def test_counted_paths_to_five_methods_is_two_lines() -> None:
     assert {"first", "last", "linear", "markov", "shapley"} <= set(side_by_side.columns)
     last = dict(side_by_side.filter(pl.col("level") == "channel").select("channel", "last").iter_rows())
     assert last == {"chat": 4.0, "forum": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        (
+            {"outcomes": ["conversion"]},
+            '"conversion" has no incremental credit; allowed: lifetime_value, retention',
+        ),
+        ({"outcomes": "spent"}, 'did you mean "spend"?'),
+        ({"settings": {"methods": ["last"]}}, "settings.methods leaves out incremental"),
+    ],
+)
+def test_credit_of_what_is_not_incremental_is_refused_in_words(choices: dict[str, Any], said: str) -> None:
+    frame = {"customer_id": [1], "timestamp": ["2026-01-05"]}
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        tb.credit(
+            {**frame, "amount": [5]}, {**frame, "channel": ["mail"]}, channels={"mail": "firm"}, **choices
+        )
 
 
 def test_a_randomised_table_is_four_lines() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from histories.errors import DataError, ModelError, SchemaError
+from histories.errors import ConfigError, DataError, ModelError, SchemaError, nearest
 from tributary.desk import UNITS, Day, Origins, channel_entries, desk, to_polars
 from tributary.result import Result, forest
 
+_ADDED = ("retention", "spend", "lifetime_value")
+"""Outcomes that have incremental credit."""
 _CREDIT_COLUMNS = ("outcome", "channel", "credit", "low", "high", "range_low", "range_high", "supported")
 _EFFECT_COLUMNS = ("treatment", "outcome", "estimator", "estimand", "estimate", "low", "high", "supported")
 
@@ -116,6 +118,8 @@ def credit(
 
     Raises
     ------
+    ConfigError
+        When an outcome has no incremental credit, or `methods` leaves it out.
     ModelError
         When no credit can be estimated; the message says why.
     """
@@ -126,7 +130,16 @@ def credit(
         raise DataError(
             "credit: there are no touchpoints. Give a frame with customer_id, timestamp and channel."
         )
-    chosen = {"methods": ["incremental"], "outcomes": list(_several(outcomes)), **(settings or {})}
+    outcomes = _several(outcomes)
+    chosen = {"methods": ["incremental"], "outcomes": list(outcomes), **(settings or {})}
+    for outcome in outcomes:
+        if outcome not in _ADDED:
+            raise ConfigError(f'credit: "{outcome}" has no incremental credit; {nearest(outcome, _ADDED)}')
+    if "incremental" not in chosen["methods"]:
+        raise ConfigError(
+            "credit: settings.methods leaves out incremental, the one that credit is of. Who was there, by "
+            "first, last or linear touch, is told by credit_paths, or by a run."
+        )
     tables = {
         "transactions": transactions,
         "touchpoints": touchpoints,
