@@ -4,12 +4,12 @@ The more a customer carries, the less one touch more may do. With b the bend, 0 
 
     f_b(S) = (1 - exp(-b S)) / b,    f_0(S) = S
 
-takes the place of every stock (`stocks.panel_stocks`). The model that credits the company is climbed at one b
-of a grid after the other, each from the optimum before it, until one falls behind the best by more than the
-range holds. The best is taken where it is ahead of f_0 by more than Schwarz's charge for a parameter (half a
-logarithm of the customers), and bends within reach of it stay in the range of credits. Where leaving is
-silent the likelihood is flat (a company of 4,000 whose effects do level off has .3 between b = 0 and .3, less
-beyond), and effects are taken as linear.
+takes the place of every stock (`stocks.panel_stocks`). The model that credits the company is climbed at each
+b of a grid from its optimum at b = 0, unless one step promises nothing at any of them, and the best is taken
+where it is ahead of f_0 by more than Schwarz's charge for a parameter (half a logarithm of the customers).
+Bends within reach of the best stay in the range of credits. Where leaving is silent the likelihood is flat (a
+company of 4,000 whose effects do level off has .3 between b = 0 and .3, less beyond), and effects are taken
+as linear.
 """
 
 from __future__ import annotations
@@ -67,17 +67,21 @@ def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) ->
     """
     if not panel.contractual:
         return STRAIGHT
-    start = fit.with_stocks(panel, panel_stocks(panel, decay=decay))
-    if start is None:
+    stocks = {bend: panel_stocks(panel, decay=decay, bend=bend) for bend in (0.0, *BENDS)}
+    ahead = [fit.outlook(panel, own, before=stocks[0.0]) or -np.inf for own in stocks.values()]
+    if max(ahead[1:]) < ahead[0] - REACH:
         return STRAIGHT
-    last, heights = start[0], {0.0: start[1]}
     fits: dict[float, FittedPanelModel] = {}
-    for bend in BENDS:
-        found = last.with_stocks(panel, panel_stocks(panel, decay=decay, bend=bend))
-        if found is None or found[1] < max(heights.values()) - REACH:
+    heights: dict[float, float] = {}
+    last, before = fit, stocks[0.0]
+    for bend, own in stocks.items():
+        found = last.with_stocks(panel, own, before=before)
+        if found is None or found[1] < max(heights.values(), default=-np.inf) - REACH:
             break
-        last, heights[bend] = found
-        fits[bend] = last
+        fits[bend], heights[bend] = found
+        last, before = found[0], own
+    if not heights:
+        return STRAIGHT
     best = max(heights, key=lambda bend: heights[bend])
     gain = heights[best] - heights[0.0]
     if gain <= 0.5 * np.log(panel.n_customers):

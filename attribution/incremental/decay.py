@@ -188,21 +188,22 @@ def decays_beside(
     customary
         Whether nobody asked for it.
     """
-    start = (
-        fit.with_stocks(panel, panel_stocks(panel, decay=decay.value)) if decay.source == "given" else None
-    )
+    stocks = panel_stocks(panel, decay=decay.value)
+    start = fit.with_stocks(panel, stocks) if decay.source == "given" else None
     if start is None:
         return decay, {}
     fits, heights = {decay.value: start[0]}, {decay.value: start[1]}
     for side in (SHORTER, LONGER):
-        last = start[0]
+        last, before = start[0], stocks
         for other in side:
             if (other - decay.value) * (side[0] - DECAY) <= 0.0:
                 continue
-            again = last.with_stocks(panel, panel_stocks(panel, decay=other))
+            own = panel_stocks(panel, decay=other)
+            again = last.with_stocks(panel, own, before=before)
             if again is None or again[1] < max(heights.values()) - REACH:
                 break
-            last = fits[other] = again[0]
+            last, before = again[0], own
+            fits[other] = last
             heights[other] = again[1]
     best = max(heights, key=lambda value: heights[value])
     gain = heights[best] - heights[decay.value]

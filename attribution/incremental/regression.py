@@ -108,7 +108,9 @@ class PanelRegressionFit:
         leaving = None if self.leaving is None else self.leaving + steps[0]
         return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
 
-    def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> None:
+    def with_stocks(
+        self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32] | None = None
+    ) -> None:
         """No profile of stocks (see `FittedPanelModel`)."""
 
     def outlook(self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]) -> None:

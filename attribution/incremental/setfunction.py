@@ -98,8 +98,13 @@ class FittedPanelModel(PanelModel, Protocol):
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""
 
-    def with_stocks(self, panel: Panel, stocks: NDArray[np.float32]) -> tuple[FittedPanelModel, float] | None:
-        """The fit climbed on with other stocks of these customers, its log-likelihood; None without one."""
+    def with_stocks(
+        self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32] | None = None
+    ) -> tuple[FittedPanelModel, float] | None:
+        """The fit climbed on with other stocks of these customers, its log-likelihood; None without one.
+
+        `before` are the stocks of the fit, where effects per unit of the others are of another size.
+        """
 
     def outlook(
         self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.fitted import HiddenChainFit
-from attribution.incremental.stocks import mean_ratio, panel_stocks
+from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
 
@@ -30,14 +30,10 @@ class ChainProfile:
         return self._at(np.zeros_like(self._stocks), decay=self._fit.design.decay)
 
     def _at(self, stocks: NDArray[np.float32], *, decay: float) -> float:
-        fit, theta = self._fit, self._theta.copy()
-        if stocks.any():
-            for k in range(2):
-                theta[fit.layout.effects(k, len(fit.channels))] *= mean_ratio(self._stocks, stocks)
-        moved = replace(
-            fit, design=replace(fit.design, decay=decay, decays=(decay,) * len(fit.channels)), theta=theta
-        )
-        found = moved.refit(self._panel, stocks)
+        fit, before = self._fit, self._stocks if stocks.any() else None
+        design = replace(fit.design, decay=decay, decays=(decay,) * len(fit.channels))
+        moved = replace(fit, design=design, theta=self._theta)
+        found, _ = moved.with_stocks(self._panel, stocks, before=before)
         if stocks.any():
             self._stocks, self._theta = stocks, found.theta
         return found.loglik

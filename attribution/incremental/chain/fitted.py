@@ -216,20 +216,21 @@ class HiddenChainFit:
             worth = worth_of_purchase(panel, stocks, follows=problem.purchases_first)
         return replace(self, theta=found.theta, worth=worth, loglik=found.loglik, influence=None, rows=None)
 
-    def with_stocks(self, panel: Panel, stocks: Single) -> tuple[HiddenChainFit, float]:
+    def with_stocks(
+        self, panel: Panel, stocks: Single, *, before: Single | None = None
+    ) -> tuple[HiddenChainFit, float]:
         """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""
-        found = self.refit(panel, stocks)
+        start = self if before is None else replace(self, theta=self._carried(before, stocks))
+        found = start.refit(panel, stocks)
         return found, found.loglik
 
     def outlook(self, panel: Panel, stocks: Single, *, before: Single) -> float | None:
         """The log-likelihood that a step with other stocks promises (see `FittedPanelModel`)."""
-        problem, theta = self.likelihood(panel, stocks), self.theta.copy()
+        problem = self.likelihood(panel, stocks)
         if problem.follows_purchases:
             return None  # what is left of a stock is all that tells: how much of it that is stays open
-        for k in range(2):
-            theta[self.layout.effects(k, len(self.channels))] *= mean_ratio(before, stocks)
         free = self.layout.free(problem.inputs, self.structure)
-        return promise(problem, theta, free, np.ones(panel.n_customers))
+        return promise(problem, self._carried(before, stocks), free, np.ones(panel.n_customers))
 
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, in a layer for each satisfaction or for each life drawn.
@@ -256,6 +257,13 @@ class HiddenChainFit:
         """The likelihood of these customers under the fit's structure."""
         inputs = self.design.inputs(panel, stocks)
         return Likelihood(inputs=inputs, structure=self.structure, layout=self.layout)
+
+    def _carried(self, before: Single, stocks: Single) -> Float:
+        """Parameters whose effects per unit of other stocks do what they did before."""
+        theta = self.theta.copy()
+        for k in range(2):
+            theta[self.layout.effects(k, len(self.channels))] *= mean_ratio(before, stocks)
+        return theta
 
     def _predict(self, panel: Panel, stocks: Single, rng: np.random.Generator) -> _Part:
         problem = self.likelihood(panel, stocks)
