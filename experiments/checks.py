@@ -30,8 +30,9 @@ from experiments.parts.care import staff_of
 from experiments.parts.profiles import profiles_table
 from experiments.segments import named_filters
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
+from histories.reading.channel_cautions import PATH_SEPARATOR, seen_channels
 from histories.reading.inputs import Inputs
-from histories.reading.plausibility import PATH_SEPARATOR, observed_days, seen_channels
+from histories.reading.plausibility import observed_days
 from histories.touchpoints import channels_in_use, require_origins
 
 LONGEST_ID: Final = 255

@@ -190,7 +190,7 @@ def desk(
 
 def _refuse_misspelled_channels(inputs: Inputs) -> None:
     """Refuse a channel that no touch has, where one is nearly called so and is not spoken of."""
-    from histories.reading.plausibility import seen_channels
+    from histories.reading.channel_cautions import seen_channels
 
     seen = seen_channels(inputs)
     for name in sorted(set(inputs.channels) - seen):

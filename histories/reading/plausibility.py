@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 import polars as pl
 
 from histories.errors import nearest
 from histories.money import MONEY_SCALE, to_currency
+from histories.reading.channel_cautions import PATH_SEPARATOR, channel_notes, channels_of, place_of, some
 from histories.reading.inputs import Inputs
 
-PATH_SEPARATOR = " > "
 PATH_MARKS = (PATH_SEPARATOR, "→", "|", ";", "=>", "->", "»", ",")
 """What may stand between the channels of a path, ours first."""
-MAX_NAMED = 3
 _OBSERVED = (
     ("transactions", "timestamp"),
     ("touchpoints", "timestamp"),
@@ -33,10 +32,7 @@ SILENT_DAYS = 60
 def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
     """Sentences on costs, channels, customers and the end of observation; each names count and next step."""
     return (
-        *_channel_notes(inputs),
-        *_alike_channel_notes(inputs),
-        *_unseen_channel_notes(inputs),
-        *_care_channel_notes(inputs),
+        *channel_notes(inputs),
         *_customer_notes(inputs),
         *_span_notes(inputs),
         *_path_notes(inputs),
@@ -65,92 +61,11 @@ def observed_days(inputs: Inputs) -> tuple[date, date] | None:
     return (min(ends), max(ends)) if ends else None
 
 
-def seen_channels(inputs: Inputs) -> set[str]:
-    """Channels that touchpoints, cases or posts have."""
-    return {
-        name
-        for table, column in (("touchpoints", "channel"), ("cases", "channel"), ("posts", "platform"))
-        for name in _channels(inputs, table, column)
-    }
-
-
-def _place(inputs: Inputs, name: str) -> str:
-    files = inputs.tables[name].files
-    return files[0].name if len(files) == 1 else name
-
-
-def _channels(inputs: Inputs, name: str, column: str = "channel") -> set[str]:
-    if name not in inputs:
-        return set()
-    return set(inputs[name].select(pl.col(column).unique()).collect()[column])
-
-
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(f'"{name}"' for name in sorted(names)[:MAX_NAMED])
-    return f"{shown}{', ...' if len(names) > MAX_NAMED else ''}"
-
-
-def _channel_notes(inputs: Inputs) -> Iterator[str]:
-    joined = {name for name in _channels(inputs, "touchpoints") if PATH_SEPARATOR in name}
-    if joined:
-        yield (
-            f'{_place(inputs, "touchpoints")}: channels whose name holds "{PATH_SEPARATOR}", which separates '
-            f"the channels of a path: {len(joined)} ({_some(joined)}). Rename them, or paths cannot be read."
-        )
-
-
-def _alike_channel_notes(inputs: Inputs) -> Iterator[str]:
-    """Channels that differ by letter case alone, each credited by itself."""
-    alike: dict[str, set[str]] = {}
-    for name in seen_channels(inputs):
-        alike.setdefault(name.casefold(), set()).add(name)
-    several = sorted(", ".join(sorted(names)) for names in alike.values() if len(names) > 1)
-    if several:
-        yield (
-            f"channels: names that differ by letter case alone: {'; '.join(several[:MAX_NAMED])}. Each "
-            "counts by itself: have them written in one way where they are the same."
-        )
-
-
-def _unseen_channel_notes(inputs: Inputs) -> Iterator[str]:
-    """Channels that the configuration names and nothing has: most are misspelled."""
-    seen = seen_channels(inputs)
-    unseen = set(inputs.channels) - seen - _channels(inputs, "costs")
-    if seen and unseen and "paths" not in inputs:
-        hint = nearest(min(unseen), seen - set(inputs.channels) or seen)
-        yield (
-            f"channels: {len(unseen)} of {len(inputs.channels)} that [channels] names are in no table "
-            f"({_some(unseen)}), so what it says of them counts for nothing; {hint}"
-        )
-
-
-def _care_channel_notes(inputs: Inputs) -> Iterator[str]:
-    """Channels of cases and posts that the configuration does not know, where it knows others."""
-    for name, column in (("cases", "channel"), ("posts", "platform")):
-        unknown = (_channels(inputs, name, column) - _platforms_of_cases(inputs, name)) - set(inputs.channels)
-        if unknown and inputs.channels:
-            yield (
-                f"{_place(inputs, name)}: channels of {name} that [channels] does not name: {len(unknown)} "
-                f"({_some(unknown)}). Each is its own group; {nearest(min(unknown), inputs.channels)}"
-            )
-
-
-def _platforms_of_cases(inputs: Inputs, name: str) -> set[str]:
-    """Of posts: platforms whose every post belongs to a case of the desk, which has a channel of its own."""
-    if name != "posts" or not {"posts", "cases"} <= {*inputs.tables}:
-        return set()
-    if "case_id" not in inputs.tables["posts"].columns:
-        return set()
-    posts = inputs["posts"].select("platform", "case_id").collect()
-    alone = posts.join(inputs["cases"].select("case_id").collect(), on="case_id", how="anti")
-    return {*posts["platform"].drop_nulls().unique().to_list()} - {*alone["platform"].to_list()}
-
-
 def _customer_notes(inputs: Inputs) -> Iterator[str]:
     customers = inputs.get("customers")
     if customers is None:
         return
-    columns, place = inputs.tables["customers"].columns, _place(inputs, "customers")
+    columns, place = inputs.tables["customers"].columns, place_of(inputs, "customers")
     transactions = inputs.get("transactions")
     if "acquired_at" in columns and transactions is not None:
         first = transactions.group_by("customer_id").agg(pl.col("timestamp").dt.date().min().alias("first"))
@@ -185,7 +100,7 @@ def _span_notes(inputs: Inputs) -> Iterator[str]:
     (first, last), (start, end) = spans
     if first is not None and start is not None and (last < start or first > end):
         yield (
-            f"{_place(inputs, 'touchpoints')}: all touches ({first} to {last}) lie outside of the time of "
+            f"{place_of(inputs, 'touchpoints')}: all touches ({first} to {last}) lie outside of the time of "
             f"the purchases ({start} to {end}). Do both tables tell the same years?"
         )
 
@@ -200,7 +115,7 @@ def _path_notes(inputs: Inputs) -> Iterator[str]:
     other = max(PATH_MARKS[1:], key=lambda mark: counts[mark])
     if counts[PATH_MARKS[0]] == 0 and counts[other]:
         yield (
-            f'{_place(inputs, "paths")}: no path has the separator ">", and {counts[other]} of '
+            f'{place_of(inputs, "paths")}: no path has the separator ">", and {counts[other]} of '
             f'{counts["rows"]} have "{other}". If that stands between channels, set '
             f'inputs.paths.path_separator = "{other}".'
         )
@@ -210,7 +125,7 @@ def _referral_notes(inputs: Inputs) -> Iterator[str]:
     """Referrals that cannot be: of oneself, of nobody known, by someone who came later, in a circle."""
     if "customers" not in inputs or "referred_by" not in inputs.tables["customers"].columns:
         return
-    place, by = _place(inputs, "customers"), pl.col("referred_by")
+    place, by = place_of(inputs, "customers"), pl.col("referred_by")
     people = inputs["customers"].collect()
     dated = "acquired_at" in people.columns
     came = people.select(
@@ -264,7 +179,7 @@ def _margin_notes(inputs: Inputs) -> Iterator[str]:
     missing, rows = transactions.select(pl.col("margin").null_count(), pl.len()).collect().row(0)
     if 0 < missing < rows:
         yield (
-            f"{_place(inputs, 'transactions')}: transactions without a margin: {missing} of {rows}. They "
+            f"{place_of(inputs, 'transactions')}: transactions without a margin: {missing} of {rows}. They "
             "take the share of the others, or [value] gross_margin; effects on margin need all of them."
         )
     margin, amount = pl.col("margin"), pl.col("amount")
@@ -278,7 +193,7 @@ def _margin_notes(inputs: Inputs) -> Iterator[str]:
         .collect()
         .row(0)
     )
-    place = _place(inputs, "transactions")
+    place = place_of(inputs, "transactions")
     if of and share:
         yield (
             f"{place}: every margin lies between 0 and 1. It is read as an amount in the currency, what is "
@@ -296,17 +211,17 @@ def _intervention_notes(inputs: Inputs) -> Iterator[str]:
     log, days = inputs.get("interventions"), observed_days(inputs)
     if log is None or days is None:
         return
-    place, rows = _place(inputs, "interventions"), log.collect()
+    place, rows = place_of(inputs, "interventions"), log.collect()
     outside = rows.filter((pl.col("date") < days[0]) | (pl.col("date") > inputs.observation_end))
     if outside.height:
         yield (
             f"{place}: changes outside of the data ({days[0]} to {inputs.observation_end}): {outside.height} "
-            f"({_some(outside['name'].to_list())}). Nothing can be read of them."
+            f"({some(outside['name'].to_list())}). Nothing can be read of them."
         )
     twice = rows.filter(pl.col("date").is_duplicated())
     if twice.height:
         yield (
-            f"{place}: changes on the day of another one: {twice.height} ({_some(twice['name'].to_list())}). "
+            f"{place}: changes on the day of another one: {twice.height} ({some(twice['name'].to_list())}). "
             "They cannot be told apart; which one it was the data do not say."
         )
 
@@ -315,20 +230,20 @@ def _cost_notes(inputs: Inputs) -> Iterator[str]:
     costs = inputs.get("costs")
     if costs is None:
         return
-    place, table = _place(inputs, "costs"), costs.collect()
+    place, table = place_of(inputs, "costs"), costs.collect()
     negative = table.filter(pl.col("amount") < 0)
     if negative.height:
         amount = float(negative.select(to_currency(pl.col("amount").sum())).item())
         yield f"{place}: negative costs: {negative.height} rows, {amount:,.2f} in total. They lower the cost."
     yield from _outside_notes(inputs, table, place)
-    care = _channels(inputs, "cases") | _channels(inputs, "posts", "platform")
-    known = _channels(inputs, "touchpoints") | care | set(inputs.channels)
+    care = channels_of(inputs, "cases") | channels_of(inputs, "posts", "platform")
+    known = channels_of(inputs, "touchpoints") | care | set(inputs.channels)
     unknown = set(table["channel"]) - known
     if unknown and known:
         first = min(unknown)
         yield (
             f"{place}: channels of costs that no contact has: {len(unknown)} "
-            f"({_some(unknown)}). Their "
+            f"({some(unknown)}). Their "
             f"cost is held against nothing; {nearest(first, known)}"
         )
 
@@ -361,8 +276,8 @@ def _assumption_notes(inputs: Inputs) -> Iterator[str]:
     names = assumptions.filter(pl.col("expires") < inputs.observation_end).collect()["name"].to_list()
     if names:
         yield (
-            f"{_place(inputs, 'assumptions')}: assumptions that had expired by {inputs.observation_end}: "
-            f"{len(names)} of {inputs.tables['assumptions'].rows_valid} ({_some(names)}). They are used and "
+            f"{place_of(inputs, 'assumptions')}: assumptions that had expired by {inputs.observation_end}: "
+            f"{len(names)} of {inputs.tables['assumptions'].rows_valid} ({some(names)}). They are used and "
             "marked: renew or replace them."
         )
 
