@@ -263,7 +263,7 @@ def new_stocks(
 ) -> NDArray[np.float64]:
     """What the touches of a period add to stocks in the row of one who stays, shape (R, C).
 
-    Nothing where they follow purchases: see `earlier_stocks`.
+    Nothing where they follow purchases (see `earlier_stocks`) or announce what they seem to do.
 
     Parameters
     ----------
@@ -276,11 +276,12 @@ def new_stocks(
     """
     moments = _moments_of_leaving(panel)
     if moments is None:
-        return np.where(panel.late, 0.0, np.log1p(counts, dtype=np.float64))
+        return np.where(panel.late | panel.announcing, 0.0, np.log1p(counts, dtype=np.float64))
     whole = np.rint(counts).astype(np.int64)
     tables = _stayed_logs(panel, moments, int(whole.max(initial=0)))
     period = np.asarray(periods)[..., None]
-    return np.where(panel.late, 0.0, tables[period, np.arange(panel.n_channels), whole])
+    added = tables[period, np.arange(panel.n_channels), whole]
+    return np.where(panel.late | panel.announcing, 0.0, added)
 
 
 def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.float64]:

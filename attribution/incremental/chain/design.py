@@ -438,7 +438,11 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
     return (
         0.5 * np.column_stack([nodes + 1.0, weights]),
         np.column_stack([known, untimed]),
-        np.where(panel.tells_life & ~panel.late, np.log1p(seen) - new_stocks(panel, seen, last), 0.0),
+        np.where(
+            panel.tells_life & ~panel.late & ~panel.announcing,
+            np.log1p(seen) - new_stocks(panel, seen, last),
+            0.0,
+        ),
     )
 
 

@@ -247,7 +247,7 @@ def test_touches_that_announce_a_purchase_are_no_cause_and_cost_the_others_nothi
     apart = {"touches": touches, "own_acts": np.asarray(made.panel.own_acts) + bought}
     panel = replace(made.panel, **apart)
     announces = {panel.channels[k]: "on the way" for k in (own, sent)}
-    stocks, told = panel_stocks(panel), replace(panel, announces=announces)
+    stocks, told = panel_stocks(panel), replace(panel, announces=announces, at_any_moment=True)
     nothing = np.zeros(panel.n_channels)
     assert interior_silence(panel, stocks, nothing).pauses
     assert not interior_silence(told, stocks, nothing).pauses

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.imitation import without_effects
+from attribution.incremental.chain.search import Search
 from attribution.incremental.stocks import decayed_stocks, earlier_stocks, new_stocks, panel_stocks
+from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 from tests.silent_company import panel_of
 
@@ -92,3 +95,24 @@ def test_what_is_expected_of_all_channels_together_is_what_was_fitted() -> None:
     offset = fit.predict(panel, stocks, rng=rng).hazard_offset[0]
     problem = fit.likelihood(panel, stocks)
     np.testing.assert_allclose(offset + stocks @ fit.beta, problem.odds(theta), rtol=1e-4, atol=1e-4)
+
+
+def test_where_ends_are_recorded_only_touches_that_follow_purchases_are_told_from_later_months() -> None:
+    made = simulate_panel("r7", n=200, periods=8, seed=1).panel
+    mirrored = np.array(made.touches)
+    mirrored[:, :, 0] = 2 * (np.asarray(made.spend) > np.median(made.spend))
+    panel = replace(made, touches=mirrored, reacts=made.channels[:1])
+    stocks = panel_stocks(panel)
+    fit = HiddenChain(structure=Structure(shared=False, follows=True)).fit(
+        panel, stocks, rng=np.random.default_rng(1)
+    )
+    beside = fit.theta[fit.layout.beside(panel.n_channels)]
+    assert beside[0] > 0.1
+    assert not beside[1:].any()
+    inputs = {
+        reacts: ChainDesign.learn(panel, decay=0.6).inputs(replace(panel, reacts=reacts), stocks)
+        for reacts in (None, (), made.channels[:1])
+    }
+    weights = np.ones(panel.n_customers)
+    asked = {reacts: Search(inputs=found, weights=weights).may_follow for reacts, found in inputs.items()}
+    assert asked == {None: True, (): False, made.channels[:1]: True}
