@@ -28,7 +28,7 @@ from histories.reactions import recent_purchases
 from histories.timeline import JourneyWindow
 from tests.care.desks import posts
 
-FEW, PERIODS = 30, 4
+FEW, PERIODS = 16, 4
 
 
 def journeys() -> list[float]:

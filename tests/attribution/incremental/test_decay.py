@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
+from attribution.incremental.bend import STRAIGHT
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.decay import (
     HIGHEST,
@@ -259,6 +260,13 @@ def test_a_model_without_a_likelihood_has_no_decay_beside_it(contractual: Panel)
     assert decays_beside(fit, contractual, given, customary=True) == (given, {})
 
 
+@pytest.fixture
+def straight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bend is looked for."""
+    monkeypatch.setattr("attribution.incremental.estimate.choose_bend", lambda *_, **__: STRAIGHT)
+
+
+@pytest.mark.usefixtures("straight")
 def test_the_customary_decay_gives_way_and_one_that_was_asked_for_is_held_beside_better_ones() -> None:
     panel = simulate_panel("slow_decay", n=800, periods=14, seed=3).panel
     asked, unasked = (
@@ -305,6 +313,7 @@ def test_channels_that_work_for_longer_than_others_have_a_decay_of_their_own(unl
     )
 
 
+@pytest.mark.usefixtures("straight")
 def test_credit_is_told_with_each_channels_own_decay(unlike: Panel) -> None:
     settings, plan = AttributionSettings(replicates=0), Plan(default=QUICK_RECORDED)
     found = estimate_credit(unlike, settings=settings, plan=plan)
