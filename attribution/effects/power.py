@@ -50,8 +50,8 @@ class PowerPlan:
 
     def __post_init__(self) -> None:
         ranges = {
-            "baseline": self.std_dev is not None or 0 < self.baseline < 1,
-            "std_dev": self.std_dev is None or self.std_dev > 0,
+            "baseline": np.isfinite(self.baseline) if self.std_dev is not None else 0 < self.baseline < 1,
+            "std_dev": self.std_dev is None or 0 < self.std_dev < np.inf,
             "alpha": 0 < self.alpha < 1,
             "power": self.alpha < self.power < 1,
             "treated_share": 0 < self.treated_share < 1,
@@ -63,9 +63,11 @@ class PowerPlan:
                 raise ConfigError(f"power: {name} = {getattr(self, name)} cannot be; {_ALLOWED[name]}")
 
 
+CERTAIN = 1e3
+"""An effect of so many standard errors is found whatever the sample."""
 _ALLOWED = {
     "baseline": "a share lies between 0 and 1 (give std_dev for a number)",
-    "std_dev": "it is above 0",
+    "std_dev": "it is a number above 0",
     "alpha": "it lies between 0 and 1",
     "power": "it lies between alpha and 1",
     "treated_share": "it lies between 0 and 1",
@@ -81,13 +83,15 @@ def experiment_power(plan: PowerPlan, effect: float, units: float) -> float:
     >>> round(experiment_power(plan, 0.5, 128), 3)
     0.801
     """
+    if not units >= 2:
+        raise ConfigError(f"power: {units:g} units are too few for two groups")
     n1, n0 = units * plan.treated_share, units * (1 - plan.treated_share)
     alpha, shrink = plan.alpha / plan.arms, 1 - plan.correlation**2
     if plan.std_dev is not None:
         error = plan.std_dev * np.sqrt(shrink * (1 / n1 + 1 / n0))
         dof = max(units - 2, 1.0)
         critical = stats.t.isf(alpha / 2, dof)
-        return float(stats.nct.sf(critical, dof, abs(effect) / error))
+        return float(stats.nct.sf(critical, dof, min(abs(effect) / error, CERTAIN)))
     p0, p1 = plan.baseline, plan.baseline + effect
     pooled = plan.treated_share * p1 + (1 - plan.treated_share) * p0
     under_none = np.sqrt(shrink * pooled * (1 - pooled) * (1 / n1 + 1 / n0))
@@ -101,13 +105,17 @@ def units_needed(plan: PowerPlan, effect: float) -> int:
     >>> units_needed(PowerPlan(baseline=0.10), 0.02)
     7682
     """
-    if effect == 0:
-        raise ConfigError("power: an effect of 0 cannot be found; give the smallest one worth finding")
+    if effect == 0 or not np.isfinite(effect):
+        raise ConfigError(
+            f"power: an effect of {effect:g} cannot be found; give the smallest one worth finding"
+        )
     if plan.std_dev is None and not 0 < plan.baseline + effect < 1:
         raise ConfigError(f"power: {plan.baseline} + {effect} is no share between 0 and 1")
     enough, few = 1e12, 4.0
     if experiment_power(plan, effect, few) >= plan.power:
         return _all_arms(plan, few)
+    if experiment_power(plan, effect, enough) < plan.power:
+        raise ConfigError(f"power: an effect of {effect:g} needs more than {enough:.0e} units")
     pair = optimize.brentq(
         lambda log_units: experiment_power(plan, effect, np.exp(log_units)) - plan.power,
         np.log(few),

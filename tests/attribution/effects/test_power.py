@@ -54,6 +54,7 @@ def test_the_same_metric_before_saves_units():
     [
         ({"baseline": 1.2}, "a share lies between 0 and 1"),
         ({"baseline": 0.1, "std_dev": -1.0}, "above 0"),
+        ({"baseline": float("nan"), "std_dev": 1.0}, "baseline = nan cannot be"),
         ({"baseline": 0.1, "power": 0.01}, "between alpha and 1"),
         ({"baseline": 0.1, "arms": 0}, "at least 1"),
     ],
@@ -61,6 +62,21 @@ def test_the_same_metric_before_saves_units():
 def test_a_plan_that_cannot_be_is_refused(choices, message):
     with pytest.raises(ConfigError, match=message):
         PowerPlan(**choices)
+
+
+@pytest.mark.parametrize("std_dev", [None, 1.0])
+def test_what_no_sample_finds_and_no_two_groups_are_is_refused(std_dev):
+    plan = PowerPlan(baseline=0.1, std_dev=std_dev)
+    with pytest.raises(ConfigError, match=r"needs more than 1e\+12 units"):
+        units_needed(plan, 1e-9)
+    with pytest.raises(ConfigError, match="an effect of nan cannot be found"):
+        units_needed(plan, float("nan"))
+    with pytest.raises(ConfigError, match="0 units are too few for two groups"):
+        experiment_power(plan, 0.1, 0)
+
+
+def test_an_effect_that_anybody_sees_needs_the_fewest_units():
+    assert units_needed(PowerPlan(baseline=1.0, std_dev=1.0), 1e300) == 4
 
 
 def test_the_command_prints_units_effect_and_power():
