@@ -113,11 +113,13 @@ def _files_of(source: TableSource, path: Path) -> list[Path]:
         if (path / "_delta_log").is_dir():
             return [path]
         files = sorted(file for file in path.rglob("*") if file.is_file() and is_data(file, path))
+    elif path.is_file():  # also one whose own name has brackets
+        files = [path]
     elif any(letter in source.path for letter in "*?["):
         pattern = path.relative_to(path.anchor) if path.is_absolute() else path
         files = sorted(file for file in Path(path.anchor).glob(str(pattern)) if file.is_file())
     else:
-        files = [path] if path.is_file() else []
+        files = []
     return files
 
 

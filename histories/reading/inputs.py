@@ -189,10 +189,11 @@ def _refuse_too_many(
     total = sum(rejected.values())
     if rows_read and total > limit * rows_read:
         reasons = " ".join(said[name] for name in sorted(rejected, key=lambda name: -rejected[name]))
+        of_files = "".join(f" {note}" for part in staged.parts for note in part.scanned.notes)
         step = "Mend the table, or raise limits.max_rejected_share." if limit else "Mend the table."
         raise DataError(
             f"{staged.place}: {total} of {rows_read} rows of {staged.table.name} are rejected "
-            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons} {step}"
+            f"({total / rows_read:.1%}; allowed: {limit:.1%}). {reasons}{of_files} {step}"
         )
 
 

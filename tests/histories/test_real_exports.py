@@ -348,3 +348,21 @@ def test_documents_of_any_encoding_give_the_same_rows(
 ) -> None:
     (tmp_path / "o.json").write_bytes(DOCUMENTS[kind].encode(encoding))
     assert rows_of(read(transactions="o.json")) == RIGHT
+
+
+def test_a_file_whose_own_name_has_brackets_is_that_file(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "orders [2026] %20.csv").write_text(HEADER + ROWS)
+    assert rows_of(read(transactions="orders [2026] %20.csv")) == RIGHT
+
+
+@pytest.mark.parametrize(
+    "other", [HEADER.upper() + "9,2026-01-07,5\n", HEADER.replace(",", ";") + "9;2026-01-07;5\n"]
+)
+def test_a_file_of_another_form_in_a_folder_is_named_where_its_rows_are_refused(
+    read: Read, tmp_path: Path, other: str
+) -> None:
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "a.csv").write_text(HEADER + ROWS)
+    (tmp_path / "orders" / "b.csv").write_text(other)
+    with pytest.raises(DataError, match=r"b\.csv has further columns .* and lacks columns \(customer_id, "):
+        read(transactions="orders")
