@@ -38,6 +38,7 @@ from histories.reading.strays import (
     refuse_unasked_currencies,
     set_aside_totals,
     stray_notes,
+    void_case_notes,
 )
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
@@ -190,6 +191,7 @@ def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: by
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
     elif staged.table.name in _OF_A_DESK:
         notes = _OF_A_DESK[staged.table.name](staged)
+        notes += void_case_notes(staged) if staged.table.name == "cases" else ()
     share = 0.0 if staged.table.name == "consents" else limits.max_rejected_share  # a row may take one back
     return conclude(staged, max_rejected_share=share, key=key, notes=notes)
 

@@ -6,7 +6,7 @@ Each looks at columns or rows that every rule of a single row lets pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -36,7 +36,13 @@ TOTALS = (
     *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
 )
 """Words that stand where the ids are in rows that add up others."""
+VOID = ("deleted", "spam", "suspended", "merged", "closed_by_merge", "closed by merge", "duplicate")
+"""Words by which desks say that a case is none, or part of another."""
+STATUS = "(?i)status|stage|state"
+OF_ORDERS = "nothing was bought, or not yet ({named}); they count as purchases"
 SHOWN = 3
+CHOSEN = 12
+"""Words of a `where` in a message: all of them, since a row whose word is missing would be left out."""
 LOOKED_AT = 1_000
 LATEST_DAY_IF_SWAPPED = 12
 FEWEST_DAYS = 100
@@ -163,9 +169,28 @@ def _untaken_refunds(staged: Staged, part: Part) -> Iterator[str]:
 
 
 def _unbought(part: Part, name: str) -> str | None:
-    is_test = re.fullmatch(TEST, name) is not None
-    if not is_test and not re.search("status|stage|state", name, re.IGNORECASE):
+    if re.fullmatch(TEST, name):
+        return _left_in(part, name, TRUE_WORDS, "transactions", OF_ORDERS)
+    if not re.search(STATUS, name):
         return None
+    return _left_in(part, name, UNBOUGHT, "transactions", OF_ORDERS)
+
+
+def void_case_notes(staged: Staged) -> tuple[str, ...]:
+    """Cases that their desk took out, as spam or into another one, and that count all the same."""
+    notes = [
+        _left_in(part, name, VOID, "cases", "they are no cases of their own ({named}); they count as cases")
+        for part in staged.parts
+        for name in part.scanned.columns
+        if part.scanned.schema[name] == pl.String
+        and name not in part.source.where
+        and re.search(STATUS, name)
+    ]
+    return tuple(note for note in notes if note is not None)
+
+
+def _left_in(part: Part, name: str, out_words: Sequence[str], table: str, says: str) -> str | None:
+    """That a column's words speak against some rows, and which words to choose by `where`."""
     word = pl.col(name).str.strip_chars()
     plain = word.str.to_lowercase().str.strip_prefix("wc-")
     counted = (
@@ -176,19 +201,17 @@ def _unbought(part: Part, name: str) -> str | None:
         .sort("len", "word", descending=[True, False])
         .collect()
     )
-    is_out = pl.col("plain").is_in(TRUE_WORDS if is_test else UNBOUGHT)
+    is_out = pl.col("plain").is_in(out_words)
     if counted["plain"].is_in(WON).any():
         is_out = ~pl.col("plain").is_in(WON)
-    counted = counted.with_columns(unbought=is_out)
-    out = counted.filter("unbought")
+    out, kept = counted.filter(is_out), counted.filter(~is_out)["word"]
     if out.is_empty():
         return None
     named = ", ".join(f"{word} {count}" for word, count in out.head(SHOWN).select("word", "len").iter_rows())
-    kept = counted.filter(~pl.col("unbought"))["word"].head(SHOWN)
-    wanted = ", ".join(f'"{word}"' for word in kept)
+    wanted = ", ".join(f'"{word}"' for word in kept.head(CHOSEN)) + (", ..." if kept.len() > CHOSEN else "")
     return (
-        f'{part.scanned.place}: column "{name}" says of {out["len"].sum()} rows that nothing was bought, '
-        f"or not yet ({named}); they count as purchases. To leave them out, set inputs.transactions.where = "
+        f'{part.scanned.place}: column "{name}" says of {out["len"].sum()} rows that '
+        f"{says.format(named=named)}. To leave them out, set inputs.{table}.where = "
         f'{{ "{name}" = [{wanted}] }}.'
     )
 

@@ -101,6 +101,27 @@ def test_orders_that_came_to_nothing_are_said_and_left_out_where_asked(read: Rea
     assert not any("nothing was bought" in note for note in chosen.notes)
 
 
+def test_every_word_that_counts_stands_in_the_choice_that_is_told(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("Status", ["Paid", "Failed", "Sent", "Packed", "Billed", "Due"]))
+    note = next(note for note in read(transactions="orders.csv").notes if "Status" in note)
+    assert all(f'"{word}"' in note for word in ("Paid", "Sent", "Packed", "Billed", "Due"))
+
+
+def test_cases_that_their_desk_took_out_are_said(read: Read, write_csv: Write) -> None:
+    status = ["Closed", "Deleted", "Open"]
+    rows = [f"{k},2026-01-0{1 + k % 9},mail,{status[k % 3]}" for k in range(9)]
+    write_csv("cases.csv", "case_id,opened_at,channel,Status", *rows)
+    notes = read(cases="cases.csv").notes
+    assert any(
+        'column "Status" says of 3 rows that they are no cases of their own (Deleted 3)' in note
+        and 'inputs.cases.where = { "Status" = ["Closed", "Open"] }' in note
+        for note in notes
+    )
+    chosen = read(cases={"path": "cases.csv", "where": {"Status": ["Closed", "Open"]}})
+    assert chosen.tables["cases"].rows_valid == 6
+    assert not any("no cases of their own" in note for note in chosen.notes)
+
+
 def test_of_a_pipeline_only_what_was_won_was_bought(read: Read, write_csv: Write) -> None:
     write_csv("deals.csv", *with_column("Stage", ["Closed Won", "Prospecting", "Closed Lost"]))
     note = next(note for note in read(transactions="deals.csv").notes if "Stage" in note)
