@@ -159,14 +159,16 @@ def _whom(sources: ReportSources) -> Row | None:
     table = sources.table("returns").filter(
         (pl.col("scenario") == "actual") & (pl.col("segment") != ALL) & (pl.col("period") == ALL)
     )
-    effects = table.filter((pl.col("line") == "effect per case") & pl.col("value").is_not_null())
+    told = table.filter(pl.col("line") == "effect per case")
+    effects = told.filter(pl.col("value").is_not_null())
     if effects.is_empty():
         return None
     tests = table.filter(pl.col("line").str.starts_with("equal effects"))["p_value"].drop_nulls()
     clear = effects.filter((pl.col("p_holm") < 0.05) & (pl.col("value") > 0)).sort("value", descending=True)
     number = count_words(effects.height)
     if clear.is_empty():
-        text = f"None of {number} segments stands out" if effects.height > 1 else "One segment, not shown"
+        only = f"{segment_title(effects['segment'][0])} alone could be told, and does not stand out"
+        text = f"None of {number} segments stands out" if effects.height > 1 else only
         verdict = Verdict(text="not shown", tone="open")
     else:
         named = [
@@ -177,6 +179,8 @@ def _whom(sources: ReportSources) -> Row | None:
     if tests.len():
         least = float(tests.min())  # type: ignore[arg-type]
         text += "; they differ" if least < 0.05 else f"; that all are alike fits the data (p = {least:.2f})"
+    if told.height > effects.height:
+        text += f"; not told of {told.height - effects.height} more, too small or with a check that failed"
     return _row("For whom?", upper_first(text), verdict)
 
 
@@ -197,7 +201,9 @@ def _until(sources: ReportSources) -> Row | None:
     elif payback is not None and payback["supported"]:
         told.append("it has not paid back by the end of the data")
     if needed is not None and needed["value"] is not None:
-        told.append(f"a case must bring {money(needed['value'], sources.currency)} of spend to break even")
+        must = f"must bring {money(needed['value'], sources.currency)} of spend to break even"
+        brings = _brings(sources, scenario, needed["value"])
+        told.append(f"a case {must}" if brings is None else f"a case brings {brings} and {must}")
     gone = [str(row["name"]) for row in sources.manifest.get("assumptions") or () if row.get("expired")]
     if gone:
         told.append(
@@ -218,6 +224,15 @@ def _until(sources: ReportSources) -> Row | None:
             text="paid back" if sure else "not shown" if done else "open", tone="clear" if sure else "open"
         ),
     )
+
+
+def _brings(sources: ReportSources, scenario: str, needed: float) -> str | None:
+    """Spend that a case brings: the part of what it must bring that the margin is of all it has to cover."""
+    margin, net = (line_of(sources, one, scenario=scenario) for one in ("incremental margin", "net"))
+    if margin is None or net is None or margin["value"] is None or net["value"] is None:
+        return None
+    to_cover = margin["value"] - net["value"]
+    return money(needed * margin["value"] / to_cover, sources.currency) if to_cover > 0 else None
 
 
 def _faster(sources: ReportSources) -> Row | None:

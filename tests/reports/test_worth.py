@@ -60,7 +60,7 @@ def test_a_net_that_is_supported_heads_the_report() -> None:
     assert rows["Is it worth it?"].startswith("Net £1,000 (−£175 to £2,180)")
     assert rows["Is it worth it?"].endswith("[not shown]")
     assert rows["Until when?"].startswith(
-        "It has paid back after 1.0 months; a case must bring £6.67 of spend"
+        "It has paid back after 1.0 months; a case brings £10 and must bring £6.67 of spend"
     )
 
 
@@ -99,9 +99,11 @@ def test_segments_are_named_only_where_they_stand_out() -> None:
     rows = list(account_rows(account(), MONTHS))
     test = {"line": "equal effects across region", "segment": "region", "p_value": 0.4}
     none = said(worth_section(sources([*rows, segment("region: north", 0.2), test])))
-    assert (
-        none["For whom?"] == "One segment, not shown; that all are alike fits the data (p = 0.40) [not shown]"
-    )
+    alike = "does not stand out; that all are alike fits the data (p = 0.40)"
+    assert none["For whom?"] == f"North alone could be told, and {alike} [not shown]"
+    small = segment("region: south", 1.0) | {"value": None}
+    both = said(worth_section(sources([*rows, segment("region: north", 0.2), small])))
+    assert both["For whom?"].endswith("not told of 1 more, too small or with a check that failed [not shown]")
     clear = said(worth_section(sources([*rows, segment("region: north", 0.01)])))
     assert clear["For whom?"].startswith("North (£5 per case)")
 

@@ -312,16 +312,21 @@ def test_without_purchases_no_design_on_customers_works():
         estimate_effect(fast_reply(), tables=EffectTables())
 
 
-def _written_or_asked(n: int = 3000, *, recorded: bool = True) -> EffectTables:
-    """The brand writes first to those who spend much; that brings 5 after, and an answer nothing."""
-    rng = np.random.default_rng(8)
+def _written_or_asked(
+    n: int = 3000, *, recorded: bool = True, seed: int = 8, effect: float = 5.0, leave: bool = False
+) -> EffectTables:
+    """The brand writes first to those who spend much; that brings `effect` after, and an answer nothing.
+
+    With `leave` half of those who spend little leave in the months after, and a seventh of the others.
+    """
+    rng = np.random.default_rng(seed)
     worth, day = rng.gamma(2.0, 10.0, n), rng.integers(200, 300, n)
     began = rng.random(n) < 1 / (1 + np.exp(1.5 - 0.05 * worth))
     first = dt.datetime(2025, 1, 1)
     ids = np.arange(n)
     at = lambda days: [first + dt.timedelta(days=int(d)) for d in days]  # noqa: E731
     amounts = [(day - back, worth) for back in (15, 45, 75, 105)]
-    amounts.append((day + rng.integers(40, 80, n), worth + 5.0 * began + rng.normal(0, 3, n)))
+    amounts.append((day + rng.integers(40, 80, n), worth + effect * began + rng.normal(0, 3, n)))
     purchases = pl.concat(
         pl.DataFrame({"customer_id": ids, "timestamp": at(days), "amount": (spent * MONEY_SCALE).astype(int)})
         for days, spent in amounts
@@ -332,7 +337,10 @@ def _written_or_asked(n: int = 3000, *, recorded: bool = True) -> EffectTables:
             "kind": ["care"] * n, "direction": np.where(began, "outbound", "inbound"), "proactive": began,
         }
     )  # fmt: skip
-    ended = pl.Series("ended_at", [dt.date(2026, 3, 1) if recorded and k == 0 else None for k in ids])
+    gone = (rng.random(n) < np.where(worth < 20, 0.5, 0.15)) if leave else ids == 0
+    days = day + rng.integers(100, 200, n) if leave else np.full(n, 424)
+    ended = pl.Series("ended_at", [(first + dt.timedelta(days=int(d))).date() if g and recorded else None
+                                   for g, d in zip(gone, days, strict=True)])  # fmt: skip
     people = pl.DataFrame({"customer_id": ids, "acquired_at": [first.date()] * n}).with_columns(ended)
     return EffectTables(
         touchpoints=touches.lazy(), purchases=purchases.lazy(),
@@ -354,6 +362,30 @@ def test_care_that_the_brand_began_is_held_against_care_that_was_asked_for():
     assert rows["aipw", "ATE"].supported, rows["aipw", "ATE"].reason
     assert rows["naive", "ATE"].low > 8
     assert (rows["aipw", "ATE"].treatment, rows["aipw", "ATE"].control) == ("proactive care", "asked first")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("effect", "first"), [(5.0, 0), (0.0, 1000)])
+def test_what_the_brand_began_is_told_right_in_nine_of_ten_companies_and_naive_in_none(effect, first):
+    """Spend, where writing first brings 5 or nothing, and retention, which it never moves; 80 companies."""
+    held, naive, supported = {"spend": 0, "retention": 0}, {"spend": 0, "retention": 0}, 0
+    for seed in range(first, first + 80):
+        found = estimate_effects(
+            [_proactive(outcomes=["spend", "retention"])],
+            tables=_written_or_asked(2000, seed=seed, effect=effect, leave=True),
+            observation_end=dt.date(2026, 6, 30),
+        )
+        rows = {(e.outcome, e.estimator): e for e in found.effects if e.estimand == "ATE"}
+        for outcome, true in (("spend", effect), ("retention", 0.0)):
+            told, raw = rows[outcome, "aipw"], rows[outcome, "naive"]
+            held[outcome] += told.low <= true <= told.high
+            naive[outcome] += raw.low <= true <= raw.high
+            supported += told.supported
+    said = held, naive, supported
+    assert min(held.values()) >= 72, said
+    assert naive["spend"] == 0, said
+    assert naive["retention"] <= 40, said
+    assert supported >= 144, said
 
 
 def test_who_asks_proves_to_be_there_so_the_two_are_not_held_together_where_nobody_knows_who_left():
