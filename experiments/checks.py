@@ -27,7 +27,7 @@ from experiments.config import RunConfig
 from experiments.consents import latest_consents
 from experiments.filters import FilterError, bind_filter
 from experiments.parts.care import staff_of
-from experiments.parts.profiles import profiles_table
+from experiments.parts.profiles import profiles_table, unnamed_kinds
 from experiments.segments import named_filters
 from histories.errors import ConfigError, DataError, SchemaError, TributaryError, nearest
 from histories.reading.channel_cautions import PATH_SEPARATOR, seen_channels
@@ -134,7 +134,7 @@ def _segments(config: RunConfig, inputs: Inputs) -> Iterator[str]:
 
 def foreseen(config: RunConfig, inputs: Inputs) -> tuple[str, ...]:
     """What a run will leave out, as far as the tables show it before anything is computed."""
-    found = [*_sides(config, inputs), *_holdout(config, inputs)]
+    found = [*_sides(config, inputs), *_holdout(config, inputs), *_audiences(inputs)]
     for name in _values(inputs, "assumptions", "name") or ():
         if name not in KNOWN:
             found.append(f'assumptions: no figure uses "{name}"; {nearest(name, KNOWN)}')
@@ -165,6 +165,17 @@ def _holdout(config: RunConfig, inputs: Inputs) -> Iterator[str]:
         yield (
             f"A run will judge no forecast: calibration_end ({end}) lies outside of the data ({days[0]} to "
             f"{days[1]}). Set a day between, or leave it out."
+        )
+
+
+def _audiences(inputs: Inputs) -> Iterator[str]:
+    """Columns of customers that no segment, filter or address can name."""
+    lost = unnamed_kinds(inputs["customers"].collect()) if "customers" in inputs else []
+    if lost:
+        named = ", ".join(f'"{name}"' for name in lost[:3]) + (", ..." if len(lost) > 3 else "")
+        yield (
+            f"customers: {len(lost)} columns cannot be named in filters and segments ({named}): names there "
+            'are of Latin letters, digits, _ and blanks. Name them, e.g. columns = { size = "Größe" }.'
         )
 
 

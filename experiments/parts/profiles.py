@@ -27,18 +27,29 @@ def profiles_table(customers: pl.DataFrame) -> pl.DataFrame:
     >>> profiles_table(frame).columns
     ['customer_id', 'region']
     """
+    return customers.select("customer_id", *filter(_NAME.fullmatch, _kinds(customers)))
+
+
+def unnamed_kinds(customers: pl.DataFrame) -> list[str]:
+    """Columns that sort customers into kinds, but whose names no filter and no address can say.
+
+    >>> unnamed_kinds(pl.DataFrame({"customer_id": [1, 2, 3], "Größe": ["S", "S", "L"]}))
+    ['Größe']
+    """
+    return [name for name in _kinds(customers) if not _NAME.fullmatch(name)]
+
+
+def _kinds(customers: pl.DataFrame) -> list[str]:
     most = min(MOST_TEXTS, max(FEW_TEXTS, customers.height // 20))
-    kept = [
+    return [
         series.name
-        for series in customers
+        for series in customers.drop("customer_id")
         if series.name not in _ALREADY
-        and _NAME.fullmatch(series.name)
         and (
             series.dtype in (pl.Date, pl.Boolean)
             or (series.dtype == pl.String and _sorts(series.drop_nulls(), most))
         )
     ]
-    return customers.select("customer_id", *kept)
 
 
 def _sorts(texts: pl.Series, most: int) -> bool:

@@ -128,6 +128,19 @@ def test_a_path_with_a_name_of_the_tables_of_credit_is_refused_before_the_run(tm
         check_run(config, read_inputs(config))
 
 
+def test_columns_that_no_filter_can_name_are_told_and_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text(ORDERS)
+    (tmp_path / "people.csv").write_text("customer_id,Größe,region\n1,S,N\n2,S,N\n3,L,N\n")
+    tables: dict[str, Any] = {"transactions": "orders.csv", "customers": {"path": "people.csv"}}
+    config = parse_config({"inputs": tables}, base_dir=tmp_path)
+    assert '1 columns cannot be named in filters and segments ("Größe")' in note(
+        foreseen(config, read_inputs(config)), "customers:"
+    )
+    tables["customers"]["columns"] = {"size": "Größe"}
+    config = parse_config({"inputs": tables}, base_dir=tmp_path)
+    assert foreseen(config, read_inputs(config)) == ()
+
+
 def test_assumptions_that_nothing_uses_or_that_are_no_shares_are_told(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     header = "name,value,low,high,source,owner,set_on,expires\n"
