@@ -20,6 +20,9 @@ HISTORY = (
     "log idle periods",
     "no purchase yet",
 )
+FIRST, FEWER = 3, 3.0
+"""Periods since arrival that are the first, and how many times rarer a channel's touches are later on: .9 to
+1.5 in channels that come at any time."""
 SPREAD = 1e-9
 """Below this standard deviation a column is constant and left out."""
 
@@ -34,7 +37,8 @@ class DesignChoices:
     """Past purchases, past spend, and the time since the last purchase, all before the period."""
     own_means: bool = False
     """Each customer's mean log(1 + touches) of a period lived, by channel (Mundlak 1978). Not of the stock,
-    which starts at zero and so would tell early leavers from others."""
+    which starts at zero and so would tell early leavers from others, nor of channels of the first periods:
+    three welcome mails are more a period for who stays for two than for who stays for twenty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +54,12 @@ class Design:
     """Means of the raw columns over the rows at risk, missing values left out."""
     scale: Float
     """Their standard deviations."""
+    welcoming: NDArray[np.bool_]
+    """Channels of customers' first periods, shape (C,)."""
 
     def rows(self, panel: Panel) -> Float:
         """The design of every customer and period, a constant first, shape (N, P, K + 1)."""
-        raw, _ = _raw_columns(panel, self.choices)
+        raw, _ = _raw_columns(panel, self.choices, self.welcoming)
         values = np.where(np.isnan(raw), self.centre, raw)[..., self.kept]
         standard = (values - self.centre[self.kept]) / self.scale[self.kept]
         return np.concatenate([np.ones((*standard.shape[:2], 1)), standard], axis=2)
@@ -61,7 +67,8 @@ class Design:
 
 def build_design(panel: Panel, choices: DesignChoices) -> Design:
     """Learn a design from the rows at risk of a panel."""
-    raw, names = _raw_columns(panel, choices)
+    welcoming = _welcoming(panel)
+    raw, names = _raw_columns(panel, choices, welcoming)
     rows = raw[panel.at_risk]
     known = ~np.isnan(rows)
     count = np.maximum(known.sum(axis=0), 1)
@@ -75,10 +82,26 @@ def build_design(panel: Panel, choices: DesignChoices) -> Design:
         kept=kept,
         centre=centre,
         scale=np.where(kept, scale, 1.0),
+        welcoming=welcoming,
     )
 
 
-def _raw_columns(panel: Panel, choices: DesignChoices) -> tuple[Float, list[str]]:
+def _welcoming(panel: Panel) -> NDArray[np.bool_]:
+    """Channels whose touches are `FEWER` times rarer after the first periods, shape (C,)."""
+    age = np.arange(panel.n_periods) - panel.entry[:, None]
+    if not (panel.at_risk & (age >= FIRST)).any():
+        return np.zeros(panel.n_channels, dtype=bool)
+    touches = np.log1p(np.asarray(panel.touches, dtype=np.float64))
+    means = []
+    for rows in (panel.at_risk & (age < FIRST), panel.at_risk & (age >= FIRST)):
+        means.append(touches[rows].sum(axis=0) / max(float(panel.exposure[rows].sum()), 1e-9))
+    fewer: NDArray[np.bool_] = means[0] > FEWER * means[1]
+    return fewer
+
+
+def _raw_columns(
+    panel: Panel, choices: DesignChoices, welcoming: NDArray[np.bool_]
+) -> tuple[Float, list[str]]:
     """All columns before standardising, shape (N, P, R), and their names."""
     n, p = panel.spend.shape
     static, names = panel.covariates, list(panel.covariate_names)
@@ -106,6 +129,7 @@ def _raw_columns(panel: Panel, choices: DesignChoices) -> tuple[Float, list[str]
     if choices.own_means:
         at_risk, lived = panel.at_risk[:, :, None], panel.exposure.sum(axis=1)[:, None]
         own = (np.log1p(panel.touches) * at_risk).sum(axis=1) / np.maximum(lived, 1)
+        own = np.where(welcoming, 0.0, own)
         blocks.append(np.broadcast_to(own[:, None, :], (n, p, own.shape[1])))
         names += [f"own mean of {name}" for name in panel.channels]
     return np.concatenate(blocks, axis=2, dtype=np.float64), names

@@ -16,7 +16,7 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.glm import POISSON, fit_glm
-from attribution.incremental.regression import STATIC, PanelRegressionFit
+from attribution.incremental.regression import OWN_MEANS, STATIC, PanelRegressionFit
 from attribution.incremental.stocks import EXACT, moment_precision, thinned_log
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.contractual import simulate_contractual
@@ -227,6 +227,26 @@ def test_own_means_are_per_period_lived() -> None:
     for found, lived in zip(spread, (1.5, 2.0), strict=True):
         first, second = touched / [lived, 3.0]
         assert found == pytest.approx(np.std([first, first, second, second, second]), rel=1e-6)
+
+
+def test_welcome_mails_do_not_tell_who_left_early() -> None:
+    """Two at first and one in the next month, to all but some; nobody's leaving has to do with them."""
+    draws, n, periods = rng(), 3_000, 12
+    made = simulate_panel("none", n=n, periods=periods, seed=1).panel
+    touches = draws.poisson(0.3, (n, periods, made.n_channels)).astype(np.float32)
+    touches[:, :, 0] = 0
+    touches[:, :2, 0] = draws.binomial(1, 0.8, (n, 2)) * [2, 1]
+    exit_ = np.minimum(draws.geometric(0.1, n) - 1, periods)
+    panel = replace(
+        made,
+        touches=touches,
+        exit=exit_,
+        entry=np.zeros(n, dtype=np.int64),
+        exit_share=None,
+        entry_share=None,
+    )
+    fit = OWN_MEANS.fit(panel, panel_stocks(panel), rng=rng())
+    assert fit.beta[0] == pytest.approx(0.0, abs=0.15)
 
 
 def test_touches_within_the_month_no_longer_seem_to_keep_customers(continuous: SimulatedPanel) -> None:
