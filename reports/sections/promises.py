@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Final
 
 import polars as pl
 
 from reports.context import Column, Ledger, Row, Verdict
-from reports.numbers import decimal, money, percent
+from reports.numbers import NO_BREAK, decimal, money, percent
 from reports.sources import ReportSources
 from reports.words import day, inside, join, label
 
@@ -32,7 +33,6 @@ def promises_ledger(sources: ReportSources) -> Ledger | None:
         subtitle=promises_finding(sources)
         or f"Nothing has fallen due; the first does on {day(shown[0]['due'])}",
         columns=(
-            Column(title="made", form="text"),
             Column(title="due", form="text"),
             Column(title="promised", form="text", right=True),
             Column(title="came", form="text", right=True, phone=True),
@@ -77,15 +77,18 @@ def _row(row: dict[str, Any], currency: str | None) -> Row:
     name, _, rest = str(row["what"]).partition(": ")
     return Row(
         name=label(name),
-        detail=inside(rest) if rest else str(row["kind"]),
+        detail=f"{inside(rest) if rest else row['kind']}, made {_short(row['made_on'])}",
         cells=(
-            day(row["made_on"]),
-            day(row["due"]),
+            _short(row["due"]),
             _told(row, "value", "low", "high", currency),
             _told(row, "actual", "actual_low", "actual_high", currency),
             verdict,
         ),
     )
+
+
+def _short(date: dt.date) -> str:
+    return f"{date.day}{NO_BREAK}{date:%b}{NO_BREAK}{date.year}"
 
 
 def _told(row: dict[str, Any], value: str, low: str, high: str, currency: str | None) -> str | None:
