@@ -308,6 +308,19 @@ def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:
     for name in (design.treatment.control, *(design.treatment.arms or ())):
         if name is not None and name not in found:
             raise DataError(f'effect "{design.name}": no unit in arm "{name}"; {nearest(name, found)}')
+    refuse_odd_arms(found, design)
+    if len(found) < 2:
+        raise DataError(f'effect "{design.name}": one arm only ({found[0] if found else "no rows"}).')
+
+
+def refuse_odd_arms(found: Sequence[str], design: EffectDesign) -> None:
+    """Refuse arms that are one but for how they are written, and planned shares of an arm that is not there.
+
+    Raises
+    ------
+    DataError
+        With the arms.
+    """
     if alike := sorted(a for a in found for b in found if a != b and a.strip().lower() == b.strip().lower()):
         raise DataError(
             f'effect "{design.name}": arms that differ by letter case or blanks alone: '
@@ -319,5 +332,3 @@ def _require_arms(arm: NDArray[np.str_], design: EffectDesign) -> None:
                 f'effect "{design.name}": treatment.shares names the arm "{name}", which no unit is in; '
                 f"{nearest(name, found)}"
             )
-    if len(found) < 2:
-        raise DataError(f'effect "{design.name}": one arm only ({found[0] if found else "no rows"}).')

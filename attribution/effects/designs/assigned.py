@@ -9,7 +9,13 @@ from attribution.effects.data.covariates import known_before
 from attribution.effects.data.history import History, build_history
 from attribution.effects.data.outcomes import measure, measure_before
 from attribution.effects.data.tables import Setting
-from attribution.effects.data.units import Units, columns_of_segments, encode_covariates, label_segments
+from attribution.effects.data.units import (
+    Units,
+    columns_of_segments,
+    encode_covariates,
+    label_segments,
+    refuse_odd_arms,
+)
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.by_lot import answered_in_time, asks_for_answers, with_answers
 from attribution.effects.designs.randomised import estimate_randomised
@@ -66,11 +72,12 @@ def _assigned(design: EffectDesign, setting: Setting, history: History) -> tuple
         raise DataError(f'effect "{design.name}": no experiment "{experiment}"; {nearest(experiment, names)}')
     wanted = [design.treatment.control, *(design.treatment.arms or ())]
     rows = every.filter(pl.col("experiment") == experiment)
-    if missing := [arm for arm in wanted if arm is not None and arm not in rows["arm"].to_list()]:
-        arms = rows["arm"].unique().to_list()
+    arms = rows["arm"].unique().sort().to_list()
+    if missing := [arm for arm in wanted if arm is not None and arm not in arms]:
         raise DataError(
             f'effect "{design.name}": no customer in arm "{missing[0]}"; {nearest(missing[0], arms)}'
         )
+    refuse_odd_arms(arms, design)
     per_customer = (
         history.number(rows)
         .group_by("customer")

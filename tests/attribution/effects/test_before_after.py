@@ -15,6 +15,7 @@ from attribution.effects.designs.staggered import NEVER, group_time_effects
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effect, estimate_effects
 from benchmarks.worlds import CareWorld, simulate_care_world
+from histories.errors import DataError
 from tests.honesty import claimed_over_seen
 
 LETTER_EFFECT = 0.3
@@ -215,3 +216,18 @@ def test_customers_in_two_arms_are_no_experiment(letters_to_the_idle):
         world, name="voucher", design="randomised", treatment={"control": "a"}, outcomes=["spend"]
     )
     assert "5.0% of the customers were in more than one arm" in result.effects[0].reason
+
+
+def test_arms_of_assignments_that_differ_by_letter_case_alone_are_no_arms(letters_to_the_idle):
+    made = letters_to_the_idle
+    arms = pl.LazyFrame(
+        {
+            "experiment": "voucher",
+            "customer_id": range(2000),
+            "arm": ["a", "b", "A", "b"] * 500,
+            "assigned_at": pl.Series([date(2025, 3, 3)] * 2000).cast(pl.Datetime("us")),
+        }
+    )
+    world = replace(made, tables=replace(made.tables, assignments=arms))
+    with pytest.raises(DataError, match="letter case or blanks alone: 'A', 'a'"):
+        estimate(world, name="voucher", design="randomised", treatment={"control": "a"}, outcomes=["spend"])
