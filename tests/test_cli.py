@@ -13,6 +13,7 @@ import pytest
 
 from care.ledger import FORECASTS_SCHEMA, Came, keep_ledger
 from care.statement import returns_table
+from experiments.following import Followed
 from tests.sample_bundle import write_sample
 from tributary.cli import COMMANDS, cli, main
 from tributary.commands.output import echo_table
@@ -195,6 +196,26 @@ def test_a_mistake_in_the_configuration_is_told_before_anything_heavy_is_loaded(
     assert told.returncode == 2
     assert 'unknown key "nme"; did you mean "name"?' in told.stderr
     assert told.stdout.strip() == "[]"
+
+
+def test_following_tells_of_each_bundle_how_many_rows_count_and_how_many_do_not(
+    tributary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("orders.csv", ORDERS)
+    write("acme.toml", '[inputs]\ntransactions = "orders.csv"\n')
+    counts = {"rows_valid": 987, "rejected_by_rule": {"unreadable timestamp": 2}, "set_aside_by_rule": {}}
+    bundle = write_sample(tmp_path / "b", inputs={"transactions": counts})
+    looks = [
+        Followed(waiting=1),
+        Followed(bundle=bundle, is_new=True, number=3, files=2, repeated=1),
+        Followed(bundle=bundle, number=3, files=2),
+    ]
+    monkeypatch.setattr("tributary.commands.follow.follow", lambda *_, **__: looks)
+    assert tributary("run", "acme.toml", "--follow").out.splitlines() == [
+        "Waiting; 1 file new or being written",
+        f"Bundle 3  {bundle}  2 files; 987 rows; 2 rejected; 1 file with the content of another",
+        "Nothing new",
+    ]
 
 
 def test_following_refuses_a_fixed_end_and_a_folder_of_its_own(tributary: Any) -> None:

@@ -13,6 +13,7 @@ from experiments.bundle.manifest import read_manifest
 from experiments.champion import champion
 from experiments.following import Followed, follow, maker
 from histories.errors import TributaryError
+from reports.numbers import count
 from tributary.commands.output import Steps
 from tributary.commands.runs import promote_run
 
@@ -58,10 +59,23 @@ def _served(look: Followed, bundle: Path, runs: Path, mlruns: Path) -> Followed:
 
 
 def _line(look: Followed) -> str:
-    waits = f"; {look.waiting} new or being written" if look.waiting else ""
-    copies = f"; {look.repeated} with the content of another" if look.repeated else ""
     if look.problem is not None:
         return f"Not taken in: {look.problem}"
-    if look.is_new:
-        return f"Bundle {look.number}  {look.bundle}  {look.files} files{copies}{waits}"
-    return f"Nothing new{copies}{waits}"
+    more = [f"{count(look.waiting, 'file')} new or being written"] if look.waiting else []
+    if look.repeated:
+        more.append(f"{count(look.repeated, 'file')} with the content of another")
+    if look.is_new and look.bundle is not None:
+        rows = [f"Bundle {look.number}  {look.bundle}  {count(look.files, 'file')}", *_rows(look.bundle)]
+        return "; ".join([*rows, *more])
+    return "; ".join(["Waiting" if look.waiting else "Nothing new", *more])
+
+
+def _rows(bundle: Path) -> list[str]:
+    """How many rows of its tables a bundle counts, and how many it does not."""
+    tables = read_manifest(bundle)[0]["inputs"].values()
+    valid = sum(table["rows_valid"] for table in tables)
+    left = {
+        word: sum(sum(table[f"{key}_by_rule"].values()) for table in tables)
+        for word, key in (("rejected", "rejected"), ("set aside", "set_aside"))
+    }
+    return [count(valid, "row"), *(f"{n:,} {word}" for word, n in left.items() if n)]
