@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -16,7 +17,7 @@ from typing import Final
 
 from histories.errors import ConfigError
 from reports.cells import has_axis, shown, tint
-from reports.chart_drawing import draw_lines, draw_slope
+from reports.chart_drawing import clipped, draw_lines, draw_slope
 from reports.context import Column, Ledger, Mark, ReportContext, Row, Tile, Verdict
 from reports.drawing import draw_axis, draw_plot, draw_rungs, with_colours
 from reports.html import first_figure, glossary, grouped, is_course
@@ -26,6 +27,8 @@ BOARD_PAGES: Final = 2
 PAGE_WIDTH: Final = 180.0 / 25.4 * 72  # A4 less both margins, in points
 PRINT: Final = 0.74
 """Points of the page for each pixel of a drawing."""
+LONGEST_NAME, UNBROKEN = 90, 22
+"""Letters of a row's name, and of a run of them that a narrow column holds."""
 
 _TIGHTNESS: Final = (1.0, 0.85, 0.7, 0.5, 0.3, 0.15)
 
@@ -124,6 +127,15 @@ def _text(words: str, *, size: str = "", weight: int = 0, fill: str = "") -> str
     return f"text({', '.join([*options, _literal(words)])})"
 
 
+def _breakable(name: str) -> str:
+    """A name of whatever length for a narrow column: cut, and long runs of letters may break.
+
+    >>> _breakable("newsletter"), len(_breakable("x" * 300)) < 100, "\u200b" in _breakable("x" * 300)
+    ('newsletter', True, True)
+    """
+    return re.sub(rf"\S{{{UNBROKEN}}}(?=\S)", "\\g<0>\u200b", clipped(name, LONGEST_NAME))
+
+
 def _ledger(ledger: Ledger, width: float) -> str:
     """One ledger as a table of the typesetting language; columns that are drawn share what is left."""
     widths = _widths(ledger, width)
@@ -201,7 +213,7 @@ def _wide(text: str, scale: float) -> float:
 def _row(ledger: Ledger, row: Row, widths: Sequence[float]) -> str:
     bold = 620 if row.role in ("total", "lead", "group") else 400 if row.role in ("child", "muted") else 500
     fill = "accent" if row.role == "lead" else "ink3" if row.role == "muted" else "ink"
-    name = _text(row.name, weight=600 if bold == 620 else bold, fill=fill)
+    name = _text(_breakable(row.name), weight=600 if bold == 620 else bold, fill=fill)
     if row.role == "child":
         name = f"pad(left: 10pt, {name})"
     if row.role == "group":
