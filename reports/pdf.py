@@ -27,6 +27,10 @@ BOARD_PAGES: Final = 2
 PAGE_WIDTH: Final = 180.0 / 25.4 * 72  # A4 less both margins, in points
 PRINT: Final = 0.74
 """Points of the page for each pixel of a drawing."""
+OTHER_SCRIPTS: Final = re.compile(
+    "[\u0530-\u1cff\u2c80-\u2dff\u3040-\ud7ff\uf900-\ufdff\U00020000-\U0003ffff]"
+)
+"""Letters beyond Latin, Greek and Cyrillic, which our fonts lack: the machine's own may have them."""
 LONGEST_NAME, UNBROKEN = 90, 22
 """Letters of a row's name, and of a run of them that a narrow column holds."""
 
@@ -50,8 +54,10 @@ def render_pdf(context: ReportContext) -> bytes:
     with as_file(files("reports") / "static" / "fonts") as fonts, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.typ"
         for room in _TIGHTNESS:
-            path.write_text(_source(context, room), encoding="utf-8")
-            compiler = typst.Compiler(str(path), font_paths=[str(fonts)], ignore_system_fonts=True)
+            source = _source(context, room)
+            path.write_text(source, encoding="utf-8")
+            alone = OTHER_SCRIPTS.search(source) is None
+            compiler = typst.Compiler(str(path), font_paths=[str(fonts)], ignore_system_fonts=alone)
             found = json.loads(compiler.query("<board-end>", field="value", one=True))
             if found <= BOARD_PAGES:
                 break

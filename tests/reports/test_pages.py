@@ -9,7 +9,7 @@ import pytest
 from reports.build import build_context, render_json, render_report
 from reports.context import ReportContext
 from reports.html import render_html
-from reports.pdf import render_pdf, report_source
+from reports.pdf import OTHER_SCRIPTS, render_pdf, report_source
 
 from .company import COSTS, GROUPS, PREVIOUS, TABLES, credits, roi, sources
 
@@ -104,3 +104,13 @@ def test_no_page_is_nearly_empty_but_the_last() -> None:
         lowest = body.point(lambda level: 255 if level < 200 else 0).getbbox()
         assert lowest is not None
         assert lowest[3] > 0.2 * grey.height
+
+
+@pytest.mark.parametrize("words", ["Größe naïve Ελλάδα Привет ½ – “x” → ●", "newsletter"])
+def test_the_reports_own_fonts_set_what_they_hold(words: str) -> None:
+    assert OTHER_SCRIPTS.search(words) is None
+
+
+@pytest.mark.parametrize("words", ["日本語", "עברית", "العربية", "한국어", "ไทย", "हिन्दी"])
+def test_other_scripts_are_set_by_the_machines_fonts(words: str) -> None:
+    assert OTHER_SCRIPTS.search(f"before {words}")
