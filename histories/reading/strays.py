@@ -29,6 +29,11 @@ UNBOUGHT = (
 """Words by which shops and tills say that an order came to nothing, or not yet to anything."""
 TEST = r"(?i)(is[ _]?)?test([ _](mode|order|transaction))?"
 """How the flag of an order that was made to try a till is called."""
+REFUND, NO_AMOUNT = (
+    "(?i)refund",
+    r"(?i)(^|[ _])(id|ids|no|number|date|time|at|count|qty|quantity|items?|reason)$",
+)
+"""What a column of refunds is called, and what one about them is that holds no amounts."""
 WON = ("closed won", "won")
 """Of a pipeline's stages the only ones that bring anything."""
 TOTALS = (
@@ -150,12 +155,13 @@ def _untaken_refunds(staged: Staged, part: Part) -> Iterator[str]:
     read = {name for other in staged.parts for name in other.found.values()}
     for name in part.scanned.columns:
         dtype = part.scanned.schema[name]
-        if name in read or "refund" not in name.casefold() or not (dtype == pl.String or dtype.is_numeric()):
+        is_amount = re.search(REFUND, name) and not re.search(NO_AMOUNT, name)
+        if name in read or not is_amount or not (dtype == pl.String or dtype.is_numeric()):
             continue
         text = text_value(pl.col(name), dtype)
         back = numbers(text, part.numbers).abs()
         asked = (
-            (back.is_null() & text.is_not_null()).any(),
+            (back.is_null() & text.is_not_null()).any() | back.is_in([0.0, 1.0]).all(),  # a flag
             (back > 0).sum().alias("rows"),
             back.sum().alias("sum"),
         )

@@ -152,6 +152,14 @@ def test_a_column_of_refunds_is_said_and_taken_off_where_the_file_is_read_twice(
     assert not twice.tables["transactions"].rejected_by_rule
 
 
+@pytest.mark.parametrize("name", ["refund_id", "Refunded quantity", "refunded_at", "refunded"])
+def test_what_tells_of_refunds_and_holds_no_amounts_is_no_matter(
+    read: Read, write_csv: Write, name: str
+) -> None:
+    write_csv("orders.csv", *with_column(name, ["0", "1"] if name == "refunded" else ["7", "9"]))
+    assert not any(name in note for note in read(transactions="orders.csv").notes)
+
+
 @pytest.mark.parametrize("positive", [0, 3])
 def test_a_ledgers_sign_is_refused_and_turned_where_asked(
     read: Read, write_csv: Write, positive: int
