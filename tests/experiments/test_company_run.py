@@ -29,7 +29,7 @@ WHOLE = (pl.col("segment") == "(all)") & (pl.col("period") == "(all)")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     folder = tmp_path_factory.mktemp("company")
-    company = simulate_company(customers=600, months=12, seed=3)
+    company = simulate_company(customers=400, months=12, seed=3)
     return load_config(write_company(company, folder, file_format="csv"), overrides=QUICK)
 
 
@@ -99,7 +99,7 @@ def test_incremental_credit_of_segments_with_common_effects_adds_up_to_that_of_e
     assert sums.height == whole.height
     assert set(sums["outcome"]) == {"spend", "retention", "lifetime_value"}
     assert (sums["credit"] - sums["whole"]).abs().max() < 1e-6  # type: ignore[operator]
-    assert (sums.filter(pl.col("level") == "total")["customers"] == 600).all()
+    assert (sums.filter(pl.col("level") == "total")["customers"] == 400).all()
     supported = parts.filter(pl.col("supported"))
     assert supported["reason"].str.contains(r"customers fitted, below 1,000").all()
 
