@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -410,3 +411,23 @@ def test_the_front_door_imports_nothing_before_it_is_used() -> None:
 def test_a_word_that_does_not_exist_is_named() -> None:
     with pytest.raises(AttributeError, match="tributary has no 'valeu'"):
         _ = tb.valeu
+
+
+def test_rows_of_python_are_a_frame_and_a_moment_ends_the_observation_with_its_day() -> None:
+    rows = [
+        {"customer_id": 1, "timestamp": "2026-01-05", "amount": 5},
+        {"customer_id": 1, "timestamp": "2026-02-09", "amount": 7.5},
+        {"customer_id": 2, "timestamp": "2026-03-01"},
+    ]
+    bought = rows[:2]
+    ends = (
+        date(2026, 3, 2),
+        datetime(2026, 3, 2, 17, 30),
+        pd.Timestamp("2026-03-02 17:30"),
+        np.datetime64("2026-03-02T17:30"),
+    )
+    told = [tb.summarize(bought, observation_end=end).rows(named=True) for end in ends]
+    assert told[0][0]["frequency"] == 1
+    assert all(one == told[0] for one in told)
+    with pytest.raises(DataError, match="1 of 3 rows have no amount"):
+        tb.summarize(rows)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from histories.reading.inputs import Inputs
 
 
-Day = dt.date | str
+Day = dt.date | dt.datetime | str
 Origins = Mapping[str, str | Mapping[str, Any]]
 
 UNITS = "units.parquet"
@@ -41,7 +41,7 @@ class Desk:
 
 
 def to_polars(frame: Any, *, name: str = "the table") -> pl.DataFrame:
-    """Any frame as a Polars one: Polars (lazy too), pandas, Arrow, a mapping of columns, a `Result`.
+    """Any frame as a Polars one: Polars (lazy too), pandas, Arrow, columns or rows of Python, a `Result`.
 
     A named pandas index becomes a column: it often holds the customers. A column of mixed or unknown things
     becomes text, so that the checks can say what is wrong with it, or nothing where nobody asks for it.
@@ -63,7 +63,7 @@ def to_polars(frame: Any, *, name: str = "the table") -> pl.DataFrame:
     if made is None:
         raise DataError(
             f"{name} is a {type(frame).__name__}. "
-            "Give a Polars, pandas or Arrow frame, or a mapping of columns."
+            "Give a Polars, pandas or Arrow frame, a mapping of columns, or a list of rows."
         )
     unknown = [column for column, dtype in made.schema.items() if dtype == pl.Object]
     return made.with_columns(_as_text(column, made[column].to_list()) for column in unknown)
@@ -77,6 +77,8 @@ def _polars_of(frame: Any, name: str) -> pl.DataFrame | None:
         return frame.collect()
     if isinstance(frame, Mapping):
         return pl.DataFrame(dict(frame), strict=False)
+    if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
+        return pl.DataFrame([dict(row) for row in frame], infer_schema_length=None, strict=False)
     if hasattr(frame, "reset_index") and hasattr(frame, "columns"):
         levels = [level for level in frame.index.names if level is not None and level not in frame.columns]
         table = frame.reset_index(level=levels) if levels else frame
@@ -180,12 +182,19 @@ def desk(
                 entries[name] = {**(inputs or {}).get(name, {}), "path": name, "format": "parquet"}
         if "transactions" in entries:
             entries["transactions"].setdefault("zero_orders", zero_orders)
-        tree = {key: setting for key, setting in settings.items() if setting is not None}
+        tree = {key: _day(setting) for key, setting in settings.items() if setting is not None}
         config = parse_config({**tree, "inputs": entries}, base_dir=Path(folder), place="arguments")
         checked = read_inputs(config)
         _refuse_misspelled_channels(checked)
         check_run(config, checked)
         yield Desk(config=config, histories=build_histories(config, checked))
+
+
+def _day(setting: Any) -> Any:
+    """A moment as its day: the last time of a column is often given as the end of observation."""
+    if hasattr(setting, "astype") and str(getattr(setting, "dtype", "")).startswith("datetime64"):
+        setting = setting.astype("datetime64[us]").item()
+    return setting.date() if isinstance(setting, dt.datetime) else setting
 
 
 def _refuse_misspelled_channels(inputs: Inputs) -> None:
