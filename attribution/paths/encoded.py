@@ -23,6 +23,8 @@ from histories.errors import DataError, SchemaError
 from histories.journeys import PATH_WORD_SEPARATOR
 
 SEPARATOR = ">"
+_TOO_MANY = 2.0**53
+"""From here on a Float64 does not count by ones."""
 _SLOTS = 1 << 13
 _AT_ONCE = 20_000
 _TOUCHES_AT_ONCE = 1_000_000
@@ -149,6 +151,11 @@ def _counts(paths: pl.DataFrame) -> dict[str, Float]:
         if not (values.min(initial=0.0) >= 0 and np.isfinite(values).all()):
             bad = int((~(np.isfinite(values) & (values >= 0))).sum())
             raise DataError(f'paths: "{name}" is negative or not finite in {bad} of {paths.height} rows.')
+        if values.sum() >= _TOO_MANY:
+            raise DataError(
+                f'paths: "{name}" adds up to {values.sum():.2g}; allowed: below {_TOO_MANY:.0e}. Give it in '
+                "thousands where the table is made."
+            )
         counts[name] = values
     return counts
 

@@ -84,6 +84,11 @@ def test_a_channel_with_a_name_of_the_tables_of_credit_is_refused(name: str) -> 
         (pl.DataFrame({"path": ["a"]}), SchemaError, 'needs a column "conversions"'),
         (pl.DataFrame({"path": [1], "conversions": [1]}), SchemaError, 'needs a column "path"'),
         (counted(["a", None]), DataError, "1 of 2 rows have no path"),
+        (
+            pl.DataFrame({"path": ["a", "b"], "conversions": [2**62, 2**62]}),
+            DataError,
+            '"conversions" adds up to 9.2e.18; allowed: below 9e.15',
+        ),
         (counted(["a", "b"], conversions=[1, -1]), DataError, '"conversions" is negative .* 1 of 2'),
         (counted(["a"], value=[float("nan")]), DataError, '"value" is negative or not finite in 1 of 1'),
         (counted([["a", None]]), DataError, "1 touches have no channel"),
