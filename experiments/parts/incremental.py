@@ -32,6 +32,7 @@ from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.segments import UNKNOWN, segment_labels
+from histories.ends_by_silence import end_by_silence
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
 from histories.last_days import CYCLE, LastDays, last_days
@@ -199,6 +200,8 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         )
 
     people = None if histories.customers is None else histories.customers.lazy()
+    silence = end_by_silence(touchpoints, purchases, people) if histories.contractual else None
+    recorded = histories.contractual and silence is None
     cases = histories.table("cases")
     known = {_PEOPLE: people, _CASES: cases if cases is not None and _of_customers(cases) else None}
     buckets = histories.buckets.add({name: rows for name, rows in known.items() if rows is not None})
@@ -212,9 +215,9 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         "channels": channels,
         "origins": _origins(config, touchpoints),
         "groups": config.channel_groups,
-        "contractual": histories.contractual,
-        "renewal": find_renewal(people) if histories.contractual else None,
-        "term": find_term(people) if histories.contractual else None,
+        "contractual": recorded,
+        "renewal": find_renewal(people) if recorded else None,
+        "term": find_term(people) if recorded else None,
     }
 
     def build(stops: tuple[str, ...] = ()) -> Panel:
@@ -228,7 +231,9 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         return finish_panel(part, touchpoints, people, confounders=confounders, cases=cases)
 
     panel = with_moments_of_leaving(with_proof_of_life(build(), build))
-    if histories.contractual:
+    if silence is not None:
+        panel = replace(panel, notes=(*panel.notes, silence.words))
+    if recorded:
         ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle or CYCLE)
         panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))
     order = partial(_order, channels=channels, observation_end=histories.inputs.observation_end)
