@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.chain.fitted import HiddenChainFit
+from attribution.incremental.chain.fitted import REFIT_TOLERANCE, HiddenChainFit
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 
@@ -33,7 +33,7 @@ class ChainProfile:
         fit, before = self._fit, self._stocks if stocks.any() else None
         design = replace(fit.design, decay=decay, decays=(decay,) * len(fit.channels))
         moved = replace(fit, design=design, theta=self._theta)
-        found, _ = moved.with_stocks(self._panel, stocks, before=before)
+        found, _ = moved.with_stocks(self._panel, stocks, before=before, tolerance=REFIT_TOLERANCE)
         if stocks.any():
             self._stocks, self._theta = stocks, found.theta
         return found.loglik

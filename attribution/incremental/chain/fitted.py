@@ -22,8 +22,9 @@ from histories.errors import ModelError
 from histories.panel import Panel
 
 REFIT_STEPS = 15
-REFIT_TOLERANCE = 0.05
-"""Gain expected of one more step at which a refit has arrived."""
+REFIT_TOLERANCE, COMPARED = 0.05, 0.2
+"""Gain expected of one more step at which a refit has arrived; where fits are only compared, or stand beside
+another, whose reach is ten times as much."""
 PATHS = 8
 """Lives drawn for each customer where states change: half of them go on, half ended."""
 NEGLIGIBLE = 1e-3
@@ -191,7 +192,14 @@ class HiddenChainFit:
         worth = None if self.worth is None else self.worth.reweighted(weights)
         return replace(self, theta=np.clip(self.theta + shift, low, high), worth=worth, influence=None)
 
-    def refit(self, panel: Panel, stocks: Single, *, hold_calendar: bool = False) -> HiddenChainFit:
+    def refit(
+        self,
+        panel: Panel,
+        stocks: Single,
+        *,
+        hold_calendar: bool = False,
+        tolerance: float = REFIT_TOLERANCE,
+    ) -> HiddenChainFit:
         """The same settings climbed on other customers or periods, from here; no sampling error.
 
         With `hold_calendar` season, effects of periods and of tenure stay what they are.
@@ -209,7 +217,7 @@ class HiddenChainFit:
             np.ones(panel.n_customers),
             steps=REFIT_STEPS,
             more=REFIT_STEPS,
-            tolerance=REFIT_TOLERANCE,
+            tolerance=tolerance,
         )
         worth = None
         if self.worth is not None:
@@ -217,11 +225,16 @@ class HiddenChainFit:
         return replace(self, theta=found.theta, worth=worth, loglik=found.loglik, influence=None, rows=None)
 
     def with_stocks(
-        self, panel: Panel, stocks: Single, *, before: Single | None = None
+        self,
+        panel: Panel,
+        stocks: Single,
+        *,
+        before: Single | None = None,
+        tolerance: float = COMPARED,
     ) -> tuple[HiddenChainFit, float]:
         """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""
         start = self if before is None else replace(self, theta=self._carried(before, stocks))
-        found = start.refit(panel, stocks)
+        found = start.refit(panel, stocks, tolerance=tolerance)
         return found, found.loglik
 
     def outlook(self, panel: Panel, stocks: Single, *, before: Single) -> float | None:

@@ -44,8 +44,8 @@ ROUGH = 0.2
 ERRORS, LOOKED_AT = 1.0, 3
 """Standard errors by which settings may be behind on the few to be climbed on all; how many are."""
 MAX_LOADING = 3.0
-FLATTEST, STEP = 4, 0.05
-"""Directions whose information is the curvature, and how far in standard errors slopes are compared there."""
+FLATTEST, STEP = 3, 0.01
+"""Directions whose information is the curvature, and how many standard errors ahead slopes are compared."""
 LEAST_INFORMATION, LEAST_SHARE = 1e-12, 1e-2
 """Information of a direction, relative to the best known, and part of it by another measure, that are kept
 apart from none."""
@@ -324,9 +324,12 @@ def _information(candidate: Candidate, weights: Float, outer: Float, moving: NDA
     values, axes = np.linalg.eigh(information)
     flattest = axes[:, :FLATTEST]
     bent = np.empty_like(flattest)
+    here = weights @ candidate.optimum.value.scores[:, moving]
     for k, length in enumerate(STEP / np.sqrt(np.maximum(values[:FLATTEST], LEAST_INFORMATION * values[-1]))):
-        ahead, behind = (_slope(candidate, weights, moving, by * flattest[:, k]) for by in (length, -length))
-        bent[:, k] = (behind - ahead) / (2.0 * length) + precision[moving] * flattest[:, k]
+        theta = candidate.optimum.theta.copy()
+        theta[moving] += length * flattest[:, k]
+        ahead = evaluate(candidate.problem, theta).scores[:, moving]
+        bent[:, k] = (here - weights @ ahead) / length + precision[moving] * flattest[:, k]
     more = bent - information @ flattest
     cross = more @ flattest.T
     curved = information + cross + cross.T - flattest @ (flattest.T @ more) @ flattest.T
@@ -334,14 +337,6 @@ def _information(candidate: Candidate, weights: Float, outer: Float, moving: NDA
     relative, turned = np.linalg.eigh(root.T @ (0.5 * (curved + curved.T)) @ root)
     back = np.linalg.solve(root.T, turned)
     return np.asarray((back * np.maximum(relative, LEAST_SHARE)) @ back.T)
-
-
-def _slope(candidate: Candidate, weights: Float, moving: NDArray[np.int64], change: Float) -> Float:
-    """Of the log-likelihood by the moving parameters, where they are changed, shape (m,)."""
-    theta = candidate.optimum.theta.copy()
-    theta[moving] += change
-    slope: Float = weights @ evaluate(candidate.problem, theta).scores[:, moving]
-    return slope
 
 
 def _root(information: Float) -> Float:
