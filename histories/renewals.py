@@ -84,11 +84,7 @@ def find_renewal(customers: pl.LazyFrame | None) -> Renewal | None:
     customers
         `acquired_at` and `ended_at`, where they are known.
     """
-    columns = [] if customers is None else customers.collect_schema().names()
-    if customers is None or not {"acquired_at", "ended_at"} <= set(columns):
-        return None
-    known = customers.select(pl.col("acquired_at", "ended_at").cast(pl.Date)).drop_nulls().collect()
-    first, left = (known[name].to_numpy().astype("datetime64[D]") for name in ("acquired_at", "ended_at"))
+    first, left = spans_of_leavers(customers)
     whole = (left - first).astype(np.int64) >= max(CYCLES) - SLACK
     first, left = first[whole], left[whole]
     if len(first) < FEWEST:
@@ -103,6 +99,22 @@ def find_renewal(customers: pl.LazyFrame | None) -> Renewal | None:
         found.append((float(near.max()) / len(first), Renewal(cycle=cycle, offset=offset)))
     share, best = max(found, key=lambda pair: pair[0])
     return best if share >= MOST else None
+
+
+def spans_of_leavers(customers: pl.LazyFrame | None) -> tuple[Moments, Moments]:
+    """Days on which those who left came and left, shape (L,) each; of nobody where columns are missing.
+
+    Parameters
+    ----------
+    customers
+        `acquired_at` and `ended_at`, where they are known.
+    """
+    names = ("acquired_at", "ended_at")
+    if customers is None or not set(names) <= set(customers.collect_schema()):
+        return np.zeros(0, "datetime64[D]"), np.zeros(0, "datetime64[D]")
+    known = customers.select(pl.col(names).cast(pl.Date)).drop_nulls().collect()
+    first, left = (known[name].to_numpy().astype("datetime64[D]") for name in names)
+    return first, left
 
 
 def _days_after(first: Moments, left: Moments, cycle: int) -> Integer:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from histories.arrays import Float, Integer, Moments
-from histories.renewals import same_day
+from histories.renewals import same_day, spans_of_leavers
 
 TERMS = (24, 12, 6, 3)
 """Months of a term; longer ones come first, for what ends after a year ends after six months, too."""
@@ -95,11 +95,7 @@ def find_term(customers: pl.LazyFrame | None) -> Term | None:
     customers
         `acquired_at` and `ended_at`, where they are known.
     """
-    columns = [] if customers is None else customers.collect_schema().names()
-    if customers is None or not {"acquired_at", "ended_at"} <= set(columns):
-        return None
-    known = customers.select(pl.col("acquired_at", "ended_at").cast(pl.Date)).drop_nulls().collect()
-    first, left = (known[name].to_numpy().astype("datetime64[D]") for name in ("acquired_at", "ended_at"))
+    first, left = spans_of_leavers(customers)
     if len(first) < FEWEST:
         return None
     found: list[tuple[float, Term]] = []

@@ -303,7 +303,7 @@ def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     moving = np.flatnonzero(optimum.free)
     scores = optimum.value.scores[:, moving]
     outer = (scores * weights[:, None]).T @ scores
-    root = _root(_information(candidate, weights, outer, moving))
+    root = _root(candidate, weights, outer, moving)
     shares, turned = np.linalg.eigh(root.T @ outer @ root)
     root = root @ turned
     influence = np.zeros((len(scores), problem.layout.size), dtype=np.float32)
@@ -313,37 +313,26 @@ def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     return influence, errors
 
 
-def _information(candidate: Candidate, weights: Float, outer: Float, moving: NDArray[np.int64]) -> Float:
-    """Of the moving parameters, shape (m, m): the outer product of scores, with the prior's.
+def _root(candidate: Candidate, weights: Float, outer: Float, moving: NDArray[np.int64]) -> Float:
+    """R with R R' the inverse information of the moving parameters, shape (m, m).
 
-    Along the directions of which it knows least, where it is mostly noise, the curvature takes its place, by
-    differences of slopes.
+    The information is the outer product of scores, with the prior's. Along the directions of which that knows
+    least, where it is mostly noise, the curvature takes its place, by differences of slopes. Directions are
+    one standard error long, so that the information between them is the unit matrix but for what is replaced.
     """
-    precision, _ = candidate.problem.layout.prior(candidate.problem.inputs)
-    information = outer + np.diag(precision[moving])
-    values, axes = np.linalg.eigh(information)
-    flattest = axes[:, :FLATTEST]
-    bent = np.empty_like(flattest)
-    here = weights @ candidate.optimum.value.scores[:, moving]
-    for k, length in enumerate(STEP / np.sqrt(np.maximum(values[:FLATTEST], LEAST_INFORMATION * values[-1]))):
-        theta = candidate.optimum.theta.copy()
-        theta[moving] += length * flattest[:, k]
-        ahead = evaluate(candidate.problem, theta).scores[:, moving]
-        bent[:, k] = (here - weights @ ahead) / length + precision[moving] * flattest[:, k]
-    more = bent - information @ flattest
-    cross = more @ flattest.T
-    curved = information + cross + cross.T - flattest @ (flattest.T @ more) @ flattest.T
-    root = _root(information)
-    relative, turned = np.linalg.eigh(root.T @ (0.5 * (curved + curved.T)) @ root)
-    back = np.linalg.solve(root.T, turned)
-    return np.asarray((back * np.maximum(relative, LEAST_SHARE)) @ back.T)
-
-
-def _root(information: Float) -> Float:
-    """R with R R' the inverse, shape (m, m)."""
-    values, axes = np.linalg.eigh(information)
-    root: Float = axes / np.sqrt(np.maximum(values, LEAST_INFORMATION * values[-1]))
-    return root
+    problem, optimum = candidate.problem, candidate.optimum
+    precision = problem.layout.prior(problem.inputs)[0][moving]
+    values, axes = np.linalg.eigh(outer + np.diag(precision))
+    axes = axes / np.sqrt(np.maximum(values, LEAST_INFORMATION * values[-1]))
+    between = np.eye(len(values))
+    here = weights @ optimum.value.scores[:, moving]
+    for k, flat in enumerate(axes.T[:FLATTEST]):
+        theta = optimum.theta.copy()
+        theta[moving] += STEP * flat
+        ahead = weights @ evaluate(problem, theta).scores[:, moving]
+        between[k] = between[:, k] = ((here - ahead) / STEP + precision * flat) @ axes
+    relative, turned = np.linalg.eigh(between)
+    return np.asarray(axes @ turned / np.sqrt(np.maximum(relative, LEAST_SHARE)))
 
 
 def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
