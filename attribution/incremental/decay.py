@@ -258,17 +258,17 @@ def decays_of_channels(
             break
         values, now = wanted, again
     found = decay.with_own(panel, values, gain=now[1] - start)
-    whole = now if few is panel else now[0].with_stocks(panel, panel_stocks(panel, decay=values))
+    ends = [np.array([pick(look.near) for look in looks]) for pick in (min, max)]
+    ends = [end for end in ends if np.any(end != values)]
+    whole = now
+    if ends and few is not panel:
+        whole = now[0].with_stocks(panel, panel_stocks(panel, decay=values)) or now
     beside = []
-    for pick in (min, max):
-        end = np.array([pick(look.near) for look in looks])
-        again = None
-        if np.any(end != values) and whole is not None:
-            again = whole[0].with_stocks(panel, panel_stocks(panel, decay=end))
-        if again is not None and whole is not None:
-            together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
-            if again[1] > whole[1] - together:
-                beside.append((decay.with_own(panel, end), again[0]))
+    for end in ends:
+        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=end))
+        together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
+        if again is not None and again[1] > whole[1] - together:
+            beside.append((decay.with_own(panel, end), again[0]))
     return found, beside
 
 

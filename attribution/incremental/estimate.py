@@ -99,24 +99,16 @@ def estimate_credit(
     decay = choose_decay(wanted, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
     chosen = chosen.at_decay(decay.value)
     stocks = panel_stocks(panel, decay=decay.value)
-    sample_stocks = stocks[rows]
-    found = _fitted(chosen, sample, sample_stocks, rng)
+    found = _fitted(chosen, sample, stocks[rows], rng)
     decay, decays = decays_beside(found.fit, sample, decay, customary=settings.decay is None)
     if decay.source == "found":
-        stocks = panel_stocks(panel, decay=decay.value)
-        sample_stocks = stocks[rows]
-        found = replace(found, estimator=found.estimator.at_decay(decay.value))
-        chosen = chosen.at_decay(decay.value)
-        found = _fitted_again(found, sample, sample_stocks, rng)
+        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     ends: list[tuple[Decay, FittedPanelModel]] = []
     if settings.decay is None:
         decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
     if decay.own:
-        stocks = decay.stocks(panel)
-        sample_stocks, decays = stocks[rows], {}
-        found = replace(found, estimator=found.estimator.at_decay(decay.value, tuple(decay.of(panel))))
-        chosen = chosen.at_decay(decay.value, tuple(decay.of(panel)))
-        found = _fitted_again(found, sample, sample_stocks, rng)
+        decays = {}
+        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     bend = choose_bend(found.fit, sample, decay=decay.of(panel))
     others = {
         f"bend {b:g}": (fit, panel_stocks(sample, decay=decay.of(panel), bend=b))
@@ -124,10 +116,8 @@ def estimate_credit(
     }
     if bend.value:
         decay = replace(decay, bend=bend)
-        stocks = decay.stocks(panel)
-        sample_stocks = stocks[rows]
-        found = _fitted_again(found, sample, sample_stocks, rng)
-    fit = found.fit
+        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
+    fit, sample_stocks = found.fit, stocks[rows]
     for other, model in decays.items() if not bend.value else ():
         others[f"decay {other:g}"] = model, panel_stocks(sample, decay=other)
     for end, model in ends if not bend.value else ():
@@ -253,16 +243,23 @@ def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.rando
         raise ConvergenceError(f"{plan.default.name} could not be fitted: {why}.{remedy}") from error
 
 
-def _fitted_again(
-    found: Chosen, panel: Panel, stocks: NDArray[np.float32], rng: np.random.Generator
-) -> Chosen:
-    """The same settings, and those beside them, with other stocks."""
-    beside = {name: model.with_stocks(panel, stocks) for name, model in found.beside.items()}
-    return replace(
+def _at(
+    decay: Decay, plan: Plan, found: Chosen, panel: Panel, rows: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Plan, Chosen, NDArray[np.float32]]:
+    """The plan at this decay and bend, the same settings and those beside them fitted there, all's stocks."""
+    decays = tuple(decay.of(panel).tolist()) if decay.own else ()
+    estimator = found.estimator.at_decay(decay.value, decays)
+    stocks = decay.stocks(panel)
+    sample, own = panel.take(rows), stocks[rows]
+    fit = estimator.fit(sample, own, rng=rng)
+    beside = {name: model.with_stocks(sample, own) for name, model in found.beside.items()}
+    again = replace(
         found,
-        fit=found.estimator.fit(panel, stocks, rng=rng),
-        beside={name: again[0] for name, again in beside.items() if again is not None},
+        estimator=estimator,
+        fit=fit,
+        beside={name: moved[0] for name, moved in beside.items() if moved is not None},
     )
+    return plan.at_decay(decay.value, decays), again, stocks
 
 
 def _relative_error(credit: PanelCredit, draws: CreditDraws, experiment: ChannelExperiment) -> float:
