@@ -125,6 +125,11 @@ class Effect:
     direct_allowed: float | None = None
 
     @property
+    def claims_sign(self) -> bool:
+        """Whether the interval lies on one side of no effect; not where an end is open."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    @property
     def p_value(self) -> float | None:
         """Two-sided p-value of no effect; None where there is no estimate."""
         if self.estimate is None or not self.std_error:

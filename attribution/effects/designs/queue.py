@@ -112,8 +112,6 @@ def check_direct_effect(moved: MovedCases, effect: Effect) -> list[Check]:
     """Whether a direct effect of busy times could explain all of an effect; nothing where none is bounded."""
     if effect.direct_to_zero is None or effect.direct_allowed is None:
         return []
-    is_bounded = effect.low is not None and effect.high is not None
-    claims = is_bounded and ((effect.low or 0.0) > 0 or (effect.high or 0.0) < 0)
     needed, allowed = effect.direct_to_zero, effect.direct_allowed
     share = allowed / abs(needed) if needed else float("inf")
     return [
@@ -121,7 +119,7 @@ def check_direct_effect(moved: MovedCases, effect: Effect) -> list[Check]:
             check="direct effect",
             value=share,
             limit=1.0,
-            passed=not claims or share <= 1.0,
+            passed=not effect.claims_sign or share <= 1.0,
             reason=(
                 f"busy times that are bad by themselves could explain all of it: {needed:.3g} "
                 f"{effect.outcome} per {moved.cases.queue_unit} would do, and the time before the opening "

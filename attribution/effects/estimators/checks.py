@@ -292,13 +292,12 @@ def check_placebo(effect: Effect) -> Check:
 def check_omitted_variable(effect: Effect, bound: OmittedVariable) -> Check:
     """Whether the sign, where one is claimed, survives a hidden cause like the strongest covariate."""
     estimate = effect.estimate or 0.0
-    claims = effect.low is not None and effect.high is not None and (effect.low > 0 or effect.high < 0)
     share = bound.bias / abs(estimate) if estimate else 0.0
     return Check(
         check="omitted variable",
         value=share,
         limit=1.0,
-        passed=not claims or share <= 1.0,
+        passed=not effect.claims_sign or share <= 1.0,
         reason=(
             f"a hidden cause as strong as {bound.covariate} could explain all of it "
             f"(bias up to {bound.bias:.3g})"
