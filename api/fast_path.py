@@ -12,7 +12,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import Problem, send_problem
+from api.problems import Problem, send_problem, unknown_customer
 from api.replies import cached_reply
 from api.served import served_of
 from experiments.bundle.columns import LONGEST_ID
@@ -49,7 +49,7 @@ def answer_value(scope: Scope, customer_id: str) -> Response:
             )
     row = served.find(customer_id)
     if row < 0:
-        raise Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+        raise unknown_customer()
     return cached_reply(scope, served, lambda: served.score(customer_id, row))
 
 

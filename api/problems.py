@@ -91,6 +91,11 @@ class Problem(Exception):  # noqa: N818 - the field's word
         return problem_body(self.name, self.detail, self.errors, request_id=request_id, error=error)
 
 
+def unknown_customer() -> Problem:
+    """The refusal of a customer whom nobody here knows, or who was erased."""
+    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
+
+
 def problem_body(
     name: str,
     detail: str,

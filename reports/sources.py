@@ -12,6 +12,14 @@ import polars as pl
 from reports.settings import ReportSettings
 
 
+def read_day(value: object) -> dt.date | None:
+    """The day that a manifest or a report says, with or without a time behind it; None where it says none."""
+    try:
+        return dt.date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSources:
     """The inputs of every section.
@@ -55,30 +63,25 @@ class ReportSources:
     @property
     def as_of(self) -> dt.date:
         """The last day that counts; today where nothing says it."""
-        as_of = self.manifest.get("as_of")
-        return dt.date.fromisoformat(str(as_of)[:10]) if as_of else dt.date.today()
+        return read_day(self.manifest.get("as_of")) or dt.date.today()
 
     @property
     def first_day(self) -> dt.date | None:
         """The first day of the data, where the manifest says it."""
-        first = str(self.manifest.get("span") or "").partition(" to ")[0]
-        try:
-            return dt.date.fromisoformat(first)
-        except ValueError:
-            return None
+        return read_day(str(self.manifest.get("span") or "").partition(" to ")[0])
 
     @property
     def previous_as_of(self) -> dt.date | None:
         """The last day of the report before, where that is earlier than this one's."""
-        if self.previous is None:
-            return None
-        try:
-            before = dt.date.fromisoformat(str(self.previous.get("as_of"))[:10])
-        except ValueError:
-            return None
-        return before if before < self.as_of else None
+        before = read_day((self.previous or {}).get("as_of"))
+        return before if before is not None and before < self.as_of else None
 
     @property
     def horizon_months(self) -> int:
         """How far ahead customers are valued."""
         return int(self.model.get("horizon_months") or 12)
+
+    @property
+    def horizon(self) -> str:
+        """The same in words."""
+        return "twelve months" if self.horizon_months == 12 else f"{self.horizon_months} months"

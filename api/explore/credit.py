@@ -107,9 +107,6 @@ def credit_view(
     """The view for these choices; one that the run lacks falls back to the first it has."""
     credits = shelf.credits
     have = credits["outcome"].unique().to_list() if not credits.is_empty() else []
-    incremental = (
-        credits.filter(pl.col("kind") == "incremental")["outcome"].unique().to_list() if have else []
-    )
     outcome = _chosen(outcome, [o for o in _OUTCOMES if o in have])
     rows = credits.filter(pl.col("outcome") == outcome) if have else credits
     segments = _values(rows, "segment")
@@ -120,7 +117,7 @@ def credit_view(
     method = _chosen(method, list(paths))
     found = added(part, outcome) if have else None
     choices = {
-        "outcomes": tuple(_outcome_choice(o, outcome, have, incremental) for o in _OUTCOMES[:4]),
+        "outcomes": tuple(_outcome_choice(o, outcome, have) for o in _OUTCOMES[:4]),
         "methods": tuple(
             Choice(value=m, label=upper_first(method_name(m)), chosen=m == method) for m in paths
         ),
@@ -205,15 +202,12 @@ def _period_label(period: str, shelf: Shelf) -> str:
     return shelf.context.span.removeprefix("Data ") if period == ALL else period
 
 
-def _outcome_choice(outcome: str, chosen: str, have: list[str], incremental: list[str]) -> Choice:
-    reason = "" if outcome in have else "this run has no credit of it"
-    if not reason and outcome not in incremental:
-        reason = ""
+def _outcome_choice(outcome: str, chosen: str, have: list[str]) -> Choice:
     return Choice(
         value=outcome,
         label=upper_first(OUTCOME_NAMES[outcome]),
         chosen=outcome == chosen,
-        reason=reason,
+        reason="" if outcome in have else "this run has no credit of it",
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 import polars as pl
 
 from api.explore.library import Shelf
-from api.problems import Problem
 from api.served import Served
 from histories.errors import BundleError
 from reports.context import Mark, Plot
@@ -78,11 +77,6 @@ def customer_view(shelf: Shelf, served: Served, customer_id: str) -> CustomerVie
         present_total=money(sum(share for _, share in present), currency),
         score=score,
     )
-
-
-def unknown_customer() -> Problem:
-    """The answer for whom nobody here knows, and for whoever was erased."""
-    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
 
 
 def customer_rows(served: Served, customer_id: str) -> pl.DataFrame | None:

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from api.explore.compare import compare_view, compared_rows
 from api.explore.credit import credit_rows, credit_view
-from api.explore.customer import customer_rows, unknown_customer
+from api.explore.customer import customer_rows
 from api.explore.library import shelf_of
-from api.problems import Problem
+from api.problems import Problem, unknown_customer
 from api.replies import Reply
 from api.served import served_of
 

@@ -21,12 +21,12 @@ from api.explore.assets import assets_digest
 from api.explore.assets import router as assets
 from api.explore.compare import compare_view
 from api.explore.credit import Choice, credit_view
-from api.explore.customer import customer_view, unknown_customer
+from api.explore.customer import customer_view
 from api.explore.customers import customers_view
 from api.explore.downloads import Other, Text
 from api.explore.downloads import router as downloads
 from api.explore.library import Shelf, shelf_of
-from api.problems import Problem
+from api.problems import Problem, unknown_customer
 from api.replies import Reply
 from api.served import Served, served_of
 from api.settings import is_loopback

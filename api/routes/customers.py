@@ -20,17 +20,13 @@ from api.cursors import CURSOR, Listing, decode_cursor, encode_cursor, page_of, 
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.erasure import erase
 from api.fast_path import answer_value
-from api.problems import Problem
+from api.problems import Problem, unknown_customer
 from api.questions import CustomerFilter, check_column, fields_of
 from api.replies import ARROW, JSON, Reply, cached_reply, negotiate, onward_link
 from api.responses import Batch, CustomerPage, CustomerScore
 from api.served import Served, served_of
 
 router = APIRouter(prefix="/v1", tags=["customers"])
-
-
-def _unknown() -> Problem:
-    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
 
 
 @router.get(
@@ -230,5 +226,5 @@ async def delete_customer(customer_id: CustomerId, served: ServedDep, request: R
     Repeating it changes nothing and answers the same.
     """
     if not await erase(request, served, customer_id):
-        raise _unknown()
+        raise unknown_customer()
     return Response(status_code=204)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.dependencies import CustomerId, ServedDep, refusals
 from api.live import Live, as_of_day
 from api.pool import WorkPool
-from api.problems import Problem
+from api.problems import Problem, unknown_customer
 from api.replies import cached_reply, onward_link
 from api.responses import AliveHistory, Purchases, Reasons, Touchpoints
 from api.served import Served
@@ -44,7 +44,7 @@ async def get_touchpoints(
         | {"timestamp": contact.timestamp.isoformat(timespec="seconds"), "channel": contact.channel}
         for contact in live.contacts(stored)
     ]
-    return _part(request, served, customer_id, "touchpoints", rows, after, limit, live=live)
+    return _page(request, served, customer_id, "touchpoints", records, after, limit, live=live, rows=rows)
 
 
 @router.get("/purchases", response_model=Purchases, responses=refusals("unknown-customer", "no-purchases"))
@@ -54,9 +54,8 @@ async def get_purchases(
     """A customer's purchases in order: orders netted, refunds taken off; with the contacts before each."""
     records = _purchases(served)
     live, stored = _live(request, served, customer_id)
-    if live is None:
-        return _page(request, served, customer_id, "purchases", records, after, limit)
-    return _part(request, served, customer_id, "purchases", live.rows(stored), after, limit, live=live)
+    rows = None if live is None else live.rows(stored)
+    return _page(request, served, customer_id, "purchases", records, after, limit, live=live, rows=rows)
 
 
 @router.get(
@@ -109,7 +108,7 @@ async def get_reasons(customer_id: CustomerId, served: ServedDep, request: Reque
     if score is None:
         row = served.find(customer_id)
         if row < 0:
-            raise _unknown()
+            raise unknown_customer()
         score, live = served.store.score(row), None
     names = ("probability_alive", "expected_purchases", "expected_spend", "customer_lifetime_value")
     values = [score[name] for name in names]
@@ -138,10 +137,6 @@ async def get_reasons(customer_id: CustomerId, served: ServedDep, request: Reque
         ],
     }
     return cached_reply(request.scope, served, orjson.dumps(answer), variant=_variant(live, stored))
-
-
-def _unknown() -> Problem:
-    return Problem(name="unknown-customer", detail="No customer has this id in the scores being served.")
 
 
 def _live(request: Request, served: Served, customer_id: str) -> tuple[Live | None, str]:
@@ -173,7 +168,7 @@ def _found(
     hidden = served.hides(stored)
     found = None if hidden else served.store.records_of(records, stored, after=after, limit=limit)
     if found is None:
-        raise _unknown()
+        raise unknown_customer()
     return found
 
 
@@ -186,31 +181,6 @@ def _head(served: Served, customer_id: str, live: Live | None = None) -> dict[st
     }
 
 
-def _part(
-    request: Request,
-    served: Served,
-    customer_id: str,
-    name: str,
-    rows: list[dict[str, Any]],
-    after: int,
-    limit: int,
-    *,
-    live: Live,
-) -> Response:
-    """Some of the rows of a customer of whom something arrived."""
-    shown = rows[after : after + limit]
-    end = after + len(shown)
-    answer: dict[str, Any] = {
-        **_head(served, customer_id, live),
-        "total": len(rows),
-        name: shown,
-        "next": end if end < len(rows) else None,
-    }
-    onward = onward_link(request, after=answer["next"])
-    variant = live.tag(served.stored_id(customer_id))
-    return cached_reply(request.scope, served, orjson.dumps(answer), variant=variant, onward=onward)
-
-
 def _page(
     request: Request,
     served: Served,
@@ -219,14 +189,22 @@ def _page(
     records: Records,
     after: int,
     limit: int,
+    *,
+    live: Live | None = None,
+    rows: list[dict[str, Any]] | None = None,
 ) -> Response:
-    rows, total = _found(served, customer_id, records, after, limit)
-    end = after + len(rows)
-    answer: dict[str, Any] = {
-        **_head(served, customer_id),
-        "total": total,
-        name: rows,
-        "next": end if end < total else None,
-    }
-    onward = onward_link(request, after=answer["next"])
-    return cached_reply(request.scope, served, orjson.dumps(answer), onward=onward)
+    """Some of a customer's rows: of the bundle's records, or of `rows` where something arrived."""
+    if rows is None:
+        shown, total = _found(served, customer_id, records, after, limit)
+    else:
+        shown, total = rows[after : after + limit], len(rows)
+    end = after + len(shown)
+    following = end if end < total else None
+    answer = {**_head(served, customer_id, live), "total": total, name: shown, "next": following}
+    return cached_reply(
+        request.scope,
+        served,
+        orjson.dumps(answer),
+        variant=_variant(live, served.stored_id(customer_id)),
+        onward=onward_link(request, after=following),
+    )

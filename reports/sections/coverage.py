@@ -10,7 +10,7 @@ from typing import Any, Final
 from reports.context import Block, Column, Ledger, Prose, Row, Section, Sentence, Verdict
 from reports.numbers import decimal, percent
 from reports.sections.sure import rows_counted
-from reports.sources import ReportSources
+from reports.sources import ReportSources, read_day
 from reports.words import day, inside, join, label, upper_first
 
 _RULES: Final = {
@@ -143,11 +143,8 @@ def _configured(sources: ReportSources) -> list[tuple[str, str]]:
 
 
 def _age(expires: Any, as_of: dt.date) -> Verdict:
-    if not expires:
-        return Verdict(text="no date", tone="open")
-    try:
-        last = dt.date.fromisoformat(str(expires)[:10])
-    except ValueError:
+    last = read_day(expires)
+    if last is None:
         return Verdict(text="no date", tone="open")
     if last <= as_of:
         return Verdict(text=f"expired {day(last)}", tone="caution")

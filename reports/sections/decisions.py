@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from reports.context import Ask, Asks, Section, Sentence
 from reports.facts import EVERYTHING, EffectFact, Return, added, effects_of, preferred, returns, whole
 from reports.numbers import money, symbol
 from reports.sections.service import care_asks
 from reports.sentences import SHARE_OUTCOMES, effect_range, outcome_word, shown_of, without_notes
-from reports.sources import ReportSources
+from reports.sources import ReportSources, read_day
 from reports.words import count_words, day, inside, join, upper_first
 
 MOST: Final = 4
@@ -219,7 +219,7 @@ def _renewals(sources: ReportSources) -> list[Ask]:
     """Assumptions that have expired, or will within sixty days."""
     asks = []
     for row in sources.manifest.get("assumptions") or ():
-        expires = _date(row.get("expires"))
+        expires = read_day(row.get("expires"))
         if expires is None or expires > sources.as_of + dt.timedelta(days=_RENEW_DAYS):
             continue
         gone = expires <= sources.as_of
@@ -239,12 +239,3 @@ def _renewals(sources: ReportSources) -> list[Ask]:
             )
         )
     return asks
-
-
-def _date(value: Any) -> dt.date | None:
-    if isinstance(value, dt.date):
-        return value
-    try:
-        return dt.date.fromisoformat(str(value)[:10])
-    except ValueError:
-        return None

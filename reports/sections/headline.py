@@ -78,7 +78,7 @@ def headline(sources: ReportSources) -> Sentence:
             )
         return Sentence(
             text=f"{customers} {_are(sources)} expected to bring {money(value.value, sources.currency)} of "
-            f"{value_noun(sources)} in the next {_horizon(sources)}.",
+            f"{value_noun(sources)} in the next {sources.horizon}.",
             figures={"value": value.value, "low": value.low, "high": value.high},
         )
     chosen = preferred(effects_of(sources.table("effects")))
@@ -99,7 +99,7 @@ def headline(sources: ReportSources) -> Sentence:
         why = "too few repeat purchases have an amount" if paid else "the purchases have no amounts"
         return Sentence(
             text=f"{customers} {_are(sources)} expected to buy {count(round(bought), 'time')} in the next "
-            f"{_horizon(sources)}; {why}, so no value.",
+            f"{sources.horizon}; {why}, so no value.",
             figures={"value": bought},
         )
     return Sentence(text="These data hold nothing that this report could say of conversations.")
@@ -107,10 +107,6 @@ def headline(sources: ReportSources) -> Sentence:
 
 def _are(sources: ReportSources) -> str:
     return "is" if sources.table("customers").height == 1 else "are"
-
-
-def _horizon(sources: ReportSources) -> str:
-    return "twelve months" if sources.horizon_months == 12 else f"{sources.horizon_months} months"
 
 
 def _spend_headline(sources: ReportSources, spend: Added) -> Sentence:
@@ -376,7 +372,7 @@ def _value_tile(sources: ReportSources) -> Tile | None:
         low, high = money(value.low, sources.currency), money(value.high, sources.currency)
         detail = f"{low} to {high}; {detail}"
     return Tile(
-        label=f"Value of all customers, next {_horizon(sources)}",
+        label=f"Value of all customers, next {sources.horizon}",
         figure=money(value.value, sources.currency),
         detail=detail,
         plot=plot,

@@ -9,7 +9,7 @@ import polars as pl
 from reports.context import Prose, Section, Sentence
 from reports.numbers import percent
 from reports.sections.promises import promises_finding
-from reports.sources import ReportSources
+from reports.sources import ReportSources, read_day
 
 
 def forecast_error(sources: ReportSources) -> float | None:
@@ -96,9 +96,7 @@ def _expired(sources: ReportSources) -> str:
     rows = sources.manifest.get("assumptions") or ()
     if not rows:
         return ""
-    gone = [
-        r for r in rows if r.get("expires") and dt.date.fromisoformat(str(r["expires"])[:10]) <= sources.as_of
-    ]
+    gone = [r for r in rows if (read_day(r.get("expires")) or dt.date.max) <= sources.as_of]
     if not gone:
         return "No assumption has expired."
     return f"{len(gone)} of {len(rows)} assumptions {'has' if len(gone) == 1 else 'have'} expired."

@@ -27,7 +27,7 @@ from reports.facts import Estimate
 from reports.numbers import axis_number, count, money, nice_scale, percent, symbol
 from reports.sections.engaged import engaged_ledger
 from reports.sections.sure import forecast_error
-from reports.sources import ReportSources
+from reports.sources import ReportSources, read_day
 from reports.words import label, months, ordinal, upper_first
 
 _MONTHS_SHOWN: Final = 16
@@ -59,10 +59,6 @@ def value_noun(sources: ReportSources) -> str:
     return "revenue" if whole else "margin"
 
 
-def _horizon(sources: ReportSources) -> str:
-    return "twelve months" if sources.horizon_months == 12 else f"{sources.horizon_months} months"
-
-
 def value_section(sources: ReportSources) -> Section | None:
     """Tenths, forecast against outcome, course and cohorts; those that the run has."""
     total = total_value(sources)
@@ -82,9 +78,9 @@ def value_section(sources: ReportSources) -> Section | None:
     amount = money(total.value, sources.currency)
     text = (
         f"The best tenth of customers carries {percent(best)} of the {amount} expected in the next "
-        f"{_horizon(sources)}"
+        f"{sources.horizon}"
         if best is not None
-        else f"{amount} of {value_noun(sources)} is expected in the next {_horizon(sources)}"
+        else f"{amount} of {value_noun(sources)} is expected in the next {sources.horizon}"
     )
     against = refuted(sources)
     if against is not None:
@@ -179,7 +175,7 @@ def _tenth_ledger(tenths: pl.DataFrame, sources: ReportSources) -> Ledger:
     return Ledger(
         label="Customers by value",
         title="Value is concentrated" if tenths["share"][0] > 0.25 else "Value is spread",
-        subtitle=f"Next {_horizon(sources)}, by predicted value",
+        subtitle=f"Next {sources.horizon}, by predicted value",
         columns=(
             Column(title="share of all value", form="plot", plot=Plot(low=0.0, high=top)),
             Column(title="share", divisor=0.01, decimals=0, suffix="%", phone=True),
@@ -234,7 +230,7 @@ def _course(sources: ReportSources) -> Lines | None:
     days = frame["date"].to_list()
     first, last = days[0], days[-1]
     width = max((last - first).days, 1)
-    cut, error = _cut(sources), forecast_error(sources)
+    cut, error = read_day(sources.model.get("calibration_end")), forecast_error(sources)
     frame = _judged(frame, cut, error)
     both = frame.select("cumulative_observed", "cumulative_expected").cast(pl.Float64)
     top = max(1.0, float(both.max_horizontal().max() or 0.0))  # type: ignore[arg-type]
@@ -287,14 +283,6 @@ def _judged(frame: pl.DataFrame, cut: dt.date | None, error: float | None) -> pl
     scale = (1.0 + error) * came / foreseen
     told = bought[before - 1] + scale * (expected[before:] - expected[before - 1])
     return frame.with_columns(cumulative_expected=pl.concat([expected[:before], told]))
-
-
-def _cut(sources: ReportSources) -> dt.date | None:
-    cut = sources.model.get("calibration_end")
-    try:
-        return dt.date.fromisoformat(str(cut)[:10])
-    except ValueError:
-        return None
 
 
 def _dates(first: dt.date, last: dt.date) -> tuple[tuple[float, str], ...]:
@@ -389,7 +377,7 @@ def _acquisition(sources: ReportSources) -> Ledger | None:
         rows.append(Row(name=label(str(row["acquisition_channel"])), cells=tuple(cells)))
     return Ledger(
         label="Joined through",
-        title=f"What a customer won today is expected to bring in the next {_horizon(sources)}",
+        title=f"What a customer won today is expected to bring in the next {sources.horizon}",
         columns=tuple(columns),
         rows=tuple(rows),
         dense=True,
