@@ -43,13 +43,8 @@ def with_pseudonyms(names: Mapping[str, str]) -> pl.Expr:
     return pl.col("agent").replace_strict(names, default=None, return_dtype=pl.String)
 
 
-def cases_table(cases: Cases, desk: Desk) -> pl.DataFrame:
-    """One row per case in `CASES_SCHEMA`; times are local to the desk's zone."""
-    return with_ranks(case_rows(cases, desk).lazy()).sort("opened_at", "case_id").collect()
-
-
 def with_ranks(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows of `case_rows` of all buckets, with who should be answered next; only who waits is held."""
+    """Rows of `case_rows` of all buckets in `CASES_SCHEMA`; only who waits is held to be ranked."""
     waiting = rows.filter("is_waiting").select("case_id", *_RANKED).collect()
     ranked = rows.drop("priority_rank").join(
         priority_ranks(waiting).lazy(), on="case_id", how="left", maintain_order="left"

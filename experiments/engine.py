@@ -23,7 +23,6 @@ from histories.identity import KEY_VARIABLE
 from histories.reading.inputs import Inputs
 from histories.reading.sources import memory_bytes
 
-ENGINES: Final = ("local", "spark")
 DEFAULT_MEMORY: Final = "2GB"
 """What one bucket may take on a cluster, where nobody says."""
 TOLD_EVERY: Final = 5.0
@@ -115,7 +114,7 @@ def workplace(
     Parameters
     ----------
     name
-        One of `ENGINES`.
+        "local" or "spark".
     memory
         What the work may take, such as "2GB"; None: whatever it needs.
     runs

@@ -54,7 +54,7 @@ def render_pdf(context: ReportContext) -> bytes:
     with as_file(files("reports") / "static" / "fonts") as fonts, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.typ"
         for room in _TIGHTNESS:
-            source = _source(context, room)
+            source = report_source(context, room=room)
             path.write_text(source, encoding="utf-8")
             alone = OTHER_SCRIPTS.search(source) is None
             compiler = typst.Compiler(str(path), font_paths=[str(fonts)], ignore_system_fonts=alone)
@@ -66,17 +66,13 @@ def render_pdf(context: ReportContext) -> bytes:
         return pdf
 
 
-def report_source(context: ReportContext) -> str:
-    """The report in the typesetter's own language, with as much room as it has when nothing is tight."""
-    return _source(context, 1.0)
-
-
 def _day(context: ReportContext) -> int:
     """The last day of the data as the document's time: the same report gives the same bytes."""
     return int(dt.datetime.fromisoformat(context.as_of).replace(tzinfo=dt.UTC).timestamp())
 
 
-def _source(context: ReportContext, room: float) -> str:
+def report_source(context: ReportContext, *, room: float = 1.0) -> str:
+    """The report in the typesetter's own language; `room` is a share of the space between its parts."""
     import jinja2
 
     environment = jinja2.Environment(

@@ -29,7 +29,6 @@ Design = Literal[
     "incident",
     "ever_contacted",
 ]
-DESIGNS: tuple[str, ...] = Design.__args__  # type: ignore[attr-defined]
 MOVED = ("queue", "agent")
 """Designs on cases whose answer something moved: the queue that they met, or who was at work."""
 OF_CASES = ("response_curve", *MOVED, "incident")

@@ -49,28 +49,6 @@ def bounds(la: float, lb: float) -> tuple[float, float]:
     return low, 1.0 / max(la * (1.0 - lb), (1.0 - la) * lb)
 
 
-def log_densities(
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
-    m: float,
-    kernels: tuple[float, float],
-    x: Float,
-    t_x: Float,
-    T: Float,
-) -> Float:
-    """Log-likelihood of each row, without Gamma(r + x) / Gamma(r), shape (n,)."""
-    la, lb = (alpha / (alpha + kernels[0])) ** r, (beta / (beta + kernels[1])) ** s
-    return _mix(
-        [
-            pareto.score_rows(r, alpha + a * kernels[0], s, beta + b * kernels[1], x, t_x, T)[0]
-            for a, b, _ in COMPONENTS
-        ],
-        m * la * lb,
-    )[0]
-
-
 def _mix(logs: list[Float], c: float) -> tuple[Float, Float, Float]:
     """Log of the signed sum; share of each component in it; what c multiplies, relative to it."""
     top = np.max(logs, axis=0)

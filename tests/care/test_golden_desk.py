@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from care.figures import care_figures
-from care.queue import cases_table
+from care.queue import case_rows, with_ranks
 from care.tables import CASES_SCHEMA
 from tests.care.desks import cases_of, desk_of, figure, posts
 
@@ -82,7 +82,7 @@ def test_the_waiting_curve_stands_with_and_without_the_open_cases() -> None:
 
 
 def test_the_table_of_cases_has_no_text_and_every_state() -> None:
-    table = cases_table(CASES, DESK)
+    table = with_ranks(case_rows(CASES, DESK).lazy()).collect()
     assert table.schema.names() == list(CASES_SCHEMA)
     states = dict(table.select("case_id", "status").rows())
     assert states == {

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from attribution.effects.effect import EFFECTS_SCHEMA
-from care.queue import cases_table
+from care.queue import case_rows, with_ranks
 from care.stake import gain_of_answer, priority_ranks
 from experiments.parts.care import without_stake
 from tests.care.desks import cases_of, desk_of, posts
@@ -99,8 +99,8 @@ def test_value_at_stake_is_the_gain_times_the_value_and_unknown_without_a_gain()
     worth = pl.DataFrame({"customer_id": [7], "customer_lifetime_value": [200.0]})
 
     def waiting(**known: object) -> dict[str, object]:
-        table = cases_table(cases, desk_of(cases, values=worth, **known))
-        return table.filter(pl.col("case_id") == "post:p7").row(0, named=True)
+        table = with_ranks(case_rows(cases, desk_of(cases, values=worth, **known)).lazy())
+        return table.filter(pl.col("case_id") == "post:p7").collect().row(0, named=True)
 
     told = waiting(gain=0.05)
     assert (told["value_at_stake"], told["priority_rank"]) == (pytest.approx(10.0), 1)
