@@ -13,8 +13,6 @@ import numpy as np
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 
-__all__ = ["Simulated", "simulate_gamma_gamma", "simulate_geometric", "simulate_pareto_nbd"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:

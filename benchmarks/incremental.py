@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from attribution.incremental import Panel, incremental_credit
+from attribution.incremental.table import incremental_credit
 from attribution.settings import AttributionSettings
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 
 BLOCK = 20_000
 SCENARIOS = {"contractual": "r7", "silent": "hidden30"}

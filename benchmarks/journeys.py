@@ -115,10 +115,12 @@ def run_ours(folder: Path) -> dict[str, Any]:
     import polars as pl
 
     from clv.summary import summarize_purchases
-    from histories import JourneyWindow, Spilled, build_purchases, walk_journeys
     from histories.engines.base import Made, Tables
-    from histories.journeys import count_path_texts, merge_paths
+    from histories.engines.spilled import Spilled
+    from histories.journeys import count_path_texts, merge_paths, walk_journeys
+    from histories.purchases import build_purchases
     from histories.reading.sources import memory_bytes
+    from histories.timeline import JourneyWindow
 
     window = JourneyWindow(lookback_days=LOOKBACK_DAYS, observation_end=END)
 

@@ -23,7 +23,7 @@ from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth_methods import CONTRACTUAL_ONLY, METHODS, ON_REQUEST, Found
 from histories.errors import TributaryError
-from histories.simulate import OutcomeTruth
+from histories.simulation.truth import OutcomeTruth
 
 RESULTS = Path(__file__).parent / "results" / "truth.jsonl"
 PERIODS = 18

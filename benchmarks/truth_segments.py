@@ -20,11 +20,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from attribution.incremental import Plan, estimate_credit, panel_credit, panel_stocks, plan_for
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
+from attribution.incremental.estimate import estimate_credit
+from attribution.incremental.plan import Plan, plan_for
 from attribution.incremental.segments.decision import LEVEL, decide
 from attribution.incremental.segments.own import FAMILIES, compare_segments
 from attribution.incremental.segments.targets import OwnTarget, moved_models
+from attribution.incremental.stocks import panel_stocks
 from attribution.settings import AttributionSettings
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel

@@ -46,8 +46,6 @@ from histories.money import MONEY_SCALE
 from histories.simulation.desk import DAY, ZONE, gain_of
 from histories.simulation.desk_company import DeskCompany, simulate_care, write_care
 
-__all__ = ["RushWorld", "simulate_rush", "waiting_designs"]
-
 Vector = NDArray[np.float64]
 
 DAYS = 200

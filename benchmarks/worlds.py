@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from attribution.effects.data.tables import EffectTables
 from attribution.effects.data.units import Units
 
-__all__ = ["CareWorld", "ConfoundedUnits", "simulate_care_world", "simulate_confounded_units"]
-
 _START = datetime(2024, 1, 1)
 _MINOR = 10_000
 

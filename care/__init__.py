@@ -1,3 +1,1 @@
 """Posts to cases, service figures, staffing, returns."""
-
-__all__: list[str] = []

@@ -21,7 +21,7 @@ from clv.evaluate import decile_of
 from clv.intervals import churn_under, predict_intervals
 from clv.outlook import columns_of
 from clv.pictures import cohort_of
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.settings import ValueSettings
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT

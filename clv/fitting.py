@@ -18,8 +18,9 @@ import numpy as np
 import polars as pl
 
 from clv.clock import Clock
+from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import GeometricFit
-from clv.purchases.fits import PurchaseFit, fit_purchases
+from clv.purchases.fits import fit_purchases
 from clv.purchases.observations import Observations
 from clv.purchases.reference import check_agreement, check_spend_agreement
 from clv.spend import Amounts, GammaGamma, GammaGammaFit

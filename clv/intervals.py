@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.spend import GammaGammaFit
 from clv.value import Horizon, discounted_purchases, distinct_pairs
 from histories.arrays import Float

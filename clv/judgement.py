@@ -22,7 +22,7 @@ from clv.evaluate import (
 from clv.fitting import fit_spend
 from clv.intervals import sampling_variance
 from clv.outlook import Company, Outlook, columns_of, fit_on, look_ahead, spend_of, summarize_window
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.stack import total_interval
 from clv.subscriptions import CONTRACT, ContractFit, fit_contracts
 from clv.tables import VALIDATION_SCHEMA

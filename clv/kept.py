@@ -23,8 +23,9 @@ from clv.clock import Clock
 from clv.explained import WITH_COVARIATES, Explained
 from clv.influences import Influences
 from clv.outlook import Outlook, columns_of, predict
+from clv.purchases.base import PurchaseFit
 from clv.purchases.covariates import CovariateFit
-from clv.purchases.fits import PurchaseFit, fit_from_dict
+from clv.purchases.fits import fit_from_dict
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
 from histories.errors import DataError, TributaryError

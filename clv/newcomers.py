@@ -13,7 +13,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from clv.purchases.fits import PurchaseFit, fit_purchases
+from clv.purchases.base import PurchaseFit
+from clv.purchases.fits import fit_purchases
 from clv.spend import GammaGammaFit
 from clv.value import Horizon
 from histories.arrays import Float

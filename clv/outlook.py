@@ -20,7 +20,8 @@ from clv.clock import Clock, closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend
 from clv.prices import find_step
-from clv.purchases.fits import MODELS, PurchaseFit
+from clv.purchases.base import PurchaseFit
+from clv.purchases.fits import MODELS
 from clv.season import estimate_clock
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from clv.clock import Clock
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float
 from histories.money import MONEY_SCALE

@@ -22,7 +22,8 @@ from clv.clock import Clock, prices_of
 from clv.intervals import churn_under
 from clv.kept import KeptForecast
 from clv.outlook import WHOLE_TIME, columns_of
-from clv.purchases.fits import PurchaseFit, fit_from_dict
+from clv.purchases.base import PurchaseFit
+from clv.purchases.fits import fit_from_dict
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
 from clv.updating import Bought, merge_purchases, purchases_frame, summarize_customer

@@ -10,7 +10,7 @@ import polars as pl
 
 from clv.intervals import PARAMETER_DRAWS
 from clv.posterior import Posterior, log_prior, sample_posterior
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.purchases.observations import Observations
 from clv.settings import ValueSettings
 from clv.spend import Amounts, GammaGammaFit

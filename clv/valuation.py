@@ -27,7 +27,7 @@ from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_on, look_ahead
 from clv.pictures import retention_by_cohort
 from clv.prices import find_step
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit
 from clv.stack import total_interval

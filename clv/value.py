@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 from clv.spend import GammaGammaFit
 from clv.summary import DAYS_PER_UNIT
 from histories.arrays import Float

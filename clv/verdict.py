@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clv.purchases.fits import PurchaseFit
+from clv.purchases.base import PurchaseFit
 
 #: A total further off than the first factor refutes the forecast, than the second makes it doubtful.
 REFUTED, DOUBTFUL = 1.5, 1.25

@@ -17,8 +17,7 @@ import orjson
 
 from histories.durable import locked
 from histories.errors import ConfigError, TributaryError
-from reports import ReportContext
-from reports.context import Asks
+from reports.context import Asks, ReportContext
 
 PASSWORD: Final = "TRIBUTARY_SMTP_PASSWORD"
 LOG: Final = "delivered.log"

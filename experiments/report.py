@@ -13,8 +13,8 @@ from experiments.champion import champion
 from experiments.config import RunConfig
 from histories.durable import make_folder, write_whole
 from histories.errors import ConfigError, nearest
-from reports import ReportContext
 from reports.build import build_context, render_json
+from reports.context import ReportContext
 from reports.html import render_html
 from reports.pdf import render_pdf
 

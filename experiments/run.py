@@ -53,7 +53,8 @@ from experiments.tombstones import drop_erased, load_tombstones
 from experiments.tracking import OpenRun, flatten, open_run
 from histories.house import code_version, version
 from histories.identity import IDENTITY_KEY, identities_table, key_check
-from reports import ReportSources, build_context, render_report
+from reports.build import build_context, render_report
+from reports.sources import ReportSources
 
 Step = Callable[[str], None]
 
@@ -131,7 +132,7 @@ def run_experiment(
         What the run may take, such as "2GB": histories are then split by customer, kept on disk under `runs`
         and computed a part at a time. Without it everything is in memory.
     engine
-        One of `experiments.engine.ENGINES`.
+        "local" or "spark".
     delivered
         The files that are counted, for the manifest; see `experiments.following`.
 

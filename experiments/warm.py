@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from attribution.incremental import incremental_credit
+from attribution.incremental.table import incremental_credit
 from attribution.settings import AttributionSettings
 from experiments.config import load_config
 from experiments.run import run_experiment
 from histories.panel import Panel
 from histories.replies import cut_cycles, roots_of
-from histories.simulate import simulate_company, write_company
+from histories.simulation.company import simulate_company
+from histories.simulation.files import write_company
 
 CUSTOMERS, MONTHS = 300, 12
 CHANNELS = ("chat", "forum")

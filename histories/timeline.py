@@ -103,7 +103,7 @@ def touch_events(touchpoints: pl.LazyFrame, window: JourneyWindow, keep: Sequenc
 
 def _arrange(events: pl.DataFrame, window: JourneyWindow, zone: str | None) -> pl.DataFrame:
     """Sort, walk, and keep the touches with what they led to and the purchases without a touch."""
-    from histories import timeline_walk  # numba takes a second to import
+    from histories import timeline_walk
 
     line = _sort_line(events)
     at = line["at"].to_physical().to_numpy()

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import uvicorn
 
-from api import Settings, create_app
+from api.app import create_app
 from api.server import server_options
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 
 

@@ -13,8 +13,8 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings
 from api.keys import SCOPES, create_key
+from api.settings import Settings
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample
 from tributary.client import AsyncClient, Client, ServiceError, UnknownCustomerError

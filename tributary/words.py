@@ -272,7 +272,7 @@ def simulate(
     """
     from dataclasses import fields
 
-    from histories.simulate import simulate_company, truth_frame
+    from histories.simulation.company import simulate_company, truth_frame
 
     company = simulate_company(customers=customers, months=months, seed=seed, scenario=scenario)
     books = {field.name: getattr(company.books, field.name) for field in fields(company.books)}

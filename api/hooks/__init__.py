@@ -1,3 +1,1 @@
 """Webhooks: events kept until each receiver has taken them, signed, in order, and never lost."""
-
-__all__: list[str] = []

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from attribution.credits.rows import (
-    BASELINE,
-    TOTAL,
-    UNTOUCHED,
     Bounds,
     Counts,
     Evidence,
@@ -24,36 +21,9 @@ from attribution.credits.rows import (
 )
 from attribution.credits.schemas import (
     CREDITS_SCHEMA,
-    CUSTOMER_CREDITS_SCHEMA,
-    PATHS_SCHEMA,
-    REMOVAL_EFFECTS_SCHEMA,
-    TRANSITIONS_SCHEMA,
 )
 from histories.cuts import ALL
 from histories.errors import DataError, ModelError, SchemaError
-
-__all__ = [
-    "BASELINE",
-    "CONSERVATION_TOLERANCE",
-    "CREDITS_SCHEMA",
-    "CUSTOMER_CREDITS_SCHEMA",
-    "DESCRIPTIVE_REASON",
-    "PATHS_SCHEMA",
-    "REMOVAL_EFFECTS_SCHEMA",
-    "TOTAL",
-    "TRANSITIONS_SCHEMA",
-    "UNTOUCHED",
-    "Bounds",
-    "Counts",
-    "Credits",
-    "compare_credits",
-    "concat_credits",
-    "descriptive_credits",
-    "incremental_credits",
-    "refuse_unbalanced",
-    "refuse_wrong_subtotals",
-    "unavailable_credits",
-]
 
 DESCRIPTIVE_REASON = "descriptive: it says who was there, not what it did"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from attribution.credits.table import BASELINE, TOTAL, Bounds, Counts
+from attribution.credits.rows import BASELINE, TOTAL, Bounds, Counts
 from attribution.incremental.aumann_shapley import PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.checks.gates import answered_problems, untouched_channels

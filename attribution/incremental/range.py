@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from attribution.credits.table import Bounds
+from attribution.credits.rows import Bounds
 
 WIDENING = 2.0
 """Standard errors by which each end of the hull is moved out."""

@@ -14,15 +14,13 @@ import numpy as np
 import polars as pl
 
 from attribution.credits.rows import TOTAL, UNTOUCHED, Counts, group_members
-from attribution.credits.schemas import CUSTOMER_CREDITS_SCHEMA, PATHS_SCHEMA
-from attribution.credits.table import (
+from attribution.credits.schemas import (
+    CUSTOMER_CREDITS_SCHEMA,
+    PATHS_SCHEMA,
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
-    Credits,
-    concat_credits,
-    descriptive_credits,
-    unavailable_credits,
 )
+from attribution.credits.table import Credits, concat_credits, descriptive_credits, unavailable_credits
 from attribution.paths.by_customer import customer_credits
 from attribution.paths.encoded import EncodedPaths, path_table
 from attribution.paths.markov import fit_markov

@@ -12,8 +12,6 @@ from histories.arrays import Float
 from histories.panel import Panel
 from histories.simulation.truth import Truth
 
-__all__ = ["SimulatedPanel", "arrivals", "season", "segment_factors", "segment_labels"]
-
 YEAR = 12
 """Months after which a season returns."""
 SHARPNESS = 2.0

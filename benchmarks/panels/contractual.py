@@ -30,8 +30,6 @@ from histories.panel import Panel
 from histories.simulation.arrays import channel_table, column, effect_parameters, logistic, stocks_of
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
-__all__ = ["CHANNELS", "simulate_contractual"]
-
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "problem", "u", "v", "beta", "gamma"),
     ("care", "social", "customer", 0.25, 1.6, -0.2, 0.3, -0.30, 0.03),

@@ -29,8 +29,6 @@ from histories.arrays import Float, Integer
 from histories.simulation.arrays import channel_table, column, effect_parameters, logistic, stocks_of
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
-__all__ = ["CHANNELS", "LAST_DAY", "NAMES", "OWN", "PRICE", "FormLife", "FormTraits", "form_truth", "live"]
-
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "problem", "u", "beta", "gamma"),
     ("forum", "social", "customer", 0.30, 0.0, 0.6, -0.30, 0.08),

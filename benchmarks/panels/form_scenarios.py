@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["FORMS", "FormScenario"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormScenario:

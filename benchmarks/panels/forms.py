@@ -39,8 +39,6 @@ from histories.simulation.calendar import event_rows, month_calendar
 from histories.simulation.truth import Truth
 from histories.touchpoints import build_touchpoints
 
-__all__ = ["FormTables", "read_panel", "simulate_form", "simulate_tables"]
-
 ORDER_SHAPE = 4.0
 LATE_DAYS = 25
 """Days after the end of a contract in which the firm still writes."""

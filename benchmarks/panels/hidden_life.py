@@ -30,8 +30,6 @@ from histories.panel import Panel
 from histories.simulation.arrays import channel_table, column, effect_parameters, logistic, stocks_of
 from histories.simulation.truth import Truth, coalition_values, truth_of
 
-__all__ = ["CHANNELS", "PRICE", "simulate_hidden_life"]
-
 CHANNELS = channel_table(
     ("name", "group", "origin", "rate", "u", "beta", "gamma"),
     ("care", "social", "customer", 0.25, -0.2, -0.5, 0.02),

@@ -9,15 +9,6 @@ from benchmarks.panels.form_scenarios import FORMS, FormScenario
 from histories.errors import ConfigError, nearest
 from histories.simulation.arrays import DECAY
 
-__all__ = [
-    "CONTRACTUAL",
-    "HIDDEN_LIFE",
-    "SCENARIOS",
-    "ContractualScenario",
-    "HiddenLifeScenario",
-    "scenario_named",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractualScenario:

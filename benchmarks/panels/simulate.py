@@ -11,8 +11,6 @@ from benchmarks.panels.forms import simulate_form
 from benchmarks.panels.hidden_life import simulate_hidden_life
 from benchmarks.panels.scenarios import ContractualScenario, HiddenLifeScenario, scenario_named
 
-__all__ = ["simulate_panel"]
-
 
 def simulate_panel(
     scenario: str | ContractualScenario | HiddenLifeScenario | FormScenario,

@@ -15,8 +15,6 @@ from clv.purchases.pareto_nbd import ParetoNbd
 from clv.purchases.sarmanov import SarmanovNbd
 from histories.errors import BundleError, ConfigError, nearest
 
-__all__ = ["MODELS", "PurchaseFit", "fit_from_dict", "fit_purchases"]
-
 #: Every purchase model, as a value; a stack builds on the first of them that was fitted.
 MODELS: Final[Mapping[str, Geometric | ParetoNbd | SarmanovNbd | BgBb]] = {
     "mbg_nbd": Geometric(k=1, birth=1),

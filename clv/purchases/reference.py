@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from clv.purchases import beta_binomial
-from clv.purchases.base import FitReport
-from clv.purchases.fits import PurchaseFit, fit_from_dict
+from clv.purchases.base import FitReport, PurchaseFit
+from clv.purchases.fits import fit_from_dict
 from clv.purchases.observations import Observations
 from histories.arrays import Float
 from histories.errors import ConfigError, ConvergenceError, ModelError

@@ -25,8 +25,6 @@ from experiments.segments import Segment
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from reports.settings import ReportSettings
 
-__all__ = ["SECTIONS", "described", "reference"]
-
 #: Where each class stands in a configuration file.
 SECTIONS: tuple[tuple[str, type[Any], str], ...] = (
     ("Top level", RunConfig, "Keys before the first section."),

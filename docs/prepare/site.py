@@ -7,8 +7,6 @@ from typing import Any
 
 from docs.prepare.reference import reference
 
-__all__ = ["on_files"]
-
 API_PAGES = {
     "api-desk.md": (
         "The words of a notebook",

@@ -14,19 +14,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attribution.effects.findings import EffectsResult
-from attribution.incremental import (
-    CreditEstimate,
-    Panel,
-    credit_table,
-    estimate_credit,
-    segment_table,
-)
 from attribution.incremental.by_period import credit_by_period
 from attribution.incremental.channel_experiments import channel_experiments
 from attribution.incremental.checks.last_period import with_moments_of_leaving
 from attribution.incremental.checks.proof_of_life import with_proof_of_life
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment
 from attribution.incremental.response import response_curves, response_table
+from attribution.incremental.segments.table import segment_table
+from attribution.incremental.table import credit_table
 from attribution.settings import INCREMENTAL_OUTCOMES
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
@@ -37,6 +33,7 @@ from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
 from histories.last_days import CYCLE, LastDays, last_days
 from histories.on_the_way import on_the_way
+from histories.panel import Panel
 from histories.panel_building import (
     PanelPart,
     build_panel_part,

@@ -1,1 +1,1 @@
-"""Simulated companies whose truth is known; `histories.simulate` is the front door."""
+"""Simulated companies whose truth is known."""

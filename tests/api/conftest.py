@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import Settings
 from api.keys import create_key
+from api.settings import Settings
 from tests.running import running
 from tests.sample_bundle import write_sample
 

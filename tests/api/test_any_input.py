@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api import Settings
 from api.keys import SCOPES, create_key
+from api.settings import Settings
 from tests.running import running
 from tests.sample_bundle import sample_customers, write_sample
 

@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from api import Settings
 from api.keys import create_key
 from api.replies import ARROW
+from api.settings import Settings
 from clv.settings import ValueSettings
 from clv.valuation import value_customers
 from experiments.arrivals import Arrivals, recent_orders

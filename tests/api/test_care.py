@@ -8,7 +8,8 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings, responses
+from api import responses
+from api.settings import Settings
 from attribution.effects.effect import EFFECTS_SCHEMA
 from care.tables import CASES_SCHEMA
 from clv.referrals import ENGAGEMENT_SCHEMA

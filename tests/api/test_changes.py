@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings
+from api.settings import Settings
 from experiments.champion import promote_bundle
 from experiments.segments import Segment, count_segments
 from tests.running import running

@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 from experiments.bundle.tables import TABLES
 from experiments.bundle.writing import write_bundle

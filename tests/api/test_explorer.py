@@ -10,9 +10,9 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings
 from api.explore.downloads import table_bytes
 from api.keys import create_key
+from api.settings import Settings
 from experiments.tombstones import add_tombstone
 from reports.numbers import decimal, money, signed
 from tests.browser.conftest import write_company

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from api import Settings
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 from experiments.champion import promote_bundle
 from experiments.filters import FilterError

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from api import Settings
+from api.settings import Settings
 from api.watcher import Watcher
 from experiments.bundle.reading import load_bundle
 from experiments.champion import promote_bundle

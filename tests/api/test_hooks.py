@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from api import Settings
 from api.hooks import outbox as outbox_module
 from api.hooks import sending
 from api.hooks.outbox import Delivery, Hook, Outbox
 from api.hooks.sending import send
+from api.settings import Settings
 from experiments.champion import promote_bundle
 from experiments.segments import Segment, count_segments
 from histories.errors import ConfigError, StorageError

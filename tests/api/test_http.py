@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import Settings
 from api.keys import create_key
+from api.settings import Settings
 from tests.running import eventually, running
 
 JSON = {"content-type": "application/json"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from api import Settings
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 from experiments.champion import promote_bundle
 from histories.identity import identities_table, international_handle, key_check

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from api import Settings
 from api.keys import KeyRing, create_key, hash_key, load_keys, revoke_key, rotate_key
 from api.limits import RateLimiter, SharedRateLimiter
+from api.settings import Settings
 from histories.errors import ConfigError
 from tests.running import running
 from tributary.cli import cli

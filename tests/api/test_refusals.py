@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api import Settings
 from api.problems import PROBLEMS
 from api.responses import ProblemDocument
+from api.settings import Settings
 from tests.running import eventually, running
 from tests.sample_bundle import write_sample
 

@@ -11,7 +11,8 @@ import httpx
 import polars as pl
 import pytest
 
-from api import create_app, responses
+from api import responses
+from api.app import create_app
 from api.retirement import Retirement
 from experiments.bundle.reading import load_bundle
 from tests.running import running

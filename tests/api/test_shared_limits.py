@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from api import Settings, create_app
+from api.app import create_app
 from api.keys import create_key
 from api.limits import RedisLimiter, draw
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 from histories.errors import ConfigError
 from tests.running import eventually, running

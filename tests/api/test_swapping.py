@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api import Settings
 from api.keys import create_key
+from api.settings import Settings
 from experiments.champion import champion, champion_log, promote_bundle, rollback_bundle
 from tests.running import eventually, running
 from tests.sample_bundle import sample_customers, write_sample

@@ -12,7 +12,7 @@ import httpx
 import orjson
 import pytest
 
-from api import Settings
+from api.settings import Settings
 from experiments.bundle.leftovers import find_leftovers
 from experiments.bundle.manifest import MANIFEST, read_manifest
 from experiments.bundle.reading import load_bundle

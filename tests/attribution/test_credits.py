@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.credits.rows import one_row_per_group
+from attribution.credits.rows import Bounds, Counts, one_row_per_group
+from attribution.credits.schemas import CREDITS_SCHEMA
 from attribution.credits.table import (
-    CREDITS_SCHEMA,
-    Bounds,
-    Counts,
     Credits,
     compare_credits,
     concat_credits,

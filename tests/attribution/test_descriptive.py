@@ -8,12 +8,13 @@ import polars as pl
 import pytest
 
 from attribution.credits.schemas import (
+    CREDITS_SCHEMA,
     CUSTOMER_CREDITS_SCHEMA,
     PATHS_SCHEMA,
     REMOVAL_EFFECTS_SCHEMA,
     TRANSITIONS_SCHEMA,
 )
-from attribution.credits.table import CREDITS_SCHEMA, compare_credits
+from attribution.credits.table import compare_credits
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
 from attribution.paths.methods import METHODS
 from attribution.settings import AttributionSettings

@@ -12,12 +12,13 @@ import httpx
 import polars as pl
 import pytest
 
-from api import Settings
 from api.keys import create_key
+from api.settings import Settings
 from clv.purchases import FitReport
 from experiments.bundle.tables import TABLES
 from experiments.bundle.writing import write_bundle
-from reports import build_context, render_html
+from reports.build import build_context
+from reports.html import render_html
 from tests.reports import company
 from tests.reports.test_response import curves
 from tests.running import eventually, running

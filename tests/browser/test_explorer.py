@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api import Settings
 from api.keys import create_key
+from api.settings import Settings
 from tests.running import running
 
 from .conftest import base, faults_of, said, serious, until, wide, write_company

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from care.declared import declared_table, read_declared
-from reports import ReportSettings, ReportSources
 from reports.sections.credit import credit_section
+from reports.settings import ReportSettings
+from reports.sources import ReportSources
 
 NAMES = ["email", "twitter", "paid search", "search/brand", "social"]
 

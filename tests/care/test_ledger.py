@@ -13,11 +13,11 @@ from care.ledger import FORECASTS_SCHEMA, Came, keep_ledger, ledger_scores
 from care.statement import returns_table
 from experiments.parts.forecasts import forecasts_part
 from experiments.parts.histories import Histories
-from reports import ReportSources
 from reports.context import Ledger, Verdict
 from reports.sections.objectives import objectives_section
 from reports.sections.sure import sure_section
 from reports.settings import ReportSettings
+from reports.sources import ReportSources
 
 JUNE, DECEMBER = dt.date(2026, 6, 30), dt.date(2026, 12, 30)
 

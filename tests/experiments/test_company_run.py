@@ -11,7 +11,8 @@ from experiments.bundle.reading import Bundle, load_bundle
 from experiments.config import RunConfig, load_config, parse_config
 from experiments.run import run_experiment
 from histories.errors import ConfigError
-from histories.simulate import simulate_company, write_company
+from histories.simulation.company import simulate_company
+from histories.simulation.files import write_company
 
 QUICK = [
     "attribution.replicates=3",

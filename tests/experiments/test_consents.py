@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from api import Settings
 from api.changes import Earlier, changed_segment
 from api.served import Served
+from api.settings import Settings
 from api.store import Store
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.checks import check_run

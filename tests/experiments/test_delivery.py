@@ -12,7 +12,7 @@ from experiments.bundle.reading import load_bundle
 from experiments.delivery import Mailbox, deliver_by_mail, read_mailbox, summary_of
 from experiments.digest import tell
 from histories.errors import ConfigError, TributaryError
-from reports import build_context
+from reports.build import build_context
 from tests.reports.company import sources
 from tests.sample_bundle import write_sample
 

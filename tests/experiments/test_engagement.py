@@ -20,8 +20,9 @@ from experiments.parts.engagement import engagement_part
 from experiments.parts.histories import Histories, build_histories
 from experiments.parts.matters import AllCases
 from histories.money import MONEY_SCALE
-from reports import ReportSettings, ReportSources
 from reports.sections.engaged import engaged_ledger
+from reports.settings import ReportSettings
+from reports.sources import ReportSources
 
 HALF = (0.5, 0.2, 0.8)
 WORTH = pl.DataFrame(

@@ -17,7 +17,8 @@ from experiments.parts.histories import build_histories
 from experiments.run import find
 from experiments.understood import understand
 from histories.errors import TributaryError
-from reports import ReportSources, build_context
+from reports.build import build_context
+from reports.sources import ReportSources
 from tests.experiments.mutations import SETTINGS, TABLES, mutated, sick_companies
 from tests.experiments.small import TREE, small_company
 

@@ -13,8 +13,9 @@ from experiments.bundle.reading import load_bundle
 from experiments.config import parse_config
 from experiments.run import Findings, run_experiment
 from histories.identity import identity_digests, key_check
-from reports import ReportSources, build_context
+from reports.build import build_context
 from reports.settings import ReportSettings
+from reports.sources import ReportSources
 from tests.experiments.small import TREE, merged, run_small, small_company
 
 BOUGHT_ONCE = "customer_id,timestamp,amount\n" + "".join(

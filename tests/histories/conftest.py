@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from histories import Channel, Inputs, Limits, TableSource, ingest
+from histories.reading.ingest import ingest
+from histories.reading.inputs import Inputs
+from histories.reading.sources import Channel, Limits, TableSource
 
 
 @pytest.fixture

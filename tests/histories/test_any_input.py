@@ -9,7 +9,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histories import Limits, TableSource, TributaryError, ingest
+from histories.errors import TributaryError
+from histories.reading.ingest import ingest
+from histories.reading.sources import Limits, TableSource
 
 values = st.one_of(
     st.sampled_from(

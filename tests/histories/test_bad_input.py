@@ -10,7 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import Channel, ConfigError, DataError, Inputs, SchemaError, require_origins
+from histories.errors import ConfigError, DataError, SchemaError
+from histories.reading.inputs import Inputs
+from histories.reading.sources import Channel
+from histories.touchpoints import require_origins
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]

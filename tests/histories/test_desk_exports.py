@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import ConfigError, DataError, Inputs
+from histories.errors import ConfigError, DataError
+from histories.reading.inputs import Inputs
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from histories import TABLES
-from histories.reading.schemas import Table
+from histories.reading.schemas import TABLES, Table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 

@@ -21,25 +21,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from histories import (
-    ConfigError,
-    DataError,
-    JourneyWindow,
-    Local,
-    Spilled,
-    build_purchases,
-    build_repeat_periods,
-    build_touchpoints,
-    count_gaps,
-    count_paths,
-    walk_journeys,
-    walk_retention,
-)
 from histories.engines.base import Buckets, Tables
+from histories.engines.local import Local
 from histories.engines.spill import spill_folder
-from histories.engines.spilled import Stored
-from histories.errors import StorageError
-from histories.journeys import JourneyWalk, count_path_texts, merge_paths
+from histories.engines.spilled import Spilled, Stored
+from histories.errors import ConfigError, DataError, StorageError
+from histories.journeys import JourneyWalk, count_path_texts, count_paths, merge_paths, walk_journeys
+from histories.purchases import build_purchases
+from histories.retention import build_repeat_periods, count_gaps, walk_retention
+from histories.timeline import JourneyWindow
+from histories.touchpoints import build_touchpoints
 
 END = date(2026, 3, 31)
 START = datetime(2026, 1, 1)

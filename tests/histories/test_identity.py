@@ -10,15 +10,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import ConfigError, Limits, TableSource, ingest, pseudonym
+from histories.errors import ConfigError
 from histories.identity import (
     check_key,
     customers_of_handles,
     identity_key,
     key_check,
     normal_handle,
+    pseudonym,
     pseudonyms,
 )
+from histories.reading.ingest import ingest
+from histories.reading.sources import Limits, TableSource
 
 KEY = b"0123456789abcdef"
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import ConfigError, DataError, Inputs, SchemaError, cdnow_path, pseudonym
+from histories.errors import ConfigError, DataError, SchemaError
+from histories.identity import pseudonym
+from histories.reading.inputs import Inputs
+from histories.samples import cdnow_path
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]

@@ -9,14 +9,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from histories import (
-    Inputs,
-    JourneyWindow,
-    build_purchases,
-    build_touchpoints,
-    purchases_table,
-    walk_journeys,
-)
+from histories.journeys import walk_journeys
+from histories.purchases import build_purchases
+from histories.reading.inputs import Inputs
+from histories.tables import purchases_table
+from histories.timeline import JourneyWindow
+from histories.touchpoints import build_touchpoints
 
 Read = Callable[..., Inputs]
 Write = Callable[..., Path]

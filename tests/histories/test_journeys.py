@@ -8,13 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import (
-    ConfigError,
-    JourneyWindow,
-    count_paths,
-    paths_from_table,
-    walk_journeys,
-)
+from histories.errors import ConfigError
+from histories.journeys import count_paths, paths_from_table, walk_journeys
+from histories.timeline import JourneyWindow
 
 END = date(2026, 12, 31)
 MONTH = JourneyWindow(lookback_days=30, observation_end=END)

@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from histories import ConfigError
+from histories.errors import ConfigError
 from histories.periods import period_ordinal, period_start, truncate_to
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments.config import parse_config
-from histories import ConfigError, DataError, TableSource, ingest
+from histories.errors import ConfigError, DataError
 from histories.phones import international
-from histories.reading.sources import IdentityLinks
+from histories.reading.ingest import ingest
+from histories.reading.sources import IdentityLinks, TableSource
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import build_purchases, count_unmatched_refunds
+from histories.purchases import build_purchases, count_unmatched_refunds
 
 Row = tuple[int, str, int, str | None]
 

@@ -10,9 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import Inputs, build_purchases, count_unmatched_refunds
 from histories.engines.base import Tables
 from histories.engines.spilled import Spilled
+from histories.purchases import build_purchases, count_unmatched_refunds
+from histories.reading.inputs import Inputs
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 Read = Callable[..., Inputs]

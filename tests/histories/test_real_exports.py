@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import DataError, Inputs, TributaryError
+from histories.errors import DataError, TributaryError
+from histories.reading.inputs import Inputs
 
 Read = Callable[..., Inputs]
 

@@ -7,20 +7,18 @@ from datetime import date, datetime
 import polars as pl
 import pytest
 
-from histories import (
-    DataError,
-    JourneyWindow,
+from histories.errors import DataError
+from histories.retention import (
+    build_contract_lives,
     build_contract_periods,
+    build_repeat_lives,
     build_repeat_periods,
     count_gaps,
     lapse_window_days,
+    walk_lives,
     walk_retention,
 )
-from histories.retention import (
-    build_contract_lives,
-    build_repeat_lives,
-    walk_lives,
-)
+from histories.timeline import JourneyWindow
 
 END = date(2026, 6, 30)
 WINDOW = JourneyWindow(lookback_days=1, observation_end=END)

@@ -18,7 +18,8 @@ from benchmarks.panels.forms import simulate_tables
 from benchmarks.panels.scenarios import SCENARIOS
 from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConfigError
-from histories.simulate import simulate_company, truth_frame, write_company
+from histories.simulation.company import simulate_company, truth_frame
+from histories.simulation.files import write_company
 from histories.simulation.truth import coalition_values, shapley_values
 from tributary.commands.simulation import simulate
 

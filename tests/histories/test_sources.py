@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from histories import Channel, Limits, TableSource
+from histories.reading.sources import Channel, Limits, TableSource
 from histories.reading.times import has_time
 
 

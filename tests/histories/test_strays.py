@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from histories import ConfigError, DataError, Inputs, SchemaError
+from histories.errors import ConfigError, DataError, SchemaError
+from histories.reading.inputs import Inputs
 from histories.reading.plausibility import plausibility_notes
 from histories.reading.staging import hide_people
 

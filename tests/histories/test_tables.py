@@ -6,17 +6,11 @@ from datetime import date, datetime
 
 import polars as pl
 
-from histories import (
-    PURCHASES_SCHEMA,
-    TOUCHPOINTS_SCHEMA,
-    JourneyWindow,
-    build_purchases,
-    build_touchpoints,
-    purchases_table,
-    touchpoints_table,
-    walk_journeys,
-)
-from histories.tables import TOUCH
+from histories.journeys import walk_journeys
+from histories.purchases import PURCHASES_SCHEMA, build_purchases
+from histories.tables import TOUCH, purchases_table, touchpoints_table
+from histories.timeline import JourneyWindow
+from histories.touchpoints import TOUCHPOINTS_SCHEMA, build_touchpoints
 
 END = date(2026, 12, 31)
 TOUCHES = build_touchpoints(

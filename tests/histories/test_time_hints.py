@@ -6,7 +6,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from histories import Inputs
+from histories.reading.inputs import Inputs
 from histories.reading.times import TimeOptions, are_dates, moments, why_no_time
 
 

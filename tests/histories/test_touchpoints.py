@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from histories import Channel, build_touchpoints
-from histories.touchpoints import channels_in_use, uncredited_channels
+from histories.reading.sources import Channel
+from histories.touchpoints import build_touchpoints, channels_in_use, uncredited_channels
 
 CHANNELS = {
     "twitter": Channel(group="social", origin="customer"),

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from histories.simulate import simulate_company, write_company
-from histories.simulation.company import SimulatedCompany
+from histories.simulation.company import SimulatedCompany, simulate_company
+from histories.simulation.files import write_company
 from histories.simulation.turns import CLOSES, OPENS, Turns, gain_of
 
 

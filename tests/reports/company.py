@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from attribution.credits.table import CREDITS_SCHEMA
+from attribution.credits.schemas import CREDITS_SCHEMA
 from attribution.effects.effect import Effect, effects_frame
 from care.tables import ROI_SCHEMA
 from clv.tables import VALIDATION_SCHEMA
-from reports import ReportSettings, ReportSources
+from reports.settings import ReportSettings
+from reports.sources import ReportSources
 
 GROUPS = {"social": 150.0, "newsletter": 85.0, "ads": 63.0, "chat": 36.0, "phone": -24.0}
 COSTS = {"social": 60.0, "newsletter": 1.2, "ads": 9.0, "chat": 50.0, "phone": 80.0}

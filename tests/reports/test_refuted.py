@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from reports import build_context, render_html
-from reports.build import _SECTIONS
+from reports.build import _SECTIONS, build_context
 from reports.facts import added, whole
+from reports.html import render_html
 from tests.reports.company import credits, sources
 
 MODEL: dict[str, Any] = {"chosen": "bg_nbd", "horizon_months": 12, "discount_rate": 0.1, "gross_margin": 0.45}

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attribution.effects.effect import effects_frame
-from reports import ReportSettings
 from reports.build import build_context, render_json
 from reports.context import Asks, ReportContext
 from reports.facts import Estimate, Return, effects_of
@@ -19,6 +18,7 @@ from reports.html import render_html
 from reports.numbers import money
 from reports.sections.decisions import asks_of, size_of_a_test
 from reports.sentences import added_sentence, effect_sentence, paid_back, paid_finding, proven_finding
+from reports.settings import ReportSettings
 
 from .company import (
     PREVIOUS,

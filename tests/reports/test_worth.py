@@ -13,7 +13,7 @@ from care.account import Account, Input
 from care.asking import course_of
 from care.statement import Told, account_rows, difference_rows, returns_table, tornado_frame
 from care.whatif import course_frame
-from reports import build_context
+from reports.build import build_context
 from reports.context import Ledger, Section
 from reports.sections.headline import headline
 from reports.sections.worth import worth_section

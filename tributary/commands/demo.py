@@ -35,8 +35,9 @@ def demo(customers: int, months: int, seed: int, scenario: str, out: Path, as_js
     from experiments.config import load_config
     from experiments.registering import set_champion
     from experiments.run import run_experiment
-    from histories.simulate import simulate_company, write_company
+    from histories.simulation.company import simulate_company
     from histories.simulation.desk_company import DESK_SCENARIOS, simulate_care, write_care
+    from histories.simulation.files import write_company
 
     steps = Steps(quiet=as_json)
     steps(f"Simulating {customers:,} customers over {months} months")

@@ -33,8 +33,10 @@ def simulate(
     Prints the true credit by channel, with what would have happened anyway.
     """
     from histories.errors import ConfigError
-    from histories.simulate import COMPANY_SCENARIOS, simulate_company, truth_frame, write_company
+    from histories.simulation.company import simulate_company, truth_frame
     from histories.simulation.desk_company import DESK_SCENARIOS
+    from histories.simulation.files import write_company
+    from histories.simulation.kinds import COMPANY_SCENARIOS
 
     if scenario == "list":
         for known in COMPANY_SCENARIOS.values():

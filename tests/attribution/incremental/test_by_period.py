@@ -9,12 +9,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.incremental import Panel, Plan, credit_table, decayed_stocks, estimate_credit, panel_credit
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.by_period import credit_by_period
+from attribution.incremental.estimate import estimate_credit
 from attribution.incremental.experiment import ChannelExperiment
+from attribution.incremental.plan import Plan
 from attribution.incremental.regression import STATIC
+from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 from histories.period_index import PeriodIndex
 
 PERIODS = PeriodIndex.of("month", dt.date(2026, 6, 30)).labels(10)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attribution.incremental import Panel, Plan, decayed_stocks, estimate_credit, plan_for
 from attribution.incremental.bend import STRAIGHT
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.decay import (
@@ -20,14 +19,16 @@ from attribution.incremental.decay import (
     decays_of_channels,
     maximise_profile,
 )
+from attribution.incremental.estimate import estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
-from attribution.incremental.plan import Checked
+from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.regression import STATIC
-from attribution.incremental.stocks import DECAY, mean_ratio, panel_stocks
+from attribution.incremental.stocks import DECAY, decayed_stocks, mean_ratio, panel_stocks
 from attribution.settings import AttributionSettings
 from benchmarks.panels.simulate import simulate_panel
 from experiments.config import parse_config
 from histories.errors import ConfigError, ModelError
+from histories.panel import Panel
 
 QUICK_RECORDED = HiddenChain(structure=Structure(nodes=3, shared=False))
 QUICK_CHAIN = HiddenChain(structure=Structure())

@@ -9,25 +9,20 @@ import polars as pl
 import pytest
 
 from attribution.credits.rows import one_row_per_group
-from attribution.credits.table import CREDITS_SCHEMA
-from attribution.incremental import (
-    Panel,
-    Plan,
-    estimate_credit,
-    incremental_credit,
-    panel_credit,
-    panel_stocks,
-    plan_for,
-)
-from attribution.incremental.aumann_shapley import scaled_to_all
+from attribution.credits.schemas import CREDITS_SCHEMA
+from attribution.incremental.aumann_shapley import panel_credit, scaled_to_all
 from attribution.incremental.chain import HiddenChain
-from attribution.incremental.plan import Checked
+from attribution.incremental.estimate import estimate_credit
+from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.range import bounds_around
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC, PanelRegression
 from attribution.incremental.setfunction import FittedPanelModel
+from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.table import incremental_credit
 from attribution.settings import AttributionSettings
 from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConvergenceError
+from histories.panel import Panel
 
 SETTINGS = AttributionSettings(replicates=12)
 QUICK = Plan(default=STATIC, companions=(OWN_MEANS,))

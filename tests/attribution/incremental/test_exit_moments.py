@@ -10,18 +10,19 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from attribution.incremental import Panel, decayed_stocks, panel_credit, panel_stocks
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.bend import choose_bend
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.glm import POISSON, fit_glm
 from attribution.incremental.regression import OWN_MEANS, STATIC, PanelRegressionFit
-from attribution.incremental.stocks import EXACT, moment_precision, thinned_log
+from attribution.incremental.stocks import EXACT, decayed_stocks, moment_precision, panel_stocks, thinned_log
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.contractual import simulate_contractual
 from benchmarks.panels.scenarios import scenario_named
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 
 
 def rng() -> np.random.Generator:

@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.incremental import ChannelExperiment, Plan, decayed_stocks, incremental_credit
-from attribution.incremental.experiment import channel_contrast, read_experiment
+from attribution.incremental.experiment import ChannelExperiment, channel_contrast, read_experiment
+from attribution.incremental.plan import Plan
 from attribution.incremental.regression import STATIC, PanelRegressionFit
-from attribution.incremental.stocks import DECAY
+from attribution.incremental.stocks import DECAY, decayed_stocks
+from attribution.incremental.table import incremental_credit
 from attribution.settings import AttributionSettings
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.incremental import Plan, incremental_credit
+from attribution.incremental.plan import Plan
 from attribution.incremental.regression import POISSON_SPEND
+from attribution.incremental.table import incremental_credit
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
 

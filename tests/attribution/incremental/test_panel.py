@@ -17,7 +17,7 @@ from histories.period_index import period_of
 from histories.purchases import build_purchases
 from histories.reading.sources import Channel
 from histories.renewals import Renewal
-from histories.simulate import simulate_company
+from histories.simulation.company import simulate_company
 from histories.terms import Term
 from histories.touchpoints import build_touchpoints
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attribution.incremental import decayed_stocks, panel_credit
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.glm import LOGIT, POISSON, Family, fit_glm
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND, STATIC
+from attribution.incremental.stocks import decayed_stocks
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel
 from histories.errors import ConvergenceError

@@ -8,17 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attribution.incremental import Panel, Plan, credit_table, decayed_stocks, estimate_credit, panel_stocks
 from attribution.incremental.aumann_shapley import creditable_share
 from attribution.incremental.checks.possible import values_without
-from attribution.incremental.estimate import CreditEstimate
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
 from attribution.incremental.experiment import ChannelExperiment
+from attribution.incremental.plan import Plan
 from attribution.incremental.regression import STATIC
 from attribution.incremental.response import STEPS, TODAY, response_curves, response_table
+from attribution.incremental.stocks import decayed_stocks, panel_stocks
+from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.scenarios import scenario_named
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 
 SETTINGS = AttributionSettings(replicates=30)
 OUTCOMES = ("retention", "spend", "lifetime_value")

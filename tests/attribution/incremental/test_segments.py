@@ -11,27 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attribution.incremental import (
-    CreditEstimate,
-    Panel,
-    Plan,
-    credit_table,
-    decayed_stocks,
-    estimate_credit,
-    panel_credit,
-    segment_table,
-)
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.effects import Effects
+from attribution.incremental.estimate import CreditEstimate, estimate_credit
+from attribution.incremental.plan import Plan
 from attribution.incremental.regression import OWN_MEANS, STATIC
 from attribution.incremental.segments.decision import decide
 from attribution.incremental.segments.heterogeneity import shrink, wald_test
 from attribution.incremental.segments.own import Comparison, OwnFit, compare_segments
+from attribution.incremental.segments.table import segment_table
 from attribution.incremental.segments.targets import OwnTarget
 from attribution.incremental.setfunction import PanelPrediction
+from attribution.incremental.stocks import decayed_stocks
+from attribution.incremental.table import credit_table
 from attribution.settings import AttributionSettings
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 
 EXACT = 1e-9
 """Relative: rounding, no more."""

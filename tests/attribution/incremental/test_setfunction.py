@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from attribution.incremental import PanelPrediction, decayed_stocks, panel_credit
-from attribution.incremental.aumann_shapley import creditable_share
+from attribution.incremental.aumann_shapley import creditable_share, panel_credit
+from attribution.incremental.setfunction import PanelPrediction
+from attribution.incremental.stocks import decayed_stocks
 from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 from histories.simulation.truth import shapley_values

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.panels.simulate import simulate_panel
 from benchmarks.truth import error_of_shares, judge, markdown, read, run, table
 from benchmarks.truth_methods import METHODS, Found, ours_alone
-from histories.simulate import OutcomeTruth
+from histories.simulation.truth import OutcomeTruth
 
 
 def test_path_methods_hand_out_several_times_the_truth_even_without_selection() -> None:

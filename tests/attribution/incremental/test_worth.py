@@ -9,13 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import PoissonRegressor
 
-from attribution.incremental import Panel, panel_credit, panel_stocks
+from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.model import APART
 from attribution.incremental.chain.worth import is_billed, worth_of_purchase
 from attribution.incremental.plan import plan_for
+from attribution.incremental.stocks import panel_stocks
 from benchmarks.panels.simulate import simulate_panel
+from histories.panel import Panel
 
 PLAIN = HiddenChain(structure=Structure(shared=False))
 
