@@ -37,10 +37,13 @@ BY_CUSTOMER = (
     "last_is_purchase",
     "renewal_share",
     "before_renewal",
+    "touch_share",
 )
 """Arrays with customers first."""
 SHARES = ("exit_share", "entry_share")
 """Those of them that are 1 for everybody where they are not given."""
+TICKS = 255
+"""Steps by which a period is told apart in `Panel.touch_share`, an hour or three of a month."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,9 @@ class Panel:
     where customers leave on any day."""
     before_renewal: Real | None = None
     """Touches of each period until then, counts, shape (N, P, C)."""
+    touch_share: NDArray[np.uint8] | None = None
+    """Mean share of each period that had passed at its touches, in 255ths (`TICKS`), 0 without any, shape
+    (N, P, C); None where the moments of touches are not known."""
     at_any_moment: bool = False
     """Whether customers who leave in silence do so at any moment of a period, not at its end."""
     stops: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from histories.arrays import Moments
 from histories.confounders import read_confounders
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
-from histories.panel import Panel, join_panels
+from histories.panel import TICKS, Panel, join_panels
 from histories.period_index import PeriodIndex
 from histories.periods import wall_time
 from histories.renewals import Renewal, months_of
@@ -175,6 +175,7 @@ def build_panel_part(
         late = _late(touchpoints, inside[0], purchases, inside[1])
         touchpoints, purchases, apart = inside
     bought = _purchase_arrays(coded, purchases)
+    touches, touch_share = _touch_arrays(coded, touchpoints, channels)
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
     last = None if contractual else _last_signs(coded, acts, purchases)
@@ -185,7 +186,8 @@ def build_panel_part(
         channels=tuple(channels),
         groups=tuple(groups.get(name, name) for name in channels),
         origins=tuple(origins.get(name) for name in channels),
-        touches=_touch_array(coded, touchpoints, channels),
+        touches=touches,
+        touch_share=touch_share,
         own_acts=coded.counts(acts),
         problems=coded.counts(pl.concat([_contacts(touchpoints), apart])),
         spend=bought["amount"],
@@ -197,7 +199,7 @@ def build_panel_part(
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=arrived,
         renewal_share=None if days is None else _share_at(coded, days),
-        before_renewal=None if days is None else _touch_array(coded, touchpoints, channels, until=days),
+        before_renewal=None if days is None else _touch_arrays(coded, touchpoints, channels, until=days)[0],
         touch_moments=_touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
         last_moment=None if last is None else last[0],
         last_is_purchase=None if last is None else last[1],
@@ -343,12 +345,7 @@ def _last_signs(
     coded: _Coder, acts: pl.LazyFrame, purchases: pl.LazyFrame
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Share of each period that had passed at its last own act or purchase, and whether it was a purchase."""
-    share = elapsed_share(
-        pl.col("timestamp").dt.date(),
-        wall_time("timestamp"),
-        period=coded.index.period,
-        observation_end=coded.index.end,
-    )
+    share = _passed(coded)
     found = []
     for frame in (acts, purchases):
         placed = coded.place(frame.select(*EVENT).with_columns(share=share), keep=["share"])
@@ -455,26 +452,44 @@ def _share_at(coded: _Coder, days: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.asarray((days + 1) / length, dtype=np.float32)
 
 
-def _touch_array(
+def _touch_arrays(
     coded: _Coder,
     touchpoints: pl.LazyFrame,
     channels: Sequence[str],
     *,
     until: NDArray[np.int64] | None = None,
-) -> NDArray[np.float32]:
-    """Touches by customer, period and channel; with `until` those of the days of the month up to it."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Touches by customer, period and channel, and the mean share of the period that had passed at them.
+
+    With `until` those of the days of the month up to it.
+    """
     treated = coded.place(
-        touchpoints.filter(pl.col("treatment")).with_columns(day=pl.col("timestamp").dt.day() - 1),
-        keep=["channel", "day"],
+        touchpoints.filter(pl.col("treatment")).with_columns(
+            day=pl.col("timestamp").dt.day() - 1, share=_passed(coded)
+        ),
+        keep=["channel", "day", "share"],
     )
     if until is not None:
         here = treated.collect()
         treated = here.filter(here["day"].to_numpy() <= until[here["i"], here["t"]]).lazy()
-    rows = treated.group_by("i", "t", "channel").agg(pl.len().alias("n")).collect()
+    ticks = (pl.col("share").mean().clip(0.0, 1.0) * TICKS).round().cast(pl.UInt8)
+    rows = treated.group_by("i", "t", "channel").agg(pl.len().alias("n"), ticks.alias("ticks")).collect()
     rows = rows.join(_codes(channels), on="channel")
-    out = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
-    out[rows["i"].to_numpy(), rows["t"].to_numpy(), rows["c"].to_numpy()] = rows["n"].to_numpy()
-    return out
+    touches = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
+    share = np.zeros(touches.shape, dtype=np.uint8)
+    where = rows["i"].to_numpy(), rows["t"].to_numpy(), rows["c"].to_numpy()
+    touches[where], share[where] = rows["n"].to_numpy(), rows["ticks"].to_numpy()
+    return touches, share
+
+
+def _passed(coded: _Coder) -> pl.Expr:
+    """Share of its period that had passed at each event."""
+    return elapsed_share(
+        pl.col("timestamp").dt.date(),
+        wall_time("timestamp"),
+        period=coded.index.period,
+        observation_end=coded.index.end,
+    )
 
 
 def _codes(channels: Sequence[str]) -> pl.DataFrame:
@@ -493,12 +508,7 @@ def _touch_moments(
 ) -> NDArray[np.float64]:
     """Touches of those who were there for the whole of a period, by the part of it, shape (P, C, PARTS)."""
     n, periods = coded.shape
-    share = elapsed_share(
-        pl.col("timestamp").dt.date(),
-        wall_time("timestamp"),
-        period=coded.index.period,
-        observation_end=coded.index.end,
-    )
+    share = _passed(coded)
     from_start = entry if arrived is None else np.where(arrived < 1.0, entry + 1, entry)
     until = np.full(n, periods) if exit_ is None else exit_
     spans = pl.LazyFrame({"i": np.arange(n), "from_start": from_start, "until": until})
@@ -562,6 +572,7 @@ def _within_rows(panel: Panel) -> Panel:
         panel.last_is_purchase,
         panel.renewal_share,
         panel.before_renewal,
+        panel.touch_share,
     )
     for array in series:
         if array is not None:

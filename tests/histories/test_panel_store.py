@@ -39,6 +39,7 @@ def panel(customers: int, first: int, *, shares: bool, margin: bool = True) -> P
         proxy_names=(),
         margin=rng.random(shape) if margin else None,
         customer_ids=pl.Series("customer_id", range(first, first + customers)),
+        touch_share=rng.integers(0, 256, (*shape, 2)).astype(np.uint8),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -122,6 +123,20 @@ def test_moments_of_touches_are_counted_over_those_who_were_there_for_the_whole_
     assert silent.touch_moments[2, 1, 63] == 2
     assert contractual.touch_moments is not None
     assert contractual.touch_moments.sum(axis=2).tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_each_customers_touches_of_a_period_keep_their_mean_moment() -> None:
+    panel = made()
+    assert panel.touch_share is not None
+    day = 24 * 60
+    expected = [
+        [[(4 * day + 600) / (31 * day), 0], [0, (5 * day + 600) / (28 * day)], [0, 0]],
+        [[0, 0], [0, 0], [0, 1 - 45 / (31 * day)]],
+    ]
+    np.testing.assert_allclose(panel.touch_share / 255, expected, atol=0.5 / 255)
+    late = replace(panel, entry=np.array([0, 2])).take(np.array([1]))
+    assert late.touch_share is not None
+    assert late.touch_share[0, 2, 1] == 255
 
 
 def test_touches_until_the_renewal_of_each_customer_are_counted_apart() -> None:
