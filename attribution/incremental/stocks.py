@@ -33,12 +33,12 @@ seem to do to customers who have decided already would be taken out of the effec
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from attribution.incremental.days import ByDay, Days
+from attribution.incremental.thinned import ByPeriod, by_count, mean_kept, stayed_logs, thinned_variances
 from histories.arrays import Float
 from histories.mapped import empty_beside
 from histories.panel import Panel, last_true
@@ -49,10 +49,6 @@ MOMENTS = 16
 """Quantiles that stand for the distribution of the moments of leaving."""
 SILENCE = 3
 """Periods without a sign at the end from which a customer seems to have left."""
-CHANCES = np.linspace(0.0, 1.0, 129) ** 2
-"""Chances at which binomial means are computed; between them they run straight."""
-EXACT = 200
-"""Touches of one channel in one period up to which the binomial is summed; beyond, a series does."""
 
 
 def levelled(stocks: NDArray[np.floating], bend: float) -> NDArray[np.float32]:
@@ -74,6 +70,7 @@ def panel_stocks(
     decay: float | Float = DECAY,
     touches: NDArray[np.floating] | None = None,
     bend: float = 0.0,
+    by_day: bool = False,
 ) -> NDArray[np.float32]:
     """Stocks of a panel's touches at the moments at which customers leave, shape (N, P, C).
 
@@ -87,81 +84,55 @@ def panel_stocks(
         Share that is left after one period, in [0, 1), of all channels or of each, shape (C,).
     touches
         Counts in the place of the panel's own, such as with a channel withheld or by half as many of each,
-        shape (N, P, C).
+        shape (N, P, C). They come when the panel's own do.
     bend
         b above 0: effects level off, and every stock is f_b of itself.
+    by_day
+        Whether touches work from their day on (`days`) instead of for all of their period; where the panel
+        does not know their moments they never do.
     """
-    stocks = _stocks(panel, panel.touches if touches is None else touches, decay=decay, bend=bend)
+    counts = panel.touches if touches is None else touches
+    stocks = _stocks(panel, counts, decay=np.asarray(decay, dtype=np.float64), bend=bend, by_day=by_day)
     if panel.announces:
         stocks[:, :, panel.announcing] = 0.0
     return stocks
 
 
 def _stocks(
-    panel: Panel, counts: NDArray[np.floating], *, decay: float | Float, bend: float
+    panel: Panel, counts: NDArray[np.floating], *, decay: Float, bend: float, by_day: bool
 ) -> NDArray[np.float32]:
     """Stocks of all channels, whatever their touches announce."""
-    decay = np.asarray(decay, dtype=np.float64)
     moments = _moments_of_leaving(panel)
-    if moments is None:
+    added: ByDay | ByPeriod
+    if ticks_of(panel, by_day=by_day) is not None:
+        days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
+        added = ByDay(panel, counts, days=days, moments=_moments_of_stocks(panel), bend=bend)
+    elif moments is not None:
+        added = ByPeriod(panel, counts, moments, decay=decay, bend=bend)
+    else:
         stocks = decayed_stocks(counts, decay=decay)
         for t in range(counts.shape[1] if bend else 0):
             stocks[:, t] = levelled(stocks[:, t], bend)
         return stocks
-    if bend:
-        return _bent_stocks(panel, counts, moments, decay=decay, bend=bend)
-    stayed = _stayed_logs(panel, moments, int(np.ceil(counts.max(initial=0))))
-    kept = _mean_kept(decay, moments).astype(np.float32)
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
-        new = np.log1p(counts[:, t], dtype=np.float32)
-        stocks[:, t] = kept * carried + _at(counts[:, t], stayed[t])
+        stocks[:, t] = added.staying(t, carried)
         own, share, before = _at_renewal(panel, counts, t)
-        stocks[own, t] = decay**share * carried[own] + np.log1p(before)
+        stocks[own, t] = levelled(decay**share * carried[own] + added.until(t, own, share, before), bend)
         if panel.exit is not None and panel.exit_share is not None:
-            left = panel.exit == t
-            own = np.asarray(decay ** panel.exit_share[left, None], dtype=np.float32)
-            stocks[left, t] = own * carried[left] + new[left]
-        carried = decay.astype(np.float32) * carried + new
+            left = np.flatnonzero(panel.exit == t)
+            share = np.asarray(panel.exit_share[left, None])
+            kept = np.asarray(decay**share, dtype=np.float32)
+            stocks[left, t] = levelled(kept * carried[left] + added.until(t, left, share), bend)
+        carried = decay.astype(np.float32) * carried + added.carried_on(t)
     return stocks
 
 
-def _bent_stocks(
-    panel: Panel, counts: NDArray[np.floating], moments: NDArray[np.float64], *, decay: Float, bend: float
-) -> NDArray[np.float32]:
-    """Mean of f_b(S) over the moments of leaving; in the row of who leaves f_b(S) at his own."""
-    most = int(np.ceil(counts.max(initial=0)))
-    chances = _chances(panel, moments)
-    powers = _thinned_powers(most, CHANCES, bend)
-    stocks = empty_beside(counts, np.float32)
-    carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
-    for t in range(counts.shape[1]):
-        new = np.log1p(counts[:, t], dtype=np.float32)
-        kept = np.zeros_like(carried)
-        for k, f in enumerate(moments):
-            table = _between(powers, chances[t, :, k])
-            kept += np.exp((-bend * decay**f).astype(np.float32) * carried) * _at(counts[:, t], table)
-        stocks[:, t] = (1.0 - kept / len(moments)) / bend
-        own, share, before = _at_renewal(panel, counts, t)
-        stocks[own, t] = levelled(decay**share * carried[own] + np.log1p(before), bend)
-        if panel.exit is not None and panel.exit_share is not None:
-            left = panel.exit == t
-            own = np.asarray(decay ** panel.exit_share[left, None], dtype=np.float32)
-            stocks[left, t] = levelled(own * carried[left] + new[left], bend)
-        carried = decay.astype(np.float32) * carried + new
-    return stocks
-
-
-def _thinned_powers(most: int, moments: NDArray[np.floating], bend: float) -> NDArray[np.float64]:
-    """E (1 + B)^-b, B ~ Binomial(N, f), for each moment f and N = 0..most, shape (F, most + 1)."""
-    exact = np.arange(min(most, EXACT) + 1)
-    many = np.arange(len(exact), most + 1)
-    found = np.empty((len(moments), most + 1))
-    for row, f in zip(found, moments, strict=True):
-        row[: len(exact)] = stats.binom.pmf(exact[None, :], exact[:, None], f) @ (1.0 + exact) ** -bend
-        row[len(exact) :] = (1.0 + many * f) ** -bend
-    return found
+def _days(panel: Panel, decay: float | Float, most: int) -> Days:
+    """What touches of up to so many a period leave from their day on."""
+    decays = np.broadcast_to(np.asarray(decay, dtype=np.float64), (panel.n_channels,))
+    return Days(decays, _edges_of_stocks(panel), most)
 
 
 def _at_renewal(
@@ -181,60 +152,8 @@ def _at_renewal(
     return own, share, np.asarray(passed * counts[own, t], dtype=np.float32)
 
 
-def _at(counts: NDArray[np.floating], tables: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What each channel's table of whole counts says of these; between two of them along log(1 + count)."""
-    whole = np.rint(counts).astype(np.int64)
-    if np.array_equal(whole, counts):
-        return np.asarray(tables[np.arange(len(tables)), whole], dtype=np.float32)
-    steps = np.log1p(np.arange(tables.shape[1]))
-    found = [np.interp(np.log1p(own), steps, table) for own, table in zip(counts.T, tables, strict=True)]
-    return np.stack(found, axis=1).astype(np.float32)
-
-
-def _chances(panel: Panel, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Chance G of each period's and channel's touches to have come by each of F moments, shape (P, C, F)."""
-    shape = (panel.n_periods, panel.n_channels)
-    if panel.touch_moments is None:
-        return np.broadcast_to(moments, (*shape, len(moments)))
-    parts = panel.touch_moments.shape[2]
-    counts = np.asarray(panel.touch_moments[: shape[0]], dtype=np.float64) + 1.0 / parts
-    passed = np.zeros((*shape, parts + 1))
-    np.cumsum(counts / counts.sum(axis=2, keepdims=True), axis=2, out=passed[:, :, 1:])
-    low = np.minimum((moments * parts).astype(np.int64), parts - 1)
-    over = moments * parts - low
-    found: NDArray[np.float64] = passed[:, :, low] * (1.0 - over) + passed[:, :, low + 1] * over
-    return found
-
-
-def _between(by_chance: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of a table by `CHANCES` at these, shape (..., most + 1)."""
-    above = np.clip(np.searchsorted(CHANCES, chances), 1, len(CHANCES) - 1)
-    over = ((chances - CHANCES[above - 1]) / (CHANCES[above] - CHANCES[above - 1]))[..., None]
-    found: NDArray[np.float64] = by_chance[above - 1] * (1.0 - over) + by_chance[above] * over
-    return found
-
-
-def _stayed_logs(panel: Panel, moments: NDArray[np.float64], most: int) -> NDArray[np.float32]:
-    """E_F E log(1 + B) for N = 0..most touches of each period and channel, shape (P, C, most + 1)."""
-    shape = (panel.n_periods, panel.n_channels, most + 1)
-    if panel.touch_moments is None:
-        return np.broadcast_to(thinned_log(most, moments).astype(np.float32), shape)
-    chances = _chances(panel, moments)
-    logs = _logs(most)
-    found = np.zeros(shape)
-    for k in range(len(moments)):
-        found += _between(logs, chances[:, :, k])
-    return (found / len(moments)).astype(np.float32)
-
-
-@lru_cache(maxsize=8)
-def _logs(most: int) -> NDArray[np.float64]:
-    """E log(1 + B), B ~ Binomial(N, G), for each of `CHANCES` and N = 0..most."""
-    return np.stack([thinned_log(most, np.array([chance])) for chance in CHANCES])
-
-
 def kept_stocks(
-    panel: Panel, carried: NDArray[np.floating], *, decay: float | Float = DECAY
+    panel: Panel, carried: NDArray[np.floating], *, decay: float | Float = DECAY, by_day: bool = False
 ) -> NDArray[np.float64]:
     """What is left of the stocks after the period before, in the row of one who stays, shape (N, C).
 
@@ -246,20 +165,21 @@ def kept_stocks(
         Decayed stocks after the period before, shape (N, C).
     decay
         Share that is left after one period, in [0, 1), of all channels or of each, shape (C,).
+    by_day
+        Whether stocks are by the day of touches.
     """
-    moments = _moments_of_leaving(panel)
-    kept = decay if moments is None else _mean_kept(np.asarray(decay), moments)
+    moments = _moments_of_stocks(panel) if by_day else _moments_of_leaving(panel)
+    kept = decay if moments is None else mean_kept(np.asarray(decay), moments)
     return np.asarray(kept * carried, dtype=np.float64)
 
 
-def _mean_kept(decay: Float, moments: NDArray[np.float64]) -> Float:
-    """Mean over the moments of leaving of what is left of a stock by then, of the shape of the decay."""
-    kept: Float = (decay[..., None] ** moments).mean(axis=-1)
-    return kept
-
-
 def new_stocks(
-    panel: Panel, counts: NDArray[np.floating], periods: int | NDArray[np.int64]
+    panel: Panel,
+    counts: NDArray[np.floating],
+    periods: int | NDArray[np.int64],
+    *,
+    decay: float | Float = DECAY,
+    ticks: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float64]:
     """What the touches of a period add to stocks in the row of one who stays, shape (R, C).
 
@@ -273,18 +193,81 @@ def new_stocks(
         Touches of a period, shape (R, C).
     periods
         Which one: the same for all rows, or that of each, shape (R,).
+    decay
+        Share that is left after one period, of all channels or of each, shape (C,); it counts by day only.
+    ticks
+        Mean moments of these touches as in `Panel.touch_share`, shape (R, C): stocks are by day; None: by
+        period.
     """
     moments = _moments_of_leaving(panel)
-    if moments is None:
-        return np.where(panel.late | panel.announcing, 0.0, np.log1p(counts, dtype=np.float64))
-    whole = np.rint(counts).astype(np.int64)
-    tables = _stayed_logs(panel, moments, int(whole.max(initial=0)))
-    period = np.asarray(periods)[..., None]
-    added = tables[period, np.arange(panel.n_channels), whole]
+    added: NDArray[np.floating]
+    if ticks is not None:
+        added = _days(panel, decay, int(np.ceil(counts.max(initial=0)))).staying(counts, ticks)
+    elif moments is None:
+        added = np.log1p(counts, dtype=np.float64)
+    else:
+        whole = np.rint(counts).astype(np.int64)
+        tables = stayed_logs(panel, moments, int(whole.max(initial=0)))
+        added = tables[np.asarray(periods)[..., None], np.arange(panel.n_channels), whole]
     return np.where(panel.late | panel.announcing, 0.0, added)
 
 
-def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.float64]:
+def stocks_at(
+    panel: Panel,
+    counts: NDArray[np.floating],
+    moment: NDArray[np.floating],
+    *,
+    decay: float | Float = DECAY,
+    ticks: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float64]:
+    """What touches of a period leave at a moment of each row, (R, 1), that all came before, shape (R, C).
+
+    Other arguments as of `new_stocks`.
+    """
+    if ticks is None:
+        return np.log1p(np.asarray(counts, dtype=np.float64))
+    days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
+    return days.at(moment, counts, counts, ticks, all_until=True).astype(np.float64)
+
+
+def carried_on(
+    panel: Panel,
+    counts: NDArray[np.floating],
+    *,
+    decay: float | Float = DECAY,
+    ticks: NDArray[np.uint8] | None = None,
+) -> NDArray[np.float64]:
+    """What is left of the touches of a period at its end, shape (R, C); arguments as of `new_stocks`."""
+    if ticks is None:
+        return np.log1p(np.asarray(counts, dtype=np.float64))
+    days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
+    return days.carried_on(counts, ticks).astype(np.float64)
+
+
+def carried_stocks(
+    panel: Panel, *, decay: float | Float = DECAY, by_day: bool = False
+) -> NDArray[np.float64]:
+    """What is left of touches at the end of the last period, shape (N, C); arguments as of `panel_stocks`."""
+    ticks = ticks_of(panel, by_day=by_day)
+    carried = np.zeros((panel.n_customers, panel.n_channels))
+    for t in range(panel.n_periods):
+        own = None if ticks is None else ticks[:, t]
+        carried = decay * carried + carried_on(panel, panel.touches[:, t], decay=decay, ticks=own)
+    return carried
+
+
+def ticks_of(panel: Panel, *, by_day: bool) -> NDArray[np.uint8] | None:
+    """Mean moments of the panel's touches where stocks are by day, else None."""
+    return panel.touch_share if by_day else None
+
+
+def earlier_stocks(
+    panel: Panel,
+    stocks: NDArray[np.floating],
+    *,
+    decay: float | Float = DECAY,
+    by_day: bool = False,
+) -> NDArray[np.float64]:
     """Stocks without touches of the period itself that follow its purchases, shape (N, P, C).
 
     Parameters
@@ -293,42 +276,27 @@ def earlier_stocks(panel: Panel, stocks: NDArray[np.floating]) -> NDArray[np.flo
         Says which channels' touches do.
     stocks
         As of `panel_stocks`.
+    decay, by_day
+        As these were made.
     """
     felt = np.array(stocks, dtype=np.float64)
     if panel.late.any():
-        counts = panel.touches.reshape(-1, panel.n_channels)
+        flat, ticks = (-1, panel.n_channels), ticks_of(panel, by_day=by_day)
         periods = np.tile(np.arange(panel.n_periods), panel.n_customers)
-        new = new_stocks(replace(panel, reacts=None), counts, periods).reshape(felt.shape)
+        new = new_stocks(
+            replace(panel, reacts=None),
+            panel.touches.reshape(flat),
+            periods,
+            decay=decay,
+            ticks=None if ticks is None else ticks.reshape(flat),
+        ).reshape(felt.shape)
         felt[:, :, panel.late] = np.maximum(felt - new, 0.0)[:, :, panel.late]
     return felt
 
 
-def thinned_log(most: int, moments: NDArray[np.floating]) -> NDArray[np.float64]:
-    """E log(1 + B), B ~ Binomial(N, f), mean over the moments f, for N = 0..most, shape (most + 1,).
-
-    Parameters
-    ----------
-    most
-        Highest count N.
-    moments
-        Shares f of the period's touches, in [0, 1], shape (F,).
-
-    Examples
-    --------
-    >>> thinned_log(1, np.array([0.5])).round(3).tolist()
-    [0.0, 0.347]
-    """
-    exact = np.arange(min(most, EXACT) + 1)
-    found = np.zeros(most + 1)
-    for f in moments:
-        chance = stats.binom.pmf(exact[None, :], exact[:, None], f)
-        found[: len(exact)] += chance @ np.log1p(exact)
-        many = np.arange(len(exact), most + 1)
-        found[len(exact) :] += np.log1p(many * f) - 0.5 * many * f * (1.0 - f) / (1.0 + many * f) ** 2
-    return found / len(moments)
-
-
-def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
+def moment_precision(
+    panel: Panel, *, decay: float | Float = DECAY, by_day: bool = False
+) -> NDArray[np.float64] | None:
     """Precision D of each channel's effect on leaving for the moments that are not seen, shape (C,).
 
     None where all leave at the end of a period. Of those who stay a mean over moments is known, and
@@ -345,6 +313,8 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     ----------
     panel
         Customers, and when within a period they left.
+    decay, by_day
+        As the stocks were made. By day the variance is that of touches at their moments, decay and all.
     """
     moments = _moments_of_leaving(panel)
     if moments is None:
@@ -354,14 +324,21 @@ def moment_precision(panel: Panel) -> NDArray[np.float64] | None:
     else:
         at_risk, leaves = _seeming_to_leave(panel)
     hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
-    variances = _thinned_variances(panel, int(np.rint(panel.touches.max(initial=0))), moments)
+    most = int(np.rint(panel.touches.max(initial=0)))
+    ticks = ticks_of(panel, by_day=by_day)
+    variances = thinned_variances(panel, most, moments) if ticks is None else None
     precision = np.zeros(panel.n_channels)
     for t in range(panel.n_periods):
         stays = at_risk[:, t] & ~leaves[:, t]
         if panel.renewal_share is not None:
             stays &= panel.renewal_share[:, t] == 0  # at their own renewal nothing is unseen
         counts = np.rint(panel.touches[stays, t]).astype(np.int64)
-        precision += hazard[t] * np.where(panel.late, 0.0, _at(counts, variances[t]).sum(axis=0))
+        if ticks is not None:
+            variance = _days(panel, decay, most).variance(counts, ticks[stays, t]).astype(np.float64)
+        else:
+            assert variances is not None
+            variance = by_count(counts, variances[t]).astype(np.float64)
+        precision += hazard[t] * np.where(panel.late, 0.0, variance.sum(axis=0))
     return precision if panel.contractual else np.where(panel.tells_life, precision, 0.0)
 
 
@@ -376,32 +353,35 @@ def _seeming_to_leave(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_
     return (periods >= panel.entry[:, None]) & (periods <= last[:, None]), periods == last[:, None]
 
 
-def _thinned_variances(panel: Panel, most: int, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Variance of log(1 + B) over moments and B, shape (P, C, most + 1); above `EXACT` it stays as there."""
-    exact = np.arange(min(most, EXACT) + 1)
-    log = np.log1p(exact)
-    squares = [stats.binom.pmf(exact[None, :], exact[:, None], chance) @ log**2 for chance in CHANCES]
-    chances = _chances(panel, moments)
-    logs = _logs(len(exact) - 1)
-    first, second = np.zeros((2, *chances.shape[:2], len(exact)))
-    for k in range(len(moments)):
-        first += _between(logs, chances[:, :, k]) / len(moments)
-        second += _between(np.stack(squares), chances[:, :, k]) / len(moments)
-    variance: NDArray[np.float64] = np.maximum(second - first**2, 0.0)
-    return variance[:, :, np.minimum(np.arange(most + 1), len(exact) - 1)]
-
-
 def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:
     """Quantiles of the share of the period of leaving that was lived through; None where all of it was."""
+    return _quantiles_of_leaving(panel, (np.arange(MOMENTS) + 0.5) / MOMENTS)
+
+
+def _moments_of_stocks(panel: Panel) -> NDArray[np.float64]:
+    """Moments at which stocks by the day are taken: those of leaving, or of purchases if that is silent."""
+    levels = (np.arange(MOMENTS) + 0.5) / MOMENTS
+    found = _quantiles_of_leaving(panel, levels) if panel.contractual else levels
+    return np.ones(1) if found is None else found
+
+
+def _edges_of_stocks(panel: Panel) -> NDArray[np.float64]:
+    """The quantiles between which these are; 1 and 1 where they are the end of the period."""
+    levels = np.arange(MOMENTS + 1) / MOMENTS
+    found = _quantiles_of_leaving(panel, levels) if panel.contractual else levels
+    return np.ones(2) if found is None else found
+
+
+def _quantiles_of_leaving(panel: Panel, levels: NDArray[np.float64]) -> NDArray[np.float64] | None:
     if panel.at_any_moment and not panel.contractual:
-        return (np.arange(MOMENTS) + 0.5) / MOMENTS
+        return levels
     if panel.exit is None or panel.exit_share is None:
         return None
     shares = np.asarray(panel.exit_share[panel.exit < panel.n_periods], dtype=np.float64)
     if not len(shares) or shares.min() >= 1.0:
         return None
-    moments: NDArray[np.float64] = np.quantile(shares, (np.arange(MOMENTS) + 0.5) / MOMENTS)
-    return moments
+    quantiles: NDArray[np.float64] = np.quantile(shares, levels)
+    return quantiles
 
 
 def decayed_stocks(touches: NDArray[np.floating], *, decay: float | Float = DECAY) -> NDArray[np.float32]:

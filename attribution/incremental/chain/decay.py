@@ -18,12 +18,12 @@ class ChainProfile:
     def __init__(self, panel: Panel, fit: HiddenChainFit) -> None:
         """Start from a fit to this panel."""
         self._panel, self._fit = panel, fit
-        self._stocks = panel_stocks(panel, decay=fit.design.decay)
+        self._stocks = panel_stocks(panel, decay=fit.design.decay, by_day=fit.design.by_day)
         self._theta = fit.theta
 
     def __call__(self, decay: float) -> float:
         """The maximised log-likelihood at this decay, up to a constant of the data."""
-        return self._at(panel_stocks(self._panel, decay=decay), decay=decay)
+        return self._at(panel_stocks(self._panel, decay=decay, by_day=self._fit.design.by_day), decay=decay)
 
     def without_effects(self) -> float:
         """The maximised log-likelihood of a model in which no channel does anything."""

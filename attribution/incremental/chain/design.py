@@ -27,7 +27,14 @@ from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG
 from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNKNOWN
 from attribution.incremental.chain.standard import Standard
 from attribution.incremental.chain.worth import is_billed
-from attribution.incremental.stocks import decayed_stocks, earlier_stocks, moment_precision, new_stocks
+from attribution.incremental.stocks import (
+    decayed_stocks,
+    earlier_stocks,
+    moment_precision,
+    new_stocks,
+    stocks_at,
+    ticks_of,
+)
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
@@ -182,9 +189,13 @@ class ChainDesign:
     """Share of the stock of problems left after a period."""
     decays: tuple[float, ...]
     """The same of each channel's stock, length C."""
+    by_day: bool
+    """Whether these are by the day of touches."""
 
     @staticmethod
-    def learn(panel: Panel, *, decay: float, decays: tuple[float, ...] = ()) -> ChainDesign:
+    def learn(
+        panel: Panel, *, decay: float, decays: tuple[float, ...] = (), by_day: bool = False
+    ) -> ChainDesign:
         """Read from a panel which columns and streams exist; without `decays` all channels have `decay`."""
         rows = np.arange(panel.n_customers)
         acting = np.ones(panel.n_channels, dtype=bool)
@@ -215,6 +226,7 @@ class ChainDesign:
             harmonics=int(panel.n_periods >= SEASON_FROM),
             decay=decay,
             decays=decays or (decay,) * panel.n_channels,
+            by_day=by_day,
         )
 
     @property
@@ -233,9 +245,9 @@ class ChainDesign:
         static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
         calendar = self._calendar(periods)
         context = self._context(panel)
-        felt = earlier_stocks(panel, stocks)
+        felt = earlier_stocks(panel, stocks, decay=np.array(self.decays), by_day=self.by_day)
         rows = np.tile(np.arange(periods), n)
-        new = new_stocks(panel, panel.touches.reshape(n * periods, -1), rows).reshape(n, periods, -1)
+        new = self.new_stocks(panel, panel.touches, ticks_of(panel, by_day=self.by_day), rows)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
         leaving = Columns(
             static=static,
@@ -275,7 +287,7 @@ class ChainDesign:
             values.append((np.asarray(panel.problems) > 0).astype(np.float64))
         exit_ = panel.exit
         last = np.maximum(seen, panel.entry)
-        moments, last_sign, at_last_sign = _moments(panel, last)
+        moments, last_sign = _moments(panel, last)
         return ChainInputs(
             channels=panel.n_channels,
             acting=np.array(self.acting),
@@ -298,10 +310,33 @@ class ChainDesign:
             moments=moments,
             last_sign=last_sign,
             sign=_last_sign(panel, last),
-            at_last_sign=at_last_sign,
+            at_last_sign=self._at_last_sign(panel, last, last_sign),
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
-            precision=moment_precision(panel),
+            precision=moment_precision(panel, decay=np.array(self.decays), by_day=self.by_day),
         )
+
+    def new_stocks(
+        self, panel: Panel, touches: Real, ticks: NDArray[np.uint8] | None, periods: int | Integer
+    ) -> Float:
+        """What touches of a period add to stocks, of the shape of the touches, (..., C); see `new_stocks`."""
+        flat = (-1, panel.n_channels)
+        ticks = None if ticks is None else ticks.reshape(flat)
+        decay = np.array(self.decays)
+        new = new_stocks(panel, touches.reshape(flat), periods, decay=decay, ticks=ticks)
+        return new.reshape(touches.shape)
+
+    def _at_last_sign(self, panel: Panel, last: Integer, last_sign: Float) -> Float:
+        """Stocks of who leaves in the period of the last sign less those of who stays, shape (N, C)."""
+        if panel.contractual or not panel.at_any_moment:
+            return np.zeros((panel.n_customers, panel.n_channels))
+        rows = np.arange(panel.n_customers)
+        seen = np.asarray(panel.touches[rows, last], dtype=np.float64)
+        ticks = ticks_of(panel, by_day=self.by_day)
+        then = None if ticks is None else ticks[rows, last]
+        moment = 0.5 * (1.0 + last_sign[:, :1])
+        left = stocks_at(panel, seen, moment, decay=np.array(self.decays), ticks=then)
+        told = panel.tells_life & ~panel.late & ~panel.announcing
+        return np.where(told, left - self.new_stocks(panel, seen, then, last), 0.0)
 
     def _ordered(self, panel: Panel) -> bool:
         return panel.reacts is not None and not self.contractual
@@ -420,11 +455,11 @@ def _arrival(panel: Panel) -> Float:
     return offset
 
 
-def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
-    """Moments of leaving, what is known of the last sign, and stocks then less those of who stays."""
+def _moments(panel: Panel, last: Integer) -> tuple[Float, Float]:
+    """Moments of leaving, and what is known of the last sign."""
     n = panel.n_customers
     if panel.contractual or not panel.at_any_moment:
-        return np.zeros((0, 2)), np.zeros((n, 2)), np.zeros((n, panel.n_channels))
+        return np.zeros((0, 2)), np.zeros((n, 2))
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     rows = np.arange(n)
     known, untimed = np.zeros(n), np.asarray(panel.own_acts + panel.purchases, dtype=np.float64)[rows, last]
@@ -434,16 +469,7 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float, Float]:
     if panel.entry_share is not None:
         share = np.where(last == panel.entry, panel.entry_share, 1.0)
     known = np.clip((known - (1.0 - share)) / share, 0.0, LATEST)
-    seen = np.asarray(panel.touches[rows, last], dtype=np.float64)
-    return (
-        0.5 * np.column_stack([nodes + 1.0, weights]),
-        np.column_stack([known, untimed]),
-        np.where(
-            panel.tells_life & ~panel.late & ~panel.announcing,
-            np.log1p(seen) - new_stocks(panel, seen, last),
-            0.0,
-        ),
-    )
+    return 0.5 * np.column_stack([nodes + 1.0, weights]), np.column_stack([known, untimed])
 
 
 def _last_sign(panel: Panel, last: Integer) -> Float:

@@ -18,9 +18,15 @@ from attribution.incremental.chain.design import other_acts
 from attribution.incremental.chain.emissions import BURST, SPLIT
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import Arguments, Likelihood, arguments, draw_paths
-from attribution.incremental.stocks import decayed_stocks, earlier_stocks, kept_stocks, new_stocks
+from attribution.incremental.stocks import (
+    carried_on,
+    carried_stocks,
+    earlier_stocks,
+    kept_stocks,
+    ticks_of,
+)
 from histories.arrays import Flags, Float, Single
-from histories.panel import Panel
+from histories.panel import TICKS, Panel
 
 MOST_LOG_RATE = 6.0
 """Bound on a simulated log rate: what follows purchases must not run away."""
@@ -62,6 +68,8 @@ class _History:
     """What was done, simulated months included."""
 
     touches: Single
+    ticks: NDArray[np.uint8] | None
+    """When, where stocks are by the day of touches (see `Panel.touch_share`)."""
     other: Float
     purchases: Float
     last_moment: Single
@@ -80,7 +88,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     rates = _rates(fit, problem, panel, stocks)
     t = np.arange(panel.n_periods)
     lived = (t >= problem.inputs.entry[:, None]) & (t <= problem.inputs.low[:, None])
-    pushes = earlier_stocks(panel, stocks) @ np.stack([rates.beta, rates.gamma], axis=1)
+    pushes = _felt(fit, panel, stocks) @ np.stack([rates.beta, rates.gamma], axis=1)
     mean = (pushes * lived[:, :, None]).sum(axis=(0, 1)) / lived.sum()
     eta = rates.eta.copy()
     eta[:, :, 0] += mean[1]
@@ -106,6 +114,7 @@ def without_effects(fit: HiddenChainFit, panel: Panel, stocks: Single, *, rng: n
     return replace(
         panel,
         touches=history.touches,
+        touch_share=history.ticks,
         own_acts=acts,
         purchases=purchases,
         spend=purchases * fit.design.mean_spend,
@@ -141,9 +150,7 @@ def onwards(
         here=rng.random(past.n_customers) < alive,
         state=_pick(states.moves[path[0, :, -1]], rng),
         levels=_posterior_levels(problem, arguments(problem, fit.theta), path[0], rng),
-        stock=np.asarray(
-            decayed_stocks(past.touches, decay=np.array(fit.design.decays))[:, -1], dtype=np.float64
-        ),
+        stock=carried_stocks(past, decay=np.array(fit.design.decays), by_day=fit.design.by_day),
     )
     history = _live(fit, known, rates, people, cut, rng)
     acts = history.touches[:, cut:, np.array(fit.design.acting)].sum(axis=(1, 2)) + history.other[
@@ -164,7 +171,7 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     eta = given.eta - past[:, :, None] * after
     eta -= np.log1p(np.asarray(panel.purchases, dtype=np.float64))[:, :, None] * along
     eta[:, 1:] -= np.log1p(problem.inputs.values[:, :-1]) * again
-    pushes = earlier_stocks(panel, stocks)
+    pushes = _felt(fit, panel, stocks)
     gamma = fit.theta[layout.effects(1, panel.n_channels)]
     cells = problem.buying(fit.theta)[layout.cells(1).start - layout.linear(1).start :]
     beside = cells[panel.n_channels : 2 * panel.n_channels]
@@ -183,6 +190,10 @@ def _rates(fit: HiddenChainFit, problem: Likelihood, panel: Panel, stocks: Singl
     )
 
 
+def _felt(fit: HiddenChainFit, panel: Panel, stocks: Single) -> Float:
+    return earlier_stocks(panel, stocks, decay=np.array(fit.design.decays), by_day=fit.design.by_day)
+
+
 def _live(
     fit: HiddenChainFit, panel: Panel, rates: _Rates, people: _People, begin: int, rng: np.random.Generator
 ) -> _History:
@@ -197,6 +208,13 @@ def _live(
     here, state, carried = people.here, people.state, people.stock
     log_lift = np.log(rates.given.lift)
     later = rates.later
+    decay = np.array(fit.design.decays)
+    known = ticks_of(panel, by_day=fit.design.by_day)
+    ticks = None if known is None else np.array(known)
+
+    def added(t: int) -> Float:
+        return fit.design.new_stocks(panel, touches[:, t], None if ticks is None else ticks[:, t], t)
+
     for t in range(begin, panel.n_periods):
         active = here & (t >= panel.entry)
         before = np.log1p(purchases[:, t - 1]) if t else np.zeros(len(here))
@@ -207,7 +225,7 @@ def _live(
             )
             log_rate[:, 1:] += np.log1p(same) * rates.after_own[1:]
         burst = _bursts(fit, rates.given, len(here), rng)
-        kept = kept_stocks(panel, carried, decay=np.array(fit.design.decays))
+        kept = kept_stocks(panel, carried, decay=decay, by_day=fit.design.by_day)
         bought = np.zeros(len(here))
         acts = np.zeros((len(here), len(later)), dtype=np.int64)
         for what in (~later, "purchases", later):
@@ -217,12 +235,14 @@ def _live(
                 mean = np.exp(log_act) * people.levels[:, 1:] * burst[:, 1:] * active[:, None]
                 acts[:, what] = rng.poisson(mean[:, what])
                 touches[:, t, own] = acts[:, : len(own)]
+                if ticks is not None:
+                    ticks[:, t, own] = _mean_moments(touches[:, t, own], rng)
             else:
-                new = new_stocks(panel, touches[:, t], t)
+                new = added(t)
                 pushed = log_rate[:, 0] + (kept + new) @ rates.gamma + new @ rates.beside
                 mean = np.exp(np.minimum(pushed, MOST_LOG_RATE)) * people.levels[:, 0] * burst[:, 0]
                 bought = _purchases(fit, mean, rates.given.extra, rng) * active
-        stock = kept + new_stocks(panel, touches[:, t], t)
+        stock = kept + added(t)
         if fit.structure.after_purchase:
             stock[:, own] = np.where((bought > 0)[:, None], kept[:, own], stock[:, own])
         felt = stock @ rates.beta * (1 - rates.given.resting[state])
@@ -233,6 +253,8 @@ def _live(
         acts[leaves] = rng.binomial(acts[leaves], lived[leaves, None])
         bought = np.where(leaves, until, bought)
         touches[:, t, own] = acts[:, : len(own)]
+        if ticks is not None:
+            ticks[:, t, own] = (ticks[:, t, own] * np.where(leaves, lived, 1.0)[:, None]).astype(np.uint8)
         purchases[:, t] = bought + entering[:, t]
         if fit.design.other_acts:
             other[:, t] = acts[:, len(own)]
@@ -240,17 +262,25 @@ def _live(
         latest = np.where(sated, lived, lived * rng.random(len(here)) ** (1.0 / np.maximum(signs, 1.0)))
         last_moment[:, t] = np.where(signs > 0, latest, 0.0)
         last_is_purchase[:, t] = sated | (rng.random(len(here)) * np.maximum(signs, 1.0) < bought)
-        carried = np.array(fit.design.decays) * carried + np.log1p(touches[:, t])
+        when = None if ticks is None else ticks[:, t]
+        carried = decay * carried + carried_on(panel, touches[:, t], decay=decay, ticks=when)
         here = here & ~leaves
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)
     return _History(
         touches=touches,
+        ticks=ticks,
         other=other,
         purchases=purchases,
         last_moment=last_moment,
         last_is_purchase=last_is_purchase,
     )
+
+
+def _mean_moments(counts: Single, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Mean moments of so many acts at any time of a month, nearly: of mean 1/2 and variance 1 / (12 N)."""
+    shape = 0.5 * (3.0 * np.maximum(counts, 1.0) - 1.0)
+    return np.where(counts > 0, np.rint(TICKS * rng.beta(shape, shape)), 0.0).astype(np.uint8)
 
 
 def _after_purchase(

@@ -68,6 +68,8 @@ class HiddenChain:
     """The same of each channel's stock, for companies simulated from the fit; without them `decay`."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
+    by_day: bool = False
+    """Whether stocks are by the day of touches."""
     spend_apart: bool = False
     """Whether the chain is told nothing of spend, which goes its own way, as it is of bills."""
 
@@ -115,13 +117,13 @@ class HiddenChain:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
         return _best(self.fits(panel, stocks, weights=weights, rng=rng))
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> HiddenChain:
+    def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False) -> HiddenChain:
         """The same estimator, whose own stocks have this decay, each channel's its own if given."""
-        return replace(self, decay=decay, decays=decays)
+        return replace(self, decay=decay, decays=decays, by_day=by_day)
 
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> ChainProfile:
         """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`."""
-        fit = self.fit(panel, panel_stocks(panel, decay=self.decay), rng=rng)
+        fit = self.fit(panel, panel_stocks(panel, decay=self.decay, by_day=self.by_day), rng=rng)
         return ChainProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
     def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator, *, hidden: str = "") -> Chosen:
@@ -162,7 +164,7 @@ class HiddenChain:
         """Fits of the settings that come into question, on all customers."""
         _refuse(panel)
         weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
-        design = ChainDesign.learn(panel, decay=self.decay, decays=self.decays)
+        design = ChainDesign.learn(panel, decay=self.decay, decays=self.decays, by_day=self.by_day)
         design = replace(design, billed=design.billed or (self.spend_apart and design.amounts))
         rows = None
         if panel.n_customers > self.sample:
@@ -285,7 +287,14 @@ def _worth(
     """Effects on the worth of a purchase, where it is not what the first stream holds, and they show."""
     if design.amounts and not design.billed:
         return None
-    found = worth_of_purchase(panel, stocks, weights=weights, follows=follows)
+    found = worth_of_purchase(
+        panel,
+        stocks,
+        weights=weights,
+        follows=follows,
+        decay=np.array(design.decays),
+        by_day=design.by_day,
+    )
     return found if found is not None and (design.billed or found.shows) else None
 
 

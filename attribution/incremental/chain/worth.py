@@ -19,7 +19,7 @@ import numpy as np
 from scipy import linalg, stats
 
 from attribution.incremental.chain.standard import Standard
-from attribution.incremental.stocks import earlier_stocks, new_stocks
+from attribution.incremental.stocks import DECAY, earlier_stocks, new_stocks, ticks_of
 from histories.arrays import Flags, Float, Integer, Real, Single
 from histories.panel import Panel
 
@@ -83,7 +83,13 @@ def is_billed(panel: Panel) -> bool:
 
 
 def worth_of_purchase(
-    panel: Panel, stocks: Single, *, weights: Float | None = None, follows: bool = False
+    panel: Panel,
+    stocks: Single,
+    *,
+    weights: Float | None = None,
+    follows: bool = False,
+    decay: float | Float = DECAY,
+    by_day: bool = False,
 ) -> Worth | None:
     """Estimate the effects; None where too few customers bought in several months.
 
@@ -95,6 +101,8 @@ def worth_of_purchase(
         Weight of each customer, shape (N,); None for ones.
     follows
         Whether touches follow the purchases of their month: then those of earlier months alone tell.
+    decay, by_day
+        As the stocks were made.
     """
     bought = (np.asarray(panel.purchases) > 0) & (np.asarray(panel.spend) > 0) & panel.at_risk
     bought &= bought.sum(axis=1, keepdims=True) > 1
@@ -104,7 +112,13 @@ def worth_of_purchase(
         return None
     rows = customer[starts]
     own = np.ones(panel.n_customers) if weights is None else weights
-    design = _columns(panel, stocks, customer, period, follows=follows)
+    felt = earlier_stocks(panel, stocks, decay=decay, by_day=by_day)[customer, period]
+    design = _columns(panel, felt, customer, period)
+    if follows:
+        ticks = ticks_of(panel, by_day=by_day)
+        here = None if ticks is None else ticks[customer, period]
+        seen = np.asarray(panel.touches[customer, period])
+        design = np.column_stack([design, new_stocks(panel, seen, period, decay=decay, ticks=here)])
     ever = np.log1p(np.cumsum(panel.touches, axis=1, dtype=np.float64))[customer, period]
     purchases = np.asarray(panel.purchases, dtype=np.float64)[customer, period]
     spend = np.asarray(panel.spend, dtype=np.float64)[customer, period]
@@ -137,15 +151,12 @@ def _beyond_chance(effects: Float, influence: Real) -> Flags:
     return found
 
 
-def _columns(panel: Panel, stocks: Single, customer: Integer, period: Integer, *, follows: bool) -> Float:
+def _columns(panel: Panel, felt: Float, customer: Integer, period: Integer) -> Float:
     """Stocks first, then periods but one, time since arrival, and changing covariates, one row a month."""
-    parts = [earlier_stocks(panel, stocks)[customer, period]]
-    parts.append(np.eye(panel.n_periods)[period, 1:])
+    parts = [felt, np.eye(panel.n_periods)[period, 1:]]
     if np.ptp(panel.entry) > 0:
         age = period - panel.entry[customer]
         parts.append(np.column_stack([age == 0, np.log1p(np.maximum(age, 0))]).astype(np.float64))
-    if follows:
-        parts.append(new_stocks(panel, np.asarray(panel.touches[customer, period]), period))
     if panel.time_covariates is not None:
         changing = np.asarray(panel.time_covariates[customer, period], dtype=np.float64)
         parts.append(np.nan_to_num(Standard.learn(changing).scaled(changing)))

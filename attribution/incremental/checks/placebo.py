@@ -126,7 +126,7 @@ def _one_company(
 ) -> tuple[Float, Float]:
     """Shares of retention and spend by channel, and their sampling variances, each of shape (2, C)."""
     company = without_effects(fit, panel, stocks, rng=rng)
-    new = panel_stocks(company, decay=np.array(fit.design.decays))
+    new = panel_stocks(company, decay=np.array(fit.design.decays), by_day=fit.design.by_day)
     again = fit.refit(company, new)
     credit = panel_credit(again, company, new, rng=rng)
     if not (credit.retention.total and credit.spend.total):

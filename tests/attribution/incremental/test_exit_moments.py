@@ -17,7 +17,8 @@ from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.glm import POISSON, fit_glm
 from attribution.incremental.regression import OWN_MEANS, STATIC, PanelRegressionFit
-from attribution.incremental.stocks import EXACT, decayed_stocks, moment_precision, panel_stocks, thinned_log
+from attribution.incremental.stocks import decayed_stocks, moment_precision, panel_stocks
+from attribution.incremental.thinned import EXACT, thinned_log
 from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.contractual import simulate_contractual
 from benchmarks.panels.scenarios import scenario_named
