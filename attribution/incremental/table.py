@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
@@ -166,6 +167,9 @@ def _why_missing(estimate: CreditEstimate, outcome: str) -> str | None:
     """Why there is no credit of an outcome; None when there is."""
     if estimate.impossible:
         return estimate.impossible[0]
+    fit = estimate.fit
+    if fit.problems and not np.any([fit.beta, fit.gamma]):  # effects that never moved are no estimate of none
+        return fit.problems[0]
     if outcome == "spend":
         return None
     if not estimate.hazard:

@@ -238,6 +238,19 @@ def test_what_is_impossible_has_no_credit_at_all(contract: tuple) -> None:
     assert set(table["reason"]) == {reason}
 
 
+def test_effects_that_never_moved_are_no_credit_of_nothing(contract: tuple) -> None:
+    panel, _, _ = contract
+    found = estimate.estimate_credit(
+        panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
+    )
+    still, why = np.zeros_like(found.fit.spending), "had not converged after 60 passes"
+    for problems in ((), (why,)):
+        fit = replace(found.fit, leaving=still, spending=still, problems=problems)
+        table = credit_table(panel, replace(found, fit=fit), outcomes=("retention", "spend"), interval=0.95)
+        assert table["credit"].null_count() == (table.height if problems else 0)
+        assert (set(table["reason"]) == {why}) == bool(problems)
+
+
 def test_touches_that_announce_a_purchase_are_no_cause_and_cost_the_others_nothing() -> None:
     made, _ = company("hidden30", n=300)
     bought = np.asarray(made.panel.purchases) > 0
