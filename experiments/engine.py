@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from experiments.config import RunConfig
-from histories.engines.base import Engine
-from histories.engines.local import Local
+from histories.engines.base import Engine, Local
 from histories.engines.spill import spill_folder
 from histories.engines.spilled import Spilled
 from histories.errors import ConfigError

@@ -13,8 +13,7 @@ import polars as pl
 
 from experiments.config import RunConfig
 from experiments.parts.attempt import attempt
-from histories.engines.base import Buckets, Engine, Made, Tables
-from histories.engines.local import Local
+from histories.engines.base import Buckets, Engine, Local, Made, Tables
 from histories.periods import end_of_day, zone_of
 from histories.purchases import (
     PurchaseUnit,

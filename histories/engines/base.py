@@ -1,4 +1,4 @@
-"""What every engine offers: tables in customer-complete buckets, and the same functions on each of them.
+"""What every engine offers, customer-complete buckets and the same functions on each; and the plain engine.
 
 A *function* takes the tables of one bucket by name and returns tables. It sees all rows of its customers and
 nobody else's, so the answer does not depend on the number of buckets. *Statistics* of the buckets add up.
@@ -115,3 +115,35 @@ class Engine(ABC):
         StorageError
             When the disk does not take the buckets.
         """
+
+
+class Local(Engine):
+    """The whole company as one bucket, in memory: fast, and memory follows the size of the data."""
+
+    def begin(self, token: str) -> None:
+        """Nothing is left of a killed process in memory."""
+
+    def scatter(self, tables: Tables, **memory: int) -> Buckets:
+        """All tables in one bucket; nothing is computed."""
+        return _Whole(tables)
+
+
+class _Whole(Buckets):
+    def __init__(self, tables: Tables) -> None:
+        self._tables = dict(tables)
+
+    def map(self, function: Function) -> Buckets:
+        made = {name: frame.lazy() for name, frame in function(self._tables).items()}
+        return _Whole(self._tables | made)
+
+    def reduce(self, function: Callable[[Tables], S], merge: Callable[[S, S], S]) -> S:
+        return function(self._tables)
+
+    def add(self, tables: Tables) -> Buckets:
+        return _Whole(self._tables | dict(tables))
+
+    def gather(self, name: str) -> pl.LazyFrame:
+        return self._tables[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tables

@@ -26,8 +26,7 @@ from experiments.parts.histories import build_histories
 from experiments.parts.incremental import company_panel
 from experiments.parts.walking import Walking
 from experiments.run import Findings, find, run_experiment
-from histories.engines.base import Engine
-from histories.engines.local import Local
+from histories.engines.base import Engine, Local
 from histories.engines.spilled import Spilled
 from histories.errors import ConfigError, StorageError
 from tests.experiments.small import TREE, merged, small_company

@@ -19,8 +19,7 @@ from experiments.parts.costs import channel_costs
 from experiments.parts.evidence import effect_tables
 from experiments.parts.histories import build_histories
 from experiments.run import _allocated
-from histories.engines.base import Engine
-from histories.engines.local import Local
+from histories.engines.base import Engine, Local
 from histories.engines.spilled import Spilled
 
 TREE = {

@@ -21,8 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from histories.engines.base import Buckets, Tables
-from histories.engines.local import Local
+from histories.engines.base import Buckets, Local, Tables
 from histories.engines.spill import spill_folder
 from histories.engines.spilled import Spilled, Stored
 from histories.errors import ConfigError, DataError, StorageError
