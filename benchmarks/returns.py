@@ -61,9 +61,7 @@ def company_rows(seed: int, customers: int, weeks: int, scenario: str) -> Iterat
         assert effects is not None
 
         def table(found: EffectsResult) -> pl.DataFrame:
-            made = statement_part(config, histories, costs, care, found)
-            assert made is not None
-            return made.table
+            return statement_part(config, histories, costs, care, found).tables["returns"]
 
         whole = table(effects)
         alone = table(_without(effects, CURVE))

@@ -23,7 +23,6 @@ from experiments.consents import latest_consents, with_consents
 from experiments.engine import Progress, read_memory, workplace
 from experiments.inputs import ID_KEY, key_of_handles, read_inputs
 from experiments.metrics import run_metrics
-from experiments.parts.attempt import attempt
 from experiments.parts.care import CarePart, care_part, find_cases
 from experiments.parts.changes import changes_part
 from experiments.parts.costs import (
@@ -41,8 +40,9 @@ from experiments.parts.forecasts import forecasts_part, ledger_before
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories, build_histories
 from experiments.parts.matters import AllCases
 from experiments.parts.objectives import objectives_part
+from experiments.parts.part import Part, attempt
 from experiments.parts.profiles import profiles_table
-from experiments.parts.statement import statement_part
+from experiments.parts.statement import Statement, statement_part
 from experiments.parts.unused import unused_tables
 from experiments.parts.value import ValuePart, value_part
 from experiments.parts.walking import told_purchases, told_touchpoints
@@ -271,14 +271,12 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
         lambda: credit_part(config, histories, value.residual_value, costs.by_channel, effects),
     )
     credit = credit or CreditPart()
-    returns = attempt(
-        left_out,
-        "return on investment",
-        lambda: returns_part(config, histories, costs, credit.tables),
+    credits = credit.tables.get("credits")
+    returned = attempt(
+        left_out, "return on investment", lambda: returns_part(config, histories, costs, credit.tables)
     )
-    roi, without_return = returns or (None, {})
     step("Counting cases")
-    valued = None if value.values is None else value.values.customers
+    valued = value.tables.get("customers")
     care = None
     if cases is not None or "service figures" not in left_out:
         found_effects = None if effects is None else effects.frame
@@ -288,76 +286,72 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
             lambda: care_part(config, histories, valued, cases, found_effects),
         )
     care = care or CarePart()
+    figures = care.tables.get("care")
     step("Holding returns against costs")
-    statement = attempt(
-        left_out,
-        "returns",
-        lambda: statement_part(config, histories, costs, care, effects),
-    )
-    tables = _tables(histories, value, credit, left_out, purposes=config.purposes) | care.tables
-    if allocated is not None:
-        tables["costs"] = allocated.by_channel()
-    if statement is not None:
-        tables["returns"] = statement.table
-    large = _large(histories, credit, left_out) | ({} if care.cases is None else {"cases": care.cases})
-    if effects is not None:
-        tables["effects"] = effects.frame
-    if roi is not None:
-        tables["roi"] = roi
+    statement = attempt(left_out, "returns", lambda: statement_part(config, histories, costs, care, effects))
+    statement = statement or Statement()
     objectives = attempt(
         left_out,
         "objectives",
         lambda: objectives_part(
             histories,
             care.desk,
-            care.tables.get("care"),
-            credits=credit.tables.get("credits"),
+            figures,
+            credits=credits,
             effects=effects,
-            returns=None if statement is None else statement.table,
+            returns=statement.tables.get("returns"),
         ),
     )
-    changes = attempt(left_out, "changes", lambda: changes_part(config, histories, care.tables.get("care")))
-    engaged = attempt(
-        left_out, "engagement", lambda: engagement_part(histories, valued, cases, care.tables.get("care"))
-    )
-    if engaged is not None:
-        tables["engagement"] = engaged.table
+    changes = attempt(left_out, "changes", lambda: changes_part(config, histories, figures))
+    engaged = attempt(left_out, "engagement", lambda: engagement_part(histories, valued, cases, figures))
     declared = attempt(
-        left_out,
-        "declared sources",
-        lambda: declared_part(histories, credit.tables.get("credits"), dict(config.channel_groups)),
+        left_out, "declared sources", lambda: declared_part(histories, credits, config.channel_groups)
     )
-    if declared is not None:
-        tables["declared"] = declared[0]
-    left_out = value.left_out | credit.left_out | without_return | care.left_out | left_out
-    left_out |= {} if statement is None else statement.left_out
-    return Findings(
-        tables=tables,
-        large=large,
-        model=(dict(value.values.model) if value.values else {})
-        | ({"needs_reply": dict(cases.model)} if cases is not None and cases.model else {}),
-        pictures=value.pictures()
-        | dict(effects.pictures if effects else {})
-        | {"costs": costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)}
-        | ({} if objectives is None else {"objectives": objectives[0]})
-        | ({} if changes is None else {"changes": changes})
-        | ({} if statement is None else statement.pictures),
-        left_out=left_out | unused_tables(config, histories, tables),
-        notes=(
-            *histories.inputs.notes,
-            *histories.notes,
-            *costs.notes,
-            *(() if allocated is None else unallocated_notes(allocated)),
-            *(value.values.warnings if value.values else ()),
-            *(() if effects is None else effects.notes),
-            *credit.notes,
-            *care.notes,
-            *(() if statement is None else statement.notes),
-            *(() if objectives is None else objectives[1]),
-            *(() if engaged is None else engaged.notes),
-            *(() if declared is None else declared[1]),
+    quarters = costs_by_quarter(costs, config.channel_groups, end=histories.inputs.observation_end)
+    large = _large(histories, credit, left_out) | ({} if care.cases is None else {"cases": care.cases})
+    parts = [
+        Part(
+            tables=_of_customers(config, histories, left_out),
+            notes=(*histories.inputs.notes, *histories.notes),
         ),
-        refuted={} if statement is None else statement.refuted,
+        Part(notes=costs.notes, pictures={"costs": quarters}),
+        None
+        if allocated is None
+        else Part(tables={"costs": allocated.by_channel()}, notes=unallocated_notes(allocated)),
+        value,
+        None
+        if effects is None
+        else Part(tables={"effects": effects.frame}, pictures=effects.pictures, notes=effects.notes),
+        credit,
+        returned,
+        care,
+        Part(left_out=left_out),
+        statement,
+        objectives,
+        changes,
+        engaged,
+        declared,
+    ]
+    made = _together([part for part in parts if part is not None])
+    learned = {"needs_reply": dict(cases.model)} if cases is not None and cases.model else {}
+    return Findings(
+        tables=made.tables,
+        large=large,
+        model={**(value.values.model if value.values else {}), **learned},
+        pictures=made.pictures,
+        left_out={**made.left_out, **unused_tables(config, histories, made.tables)},
+        notes=made.notes,
+        refuted=statement.refuted,
+    )
+
+
+def _together(parts: Sequence[Part]) -> Part:
+    """The parts as one."""
+    return Part(
+        tables={name: table for part in parts for name, table in part.tables.items()},
+        pictures={name: picture for part in parts for name, picture in part.pictures.items()},
+        notes=tuple(note for part in parts for note in part.notes),
+        left_out={name: reason for part in parts for name, reason in part.left_out.items()},
     )
 
 
@@ -366,28 +360,21 @@ def _allocated(histories: Histories, costs: ChannelCosts, cases: AllCases | None
     return costs.allocated(work, histories.touchpoints)
 
 
-def _tables(
-    histories: Histories,
-    value: ValuePart,
-    credit: CreditPart,
-    left_out: dict[str, str],
-    *,
-    purposes: Sequence[str],
+def _of_customers(
+    config: RunConfig, histories: Histories, left_out: dict[str, str]
 ) -> dict[str, pl.DataFrame]:
-    """The bundle's tables of customers and of credit."""
-    made: dict[str, pl.DataFrame | None] = dict(credit.tables)
-    if value.values is not None:
-        made |= {"customers": value.values.customers, "validation": value.values.validation}
-    transactions = histories.table("transactions")
+    """The tables `orders` and `profiles`, what customers consented to beside what they are."""
+    made: dict[str, pl.DataFrame | None] = {}
+    transactions, people = histories.table("transactions"), histories.customers
     if transactions is not None:
         end = histories.inputs.observation_end
         made["orders"] = attempt(left_out, "orders", lambda: recent_orders(transactions, end))
-    people = histories.customers
     if people is not None:
         made["profiles"] = attempt(left_out, "profiles", lambda: profiles_table(people))
     entries = histories.table("consents")
     if entries is not None:
-        made["profiles"] = with_consents(made.get("profiles"), latest_consents(entries.collect(), purposes))
+        consents = latest_consents(entries.collect(), config.purposes)
+        made["profiles"] = with_consents(made.get("profiles"), consents)
     return {name: table for name, table in made.items() if table is not None}
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -35,6 +35,7 @@ from care.view import Desk
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from experiments.parts.matters import AllCases, all_cases, instants, measured_desk
+from experiments.parts.part import Part
 from histories.errors import DataError
 from histories.identity import (
     KEY_VARIABLE,
@@ -49,16 +50,13 @@ from histories.reading.schemas import CASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarePart:
+class CarePart(Part):
     """Tables of service figures and cases, or why there are none.
 
     `desk` is what the figures were counted over; `cases` the bundle's table of them, by author, not held.
     """
 
-    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     cases: pl.LazyFrame | None = None
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     desk: Desk | None = None
 
 

@@ -17,6 +17,7 @@ from attribution.effects.effect import holm
 from care.catalogue import CATALOGUE
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.part import Part
 from histories.cuts import ALL
 
 CHANGES_SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -44,13 +45,11 @@ _HEADLINE: Final = (
 _DESIGN: Final = EffectDesign(name="change log", design="interrupted_series", outcomes=PER_CUSTOMER)
 
 
-def changes_part(
-    config: RunConfig, histories: Histories, figures: pl.DataFrame | None
-) -> pl.DataFrame | None:
-    """What every change did to every figure, by interrupted series; None without a change log."""
+def changes_part(config: RunConfig, histories: Histories, figures: pl.DataFrame | None) -> Part:
+    """The picture `changes`: what each entry of the change log did to every figure, by interrupted series."""
     log = histories.table("interventions")
     if log is None:
-        return None
+        return Part()
     changes = [
         (str(name), day) for name, day in log.select("name", "date").collect().sort("date").iter_rows()
     ]
@@ -70,7 +69,7 @@ def changes_part(
         }
         for day, unit, effect in effects
     ]  # fmt: skip
-    return pl.DataFrame(rows, schema=CHANGES_SCHEMA)
+    return Part(pictures={"changes": pl.DataFrame(rows, schema=CHANGES_SCHEMA)})
 
 
 def _of_customers(config: RunConfig, histories: Histories) -> Iterator[tuple[str, Series]]:

@@ -15,6 +15,7 @@ from care.costs import daily_costs
 from care.returns import Months, Timing, returns_of_credit
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
+from experiments.parts.part import Part
 from histories.money import to_currency, to_minor
 from histories.reading.plausibility import observed_days
 
@@ -154,15 +155,15 @@ def _cut_notes(table: pl.DataFrame, within: pl.DataFrame) -> tuple[str, ...]:
 
 def returns_part(
     config: RunConfig, histories: Histories, costs: ChannelCosts, tables: Mapping[str, pl.DataFrame]
-) -> tuple[pl.DataFrame | None, dict[str, str]]:
-    """The return of each channel group, or why there is none; `tables` hold credits and credit_periods."""
+) -> Part:
+    """The table `roi` by channel group, or why there is none; `tables` hold credits and credit_periods."""
     margin, credits = config.value.gross_margin, tables.get("credits")
     if credits is None or credits.filter(pl.col("kind") == "incremental").is_empty():
-        return None, {"return on investment": "needs incremental credit of spend"}
+        return Part(left_out={"return on investment": "needs incremental credit of spend"})
     if not costs.by_channel:
-        return None, {"return on investment": "no costs were given"}
+        return Part(left_out={"return on investment": "no costs were given"})
     if margin is None:
-        return None, {"return on investment": "[value] gross_margin is not set"}
+        return Part(left_out={"return on investment": "[value] gross_margin is not set"})
     table = returns_of_credit(
         credits,
         gross_margin=margin,
@@ -171,8 +172,8 @@ def returns_part(
         timing=_timing(config, histories, costs, tables.get("credit_periods")),
     )
     if table.is_empty():
-        return None, {"return on investment": "no incremental credit with a cost is supported"}
-    return table, {}
+        return Part(left_out={"return on investment": "no incremental credit with a cost is supported"})
+    return Part(tables={"roi": table})
 
 
 def _timing(

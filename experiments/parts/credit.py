@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,9 +14,9 @@ from attribution.effects.findings import EffectsResult
 from attribution.paths.descriptive import Descriptive, descriptive, descriptive_from_transitions
 from attribution.settings import PATH_OUTCOMES
 from experiments.config import RunConfig
-from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
 from experiments.parts.incremental import IncrementalPart, incremental_part
+from experiments.parts.part import Part, attempt
 from experiments.parts.segments import segment_labels
 from experiments.parts.walking import (
     LABELS,
@@ -37,8 +37,8 @@ OF_LEAVING: Final = ("retention", "retention_periods")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreditPart:
-    """Every credit of a run, the tables behind it, and what was left out.
+class CreditPart(Part):
+    """Every credit of a run, and the tables behind it.
 
     Attributes
     ----------
@@ -51,11 +51,8 @@ class CreditPart:
         the linear rule) and `touched_purchases` (of `walk_journeys`); None without journeys.
     """
 
-    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     customer_credits: pl.LazyFrame | None = None
     buckets: Buckets | None = None
-    notes: tuple[str, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def credit_part(
@@ -97,7 +94,7 @@ def credit_part(
             *(() if walked is None else (_told(read_counts(walked.buckets), lookback),)),
             *added.notes,
         ),
-        left_out=left_out | added.left_out,
+        left_out={**left_out, **added.left_out},
     )
 
 

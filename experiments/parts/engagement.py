@@ -8,7 +8,6 @@ others need not be told by the desk any more (Kumar et al. 2010; of knowledge on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -19,17 +18,10 @@ from clv.referrals import ENGAGEMENT_SCHEMA, REFERRAL_COLUMNS, referral_values
 from experiments.parts.accounting import whole_figure
 from experiments.parts.histories import Histories
 from experiments.parts.matters import AllCases
+from experiments.parts.part import Part
 
 ANYWAY: Final = "would_have_come_anyway"
 ANSWERED_ANYWAY: Final = "would_have_been_answered_anyway"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engagement:
-    """The table `engagement`, and what is to be said of it."""
-
-    table: pl.DataFrame
-    notes: tuple[str, ...]
 
 
 def engagement_part(
@@ -37,20 +29,20 @@ def engagement_part(
     customers: pl.DataFrame | None,
     cases: AllCases | None,
     figures: pl.DataFrame | None = None,
-) -> Engagement | None:
-    """Everybody who referred somebody or wrote in public; None where nobody did, or nobody was valued.
+) -> Part:
+    """The table `engagement`: everybody who referred somebody or wrote in public, where customers are valued.
 
     `figures` are those of service, with the cost of a contact.
     """
     people = histories.customers
     if customers is None:
-        return None
+        return Part()
     has_referrals = (
         people is not None and "referred_by" in people.columns and people["referred_by"].count() > 0
     )
     members = None if cases is None else cases.members
     if not has_referrals and (members is None or members.is_empty()):
-        return None
+        return Part()
     rows = histories.table("assumptions")
     assumed = Assumptions.of(
         [] if rows is None else rows.collect().to_dicts(), histories.inputs.observation_end
@@ -72,7 +64,7 @@ def engagement_part(
     table = parts[0]
     for part in parts[1:]:
         table = table.join(part, on="customer_id", how="full", coalesce=True)
-    return Engagement(table=_ranked(table, customers), notes=tuple(notes))
+    return Part(tables={"engagement": _ranked(table, customers)}, notes=tuple(notes))
 
 
 def _knowledge(

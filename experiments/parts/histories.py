@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from experiments.config import RunConfig
-from experiments.parts.attempt import attempt
+from experiments.parts.part import attempt
 from histories.engines.base import Buckets, Engine, Local, Made, Tables
 from histories.periods import end_of_day, zone_of
 from histories.purchases import (

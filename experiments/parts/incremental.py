@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -25,8 +25,8 @@ from attribution.incremental.segments.table import segment_table
 from attribution.incremental.table import credit_table
 from attribution.settings import INCREMENTAL_OUTCOMES
 from experiments.config import RunConfig
-from experiments.parts.attempt import attempt
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
+from experiments.parts.part import Part, attempt
 from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.ends_by_silence import end_by_silence
 from histories.engines.base import Tables
@@ -55,16 +55,13 @@ FEWEST: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IncrementalPart:
+class IncrementalPart(Part):
     """Incremental rows of the credits table; None where the method was not asked for or cannot be tried.
 
     `tables` are credit_periods and response, as the bundle keeps them.
     """
 
     credits: pl.DataFrame | None = None
-    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def incremental_part(

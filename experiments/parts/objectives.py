@@ -9,6 +9,7 @@ from care.measures.base import promised
 from care.objectives import objective_scores, objectives_table
 from care.view import Desk
 from experiments.parts.histories import Histories
+from experiments.parts.part import Part
 from histories.cuts import ALL
 
 
@@ -20,8 +21,8 @@ def objectives_part(
     credits: pl.DataFrame | None = None,
     effects: EffectsResult | None = None,
     returns: pl.DataFrame | None = None,
-) -> tuple[pl.DataFrame, tuple[str, ...]] | None:
-    """Objectives with what was measured, and notes with their scores; None where none are set.
+) -> Part:
+    """The picture `objectives`, with what was measured, and notes with their scores.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def objectives_part(
     """
     table = histories.table("objectives")
     if table is None:
-        return None
+        return Part()
     promise = None if desk is None else promised(desk.view())
     held = objectives_table(
         table.collect(),
@@ -52,7 +53,7 @@ def objectives_part(
         notes.append(f"objectives: the weighted score is {capped:.2f} ({plain:.2f} uncapped).")
     else:
         notes.append("objectives: no score, since no objective with a weight above 0 was measured.")
-    return held, tuple(notes)
+    return Part(pictures={"objectives": held}, notes=tuple(notes))
 
 
 def _credits(credits: pl.DataFrame | None) -> dict[str, float | None]:

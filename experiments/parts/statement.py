@@ -42,6 +42,7 @@ from experiments.parts.accounting import (
 from experiments.parts.care import CarePart
 from experiments.parts.costs import ChannelCosts
 from experiments.parts.histories import Histories
+from experiments.parts.part import Part
 from histories.cuts import ALL
 from histories.errors import ConfigError
 
@@ -49,17 +50,10 @@ _OF_ANY: Final = "any answer: "  # before the hypotheses of a curve's row of any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """The table `returns`, its pictures, and what is to be said.
+class Statement(Part):
+    """The table `returns`, its pictures, and assumptions that measurement contradicts, both in words."""
 
-    `refuted` holds assumptions that measurement contradicts, with both in words.
-    """
-
-    table: pl.DataFrame
-    pictures: dict[str, pl.DataFrame] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     refuted: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def statement_part(
@@ -68,8 +62,8 @@ def statement_part(
     costs: ChannelCosts,
     care: CarePart,
     effects: EffectsResult | None,
-) -> Statement | None:
-    """Rows of all that can be said; None where there is neither a desk nor a plan.
+) -> Statement:
+    """Rows of all that can be said; nothing where there is neither a desk nor a plan.
 
     Parameters
     ----------
@@ -126,14 +120,18 @@ def statement_part(
         if actual is not None:
             lines += difference_rows(actual, plan)
     if not lines:
-        return None
+        return Statement()
     wrong = refuted(assumptions, measured)
     notes += _assumption_notes(assumptions, wrong)
     if desk is not None and figures is not None and cases is not None:
         asked = cases.select(*CASES_COLUMNS, "opened_at").collect().sort("opened_at", "case_id")
         pictures |= _what_if(config, assumptions.as_of, rows, figures, asked, found)
     return Statement(
-        table=returns_table(lines), pictures=pictures, notes=tuple(notes), refuted=wrong, left_out=left_out
+        tables={"returns": returns_table(lines)},
+        pictures=pictures,
+        notes=tuple(notes),
+        refuted=wrong,
+        left_out=left_out,
     )
 
 

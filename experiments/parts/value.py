@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -15,20 +15,18 @@ from clv.purchases.fits import fit_from_dict
 from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
-from experiments.parts.attempt import attempt
 from experiments.parts.histories import Histories
+from experiments.parts.part import Part, attempt
 
 _LARGEST_FREQUENCY: Final = 15
 _LARGEST_AGE: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ValuePart:
-    """Customer values and why they are absent where they are."""
+class ValuePart(Part):
+    """Customer values, the tables and pictures of them, and why they are absent where they are."""
 
     values: CustomerValues | None = None
-    drawn: dict[str, pl.DataFrame] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def residual_value(self) -> pl.DataFrame | None:
@@ -39,24 +37,6 @@ class ValuePart:
         return self.values.customers.select(
             "customer_id", residual_value=pl.when(alive > 0).then(value / alive).otherwise(0.0)
         )
-
-    def pictures(self) -> dict[str, pl.DataFrame]:
-        """Frames of the report's value section; of the chosen model where there are several."""
-        if self.values is None:
-            return {}
-        deciles = self.values.deciles
-        if not deciles.is_empty():
-            deciles = deciles.filter(
-                (pl.col("model") == self.values.model["chosen"])
-                & (pl.col("origin") == pl.col("origin").max())
-            )
-        return {
-            "holdout_deciles": deciles,
-            "cohorts": self.values.cohorts,
-            "acquisition": self.values.acquisition,
-            "newcomers": self.values.newcomers,
-            **self.drawn,
-        }
 
 
 def value_part(
@@ -77,7 +57,23 @@ def value_part(
     drawn = attempt(
         left_out, "pictures of the purchase model", lambda: _model_pictures(config, histories, values)
     )
-    return ValuePart(values=values, drawn=drawn or {}, left_out=left_out)
+    deciles = values.deciles
+    if not deciles.is_empty():  # of the chosen model where there are several
+        chosen = pl.col("model") == values.model["chosen"]
+        deciles = deciles.filter(chosen & (pl.col("origin") == pl.col("origin").max()))
+    return ValuePart(
+        values=values,
+        tables={"customers": values.customers, "validation": values.validation},
+        pictures={
+            "holdout_deciles": deciles,
+            "cohorts": values.cohorts,
+            "acquisition": values.acquisition,
+            "newcomers": values.newcomers,
+            **(drawn or {}),
+        },
+        notes=tuple(values.warnings),
+        left_out=left_out,
+    )
 
 
 def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame | None) -> CustomerValues:

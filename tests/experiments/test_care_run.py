@@ -98,8 +98,7 @@ def test_objectives_are_held_against_the_figures_of_the_run(tmp_path: Path) -> N
         {"forum": 5.0}, outcome="spend", baseline=1.0, total=6.0, groups={"forum": "social"}
     )
     made = objectives_part(histories, part.desk, part.tables["care"], credits=credits.frame)
-    assert made is not None
-    held, notes = made
+    held, notes = made.pictures["objectives"], made.notes
     assert held["attainment"].to_list() == [pytest.approx((0.6 - 0.2) / 0.6), None, 0.4, 0.5]
     assert held["kpi"].to_list() == ["service_level", "happiness", None, "credit spend social"]
     assert any("the weighted score is 0.52" in note for note in notes)

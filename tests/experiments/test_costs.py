@@ -108,13 +108,10 @@ def test_credit_of_a_period_is_earned_in_the_month_that_it_ends_in(tmp_path: Pat
             "credit": [60.0, 40.0, 200.0],
         }
     )
-    table, _ = returns_part(
-        config, made, channel_costs(made), {"credits": credits, "credit_periods": periods}
-    )
-    assert table is not None
+    both = {"credits": credits, "credit_periods": periods}
+    table = returns_part(config, made, channel_costs(made), both).tables["roi"]
     assert table.select("npv", "payback_period").row(0) == pytest.approx((50.0, 1.5))
-    bare, _ = returns_part(config, made, channel_costs(made), {"credits": credits})
-    assert bare is not None
+    bare = returns_part(config, made, channel_costs(made), {"credits": credits}).tables["roi"]
     assert bare.select("npv", "payback_period").row(0) == (None, None)
 
 

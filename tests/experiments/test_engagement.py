@@ -119,11 +119,10 @@ def test_a_run_ranks_by_value_and_with_referrals_and_says_what_it_assumed(tmp_pa
     config = load_config(tmp_path / "c.toml")
     histories = build_histories(config, read_inputs(config))
     found = engagement_part(histories, WORTH.head(2), find_cases(config, histories))
-    assert found is not None
-    (row,) = found.table.to_dicts()
+    (row,) = found.tables["engagement"].to_dicts()
     assert (row["customer_id"], row["referred"], row["referral_value"]) == (1, 2, 10.0)
     assert "2 customers came by 1 others, worth 10 [4, 16] if 50% of them" in found.notes[0]
-    assert engagement_part(histories, None, None) is None
+    assert not engagement_part(histories, None, None).tables
 
 
 def test_answers_to_other_customers_are_worth_the_contacts_that_they_spare() -> None:
@@ -147,8 +146,7 @@ def test_answers_to_other_customers_are_worth_the_contacts_that_they_spare() -> 
             cast("AllCases", SimpleNamespace(members=members_of(POSTS))),
             figures,
         )
-        assert made is not None
-        return made.table.filter(customer_id=1).row(0, named=True), made.notes
+        return made.tables["engagement"].filter(customer_id=1).row(0, named=True), made.notes
 
     row, notes = found(**rows)
     assert [row[f"knowledge_value{end}"] for end in ("", "_low", "_high")] == [2.0, 1.0, 3.0]

@@ -21,9 +21,9 @@ from polars.testing import assert_frame_equal
 from experiments.config import RunConfig, load_config, parse_config
 from experiments.engine import Progress, workplace
 from experiments.inputs import read_inputs
-from experiments.parts.attempt import attempt
 from experiments.parts.histories import build_histories
 from experiments.parts.incremental import company_panel
+from experiments.parts.part import attempt
 from experiments.parts.walking import Walking
 from experiments.run import Findings, find, run_experiment
 from histories.engines.base import Engine, Local
