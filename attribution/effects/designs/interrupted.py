@@ -128,7 +128,7 @@ def _position(series: Series, day: date) -> int:
 
 def _too_few(effect: Effect, names: Mapping[int, str], earlier: int, later: int) -> str:
     """How many points there are on each side, and which other changes bound them."""
-    if earlier == later:
+    if earlier == later and earlier in names:  # where they are the ends of an empty series no other change is
         return f'"{names[earlier]}" changed in the same step: the two cannot be told apart'
     before = f'since "{names[earlier]}"' if earlier in names else "before"
     after = f'until "{names[later]}"' if later in names else "after the change"

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.series import Series
 from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
+from attribution.effects.designs.interrupted import estimate_change
 from attribution.effects.estimators.segmented import fit_segmented
 from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
@@ -105,6 +107,13 @@ def test_two_changes_in_one_week_cannot_be_told_apart(tmp_path):
     result = weekly(tmp_path, series(), log)
     assert '"new prices" changed in the same step' in result.effects[0].reason
     assert '"new team" changed in the same step' in result.effects[1].reason
+
+
+def test_a_series_without_a_step_has_too_few_points_and_no_other_change() -> None:
+    design = EffectDesign(name="changes", design="interrupted_series", outcomes=["spend_per_customer"])
+    nothing = Series(outcome="spend", dates=np.array([], "datetime64[D]"), values=np.zeros(0), period=None)
+    (effect,), *_ = estimate_change(design, nothing, "new prices", START, [("new prices", START)])
+    assert effect.reason.startswith("0 points before and 0 after the change")
 
 
 @pytest.mark.parametrize("weeks", [2, 5])
