@@ -119,7 +119,7 @@ def plan_lottery(
         share=share,
         weekly=recent.group_by("channel")
         .agg((pl.len() / span).alias("cases"))
-        .sort("cases", descending=True),
+        .sort("cases", "channel", descending=[True, False]),
         in_time_now=now,
         in_time_priority=first,
         in_time_usual=others,

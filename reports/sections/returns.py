@@ -139,7 +139,11 @@ def _costs(sources: ReportSources) -> Ledger | None:
     if frame.is_empty() or frame["cost"].sum() <= 0:
         return None
     quarters = sorted(frame["quarter"].unique())[-_QUARTERS:]
-    table = frame.group_by("channel_group").agg(pl.col("cost").sum()).sort("cost", descending=True)
+    table = (
+        frame.group_by("channel_group")
+        .agg(pl.col("cost").sum())
+        .sort("cost", "channel_group", descending=[True, False])
+    )
     total = float(table["cost"].sum())
     names = table["channel_group"].to_list()
     largest = float(table["cost"][0])

@@ -145,7 +145,7 @@ def _topics(cases: pl.DataFrame, smallest: int) -> pl.DataFrame:
         .group_by("topic")
         .agg(measures)
         .filter(pl.col("customers") >= smallest)
-        .sort("cases", descending=True)
+        .sort("cases", "topic", descending=[True, False])
         .head(_MOST)
     )
 
