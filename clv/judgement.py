@@ -46,8 +46,6 @@ class Judgement:
     ----------
     chosen
         Name of the forecast that counts at the latest origin; None when nothing could be judged.
-    differences
-        By model: mean deviance per customer above the lowest one, with its bootstrap interval.
     scores
         How the chosen forecast did at each origin, the latest first.
     verdict
@@ -62,14 +60,11 @@ class Judgement:
         Metrics in `VALIDATION_SCHEMA`.
     deciles
         Forecast and actual by tenth of the customers, every model, at `calibration_end`.
-    by_frequency
-        Forecast and actual by calibration frequency, every model, at `calibration_end`.
     notes
         What could not be judged, and why.
     """
 
     chosen: str | None
-    differences: Mapping[str, Mapping[str, float]]
     scores: tuple[WindowScore, ...]
     verdict: Verdict
     calibration_end: date | None
@@ -77,7 +72,6 @@ class Judgement:
     summary: pl.DataFrame
     validation: pl.DataFrame
     deciles: pl.DataFrame
-    by_frequency: pl.DataFrame
     notes: tuple[str, ...]
 
     def published_errors(self, *, by: date) -> tuple[float, ...]:
@@ -149,7 +143,6 @@ def judge_models(
     chosen = latest.outlook.chosen
     return Judgement(
         chosen=chosen,
-        differences=differences,
         scores=scores,
         verdict=judge_headline(scores, latest.fits),
         calibration_end=end,
@@ -163,7 +156,6 @@ def judge_models(
             ]
         ),
         deciles=pl.concat([decile_table(f) for f in latest.forecasts]),
-        by_frequency=pl.concat([_by_frequency(f, latest.summary) for f in latest.forecasts]),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -330,7 +322,6 @@ def _unjudged(note: str) -> Judgement:
     empty = pl.DataFrame()
     return Judgement(
         chosen=None,
-        differences={},
         scores=(),
         verdict=judge_headline((), {}),
         calibration_end=None,
@@ -338,7 +329,6 @@ def _unjudged(note: str) -> Judgement:
         summary=empty,
         validation=pl.DataFrame(schema=VALIDATION_SCHEMA),
         deciles=empty,
-        by_frequency=empty,
         notes=(note,),
     )
 
@@ -365,23 +355,3 @@ def _choice_rows(
     ]
     rows += [(origin, m, "chosen", float(m == chosen), np.nan, np.nan, customers) for m in differences]
     return validation_frame(rows)
-
-
-def _by_frequency(forecast: Forecast, summary: pl.DataFrame, *, top: int = 7) -> pl.DataFrame:
-    """Mean forecast and actual purchases by calibration frequency, `top` standing for all above.
-
-    Columns: origin, model, frequency, customers, predicted, actual.
-    """
-    return (
-        pl.DataFrame(
-            {
-                "frequency": summary["frequency"].clip(upper_bound=top),
-                "predicted": forecast.predicted,
-                "actual": forecast.actual,
-            }
-        )
-        .group_by("frequency")
-        .agg(pl.len().cast(pl.Int64).alias("customers"), pl.col("predicted", "actual").mean())
-        .sort("frequency")
-        .select(pl.lit(forecast.origin).alias("origin"), pl.lit(forecast.model).alias("model"), pl.all())
-    )

@@ -21,13 +21,6 @@ from histories.money import MONEY_SCALE
 from histories.periods import DAYS_PER_MONTH
 
 
-def alive_matrix(fit: PurchaseFit, *, frequency: int, age: int) -> pl.DataFrame:
-    """P(alive) by frequency and recency at one age: columns frequency, recency, probability_alive."""
-    x, t_x = _grid(frequency, age)
-    alive = fit.predict_alive(x, t_x, np.full_like(x, float(age)))
-    return pl.DataFrame({"frequency": x.astype(np.int64), "recency": t_x, "probability_alive": alive})
-
-
 def frequency_recency_matrix(fit: PurchaseFit, *, frequency: int, age: int, t: float) -> pl.DataFrame:
     """E[purchases in the next t] by frequency and recency at one age, in column expected_purchases."""
     x, t_x = _grid(frequency, age)

@@ -67,8 +67,6 @@ class CustomerValues:
         For model.json: the chosen model, every fitted one, lifetimes' likelihoods, time unit and data span.
     deciles
         Forecast and actual by tenth of the customers, every model, at the calibration end.
-    calibration
-        Forecast and actual holdout purchases by calibration frequency, every model, at the calibration end.
     cohorts
         Activity by cohort and month, observed and expected.
     acquisition
@@ -83,7 +81,6 @@ class CustomerValues:
     validation: pl.DataFrame
     model: Mapping[str, Any]
     deciles: pl.DataFrame
-    calibration: pl.DataFrame
     cohorts: pl.DataFrame
     acquisition: pl.DataFrame
     newcomers: pl.DataFrame
@@ -245,7 +242,6 @@ def value_customers(
             "failed": failures,
         },
         deciles=judged.deciles,
-        calibration=judged.by_frequency,
         cohorts=retention_by_cohort(
             purchases,
             fit=fit,

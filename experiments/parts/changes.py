@@ -154,6 +154,5 @@ def _series(name: str, days: pl.Series, values: pl.Series) -> Series | None:
         outcome=name,
         dates=days.to_numpy().astype("datetime64[D]"),
         values=values.to_numpy().astype(np.float64),
-        step_days=7,
         period=None,
     )

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 import polars as pl
 import scipy.optimize  # noqa: F401  (loads the linear algebra that is then held to one thread)
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from clv.pictures import alive_matrix, frequency_recency_matrix, tracking
+from clv.pictures import tracking
 from clv.purchases.fits import fit_from_dict
-from clv.summary import DAYS_PER_UNIT
 from clv.valuation import CustomerValues, value_customers
 from experiments.config import RunConfig
 from experiments.parts.histories import Histories
 from experiments.parts.part import Part, attempt
-
-_LARGEST_FREQUENCY: Final = 15
-_LARGEST_AGE: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +49,7 @@ def value_part(
     values = attempt(left_out, "customer values", lambda: _values(config, histories, cost_to_serve))
     if values is None:
         return ValuePart(left_out=left_out)
-    drawn = attempt(
-        left_out, "pictures of the purchase model", lambda: _model_pictures(config, histories, values)
-    )
+    drawn = attempt(left_out, "pictures of the purchase model", lambda: _tracking(config, histories, values))
     deciles = values.deciles
     if not deciles.is_empty():  # of the chosen model where there are several
         chosen = pl.col("model") == values.model["chosen"]
@@ -95,25 +88,16 @@ def _values(config: RunConfig, histories: Histories, cost_to_serve: pl.DataFrame
         )
 
 
-def _model_pictures(
-    config: RunConfig, histories: Histories, values: CustomerValues
-) -> dict[str, pl.DataFrame]:
-    """Tracking by the calibration fit, and the matrices of the final one at the oldest customer's age."""
-    name = values.model["purchase_model"]
-    final = fit_from_dict(values.model["final"][name])
-    oldest = max(int(values.customers["T"].max() or 1), 1)  # type: ignore[arg-type]
-    age, frequency = min(oldest, _LARGEST_AGE), _LARGEST_FREQUENCY
-    year = 365.25 / DAYS_PER_UNIT[config.time_unit]
-    drawn = {
-        "alive_matrix": alive_matrix(final, frequency=frequency, age=age),
-        "frequency_recency": frequency_recency_matrix(final, frequency=frequency, age=age, t=year),
-    }
-    if name in values.model["calibration"] and histories.purchases is not None:
-        drawn["tracking"] = tracking(
-            histories.purchases,
-            fit_from_dict(values.model["calibration"][name]),
-            observation_end=date.fromisoformat(values.model["observation_end"]),
-            time_unit=config.time_unit,
-            closed=values.model["closed"],
-        )
-    return drawn
+def _tracking(config: RunConfig, histories: Histories, values: CustomerValues) -> dict[str, pl.DataFrame]:
+    """Purchases over time, as they came and as the calibration fit expected them."""
+    name, fits = values.model["purchase_model"], values.model["calibration"]
+    if name not in fits or histories.purchases is None:
+        return {}
+    made = tracking(
+        histories.purchases,
+        fit_from_dict(fits[name]),
+        observation_end=date.fromisoformat(values.model["observation_end"]),
+        time_unit=config.time_unit,
+        closed=values.model["closed"],
+    )
+    return {"tracking": made}

@@ -11,7 +11,6 @@ from clv.contractual import ShiftedBetaGeometric, count_renewals
 from clv.fitting import full_log_likelihood, sum_log_intervals
 from clv.pictures import (
     alive_history,
-    alive_matrix,
     frequency_recency_matrix,
     tracking,
 )
@@ -123,12 +122,11 @@ def test_forecasts_of_regular_buyers_follow_their_future() -> None:
     assert alive.mean() == pytest.approx(drawn.alive.mean(), abs=0.03)
 
 
-def test_matrices_hold_every_possible_pair() -> None:
+def test_the_matrix_holds_every_possible_pair() -> None:
     fit = BgNbd().fit(cdnow_summary())
-    alive = alive_matrix(fit, frequency=5, age=39)
-    assert alive.height == 1 + 5 * 39
-    best = frequency_recency_matrix(fit, frequency=5, age=39, t=10.0).sort("expected_purchases")
-    assert best.row(-1)[:2] == (5, 39.0)
+    matrix = frequency_recency_matrix(fit, frequency=5, age=39, t=10.0).sort("expected_purchases")
+    assert matrix.height == 1 + 5 * 39
+    assert matrix.row(-1)[:2] == (5, 39.0)
 
 
 def test_one_customer_fades_in_silence_and_revives_at_a_purchase() -> None:

@@ -16,7 +16,6 @@ from histories.errors import ConfigError, DataError, SchemaError, nearest
 from histories.money import MONEY_SCALE
 
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
-_STEP = {"day": 1, "week": 7, "month": 30}
 _PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
 
 TOTALS = ("spend", "purchases", "active_customers", "issues", "contacts")
@@ -39,8 +38,6 @@ class Series:
     dates : shape (T,)
         First day of each step, datetime64[D].
     values : shape (T,)
-    step_days
-        Days of one step.
     period
         Steps per year when the series spans two years or more, so that a season can be told from a change.
     base : shape (T,) or None
@@ -51,7 +48,6 @@ class Series:
     outcome: str
     dates: NDArray[np.datetime64]
     values: NDArray[np.float64]
-    step_days: int
     period: float | None
     base: NDArray[np.float64] | None = None
 
@@ -80,7 +76,6 @@ def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
             outcome=outcome,
             dates=dates,
             values=frame["value"].to_numpy(),
-            step_days=_STEP[design.series],
             period=steps if len(dates) >= 2 * steps else None,
             base=frame["base"].to_numpy() if "base" in frame.columns else None,
         )

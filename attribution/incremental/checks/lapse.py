@@ -43,8 +43,6 @@ class LapseCheck:
     """Periods in the risk set, P - W."""
     n: int
     """Customers with a purchase within the horizon."""
-    lapsed: int
-    """Those taken to have left."""
     beta: Float
     """Change of the log-odds of lapsing per unit of stock, shape (C,)."""
     beta_sd: Float
@@ -113,7 +111,6 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
         window=window,
         horizon=horizon,
         n=int(rows.sum()),
-        lapsed=int((final[rows] < horizon).sum()),
         beta=effect,
         beta_sd=spread,
         verdicts=tuple(_verdict(*pair) for pair in zip(fit.beta, fit.beta_sd, effect, spread, strict=True)),
