@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -99,34 +98,6 @@ def test_a_run_by_buckets_finds_what_a_run_in_memory_does(
     config: RunConfig, whole: Findings, tmp_path: Path, buckets: int
 ) -> None:
     assert_same(find_with(config, Spilled(tmp_path, memory=1, buckets=buckets)), whole)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-def test_a_run_on_spark_finds_what_a_run_in_memory_does(
-    config: RunConfig, whole: Findings, tmp_path: Path
-) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
-    from histories.engines.spark import Spark, spark_session
-
-    if shutil.which("java") is None:
-        pytest.skip("needs Java 17")
-    with spark_session("local[1]") as session:
-        assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-def test_a_run_on_executors_of_their_own_finds_what_a_run_in_memory_does(
-    config: RunConfig, whole: Findings, tmp_path: Path
-) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
-    from histories.engines.spark import Spark, spark_session
-
-    if shutil.which("java") is None:
-        pytest.skip("needs Java 17")
-    with spark_session("local-cluster[2,1,1024]") as session:
-        assert session.sparkContext.master == "local-cluster[2,1,1024]"
-        assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
 
 
 def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from polars.testing import assert_frame_equal
 
 from histories.engines.base import Buckets, Local, Tables
 from histories.engines.spill import spill_folder
-from histories.engines.spilled import Spilled, Stored
+from histories.engines.spilled import Spilled
 from histories.errors import ConfigError, DataError, StorageError
 from histories.journeys import JourneyWalk, count_path_texts, count_paths, merge_paths, walk_journeys
 from histories.purchases import build_purchases
@@ -143,79 +143,6 @@ def many_rows(id_type: Any = pl.Int64) -> dict[str, pl.LazyFrame]:
         "touches": touches_frame(seen, id_type),
         "nothing": pl.LazyFrame(schema={"customer_id": id_type, "amount": pl.Int64}),
     }
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
-    from histories.engines.spark import spark_session
-
-    if shutil.which("java") is None:
-        pytest.skip("needs Java 17")
-    with spark_session("local[1]") as session:
-        yield session
-
-
-@pytest.mark.parametrize(("buckets", "id_type"), [(1, pl.Int64), (3, pl.String), (8, pl.Int64)])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-def test_spark_answers_as_memory_does(spark: Any, tmp_path: Path, buckets: int, id_type: Any) -> None:
-    from histories.engines.spark import Spark
-
-    frames = many_rows(id_type)
-    engine = Spark(spark, tmp_path, memory=1, buckets=buckets)
-    scattered = engine.scatter(frames)
-    assert_equal(answers(scattered), answers(Local().scatter(frames)))
-    assert scattered.gather("nothing").collect_schema() == frames["nothing"].collect_schema()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-def test_a_refusal_on_a_worker_reaches_the_caller_in_its_own_words(spark: Any, tmp_path: Path) -> None:
-    from histories.engines.spark import Spark
-
-    def refuse(tables: Tables) -> Any:
-        raise DataError("nobody bought twice")
-
-    scattered = Spark(spark, tmp_path, memory=1, buckets=2).scatter(many_rows())
-    with pytest.raises(DataError, match=r"^nobody bought twice$"):
-        scattered.map(refuse)
-
-
-def test_a_task_that_is_done_again_leaves_every_row_once(tmp_path: Path) -> None:
-    from histories.engines.spark import _keep
-
-    rows = pl.DataFrame({"customer_id": [1, 2, 3], "bucket": pl.Series([0, 0, 1], dtype=pl.Int32)})
-    stored = Stored(folder=tmp_path, schema=pl.Schema({"customer_id": pl.Int64()}))
-
-    def lost() -> Iterator[Any]:
-        yield from rows.to_arrow().to_batches()
-        raise RuntimeError("the worker was killed")
-
-    with pytest.raises(RuntimeError):
-        list(_keep(lost(), stored=stored))
-    assert stored.of(0, 1).collect().is_empty()
-    for _ in range(2):
-        list(_keep(rows.to_arrow().to_batches(), stored=stored))
-    assert stored.of(0, 1).collect()["customer_id"].to_list() == [1, 2, 3]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bucket=0", "bucket=1"]
-
-
-def test_without_java_spark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
-    from histories.engines.spark import spark_session
-
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.delenv("SPARK_REMOTE", raising=False)
-    with pytest.raises(ConfigError, match="needs Java 17"), spark_session():
-        pass
-
-
-def test_without_pyspark_spark_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from histories.engines.spark import spark_session
-
-    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
-    with pytest.raises(ConfigError, match=r"pip install \"tributary-clv\[spark\]\""), spark_session():
-        pass
 
 
 def test_what_is_sorted_in_every_bucket_is_sorted_as_a_whole(tmp_path: Path) -> None:
