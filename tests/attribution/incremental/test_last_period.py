@@ -14,14 +14,14 @@ from tests.silent_company import panel_of
 N, P = 1200, 18
 
 
-def company(*, anywhere: bool, seed: int = 1) -> Panel:
+def company(*, anywhere: bool, seed: int = 1, often: float = 1.0) -> Panel:
     """Customers with three acts a month who leave with chance .06 a month, at its end or at any moment."""
     rng = np.random.default_rng(seed)
     left = rng.geometric(0.06, N) - 1
     share = rng.random(N) if anywhere else np.ones(N)
     months = np.arange(P)
     lived = np.where(months < left[:, None], 1.0, np.where(months == left[:, None], share[:, None], 0.0))
-    acts, purchases = rng.poisson(3.0 * lived), rng.poisson(0.5 * lived)
+    acts, purchases = rng.poisson(3.0 * often * lived), rng.poisson(0.5 * often * lived)
     events = acts + purchases
     latest = lived * rng.random((N, P)) ** (1.0 / np.maximum(events, 1))
     return panel_of(
@@ -33,8 +33,18 @@ def company(*, anywhere: bool, seed: int = 1) -> Panel:
 
 
 @pytest.mark.parametrize("anywhere", [False, True])
-def test_the_last_period_tells_when_customers_leave(anywhere: bool) -> None:
-    found = [last_periods(company(anywhere=anywhere, seed=seed)) for seed in range(10)]
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_last_period_tells_when_customers_leave(anywhere: bool, timed: bool) -> None:
+    made = [company(anywhere=anywhere, seed=seed) for seed in range(10)]
+    found = [last_periods(panel if timed else replace(panel, last_moment=None)) for panel in made]
+    assert {reading.whole for reading in found if reading is not None} == {not anywhere}
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_moments_tell_it_of_customers_who_seldom_act(anywhere: bool) -> None:
+    made = [company(anywhere=anywhere, seed=seed, often=0.3) for seed in range(4)]
+    assert all(last_periods(replace(panel, last_moment=None)) is None for panel in made)
+    found = [last_periods(panel) for panel in made]
     assert {reading.whole for reading in found if reading is not None} == {not anywhere}
 
 
