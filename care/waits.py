@@ -15,13 +15,6 @@ import polars as pl
 
 from care.intervals import LEVEL, Interval, z_of
 
-WAIT_COUNTS: dict[str, pl.DataType] = {
-    "seconds": pl.Int64(),
-    "ended": pl.Int64(),
-    "waiting": pl.Int64(),
-}
-"""Waits that ended after so many seconds, and those still open after so many."""
-
 
 def count_waits(seconds: pl.Series, ended: pl.Series) -> pl.DataFrame:
     """Counts of waits by length.
@@ -32,21 +25,22 @@ def count_waits(seconds: pl.Series, ended: pl.Series) -> pl.DataFrame:
         Length so far; nulls are left out.
     ended
         False where the wait was still open at the end of observation.
+
+    Returns
+    -------
+    DataFrame
+        seconds, ended (waits that ended after so many seconds), waiting (those still open after so many).
     """
-    frame = pl.DataFrame({"seconds": seconds.cast(pl.Int64), "is_ended": ended.cast(pl.Boolean)})
-    return _summed(
-        frame.drop_nulls().select(
-            "seconds", ended=pl.col("is_ended").cast(pl.Int64), waiting=(~pl.col("is_ended")).cast(pl.Int64)
-        )
-    )
-
-
-def _summed(counts: pl.DataFrame) -> pl.DataFrame:
-    return (
-        counts.group_by("seconds")
-        .agg(pl.col("ended", "waiting").sum())
-        .sort("seconds")
-        .select(pl.col(name).cast(dtype) for name, dtype in WAIT_COUNTS.items())
+    known = (seconds.is_not_null() & ended.is_not_null()).to_numpy()
+    lengths = seconds.filter(known).to_numpy().astype(np.int64)
+    over = ended.filter(known).to_numpy().astype(bool)
+    found, place = np.unique(lengths, return_inverse=True)
+    return pl.DataFrame(
+        {
+            "seconds": found,
+            "ended": np.bincount(place[over], minlength=found.size),
+            "waiting": np.bincount(place[~over], minlength=found.size),
+        }
     )
 
 
@@ -97,8 +91,8 @@ def quantile_of(curve: pl.DataFrame, share: float) -> Interval:
     limit = 1.0 - share + 1e-12
 
     def first(column: str) -> float | None:
-        reached = curve.filter(pl.col(column) <= limit)
-        return float(reached["seconds"][0]) if reached.height else None
+        reached = np.flatnonzero(curve[column].to_numpy() <= limit)
+        return float(curve["seconds"][int(reached[0])]) if reached.size else None
 
     return Interval(value=first("survival"), low=first("low"), high=first("high"), n=n)
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy
@@ -297,8 +298,12 @@ def _nodes_for(ahead: float, n: float, stay: float) -> int:
     return next(nodes for limit, nodes in NODES_BY_REACH if reach < limit)
 
 
+@lru_cache(maxsize=1024)
 def jacobi_rule(a: float, b: float, nodes: int = NODES) -> tuple[Float, Float]:
-    """Nodes and weights (summing to 1) for the expectation over beta(a, b), by Golub and Welsch (1969)."""
+    """Nodes and weights (summing to 1) for the expectation over beta(a, b), by Golub and Welsch (1969).
+
+    One fit asks for the same few rules at each horizon: they are kept, and not to be written to.
+    """
     from scipy.linalg import eigh_tridiagonal
 
     i = np.arange(nodes, dtype=np.float64)
@@ -313,8 +318,9 @@ def jacobi_rule(a: float, b: float, nodes: int = NODES) -> tuple[Float, Float]:
         squares = 4.0 * j * (j + p) * (j + q) * (j + p + q) / (s * s * (s + 1.0) * (s - 1.0))
     squares[0] = 4.0 * (1.0 + p) * (1.0 + q) / ((p + q + 2.0) ** 2 * (p + q + 3.0))
     values, vectors = eigh_tridiagonal(diagonal, np.sqrt(squares))
-    points = np.clip(0.5 * (1.0 + values), 1e-200, 1.0)
-    return points, vectors[0] ** 2
+    points, weights = np.clip(0.5 * (1.0 + values), 1e-200, 1.0), vectors[0] ** 2
+    points.flags.writeable = weights.flags.writeable = False
+    return points, weights
 
 
 def _sum_of_tails(

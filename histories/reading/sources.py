@@ -193,7 +193,7 @@ def without_password(text: str) -> str:
     hidden = re.sub(
         r"(://[^\s?#]*)([?#]\S*)", lambda found: found[1] + re.sub(r"=[^&;\s]*", "=...", found[2]), hidden
     )
-    return re.sub(rf"(?i)(\w*(?:{SECRETS})\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)", r"\1...", hidden)
+    return re.sub(rf"(?i)(\b\w*(?:{SECRETS})\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)", r"\1...", hidden)
 
 
 def as_text(value: Value) -> str:
