@@ -237,22 +237,22 @@ def rolling_windows(
 
 def compare_models(
     forecasts: Sequence[Forecast], *, interval: float, rng: np.random.Generator
-) -> tuple[Mapping[str, Mapping[str, float]], int]:
+) -> Mapping[str, Mapping[str, float]]:
     """Mean deviance per customer above the lowest one, by model, with its bootstrap interval.
 
     Models are compared on the origins that all of them have; a model without a forecast at the latest origin
-    is left out. The second value is the number of origins.
+    is left out.
     """
-    deviance, origins = _comparable(forecasts)
+    deviance = _comparable(forecasts)
     best = min(deviance, key=lambda model: float(deviance[model].mean()))
     return {
         model: compare_deviance(deviance[best], values, interval=interval, rng=rng)
         for model, values in deviance.items()
-    }, origins
+    }
 
 
-def _comparable(forecasts: Sequence[Forecast]) -> tuple[dict[str, Float], int]:
-    """Deviance by customer of each model on the origins that all of them have, and the number of those."""
+def _comparable(forecasts: Sequence[Forecast]) -> dict[str, Float]:
+    """Deviance by customer of each model on the origins that all of them have."""
     by_model: dict[str, dict[date, Float]] = {}
     for forecast in forecasts:
         deviance = poisson_deviance(forecast.predicted, forecast.actual)
@@ -260,5 +260,4 @@ def _comparable(forecasts: Sequence[Forecast]) -> tuple[dict[str, Float], int]:
     latest = max(f.origin for f in forecasts)
     by_model = {model: origins for model, origins in by_model.items() if latest in origins}
     shared = sorted(set.intersection(*(set(origins) for origins in by_model.values())))
-    joined = {model: np.concatenate([origins[day] for day in shared]) for model, origins in by_model.items()}
-    return joined, len(shared)
+    return {model: np.concatenate([origins[day] for day in shared]) for model, origins in by_model.items()}

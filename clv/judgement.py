@@ -128,7 +128,7 @@ def judge_models(
     if latest.summary.height < FEWEST_CUSTOMERS or not latest.forecasts or latest.outlook is None:
         return _unjudged(f"too few customers by {end} to judge a forecast on: {latest.summary.height}")
     forecasts = [forecast for each in rounds for forecast in each.forecasts]
-    differences, _ = compare_models(forecasts, interval=settings.interval, rng=rng)
+    differences = compare_models(forecasts, interval=settings.interval, rng=rng)
     metrics = [evaluate_forecast(f, interval=settings.interval, rng=rng) for f in forecasts]
     notes = [note for r in rounds for note in r.notes]
     if len(told) < len(windows):

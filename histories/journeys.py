@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from histories.money import to_currency
-from histories.timeline import CONVERSION, NULL, OPEN, OUTSIDE, UNTOUCHED, JourneyWindow, build_timeline
+from histories.timeline import CONVERSION, NULL, OPEN, UNTOUCHED, JourneyWindow, build_timeline
 
 PATH_WORD_SEPARATOR = "\x1f"
 """Between the channels of a path that is one word; no channel holds it."""
@@ -22,14 +22,12 @@ PATH_WORD_SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JourneyCounts:
-    """How the purchases and touches were divided; the counts of several partitions add up."""
+    """How the purchases were divided; the counts of several partitions add up."""
 
     conversions: int
     untouched: int
     null_paths: int
     open_windows: int
-    touches_in_journeys: int
-    touches_outside: int
 
     def __add__(self, other: JourneyCounts) -> JourneyCounts:
         return JourneyCounts(
@@ -57,7 +55,7 @@ class JourneyWalk:
         channel, timestamp, hours_before (the journey's end), converted, value (of the conversion, currency;
         0 for a null path), and what was kept.
     counts
-        How purchases and touches were divided; None where journeys are not of purchases.
+        How purchases were divided; None where journeys are not of purchases.
     """
 
     journeys: pl.LazyFrame
@@ -204,8 +202,6 @@ def _counts(line: pl.LazyFrame) -> JourneyCounts:
         (status == UNTOUCHED).sum().alias("untouched"),
         (starts & (status == NULL)).sum().alias("null_paths"),
         (starts & (status == OPEN)).sum().alias("open_windows"),
-        status.is_in([CONVERSION, NULL]).sum().alias("touches_in_journeys"),
-        (status == OUTSIDE).sum().alias("touches_outside"),
     )
     return JourneyCounts(**counted.collect().row(0, named=True))
 

@@ -14,12 +14,6 @@ from numpy.typing import NDArray
 from histories.arrays import Float
 from histories.panel import Panel
 
-HISTORY = (
-    "log past purchases per period",
-    "log past spend per period",
-    "log idle periods",
-    "no purchase yet",
-)
 FIRST, FEWER = 3, 3.0
 """Periods since arrival that are the first, and how many times rarer a channel's touches are later on: .9 to
 1.5 in channels that come at any time."""
@@ -46,8 +40,6 @@ class Design:
     """A learned design; `rows` applies it."""
 
     choices: DesignChoices
-    names: tuple[str, ...]
-    """Names of the kept columns, after the constant."""
     kept: NDArray[np.bool_]
     """Which raw columns vary."""
     centre: Float
@@ -59,7 +51,7 @@ class Design:
 
     def rows(self, panel: Panel) -> Float:
         """The design of every customer and period, a constant first, shape (N, P, K + 1)."""
-        raw, _ = _raw_columns(panel, self.choices, self.welcoming)
+        raw = _raw_columns(panel, self.choices, self.welcoming)
         values = np.where(np.isnan(raw), self.centre, raw)[..., self.kept]
         standard = (values - self.centre[self.kept]) / self.scale[self.kept]
         return np.concatenate([np.ones((*standard.shape[:2], 1)), standard], axis=2)
@@ -68,7 +60,7 @@ class Design:
 def build_design(panel: Panel, choices: DesignChoices) -> Design:
     """Learn a design from the rows at risk of a panel."""
     welcoming = _welcoming(panel)
-    raw, names = _raw_columns(panel, choices, welcoming)
+    raw = _raw_columns(panel, choices, welcoming)
     rows = raw[panel.at_risk]
     known = ~np.isnan(rows)
     count = np.maximum(known.sum(axis=0), 1)
@@ -78,7 +70,6 @@ def build_design(panel: Panel, choices: DesignChoices) -> Design:
     kept = scale > SPREAD
     return Design(
         choices=choices,
-        names=tuple(name for name, keep in zip(names, kept, strict=True) if keep),
         kept=kept,
         centre=centre,
         scale=np.where(kept, scale, 1.0),
@@ -99,40 +90,31 @@ def _welcoming(panel: Panel) -> NDArray[np.bool_]:
     return fewer
 
 
-def _raw_columns(
-    panel: Panel, choices: DesignChoices, welcoming: NDArray[np.bool_]
-) -> tuple[Float, list[str]]:
-    """All columns before standardising, shape (N, P, R), and their names."""
+def _raw_columns(panel: Panel, choices: DesignChoices, welcoming: NDArray[np.bool_]) -> Float:
+    """All columns before standardising, shape (N, P, R)."""
     n, p = panel.spend.shape
-    static, names = panel.covariates, list(panel.covariate_names)
+    static = panel.covariates
     if choices.proxies:
-        static, names = np.concatenate([static, panel.proxies], axis=1), [*names, *panel.proxy_names]
+        static = np.concatenate([static, panel.proxies], axis=1)
     missing = np.isnan(static)
     flagged = np.flatnonzero(missing.any(axis=0))
     static = np.concatenate([static, missing[:, flagged]], axis=1)
-    names += [f"{names[k]} missing" for k in flagged]
     blocks = [np.broadcast_to(static[:, None, :], (n, p, static.shape[1])), panel.problems[:, :, None]]
-    names.append("problems")
     if panel.time_covariates is not None:
         blocks += [panel.time_covariates, np.isnan(panel.time_covariates)]
-        names += [*panel.time_covariate_names, *(f"{name} unknown" for name in panel.time_covariate_names)]
     periods = np.broadcast_to(np.eye(p)[None, :, 1:], (n, p, p - 1))
     blocks.append(periods)
-    names += [f"period {t}" for t in range(1, p)]
     since = np.arange(p) - panel.entry[:, None]
     if panel.entry.any():
         blocks.append(np.stack([since == 0, np.log1p(np.maximum(since, 0))], axis=2))
-        names += ["first period", "log age"]
     if choices.history:
         blocks.append(_history(panel))
-        names += [*HISTORY]
     if choices.own_means:
         at_risk, lived = panel.at_risk[:, :, None], panel.exposure.sum(axis=1)[:, None]
         own = (np.log1p(panel.touches) * at_risk).sum(axis=1) / np.maximum(lived, 1)
         own = np.where(welcoming, 0.0, own)
         blocks.append(np.broadcast_to(own[:, None, :], (n, p, own.shape[1])))
-        names += [f"own mean of {name}" for name in panel.channels]
-    return np.concatenate(blocks, axis=2, dtype=np.float64), names
+    return np.concatenate(blocks, axis=2, dtype=np.float64)
 
 
 def _history(panel: Panel) -> Float:

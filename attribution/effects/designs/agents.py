@@ -134,14 +134,14 @@ def check_agents(moved: MovedCases, effect: Effect) -> list[Check]:
     expected = known @ np.linalg.lstsq(x, inside, rcond=None)[0][time.shape[1] :]
     found = {
         "agents and their cases": (
-            wald_of_scores(agents, expected, time, moved.cases.day)[0],
+            wald_of_scores(agents, expected, time, moved.cases.day),
             f"agents get cases from which other {effect.outcome} is to be expected",
         ),
     }
     if (effect.first_stage_f or 0.0) >= WEAK_F and effect.low is not None and effect.high is not None:
         rest = inside - (effect.estimate or 0.0) * moved.within_hours(moved.fast.astype(float))
         found["agents alike but for speed"] = (
-            wald_of_scores(agents, rest, np.column_stack([given, z]), moved.cases.day)[0],
+            wald_of_scores(agents, rest, np.column_stack([given, z]), moved.cases.day),
             f"agents differ in what follows by more than their speed explains: they move {effect.outcome} in "
             "other ways too",
         )

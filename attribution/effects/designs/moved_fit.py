@@ -92,7 +92,7 @@ def fit_moved_placebo(moved: MovedCases, outcome: str) -> MovedPlacebo | None:
     y, z, x = (some.within_hours(values) for values in (scaled, some.foretold, given))
     return MovedPlacebo(
         effect=two_stage(some, scaled, some.fast.astype(float), given),
-        p_value=wald_of_scores(y[:, None], z, x, some.cases.day)[0],
+        p_value=wald_of_scores(y[:, None], z, x, some.cases.day),
         moved=some,
         past=scaled,
     )
@@ -137,7 +137,7 @@ def _unrelated(moved: MovedCases, outcome: str, placebo: MovedPlacebo | None) ->
         if not targets.shape[1]:
             continue
         inside = moved.within_hours(targets), moved.within_hours(given)
-        found.append((what, wald_of_scores(inside[0], z, inside[1], moved.cases.day)[0]))
+        found.append((what, wald_of_scores(inside[0], z, inside[1], moved.cases.day)))
     if placebo is not None:
         found.append((f"{outcome} before the opening", placebo.p_value))
     adjusted = holm([p for _, p in found])

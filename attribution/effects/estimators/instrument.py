@@ -131,8 +131,8 @@ def wald_of_scores(
     instrument: Float,
     covariates: NDArray[np.float64],
     clusters: NDArray[np.int64],
-) -> tuple[float, int]:
-    """p-value of "the instrument moves none of these", and how many they are, given the covariates.
+) -> float:
+    """p-value of "the instrument moves none of these", given the covariates.
 
     The score test: its errors are those of an instrument that moves nothing. Where few clusters carry the
     instrument that holds better than the fitted ones do, as with the interval of Anderson & Rubin.
@@ -155,10 +155,10 @@ def wald_of_scores(
     spread = sums.T @ sums * groups / max(groups - 1, 1)
     rank = int(np.linalg.matrix_rank(spread, hermitian=True)) if spread.size else 0
     if not rank:
-        return 1.0, 0
+        return 1.0
     moved = left.T @ z
     wald = float(moved @ np.linalg.pinv(spread, hermitian=True) @ moved)
-    return float(stats.f.sf(wald / rank, rank, max(groups - 1, 1))), rank
+    return float(stats.f.sf(wald / rank, rank, max(groups - 1, 1)))
 
 
 def _anderson_rubin(

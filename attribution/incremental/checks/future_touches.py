@@ -44,8 +44,6 @@ class FutureTouches:
     """Clustered by customer, shape (K,)."""
     statistic: float
     """Wald statistic, chi-squared with K degrees of freedom where nothing is hidden."""
-    n: int
-    """Rows."""
 
     @property
     def p_value(self) -> float:
@@ -97,7 +95,6 @@ def future_touches(panel: Panel, stocks: NDArray[np.floating]) -> FutureTouches 
         coefficients=effect,
         std_errors=np.sqrt(np.diag(covariance)),
         statistic=float(effect @ np.linalg.pinv(covariance) @ effect),
-        n=len(bought),
     )
 
 

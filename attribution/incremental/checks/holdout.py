@@ -36,8 +36,6 @@ class HoldoutCheck:
 
     periods: int
     """Periods kept back."""
-    n: int
-    """Customers who had entered before."""
     predicted_purchases: float
     """Purchases foreseen."""
     observed_purchases: float
@@ -109,7 +107,6 @@ def run_holdout(
     was_heard = np.asarray(((made > 0) | (panel.own_acts[:, cut:] > 0)).any(axis=1), dtype=np.float64)
     return HoldoutCheck(
         periods=periods,
-        n=panel.n_customers,
         predicted_purchases=float(purchases.sum()),
         observed_purchases=float(made.sum()),
         purchases_error=_error(purchases.sum(axis=1), made.sum(axis=1)),

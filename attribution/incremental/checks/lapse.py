@@ -39,10 +39,6 @@ class LapseCheck:
     """The C channels."""
     window: int
     """W, in periods."""
-    horizon: int
-    """Periods in the risk set, P - W."""
-    n: int
-    """Customers with a purchase within the horizon."""
     beta: Float
     """Change of the log-odds of lapsing per unit of stock, shape (C,)."""
     beta_sd: Float
@@ -109,8 +105,6 @@ def check_lapse(fit: HiddenChainFit, panel: Panel, stocks: NDArray[np.float32]) 
     return LapseCheck(
         channels=panel.channels,
         window=window,
-        horizon=horizon,
-        n=int(rows.sum()),
         beta=effect,
         beta_sd=spread,
         verdicts=tuple(_verdict(*pair) for pair in zip(fit.beta, fit.beta_sd, effect, spread, strict=True)),

@@ -45,10 +45,6 @@ class PlaceboCheck:
     """Standard error of the mean, shape (C,)."""
     spend_sd: Float
     """Standard error of the mean, shape (C,)."""
-    companies: int
-    """Simulated companies."""
-    n: int
-    """Customers in each."""
 
     def leaving_out(self, names: Collection[str]) -> PlaceboCheck:
         """The same of the other channels: one refused for a reason of its own speaks against itself."""
@@ -116,8 +112,6 @@ def run_placebo(
         spend=shares[1],
         retention_sd=spread[0],
         spend_sd=spread[1],
-        companies=companies,
-        n=panel.n_customers,
     )
 
 

@@ -177,8 +177,6 @@ def test_a_channel_refused_for_a_reason_of_its_own_costs_the_others_nothing() ->
         spend=share,
         retention_sd=error,
         spend_sd=error,
-        companies=1,
-        n=3_000,
     )
     assert len(placebo.problems) == 2
     assert placebo.leaving_out({"letter"}).problems == ()
