@@ -75,9 +75,7 @@ def design_effect(values: Float, customers: Integer, weights: Float | None = Non
     return max(1.0, between / naive) if naive > 0 else 1.0
 
 
-def share_interval(
-    hits: Float, customers: Integer, *, weights: Float | None = None, level: float = LEVEL
-) -> Interval:
+def share_interval(hits: Float, customers: Integer, *, weights: Float | None = None) -> Interval:
     """Share of cases for which something is true (1) and not false (0); NaN is left out.
 
     With weights the share is of their sum, and n is first taken down to Kish's effective size.
@@ -89,7 +87,7 @@ def share_interval(
         return Interval(value=None)
     share = float(np.average(hit, weights=weight))
     effective = len(hit) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
-    low, high = wilson(share, effective / design_effect(hit, whose, weight), level)
+    low, high = wilson(share, effective / design_effect(hit, whose, weight))
     return Interval(value=share, low=low, high=high, n=len(hit))
 
 
@@ -117,7 +115,7 @@ def difference_interval(first: Interval, second: Interval) -> Interval:
     )
 
 
-def mean_interval(values: Float, customers: Integer, *, level: float = LEVEL) -> Interval:
+def mean_interval(values: Float, customers: Integer) -> Interval:
     """Mean over cases, with a normal interval whose error is that between customers; NaN is left out."""
     known = ~np.isnan(values)
     value, whose = values[known], customers[known]
@@ -125,7 +123,7 @@ def mean_interval(values: Float, customers: Integer, *, level: float = LEVEL) ->
     if n < 2:
         return Interval(value=float(value[0]) if n else None, n=n)
     mean = float(value.mean())
-    half = z_of(level) * math.sqrt(float(value.var(ddof=1)) * design_effect(value, whose) / n)
+    half = z_of(LEVEL) * math.sqrt(float(value.var(ddof=1)) * design_effect(value, whose) / n)
     return Interval(value=mean, low=mean - half, high=mean + half, n=n)
 
 

@@ -44,7 +44,7 @@ def count_waits(seconds: pl.Series, ended: pl.Series) -> pl.DataFrame:
     )
 
 
-def kaplan_meier(counts: pl.DataFrame, *, level: float = LEVEL) -> pl.DataFrame:
+def kaplan_meier(counts: pl.DataFrame) -> pl.DataFrame:
     """Share still waiting after each length at which a wait ended.
 
     Returns
@@ -65,7 +65,7 @@ def kaplan_meier(counts: pl.DataFrame, *, level: float = LEVEL) -> pl.DataFrame:
     greenwood = np.cumsum(np.where(left > 0, d / (n * np.maximum(left, 1.0)), 0.0))
     inside = survival > 0
     logs = np.log(np.where(inside, survival, 0.5))
-    spread = z_of(level) * np.sqrt(greenwood) / -logs
+    spread = z_of(LEVEL) * np.sqrt(greenwood) / -logs
     low = np.where(inside, survival ** np.exp(spread), 0.0)
     high = survival ** np.exp(-spread)
     # Where nobody is left, the formula has no upper end; the last one before it still holds.

@@ -112,24 +112,17 @@ def normal_platform(platform: pl.Expr | None = None) -> pl.Expr:
     return pl.when(phone).then(pl.lit(PHONES[0])).when(address).then(pl.lit(EMAIL[0])).otherwise(where)
 
 
-def normal_handle(handle: pl.Expr, platform: pl.Expr | None = None) -> pl.Expr:
-    """A handle as platforms compare it: lower case, without a leading @.
+def normal_handle(handle: pl.Expr) -> pl.Expr:
+    """A handle as platforms compare it: lower case, without a leading @; of the column `platform`.
 
     Of e-mail the SHA-256 of the address in lower case without spaces, or what is that already: advertisers
     exchange it. Of phones the digits, `00` as `+`, without `(0)`.
-
-    Parameters
-    ----------
-    handle
-        Texts.
-    platform
-        Where each belongs; by default the column of that name.
 
     >>> rows = pl.DataFrame({"platform": ["forum", "phone"], "handle": ["@Ada", "0044 (0)7700-900 123"]})
     >>> rows.select(normal_handle(pl.col("handle"))).to_series().to_list()
     ['ada', '+447700900123']
     """
-    where = (pl.col("platform") if platform is None else platform).str.to_lowercase()
+    where = pl.col("platform").str.to_lowercase()
     name = handle.str.to_lowercase().str.strip_prefix("@")
     number = handle.str.replace_all(r"\(0\)|[^\d+]", "").str.replace(r"^00", "+")
     is_number = where.is_in(PHONES) & (number.str.len_chars() >= SHORTEST_NUMBER)

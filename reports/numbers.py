@@ -68,10 +68,10 @@ def money(value: float, currency: str | None) -> str:
     return f"{sign}{before}{_significant(size):,.0f}"
 
 
-def _significant(value: float, digits: int = 3) -> float:
+def _significant(value: float) -> float:
     if value == 0:
         return 0.0
-    return round(value, digits - 1 - math.floor(math.log10(abs(value))))
+    return round(value, 2 - math.floor(math.log10(abs(value))))
 
 
 def _plain(value: float) -> str:

@@ -78,26 +78,23 @@ def _lower(text: str) -> str:
     return inside(text[:1].lower() + text[1:])
 
 
-def paid_back(chance: float | None, *, subject: str = "They", plural: bool = True) -> str:
-    """Whether something has paid for itself, by the chance that margin exceeds cost.
+def paid_back(chance: float | None) -> str:
+    """Whether conversations have paid for themselves, by the chance that margin exceeds cost.
 
     >>> paid_back(0.90)
     'They have probably paid for themselves; a small loss cannot be ruled out.'
-    >>> paid_back(0.001, subject="Phone", plural=False)
-    'Phone has not paid for itself.'
     """
-    have, self = ("have", "themselves") if plural else ("has", "itself")
     if chance is None:
-        return f"Whether {_lower(subject)} {have} paid for {self} is not known."
-    if chance >= 0.975:
-        return f"{subject} {have} paid for {self}."
-    if chance >= 0.8:
-        return f"{subject} {have} probably paid for {self}; a small loss cannot be ruled out."
+        return "Whether they have paid for themselves is not known."
+    for least, words in (
+        (0.975, "have paid for themselves."),
+        (0.8, "have probably paid for themselves; a small loss cannot be ruled out."),
+    ):
+        if chance >= least:
+            return f"They {words}"
     if chance > 0.2:
-        return f"{subject} may or may not have paid for {self}."
-    if chance > 0.025:
-        return f"{subject} {have} probably not paid for {self}."
-    return f"{subject} {have} not paid for {self}."
+        return "They may or may not have paid for themselves."
+    return f"They have {'probably ' if chance > 0.025 else ''}not paid for themselves."
 
 
 def paid_finding(groups: Sequence[Return]) -> Sentence:

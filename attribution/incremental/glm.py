@@ -95,11 +95,10 @@ def fit_glm(
     family: Family,
     *,
     weights: Float | None = None,
-    start: Float | None = None,
     offset: Float | float = 0.0,
     precision: Float | None = None,
 ) -> GlmFit:
-    """Maximum likelihood of y given X (first column ones), by damped Newton steps.
+    """Maximum likelihood of y given X (first column ones), by damped Newton steps from the constant alone.
 
     Parameters
     ----------
@@ -109,8 +108,6 @@ def fit_glm(
         `POISSON` or `LOGIT`.
     weights
         Weight of each row, shape (rows,); None for ones.
-    start
-        Coefficients to start from; None: the constant alone.
     offset
         Known part of the linear predictor, such as the log of an exposure, shape (rows,).
     precision
@@ -127,27 +124,13 @@ def fit_glm(
         raise ConvergenceError(
             f"{family.name} regression: the response is {mean:g} in all {len(y)} rows, nothing to fit."
         )
-    if start is None:
-        start = np.zeros(X.shape[1])
-        start[0] = family.link(mean)
-    return _newton(X, y, family, w, start, offset, precision)
-
-
-def _newton(
-    X: NDArray[np.floating],
-    y: Float,
-    family: Family,
-    w: Float,
-    start: Float,
-    offset: Float | float,
-    precision: Float | None,
-) -> GlmFit:
-    ridge = RIDGE * (w @ family.curvature(np.full(len(y), np.average(y, weights=w)))) / len(y)
+    ridge = RIDGE * (w @ family.curvature(np.full(len(y), mean))) / len(y)
     penalty = np.full(X.shape[1], ridge)
     penalty[0] = 0.0
     if precision is not None:
         penalty += precision
-    beta = start.copy()
+    beta = np.zeros(X.shape[1])
+    beta[0] = family.link(mean)
 
     def objective(coefficients: Float, eta: Float) -> float:
         return float(w @ family.log_likelihood(y, eta) - 0.5 * penalty @ coefficients**2)

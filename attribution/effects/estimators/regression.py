@@ -35,39 +35,26 @@ class OlsFit:
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
 
 
-def fit_ols(
-    design: Float,
-    outcome: Float,
-    *,
-    clusters: NDArray[np.int64] | None = None,
-    weights: Float | None = None,
-) -> OlsFit:
+def fit_ols(design: Float, outcome: Float, *, clusters: NDArray[np.int64] | None = None) -> OlsFit:
     """Least squares of `outcome` (N,) on `design` (N, K).
 
-    Errors are HC2 (MacKinnon & White 1985, eq. 7), or CR1 by `clusters` (N,) (Liang & Zeger 1986); `weights`
-    are analytic. Collinear columns share a minimum-norm coefficient.
+    Errors are HC2 (MacKinnon & White 1985, eq. 7), or CR1 by `clusters` (N,) (Liang & Zeger 1986). Collinear
+    columns share a minimum-norm coefficient.
     """
-    root = np.ones(len(outcome)) if weights is None else np.sqrt(weights)
-    scaled, target = design * root[:, None], outcome * root
-    bread = np.linalg.pinv(scaled.T @ scaled, hermitian=True)
-    coefficients = bread @ (scaled.T @ target)
-    residuals = target - scaled @ coefficients
-    dof = len(outcome) - int(np.linalg.matrix_rank(scaled.T @ scaled, hermitian=True))
+    bread = np.linalg.pinv(design.T @ design, hermitian=True)
+    coefficients = bread @ (design.T @ outcome)
+    residuals = outcome - design @ coefficients
+    dof = len(outcome) - int(np.linalg.matrix_rank(design.T @ design, hermitian=True))
     if clusters is None:
-        leverage = np.minimum(((scaled @ bread) * scaled).sum(axis=1), 1 - 1e-9)
-        scores = scaled * (residuals / np.sqrt(1 - leverage))[:, None]
+        leverage = np.minimum(((design @ bread) * design).sum(axis=1), 1 - 1e-9)
+        scores = design * (residuals / np.sqrt(1 - leverage))[:, None]
         factor = 1.0
     else:
-        scores = cluster_sums(scaled * residuals[:, None], clusters)
+        scores = cluster_sums(design * residuals[:, None], clusters)
         groups = len(scores)
         factor = groups / max(groups - 1, 1) * (len(outcome) - 1) / max(dof, 1)
     covariance = factor * bread @ (scores.T @ scores) @ bread
-    return OlsFit(
-        coefficients=coefficients,
-        covariance=covariance,
-        residuals=outcome - design @ coefficients,
-        dof=dof,
-    )
+    return OlsFit(coefficients=coefficients, covariance=covariance, residuals=residuals, dof=dof)
 
 
 def cluster_sums(values: Float, clusters: NDArray[np.int64]) -> Float:
