@@ -10,7 +10,7 @@ import polars as pl
 
 from care.charts import funnel_limits
 from care.measures.base import kept_of, promised
-from care.tables import CARE_SCHEMA
+from care.rows import care_frame, care_row
 from care.view import Desk
 
 FEWEST_CASES: Final = 30
@@ -27,7 +27,7 @@ def agent_funnel(desk: Desk) -> pl.DataFrame:
     """
     promise = promised(desk.view())
     if promise is None or not desk.column("agent").count():
-        return pl.DataFrame(schema=CARE_SCHEMA)
+        return care_frame()
     view = desk.view().covered(promise)
     kept = kept_of(view, promise, promise.clock)
     local = pl.col("waiting_since").dt.convert_time_zone(desk.zone)
@@ -46,17 +46,14 @@ def agent_funnel(desk: Desk) -> pl.DataFrame:
         .with_columns(pl.col("kept").mean().over("channel", "topic", "weekend", "quarter").alias("expected"))
     )
     found = cases.group_by("agent").agg(pl.col("kept", "expected").mean(), pl.len().alias("n")).sort("agent")
-    rows = [_row(row, promise.clock) for row in found.iter_rows(named=True)]
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame(_row(row, promise.clock) for row in found.iter_rows(named=True))
 
 
 def _row(found: dict[str, Any], clock: str) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(CARE_SCHEMA)
-    row |= {
-        "kpi": "agent_service_level", "group": "service", "channel": "(all)", "team": "(all)",
-        "segment": f"agent: {found['agent']}", "period": "(all)", "clock": clock, "n": found["n"],
-        "unit": "share", "direction": "up", "target": found["expected"],
-    }  # fmt: skip
+    row = care_row(
+        "agent_service_level", "service", segment=f"agent: {found['agent']}", clock=clock, n=found["n"],
+        unit="share", direction="up", target=found["expected"],
+    )  # fmt: skip
     if found["n"] < FEWEST_CASES:
         return row | {"reason": f"too few: {found['n']} cases ({FEWEST_CASES} or more)"}
     low, high = funnel_limits(found["expected"], found["n"], 0.95)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from care.intervals import LEVEL, Interval, share_interval
+from care.intervals import Interval, share_interval
+from care.rows import care_frame, care_row
 from care.settings import CareSettings
-from care.tables import CARE_SCHEMA
 from care.words import needs_reply
 from histories.cuts import ALL
 from histories.replies import parents_of
@@ -51,12 +52,12 @@ def community_figures(posts: pl.DataFrame, settings: CareSettings, *, end: dt.da
     """
     seen = posts.filter(pl.col("at") < end).sort("at", "post_id")
     if seen.filter("is_customer").is_empty():
-        return pl.DataFrame(schema=CARE_SCHEMA)
+        return care_frame()
     opening = _with_peers(seen, settings)
     rows = list(_rows(seen, opening, ALL, end))
     for platform in seen["platform"].unique().sort():
         rows += _rows(seen.filter(platform=platform), opening.filter(platform=platform), platform, end)
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame(rows)
 
 
 def _with_peers(posts: pl.DataFrame, settings: CareSettings) -> pl.DataFrame:
@@ -122,28 +123,19 @@ def _rows(
     per_member = written.group_by("key").agg(pl.len().alias("posts"), pl.col("at").max())
     active = per_member.filter(pl.col("at") >= end - dt.timedelta(days=ACTIVE_DAYS)).height
     n = per_member.height
-    yield _row("members", platform, Interval(value=float(n), n=n), "people")
-    yield _row("active_members", platform, Interval(value=float(active), n=n), "people")
+    about = partial(care_row, group="community", channel=platform)
+    yield about("members", found=Interval(value=float(n), n=n), unit="people")
+    yield about("active_members", found=Interval(value=float(active), n=n), unit="people")
     unequal = Interval(value=gini(per_member["posts"].to_numpy()), n=n)
-    yield _row("posts_gini", platform, unequal, "score")
+    yield about("posts_gini", found=unequal, unit="score")
+    about = partial(about, unit="share", direction="up")
     if posts["in_reply_to"].count() == 0:
         for kpi in ("peer_answered", "peer_first"):
-            yield _row(
-                kpi, platform, Interval(value=None), "share", "needs in_reply_to, which no table gives"
-            )
+            yield about(kpi, reason="needs in_reply_to, which no table gives")
         return
     customers = opening["key"].rank("dense").cast(pl.Int64).to_numpy()
     came = pl.col("peer_at").is_not_null()
     first = came & (pl.col("brand_at").is_null() | (pl.col("peer_at") < pl.col("brand_at")))
     for kpi, hit in (("peer_answered", came), ("peer_first", first)):
         hits = opening.select(hit.cast(pl.Float64)).to_series().to_numpy()
-        yield _row(kpi, platform, share_interval(hits, customers), "share")
-
-
-def _row(kpi: str, platform: str, found: Interval, unit: str, reason: str | None = None) -> dict[str, Any]:
-    return dict.fromkeys(CARE_SCHEMA) | {
-        "kpi": kpi, "group": "community", "channel": platform, "team": ALL, "segment": ALL, "period": ALL,
-        "value": found.value, "low": found.low, "high": found.high,
-        "interval_level": None if found.low is None else LEVEL, "n": found.n, "unit": unit,
-        "direction": "up" if unit == "share" else None, "reason": reason,
-    }  # fmt: skip
+        yield about(kpi, found=share_interval(hits, customers))

@@ -11,7 +11,7 @@ import polars as pl
 from care.catalogue import CATALOGUE, Kpi
 from care.intervals import LEVEL
 from care.measures.base import Measure, promised
-from care.tables import CARE_SCHEMA
+from care.rows import care_frame, care_row
 from care.view import Clock, Desk, View
 from care.waits import count_waits, kaplan_meier, share_by
 from histories.cuts import ALL
@@ -30,8 +30,7 @@ def care_figures(desk: Desk) -> pl.DataFrame:
         if _is_made(kpi, view)
         for clock, measure in _measured(kpi, view, columns)
     ]
-    rows += waiting_curve(desk)
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame([*rows, *waiting_curve(desk)])
 
 
 def _is_made(kpi: Kpi, view: View) -> bool:
@@ -140,15 +139,12 @@ def waiting_curve(desk: Desk) -> list[dict[str, Any]]:
             before = curve.filter(pl.col("seconds") <= minutes * 60)
             low, high = (before["low"][-1], before["high"][-1]) if before.height else (1.0, 1.0)
             rows.append(
-                {
-                    "kpi": "waiting_curve", "group": "service", "channel": ALL, "team": ALL,
-                    "segment": f"waiting: {minutes}", "period": ALL, "clock": clock,
-                    "value": 1.0 - share_by(curve, minutes * 60), "low": low, "high": high,
-                    "interval_level": LEVEL, "n": int(known.sum()),
-                    "coverage": int(known.sum()) / view.applicable, "unit": "share", "direction": "down",
-                    "target": None, "attained": None,
-                    "as_tool": 1.0 - share_by(tool, minutes * 60) if tool.height else None,
-                    "reason": None,
-                }
+                care_row(
+                    "waiting_curve", "service", segment=f"waiting: {minutes}", clock=clock,
+                    value=1.0 - share_by(curve, minutes * 60), low=low, high=high, interval_level=LEVEL,
+                    n=int(known.sum()), coverage=int(known.sum()) / view.applicable, unit="share",
+                    direction="down",
+                    as_tool=1.0 - share_by(tool, minutes * 60) if tool.height else None,
+                )
             )  # fmt: skip
     return rows

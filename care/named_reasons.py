@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from care.tables import CARE_SCHEMA
+from care.rows import care_frame, care_row
 from care.words import matches
 from histories.cuts import ALL
 from histories.money import to_currency
@@ -122,9 +122,8 @@ def reason_figures(named: pl.DataFrame, purchases: pl.DataFrame | None) -> pl.Da
         customer_id, at, amount (minor units); None where none were given.
     """
     if named.is_empty() or purchases is None:
-        return pl.DataFrame(schema=CARE_SCHEMA)
-    orders = named_orders(named, purchases)
-    return pl.DataFrame(list(_rows(orders)), schema=CARE_SCHEMA, orient="row")
+        return care_frame()
+    return care_frame(_rows(named_orders(named, purchases)))
 
 
 def _rows(orders: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -135,9 +134,6 @@ def _rows(orders: pl.DataFrame) -> Iterator[dict[str, Any]]:
             ("named_orders", float(found.height), "orders"),
             ("named_revenue", revenue, "currency"),
         ):
-            yield dict.fromkeys(CARE_SCHEMA) | {
-                "kpi": kpi, "group": "voice", "channel": ALL, "team": ALL, "period": ALL,
-                "segment": ALL if reason == ALL else f"reason: {reason}",
-                "value": value, "n": found["customer_id"].n_unique(), "unit": unit,
-                "reason": "what is said, by those who say it",
-            }  # fmt: skip
+            segment, n = ALL if reason == ALL else f"reason: {reason}", found["customer_id"].n_unique()
+            said = "what is said, by those who say it"
+            yield care_row(kpi, "voice", segment=segment, value=value, n=n, unit=unit, reason=said)

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from care.charts import control_limits, signals
-from care.intervals import LEVEL, share_interval
+from care.intervals import Interval, share_interval
 from care.measures.base import kept_of
+from care.rows import care_frame, care_row
 from care.settings import Promise
-from care.tables import CARE_SCHEMA
 from care.view import Desk
 from histories.cuts import ALL
 
@@ -30,8 +30,7 @@ def promise_figures(desk: Desk) -> pl.DataFrame:
     (weeks) in a row won, negative when lost, up to the last. `promise_limits`: by week the mean of the
     weeks before and the ends within which it moves by chance, with the signal as `reason`.
     """
-    rows = [row for promise in desk.settings.promises for row in _rows(desk, promise)]
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame(row for promise in desk.settings.promises for row in _rows(desk, promise))
 
 
 def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
@@ -52,8 +51,7 @@ def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
     note = f"not counted: {running:,} still inside the promise or of unknown time" if running else None
     found = share_interval(made["kept"].to_numpy(), made["customer"].to_numpy())
     yield _row(
-        promise, "promise", value=found.value, low=found.low, high=found.high, n=found.n,
-        interval_level=LEVEL if found.n else None, attained=_won(found.value, promise),
+        promise, "promise", found, attained=_won(found.value, promise),
         coverage=made.height / len(kept) if len(kept) else None,
         reason=note if found.n else "no case whose promise was kept or has run out",
     )  # fmt: skip
@@ -62,10 +60,8 @@ def _rows(desk: Desk, promise: Promise) -> Iterator[dict[str, Any]]:
         won = [_won(share, promise) for share in shares["kept"]]
         for period, part in made.sort(name).group_by(name, maintain_order=True):
             one = share_interval(part["kept"].to_numpy(), part["customer"].to_numpy())
-            yield _row(
-                promise, "promise", period=str(period[0]), value=one.value, low=one.low, high=one.high,
-                n=one.n, interval_level=LEVEL, attained=_won(one.value, promise),
-            )  # fmt: skip
+            won_it = _won(one.value, promise)
+            yield _row(promise, "promise", one, period=str(period[0]), attained=won_it)
         if won:
             yield _row(
                 promise, "promise_streak", value=float(_streak(won)), n=len(won), unit=f"{name}s",
@@ -106,10 +102,7 @@ def _limits(promise: Promise, shares: pl.DataFrame) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
 
 
-def _row(promise: Promise, kpi: str, *, period: str = ALL, **found: Any) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(CARE_SCHEMA)
-    return row | {
-        "kpi": kpi, "group": "service", "channel": promise.channel or ALL, "team": ALL,
-        "segment": f"promise: {promise.name}", "period": period, "clock": promise.clock, "n": 0,
-        "unit": "share", "direction": "up", "target": promise.share, **found,
-    }  # fmt: skip
+def _row(promise: Promise, kpi: str, found: Interval | None = None, **said: Any) -> dict[str, Any]:
+    about = {"channel": promise.channel or ALL, "segment": f"promise: {promise.name}", "clock": promise.clock}
+    meant = {"unit": "share", "direction": "up", "target": promise.share}
+    return care_row(kpi, "service", found, **about | meant | said)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
 
-from care.intervals import LEVEL, Interval, difference_interval, share_interval
-from care.tables import CARE_SCHEMA
+from care.intervals import Interval, difference_interval, share_interval
+from care.rows import care_frame, care_row
 from care.view import Desk
 from histories.arrays import Flags
-from histories.cuts import ALL
 
 FEWEST: Final = 5
 MOST: Final = 40
@@ -27,8 +27,7 @@ def topic_figures(desk: Desk) -> pl.DataFrame:
     of a product's matters, segment `product: x, topic: y`.
     """
     named = desk.column("topic").is_not_null().to_numpy()
-    rows = [] if not named.any() else list(_rows(desk, named))
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame(_rows(desk, named) if named.any() else ())
 
 
 def _rows(desk: Desk, named: Flags) -> Iterator[dict[str, Any]]:
@@ -37,16 +36,17 @@ def _rows(desk: Desk, named: Flags) -> Iterator[dict[str, Any]]:
     for topic in _common(desk.column("topic")):
         is_topic = desk.among("topic", [topic])
         segment = f"topic: {topic}"
-        yield _row("topic_share", segment, _share(desk, is_topic, named))
+        about = partial(care_row, group="voice", segment=segment, unit="share")
+        yield about("topic_share", found=_share(desk, is_topic, named))
         for month in desk.coded("month")[0]:
             within = named & desk.among("month", [month])
             if within.any():
-                yield _row("topic_share", segment, _share(desk, is_topic, within), period=month)
+                yield about("topic_share", found=_share(desk, is_topic, within), period=month)
         yield from _trend(desk, segment, is_topic, named, last)
         for product in products:
             its = named & desk.among("product", [product])
-            found = _share(desk, is_topic, its)
-            yield _row("topic_share_of_product", f"product: {product}, {segment}", found)
+            of_product = f"product: {product}, {segment}"
+            yield about("topic_share_of_product", found=_share(desk, is_topic, its), segment=of_product)
 
 
 def _common(values: pl.Series) -> list[str]:
@@ -75,15 +75,5 @@ def _trend(desk: Desk, segment: str, is_topic: Flags, named: Flags, last: str) -
     if found.value is None or found.low is None or found.high is None:
         return
     chance = found.low <= 0.0 <= found.high
-    yield _row("topic_trend", segment, found, period=last, reason="within chance" if chance else None)
-
-
-def _row(
-    kpi: str, segment: str, found: Interval, *, period: str = ALL, reason: str | None = None
-) -> dict[str, Any]:
-    return dict.fromkeys(CARE_SCHEMA) | {
-        "kpi": kpi, "group": "voice", "channel": ALL, "team": ALL, "segment": segment, "period": period,
-        "value": found.value, "low": found.low, "high": found.high,
-        "interval_level": None if found.low is None else LEVEL, "n": found.n, "unit": "share",
-        "reason": reason,
-    }  # fmt: skip
+    reason = "within chance" if chance else None
+    yield care_row("topic_trend", "voice", found, segment=segment, period=last, unit="share", reason=reason)

@@ -11,15 +11,15 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from care.intervals import LEVEL, Interval, z_of
-from care.tables import CARE_SCHEMA
+from care.rows import care_frame, care_row
 from histories.arrays import Float
-from histories.cuts import ALL
 
 DAYS: Final = 90
 """Purchases of so many days before the end of observation are the outcome."""
@@ -61,10 +61,9 @@ def vanity_figures(posts: pl.DataFrame, purchases: pl.DataFrame | None, *, end: 
     """
     given: list[str] = [name for name in MEASURES if name in posts.columns and posts[name].count()]
     if purchases is None or "customer_id" not in posts.columns or not given:
-        return pl.DataFrame(schema=CARE_SCHEMA)
+        return care_frame()
     people = _described(posts, purchases, given, end)
-    rows = list(_rows(people, given))
-    return pl.DataFrame(rows, schema=CARE_SCHEMA, orient="row")
+    return care_frame(_rows(people, given))
 
 
 def _described(
@@ -101,31 +100,20 @@ def _rows(people: pl.DataFrame, given: list[str]) -> Iterator[dict[str, Any]]:
         known = people.filter(pl.col(measure).is_not_null())
         held = known.select(pl.col(HELD).cast(pl.Float64)).to_numpy()
         for outcome, column in OUTCOMES.items():
-            name = f"{measure}_and_{outcome}"
+            about = partial(care_row, f"{measure}_and_{outcome}", "vanity", unit="correlation")
             if known.height < FEWEST:
                 reason = (
                     f"needs {FEWEST} known customers who wrote and bought {DAYS} days before the end; there "
                 )
-                yield _row(name, Interval(value=None, n=known.height), reason=f"{reason}are {known.height}")
+                yield about(n=known.height, reason=f"{reason}are {known.height}")
                 continue
             x, y = (known[c].cast(pl.Float64).to_numpy() for c in (measure, column))
             found = partial_rank_correlation(x, y, held)
             plain = partial_rank_correlation(x, y, held[:, :0])
-            yield _row(name, found, plain=plain.value, reason=_reading(found))
+            yield about(found=found, as_tool=plain.value, reason=_reading(found))
 
 
 def _reading(found: Interval) -> str | None:
     if found.value is None or found.low is None or found.high is None:
         return "does not vary beyond activity"
     return "no more than chance once activity is held" if found.low <= 0.0 <= found.high else None
-
-
-def _row(
-    kpi: str, found: Interval, *, plain: float | None = None, reason: str | None = None
-) -> dict[str, Any]:
-    return dict.fromkeys(CARE_SCHEMA) | {
-        "kpi": kpi, "group": "vanity", "channel": ALL, "team": ALL, "segment": ALL, "period": ALL,
-        "value": found.value, "low": found.low, "high": found.high,
-        "interval_level": None if found.low is None else LEVEL, "n": found.n, "unit": "correlation",
-        "as_tool": plain, "reason": reason,
-    }  # fmt: skip

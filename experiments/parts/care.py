@@ -25,9 +25,9 @@ from care.promises import promise_figures
 from care.queue import agent_pseudonyms, with_pseudonyms, with_ranks
 from care.quotes import choose_quotes
 from care.repeated_replies import sudden_agent_note
+from care.rows import care_frame
 from care.settings import CareSettings
 from care.stake import gain_of_answer
-from care.tables import CARE_SCHEMA
 from care.threads import link_posts, sides_by_staff, without_internal
 from care.topics import topic_figures
 from care.vanity import vanity_figures
@@ -128,7 +128,7 @@ def _reasons(
         answered = cases.select(asked).drop_nulls("purchase_reason").collect()
         named.append(named_in_cases(instants(answered, config.timezone)))
     if not named:
-        return pl.DataFrame(schema=CARE_SCHEMA)
+        return care_frame()
     return reason_figures(pl.concat(named, how="vertical_relaxed"), _purchases(config, histories))
 
 
