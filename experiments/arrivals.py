@@ -12,15 +12,16 @@ import datetime as dt
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import polars as pl
 
 from experiments.tombstones import Tombstones
-from histories.durable import storage_error, transaction
+from histories.durable import told_of, transaction
 from histories.errors import StorageError
 from histories.periods import start_of_day, zone_of
 
@@ -307,18 +308,8 @@ def recent_orders(transactions: pl.LazyFrame, observation_end: dt.date) -> pl.Da
     )
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What the system or SQLite refuses, in words."""
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(FILE, error) from error
-    except sqlite3.OperationalError as error:
-        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
-        raise StorageError(f"{FILE} could not be written ({error}); nothing changed.", full=full) from error
-    except sqlite3.DatabaseError as error:
-        raise StorageError(
-            f"{FILE} is damaged ({error}). Restore it, or remove it: what it held and no run has read must "
-            "then be sent again."
-        ) from error
+_told = partial(
+    told_of,
+    FILE,
+    remedy="Restore it, or remove it: what it held and no run has read must then be sent again.",
+)

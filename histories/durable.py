@@ -323,3 +323,23 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
             database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def told_of(file: str, *, remedy: str) -> Iterator[None]:
+    """What the system or SQLite refuses of a database file, in words; `remedy` is for a damaged one.
+
+    Raises
+    ------
+    StorageError
+        When it could not be written, or is damaged.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(file, error) from error
+    except sqlite3.OperationalError as error:
+        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        raise StorageError(f"{file} could not be written ({error}); nothing changed.", full=full) from error
+    except sqlite3.DatabaseError as error:
+        raise StorageError(f"{file} is damaged ({error}). {remedy}") from error

@@ -22,8 +22,8 @@ from typing import Any, Final
 import orjson
 
 from api.hooks.addresses import check_receiver
-from histories.durable import storage_error, transaction
-from histories.errors import ConfigError, StorageError, nearest
+from histories.durable import told_of, transaction
+from histories.errors import ConfigError, nearest
 
 FILE: Final = "hooks.sqlite"
 EVENTS: Final = ("scores.promoted", "segment.entered", "segment.left")
@@ -105,7 +105,7 @@ class Outbox:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it, or nothing."""
-        try:
+        with told_of(FILE, remedy="Restore it, or remove it and add hooks anew."):
             if not self._path.exists():
                 os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             with contextlib.closing(
@@ -114,14 +114,6 @@ class Outbox:
                 database.executescript(f"PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; {_SCHEMA}")
                 with transaction(database):
                     yield database
-        except OSError as error:
-            raise storage_error(FILE, error) from error
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"{FILE} could not be written ({error}); nothing changed.") from error
-        except sqlite3.DatabaseError as error:
-            raise StorageError(
-                f"{FILE} is damaged ({error}). Restore it, or remove it and add hooks anew."
-            ) from error
 
     def add(
         self, url: str, *, events: Sequence[str], segments: Sequence[str] = (), private: bool = False
