@@ -7,7 +7,9 @@ recorded end are held against those of the same customers one cycle earlier, whi
     ratio = touches in a week before the end / touches in the same week of the cycle before
 
 About 1 where touches come whenever they come, and at most 1.5 where they drive customers away by a lasting
-effect: that is there a month later, too.
+effect: that is there a month later, too. A cycle is a month of the calendar unless customers renew by another
+one, and the last day of a month is held against that of the one before: where all leave then, a letter of the
+24th comes a week before the end, whatever it does.
 """
 
 from __future__ import annotations
@@ -24,8 +26,7 @@ from histories.periods import wall_time
 
 WEEKS = 5
 """Weeks before the end: notice is often given a month ahead."""
-CYCLE = 30
-"""Days between a week and the one it is held against, unless customers renew by another cycle."""
+LONGEST_MONTH = 31
 CROWDED = 2.0
 CERTAIN = 4.0
 OVERDISPERSION = 1.5
@@ -70,7 +71,7 @@ def last_days(
     customers: pl.LazyFrame | None,
     *,
     channels: Sequence[str],
-    cycle: int = CYCLE,
+    cycle: int = 0,
 ) -> LastDays:
     """Count touches before the end of some customers' relations.
 
@@ -84,7 +85,7 @@ def last_days(
     channels
         The C channels, in order.
     cycle
-        Days.
+        Days of the cycle; 0: a month.
     """
     empty = np.zeros((len(channels), WEEKS))
     columns = [] if customers is None else customers.collect_schema().names()
@@ -93,17 +94,27 @@ def last_days(
     known = customers.filter(pl.col("ended_at").is_not_null())
     if "acquired_at" in columns:
         there = pl.col("ended_at").cast(pl.Date) - pl.col("acquired_at").cast(pl.Date)
-        known = known.filter((there.dt.total_days() >= 7 * WEEKS + cycle) | there.is_null())
+        known = known.filter(
+            (there.dt.total_days() >= 7 * WEEKS + (cycle or LONGEST_MONTH)) | there.is_null()
+        )
     used = within_contracts(touchpoints.filter(pl.col("treatment")), known)
     ends = known.select("customer_id", end=pl.col("ended_at").cast(pl.Date))
-    days = (pl.col("end") - wall_time("timestamp").cast(pl.Date)).dt.total_days()
-    rows = used.join(ends, on="customer_id").select("channel", days=days).collect()
+    end, day = pl.col("end"), wall_time("timestamp").cast(pl.Date)
+    earlier = end - pl.duration(days=cycle) if cycle else _month_before(end)
+    days = {"last": (end - day).dt.total_days(), "before": (earlier - day).dt.total_days()}
+    rows = used.join(ends, on="customer_id").select("channel", **days).collect()
     found = []
-    for start in (0, cycle):
-        week = (rows["days"].to_numpy() - start) // 7
+    for name in days:
+        week = rows[name].to_numpy() // 7
         counts = empty.copy()
         for c, channel in enumerate(channels):
             own = week[(rows["channel"] == channel).to_numpy() & (week >= 0) & (week < WEEKS)]
             counts[c] = np.bincount(own, minlength=WEEKS)
         found.append(counts)
     return LastDays(last=found[0], before=found[1])
+
+
+def _month_before(day: pl.Expr) -> pl.Expr:
+    """The same day of the month before; of the last day of a month the last of that."""
+    before = day.dt.offset_by("-1mo")
+    return pl.when(day == day.dt.month_end()).then(before.dt.month_end()).otherwise(before)

@@ -31,7 +31,7 @@ from experiments.parts.segments import UNKNOWN, segment_labels
 from histories.ends_by_silence import end_by_silence
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
-from histories.last_days import CYCLE, LastDays, last_days
+from histories.last_days import LastDays, last_days
 from histories.on_the_way import on_the_way
 from histories.panel import Panel
 from histories.panel_building import (
@@ -228,7 +228,7 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
     if silence is not None:
         panel = replace(panel, notes=(*panel.notes, silence.words))
     if recorded:
-        ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle or CYCLE)
+        ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle)
         panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))
     order = partial(_order, channels=channels, observation_end=histories.inputs.observation_end)
     recent = buckets.reduce(order, operator.add)

@@ -53,6 +53,22 @@ def test_touches_that_drive_customers_away_for_months_announce_nothing() -> None
     assert company(0.0, harm=2.0).words(CHANNELS) == {}
 
 
+@pytest.mark.parametrize("day", [3, 15, 22, 23, 24, 25])
+def test_a_letter_of_one_day_of_the_month_announces_no_leaving_at_its_end(day: int) -> None:
+    draws = np.random.default_rng(1)
+    start = datetime(2025, 1, 1)
+    ends = [datetime(2025, int(month), 1) - timedelta(days=1) for month in draws.integers(5, 13, N)]
+    months = [datetime(2025, month, day) for month in range(1, 13)]
+    rows = [
+        (i, "letter", at) for i, end in enumerate(ends) for at in months if at < end and draws.random() < 0.5
+    ]
+    touches = pl.LazyFrame(rows, schema=["customer_id", "channel", "timestamp"], orient="row")
+    people = pl.LazyFrame({"customer_id": range(N), "acquired_at": [start] * N, "ended_at": ends})
+    found = last_days(touches.with_columns(treatment=pl.lit(value=True)), people, channels=CHANNELS)
+    assert found.last.sum() > N / 4
+    assert found.words(CHANNELS) == {}
+
+
 def test_counts_of_buckets_add_up_and_nobody_known_to_leave_says_nothing() -> None:
     whole = company(0.7)
     assert (whole + whole).last.sum() == 2 * whole.last.sum()
