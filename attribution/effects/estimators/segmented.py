@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from attribution.effects.effect import INTERVAL_LEVEL
 from histories.arrays import Float
@@ -142,7 +142,7 @@ def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float
         if not high > low:
             return low
         return float(
-            optimize.brentq(lambda x: float(weight @ stats.t.cdf((x - m) / s, dof)) - share, low, high)
+            optimize.brentq(lambda x: float(weight @ special.stdtr(dof, (x - m) / s)) - share, low, high)
         )
 
     return np.array([of(column) for column in range(means.shape[1])])
