@@ -1,5 +1,6 @@
 """A migrated MLflow store, made once for all workers: a test copies it and waits for no migration."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +9,16 @@ import pytest
 from filelock import FileLock
 
 from experiments.tracking import connect
+
+
+def pytest_configure() -> None:
+    """What is imported and collected stays to the end: the garbage collector need not look at it."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
