@@ -32,10 +32,10 @@ def compiled(function: Loop) -> Loop:
     if numba.config.DISABLE_JIT:
         return function
     try:
-        machine = njit(cache=True, nogil=True)(function)
+        machine = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba's word for: no folder that can be written
         numba.config.CACHE_DIR = str(_temporary_folder())
-        machine = njit(cache=True, nogil=True)(function)
+        machine = njit(cache=True, nogil=True, error_model="numpy")(function)
     _carry_over(function, machine)
     return machine  # type: ignore[no-any-return]
 

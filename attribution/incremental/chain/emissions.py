@@ -98,8 +98,10 @@ def emissions(
     """
     states, shared = lift.shape[1], len(kinds)
     together, some = 0.0, False
+    whole = np.empty(states)
     for j in range(states):
         rate[shared, j] = 0.0
+        whole[j] = (shape[shared] + count[shared]) / (shape[shared] + exposure[shared, j])
     for c in range(shared):
         n, kind = values[c], kinds[c]
         if kind == FLAG:
@@ -113,6 +115,16 @@ def emissions(
             continue
         a = shape[c] + count[c]
         base = np.exp(eta[c])
+        if kind == SPLIT:
+            for j in range(states):
+                rate[c, j] = base * lift[c, j]
+                rate[shared, j] += rate[c, j] * a / (shape[c] + whole[j] * exposure[c, j])
+            if n > 0.0:
+                for j in range(states):
+                    log_density[j] += n * np.log(rate[c, j] * a / (shape[c] + whole[j] * exposure[c, j]))
+            together += n
+            some = True
+            continue
         if kind == AMOUNT:
             base = extra[0] * n / base
             n = extra[0]
@@ -128,13 +140,7 @@ def emissions(
             mu = base / lift[c, j] if kind == AMOUNT else base * lift[c, j]
             rate[c, j] = mu
             b = shape[c] + exposure[c, j]
-            if kind == SPLIT:
-                whole = (shape[shared] + count[shared]) / (shape[shared] + exposure[shared, j])
-                part = mu * a / (shape[c] + whole * exposure[c, j])
-                rate[shared, j] += part
-                if n > 0.0:
-                    log_density[j] += n * np.log(part)
-            elif kind == BURST:
+            if kind == BURST:
                 m = mu * a / (b * spread)
                 log_density[j] += constant - (spread + n) * np.log1p(m)
                 if n > 0.0:
@@ -152,9 +158,6 @@ def emissions(
                 log_density[j] += constant - (a + n) * np.log1p(mu / b)
                 if n > 0.0:
                     log_density[j] += n * np.log(mu / b)
-        if kind == SPLIT:
-            together += n
-            some = True
     if some:
         a = shape[shared] + count[shared]
         constant = _rising(a, together)[0]
@@ -205,15 +208,18 @@ def emission_slopes(
         if kinds[c] == SPLIT:
             together += values[c]
             some = True
+    by_exposure[shared] = later[shared]
+    whole, per_part, by_whole = np.empty(states), np.empty(states), np.zeros(states)
     if some:
-        by_shape[shared] += total_weight * _rising(shape[shared] + count[shared], together)[1]
-    for j in range(states):
-        by_exposure[shared, j] = later[shared, j]
-        if some:
-            a, b = shape[shared] + count[shared], shape[shared] + exposure[shared, j]
-            slope = weight[j] * ((a + together) * rate[shared, j] / (b + rate[shared, j]) - together) / b
+        a_all = shape[shared] + count[shared]
+        by_shape[shared] += total_weight * _rising(a_all, together)[1]
+        for j in range(states):
+            b_all = shape[shared] + exposure[shared, j]
+            whole[j] = a_all / b_all
+            per_part[j] = (a_all + together) / (b_all + rate[shared, j])
+            slope = weight[j] * (per_part[j] * rate[shared, j] - together) / b_all
             by_exposure[shared, j] += slope
-            by_shape[shared] += slope - weight[j] * np.log1p(rate[shared, j] / b)
+            by_shape[shared] += slope - weight[j] * np.log1p(rate[shared, j] / b_all)
     for c in range(shared):
         n, kind = values[c], kinds[c]
         if kind == FLAG:
@@ -226,6 +232,16 @@ def emission_slopes(
             by_exposure[c] = later[c]
             continue
         a = shape[c] + count[c]
+        if kind == SPLIT:
+            for j in range(states):
+                mu, inverse = rate[c, j], 1.0 / (shape[c] + whole[j] * exposure[c, j])
+                part = mu * a * inverse
+                by_part = weight[j] * (n - per_part[j] * part) + later[shared, j] * part
+                by_rate[c, j] = later[c, j] * mu + by_part
+                by_exposure[c, j] = later[c, j] - by_part * whole[j] * inverse
+                by_whole[j] -= by_part * exposure[c, j] * inverse
+                by_shape[c] += by_part * (1.0 / a - inverse)
+            continue
         if kind == AMOUNT:
             n = extra[0]
             by_extra[0] += total_weight * (digamma(a + n) - digamma(n))
@@ -244,20 +260,7 @@ def emission_slopes(
             by_mu = later[c, j] * mu
             by_exposure[c, j] = later[c, j]
             b = shape[c] + exposure[c, j]
-            if kind == SPLIT:
-                a_all, b_all = shape[shared] + count[shared], shape[shared] + exposure[shared, j]
-                whole = a_all / b_all
-                own = shape[c] + whole * exposure[c, j]
-                part = mu * a / own
-                by_part = w * (n - (a_all + together) * part / (b_all + rate[shared, j]))
-                by_part += later[shared, j] * part
-                by_mu += by_part
-                by_exposure[c, j] -= by_part * whole / own
-                by_shape[c] += by_part * (1.0 / a - 1.0 / own)
-                by_whole = -by_part * exposure[c, j] / own
-                by_exposure[shared, j] -= by_whole * whole / b_all
-                by_shape[shared] += by_whole * (1.0 - whole) / b_all
-            elif kind == BURST:
+            if kind == BURST:
                 m = mu * a / b
                 by_spread += w * (rising - np.log1p(m / spread) + (m - n) / (spread + m))
                 by_m = w * spread * (n - m) / (spread + m)
@@ -293,3 +296,8 @@ def emission_slopes(
         if kind == BURST:
             by_shape[c] += by_spread * (spread / a) ** 2 * (1.0 + extra[OF_STREAMS + c])
             by_extra[OF_STREAMS + c] -= by_spread * spread**2 * (1.0 + 1.0 / a)
+    if some:
+        for j in range(states):
+            slope = by_whole[j] / (shape[shared] + exposure[shared, j])
+            by_exposure[shared, j] -= slope * whole[j]
+            by_shape[shared] += slope * (1.0 - whole[j])

@@ -130,12 +130,12 @@ def _filter(
                 for i in range(states):
                     flow = max(now[t - 1, i] * (1.0 - hazard[t - 1, i]), FLOOR)
                     for j in range(states):
-                        if moves[i, j] == 0.0:
-                            continue
-                        part = flow * moves[i, j]
-                        before[t, j] += part
-                        for c in range(streams + 1):
-                            exposure[t, c, j] += part * (exposure[t - 1, c, i] + rate[t - 1, c, i])
+                        scratch[j] = flow * moves[i, j]
+                        before[t, j] += scratch[j]
+                    for c in range(streams + 1):
+                        passed = exposure[t - 1, c, i] + rate[t - 1, c, i]
+                        for j in range(states):
+                            exposure[t, c, j] += scratch[j] * passed
                 for j in range(states):
                     before[t, j] = max(before[t, j], FLOOR)
                     for c in range(streams + 1):
@@ -301,6 +301,8 @@ def chain_slopes(
     ends, mean, felt = np.empty((periods, states)), np.empty((periods, states)), np.empty(states)
     by_shift, by_after = np.zeros(n), np.zeros(n)
     never = np.zeros((streams + 1, states))
+    on_push, on_lift, on_moves = np.empty(states), np.empty((streams, states)), np.empty((states, states))
+    by_move, moves_to = np.empty(states), np.ascontiguousarray(moves.T)
     part_rate, part_exposure = np.empty((streams, states)), np.empty((streams + 1, states))
     for i in range(n):
         a, b = entry[i], end[i]
@@ -312,6 +314,7 @@ def chain_slopes(
         loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         later[:] = 0.0
         flow_slope[:] = 0.0
+        on_push[:], on_lift[:], on_moves[:] = 0.0, 0.0, 0.0
         for t in range(b, a - 1, -1):
             there = np.exp(min(scale[t] - loglik[i], 700.0))
             may_leave = low[i] <= t <= high[i]
@@ -340,8 +343,7 @@ def chain_slopes(
                     felt[j] += 0.0 if at_nodes else gone * mean[t, j]
                 by_odds[i, t, resting[j]] += by_h
                 by_after[i] -= by_rest
-                for f in range(features):
-                    by_push[i, f] += by_h * push_features[j, f]
+                on_push[j] += by_h
             emission_slopes(
                 kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], felt, later,
                 by_rate, by_exposure, by_shape[i], by_extra[i],
@@ -359,8 +361,7 @@ def chain_slopes(
             for c in range(streams):
                 for j in range(states):
                     by_eta[i, t, c] += by_rate[c, j]
-                    for f in range(features):
-                        by_lift[i, c, f] += by_rate[c, j] * lift_features[j, f]
+                    on_lift[c, j] += by_rate[c, j]
             if t == a:
                 by_first[i] = weight
                 break
@@ -377,18 +378,31 @@ def chain_slopes(
                 before_slope[j] = total / before[t, j]
             for k in range(states):
                 flow = now[t - 1, k] * (1.0 - hazard[t - 1, k])
+                by_move[:] = before_slope
+                for c in range(streams + 1):
+                    passed = exposure[t - 1, c, k] + rate[t - 1, c, k]
+                    for j in range(states):
+                        by_move[j] += by_exposure[c, j] * passed
                 flow_slope[k] = 0.0
-                later[:, k] = 0.0
                 for j in range(states):
-                    if moves[k, j] == 0.0:
-                        continue
-                    total = before_slope[j]
-                    for c in range(streams + 1):
-                        total += by_exposure[c, j] * (exposure[t - 1, c, k] + rate[t - 1, c, k])
-                        later[c, k] += flow * moves[k, j] * by_exposure[c, j]
-                    flow_slope[k] += moves[k, j] * total
-                    for r in range(parameters):
-                        by_moves[i, r] += move_slopes[r, k, j] * flow * total
+                    flow_slope[k] += moves[k, j] * by_move[j]
+                    on_moves[k, j] += flow * by_move[j]
+                weight[k] = flow
+            for c in range(streams + 1):
+                later[c] = 0.0
+                for j in range(states):
+                    for k in range(states):
+                        later[c, k] += moves_to[j, k] * by_exposure[c, j]
+                for k in range(states):
+                    later[c, k] *= weight[k]
+        for j in range(states):
+            for f in range(features):
+                by_push[i, f] += on_push[j] * push_features[j, f]
+                for c in range(streams):
+                    by_lift[i, c, f] += on_lift[c, j] * lift_features[j, f]
+            for r in range(parameters):
+                for k in range(states):
+                    by_moves[i, r] += move_slopes[r, k, j] * on_moves[k, j]
     return (
         loglik,
         by_odds,
