@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.credits.table import concat_credits, incremental_credits, unavailable_credits
 from attribution.incremental.beside import credit_bounds, members_of, objections, touch_counts
@@ -75,15 +76,16 @@ def incremental_credit(
     ConvergenceError
         If the default estimator found no optimum.
     """
-    estimate = estimate_credit(
-        panel,
-        settings=settings,
-        residual_value=residual_value,
-        gross_margin=gross_margin,
-        experiments=experiments,
-        seed=seed,
-        plan=plan,
-    )
+    with threadpool_limits(1, user_api="blas"):  # some hundred parameters: threads only wait for each other
+        estimate = estimate_credit(
+            panel,
+            settings=settings,
+            residual_value=residual_value,
+            gross_margin=gross_margin,
+            experiments=experiments,
+            seed=seed,
+            plan=plan,
+        )
     wanted = [name for name in INCREMENTAL_OUTCOMES if name in outcomes]
     return credit_table(panel, estimate, outcomes=wanted, interval=settings.interval, costs=costs)
 

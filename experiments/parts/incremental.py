@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from attribution.effects.findings import EffectsResult
 from attribution.incremental.by_period import credit_by_period
@@ -99,23 +100,24 @@ def incremental_part(
     experiments = attempt(
         left_out, "experiments on channels", lambda: _experiments(config, histories, panel, effects)
     )
-    estimate = estimate_credit(panel, experiments=experiments or (), **about)
-    credits = credit_table(
-        panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
-    )
-    by_segment = attempt(
-        left_out,
-        "incremental credit by segment",
-        lambda: segment_table(
-            panel, estimate, _segments(config, histories, panel), outcomes=outcomes, **about
-        ),
-    )
-    return IncrementalPart(
-        credits=credits if by_segment is None else pl.concat([credits, by_segment]),
-        tables=_beside(config, histories, panel, estimate, credits, about, costs, left_out),
-        notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
-        left_out=left_out,
-    )
+    with threadpool_limits(1, user_api="blas"):  # some hundred parameters: threads only wait for each other
+        estimate = estimate_credit(panel, experiments=experiments or (), **about)
+        credits = credit_table(
+            panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
+        )
+        by_segment = attempt(
+            left_out,
+            "incremental credit by segment",
+            lambda: segment_table(
+                panel, estimate, _segments(config, histories, panel), outcomes=outcomes, **about
+            ),
+        )
+        return IncrementalPart(
+            credits=credits if by_segment is None else pl.concat([credits, by_segment]),
+            tables=_beside(config, histories, panel, estimate, credits, about, costs, left_out),
+            notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
+            left_out=left_out,
+        )
 
 
 def _beside(
