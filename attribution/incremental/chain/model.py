@@ -161,7 +161,7 @@ class HiddenChain:
     def fits(
         self, panel: Panel, stocks: Single, *, weights: Float | None = None, rng: np.random.Generator
     ) -> list[HiddenChainFit]:
-        """Fits of the settings that come into question, on all customers."""
+        """Fits of the settings that come into question, on all customers; errors are those of the best."""
         _refuse(panel)
         weights = np.ones(panel.n_customers) if weights is None else np.asarray(weights, dtype=np.float64)
         design = ChainDesign.learn(panel, decay=self.decay, decays=self.decays, by_day=self.by_day)
@@ -176,11 +176,16 @@ class HiddenChain:
             follows: _worth(panel, stocks, design, weights, follows=follows)
             for follows in {candidate.problem.purchases_first for candidate in found}
         }
-        return [
-            _assemble(
-                panel, design, candidate, weights, rows, worth=worths[candidate.problem.purchases_first]
-            )
+        fits = [
+            _assemble(panel, design, candidate, rows, worth=worths[candidate.problem.purchases_first])
             for candidate in found
+        ]
+        for k in _ranked_by_errors(fits):
+            fits[k] = _with_influence(fits[k], found[k], weights)
+        best = _best(fits)
+        return [
+            _with_influence(fit, candidate, weights) if fit is best and fit.influence is None else fit
+            for fit, candidate in zip(fits, found, strict=True)
         ]
 
     def _settings(
@@ -242,41 +247,47 @@ def _best(fits: list[HiddenChainFit]) -> HiddenChainFit:
     others down is no level but a mood, and without its loading on leaving their effects would seem certain:
     there the form that leaves it free goes first.
     """
+    doubtful = _ranked_by_errors(fits)
 
     def rank(fit: HiddenChainFit) -> float:
-        twins = any(fit.structure.is_twin(other.structure) for other in fits)
-        if not (fit.structure.acts_only and twins):
+        if not any(fit is fits[k] for k in doubtful):
             return fit.score
         return fit.score + (LEVEL_FIRST if fit.one_way else -LEVEL_FIRST)
 
     return max(fits, key=rank)
 
 
+def _ranked_by_errors(fits: list[HiddenChainFit]) -> list[int]:
+    """Which of them have a rank that depends on their errors."""
+    return [
+        k
+        for k, fit in enumerate(fits)
+        if fit.structure.acts_only and any(fit.structure.is_twin(other.structure) for other in fits)
+    ]
+
+
 def _assemble(
     panel: Panel,
     design: ChainDesign,
     candidate: Candidate,
-    weights: Float,
     rows: NDArray[np.int64] | None,
     *,
     worth: Worth | None,
 ) -> HiddenChainFit:
     problem, optimum = candidate.problem, candidate.optimum
-    influence, errors = _influence(candidate, weights)
     return HiddenChainFit(
         channels=panel.channels,
         design=design,
         structure=problem.structure,
         layout=problem.layout,
         theta=optimum.theta,
-        errors=errors,
+        errors=np.zeros(problem.layout.size),
         loglik=optimum.loglik,
         score=candidate.score,
         n=problem.inputs.n_customers,
         elasticity=elasticity(problem, optimum.theta),
         problems=_problems(candidate, optimum),
         worth=worth,
-        influence=influence,
         rows=rows,
     )
 
@@ -298,8 +309,8 @@ def _worth(
     return found if found is not None and (design.billed or found.shows) else None
 
 
-def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
-    """Influence of each customer and standard errors.
+def _with_influence(fit: HiddenChainFit, candidate: Candidate, weights: Float) -> HiddenChainFit:
+    """The fit with the influence of each customer and standard errors.
 
     A step of customers' weights w along their scores S varies by J^-1 S'S J^-1 only: too little where J holds
     more than the scores say. With J = L L' and M = L^-1 S'S L^-T,
@@ -319,7 +330,7 @@ def _influence(candidate: Candidate, weights: Float) -> tuple[Single, Float]:
     influence[:, moving] = scores @ (root / np.sqrt(np.maximum(shares, LEAST_SHARE))) @ root.T
     errors = np.zeros(problem.layout.size)
     errors[moving] = np.sqrt((root**2).sum(axis=1))
-    return influence, errors
+    return replace(fit, influence=influence, errors=errors)
 
 
 def _root(candidate: Candidate, weights: Float, outer: Float, moving: NDArray[np.int64]) -> Float:
