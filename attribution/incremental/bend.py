@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from attribution.incremental.along import REACH, fits_along
 from attribution.incremental.setfunction import FittedPanelModel
 from attribution.incremental.stocks import panel_stocks
 from histories.arrays import Float
@@ -26,8 +27,6 @@ from histories.panel import Panel
 
 BENDS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """Bends that are tried: at the last one, half of all that a stock can do is done at .14."""
-REACH = 2.0
-"""Log-likelihood by which a bend may be behind the best and stay in the range (a 95 % interval's)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +66,16 @@ def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) ->
     """
     if not panel.contractual:
         return STRAIGHT
-    stocks = {bend: panel_stocks(panel, decay=decay, bend=bend) for bend in (0.0, *BENDS)}
-    ahead = [fit.outlook(panel, own, before=stocks[0.0]) or -np.inf for own in stocks.values()]
-    if max(ahead[1:]) < ahead[0] - REACH:
+    straight = panel_stocks(panel, decay=decay)
+    start = fit.with_stocks(panel, straight)
+    if start is None:
         return STRAIGHT
-    fits: dict[float, FittedPanelModel] = {}
-    heights: dict[float, float] = {}
-    last, before = fit, stocks[0.0]
-    for bend, own in stocks.items():
-        found = last.with_stocks(panel, own, before=before)
-        if found is None or found[1] < max(heights.values(), default=-np.inf) - REACH:
-            break
-        fits[bend], heights[bend] = found
-        last, before = found[0], own
-    if not heights:
-        return STRAIGHT
-    best = max(heights, key=lambda bend: heights[bend])
-    gain = heights[best] - heights[0.0]
+    bent = {bend: panel_stocks(panel, decay=decay, bend=bend) for bend in BENDS}
+    climbed = fits_along(start, panel, bent, before=straight, highest=start[1])
+    climbed[0.0] = start
+    best = max(climbed, key=lambda bend: climbed[bend][1])
+    gain = climbed[best][1] - start[1]
     if gain <= 0.5 * np.log(panel.n_customers):
         return STRAIGHT
-    near = {bend: fits[bend] for bend in fits if bend != best and heights[best] - heights[bend] < REACH}
+    near = {b: f for b, (f, height) in climbed.items() if b != best and height > climbed[best][1] - REACH}
     return Bend(value=best, beside=near, gain=gain)

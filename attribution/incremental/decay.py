@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
+from attribution.incremental.along import REACH, fits_along
 from attribution.incremental.bend import STRAIGHT, Bend
 from attribution.incremental.setfunction import FittedPanelModel, PanelEstimator, Profile
 from attribution.incremental.stocks import DECAY, panel_stocks
@@ -33,8 +34,8 @@ from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
 
-CUSTOMERS = 4_000
-"""Customers on whom a decay is estimated at most."""
+CUSTOMERS, LOOKED_AT = 4_000, 6_000
+"""Customers on whom a decay is estimated at most, and those on whom channels' own are looked at."""
 LOWEST, HIGHEST = 0.02, 0.97
 """Decays that are searched: from nothing left of a touch after a period to a stock that lasts for years."""
 PRECISION = 0.015
@@ -47,13 +48,11 @@ FLAT = 0.5
 """Length of an interval from which on the data cannot tell."""
 SHORTER, LONGER = (0.45, 0.3, 0.15), (0.75, 0.85, 0.92)
 """Decays that stand beside one that is given, one after the other for as long as they are within reach."""
-REACH = 2.0
-"""Log-likelihood by which a decay may be behind and stay in the range (a 95 % interval's)."""
 STEPS = (*reversed(SHORTER), DECAY, *LONGER)
 """Decays that a channel of its own may have."""
 OWN_AHEAD = 7.0
 """Log-likelihood that a channel's own decay has to bring: half a logarithm of the customers for a parameter,
-and for the choice among several decays of several channels."""
+and for the choice among several decays of several channels. A better one in its place costs nothing."""
 FAINT = 0.45
 """Share left after a period below which later periods say little of a touch: an error there is an error of
 three times the size in the period of the touch."""
@@ -192,28 +191,22 @@ def decays_beside(
     start = fit.with_stocks(panel, stocks) if decay.source == "given" else None
     if start is None:
         return decay, {}
-    fits, heights = {decay.value: start[0]}, {decay.value: start[1]}
+    climbed = {decay.value: start}
     for side in (SHORTER, LONGER):
-        last, before = start[0], stocks
-        for other in side:
-            if (other - decay.value) * (side[0] - DECAY) <= 0.0:
-                continue
-            own = panel_stocks(panel, decay=other)
-            again = last.with_stocks(panel, own, before=before)
-            if again is None or again[1] < max(heights.values()) - REACH:
-                break
-            last, before = again[0], own
-            fits[other] = last
-            heights[other] = again[1]
-    best = max(heights, key=lambda value: heights[value])
-    gain = heights[best] - heights[decay.value]
+        further = [other for other in side if (other - decay.value) * (side[0] - DECAY) > 0.0]
+        others = {other: panel_stocks(panel, decay=other) for other in further}
+        highest = max(height for _, height in climbed.values())
+        climbed |= fits_along(start, panel, others, before=stocks, highest=highest)
+    best = max(climbed, key=lambda value: climbed[value][1])
+    gain = climbed[best][1] - start[1]
+    beside = {value: found for value, (found, _) in climbed.items() if value != decay.value}
     if gain <= REACH:
-        return decay, {value: found for value, found in fits.items() if value != decay.value}
+        return decay, beside
     if not customary or gain <= AHEAD:
         why = f"{best:g} explains more, by {gain:.0f} in log-likelihood: the range holds both"
-        return replace(decay, why=why), {v: found for v, found in fits.items() if v != decay.value}
+        return replace(decay, why=why), beside
     why = f"found: ahead of the customary {decay.value:g} by {gain:.0f} in log-likelihood"
-    near = {v: found for v, found in fits.items() if v != best and heights[v] > heights[best] - REACH}
+    near = {v: f for v, (f, height) in climbed.items() if v != best and height > climbed[best][1] - REACH}
     return replace(decay, value=best, source="found", why=why), near
 
 
@@ -233,47 +226,43 @@ def decays_of_channels(
     fit, panel, decay
         The model that credits the company, its customers, and the decay that all channels have.
     rng
-        Draws at most `CUSTOMERS` of them to look at.
+        Draws at most `LOOKED_AT` of them to look at.
     """
     few = panel
-    if panel.n_customers > CUSTOMERS:
-        few = panel.take(np.sort(rng.choice(panel.n_customers, CUSTOMERS, replace=False)))
+    if panel.n_customers > LOOKED_AT:
+        few = panel.take(np.sort(rng.choice(panel.n_customers, LOOKED_AT, replace=False)))
     values = decay.of(panel)
     now = fit.with_stocks(few, panel_stocks(few, decay=values))
     if now is None:
         return decay, []
     start = now[1]
-    looks: list[_Outlook] = []
+    looks: list[_Look] = []
     for _ in range(ROUNDS):
-        seen = _outlooks(now[0], few, values)
-        if seen is None:
+        looks = _looks(now[0], few, values)
+        if not looks:
             return decay, []
-        looks = seen
-        moves = zip(looks, values.tolist(), strict=True)
-        wanted = np.array([look.best if look.gain > OWN_AHEAD else value for look, value in moves])
-        again = None
-        if np.any(wanted != values):
-            again = now[0].with_stocks(few, panel_stocks(few, decay=wanted))
-        if again is None or again[1] < now[1] + OWN_AHEAD:
+        charge = np.where(values == decay.value, OWN_AHEAD, REACH)
+        ahead = np.array([look.gain for look in looks]) > charge
+        wanted = np.where(ahead, [look.best for look in looks], values)
+        again = now[0].with_stocks(few, panel_stocks(few, decay=wanted)) if ahead.any() else None
+        if again is None or again[1] < now[1] + charge[ahead].max():
             break
         values, now = wanted, again
-    found = decay.with_own(panel, values, gain=now[1] - start)
-    ends = [np.array([pick(look.near) for look in looks]) for pick in (min, max)]
-    ends = [end for end in ends if np.any(end != values)]
+    ends = {tuple(pick(look.near) for look in looks) for pick in (min, max)} - {tuple(values.tolist())}
     whole = now
     if ends and few is not panel:
         whole = now[0].with_stocks(panel, panel_stocks(panel, decay=values)) or now
     beside = []
-    for end in ends:
-        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=end))
+    for end in sorted(ends):
+        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=np.array(end)))
         together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
         if again is not None and again[1] > whole[1] - together:
-            beside.append((decay.with_own(panel, end), again[0]))
-    return found, beside
+            beside.append((decay.with_own(panel, np.array(end)), again[0]))
+    return decay.with_own(panel, values, gain=now[1] - start), beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Outlook:
+class _Look:
     """What other decays of a channel promise."""
 
     best: float
@@ -282,30 +271,28 @@ class _Outlook:
     """Decays within reach of the best."""
 
 
-def _outlooks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Outlook] | None:
-    """What each channel's other decays promise, all others' as they are; None where nothing does.
+def _looks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Look]:
+    """What each channel's other decays promise, all others' as they are; nothing without a likelihood.
 
     A channel that is told from what is left of its touches keeps what it has: others are guesses.
     """
     told_later = np.isin(panel.channels, panel.reacts or ())
     before = panel_stocks(panel, decay=values)
-    here = fit.outlook(panel, before, before=before)
-    if here is None:
-        return None
+    ahead = fit.outlook(panel, before)
+    if ahead is None:
+        return []
+    promised: list[dict[float, float]] = [{value: ahead(before)} for value in values.tolist()]
+    for other in STEPS:
+        stocks = panel_stocks(panel, decay=other)
+        for k in np.flatnonzero(values != other):
+            moved = before.copy()
+            moved[:, :, k] = stocks[:, :, k]
+            promised[k][other] = ahead(moved)
     found = []
-    for k, value in enumerate(values.tolist()):
-        promised = {value: 0.0}
-        for side in (1, -1):
-            for other in sorted((s for s in STEPS if (s - value) * side > 0), reverse=side < 0):
-                moved = values.copy()
-                moved[k] = other
-                ahead = fit.outlook(panel, panel_stocks(panel, decay=moved), before=before) or -np.inf
-                promised[other] = ahead - here
-                if promised[other] < max(promised.values()) - REACH:
-                    break
-        best = value if told_later[k] else max(promised, key=lambda decay: promised[decay])
-        near = tuple(decay for decay, gain in promised.items() if gain > promised[best] - REACH)
-        found.append(_Outlook(best=best, gain=promised[best], near=near))
+    for value, late, own in zip(values.tolist(), told_later, promised, strict=True):
+        best = value if late else max(own, key=lambda decay: own[decay])
+        near = tuple(decay for decay, promise in own.items() if promise > own[best] - REACH)
+        found.append(_Look(best=best, gain=own[best] - own[value], near=near))
     return found
 
 

@@ -113,7 +113,7 @@ class PanelRegressionFit:
     ) -> None:
         """No profile of stocks (see `FittedPanelModel`)."""
 
-    def outlook(self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]) -> None:
+    def outlook(self, panel: Panel, before: NDArray[np.float32]) -> None:
         """Nor of what it would be (see `FittedPanelModel`)."""
 
     def effects(self) -> Effects | None:

@@ -17,7 +17,7 @@ t still spends in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -107,12 +107,12 @@ class FittedPanelModel(PanelModel, Protocol):
         """
 
     def outlook(
-        self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32]
-    ) -> float | None:
-        """The log-likelihood that one step with other stocks promises, less a constant of the data.
+        self, panel: Panel, before: NDArray[np.float32]
+    ) -> Callable[[NDArray[np.float32]], float] | None:
+        """What one step with other stocks than these promises: a function of them, shape (N, P, C).
 
-        About what `with_stocks` would find, at the price of one look. `before` are the stocks of the fit.
-        None without a likelihood.
+        About the log-likelihood that `with_stocks` would find, less a constant of the data and the stocks
+        `before`, which are those of the fit; at a price of next to nothing. None without a likelihood.
         """
 
 

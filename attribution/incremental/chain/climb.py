@@ -1,12 +1,15 @@
 """Climb to the maximum of a sum of customers' log-likelihoods whose scores are known.
 
-First the outer product of the scores stands for the curvature (Berndt, Hall, Hall & Hausman 1974), damped as
-by Levenberg and Marquardt; then its damped inverse starts a quasi-Newton climb (BFGS), because the
-outer product sees nothing of a parameter whose scores vanish, such as a loading of zero.
+The outer product of the scores stands for the curvature (Berndt, Hall, Hall & Hausman 1974), damped as by
+Levenberg and Marquardt. Near the top what the last steps did to the slopes corrects its inverse (two loops of
+limited-memory BFGS, Nocedal & Wright 2006, algorithm 7.4): alone it steps too far or not far enough, often.
+Where it sees nothing of a parameter, whose scores vanish as those of a loading of zero, a quasi-Newton
+climb (BFGS) goes on from its damped inverse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +23,9 @@ TOLERANCE = 0.01
 FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-7
 LONGEST_STEP = 1.0
 """Largest change of one parameter in a step."""
-HALVINGS = 8
+HALVINGS, LEAST_BENT = 8, 1e-10
+NEAR, REMEMBERED = 25.0, 10
+"""Gain expected of one more step below which the steps before correct it, and how many of them do."""
 PATIENCE, HOPE = 3, 6.0
 """Steps before a climb with a target may be given up; how many times the next step's promise it counts on."""
 NOISE = 3.0
@@ -84,9 +89,12 @@ class _Ascent:
         scores = self.value.scores[:, moving]
         information = (scores * self.weights[:, None]).T @ scores
         blocks = self.blocks[moving]
-        kept = 1.0 - min(1.0, NOISE * len(blocks) / len(scores))
-        information *= np.where(blocks[:, None] == blocks, 1.0, kept)
+        information *= np.where(blocks[:, None] == blocks, 1.0, self.kept(int(moving.sum())))
         return np.asarray(information + np.diag(self.precision[moving]))
+
+    def kept(self, parameters: int) -> float:
+        """Share that is kept of entries of the outer product between streams."""
+        return 1.0 - min(1.0, NOISE * parameters / len(self.weights))
 
     def step(self, moving: Flags, change: Float) -> bool:
         """Go there if it is higher."""
@@ -106,7 +114,7 @@ def climb(
     free: Flags,
     weights: Float,
     *,
-    steps: int = 25,
+    steps: int = 40,
     more: int = 60,
     tolerance: float = TOLERANCE,
     target: float = -np.inf,
@@ -143,26 +151,71 @@ def climb(
     )
 
 
-def promise(problem: Likelihood, theta: Float, free: Flags, weights: Float) -> float:
-    """The penalised log-likelihood that one step from here promises, by the outer product of scores."""
-    ascent = _Ascent(problem, theta, free, weights)
-    slope = ascent.slope()
-    moving = ascent.moving(slope)
-    change = _solve(ascent.outer_product(moving), slope[moving])
-    return ascent.bound + 0.5 * float(change @ slope[moving])
+class Promise:
+    """What one step from a vector of parameters promises, by the outer product of scores."""
+
+    def __init__(self, problem: Likelihood, theta: Float, free: Flags) -> None:
+        ascent = _Ascent(problem, theta, free, np.ones(problem.inputs.n_customers))
+        self.value, self.bound = ascent.value, ascent.bound
+        """The likelihood at these parameters, and the penalised log-likelihood."""
+        self._slope, self._precision = ascent.slope(), ascent.precision
+        self._moving = ascent.moving(self._slope)
+        self._information = ascent.outer_product(self._moving)
+        self._scores = ascent.value.scores[:, self._moving]
+        self._blocks, self._kept = ascent.blocks, ascent.kept(int(self._moving.sum()))
+
+    def along(self, columns: Mapping[int, tuple[Float, Float]]) -> float:
+        """The penalised log-likelihood one step on, where parameters have other columns.
+
+        Parameters
+        ----------
+        columns
+            By the places of these parameters: their scores with the other columns, and the slope of each
+            customer's log-likelihood along what these change at once, each of shape (N,).
+        """
+        moving, slope, information = self._moving, self._slope.copy(), self._information.copy()
+        places = {place: int(moving[:place].sum()) for place in columns if moving[place]}
+
+        def product(scores: Float, block: int) -> Float:
+            """With those of all parameters that move, less of those of other streams."""
+            found = scores @ self._scores
+            for place, k in places.items():
+                found[k] = scores @ columns[place][0]
+            return np.where(self._blocks[moving] == block, found, self._kept * found)
+
+        for place, k in places.items():
+            own = columns[place][0]
+            slope[place] += float(own.sum() - self._scores[:, k].sum())
+            information[k] = information[:, k] = product(own, self._blocks[place])
+            information[k, k] += self._precision[place]
+        changes: dict[int, Float] = {}
+        for place, (_, change) in columns.items():
+            block = int(self._blocks[place])
+            changes[block] = changes.get(block, 0.0) + change
+        rest, ahead = slope[moving], self.bound
+        for block, change in changes.items():
+            rest = rest - product(change, block)
+            beside = sum((other * self._kept for b, other in changes.items() if b != block), start=change)
+            ahead += float(change.sum()) - 0.5 * float(change @ beside)
+        return ahead + 0.5 * float(rest @ _solve(information, rest))
 
 
 def _by_scores(ascent: _Ascent, steps: int, tolerance: float, target: float) -> tuple[bool, bool, float]:
     """Whether the climb has arrived, whether it was given up, and the damping at the end."""
-    damping = FIRST_DAMPING
+    damping, memory = FIRST_DAMPING, _Memory()
     for step in range(steps):
         slope = ascent.slope()
         moving = ascent.moving(slope)
+        memory.add(ascent.theta, slope, moving)
         information = ascent.outer_product(moving)
         diagonal = np.diag(information).copy()
         while True:
-            change = _solve(information + np.diag(damping * diagonal), slope[moving])
+            damped = information + np.diag(damping * diagonal)
+            change = _solve(damped, slope[moving])
             promise = 0.5 * float(change @ slope[moving])
+            if promise < NEAR:
+                change = memory.corrected(damped, slope[moving])
+                promise = 0.5 * float(change @ slope[moving])
             if promise < tolerance:
                 return damping <= FIRST_DAMPING, False, damping
             if step >= PATIENCE and ascent.bound + HOPE * promise < target:
@@ -172,10 +225,46 @@ def _by_scores(ascent: _Ascent, steps: int, tolerance: float, target: float) -> 
                 break
             if ascent.step(moving, 0.25 * np.clip(change, -LONGEST_STEP, LONGEST_STEP)):
                 break
+            memory.forget()
             damping = max(10.0 * damping, 1e-3)
             if damping > 1.0:
                 return False, False, damping
     return False, False, damping
+
+
+class _Memory:
+    """What the last steps did to the slopes, for as long as the same parameters move."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Float, Float]] = []
+        self.last: tuple[Float, Float, Flags] | None = None
+
+    def add(self, theta: Float, slope: Float, moving: Flags) -> None:
+        """Remember the step that led here."""
+        if self.last is not None:
+            before, slope_before, moving_before = self.last
+            if not np.array_equal(moving, moving_before):
+                self.forget()
+            else:
+                moved, bent = (theta - before)[moving], (slope_before - slope)[moving]
+                if float(moved @ bent) > LEAST_BENT:
+                    self.pairs = [*self.pairs, (moved, bent)][-REMEMBERED:]
+        self.last = theta.copy(), slope, moving
+
+    def forget(self) -> None:
+        """Start anew: these steps say nothing of the next."""
+        self.pairs = []
+
+    def corrected(self, information: Float, slope: Float) -> Float:
+        """The step by this information, as the remembered ones correct its inverse."""
+        rest, shares = slope, []
+        for moved, bent in reversed(self.pairs):
+            shares.append(float(moved @ rest) / float(moved @ bent))
+            rest = rest - shares[-1] * bent
+        step = _solve(information, rest)
+        for (moved, bent), share in zip(self.pairs, reversed(shares), strict=True):
+            step = step + (share - float(bent @ step) / float(moved @ bent)) * moved
+        return step
 
 
 def _by_curvature(ascent: _Ascent, steps: int, tolerance: float, damping: float) -> bool:
@@ -203,7 +292,7 @@ def _by_curvature(ascent: _Ascent, steps: int, tolerance: float, damping: float)
             inverse = _solve(information + np.diag(0.01 * np.diag(information)), np.eye(len(information)))
             continue
         moved, bent = ascent.theta[moving] - before, slope[moving] - new[moving]
-        if float(moved @ bent) > 1e-10:
+        if float(moved @ bent) > LEAST_BENT:
             inverse = _update(inverse, moved, bent)
         slope = new
     return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from attribution.incremental.chain.climb import climb, promise
+from attribution.incremental.chain.climb import Promise, climb
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
@@ -16,7 +17,7 @@ from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
-from attribution.incremental.stocks import mean_ratio
+from attribution.incremental.stocks import earlier_stocks, mean_ratio
 from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -56,7 +57,7 @@ class HiddenChainFit:
     theta: Float
     """The optimum, shape (p,)."""
     errors: Float
-    """Standard errors, 0 where a parameter did not move, shape (p,)."""
+    """Standard errors, 0 where a parameter did not move or another fit is ahead, shape (p,)."""
     loglik: float
     """Log-likelihood, less terms that no parameter enters."""
     score: float
@@ -237,13 +238,31 @@ class HiddenChainFit:
         found = start.refit(panel, stocks, tolerance=tolerance)
         return found, found.loglik
 
-    def outlook(self, panel: Panel, stocks: Single, *, before: Single) -> float | None:
-        """The log-likelihood that a step with other stocks promises (see `FittedPanelModel`)."""
-        problem = self.likelihood(panel, stocks)
+    def outlook(self, panel: Panel, before: Single) -> Callable[[Single], float] | None:
+        """What a step promises with other stocks than these (see `FittedPanelModel`).
+
+        The likelihood is taken as a parabola about these stocks, whose scores are those at these and at the
+        others: of a decay for all it promises within a tenth of what a climb finds (outer products).
+        """
+        problem = self.likelihood(panel, before)
         if problem.follows_purchases:
             return None  # what is left of a stock is all that tells: how much of it that is stays open
-        free = self.layout.free(problem.inputs, self.structure)
-        return promise(problem, self._carried(before, stocks), free, np.ones(panel.n_customers))
+        promise = Promise(problem, self.theta, self.layout.free(problem.inputs, self.structure))
+        by_stocks = promise.value.by_felt, promise.value.by_buying
+        effects = [self.layout.effects(k, len(self.channels)) for k in range(2)]
+        felt = earlier_stocks(panel, before)
+
+        def ahead(stocks: Single) -> float:
+            carried, other = self._carried(before, stocks), earlier_stocks(panel, stocks)
+            columns: dict[int, tuple[Float, Float]] = {}
+            for k in np.flatnonzero((stocks != before).any(axis=(0, 1))):
+                for own, slopes in zip(effects, by_stocks, strict=True):
+                    there, here = (np.einsum("np,np->n", slopes, x[:, :, k]) for x in (other, felt))
+                    place = own.start + k
+                    columns[place] = there, there * carried[place] - here * self.theta[place]
+            return promise.along(columns)
+
+        return ahead
 
     def predict(self, panel: Panel, stocks: Single, *, rng: np.random.Generator) -> PanelPrediction:
         """Hazard without channels, in a layer for each satisfaction or for each life drawn.

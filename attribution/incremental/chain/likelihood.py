@@ -35,6 +35,8 @@ class Value:
     state."""
     by_odds: Float
     """Slope by the log-odds of leaving, shape (N, P)."""
+    by_felt: Float
+    """The same of states that feel their stocks, shape (N, P)."""
     by_buying: Float
     """Slope by the predictor of purchases or spend, shape (N, P)."""
 
@@ -226,6 +228,7 @@ def evaluate(problem: Likelihood, theta: Float) -> Value:
         staying=staying,
         weight=by_first,
         by_odds=by_odds.sum(axis=2),
+        by_felt=by_odds[:, :, 0] if problem.structure.asleep else by_odds.sum(axis=2),
         by_buying=by_eta[:, :, 0],
     )
 

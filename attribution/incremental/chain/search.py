@@ -213,7 +213,7 @@ class Search:
         problem: Likelihood,
         start: Float,
         *,
-        steps: int = 25,
+        steps: int = 40,
         more: int = 60,
         rival: Candidate | None = None,
     ) -> Candidate:
