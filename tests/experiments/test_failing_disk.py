@@ -140,7 +140,7 @@ def test_a_promotion_that_fails_leaves_link_and_log_of_one_mind(
     assert (True, served) in outcomes
 
 
-@pytest.mark.parametrize("every", [61, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [97, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_erasure_that_fails_loses_nothing_and_can_be_repeated(tmp_path: Path, every: int) -> None:
     start = tmp_path / "start"
     write_sample(start / "a", n=2)
@@ -166,7 +166,7 @@ def test_an_erasure_that_fails_loses_nothing_and_can_be_repeated(tmp_path: Path,
     assert refused > 3
 
 
-@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [47, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, every: int) -> None:
     start = tmp_path / "start"
     start.mkdir()

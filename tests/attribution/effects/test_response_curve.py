@@ -13,6 +13,7 @@ from attribution.effects.data.cases import build_case_units
 from attribution.effects.data.tables import Setting
 from attribution.effects.effect import Effect
 from attribution.effects.estimators.bins import Bins, monotone, simultaneous_width
+from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effect
 from benchmarks.waiting import RushWorld, simulate_rush, waiting_designs
 from histories.errors import DataError
@@ -33,9 +34,18 @@ def fair() -> RushWorld:
     return simulate_rush(8_000, np.random.default_rng(1), jump=0.0)
 
 
-def test_what_a_fast_answer_is_worth_is_recovered_and_a_slow_one_is_worth_nothing(fair):
-    found = rows(fair)
-    fast, slow = found["0-60", "aipw"], found["60-1440", "aipw"]
+@pytest.fixture(scope="module")
+def found(fair) -> EffectsResult:
+    return estimate_effect(FAIR, tables=fair.tables, observation_end=fair.end)
+
+
+@pytest.fixture(scope="module")
+def by_bin(found) -> dict[tuple[str | None, str], Effect]:
+    return {(e.bin, e.estimator): e for e in found.effects}
+
+
+def test_what_a_fast_answer_is_worth_is_recovered_and_a_slow_one_is_worth_nothing(by_bin):
+    fast, slow = by_bin["0-60", "aipw"], by_bin["60-1440", "aipw"]
     assert fast.supported, fast.reason
     assert fast.low < 5 < fast.high
     assert fast.low > 0
@@ -47,24 +57,22 @@ def test_what_a_fast_answer_is_worth_is_recovered_and_a_slow_one_is_worth_nothin
     )
 
 
-def test_naive_and_monotone_stand_beside_each_bin(fair):
-    found = rows(fair)
-    assert not found["0-60", "naive"].supported
-    curve = [found[name, "isotonic"] for name in ("0-60", "60-1440")]
+def test_naive_and_monotone_stand_beside_each_bin(by_bin):
+    assert not by_bin["0-60", "naive"].supported
+    curve = [by_bin[name, "isotonic"] for name in ("0-60", "60-1440")]
     assert curve[0].estimate >= curve[1].estimate
     assert all(e.low <= e.estimate <= e.high for e in curve)
 
 
-def test_any_answer_is_held_against_none_for_the_answered_and_the_unanswered(fair):
-    found = estimate_effect(FAIR, tables=fair.tables, observation_end=fair.end).effects
-    whole = {e.estimand: e for e in found if (e.bin, e.estimator) == ("any", "aipw")}
+def test_any_answer_is_held_against_none_for_the_answered_and_the_unanswered(fair, found):
+    whole = {e.estimand: e for e in found.effects if (e.bin, e.estimator) == ("any", "aipw")}
     assert list(whole) == ["ATE", "ATO", "ATT", "ATU"]
     fast = (fair.waited <= 60)[np.isfinite(fair.waited)].mean()
     for effect in whole.values():
         assert effect.supported, effect.reason
         assert effect.low < 5 * fast < effect.high
         assert (effect.treatment, effect.control) == ("any answer", "not answered")
-    bins = [e for e in found if e.estimator == "naive" and e.bin != "any"]
+    bins = [e for e in found.effects if e.estimator == "naive" and e.bin != "any"]
     assert whole["ATT"].n_treated == sum(e.n_treated for e in bins)
 
 
