@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Tests write some 40,000 small files, wait for the disk with each, and clear them away: in memory, where it has room.
 ROOM   := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 2000000 {print "/dev/shm"}')
-# Byte code is kept: the second worker, every process that a test starts and the next call read it.
-ONE    := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 TMPDIR=$(or $(ROOM),$(TMPDIR))
+# Byte code is kept: the second worker, every process that a test starts and the next call read it. A worker has one
+# core: threads of its queries would take the other worker's.
+ONE    := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 TMPDIR=$(or $(ROOM),$(TMPDIR))
 
 .PHONY: setup demo test check format coverage docs pictures vendor clients hooks dist clean
 

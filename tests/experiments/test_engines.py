@@ -100,6 +100,26 @@ def test_a_run_by_buckets_finds_what_a_run_in_memory_does(
     assert_same(find_with(config, Spilled(tmp_path, memory=1, buckets=buckets)), whole)
 
 
+def write_tables(folder: Path) -> None:
+    """Every table that a run finds, as files."""
+    found = find_with(configure(folder, company(), EVERYTHING), Local())
+    for name, rows in {**found.tables, **found.large}.items():
+        rows.lazy().collect().write_parquet(folder / f"{name}.parquet")
+
+
+def test_a_run_finds_the_same_with_more_threads(whole: Findings, tmp_path: Path) -> None:
+    call = f"from {__name__} import *; write_tables(Path({str(tmp_path)!r}))"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", call],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "POLARS_MAX_THREADS": "4"},
+        check=True,
+    )
+    for name, frame in {**whole.tables, **whole.large}.items():
+        found = pl.read_parquet(tmp_path / f"{name}.parquet")
+        assert_frame_equal(found, frame.lazy().collect(), rel_tol=1e-9, abs_tol=1e-9)
+
+
 def test_a_company_where_customers_say_that_they_leave_is_split_too(tmp_path: Path) -> None:
     tables = small_company(40)
     header, *rows = tables["customers"].splitlines()
