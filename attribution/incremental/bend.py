@@ -52,7 +52,7 @@ class Bend:
 STRAIGHT = Bend()
 
 
-def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) -> Bend:
+def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float, by_day: bool = False) -> Bend:
     """The bend that the likelihood calls for.
 
     Parameters
@@ -61,16 +61,16 @@ def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float) ->
         Fitted to these customers and their stocks.
     panel
         The customers.
-    decay
-        Of the stocks.
+    decay, by_day
+        Of the stocks (see `panel_stocks`).
     """
     if not panel.contractual:
         return STRAIGHT
-    straight = panel_stocks(panel, decay=decay)
+    straight = panel_stocks(panel, decay=decay, by_day=by_day)
     start = fit.with_stocks(panel, straight)
     if start is None:
         return STRAIGHT
-    bent = {bend: panel_stocks(panel, decay=decay, bend=bend) for bend in BENDS}
+    bent = {bend: panel_stocks(panel, decay=decay, bend=bend, by_day=by_day) for bend in BENDS}
     climbed = fits_along(start, panel, bent, before=straight, highest=start[1])
     climbed[0.0] = start
     best = max(climbed, key=lambda bend: climbed[bend][1])

@@ -69,8 +69,7 @@ class Days:
     decay
         Share of a stock left after one period, shape (C,).
     edges
-        Quantiles of the moments of leaving, shape (F + 1,): the parts between are equally likely. The one
-        moment 1 twice where all leave at the end of a period.
+        Quantiles of the moments of leaving, shape (F + 1,): the parts between are equally likely.
     most
         Highest count.
     """

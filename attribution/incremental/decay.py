@@ -87,11 +87,23 @@ class Decay:
     """Names and decays of channels whose touches work for longer, or not as long, as all others'."""
     own_gain: float = 0.0
     """Log-likelihood by which these are ahead."""
+    by_day: bool = False
+    """Whether touches work from their day on, instead of for all of their period (`stocks.panel_stocks`)."""
+    by_day_gain: float = 0.0
+    """Log-likelihood by which that is ahead."""
 
     def of(self, panel: Panel) -> Float:
         """The decay of each of the panel's channels, shape (C,)."""
         own = dict(self.own)
         return np.array([own.get(name, self.value) for name in panel.channels])
+
+    def name(self, panel: Panel) -> str:
+        """What tells this decay from another one of the same customers."""
+        values = self.of(panel).tolist()
+        first = (
+            f"decays {', '.join(f'{value:g}' for value in values)}" if self.own else f"decay {self.value:g}"
+        )
+        return f"{first} by the day" if self.by_day else first
 
     def faint(self, panel: Panel) -> dict[str, str]:
         """Channels told from later months, of whose touches hardly anything is left then, with the reason."""
@@ -112,7 +124,9 @@ class Decay:
 
     def stocks(self, panel: Panel, *, touches: NDArray[np.floating] | None = None) -> Single:
         """Stocks that effects are linear in, shape (N, P, C) (see `panel_stocks`)."""
-        return panel_stocks(panel, decay=self.of(panel), touches=touches, bend=self.bend.value)
+        return panel_stocks(
+            panel, decay=self.of(panel), touches=touches, bend=self.bend.value, by_day=self.by_day
+        )
 
     @property
     def words(self) -> str:
@@ -125,7 +139,8 @@ class Decay:
             how = f"estimated: {self.low:.2f} to {self.high:.2f}"
         names = ", ".join(f"{value:g} of {name}" for name, value in self.own)
         own = f"but {names} (by {self.own_gain:.0f} in log-likelihood)" if self.own else ""
-        return ", ".join(part for part in (f"{left} ({how})", own, self.bend.words) if part)
+        day = f"touches work from their day on (by {self.by_day_gain:.0f})" if self.by_day else ""
+        return ", ".join(part for part in (f"{left} ({how})", own, day, self.bend.words) if part)
 
 
 def choose_decay(
@@ -232,29 +247,33 @@ def decays_of_channels(
     if panel.n_customers > LOOKED_AT:
         few = panel.take(np.sort(rng.choice(panel.n_customers, LOOKED_AT, replace=False)))
     values = decay.of(panel)
-    now = fit.with_stocks(few, panel_stocks(few, decay=values))
+    now = fit.with_stocks(few, panel_stocks(few, decay=values, by_day=decay.by_day))
     if now is None:
         return decay, []
     start = now[1]
     looks: list[_Look] = []
     for _ in range(ROUNDS):
-        looks = _looks(now[0], few, values)
+        looks = _looks(now[0], few, values, by_day=decay.by_day)
         if not looks:
             return decay, []
         charge = np.where(values == decay.value, OWN_AHEAD, REACH)
         ahead = np.array([look.gain for look in looks]) > charge
         wanted = np.where(ahead, [look.best for look in looks], values)
-        again = now[0].with_stocks(few, panel_stocks(few, decay=wanted)) if ahead.any() else None
+        again = (
+            now[0].with_stocks(few, panel_stocks(few, decay=wanted, by_day=decay.by_day))
+            if ahead.any()
+            else None
+        )
         if again is None or again[1] < now[1] + charge[ahead].max():
             break
         values, now = wanted, again
     ends = {tuple(pick(look.near) for look in looks) for pick in (min, max)} - {tuple(values.tolist())}
     whole = now
     if ends and few is not panel:
-        whole = now[0].with_stocks(panel, panel_stocks(panel, decay=values)) or now
+        whole = now[0].with_stocks(panel, panel_stocks(panel, decay=values, by_day=decay.by_day)) or now
     beside = []
     for end in sorted(ends):
-        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=np.array(end)))
+        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=np.array(end), by_day=decay.by_day))
         together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
         if again is not None and again[1] > whole[1] - together:
             beside.append((decay.with_own(panel, np.array(end)), again[0]))
@@ -271,19 +290,19 @@ class _Look:
     """Decays within reach of the best."""
 
 
-def _looks(fit: FittedPanelModel, panel: Panel, values: Float) -> list[_Look]:
+def _looks(fit: FittedPanelModel, panel: Panel, values: Float, *, by_day: bool) -> list[_Look]:
     """What each channel's other decays promise, all others' as they are; nothing without a likelihood.
 
     A channel that is told from what is left of its touches keeps what it has: others are guesses.
     """
     told_later = np.isin(panel.channels, panel.reacts or ())
-    before = panel_stocks(panel, decay=values)
+    before = panel_stocks(panel, decay=values, by_day=by_day)
     ahead = fit.outlook(panel, before)
     if ahead is None:
         return []
     promised: list[dict[float, float]] = [{value: ahead(before)} for value in values.tolist()]
     for other in STEPS:
-        stocks = panel_stocks(panel, decay=other)
+        stocks = panel_stocks(panel, decay=other, by_day=by_day)
         for k in np.flatnonzero(values != other):
             moved = before.copy()
             moved[:, :, k] = stocks[:, :, k]

@@ -27,6 +27,7 @@ from attribution.incremental.experiment import (
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.stocks import DECAY, panel_stocks
+from attribution.incremental.timing import choose_timing
 from attribution.settings import AttributionSettings
 from histories.arrays import Float
 from histories.cuts import ALL
@@ -103,15 +104,19 @@ def estimate_credit(
     decay, decays = decays_beside(found.fit, sample, decay, customary=settings.decay is None)
     if decay.source == "found":
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
+    decay, timed = choose_timing(found.fit, sample, decay, customary=settings.decay is None)
+    if decay.by_day:
+        decays = {}
+        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     ends: list[tuple[Decay, FittedPanelModel]] = []
     if settings.decay is None:
         decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
     if decay.own:
-        decays = {}
+        decays, timed = {}, []
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    bend = choose_bend(found.fit, sample, decay=decay.of(panel))
+    bend = choose_bend(found.fit, sample, decay=decay.of(panel), by_day=decay.by_day)
     others = {
-        f"bend {b:g}": (fit, panel_stocks(sample, decay=decay.of(panel), bend=b))
+        f"bend {b:g}": (fit, replace(decay, bend=replace(bend, value=b)).stocks(sample))
         for b, fit in bend.beside.items()
     }
     if bend.value:
@@ -120,8 +125,8 @@ def estimate_credit(
     fit, sample_stocks = found.fit, stocks[rows]
     for other, model in decays.items() if not bend.value else ():
         others[f"decay {other:g}"] = model, panel_stocks(sample, decay=other)
-    for end, model in ends if not bend.value else ():
-        others[f"decays {', '.join(f'{value:g}' for value in end.of(panel))}"] = model, end.stocks(sample)
+    for end, model in (*ends, *timed) if not bend.value else ():
+        others[end.name(panel)] = model, end.stocks(sample)
     crediting = (seed, 3)
     valued: dict[str, Any] = {"residual_value": residual_value, "gross_margin": gross_margin}
     sample_valued = valued | {"residual_value": None if residual_value is None else residual_value[rows]}
@@ -176,6 +181,7 @@ def estimate_credit(
             relative_error=_relative_error(credit, draws, experiment),
             decay=decay.of(panel),
             bend=decay.bend.value,
+            by_day=decay.by_day,
             rng=rng,
         )
         for experiment in experiments
@@ -248,7 +254,7 @@ def _at(
 ) -> tuple[Plan, Chosen, NDArray[np.float32]]:
     """The plan at this decay and bend, the same settings and those beside them fitted there, all's stocks."""
     decays = tuple(decay.of(panel).tolist()) if decay.own else ()
-    estimator = found.estimator.at_decay(decay.value, decays)
+    estimator = found.estimator.at_decay(decay.value, decays, by_day=decay.by_day)
     stocks = decay.stocks(panel)
     sample, own = panel.take(rows), stocks[rows]
     fit = estimator.fit(sample, own, rng=rng)
@@ -259,7 +265,7 @@ def _at(
         fit=fit,
         beside={name: moved[0] for name, moved in beside.items() if moved is not None},
     )
-    return plan.at_decay(decay.value, decays), again, stocks
+    return plan.at_decay(decay.value, decays, by_day=decay.by_day), again, stocks
 
 
 def _relative_error(credit: PanelCredit, draws: CreditDraws, experiment: ChannelExperiment) -> float:

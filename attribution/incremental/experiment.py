@@ -104,6 +104,7 @@ def channel_contrast(
     first_period: int,
     decay: float | Float,
     bend: float = 0.0,
+    by_day: bool = False,
     rng: np.random.Generator,
     customers: NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
@@ -117,7 +118,7 @@ def channel_contrast(
         The company, or the customers to whom the channel was open alone.
     channel, first_period
         What is withheld, and since when.
-    decay, bend
+    decay, bend, by_day
         Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
@@ -129,7 +130,8 @@ def channel_contrast(
     withheld[:] = panel.touches
     withheld[:, first_period:, k] = 0
     stocks, fewer = (
-        panel_stocks(panel, decay=decay, touches=touches, bend=bend) for touches in (panel.touches, withheld)
+        panel_stocks(panel, decay=decay, touches=touches, bend=bend, by_day=by_day)
+        for touches in (panel.touches, withheld)
     )
     chosen = np.arange(panel.n_customers) if customers is None else customers
     lost = np.zeros(2)
@@ -172,6 +174,7 @@ def read_experiment(
     relative_error: float,
     decay: float | Float,
     bend: float = 0.0,
+    by_day: bool = False,
     rng: np.random.Generator,
 ) -> ExperimentReading:
     """Compare an experiment with what the model predicts for the customers who had the channel.
@@ -184,7 +187,7 @@ def read_experiment(
         The fit to test, and all its customers.
     relative_error
         Standard error of the channel's credit over the credit: the model's contrast is as uncertain.
-    decay, bend
+    decay, bend, by_day
         Of the stocks that the model was fitted to.
     rng
         Draws latents where the model has any.
@@ -196,6 +199,7 @@ def read_experiment(
         first_period=experiment.first_period,
         decay=decay,
         bend=bend,
+        by_day=by_day,
         rng=rng,
         customers=np.flatnonzero(experiment.treated),
     )

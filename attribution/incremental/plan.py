@@ -81,12 +81,14 @@ class Plan:
             return self.choose(self.default, panel, stocks, rng)
         return Chosen(estimator=self.default, fit=self.default.fit(panel, stocks, rng=rng))
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> Plan:
+    def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False) -> Plan:
         """The same plan, whose estimators make stocks of their own with this decay (see `at_decay` there)."""
         return replace(
             self,
-            default=self.default.at_decay(decay, decays),
-            companions=tuple(companion.at_decay(decay, decays) for companion in self.companions),
+            default=self.default.at_decay(decay, decays, by_day=by_day),
+            companions=tuple(
+                companion.at_decay(decay, decays, by_day=by_day) for companion in self.companions
+            ),
         )
 
 

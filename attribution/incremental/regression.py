@@ -20,7 +20,7 @@ from attribution.incremental.designs import Design, DesignChoices, build_design
 from attribution.incremental.effects import Effects
 from attribution.incremental.glm import LOGIT, POISSON, fit_glm
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
-from attribution.incremental.stocks import moment_precision
+from attribution.incremental.stocks import DECAY, moment_precision
 from histories.arrays import Float
 from histories.panel import Panel
 
@@ -34,15 +34,20 @@ class PanelRegression:
     design: DesignChoices = field(default_factory=DesignChoices)
     hazard: bool = True
     """Whether leaving is modelled where it is recorded; without it every credit goes through spend alone."""
+    decays: tuple[float, ...] = (DECAY,)
+    """Of the stocks: of all channels, or of each."""
+    by_day: bool = False
+    """Whether these are by the day of touches."""
 
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> None:
         """None: there is no likelihood of both outcomes to estimate it with."""
         del panel, rng
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> PanelRegression:
-        """The same: it makes no stocks of its own."""
-        del decay, decays
-        return self
+    def at_decay(
+        self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False
+    ) -> PanelRegression:
+        """The same estimator for stocks with this decay, each channel's its own if given."""
+        return replace(self, decays=decays or (decay,), by_day=by_day)
 
     def fit(
         self,
@@ -68,7 +73,7 @@ class PanelRegression:
         n, influence, leaving = panel.n_customers, [], None
         if self.hazard and panel.contractual:
             left = panel.leaves[rows].astype(np.float64)
-            unseen = moment_precision(panel)
+            unseen = moment_precision(panel, decay=np.array(self.decays), by_day=self.by_day)
             precision = None if unseen is None else np.pad(unseen, (X.shape[1] - len(unseen), 0))
             found = fit_glm(X, left, LOGIT, weights=w, precision=precision)
             leaving = found.coefficients
@@ -107,6 +112,10 @@ class PanelRegressionFit:
         steps = [(weights - 1.0) @ moved for moved in self.influence or ()]
         leaving = None if self.leaving is None else self.leaving + steps[0]
         return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
+
+    def with_days(self) -> PanelRegressionFit:
+        """The same: it makes no stocks of its own."""
+        return self
 
     def with_stocks(
         self, panel: Panel, stocks: NDArray[np.float32], *, before: NDArray[np.float32] | None = None

@@ -106,6 +106,9 @@ class FittedPanelModel(PanelModel, Protocol):
         `before` are the stocks of the fit, where effects per unit of the others are of another size.
         """
 
+    def with_days(self) -> FittedPanelModel:
+        """The same parameters, for stocks that are by the day of touches."""
+
     def outlook(
         self, panel: Panel, before: NDArray[np.float32]
     ) -> Callable[[NDArray[np.float32]], float] | None:
@@ -130,8 +133,13 @@ class PanelEstimator(Protocol):
     def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Profile | None:
         """The maximised log-likelihood as a function of the decay of stocks; None without a likelihood."""
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> PanelEstimator:
-        """The same estimator, whose own stocks have this decay, each channel's its own if given."""
+    def at_decay(
+        self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False
+    ) -> PanelEstimator:
+        """The same estimator, whose own stocks have this decay, each channel's its own if given.
+
+        With `by_day` they are by the day of touches.
+        """
 
     def fit(
         self,

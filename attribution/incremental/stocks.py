@@ -359,17 +359,20 @@ def _moments_of_leaving(panel: Panel) -> NDArray[np.float64] | None:
 
 
 def _moments_of_stocks(panel: Panel) -> NDArray[np.float64]:
-    """Moments at which stocks by the day are taken: those of leaving, or of purchases if that is silent."""
+    """Moments at which stocks by the day are taken: those of leaving within a period, else even ones.
+
+    Purchases come all through it, and who leaves at its end has made up his mind before.
+    """
     levels = (np.arange(MOMENTS) + 0.5) / MOMENTS
-    found = _quantiles_of_leaving(panel, levels) if panel.contractual else levels
-    return np.ones(1) if found is None else found
+    found = _quantiles_of_leaving(panel, levels)
+    return levels if found is None else found
 
 
 def _edges_of_stocks(panel: Panel) -> NDArray[np.float64]:
-    """The quantiles between which these are; 1 and 1 where they are the end of the period."""
+    """The quantiles between which these are."""
     levels = np.arange(MOMENTS + 1) / MOMENTS
-    found = _quantiles_of_leaving(panel, levels) if panel.contractual else levels
-    return np.ones(2) if found is None else found
+    found = _quantiles_of_leaving(panel, levels)
+    return levels if found is None else found
 
 
 def _quantiles_of_leaving(panel: Panel, levels: NDArray[np.float64]) -> NDArray[np.float64] | None:

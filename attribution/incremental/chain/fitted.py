@@ -222,7 +222,13 @@ class HiddenChainFit:
         )
         worth = None
         if self.worth is not None:
-            worth = worth_of_purchase(panel, stocks, follows=problem.purchases_first)
+            worth = worth_of_purchase(
+                panel,
+                stocks,
+                follows=problem.purchases_first,
+                decay=np.array(self.design.decays),
+                by_day=self.design.by_day,
+            )
         return replace(self, theta=found.theta, worth=worth, loglik=found.loglik, influence=None, rows=None)
 
     def with_stocks(
@@ -238,6 +244,10 @@ class HiddenChainFit:
         found = start.refit(panel, stocks, tolerance=tolerance)
         return found, found.loglik
 
+    def with_days(self) -> HiddenChainFit:
+        """The same parameters, for stocks by the day of touches (see `FittedPanelModel`)."""
+        return replace(self, design=replace(self.design, by_day=True))
+
     def outlook(self, panel: Panel, before: Single) -> Callable[[Single], float] | None:
         """What a step promises with other stocks than these (see `FittedPanelModel`).
 
@@ -250,10 +260,14 @@ class HiddenChainFit:
         promise = Promise(problem, self.theta, self.layout.free(problem.inputs, self.structure))
         by_stocks = promise.value.by_felt, promise.value.by_buying
         effects = [self.layout.effects(k, len(self.channels)) for k in range(2)]
-        felt = earlier_stocks(panel, before)
+        decays, by_day = np.array(self.design.decays), self.design.by_day
+        felt = earlier_stocks(panel, before, decay=decays, by_day=by_day)
 
         def ahead(stocks: Single) -> float:
-            carried, other = self._carried(before, stocks), earlier_stocks(panel, stocks)
+            carried, other = (
+                self._carried(before, stocks),
+                earlier_stocks(panel, stocks, decay=decays, by_day=by_day),
+            )
             columns: dict[int, tuple[Float, Float]] = {}
             for k in np.flatnonzero((stocks != before).any(axis=(0, 1))):
                 for own, slopes in zip(effects, by_stocks, strict=True):

@@ -254,7 +254,8 @@ def _live(
         bought = np.where(leaves, until, bought)
         touches[:, t, own] = acts[:, : len(own)]
         if ticks is not None:
-            ticks[:, t, own] = (ticks[:, t, own] * np.where(leaves, lived, 1.0)[:, None]).astype(np.uint8)
+            within = np.where(leaves, lived, 1.0)[:, None] * (touches[:, t, own] > 0)
+            ticks[:, t, own] = (ticks[:, t, own] * within).astype(np.uint8)
         purchases[:, t] = bought + entering[:, t]
         if fit.design.other_acts:
             other[:, t] = acts[:, len(own)]

@@ -153,7 +153,7 @@ class Listening:
         self.heard.append((panel, stocks))
         return STATIC.fit(panel, stocks, **rest)
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> Any:
+    def at_decay(self, *_: object, **__: object) -> Any:
         return self
 
 

@@ -152,7 +152,7 @@ def test_a_companion_that_finds_no_optimum_leaves_the_range_without_it(panel: Pa
         def fit(self, *_: object, **__: object) -> FittedPanelModel:
             raise ConvergenceError("no optimum")
 
-        def at_decay(self, decay: float, decays: tuple[float, ...] = ()) -> object:
+        def at_decay(self, *_: object, **__: object) -> object:
             return self
 
     plan = Plan(default=STATIC, companions=(Failing(),))
