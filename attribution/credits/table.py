@@ -54,10 +54,6 @@ class Credits:
         refuse_unbalanced(self.frame)
         refuse_wrong_subtotals(self.frame)
 
-    def to_frame(self) -> pl.DataFrame:
-        """The table: one row per outcome, method, segment, period, level and channel."""
-        return self.frame
-
     def by_channel(self, *, outcome: str, method: str, level: str = "channel") -> dict[str, float]:
         """Credit by channel of one outcome and method, over all segments and periods together."""
         rows = self.frame.filter(

@@ -143,10 +143,6 @@ class Effect:
             return replace(self, supported=False, reason=told)
         return replace(self, supported=False, reason=told, estimate=None, std_error=None, low=None, high=None)
 
-    def to_frame(self) -> pl.DataFrame:
-        """One row of the `effects` table."""
-        return effects_frame([self])
-
     def __str__(self) -> str:
         return format_effects([self])
 

@@ -148,10 +148,6 @@ class EffectsResult:
         """The `effects` table."""
         return effects_frame(self.effects)
 
-    def to_frame(self) -> pl.DataFrame:
-        """The `effects` table."""
-        return self.frame
-
     def headline(self, name: str, outcome: str) -> Effect | None:
         """The effect chosen beforehand for a design and outcome, supported or not; None without one."""
         chosen = (e for e in self.effects if e.name == name and e.outcome == outcome and not _beside(e))

@@ -155,11 +155,7 @@ def _check_silent(
     placebo = tried("zero-effect placebo", lambda: run_placebo(fit, panel, stocks, rng=rng))
     holdout = tried("holdout check", lambda: run_holdout(fit, panel, stocks, rng=rng))
     lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
-    contrary = {}
-    if lapse is not None:
-        reason = f"the lapse check (window of {lapse.window} periods) gives the opposite sign"
-        pairs = zip(lapse.channels, lapse.verdicts, strict=True)
-        contrary = {name: reason for name, verdict in pairs if verdict == "differs"}
+    contrary = {} if lapse is None else lapse.contrary
     contrary |= dict.fromkeys(panel.stops, STOPS) | dict.fromkeys(fit.moved_alone, MOVED_ALONE)
     if fit.structure.regular:
         contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}

@@ -12,36 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from attribution.paths.encoded import EncodedPaths, sum_by
 from histories.arrays import Float, Integer
 from histories.errors import DataError
 
-MAX_ORDER = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderChoice:
-    """Held-out losses of the orders 1, 2, 3 and the one chosen."""
-
-    order: int
-    """The lowest order within one standard error of the best."""
-    losses: tuple[float, ...]
-    """Mean negative log-likelihood of a held-out journey, in nats, of each order from 1."""
-    std_errors: tuple[float, ...]
-    """Standard error over folds of each order's loss less the best order's; 0 for the best."""
-    n_journeys: int
-    """Journeys that were held out once each."""
-
-    def to_frame(self) -> pl.DataFrame:
-        """One row per order."""
-        orders = list(range(1, len(self.losses) + 1))
-        chosen = [order == self.order for order in orders]
-        return pl.DataFrame(
-            {"order": orders, "loss": self.losses, "std_error": self.std_errors, "chosen": chosen}
-        )
+MAX_ORDER, FOLDS = 3, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,41 +39,34 @@ class _Steps:
     """Channels, conversion and null."""
 
 
-def choose_order(paths: EncodedPaths, *, rng: np.random.Generator, folds: int = 5) -> OrderChoice:
-    """Compare the orders 1 to 3 on held-out journeys.
+def choose_order(paths: EncodedPaths, *, rng: np.random.Generator) -> int:
+    """The lowest order, 1 to 3, within one standard error of the best on held-out journeys.
 
     Raises DataError when there are fewer journeys than folds.
     """
     won, lost = (np.rint(counts).astype(np.int64) for counts in (paths.conversions, paths.nulls))
     touched = paths.lengths > 0
     total = int(won[touched].sum() + lost[touched].sum())
-    if total < folds:
-        raise DataError(f"choice of order: {total} journeys cannot be split into {folds} folds.")
+    if total < FOLDS:
+        raise DataError(f"choice of order: {total} journeys cannot be split into {FOLDS} folds.")
     steps = _steps(paths)
-    shares = np.full(folds, 1.0 / folds)
+    shares = np.full(FOLDS, 1.0 / FOLDS)
     won_in, lost_in = rng.multinomial(won, shares), rng.multinomial(lost, shares)
-    losses = np.empty((folds, MAX_ORDER))
-    for fold in range(folds):
+    losses = np.empty((FOLDS, MAX_ORDER))
+    for fold in range(FOLDS):
         test = _step_weights(steps, won_in[:, fold], lost_in[:, fold])
         train = _step_weights(steps, won - won_in[:, fold], lost - lost_in[:, fold])
         held_out = max(int((won_in[:, fold] + lost_in[:, fold])[touched].sum()), 1)
         losses[fold] = _log_losses(steps, train, test) / held_out
-    return _simplest_good(losses, total)
+    return _simplest_good(losses)
 
 
-def _simplest_good(losses: Float, n_journeys: int) -> OrderChoice:
+def _simplest_good(losses: Float) -> int:
     """The lowest order whose loss exceeds the best by at most one standard error of the difference."""
-    mean = losses.mean(axis=0)
-    best = int(mean.argmin())
+    best = int(losses.mean(axis=0).argmin())
     excess = losses - losses[:, [best]]
     error = excess.std(axis=0, ddof=1) / np.sqrt(losses.shape[0])
-    order = int(np.flatnonzero(excess.mean(axis=0) <= error)[0]) + 1
-    return OrderChoice(
-        order=order,
-        losses=tuple(mean.tolist()),
-        std_errors=tuple(error.tolist()),
-        n_journeys=n_journeys,
-    )
+    return int(np.flatnonzero(excess.mean(axis=0) <= error)[0]) + 1
 
 
 def _steps(paths: EncodedPaths) -> _Steps:

@@ -134,7 +134,7 @@ def fit_chains(journeys: Journeys, methods: Sequence[str], *, order: int | None 
             continue
         remembered = order or asked(journeys.settings)
         if remembered is None:
-            remembered = choose_order(journeys.paths, rng=np.random.default_rng(HOLDOUT_SEED)).order
+            remembered = choose_order(journeys.paths, rng=np.random.default_rng(HOLDOUT_SEED))
         counts = count_transitions(journeys.paths, order=remembered)
         chains[method] = Chain(counts=counts, fit=fit_markov(counts))
     return chains

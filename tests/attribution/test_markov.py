@@ -227,10 +227,7 @@ def simulate_chain(order: int, rng: np.random.Generator, n: int = 3_000) -> pl.D
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_order_of_a_simulated_chain_is_recovered(order: int) -> None:
     paths = encode_paths(simulate_chain(order, np.random.default_rng(order)))
-    choice = choose_order(paths, rng=np.random.default_rng(5))
-    assert choice.order == order
-    assert choice.n_journeys == 3_000
-    assert choice.to_frame()["chosen"].to_list() == [order == k for k in (1, 2, 3)]
+    assert choose_order(paths, rng=np.random.default_rng(5)) == order
 
 
 def test_too_few_journeys_choose_no_order() -> None:

@@ -47,13 +47,11 @@ class LapseCheck:
     """Per channel: "agrees", "differs", or "undecided" (one is within 1.96 standard errors of zero)."""
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """Channels whose sign the check contradicts, in words."""
-        against = [c for c, verdict in zip(self.channels, self.verdicts, strict=True) if verdict == "differs"]
-        if not against:
-            return ()
-        names = ", ".join(against)
-        return (f"the lapse check (window {self.window} periods) gives the opposite sign for {names}",)
+    def contrary(self) -> dict[str, str]:
+        """Channels whose sign the check contradicts, with the reason."""
+        reason = f"the lapse check (window of {self.window} periods) gives the opposite sign"
+        pairs = zip(self.channels, self.verdicts, strict=True)
+        return {name: reason for name, verdict in pairs if verdict == "differs"}
 
 
 def purchase_gaps(panel: Panel) -> Float:
