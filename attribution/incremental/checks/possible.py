@@ -101,7 +101,9 @@ def unmeasured_channels(credit: PanelCredit, draws: CreditDraws, outcome: str) -
     found = {}
     for k, name in enumerate(credit.channels):
         error = draws.std(outcome, np.arange(len(credit.channels)) == k)
-        if error > total:
+        if error > 1000.0 * total:
+            found[name] = "not measured: the standard error is over 1,000 times the whole outcome"
+        elif error > total:
             found[name] = f"not measured: the standard error, {error:,.0f}, exceeds the whole outcome"
     return found
 

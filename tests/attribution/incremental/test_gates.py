@@ -139,19 +139,22 @@ def test_more_survivors_than_customers_are_impossible(contract: tuple) -> None:
     assert "10 times the 600 customers kept that there can be" in impossible_values(panel, values)[0]
 
 
-def test_an_error_above_the_outcome_leaves_no_interval(contract: tuple) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"), [(1e4, ", 10,000, exceeds the whole"), (1e23, " is over 1,000 times the whole")]
+)
+def test_an_error_above_the_outcome_leaves_no_interval(contract: tuple, error: float, told: str) -> None:
     panel, _, _ = contract
     found = estimate.estimate_credit(
         panel, settings=AttributionSettings(replicates=0), plan=Plan(default=STATIC)
     )
     wide = np.zeros((3, panel.n_channels))
-    wide[:, 0] = [-1e6, 0.0, 1e6]
+    wide[:, 0] = [-error, 0.0, error]
     draws = CreditDraws(deviations={"retention": wide, "spend": wide * 0.0}, failed=0)
     table = credit_table(panel, replace(found, draws=draws), outcomes=["retention"], interval=0.95)
     row = table.filter(pl.col("channel") == panel.channels[0]).row(0, named=True)
     assert row["low"] is None
     assert not row["supported"]
-    assert row["reason"].startswith("not measured: the standard error, 1,000,000, exceeds")
+    assert row["reason"].startswith(f"not measured: the standard error{told} outcome")
 
 
 def test_an_outcome_whose_draws_are_no_numbers_is_not_supported(contract: tuple) -> None:
