@@ -165,12 +165,15 @@ class Segments(_Context):
     segments: list[Segment]
 
 
-class Touchpoints(_Answer):
-    """A customer's contacts, oldest first."""
-
+class _OfCustomer(_Answer):
     model_version: str
     as_of: str
     customer_id: str
+
+
+class Touchpoints(_OfCustomer):
+    """A customer's contacts, oldest first."""
+
     total: int = Field(description="Contacts in all.")
     touchpoints: list[dict[str, Any]] = Field(description="Rows of the touchpoints table; money in currency.")
     next: int | None = Field(description="Value of `after` for the contacts that follow; null at the end.")
@@ -221,12 +224,9 @@ class Purchase(_Answer):
     credit: float | None = Field(description="Share credited to contacts.")
 
 
-class Purchases(_Answer):
+class Purchases(_OfCustomer):
     """A customer's purchases, oldest first."""
 
-    model_version: str
-    as_of: str
-    customer_id: str
     total: int = Field(description="Purchases in all.")
     purchases: list[Purchase]
     next: int | None = Field(description="Value of `after` for those that follow; null at the end.")
@@ -240,12 +240,9 @@ class AlivePoint(_Answer):
     purchased: bool = Field(description="Whether the customer bought on that day.")
 
 
-class AliveHistory(_Answer):
+class AliveHistory(_OfCustomer):
     """The chance of being a customer over time."""
 
-    model_version: str
-    as_of: str
-    customer_id: str
     step_days: int
     history: list[AlivePoint]
 
@@ -260,12 +257,9 @@ class Reason(_Answer):
     contribution: float = Field(description="What it adds against the company's mean, in currency.")
 
 
-class Reasons(_Answer):
+class Reasons(_OfCustomer):
     """Why a customer is worth more or less than the company's mean."""
 
-    model_version: str
-    as_of: str
-    customer_id: str
     currency: str | None
     customer_lifetime_value: float
     company_mean: float = Field(description="Mean lifetime value of all customers, in currency.")

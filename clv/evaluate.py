@@ -8,7 +8,7 @@ deviance per customer, which is smallest in expectation for the true mean; the o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -106,10 +106,8 @@ def validation_frame(rows: list[tuple[date, str, str, float, float, float, int]]
 
 def _resample(forecast: Forecast, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Forecast:
     """The same forecast for customers drawn with replacement."""
-    return Forecast(
-        origin=forecast.origin,
-        until=forecast.until,
-        model=forecast.model,
+    return replace(
+        forecast,
         predicted=forecast.predicted[rows],
         actual=forecast.actual[rows],
         predicted_revenue=forecast.predicted_revenue[rows],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import polars as pl
@@ -146,16 +147,4 @@ def _difference(sources: ReportSources) -> Ledger | None:
 
 def _what_if(sources: ReportSources) -> Lines | None:
     lines = what_if_lines(sources.picture("what_if"), sources.currency)
-    if lines is None:
-        return None
-    return Lines(
-        title="What if more customers were answered in time",
-        subtitle=lines.subtitle,
-        series=lines.series,
-        x_ticks=lines.x_ticks,
-        y_ticks=lines.y_ticks,
-        low=lines.low,
-        high=lines.high,
-        alt=lines.alt,
-        band=lines.band,
-    )
+    return lines and replace(lines, title="What if more customers were answered in time")

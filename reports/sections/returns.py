@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import polars as pl
 
@@ -57,7 +58,7 @@ def returns_section(sources: ReportSources) -> Section | None:
         )
     finding = _finding(course, sources) if len(course) > 1 else Sentence(text=costs.title if costs else "")
     if len(course) < 2 and costs is not None:
-        blocks = [_untitled(costs)]
+        blocks = [replace(costs, title="", foot="", dense=True)]
     return Section(
         key="returns",
         letter="F",
@@ -66,12 +67,6 @@ def returns_section(sources: ReportSources) -> Section | None:
         finding=finding,
         blocks=tuple(blocks),
         foot=_FOOT,
-    )
-
-
-def _untitled(ledger: Ledger) -> Ledger:
-    return Ledger(
-        label=ledger.label, columns=ledger.columns, rows=ledger.rows, subtitle=ledger.subtitle, dense=True
     )
 
 

@@ -9,7 +9,7 @@ Against `reactive`, contacts that the brand began are held against those that cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -185,14 +185,7 @@ def _with_unanswered_gate(index: IndexDates) -> IndexDates:
     share = float(index.treated.mean()) if len(index.treated) else 1.0
     if share <= 0.98 and (~index.treated).sum() >= 20:
         return index
-    return IndexDates(
-        customers=index.customers,
-        day=index.day,
-        treated=index.treated,
-        cost=index.cost,
-        opening=index.opening,
-        refusal=f"no unanswered problems to compare: {share:.0%} of them were answered",
-    )
+    return replace(index, refusal=f"no unanswered problems to compare: {share:.0%} of them were answered")
 
 
 def _contacts_by_reply(design: EffectDesign, history: History, tables: EffectTables) -> IndexDates:
