@@ -59,14 +59,14 @@ def _some(names: tuple[str, ...]) -> tuple[str, ...]:
 _EACH_ONCE = AfterValidator(_some)
 
 
-def _share_or_estimate(value: object) -> object:
+def _decay(value: object) -> object:
     """A decay as it may be given."""
-    if value == "estimate" or (isinstance(value, (int, float)) and 0 < value < 1):
+    if isinstance(value, (int, float)) and 0 < value < 1:
         return value
-    raise ValueError('allowed: a number between 0 and 1, or "estimate"')
+    raise ValueError("allowed: a number between 0 and 1; left out, it is found")
 
 
-Decay = Annotated[float | Literal["estimate"], BeforeValidator(_share_or_estimate)]
+Decay = Annotated[float, BeforeValidator(_decay)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -110,7 +110,7 @@ class AttributionSettings:
     fit_customers
         Largest number of customers on which incremental models are fitted; all of them are credited.
     decay
-        Share of what a touch has built up that is left one period later, or "estimate".
+        Share of what a touch has built up that is left one period later; None: found.
 
     Examples
     --------

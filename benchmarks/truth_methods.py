@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -65,8 +64,8 @@ def ours_alone(company: SimulatedPanel) -> Mapping[str, Found]:
     return _estimated(panel, Plan(default=plan_for(panel).default), replicates=2)
 
 
-def with_decay(decay: float | Literal["estimate"]) -> Method:
-    """The default's estimator alone, with a given or an estimated decay of stocks."""
+def with_decay(decay: float) -> Method:
+    """The default's estimator alone, with a given decay of stocks."""
 
     def method(company: SimulatedPanel) -> Mapping[str, Found]:
         plan = Plan(default=plan_for(company.panel).default)
@@ -146,7 +145,7 @@ def _still_there(panel: Panel) -> Float:
 
 
 def _estimated(
-    panel: Panel, plan: Plan, *, replicates: int, decay: float | Literal["estimate"] | None = None
+    panel: Panel, plan: Plan, *, replicates: int, decay: float | None = None
 ) -> Mapping[str, Found]:
     settings = AttributionSettings(replicates=replicates, fit_customers=1_000_000)
     if decay is not None:
@@ -232,7 +231,6 @@ METHODS: dict[str, Method] = {
     "oracle": oracle,
     "tributary": ours,
     "decay .6": with_decay(0.6),
-    "decay estimated": with_decay("estimate"),
     "own means": regression(OWN_MEANS),
     "proxy regression": regression(STATIC),
     "poisson": regression(POISSON_SPEND),
@@ -244,5 +242,5 @@ METHODS: dict[str, Method] = {
 CONTRACTUAL_ONLY = ("own means", "proxy regression")
 """Methods that need recorded leaving."""
 
-ON_REQUEST = ("decay .6", "decay estimated")
+ON_REQUEST = ("decay .6",)
 """Methods that are judged only when they are asked for."""

@@ -17,7 +17,7 @@ from attribution.incremental.checks.gates import failed_replicates, total_proble
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import FAILURES
-from attribution.incremental.decay import Decay, choose_decay, decays_beside, decays_of_channels
+from attribution.incremental.decay import Decay, decays_beside, decays_of_channels
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -26,7 +26,7 @@ from attribution.incremental.experiment import (
 )
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import DECAY, panel_stocks
+from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.timing import choose_timing
 from attribution.settings import AttributionSettings
 from histories.arrays import Float
@@ -96,20 +96,19 @@ def estimate_credit(
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
     sample = panel.take(rows)
-    wanted = DECAY if settings.decay is None else settings.decay
-    decay = choose_decay(wanted, chosen.default, sample, rng=np.random.default_rng([seed, 1]))
+    decay = Decay.asked(settings.decay)
     chosen = chosen.at_decay(decay.value)
     stocks = panel_stocks(panel, decay=decay.value)
     found = _fitted(chosen, sample, stocks[rows], rng)
-    decay, decays = decays_beside(found.fit, sample, decay, customary=settings.decay is None)
+    decay, decays = decays_beside(found.fit, sample, decay)
     if decay.source == "found":
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    decay, timed = choose_timing(found.fit, sample, decay, customary=settings.decay is None)
+    decay, timed = choose_timing(found.fit, sample, decay)
     if decay.by_day:
         decays = {}
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     ends: list[tuple[Decay, FittedPanelModel]] = []
-    if settings.decay is None:
+    if decay.source != "given":
         decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
     if decay.own:
         decays, timed = {}, []

@@ -39,10 +39,6 @@ class PanelRegression:
     by_day: bool = False
     """Whether these are by the day of touches."""
 
-    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> None:
-        """None: there is no likelihood of both outcomes to estimate it with."""
-        del panel, rng
-
     def at_decay(
         self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False
     ) -> PanelRegression:

@@ -61,16 +61,6 @@ class PanelPrediction:
         return share, even * self.survival if self.staying is None else self.staying
 
 
-class Profile(Protocol):
-    """The maximised log-likelihood of a model, up to a constant."""
-
-    def __call__(self, decay: float) -> float:
-        """At this decay."""
-
-    def without_effects(self) -> float:
-        """With the effects of all channels on leaving and on spend at zero."""
-
-
 class PanelModel(Protocol):
     """What credit is divided by: effects, and what is predicted for any customers."""
 
@@ -129,9 +119,6 @@ class PanelEstimator(Protocol):
     @property
     def limits(self) -> str:
         """What the estimator assumes or leaves out, in one clause for the `reason` column; may be empty."""
-
-    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Profile | None:
-        """The maximised log-likelihood as a function of the decay of stocks; None without a likelihood."""
 
     def at_decay(
         self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False

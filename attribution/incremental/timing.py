@@ -21,16 +21,15 @@ AHEAD = 3.0
 
 
 def choose_timing(
-    fit: FittedPanelModel, panel: Panel, decay: Decay, *, customary: bool
+    fit: FittedPanelModel, panel: Panel, decay: Decay
 ) -> tuple[Decay, list[tuple[Decay, FittedPanelModel]]]:
     """The decay as it is, or by the day, and fits at others that explain as much.
 
     Parameters
     ----------
     fit, panel, decay
-        The model that credits the company, its customers, and the decay of its stocks.
-    customary
-        Whether nobody asked for that decay; else it stays.
+        The model that credits the company, its customers, and the decay of its stocks; one that was given
+        stays.
     """
     if panel.touch_share is None:
         return decay, []
@@ -38,8 +37,9 @@ def choose_timing(
     ahead = fit.outlook(panel, before)
     if ahead is None:
         return decay, []
-    shorter = sorted((value for value in STEPS if value < decay.value and customary), reverse=True)
-    longer = sorted(value for value in STEPS if value > decay.value and customary)
+    others = STEPS if decay.source != "given" else ()
+    shorter = sorted((value for value in others if value < decay.value), reverse=True)
+    longer = sorted(value for value in others if value > decay.value)
     first = {value: _by_day(decay, value).stocks(panel) for value in (decay.value, *shorter[:1])}
     if max(ahead(own) for own in first.values()) < ahead(before) - HOPELESS:
         return decay, []
@@ -59,7 +59,7 @@ def choose_timing(
     best = max(climbed, key=lambda value: climbed[value][1])
     taken = replace(_by_day(decay, best), by_day_gain=climbed[best][1] - now[1])
     if best != decay.value:
-        taken = replace(taken, source="found", why=f"found by the day; {decay.value:g} by the period")
+        taken = replace(taken, source="found", why=f"by the day; {decay.value:g} by the period")
     return taken, [
         (_by_day(decay, value), model)
         for value, (model, height) in climbed.items()

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain.climb import Optimum
-from attribution.incremental.chain.decay import ChainProfile
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import elasticity, evaluate
@@ -30,7 +29,7 @@ from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import DECAY, panel_stocks
+from attribution.incremental.stocks import DECAY
 from histories.arrays import Float, Single
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
@@ -120,11 +119,6 @@ class HiddenChain:
     def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False) -> HiddenChain:
         """The same estimator, whose own stocks have this decay, each channel's its own if given."""
         return replace(self, decay=decay, decays=decays, by_day=by_day)
-
-    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> ChainProfile:
-        """The maximised log-likelihood as a function of the decay of stocks, from a fit at `decay`."""
-        fit = self.fit(panel, panel_stocks(panel, decay=self.decay, by_day=self.by_day), rng=rng)
-        return ChainProfile(panel if fit.rows is None else panel.take(fit.rows), fit)
 
     def choose(self, panel: Panel, stocks: Single, rng: np.random.Generator, *, hidden: str = "") -> Chosen:
         """The best settings, and those within reach of them beside it.

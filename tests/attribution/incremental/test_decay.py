@@ -11,13 +11,9 @@ import pytest
 from attribution.incremental.bend import STRAIGHT
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.decay import (
-    HIGHEST,
-    LOWEST,
     Decay,
-    choose_decay,
     decays_beside,
     decays_of_channels,
-    maximise_profile,
 )
 from attribution.incremental.estimate import estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
@@ -47,98 +43,6 @@ def contractual() -> Panel:
 @pytest.fixture(scope="module")
 def silent() -> Panel:
     return simulate_panel("hidden30", n=400, periods=12, seed=1).panel
-
-
-@pytest.mark.parametrize(
-    ("scenario", "estimator", "truth"),
-    [
-        ("slow_decay", QUICK_RECORDED, 0.85),
-        ("hidden_slow_decay", QUICK_CHAIN, 0.85),
-    ],
-)
-def test_a_decay_that_is_not_the_customary_one_is_found(scenario: str, estimator: Any, truth: float) -> None:
-    panel = simulate_panel(scenario, n=800, periods=14, seed=3).panel
-    found = choose_decay("estimate", estimator, panel, rng=rng())
-    assert found.source == "estimated"
-    assert found.low is not None
-    assert found.high is not None
-    assert found.value == pytest.approx(truth, abs=0.1)  # 3 sd of so few customers
-    assert not found.low < DECAY < found.high
-
-
-@pytest.mark.parametrize("estimator", [QUICK_RECORDED, QUICK_CHAIN])
-def test_a_profile_is_the_same_whatever_was_tried_before(
-    estimator: Any, contractual: Panel, silent: Panel
-) -> None:
-    panel = contractual if estimator is QUICK_RECORDED else silent
-    profile = estimator.decay_profile(panel, rng=rng())
-    first = [profile(decay) for decay in (0.6, 0.8)]
-    again = [profile(decay) for decay in (0.3, 0.6, 0.8)][1:]
-    assert again == pytest.approx(first, abs=0.1)  # what two climbs may leave to gain
-
-
-@pytest.mark.parametrize("truth", [0.3, 0.62, 0.9])
-def test_the_interval_is_that_of_the_likelihood_ratio(truth: float) -> None:
-    best, low, high = maximise_profile(lambda decay: -400.0 * (decay - truth) ** 2)
-    half = np.sqrt(3.841 / 800.0)
-    assert [best, low, high] == pytest.approx([truth, truth - half, min(truth + half, HIGHEST)], abs=0.012)
-
-
-def test_a_crooked_profile_has_a_crooked_interval() -> None:
-    slopes = {True: 2_000.0, False: 200.0}
-    best, low, high = maximise_profile(lambda d: -slopes[d > 0.5] * (d - 0.5) ** 2)
-    assert [low, high] == pytest.approx(
-        [0.5 - np.sqrt(3.841 / 400.0), 0.5 + np.sqrt(3.841 / 4_000.0)], abs=0.012
-    )
-    assert best == pytest.approx(0.5, abs=0.01)
-
-
-@dataclass
-class Told:
-    """An estimator whose profile is given."""
-
-    curvature: float
-    gain: float = 100.0
-    name: str = "told"
-
-    def decay_profile(self, panel: Panel, *, rng: np.random.Generator) -> Any:
-        del panel, rng
-        return self
-
-    def __call__(self, decay: float) -> float:
-        return -self.curvature * (decay - 0.4) ** 2
-
-    def without_effects(self) -> float:
-        return -self.gain
-
-
-def test_a_flat_profile_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
-    flat = choose_decay("estimate", Told(curvature=1.0), contractual, rng=rng())  # type: ignore[arg-type]
-    assert (flat.value, flat.source) == (DECAY, "kept")
-    assert (flat.low, flat.high) == (LOWEST, HIGHEST)
-    assert "cannot tell" in flat.words
-    assert maximise_profile(lambda _: 0.0)[1:] == (LOWEST, HIGHEST)
-    steep = choose_decay("estimate", Told(curvature=200.0), contractual, rng=rng())  # type: ignore[arg-type]
-    assert steep.value == pytest.approx(0.4, abs=0.01)
-    assert "estimated" in steep.words
-
-
-def test_where_no_channel_does_anything_the_best_decay_is_noise_and_is_not_used(contractual: Panel) -> None:
-    noise = Told(curvature=200.0, gain=0.5 * 2 * contractual.n_channels)  # what chance gives on average
-    found = choose_decay("estimate", noise, contractual, rng=rng())  # type: ignore[arg-type]
-    assert (found.value, found.source) == (DECAY, "kept")
-    assert "effects are too small" in found.words
-
-
-def test_a_company_without_effects_keeps_the_customary_decay() -> None:
-    idle = simulate_panel("hidden_null", n=600, periods=12, seed=1).panel
-    assert choose_decay("estimate", QUICK_CHAIN, idle, rng=rng()).source == "kept"
-
-
-def test_an_estimator_without_a_likelihood_keeps_the_customary_decay_and_says_so(contractual: Panel) -> None:
-    found = choose_decay("estimate", STATIC, contractual, rng=rng())
-    assert found.value == DECAY
-    assert "no likelihood" in found.words
 
 
 @dataclass
@@ -227,38 +131,28 @@ def test_effects_that_carry_over_push_as_far_as_before() -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, 1.5, "guess"])
 def test_a_decay_outside_its_range_is_refused(decay: Any) -> None:
-    with pytest.raises(
-        ConfigError, match=r'"attribution.decay" is .*a number between 0 and 1, or "estimate"'
-    ):
+    with pytest.raises(ConfigError, match=r'"attribution.decay" is .*a number between 0 and 1'):
         parse_config({"attribution": {"decay": decay}})
-
-
-@pytest.mark.parametrize("decay", [0.3, "estimate"])
-def test_a_decay_is_a_share_or_to_be_estimated(decay: Any) -> None:
-    assert parse_config({"attribution": {"decay": decay}}).attribution.decay == decay
 
 
 def test_decays_that_explain_as_much_as_the_one_given_stand_beside_it() -> None:
     panel = simulate_panel("slow_decay", n=800, periods=14, seed=3).panel
     fit = QUICK_RECORDED.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1))
-    given = Decay(value=0.6, source="given")
-    kept, beside = decays_beside(fit, panel, given, customary=False)
+    kept, beside = decays_beside(fit, panel, Decay.asked(0.6))
     assert kept.value == 0.6
     assert "0.92 explains more" in kept.words
     assert 0.85 in beside
     assert 0.15 not in beside
-    found, near = decays_beside(fit, panel, given, customary=True)
+    found, near = decays_beside(fit, panel, Decay.asked(None))
     assert found.value == 0.92
-    assert found.words.startswith("stocks keep 0.92 from period to period (found: ahead of the customary 0.6")
+    assert found.words.startswith("stocks keep 0.92 from period to period (found; ahead of the customary 0.6")
     assert set(near) <= {0.85}
-    estimated = replace(given, source="estimated")
-    assert decays_beside(fit, panel, estimated, customary=True) == (estimated, {})
 
 
 def test_a_model_without_a_likelihood_has_no_decay_beside_it(contractual: Panel) -> None:
     fit = STATIC.fit(contractual, panel_stocks(contractual), rng=np.random.default_rng(1))
-    given = Decay(value=0.6, source="given")
-    assert decays_beside(fit, contractual, given, customary=True) == (given, {})
+    asked = Decay.asked(None)
+    assert decays_beside(fit, contractual, asked) == (asked, {})
 
 
 @pytest.fixture

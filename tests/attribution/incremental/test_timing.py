@@ -92,7 +92,7 @@ def test_the_likelihood_says_whether_it_is_the_day(truth: Truth) -> None:
     panel, _ = shop(truth)
     decay = Decay(value=DECAY, source="found")
     fit = CHAIN.fit(panel, decay.stocks(panel), rng=np.random.default_rng(1))
-    found, beside = choose_timing(fit, panel, decay, customary=True)
+    found, beside = choose_timing(fit, panel, decay)
     assert found.by_day == (truth == "day")
     if truth == "day":
         assert found.by_day_gain > 10.0
