@@ -164,7 +164,7 @@ def decays_of_channels(
     """Decays of single channels where the likelihood asks for them, and fits at others that explain as much.
 
     A mail is forgotten within days, a community works for months. From the optimum with one decay for all,
-    each channel's is moved along `STEPS` for as long as one step of a climb promises more; those that
+    each channel's is held against all `STEPS` by what one step of a climb promises; those that
     promise enough are climbed on together, and all are looked at again from there. Beside what is found stand
     the shortest decays of all channels that are within reach, each by itself, and the longest, if they are so
     together.
