@@ -13,8 +13,7 @@ import pytest
 
 from experiments.config import RunConfig
 from experiments.run import Findings
-from histories.engines.base import Tables
-from histories.engines.local import Local
+from histories.engines.base import Local, Tables
 from histories.engines.spark import Spark, _keep, spark_session
 from histories.engines.spilled import Stored
 from histories.errors import ConfigError, DataError
