@@ -37,7 +37,7 @@ import os, sys
 if sys.argv[3] == "1":
     os.sched_setaffinity(0, {0})
 from pathlib import Path
-from api import Settings
+from api.settings import Settings
 from api.server import run_server
 
 if __name__ == "__main__":

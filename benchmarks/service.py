@@ -34,7 +34,8 @@ GATED = """
 import sys
 from pathlib import Path
 import uvicorn
-from api import Settings, create_app
+from api.app import create_app
+from api.settings import Settings
 from api.server import server_options
 from experiments.bundle.reading import load_bundle
 from starlette.responses import Response

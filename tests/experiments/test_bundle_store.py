@@ -111,7 +111,8 @@ def test_a_worker_imports_neither_mlflow_nor_the_estimators(tmp_path: Path) -> N
     script = """
 import sys
 from pathlib import Path
-from api import Settings, create_app
+from api.app import create_app
+from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 create_app(Settings(), load_bundle(Path(sys.argv[1])))
 print([name for name in ("mlflow", "lifetimes", "sklearn", "pandas") if name in sys.modules])
