@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -87,6 +88,8 @@ def credit() -> list[float]:
     panel = simulate_panel("r7", n=FEW, periods=PERIODS, seed=1).panel
     stocks = panel_stocks(panel)
     fit = HiddenChain(structure=Structure(nodes=3)).fit(panel, stocks, rng=np.random.default_rng(1))
+    # where a climb ends depends on the order of adding in its sixth figure: the same parameters for both
+    fit = replace(fit, theta=fit.theta.round(2))
     divided = panel_credit(fit, panel, stocks, rng=np.random.default_rng(1))
     return [float(divided.retention.total), float(divided.retention.credit.sum())]
 
