@@ -53,6 +53,8 @@ _PEOPLE: Final = "panel_people"
 _CASES: Final = "panel_cases"
 FEWEST: Final = 20
 """Customers, purchases and touches below which nothing can be compared."""
+MOST_CHANNELS: Final = 100
+"""Channels that are told apart at most: time grows with the square of their number and more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def incremental_part(
     used, directed = channels_in_use(histories.touchpoints)
     if "retention" in outcomes or "lifetime_value" in outcomes:
         require_origins(config.channels, used, directed=directed)
+    _refuse_too_many(used)
     panel = company_panel(config, histories, used)
     _refuse_too_few(panel, histories)
     about: dict[str, Any] = {
@@ -148,6 +151,15 @@ def _beside(
         "response": attempt(left_out, "response curves", response),
     }
     return {name: table for name, table in made.items() if table is not None}
+
+
+def _refuse_too_many(used: tuple[str, ...]) -> None:
+    """Refuse more channels than a model of them all is fitted in."""
+    if len(used) > MOST_CHANNELS:
+        raise DataError(
+            f"{len(used):,} channels are too many to tell their effects apart; {MOST_CHANNELS} at most. Join "
+            'small ones by `values` of the touchpoints\' column channel, where "*" is every other word.'
+        )
 
 
 def _refuse_too_few(panel: Panel, histories: Histories) -> None:

@@ -186,3 +186,13 @@ def test_a_handful_of_customers_is_not_compared(tmp_path: Path) -> None:
     found = run_small(tmp_path, small_company(6), tree)
     assert "too few to compare; 20 of each needed" in found.left_out["incremental credit"]
     assert set(found.tables["credits"]["method"]) == {"last"}
+
+
+def test_more_channels_than_a_model_tells_apart_cost_incremental_credit_alone(tmp_path: Path) -> None:
+    touches = "customer_id,timestamp,channel\n" + "".join(
+        f"{1 + n % 40},2025-0{1 + n % 6}-{1 + n % 28:02d} 09:00,campaign {n % 101}\n" for n in range(1_111)
+    )
+    tree = {"attribution": {"methods": ["last", "incremental"], "outcomes": ["spend"]}}
+    found = run_small(tmp_path, small_company() | {"touchpoints": touches}, tree)
+    assert "101 channels are too many to tell their effects apart" in found.left_out["incremental credit"]
+    assert set(found.tables["credits"]["method"]) == {"last"}
