@@ -68,6 +68,10 @@ class Columns:
         """Number of coefficients."""
         return int(self.static.shape[1] + self.calendar.shape[1] + self.cells.shape[2])
 
+    def rows(self, rows: slice) -> Columns:
+        """Those of some customers."""
+        return replace(self, static=self.static[rows], cells=self.cells[rows])
+
     def predict(self, coefficients: Float) -> Float:
         """The linear predictor, shape (N, P)."""
         k, g = self.static.shape[1], self.calendar.shape[1]
@@ -84,6 +88,23 @@ class Columns:
             ],
             axis=1,
         )
+
+
+BY_CUSTOMER = (
+    "values",
+    "offset",
+    "leaving_offset",
+    "entry",
+    "end",
+    "low",
+    "high",
+    "stays",
+    "last_sign",
+    "sign",
+    "at_last_sign",
+    "proxies",
+)
+"""Arrays of the inputs with customers first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +155,15 @@ class ChainInputs:
     """Standardised proxies, NaN where missing, shape (N, J)."""
     precision: Float | None
     """What unseen moments of leaving add to the precision of effects on leaving, shape (C,)."""
+
+    def rows(self, rows: slice) -> ChainInputs:
+        """Those of some customers."""
+        return replace(
+            self,
+            leaving=self.leaving.rows(rows),
+            columns=tuple(columns.rows(rows) for columns in self.columns),
+            **{name: getattr(self, name)[rows] for name in BY_CUSTOMER},
+        )
 
     @property
     def new_stocks(self) -> Float:

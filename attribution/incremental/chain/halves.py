@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = 400
-"""Customers for which another thread is worth its start."""
+AT_A_TIME = 1_000
+"""Customers of one pass: its arrays stay near the core, and where it ends does not depend on the cores."""
 
 
 def by_customers(
@@ -23,12 +22,8 @@ def by_customers(
 
     `compute` takes a slice of the customers and must let go of the interpreter, as compiled loops do.
     """
-    threads = min(_cores(), customers // FEWEST)
-    if threads < 2:
-        return compute(slice(0, customers))
-    ends = np.linspace(0, customers, threads + 1).astype(int).tolist()
-    rows = [slice(first, last) for first, last in pairwise(ends)]
-    parts = _pool().map(compute, rows)
+    rows = [slice(k, min(k + AT_A_TIME, customers)) for k in range(0, max(customers, 1), AT_A_TIME)]
+    parts = _pool().map(compute, rows) if min(_cores(), len(rows)) > 1 else map(compute, rows)
     return tuple(np.concatenate(found) for found in zip(*parts, strict=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ class Value:
     """Slope by the predictor of purchases or spend, shape (N, P)."""
 
 
+PARTS = tuple(field.name for field in fields(Value))
+"""Names of the parts of a value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
     """Parameters in the form in which the compiled passes take them (see `chain_slopes`)."""
@@ -76,6 +80,10 @@ class Likelihood:
     def of(inputs: ChainInputs, structure: Structure) -> Likelihood:
         """The likelihood of these inputs under a structure."""
         return Likelihood(inputs=inputs, structure=structure, layout=Layout.of(inputs, structure))
+
+    def of_customers(self, rows: slice) -> Likelihood:
+        """That of some of the customers."""
+        return replace(self, inputs=self.inputs.rows(rows))
 
     def odds(self, theta: Float) -> Float:
         """Log-odds of leaving but for the state, shape (N, P)."""
@@ -150,38 +158,44 @@ class Likelihood:
 
 def evaluate(problem: Likelihood, theta: Float) -> Value:
     """Log-likelihood and scores of every customer."""
-    inputs, layout = problem.inputs, problem.layout
-    given = arguments(problem, theta)
-    features = given.states.features
+    states = problem.states(theta)
     found = by_customers(
-        lambda rows: chain_slopes(
-            inputs.entry[rows],
-            inputs.end[rows],
-            inputs.low[rows],
-            inputs.high[rows],
-            inputs.stays[rows],
-            given.odds[rows],
-            given.resting,
-            given.push,
-            features,
-            given.kinds,
-            inputs.values[rows],
-            given.eta[rows],
-            given.lift,
-            features,
-            given.shape,
-            given.extra,
-            given.first[rows],
-            given.states.moves,
-            given.states.move_slopes,
-            problem.structure.static,
-            given.last_sign[rows],
-            inputs.moments,
-            given.shift[rows],
-            given.after,
-            given.bought[rows],
-        ),
-        inputs.n_customers,
+        lambda rows: _evaluate(problem.of_customers(rows), theta, states), problem.inputs.n_customers
+    )
+    return Value(**dict(zip(PARTS, found, strict=True)))
+
+
+def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[NDArray[np.float64], ...]:
+    """The parts of a value, of so many customers as are passed at once."""
+    inputs, layout = problem.inputs, problem.layout
+    given = arguments(problem, theta, states)
+    features = states.features
+    found = chain_slopes(
+        inputs.entry,
+        inputs.end,
+        inputs.low,
+        inputs.high,
+        inputs.stays,
+        given.odds,
+        given.resting,
+        given.push,
+        features,
+        given.kinds,
+        inputs.values,
+        given.eta,
+        given.lift,
+        features,
+        given.shape,
+        given.extra,
+        given.first,
+        states.moves,
+        states.move_slopes,
+        problem.structure.static,
+        given.last_sign,
+        inputs.moments,
+        given.shift,
+        given.after,
+        given.bought,
     )
     (
         loglik,
@@ -215,22 +229,16 @@ def evaluate(problem: Likelihood, theta: Float) -> Value:
     scores[:, layout.loadings] = np.concatenate([by_push[:, None], by_lift], axis=1).reshape(len(scores), -1)
     scores[:, layout.shapes] = by_shape * given.shape
     scores[:, layout.extra] = by_extra * given.extra
-    by_chain = by_first @ given.states.first_slopes.T + by_moves
+    by_chain = by_first @ states.first_slopes.T + by_moves
     scores[:, layout.chain] = by_chain[:, :CHAIN_PARAMETERS]
     scores[:, layout.masses] = by_chain[:, CHAIN_PARAMETERS:]
     if layout.proxies:
         lines, log_density = _line_slopes(given, theta[layout.lines].reshape(-1, 3), by_first)
         scores[:, layout.lines] = lines
         loglik = loglik + log_density
-    return Value(
-        loglik=loglik,
-        scores=scores,
-        staying=staying,
-        weight=by_first,
-        by_odds=by_odds.sum(axis=2),
-        by_felt=by_odds[:, :, 0] if problem.structure.asleep else by_odds.sum(axis=2),
-        by_buying=by_eta[:, :, 0],
-    )
+    all_odds = by_odds.sum(axis=2)
+    felt = by_odds[:, :, 0] if problem.structure.asleep else all_odds
+    return loglik, scores, staying, by_first, all_odds, felt, by_eta[:, :, 0]
 
 
 def elasticity(problem: Likelihood, theta: Float) -> float:
@@ -295,10 +303,10 @@ def draw_paths(
     return path, last, alive, given.states
 
 
-def arguments(problem: Likelihood, theta: Float) -> Arguments:
-    """What the compiled passes take at these parameters."""
+def arguments(problem: Likelihood, theta: Float, states: LivingStates | None = None) -> Arguments:
+    """What the compiled passes take at these parameters, with the living states there if they are known."""
     inputs, layout, structure = problem.inputs, problem.layout, problem.structure
-    states = problem.states(theta)
+    states = states or problem.states(theta)
     loadings = theta[layout.loadings].reshape(-1, FEATURES)
     kinds = layout.kinds(inputs, structure)
     eta = np.empty(inputs.values.shape)

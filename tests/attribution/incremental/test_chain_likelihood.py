@@ -17,6 +17,7 @@ from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
 from attribution.incremental.chain.leaving import UNKNOWN
 from attribution.incremental.chain.likelihood import (
+    PARTS,
     Likelihood,
     arguments,
     draw_paths,
@@ -332,13 +333,19 @@ def test_poisson_counts_are_the_limit_of_levels_that_are_one():
 
 
 def test_a_pass_on_two_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compute(rows: slice) -> tuple[np.ndarray, ...]:
-        here = np.arange(1000.0)[rows]
-        return here, np.outer(here, [1.0, 2.0])
-
-    monkeypatch.setattr(halves, "_cores", lambda: 2)
-    alone = compute(slice(0, 1000))
-    assert all(np.array_equal(a, b) for a, b in zip(alone, halves.by_customers(compute, 1000), strict=True))
+    problem, theta = problem_of("hidden_staggered", STRUCTURES["regular"])
+    at_once = evaluate(problem, theta)
+    monkeypatch.setattr(halves, "AT_A_TIME", 7)
+    found = []
+    for cores in (1, 2):
+        monkeypatch.setattr(halves, "_cores", lambda cores=cores: cores)
+        halves._pool.cache_clear()
+        found.append(evaluate(problem, theta))
+    halves._pool.cache_clear()
+    for name in PARTS:
+        one, two, whole = (getattr(value, name) for value in (*found, at_once))
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, whole, rtol=1e-9, atol=1e-12)
 
 
 def test_regular_buyers_answer_a_change_of_their_rate_by_the_slope_of_what_is_expected() -> None:
