@@ -23,6 +23,9 @@ from numba import njit
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
+_machine = njit(cache=True, nogil=True, error_model="numpy")
+"""A division by zero is no error there, as of arrays: loops of divisions run several at a time."""
+
 
 def compiled(function: Loop) -> Loop:
     """Return the same function as machine code, cached on disk, free of the interpreter lock.
@@ -32,10 +35,10 @@ def compiled(function: Loop) -> Loop:
     if numba.config.DISABLE_JIT:
         return function
     try:
-        machine = njit(cache=True, nogil=True, error_model="numpy")(function)
+        machine = _machine(function)
     except RuntimeError:  # numba's word for: no folder that can be written
         numba.config.CACHE_DIR = str(_temporary_folder())
-        machine = njit(cache=True, nogil=True, error_model="numpy")(function)
+        machine = _machine(function)
     _carry_over(function, machine)
     return machine  # type: ignore[no-any-return]
 

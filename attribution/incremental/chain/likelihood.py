@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,34 +170,7 @@ def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[
     """The parts of a value, of so many customers as are passed at once."""
     inputs, layout = problem.inputs, problem.layout
     given = arguments(problem, theta, states)
-    features = states.features
-    found = chain_slopes(
-        inputs.entry,
-        inputs.end,
-        inputs.low,
-        inputs.high,
-        inputs.stays,
-        given.odds,
-        given.resting,
-        given.push,
-        features,
-        given.kinds,
-        inputs.values,
-        given.eta,
-        given.lift,
-        features,
-        given.shape,
-        given.extra,
-        given.first,
-        states.moves,
-        states.move_slopes,
-        problem.structure.static,
-        given.last_sign,
-        inputs.moments,
-        given.shift,
-        given.after,
-        given.bought,
-    )
+    found = chain_slopes(states.features, states.move_slopes, *_passed(problem, given))
     (
         loglik,
         by_odds,
@@ -211,11 +185,12 @@ def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[
         by_after,
         staying,
     ) = found
+    all_odds = by_odds.sum(axis=2)
     scores = np.empty((inputs.n_customers, layout.size))
-    scores[:, layout.linear(0)] = inputs.leaving.scores(by_odds.sum(axis=2))
+    scores[:, layout.linear(0)] = inputs.leaving.scores(all_odds)
     on_leaving = scores[:, layout.effects(0, inputs.channels)]
     if problem.structure.after_purchase:
-        on_leaving -= np.einsum("np,npc->nc", by_odds.sum(axis=2), problem.later_acts)
+        on_leaving -= np.einsum("np,npc->nc", all_odds, problem.later_acts)
     if problem.structure.asleep:
         on_leaving -= np.einsum("np,npc->nc", by_odds[:, :, 1], problem.felt_stocks)
     on_leaving += by_shift[:, None] * _at_last_sign(problem)
@@ -236,7 +211,6 @@ def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[
         lines, log_density = _line_slopes(given, theta[layout.lines].reshape(-1, 3), by_first)
         scores[:, layout.lines] = lines
         loglik = loglik + log_density
-    all_odds = by_odds.sum(axis=2)
     felt = by_odds[:, :, 0] if problem.structure.asleep else all_odds
     return loglik, scores, staying, by_first, all_odds, felt, by_eta[:, :, 0]
 
@@ -273,9 +247,15 @@ def draw_paths(
     problem: Likelihood, theta: Float, *, uniform: Float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Float, LivingStates]:
     """States of lives drawn from the posterior (see `chain_paths`), and the states' features."""
-    inputs = problem.inputs
     given = arguments(problem, theta)
-    path, last, alive = chain_paths(
+    path, last, alive = chain_paths(uniform, *_passed(problem, given))
+    return path, last, alive, given.states
+
+
+def _passed(problem: Likelihood, given: Arguments) -> tuple[Any, ...]:
+    """What both compiled passes take, in their order."""
+    inputs = problem.inputs
+    return (
         inputs.entry,
         inputs.end,
         inputs.low,
@@ -298,9 +278,7 @@ def draw_paths(
         given.shift,
         given.after,
         given.bought,
-        uniform,
     )
-    return path, last, alive, given.states
 
 
 def arguments(problem: Likelihood, theta: Float, states: LivingStates | None = None) -> Arguments:

@@ -207,6 +207,8 @@ def _log_likelihood(
 
 @compiled
 def chain_slopes(
+    features: Float,
+    move_slopes: Float,
     entry: Integer,
     end: Integer,
     low: Integer,
@@ -215,17 +217,14 @@ def chain_slopes(
     odds: Float,
     resting: Integer,
     push: Float,
-    push_features: Float,
     kinds: Integer,
     values: Float,
     eta: Float,
     lift: Float,
-    lift_features: Float,
     shape: Float,
     extra: Float,
     first: Float,
     moves: Float,
-    move_slopes: Float,
     static: bool,
     last_sign: Float,
     moments: Float,
@@ -239,6 +238,10 @@ def chain_slopes(
 
     Parameters
     ----------
+    features
+        Of each state, in which `push` and the log of `lift` are linear, shape (J, F).
+    move_slopes
+        Slopes of the transitions by R parameters, shape (R, J, J).
     entry, end
         First and last month with a row, shape (N,).
     low, high, stays
@@ -246,16 +249,14 @@ def chain_slopes(
     odds, resting
         Log-odds of leaving but for the state, shape (N, P, 2): of states that feel their stocks and of states
         that do not; and to which each state belongs, shape (J,).
-    push, push_features
-        What a state adds to them, shape (J,), and the features that it is linear in, shape (J, F).
+    push
+        What a state adds to them, shape (J,).
     kinds, values, eta, lift, shape, extra
         As in `emissions`, values and eta of shape (N, P, M).
-    lift_features
-        Features that the log of `lift` is linear in, shape (J, F).
     first
         Log chance of each state at entry, plus what is seen only there, shape (N, J).
-    moves, move_slopes
-        Transitions of living states, shape (J, J), and their slopes by R parameters, shape (R, J, J).
+    moves
+        Transitions of living states, shape (J, J).
     static
         Whether states last (`moves` is then not read).
     last_sign
@@ -279,10 +280,10 @@ def chain_slopes(
     and the chance of being there at the end in each state (N, J).
     """
     n, periods, streams = values.shape
-    states, features, parameters = len(push), push_features.shape[1], len(move_slopes)
+    states, width, parameters = len(push), features.shape[1], len(move_slopes)
     loglik = np.empty(n)
     by_odds, by_eta = np.zeros((n, periods, 2)), np.zeros((n, periods, streams))
-    by_push, by_lift = np.zeros((n, features)), np.zeros((n, streams, features))
+    by_push, by_lift = np.zeros((n, width)), np.zeros((n, streams, width))
     by_shape, by_extra = np.zeros((n, streams + 1)), np.zeros((n, len(extra)))
     by_first, by_moves, staying = np.zeros((n, states)), np.zeros((n, parameters)), np.zeros((n, states))
     hazard, before, now = (
@@ -396,10 +397,10 @@ def chain_slopes(
                 for k in range(states):
                     later[c, k] *= weight[k]
         for j in range(states):
-            for f in range(features):
-                by_push[i, f] += on_push[j] * push_features[j, f]
+            for f in range(width):
+                by_push[i, f] += on_push[j] * features[j, f]
                 for c in range(streams):
-                    by_lift[i, c, f] += on_lift[c, j] * lift_features[j, f]
+                    by_lift[i, c, f] += on_lift[c, j] * features[j, f]
             for r in range(parameters):
                 for k in range(states):
                     by_moves[i, r] += move_slopes[r, k, j] * on_moves[k, j]
@@ -421,6 +422,7 @@ def chain_slopes(
 
 @compiled
 def chain_paths(
+    uniform: Float,
     entry: Integer,
     end: Integer,
     low: Integer,
@@ -443,12 +445,11 @@ def chain_paths(
     shift: Float,
     after: float,
     bought: Float,
-    uniform: Float,
 ) -> tuple[Integer, Integer, Float]:
     """States drawn from each customer's posterior: paths that go on and paths that ended.
 
-    The parameters are those of `chain_slopes`, and `uniform`: numbers in (0, 1), shape (Q, N, P + 1), Q even;
-    the first half of the draws are lives that go on.
+    The parameters are those of `chain_slopes` from `entry` on, and before them `uniform`: numbers in (0, 1),
+    shape (Q, N, P + 1), Q even; the first half of the draws are lives that go on.
 
     Returns
     -------
