@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attribution.incremental.setfunction import FittedPanelModel
 from histories.arrays import Single
@@ -18,29 +18,28 @@ Climbed = tuple[FittedPanelModel, float]
 
 
 def fits_along(
-    start: Climbed, panel: Panel, stocks: Mapping[float, Single], *, before: Single, highest: float
+    start: Climbed, panel: Panel, sides: Sequence[Mapping[float, Single]], *, before: Single
 ) -> dict[float, Climbed]:
-    """Fits at these stocks by the name of each, until one is out of reach of the highest.
+    """Fits at these stocks by the name of each; on each side until one is out of reach of the highest.
 
     Parameters
     ----------
     start, panel, before
-        The fit to start from, its customers, and its stocks.
-    stocks
-        Ordered away from those, each of shape (N, P, C).
-    highest
-        Log-likelihood of the best so far.
+        The fit to start from on each side, its customers, and its stocks.
+    sides
+        Stocks ordered away from those, each of shape (N, P, C).
     """
     found: dict[float, Climbed] = {}
-    last, own = start, before
     look = start[0].outlook(panel, before)
-    here = look(before) if look else 0.0
-    for name, other in stocks.items():
-        if look and start[1] + look(other) - here < highest - HOPELESS:
-            break
-        again = last[0].with_stocks(panel, other, before=own)
-        if again is None or again[1] < highest - REACH:
-            break
-        last, own, found[name] = again, other, again
-        highest = max(highest, again[1])
+    here, highest = look(before) if look else 0.0, start[1]
+    for stocks in sides:
+        last, own = start, before
+        for name, other in stocks.items():
+            if look and start[1] + look(other) - here < highest - HOPELESS:
+                break
+            again = last[0].with_stocks(panel, other, before=own)
+            if again is None or again[1] < highest - REACH:
+                break
+            last, own, found[name] = again, other, again
+            highest = max(highest, again[1])
     return found

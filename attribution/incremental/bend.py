@@ -71,7 +71,7 @@ def choose_bend(fit: FittedPanelModel, panel: Panel, *, decay: float | Float, by
     if start is None:
         return STRAIGHT
     bent = {bend: panel_stocks(panel, decay=decay, bend=bend, by_day=by_day) for bend in BENDS}
-    climbed = fits_along(start, panel, bent, before=straight, highest=start[1])
+    climbed = fits_along(start, panel, [bent], before=straight)
     climbed[0.0] = start
     best = max(climbed, key=lambda bend: climbed[bend][1])
     gain = climbed[best][1] - start[1]

@@ -121,7 +121,7 @@ class Decay:
 
 def decays_beside(
     fit: FittedPanelModel, panel: Panel, decay: Decay
-) -> tuple[Decay, dict[float, FittedPanelModel]]:
+) -> tuple[Decay, list[tuple[Decay, FittedPanelModel]]]:
     """The decay to credit by, and fits at others that explain the company as well.
 
     How long touches work is seldom known, and credit depends on it: of what works for three months half is
@@ -135,26 +135,35 @@ def decays_beside(
     decay
         As it was given, or the customary one.
     """
-    stocks = panel_stocks(panel, decay=decay.value)
+    stocks = decay.stocks(panel)
     start = fit.with_stocks(panel, stocks)
     if start is None:
-        return decay, {}
-    climbed = {decay.value: start}
-    for side in (SHORTER, LONGER):
-        further = [other for other in side if (other - decay.value) * (side[0] - DECAY) > 0.0]
-        others = {other: panel_stocks(panel, decay=other) for other in further}
-        highest = max(height for _, height in climbed.values())
-        climbed |= fits_along(start, panel, others, before=stocks, highest=highest)
+        return decay, []
+    sides = [
+        {
+            other: replace(decay, value=other).stocks(panel)
+            for other in side
+            if (other - decay.value) * (side[0] - DECAY) > 0.0
+        }
+        for side in (SHORTER, LONGER)
+    ]
+    climbed = {decay.value: start} | fits_along(start, panel, sides, before=stocks)
     best = max(climbed, key=lambda value: climbed[value][1])
     gain = climbed[best][1] - start[1]
-    beside = {value: found for value, (found, _) in climbed.items() if value != decay.value}
+    beside = [
+        (replace(decay, value=value), found) for value, (found, _) in climbed.items() if value != decay.value
+    ]
     if gain <= REACH:
         return decay, beside
     if decay.source == "given" or gain <= AHEAD:
         why = f"{best:g} explains more, by {gain:.0f} in log-likelihood: the range holds both"
         return replace(decay, why=why), beside
     why = f"ahead of the customary {decay.value:g} by {gain:.0f} in log-likelihood"
-    near = {v: f for v, (f, height) in climbed.items() if v != best and height > climbed[best][1] - REACH}
+    near = [
+        (replace(decay, value=value), found)
+        for value, (found, height) in climbed.items()
+        if value != best and height > climbed[best][1] - REACH
+    ]
     return replace(decay, value=best, source="found", why=why), near
 
 
@@ -180,37 +189,37 @@ def decays_of_channels(
     if panel.n_customers > LOOKED_AT:
         few = panel.take(np.sort(rng.choice(panel.n_customers, LOOKED_AT, replace=False)))
     values = decay.of(panel)
-    now = fit.with_stocks(few, panel_stocks(few, decay=values, by_day=decay.by_day))
+    now = fit.with_stocks(few, decay.stocks(few))
     if now is None:
         return decay, []
     start = now[1]
     looks: list[_Look] = []
     for _ in range(ROUNDS):
-        looks = _looks(now[0], few, values, by_day=decay.by_day)
+        looks = _looks(now[0], few, decay.with_own(panel, values))
         if not looks:
             return decay, []
         charge = np.where(values == decay.value, OWN_AHEAD, REACH)
         ahead = np.array([look.gain for look in looks]) > charge
+        if not ahead.any():
+            break
         wanted = np.where(ahead, [look.best for look in looks], values)
-        again = (
-            now[0].with_stocks(few, panel_stocks(few, decay=wanted, by_day=decay.by_day))
-            if ahead.any()
-            else None
-        )
+        again = now[0].with_stocks(few, decay.with_own(panel, wanted).stocks(few))
         if again is None or again[1] < now[1] + charge[ahead].max():
             break
         values, now = wanted, again
+    found = decay.with_own(panel, values, gain=now[1] - start)
     ends = {tuple(pick(look.near) for look in looks) for pick in (min, max)} - {tuple(values.tolist())}
     whole = now
     if ends and few is not panel:
-        whole = now[0].with_stocks(panel, panel_stocks(panel, decay=values, by_day=decay.by_day)) or now
+        whole = now[0].with_stocks(panel, found.stocks(panel)) or now
     beside = []
     for end in sorted(ends):
-        again = whole[0].with_stocks(panel, panel_stocks(panel, decay=np.array(end), by_day=decay.by_day))
+        other = decay.with_own(panel, np.array(end))
+        again = whole[0].with_stocks(panel, other.stocks(panel))
         together = 0.5 * float(chi2.ppf(LEVEL, np.count_nonzero(end != values)))
         if again is not None and again[1] > whole[1] - together:
-            beside.append((decay.with_own(panel, np.array(end)), again[0]))
-    return decay.with_own(panel, values, gain=now[1] - start), beside
+            beside.append((other, again[0]))
+    return found, beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,19 +232,19 @@ class _Look:
     """Decays within reach of the best."""
 
 
-def _looks(fit: FittedPanelModel, panel: Panel, values: Float, *, by_day: bool) -> list[_Look]:
+def _looks(fit: FittedPanelModel, panel: Panel, decay: Decay) -> list[_Look]:
     """What each channel's other decays promise, all others' as they are; nothing without a likelihood.
 
     A channel that is told from what is left of its touches keeps what it has: others are guesses.
     """
     told_later = np.isin(panel.channels, panel.reacts or ())
-    before = panel_stocks(panel, decay=values, by_day=by_day)
+    values, before = decay.of(panel), decay.stocks(panel)
     ahead = fit.outlook(panel, before)
     if ahead is None:
         return []
     promised: list[dict[float, float]] = [{value: ahead(before)} for value in values.tolist()]
     for other in STEPS:
-        stocks = panel_stocks(panel, decay=other, by_day=by_day)
+        stocks = replace(decay, value=other, own=()).stocks(panel)
         for k in np.flatnonzero(values != other):
             moved = before.copy()
             moved[:, :, k] = stocks[:, :, k]

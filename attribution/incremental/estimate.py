@@ -26,7 +26,6 @@ from attribution.incremental.experiment import (
 )
 from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.timing import choose_timing
 from attribution.settings import AttributionSettings
 from histories.arrays import Float
@@ -98,20 +97,20 @@ def estimate_credit(
     sample = panel.take(rows)
     decay = Decay.asked(settings.decay)
     chosen = chosen.at_decay(decay.value)
-    stocks = panel_stocks(panel, decay=decay.value)
+    stocks = decay.stocks(panel)
     found = _fitted(chosen, sample, stocks[rows], rng)
-    decay, decays = decays_beside(found.fit, sample, decay)
+    decay, beside = decays_beside(found.fit, sample, decay)
     if decay.source == "found":
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     decay, timed = choose_timing(found.fit, sample, decay)
     if decay.by_day:
-        decays = {}
+        beside = []
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     ends: list[tuple[Decay, FittedPanelModel]] = []
     if decay.source != "given":
         decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
     if decay.own:
-        decays, timed = {}, []
+        beside, timed = [], []
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     bend = choose_bend(found.fit, sample, decay=decay.of(panel), by_day=decay.by_day)
     others = {
@@ -122,10 +121,8 @@ def estimate_credit(
         decay = replace(decay, bend=bend)
         chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
     fit, sample_stocks = found.fit, stocks[rows]
-    for other, model in decays.items() if not bend.value else ():
-        others[f"decay {other:g}"] = model, panel_stocks(sample, decay=other)
-    for end, model in (*ends, *timed) if not bend.value else ():
-        others[end.name(panel)] = model, end.stocks(sample)
+    for other, model in (*beside, *ends, *timed) if not bend.value else ():
+        others[other.name(panel)] = model, other.stocks(sample)
     crediting = (seed, 3)
     valued: dict[str, Any] = {"residual_value": residual_value, "gross_margin": gross_margin}
     sample_valued = valued | {"residual_value": None if residual_value is None else residual_value[rows]}

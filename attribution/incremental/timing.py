@@ -52,10 +52,11 @@ def choose_timing(
     if climbed[top][1] - now[1] <= AHEAD:
         within = climbed[top][1] > now[1] - REACH
         return decay, [(_by_day(decay, top), climbed[top][0])] if within else []
-    for side in (shorter, longer):
-        further = {value: _by_day(decay, value).stocks(panel) for value in side if value not in climbed}
-        highest = max(height for _, height in climbed.values())
-        climbed |= fits_along(climbed[top], panel, further, before=first[top], highest=highest)
+    sides = [
+        {value: _by_day(decay, value).stocks(panel) for value in side if value not in climbed}
+        for side in (shorter, longer)
+    ]
+    climbed |= fits_along(climbed[top], panel, sides, before=first[top])
     best = max(climbed, key=lambda value: climbed[value][1])
     taken = replace(_by_day(decay, best), by_day_gain=climbed[best][1] - now[1])
     if best != decay.value:

@@ -237,11 +237,10 @@ class HiddenChainFit:
         stocks: Single,
         *,
         before: Single | None = None,
-        tolerance: float = COMPARED,
     ) -> tuple[HiddenChainFit, float]:
         """The fit climbed on with other stocks, and its log-likelihood (see `FittedPanelModel`)."""
         start = self if before is None else replace(self, theta=self._carried(before, stocks))
-        found = start.refit(panel, stocks, tolerance=tolerance)
+        found = start.refit(panel, stocks, tolerance=COMPARED)
         return found, found.loglik
 
     def with_days(self) -> HiddenChainFit:
