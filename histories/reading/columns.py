@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+
+import polars as pl
 
 from histories.errors import ConfigError, SchemaError, nearest
 from histories.reading.scan import FILE_STEP, ROW, Scanned
@@ -26,6 +29,34 @@ _MEANT = {
 }
 """How exports call what we mean, for a hint where no name is like ours."""
 DURATIONS = ("first_response_minutes", "resolution_minutes")
+
+
+def join_columns(table: Table, source: TableSource, scanned: Scanned) -> Scanned:
+    """The source with a further column for each of ours that stands in several, as a date and a time of day.
+
+    Raises
+    ------
+    SchemaError
+        When one of them is not in the source.
+    """
+    joined = {}
+    for ours, theirs in (source.columns or {}).items():
+        if isinstance(theirs, tuple):
+            parts = [str(part).strip() for part in theirs]
+            for name in parts:
+                if name not in scanned.columns:
+                    raise SchemaError(_missing(table, scanned, ours, name, source))
+            texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in parts]
+            joined[_named(theirs)] = pl.concat_str(texts, separator=" ")
+    if not joined:
+        return scanned
+    frame = scanned.frame.with_columns(**joined)
+    return replace(scanned, frame=frame, schema=frame.collect_schema())
+
+
+def _named(theirs: str | int | tuple[str | int, ...]) -> str:
+    """Name of a column of the source, or of several that are joined."""
+    return " + ".join(str(part).strip() for part in (theirs if isinstance(theirs, tuple) else (theirs,)))
 
 
 def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[str, str]:
@@ -51,13 +82,14 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
             )
     found: dict[str, str] = {}
     for ours, theirs in wanted.items():
-        name = str(theirs).strip()
+        name = _named(theirs)
         if ours in source.constants:
             raise ConfigError(f"inputs.{table.name}: {ours} stands in columns and in constants. Keep one.")
         if name not in scanned.columns:
             raise SchemaError(_missing(table, scanned, ours, name, source))
         found[ours] = name
-    taken = {*found.values()}
+    joined = [theirs for theirs in wanted.values() if isinstance(theirs, tuple)]
+    taken = {*found.values(), *(str(part).strip() for parts in joined for part in parts)}
     for name in scanned.columns:
         welcome = name in table.columns or table.keeps_others
         if welcome and name not in found and name not in taken and name not in source.constants:

@@ -22,7 +22,7 @@ from histories.reading.sources import TableSource, without_password
 PACKAGE = "package:"
 TEXT_SUFFIXES = (".csv", ".txt", ".tsv", ".dat")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson", ".js")
 
 
 _UNREADABLE = (

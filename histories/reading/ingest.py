@@ -14,11 +14,16 @@ import polars as pl
 
 from histories.errors import ConfigError, nearest
 from histories.identity import check_key
+from histories.reading.bookings import booking_notes, void_case_notes
 from histories.reading.cautions import touchpoint_notes, transaction_notes
+from histories.reading.currencies import (
+    check_currency,
+    refuse_sums_too_large,
+    refuse_unasked_currencies,
+)
 from histories.reading.desk_cautions import case_notes, post_notes, set_aside_overlapping_shifts
 from histories.reading.inputs import Ingested, Inputs, conclude
 from histories.reading.links import (
-    check_currency,
     reject_overlapping,
     reject_repeated,
     reject_unknown_customers,
@@ -34,11 +39,9 @@ from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
 from histories.reading.strays import (
-    refuse_sums_too_large,
-    refuse_unasked_currencies,
+    set_aside_nobody,
     set_aside_totals,
     stray_notes,
-    void_case_notes,
 )
 
 OF_KNOWN_CUSTOMERS = ("touchpoints", "assignments")
@@ -121,7 +124,7 @@ def ingest(
     if "costs" in linked:
         told = "transactions or the configuration say"
         currency = check_currency(linked["costs"], currency, says=told)
-    tables = {name: _conclude(table, linked, limits, id_key) for name, table in linked.items()}
+    tables = {name: _conclude(table, linked, currency, limits, id_key) for name, table in linked.items()}
     return Inputs(
         tables=tables,
         observation_end=observation_end,
@@ -157,7 +160,7 @@ def _check_settings(sources: Iterable[str], timezone: str, id_key: bytes | None)
 
 def _mend(staged: Staged) -> Staged:
     """What needs a look at a whole column: ids that were decimals or rounded, dates far from all others."""
-    mended = reject_rounded_ids(mend_decimal_ids(unwrap_ids(set_aside_totals(staged))))
+    mended = reject_rounded_ids(mend_decimal_ids(unwrap_ids(set_aside_nobody(set_aside_totals(staged)))))
     return set_aside_far_dates(clear_placeholders(mended))
 
 
@@ -181,12 +184,18 @@ def _link(staged: dict[str, Staged], identity: IdentityLinks) -> dict[str, Stage
     return linked
 
 
-def _conclude(staged: Staged, linked: dict[str, Staged], limits: Limits, key: bytes | None) -> Ingested:
+def _conclude(
+    staged: Staged, linked: dict[str, Staged], currency: str | None, limits: Limits, key: bytes | None
+) -> Ingested:
     notes: tuple[str, ...] = ()
-    refuse_unasked_currencies(staged)
+    refuse_unasked_currencies(staged, currency)
     refuse_sums_too_large(staged)
     if staged.table.name == "transactions":
-        notes = (*transaction_notes(staged, linked.get("customers")), *stray_notes(staged))
+        notes = (
+            *transaction_notes(staged, linked.get("customers")),
+            *booking_notes(staged),
+            *stray_notes(staged),
+        )
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
     elif staged.table.name in _OF_A_DESK:

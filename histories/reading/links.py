@@ -9,7 +9,6 @@ from datetime import date
 
 import polars as pl
 
-from histories.errors import DataError
 from histories.identity import (
     customers_of_handles,
     international_handle,
@@ -146,40 +145,6 @@ def count_equal_rows(staged: Staged) -> int:
     hashed = staged.frame.filter(_IS_VALID).select(pl.struct(names).hash().alias("hash"))
     counted = hashed.select(pl.len(), pl.col("hash").n_unique().alias("distinct")).collect().row(0)
     return int(counted[0] - counted[1])
-
-
-def check_currency(staged: Staged, currency: str | None, *, says: str = "configuration says") -> str | None:
-    """The one currency of the table, else the configured one; `says` is who says that one.
-
-    Raises
-    ------
-    DataError
-        When the table has two, or another than the configuration names.
-    """
-    if "currency" not in staged.frame.collect_schema():
-        return currency
-    code = pl.col("currency")
-    code = pl.when(code.str.contains(r"^[a-z]{3}$")).then(code.str.to_uppercase()).otherwise(code)
-    counted = (
-        staged.frame.filter(_IS_VALID, pl.col("currency").is_not_null())
-        .group_by(code)
-        .len()
-        .sort("len", "currency", descending=[True, False])
-        .collect()
-    )
-    if counted.height > 1:
-        listed = ", ".join(f"{name} ({count} rows)" for name, count in counted.head(5).iter_rows())
-        raise DataError(
-            f"{staged.place}: {staged.table.name} has {counted.height} currencies: {listed}. "
-            "Allowed: one. Convert the amounts to one currency, or run each on its own."
-        )
-    only = counted.item(0, "currency") if counted.height else currency
-    if currency is not None and only != currency:
-        raise DataError(
-            f'{staged.place}: {staged.table.name} is in "{only}", but the {says} '
-            f'currency = "{currency}". Correct one of them.'
-        )
-    return str(only) if only is not None else None
 
 
 def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:

@@ -11,11 +11,45 @@ from typing import Final, Literal
 
 import polars as pl
 
-SIGNS = "£$€¥₹₽₺₩₪฿₫₴₦"
-"""Currency signs that may stand before or after an amount."""
+SIGNS = "£$€¥￥₹₽₺₩₪฿₫₴₦₱₡₸₮₵"
+"""Currency signs that may stand before or after an amount, some with letters before them (US$, R$)."""
+CODES = (
+    "AED ALL AMD ARS AUD AZN BAM BDT BGN BHD BIF BND BOB BRL BWP BYN CAD CDF CHF CLP CNY COP CRC CZK "
+    "DKK DOP DZD EGP ETB EUR GBP GEL GHS GTQ HKD HNL HRK HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES "
+    "KHR KRW KWD KZT LAK LBP LKR LYD MAD MDL MKD MMK MNT MOP MUR MXN MYR MZN NAD NGN NIO NOK NPR NZD "
+    "OMR PAB PEN PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SEK SGD THB TND TRY TTD TWD TZS UAH UGX USD "
+    "UYU UZS VES VND XAF XOF YER ZAR ZMW"
+)
+"""Codes (ISO 4217) that may stand there too."""
+WORDS = (
+    "Kč",
+    "Ft",
+    "zł",
+    "kr.",
+    "kr",
+    "SFr.",
+    "Fr.",
+    "Rs.",
+    "Rs",
+    "Rp",
+    "RM",
+    "TL",
+    "руб.",
+    "руб",
+    "лв.",
+    "лв",
+    "円",
+    "元",
+)
+"""And what people write instead."""
+MARK = rf"(?:[A-Z]{{0,2}}[{SIGNS}]|{CODES.replace(' ', '|')}|{'|'.join(map(re.escape, WORDS))})"
+"""One of them, as a regular expression."""
 SPACES = "\u00a0\u202f\u2009"
 """Spaces that do not break, with which French and Swiss programs group digits."""
 MINUS = "\u2212\u2013"
+ZEROS = "\u0660\u06f0\u0966\u09e6\u0e50\uff10"
+"""The zeros of Arabic, Persian, Devanagari, Bengali, Thai and full-width digits; the nine others follow."""
+OTHER_DIGITS = {chr(ord(zero) + digit): str(digit) for zero in ZEROS for digit in range(10)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +101,13 @@ def _numbers(text: pl.Series, options: NumberOptions) -> pl.Series:
 
 
 def _written(text: pl.Series, options: NumberOptions) -> pl.Series:
-    found = pl.col("text")
+    found = western(pl.col("text"), options.decimal)
     bare = found.str.replace_all(f"[{MINUS}]", "-").str.strip_chars(f" \t{SPACES}")
     in_brackets = bare.str.contains(r"^\(.*\)$")
     bare = bare.str.strip_chars("()")
     behind = bare.str.contains(r"\d\s*-$")
     bare = pl.when(behind).then(bare.str.strip_chars_end(f"- {SPACES}")).otherwise(bare)
-    sign = rf"^([+-]?)[{SPACES} ]*[{SIGNS}][{SPACES} ]*|[{SPACES} ]*[{SIGNS}]$"
+    sign = rf"^([+-]?)[{SPACES} ]*{MARK}[{SPACES} ]*|[{SPACES} ]*{MARK}$"
     bare = bare.str.replace(sign, "${1}").str.strip_chars(f" {SPACES}")
     fits = bare.str.contains(options.pattern)
     plain = bare
@@ -86,17 +120,30 @@ def _written(text: pl.Series, options: NumberOptions) -> pl.Series:
     return pl.DataFrame({"text": text}).select(turned).to_series()
 
 
+def western(text: pl.Expr, decimal: str = ".") -> pl.Expr:
+    """Texts with the digits 0 to 9 for those of other scripts, and Arabic's own marks in numbers as ours.
+
+    >>> pl.select(western(pl.lit("٢٧٫٥"))).item()
+    '27.5'
+    """
+    marks = {"\u066b": decimal, "\u066c": ""}
+    return text.str.replace_many(OTHER_DIGITS | marks)
+
+
 def why_unreadable(value: str, options: NumberOptions, key: str) -> str:
     """What to set, or to change in the file, so that a number like this one can be read.
 
     >>> why_unreadable("1.350,00", NumberOptions(), "inputs.costs")
     'If that is a decimal comma, set inputs.costs.decimal = "," and inputs.costs.thousands = ".".'
     """
-    digits = value.strip(f" ()+-{SIGNS}{SPACES}{MINUS}")
+    around = f" ()+-{SPACES}{MINUS}"
+    digits = re.sub(f"^{MARK}|{MARK}$", "", value.strip(around)).strip(around)
     if "%" in value:
         return "A percentage is not read: have shares written as fractions, .45 and not 45 %."
     if re.fullmatch(r"[A-Z]{3} ?[\d.,]+|[\d.,]+ ?[A-Z]{3}", digits):
-        return "A currency's code is not read beside an amount: have the two in columns of their own."
+        return (
+            f"Of codes beside an amount those of ISO 4217 are read; {digits.strip('0123456789., ')} is none."
+        )
     if re.fullmatch(rf"\d{{1,3}}(?:[ {SPACES}]\d{{3}})+([.,]\d+)?", digits):
         also = f' and {key}.decimal = ","' if "," in digits and options.decimal != "," else ""
         return f'If spaces group the digits, set {key}.thousands = " "{also}.'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -46,7 +47,7 @@ class Scanned:
     """A source, opened: its columns beside the place (`ROW`) of each row.
 
     `first_file` is the number of its first file among all files of the table; `ragged` holds the number of
-    fields of each row of a text that has more or fewer than the header's `width`.
+    fields of each row of a text that has more or fewer than the header's `width`, 0 for one below the table.
     """
 
     frame: pl.LazyFrame
@@ -233,6 +234,8 @@ def _require(package: str, place: str) -> None:
 
 
 BATCH = 50_000
+ASSIGNED = re.compile(r"^\s*[A-Za-z_$][\w$.]*\s*=(?=\s*[\[{])")
+"""What stands before the list in an archive of X or Twitter: `window.YTD.tweets.part0 = [`."""
 AS_WRITTEN: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": lambda _: None}
 LARGEST_LIST = 200 * 2**20
 """Bytes of a file that is one list: it is held whole, a file of lines is not."""
@@ -264,7 +267,7 @@ def scan_documents(file: Path, work_dir: Path, records: str | None = None) -> pl
 def _documents(file: Path, records: str | None) -> Iterator[dict[str, Any]]:
     with reading(file.name), _lines(file) as lines:
         filled = (line for line in lines if line.strip())
-        first = next(filled, "")
+        first = ASSIGNED.sub("", next(filled, ""))
         second = next(filled, None)
         start, later = first.strip(), chain([] if second is None else [second], filled)
         if start.startswith("[") or (start == "{" or second is None):

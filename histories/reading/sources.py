@@ -60,7 +60,8 @@ class TableSource:
     path_separator
         What stands between the channels of a path, in the table of paths.
     columns
-        Our column names to theirs. A dotted name (``statistics.first_reply``) reaches into JSON.
+        Our column names to theirs. A dotted name (``statistics.first_reply``) reaches into JSON. What stands
+        in several columns is joined by blanks: ``{ timestamp = ["Date", "Time"] }``.
     constants
         Our column names to the one value that every row has, e.g. ``{ platform = "twitter" }``.
     values
@@ -79,7 +80,7 @@ class TableSource:
         For a database: the query; by default the whole table of the same name.
     where
         Columns of the source to the words that a row must have in them to be read:
-        ``{ Status = ["Paid", "Shipped"] }``. Other rows are set aside and counted.
+        ``{ Status = ["Paid", "Shipped"] }``; ``""`` is an empty field. Other rows are set aside and counted.
     records
         Of JSON: the list that holds the rows, where an object stands around it, e.g. ``orders``; dotted
         (``data.items``) where it lies deeper.
@@ -98,7 +99,7 @@ class TableSource:
     decimal: Literal[".", ","] | None = None
     thousands: Literal[".", ",", " ", "'", "’", "_"] | None = None
     path_separator: Annotated[str, Field(min_length=1)] = ">"
-    columns: dict[str, str | int] | None = None
+    columns: dict[str, str | int | tuple[str | int, ...]] | None = None
     constants: dict[str, Value] = Field(default_factory=dict)
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
     negate: tuple[str, ...] = ()

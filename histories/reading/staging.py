@@ -13,7 +13,7 @@ import polars as pl
 from histories.errors import SchemaError
 from histories.money import to_minor
 from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
-from histories.reading.columns import match_columns
+from histories.reading.columns import join_columns, match_columns
 from histories.reading.files import reading
 from histories.reading.numbers import NumberOptions, durations, numbers
 from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
@@ -48,8 +48,8 @@ class Part:
         """For each column that `where` names, whether a row is left out by it."""
         return {
             name: ~text_value(pl.col(name), self.scanned.schema[name])
+            .fill_null("")
             .is_in([as_text(word) for word in words])
-            .fill_null(False)
             for name, words in self.source.where.items()
         }
 
@@ -60,6 +60,12 @@ class Part:
         for left_out in self.left_out.values():
             rows = rows.filter(~left_out)
         return rows
+
+    @property
+    def unread(self) -> list[str]:
+        """Text columns that no column of ours, and no `where`, names."""
+        read, schema = {*self.found.values(), *self.source.where}, self.scanned.schema
+        return [name for name in self.scanned.columns if name not in read and schema[name] == pl.String]
 
     @property
     def numbers(self) -> NumberOptions:
@@ -200,6 +206,7 @@ def stage_table(
         scanned = scan_source(
             source, table=table.name, base_dir=base_dir, work_dir=work_dir, first_file=first_file
         )
+        scanned = join_columns(table, source, scanned)
         part = Part(source=source, scanned=scanned, found=match_columns(table, source, scanned))
         options = _options(table, part, timezone)
         of_rows = (
@@ -265,8 +272,13 @@ def _ragged_rules(scanned: Scanned, name: str, source: TableSource) -> list[Rule
     )
     fewer = "Look whether the file was cut, or a line broken in two."
     rules = []
+    if below := [row for row, fields in scanned.ragged.items() if not fields]:
+        says = "stand below the table, as what a report prints at its end"
+        rules.append(Rule(name="footer", broken=pl.col(ROW).is_in(below), says=says, sets_aside=True))
     for word, expected, sign in (("more", more, 1), ("fewer", fewer, -1)):
-        rows = [row for row, fields in scanned.ragged.items() if (fields - scanned.width) * sign > 0]
+        rows = [
+            row for row, fields in scanned.ragged.items() if fields and (fields - scanned.width) * sign > 0
+        ]
         if rows:
             first = f"the first has {scanned.ragged[min(rows)]} under {scanned.width}"
             rules.append(
@@ -282,15 +294,13 @@ def _ragged_rules(scanned: Scanned, name: str, source: TableSource) -> list[Rule
 
 def _where_rules(part: Part) -> list[Rule]:
     """Rows that `where` leaves out."""
-    return [
-        Rule(
-            name=f"where {name}",
-            broken=pl.col(f"{RAW}where {name}"),
-            says=f'have another "{name}" than {" or ".join(map(as_text, words))}',
-            sets_aside=True,
-        )
-        for name, words in part.source.where.items()
-    ]
+    rules = []
+    for name, words in part.source.where.items():
+        wanted = " or ".join(as_text(word) or "an empty field" for word in words)
+        says = f'have another "{name}" than {wanted}'
+        broken = pl.col(f"{RAW}where {name}")
+        rules.append(Rule(name=f"where {name}", broken=broken, says=says, sets_aside=True))
+    return rules
 
 
 def _judge(table: Table, part: Part, options: CastOptions, rules: list[Rule]) -> pl.LazyFrame:

@@ -1,58 +1,52 @@
-"""What an export holds that nobody asked for: totals, orders that came to nothing, other currencies.
+"""What an export holds beside its rows: totals, customers who are nobody, months in the place of days.
 
 Each looks at columns or rows that every rule of a single row lets pass.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import polars as pl
 
-from histories.errors import DataError
-from histories.money import LARGEST_SUM, to_currency
-from histories.reading.casts import TRUE_WORDS, text_value
-from histories.reading.numbers import SIGNS, numbers
+from histories.identity import NOBODY
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
-from histories.reading.schemas import Kind
-from histories.reading.staging import RULE, Part, Staged
+from histories.reading.staging import RULE, Staged
 
 FEWEST_BEFORE_TOTAL = 5
 """So many rows before a last one that is their sum make it a total."""
-UNBOUGHT = (
-    *("failed", "cancelled", "canceled", "refunded", "voided", "void", "declined", "expired", "pending"),
-    *("draft", "test", "trash", "abandoned", "uncollectible", "unpaid", "on-hold", "on hold", "rejected"),
-    *("closed lost", "incomplete", "disputed", "charged back", "chargeback", "requires_payment_method"),
+NO_ONE = (
+    *(*NOBODY, "guest customer", "guest checkout", "guest user", "gast", "gastkunde", "invité", "invitado"),
+    *("walk-in", "walk in", "walkin", "walk-in customer", "walk in customer", "pos customer"),
+    *("cash customer", "anonymous customer", "unknown customer"),
+    *("not logged in", "no customer", "unbekannt", "laufkunde", "laufkundschaft", "barverkauf"),
 )
-"""Words by which shops and tills say that an order came to nothing, or not yet to anything."""
-TEST = r"(?i)(is[ _]?)?test([ _](mode|order|transaction))?"
-"""How the flag of an order that was made to try a till is called."""
-REFUND, NO_AMOUNT = (
-    "(?i)refund",
-    r"(?i)(^|[ _])(id|ids|no|number|date|time|at|count|qty|quantity|items?|reason)$",
-)
-"""What a column of refunds is called, and what one about them is that holds no amounts."""
-WON = ("closed won", "won")
-"""Of a pipeline's stages the only ones that bring anything."""
+"""What shops and tills write in the place of a customer's id where they know none."""
+NO_NUMBER = r"^(0+|-\d|9{4,})$"
+"""And what numbers they write: one of them is noted where a crowd stands behind it."""
+CROWD, FEWEST_OF_CROWD = 10, 20
+"""So many times the rows of the median customer, and so many rows at the least."""
 TOTALS = (
     *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "report total"),
     *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
 )
 """Words that stand where the ids are in rows that add up others."""
-VOID = ("deleted", "spam", "suspended", "merged", "closed_by_merge", "closed by merge", "duplicate")
-"""Words by which desks say that a case is none, or part of another."""
-STATUS = "(?i)status|stage|state"
-OF_ORDERS = "nothing was bought, or not yet ({named}); they count as purchases"
-SHOWN = 3
-CHOSEN = 12
-"""Words of a `where` in a message: all of them, since a row whose word is missing would be left out."""
-LOOKED_AT = 1_000
 LATEST_DAY_IF_SWAPPED = 12
 FEWEST_DAYS = 100
 """So many different days would hold one after the 12th, were they what they seem."""
-_CODE = r"^[A-Za-z]{3}$"
+
+
+def set_aside_nobody(staged: Staged) -> Staged:
+    """Set aside orders whose customer is called "guest" or the like: all of them would be one customer."""
+    if staged.table.name != "transactions" or staged.frame.collect_schema()["customer_id"] != pl.String:
+        return staged
+    said = pl.col("customer_id").str.to_lowercase().str.strip_chars().is_in(NO_ONE).fill_null(False)
+    if not staged.frame.select(said.any()).collect().item():
+        return staged
+    named = pl.when(~said).then("customer_id").alias("customer_id")
+    judged = pl.when(said).then(pl.coalesce(RULE, pl.lit("guest"))).otherwise(RULE).alias(RULE)
+    return staged.with_frame(staged.frame.with_columns(named, judged))
 
 
 def set_aside_totals(staged: Staged) -> Staged:
@@ -84,142 +78,22 @@ def _set_aside(staged: Staged, name: str, rows: pl.Expr, says: str) -> Staged:
     return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
 
 
-def refuse_unasked_currencies(staged: Staged) -> None:
-    """Refuse amounts of several currencies, in a column that nobody named or by the signs in the amounts.
-
-    Raises
-    ------
-    DataError
-        With the currencies and their rows.
-    """
-    money = [name for name, column in staged.table.columns.items() if column.kind is Kind.MONEY]
-    for part in staged.parts:
-        amounts = [part.found[name] for name in (*money, "unit_price") if name in part.found]
-        if "currency" in part.dtypes or not amounts:
-            continue
-        for name in _unread(part):
-            if "currency" in name.casefold():
-                code = text_value(pl.col(name), pl.String())
-                rows = part.kept.select(code.alias("code")).drop_nulls()
-                if rows.select(pl.col("code").str.contains(_CODE).all()).collect().item():
-                    _refuse_several(staged, rows.select(pl.col("code").str.to_uppercase()), name)
-        for amount in amounts:
-            if part.scanned.schema[amount] == pl.String:
-                signs = part.kept.select(pl.col(amount).str.extract(f"([{re.escape(SIGNS)}])").alias("code"))
-                if signs.head(LOOKED_AT).select(pl.col("code").count()).collect().item():
-                    _refuse_several(staged, signs.drop_nulls(), amount)
-
-
-def _refuse_several(staged: Staged, codes: pl.LazyFrame, column: str) -> None:
-    counted = codes.group_by("code").len().sort("len", "code", descending=[True, False]).collect()
-    if counted.height < 2:
-        return
-    listed = ", ".join(f"{code} ({count} rows)" for code, count in counted.head(5).iter_rows())
-    key = f"inputs.{staged.table.name}"
-    said = f'{key}.constants = {{ currency = "{counted.item(0, "code")}" }}'
-    said = f", or, where all amounts are in one, say so: {said}" if "currency" in staged.table.columns else ""
-    raise DataError(
-        f'{staged.place}: column "{column}" holds {counted.height} currencies: {listed}, and amounts are '
-        f"added. Convert them to one currency, or choose rows by {key}.where{said}."
-    )
-
-
-def refuse_sums_too_large(staged: Staged) -> None:
-    """Refuse amounts whose sum the whole numbers that hold it would not.
-
-    Raises
-    ------
-    DataError
-        With the column and its sum.
-    """
-    money = [name for name, column in staged.table.columns.items() if column.kind is Kind.MONEY]
-    there = [name for name in money if name in staged.frame.collect_schema()]
-    sums = staged.frame.select(to_currency(pl.col(there).abs().cast(pl.Float64)).sum()).collect()
-    for name in there:
-        if (total := sums[name].item()) > LARGEST_SUM:
-            raise DataError(
-                f"{staged.place}: column {name} adds up to {total:.2g}; allowed: {LARGEST_SUM:.0e}. Give "
-                "amounts in thousands of the currency where the table is made."
-            )
-
-
 def stray_notes(staged: Staged) -> tuple[str, ...]:
-    """Orders that came to nothing and count all the same; days and months that may have changed places."""
-    notes = [note for part in staged.parts for name in _unread(part) if (note := _unbought(part, name))]
-    refunds = [note for part in staged.parts for note in _untaken_refunds(staged, part)]
-    return (*notes, *refunds, *_swapped(staged))
+    """One customer who may be many; days and months that may have changed places."""
+    return (*_crowd_notes(staged), *_swapped(staged))
 
 
-def _untaken_refunds(staged: Staged, part: Part) -> Iterator[str]:
-    """Columns that say how much of an order came back, which no column of ours reads."""
-    read = {name for other in staged.parts for name in other.found.values()}
-    for name in part.scanned.columns:
-        dtype = part.scanned.schema[name]
-        is_amount = re.search(REFUND, name) and not re.search(NO_AMOUNT, name)
-        if name in read or not is_amount or not (dtype == pl.String or dtype.is_numeric()):
-            continue
-        text = text_value(pl.col(name), dtype)
-        back = numbers(text, part.numbers).abs()
-        asked = (
-            (back.is_null() & text.is_not_null()).any() | back.is_in([0.0, 1.0]).all(),  # a flag
-            (back > 0).sum().alias("rows"),
-            back.sum().alias("sum"),
+def _crowd_notes(staged: Staged) -> Iterator[str]:
+    """A number such as 0 in the place of a customer's id, with the orders of many."""
+    counted = staged.frame.filter(pl.col(RULE).is_null()).group_by("customer_id").len()
+    is_none = pl.col("customer_id").cast(pl.String).str.contains(NO_NUMBER)
+    is_crowd = (pl.col("len") >= FEWEST_OF_CROWD) & (pl.col("len") > CROWD * pl.col("len").median())
+    for word, rows in counted.filter(is_none & is_crowd).sort("customer_id").collect().iter_rows():
+        yield (
+            f'{staged.place}: the customer_id "{word}" has {rows} rows, more than {CROWD} times those of '
+            "most customers, and they count as one customer. If guests are booked under it, set "
+            f'inputs.transactions.values = {{ customer_id = {{ "{word}" = "" }} }}.'
         )
-        is_other, rows, amount = part.kept.select(*asked).collect().row(0)
-        if rows and not is_other:
-            yield (
-                f'{part.scanned.place}: column "{name}" holds {amount:,.2f} in {rows} rows, which nothing '
-                "takes off the amounts. If they are refunds, read the file a second time, "
-                f'[[inputs.transactions]], with columns = {{ amount = "{name}", ... }}, negate = ["amount"].'
-            )
-
-
-def _unbought(part: Part, name: str) -> str | None:
-    if re.fullmatch(TEST, name):
-        return _left_in(part, name, TRUE_WORDS, "transactions", OF_ORDERS)
-    if not re.search(STATUS, name):
-        return None
-    return _left_in(part, name, UNBOUGHT, "transactions", OF_ORDERS)
-
-
-def void_case_notes(staged: Staged) -> tuple[str, ...]:
-    """Cases that their desk took out, as spam or into another one, and that count all the same."""
-    notes = [
-        _left_in(part, name, VOID, "cases", "they are no cases of their own ({named}); they count as cases")
-        for part in staged.parts
-        for name in part.scanned.columns
-        if part.scanned.schema[name] == pl.String
-        and name not in part.source.where
-        and re.search(STATUS, name)
-    ]
-    return tuple(note for note in notes if note is not None)
-
-
-def _left_in(part: Part, name: str, out_words: Sequence[str], table: str, says: str) -> str | None:
-    """That a column's words speak against some rows, and which words to choose by `where`."""
-    word = pl.col(name).str.strip_chars()
-    plain = word.str.to_lowercase().str.strip_prefix("wc-")
-    counted = (
-        part.kept.group_by(name)
-        .len()
-        .select(word.alias("word"), "len", plain.alias("plain"))
-        .drop_nulls("word")
-        .sort("len", "word", descending=[True, False])
-        .collect()
-    )
-    is_out = pl.col("plain").is_in(out_words)
-    if counted["plain"].is_in(WON).any():
-        is_out = ~pl.col("plain").is_in(WON)
-    out, kept = counted.filter(is_out), counted.filter(~is_out)["word"]
-    if out.is_empty():
-        return None
-    named = ", ".join(f"{word} {count}" for word, count in out.head(SHOWN).select("word", "len").iter_rows())
-    wanted = ", ".join(f'"{word}"' for word in kept.head(CHOSEN)) + (", ..." if kept.len() > CHOSEN else "")
-    return (
-        f'{part.scanned.place}: column "{name}" says of {out["len"].sum()} rows that '
-        f"{says.format(named=named)}. To leave them out, set inputs.{table}.where = "
-        f'{{ "{name}" = [{wanted}] }}.'
-    )
 
 
 def _swapped(staged: Staged) -> tuple[str, ...]:
@@ -236,11 +110,3 @@ def _swapped(staged: Staged) -> tuple[str, ...]:
         f"{staged.place}: of {days} different days in {months} months none is after the 12th. Have day and "
         "month changed places? See inputs.transactions.timestamp_format.",
     )
-
-
-def _unread(part: Part) -> list[str]:
-    """Text columns of a source that no column of ours, and no `where`, names."""
-    read = {*part.found.values(), *part.source.where}
-    return [
-        name for name in part.scanned.columns if name not in read and part.scanned.schema[name] == pl.String
-    ]

@@ -26,6 +26,8 @@ WHITESPACE: Final = "whitespace"
 NOT_IN_TEXT: Final = "\x01"
 SNIFFED: Final = 2**16
 LONGEST_HEADER: Final = 2**20
+NARROWEST: Final = 3
+"""Columns of a table below which a line without a separator may be a footer."""
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -57,7 +59,7 @@ class TextTable:
         Its columns as text, beside `row` (from 1, the header not counted) and, where some row has more fields
         than the header, `FURTHER`. Rows without any value are left out.
     ragged
-        Fields of each row that has more or fewer than the header, by row.
+        Fields of each row that has more or fewer than the header, by row; none of a line below the table.
     width
         Fields of the header.
     notes
@@ -312,7 +314,19 @@ def _fitting(form: _Form, file: Path, key: str) -> tuple[dict[int, int], list[tu
         inside_joined |= pl.col("number").is_between(first, last)
     ragged = found.filter((pl.col("fields") != width) & ~inside_joined) if joined else found
     fields_of = dict(ragged.filter(pl.col("fields") != width).select("number", "fields").iter_rows())
+    fields_of |= dict.fromkeys(_below(form, fields_of), 0)
     return fields_of, joined, bool(found["short"].any())
+
+
+def _below(form: _Form, fields_of: dict[int, int]) -> list[int]:
+    """Lines of one field each that follow the last row, behind an empty line or several of them: a footer."""
+    single = [number for number, fields in fields_of.items() if fields == 1]
+    if not single or len(form.names) < NARROWEST:
+        return []
+    is_row = (pl.col("line").str.strip_chars() != "") & ~pl.col("number").is_in(single)
+    last = _lines(form).filter(is_row).select(pl.col("number").max()).collect().item() or 0
+    below = [number for number in single if number > last]
+    return below if len(below) > 1 or (below and below[0] > last + 1) else []
 
 
 def _escaped(mark: str) -> str:

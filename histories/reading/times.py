@@ -15,6 +15,7 @@ import polars as pl
 
 from histories.errors import ConfigError
 from histories.periods import start_of_day
+from histories.reading.numbers import OTHER_DIGITS, western
 
 EPOCHS = {"epoch_s": 1_000_000, "%s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Microseconds in a unit of each count since 1970-01-01T00:00Z."""
@@ -262,6 +263,15 @@ def _read(found: pl.Series, dtype: pl.DataType, options: TimeOptions, *, as_date
     if options.form == EXCEL:
         return local_instants(_excel_times(found), options.local_zone).dt.convert_time_zone(zone)
     text = _text(found)
+    times = _times(text, options)
+    if times.null_count() == text.null_count():
+        return times
+    others = (times.is_null() & text.str.contains(f"[{''.join(OTHER_DIGITS)}]")).arg_true()
+    return times.scatter(others, _times(pl.select(western(pl.lit(text.gather(others)))).to_series(), options))
+
+
+def _times(text: pl.Series, options: TimeOptions) -> pl.Series:
+    """Instants of texts, by the format or by ISO 8601."""
     if options.form is not None:
         return _parse(text, options.form, options)
     times = _parse(text.str.replace("T", " ", literal=True), ISO_TIMES[0], options)

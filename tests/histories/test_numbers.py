@@ -5,6 +5,7 @@ import pytest
 
 from histories.reading.numbers import NumberOptions, durations, numbers, why_unreadable
 
+COMMA_AND_POINT = NumberOptions(decimal=",", thousands=".")
 COMMA = NumberOptions(decimal=",")
 
 
@@ -41,8 +42,9 @@ def test_lengths_of_time_in_every_unit(text: str, given: str | None, minutes: fl
         ("1'234.5", NumberOptions(), "If ' groups the digits"),
         ("1'234'567", NumberOptions(), "If ' groups the digits"),
         ("12 %", NumberOptions(), "A percentage is not read"),
-        ("12.50 EUR", NumberOptions(), "currency's code is not read"),
-        ("USD 12", NumberOptions(), "currency's code is not read"),
+        ("12,50 EUR", NumberOptions(), 'decimal = ",".'),
+        ("R$ 1.234,50", NumberOptions(), 'decimal = "," and k.thousands = "."'),
+        ("12.50 XYZ", NumberOptions(), "XYZ is none"),
         ("twelve", NumberOptions(), ""),
     ],
 )
@@ -65,7 +67,17 @@ def test_what_to_set_so_that_a_number_is_read(value: str, options: NumberOptions
         ("1,2,3", NumberOptions(thousands=","), None),
         ("12,34,567", NumberOptions(thousands=","), 1_234_567.0),
         ("1e3", NumberOptions(), 1000.0),
-        ("12 EUR", NumberOptions(), None),
+        ("12 EUR", NumberOptions(), 12.0),
+        ("-USD 12.50", NumberOptions(), -12.5),
+        ("(CHF 12.5)", NumberOptions(), -12.5),
+        ("US$12.5", NumberOptions(), 12.5),
+        ("1.234,5 zł", COMMA_AND_POINT, 1234.5),
+        ("￥1200", NumberOptions(), 1200.0),
+        ("٢٧٫٥", NumberOptions(), 27.5),
+        ("١٬٢٣٤٫٥", COMMA, 1234.5),
+        ("12 XYZ", NumberOptions(), None),
+        ("INV12", NumberOptions(), None),
+        ("EUR 12 €", NumberOptions(), None),
     ],
 )
 def test_numbers_are_read_one_way_or_not_at_all(

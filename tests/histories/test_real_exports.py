@@ -66,6 +66,9 @@ READABLE: dict[str, tuple[bytes, dict[str, Any]]] = {
     "quotes that are inches": (b'customer_id,timestamp,amount,product\n7,2026-01-05,1350.5,24" screen\n8,2026-01-06,-2,"x"\n', {"quote": "none"}),
     "columns by position": (ROWS.encode(), {"has_header": False, "columns": {"customer_id": 1, "timestamp": 2, "amount": 3}}),
     "two files behind one another": (("\ufeff" + HEADER + "7,2026-01-05,1350.5\n\ufeff8,2026-01-06,-2\n").encode(), {}),
+    "digits of another script": ("customer_id,timestamp,amount\n7,٢٠٢٦-٠١-٠٥,١٣٥٠٫٥\n8,٢٠٢٦/٠١/٠٦,-٢\n".replace("/", "-").encode(), {}),
+    "codes of a currency": (b"customer_id;timestamp;amount\n7;2026-01-05;EUR 1.350,5\n8;2026-01-06;-2,00 EUR\n", {"separator": ";", "thousands": "."}),
+    "a date and a time of day": (b"customer_id,Date,Time,amount\n7,05.01.26,10:00,1350.5\n8,06.01.26, 11:30,-2\n", {"timestamp_format": "%d.%m.%y %H:%M", "columns": {"timestamp": ["Date", "Time"]}}),
     "packed": (gzip.compress((HEADER + ROWS).encode()), {}),
     "packed in utf-16": (gzip.compress((HEADER + ROWS).encode("utf-16")), {}),
 }  # fmt: skip
@@ -349,6 +352,48 @@ def test_documents_of_any_encoding_give_the_same_rows(
 ) -> None:
     (tmp_path / "o.json").write_bytes(DOCUMENTS[kind].encode(encoding))
     assert rows_of(read(transactions="o.json")) == RIGHT
+
+
+def test_columns_that_are_joined_are_one_value(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text(
+        "shop,receipt,customer_id,timestamp,amount\na,1,7,2026-01-05,5\nb,1,7,2026-01-05,6\n"
+    )
+    source = {"path": "o.csv", "columns": {"order_id": ["shop", "receipt"]}}
+    assert read(transactions=source)["transactions"].collect()["order_id"].to_list() == ["a 1", "b 1"]
+    with pytest.raises(TributaryError, match='transactions has no column "till"'):
+        read(transactions={"path": "o.csv", "columns": {"order_id": ["till", "receipt"]}})
+
+
+@pytest.mark.parametrize(
+    ("end", "below"),
+    [
+        ("\nMade by x\n", 1),
+        ('"Sales, of 2026"\nAll rights reserved\n', 2),
+        ("\n\nMade by x\n\nAcme\n", 2),
+    ],
+)
+def test_what_a_report_prints_below_its_table_is_set_aside(
+    read: Read, tmp_path: Path, end: str, below: int
+) -> None:
+    (tmp_path / "o.csv").write_text(HEADER + ROWS + end)
+    inputs = read(transactions="o.csv")
+    assert rows_of(inputs) == RIGHT
+    assert inputs.tables["transactions"].set_aside_by_rule == {"footer": below}
+
+
+def test_a_row_that_was_cut_at_the_end_is_no_footer(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "o.csv").write_text(HEADER + ROWS + "9\n")
+    with pytest.raises(TributaryError, match="fewer fields than the header"):
+        read(transactions="o.csv")
+
+
+def test_an_archive_that_assigns_its_list_is_read(read: Read, tmp_path: Path) -> None:
+    tweet = '{"tweet": {"id_str": "1", "created_at": "Mon Jan 05 10:00:00 +0000 2026"}}'
+    (tmp_path / "tweets.js").write_text(f"window.YTD.tweets.part0 = [\n{tweet}\n]")
+    columns = {"post_id": "tweet.id_str", "timestamp": "tweet.created_at"}
+    posts = {"path": "tweets.js", "columns": columns, "timestamp_format": "%a %b %d %H:%M:%S %z %Y"}
+    found = read(posts=posts | {"constants": {"platform": "x", "author": "acme"}})
+    assert found["posts"].collect()["post_id"].to_list() == ["1"]
 
 
 def test_a_file_whose_own_name_has_brackets_is_that_file(read: Read, tmp_path: Path) -> None:
