@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import datetime as dt
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -99,7 +100,7 @@ class TableSource:
     decimal: Literal[".", ","] | None = None
     thousands: Literal[".", ",", " ", "'", "’", "_"] | None = None
     path_separator: Annotated[str, Field(min_length=1)] = ">"
-    columns: dict[str, str | int | tuple[str | int, ...]] | None = None
+    columns: Mapping[str, str | int | tuple[str | int, ...]] | None = None
     constants: dict[str, Value] = Field(default_factory=dict)
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
     negate: tuple[str, ...] = ()
