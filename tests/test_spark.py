@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,17 @@ from histories.engines.base import Local, Tables
 from histories.engines.spark import Spark, _keep, spark_session
 from histories.engines.spilled import Stored
 from histories.errors import ConfigError, DataError
-from tests.experiments.test_engines import EVERYTHING, assert_same, company, configure, find_with
+from tests.experiments.test_engines import assert_same, company, configure, find_with
 from tests.histories.test_engines import answers, assert_equal, many_rows
 
+QUICK_JAVA = (
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-BytecodeVerificationRemote",
+)
+A_RULE_AND_A_MODEL = {"attribution": {"methods": ["last", "markov"], "outcomes": ["conversion", "retention"]}}
+"""Both kinds of journeys; every outcome and method by buckets is told of engines without Java."""
 quiet = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
 )
@@ -27,12 +36,12 @@ quiet = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def java() -> Iterator[None]:
-    """Java that compiles little: half the time of processes that live for seconds."""
+    """Java that compiles and verifies little: half the time of processes that live for seconds."""
     pytest.importorskip("pyspark", reason="needs pyspark: pip install tributary-clv[spark]")
     if shutil.which("java") is None:
         pytest.skip("needs Java 17")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        patch.setenv("JDK_JAVA_OPTIONS", " ".join(QUICK_JAVA))
         yield
 
 
@@ -42,9 +51,15 @@ def spark(java: None) -> Iterator[Any]:
         yield session
 
 
+def with_text_ids(table: str) -> str:
+    rows = pl.read_csv(io.StringIO(table), infer_schema=False)
+    return rows.with_columns("c" + pl.col("^customer_id$")).write_csv()
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    return configure(tmp_path_factory.mktemp("company"), company(), EVERYTHING)
+    tables = {name: with_text_ids(text) for name, text in company().items()}
+    return configure(tmp_path_factory.mktemp("company"), tables, A_RULE_AND_A_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -63,21 +78,13 @@ def test_a_run_on_executors_of_their_own_finds_what_a_run_in_memory_does(
         assert_same(find_with(config, Spark(session, tmp_path, memory=1, buckets=3)), whole)
 
 
-@pytest.mark.parametrize(
-    ("buckets", "id_type"),
-    [
-        (3, pl.String),
-        pytest.param(1, pl.Int64, marks=pytest.mark.slow),
-        pytest.param(8, pl.Int64, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("buckets", "id_type"), [(3, pl.String), (1, pl.Int64), (8, pl.Int64)])
 @quiet
 def test_spark_answers_as_memory_does(spark: Any, tmp_path: Path, buckets: int, id_type: Any) -> None:
     frames = many_rows(id_type)
-    engine = Spark(spark, tmp_path, memory=1, buckets=buckets)
-    scattered = engine.scatter(frames)
+    scattered = Spark(spark, tmp_path, memory=1, buckets=buckets).scatter(frames)
     assert_equal(answers(scattered), answers(Local().scatter(frames)))
-    assert scattered.gather("nothing").collect_schema() == frames["nothing"].collect_schema()
 
 
 @quiet
@@ -85,7 +92,9 @@ def test_a_refusal_on_a_worker_reaches_the_caller_in_its_own_words(spark: Any, t
     def refuse(tables: Tables) -> Any:
         raise DataError("nobody bought twice")
 
-    scattered = Spark(spark, tmp_path, memory=1, buckets=2).scatter(many_rows())
+    frames = many_rows()
+    scattered = Spark(spark, tmp_path, memory=1, buckets=2).scatter(frames)
+    assert scattered.gather("nothing").collect_schema() == frames["nothing"].collect_schema()
     with pytest.raises(DataError, match=r"^nobody bought twice$"):
         scattered.map(refuse)
 
@@ -94,7 +103,7 @@ def test_a_refusal_on_a_worker_reaches_the_caller_in_its_own_words(spark: Any, t
 def test_a_run_on_spark_finds_what_a_run_in_memory_does(
     spark: Any, config: RunConfig, whole: Findings, tmp_path: Path
 ) -> None:
-    assert_same(find_with(config, Spark(spark, tmp_path, memory=1, buckets=3)), whole)
+    assert_same(find_with(config, Spark(spark, tmp_path, memory=1, buckets=2)), whole)
 
 
 def test_a_task_that_is_done_again_leaves_every_row_once(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def run(folder: Path, until: dt.date, treated: set[int], extra: dict[str, Any], 
     tree: dict[str, Any] = {
         "name": name,
         "currency": "EUR",
-        "value": {"models": ["bg_nbd"], "posterior_draws": 0, "origins": 1},
+        "value": {"models": ["bg_nbd"], "challenger": False, "posterior_draws": 0, "origins": 1},
         "inputs": {
             "transactions": {"path": "orders.csv"},
             "identities": {"path": "identities.csv"},

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from attribution.effects.estimators.regression import drop_collinear
 from histories.arrays import Flags, Float
@@ -117,7 +118,7 @@ def cross_predict(
         features = learner.basis(covariates)
         fit = learner.classify if binary else learner.regress
         predicted = np.empty(len(target))
-        with threadpool_limits(1):  # folds are small: threads would only wait for each other
+        with _threads().limit(limits=1):  # folds are small: threads would only wait for each other
             for fold in range(N_FOLDS):
                 inside = folds == fold
                 train = members & ~inside
@@ -127,6 +128,14 @@ def cross_predict(
             best, best_loss, best_name = predicted, loss, learner.name
     assert best is not None
     return best, best_name
+
+
+@cache
+def _threads() -> Any:
+    """What holds threads of linear algebra and of boosting back; looking for them takes milliseconds."""
+    import sklearn.ensemble  # noqa: F401  (brings the threads of boosting)
+
+    return ThreadpoolController()
 
 
 def _fit_or_mean(

@@ -12,6 +12,8 @@ from histories.panel import Panel
 from tests.silent_company import panel_of
 
 N, P = 1200, 18
+FEW = 600
+"""Customers of whom a chain is fitted."""
 
 
 def company(*, anywhere: bool, seed: int = 1, often: float = 1.0) -> Panel:
@@ -53,7 +55,7 @@ def test_a_touch_without_effect_seems_to_keep_customers_unless_their_moments_cou
     chain = HiddenChain(structure=Structure())
     seen: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(4):
-        made = with_moments_of_leaving(company(anywhere=True, seed=seed))
+        made = with_moments_of_leaving(company(anywhere=True, seed=seed).take(slice(0, FEW)))
         assert "customers leave in the middle of periods" in made.notes[0]
         made = made if timed else replace(made, last_moment=None)
         for counts, panel in ((True, made), (False, replace(made, at_any_moment=False))):
@@ -76,12 +78,12 @@ def test_stocks_are_those_of_a_moment_within_the_period_where_customers_leave_at
 @pytest.mark.parametrize("again", [0.0, 0.5])
 def test_acts_that_lead_to_others_are_told_from_acts_that_do_not(again: float) -> None:
     rng = np.random.default_rng(1)
-    acts, level = np.zeros((N, P)), rng.gamma(2.0, 0.5, N)
+    acts, level = np.zeros((FEW, P)), rng.gamma(2.0, 0.5, FEW)
     for month in range(P):
-        before = np.log1p(acts[:, month - 1]) if month else np.zeros(N)
+        before = np.log1p(acts[:, month - 1]) if month else np.zeros(FEW)
         acts[:, month] = rng.poisson(level * np.exp(again * before))
-    panel = company(anywhere=False)
-    bought = rng.poisson(0.5, (N, P)).astype(np.float64)
+    panel = company(anywhere=False).take(slice(0, FEW))
+    bought = rng.poisson(0.5, (FEW, P)).astype(np.float64)
     panel = replace(panel, touches=acts[:, :, None].astype(np.float32), own_acts=acts, purchases=bought)
     fit = HiddenChain(structure=Structure()).fit(panel, panel_stocks(panel), rng=rng)
     place = fit.layout.cells(2).start

@@ -10,7 +10,7 @@ from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 from tests.silent_company import panel_of
 
-N, P = 1200, 18
+N, P = 600, 18
 LEAVING = 0.12
 """Chance of leaving after a purchase."""
 

@@ -19,18 +19,18 @@ from tests.silent_company import panel_of
 N, P = 1500, 18
 
 
-def company(share_after_leaving: float, *, seed: int = 1) -> Panel:
+def company(share_after_leaving: float, *, seed: int = 1, n: int = N) -> Panel:
     """Customers who act in half of their months, leave with chance .06 a month, and get a letter a month.
 
     After leaving they get `share_after_leaving` as many letters.
     """
     rng = np.random.default_rng(seed)
-    left = rng.geometric(0.06, N)
+    left = rng.geometric(0.06, n)
     there = np.arange(P) < left[:, None]
-    acts = (rng.random((N, P)) < 0.5) & there
+    acts = (rng.random((n, P)) < 0.5) & there
     letters = rng.poisson(np.where(there, 1.0, share_after_leaving))
     touches = np.stack([acts, letters], axis=2).astype(np.float32)
-    return panel_of({"forum": "customer", "letter": "firm"}, touches, np.zeros((N, P)))
+    return panel_of({"forum": "customer", "letter": "firm"}, touches, np.zeros((n, P)))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_touches_that_become_fewer_speak_against_every_credit() -> None:
 
 
 def test_touches_that_stop_with_the_customer_have_no_supported_credit() -> None:
-    silent = company(0.0)
+    silent = company(0.0, n=500)
     panel = replace(silent, stops=("letter",), purchases=silent.own_acts, spend=20.0 * silent.own_acts)
     stocks = panel_stocks(panel)
     fit = HiddenChain(structure=Structure()).fit(panel, stocks, rng=np.random.default_rng(1))

@@ -17,17 +17,17 @@ from tests.silent_company import panel_of
 N, P = 1500, 18
 
 
-def company(*, seed: int) -> Panel:
+def company(*, seed: int, n: int = N) -> Panel:
     """Nothing has an effect; a catalogue goes to half of those who bought nothing this month."""
     rng = np.random.default_rng(seed)
-    exit_ = rng.geometric(0.06, N) - 1
+    exit_ = rng.geometric(0.06, n) - 1
     there = np.arange(P) <= exit_[:, None]
-    level = rng.gamma(2.0, 0.5, (N, 1))
-    bought = rng.poisson(0.8 * rng.gamma(2.0, 0.5, (N, 1)), (N, P)) * there
+    level = rng.gamma(2.0, 0.5, (n, 1))
+    bought = rng.poisson(0.8 * rng.gamma(2.0, 0.5, (n, 1)), (n, P)) * there
     acts = np.stack(
-        [rng.poisson(0.5 * level * rng.gamma(0.6, 1 / 0.6, (N, 1)), (N, P)) * there for _ in range(2)], axis=2
+        [rng.poisson(0.5 * level * rng.gamma(0.6, 1 / 0.6, (n, 1)), (n, P)) * there for _ in range(2)], axis=2
     )
-    catalogue = (bought == 0) & (rng.random((N, P)) < 0.5)
+    catalogue = (bought == 0) & (rng.random((n, P)) < 0.5)
     return panel_of(
         {"forum": "customer", "chat": "customer", "catalogue": "firm"},
         np.concatenate([acts, catalogue[:, :, None]], axis=2),
@@ -65,7 +65,7 @@ def test_effects_of_touches_that_follow_purchases_are_told_from_the_next_period(
 
 
 def test_a_level_that_all_acts_share_is_not_taken_for_satisfaction() -> None:
-    panel = company(seed=2)
+    panel = company(seed=2, n=700)
     chosen = HiddenChain().choose(panel, panel_stocks(panel), np.random.default_rng(1))
     assert not chosen.fit.structure.satisfaction
     assert np.abs(chosen.fit.beta / chosen.fit.beta_sd).max() < 2.5

@@ -30,7 +30,7 @@ def test_what_a_data_team_does_first_credits_channels_that_do_nothing() -> None:
 
 
 def test_the_latent_dropout_month_does_not() -> None:
-    company = simulate_panel("hidden_null", n=2_000, periods=18, seed=1)
+    company = simulate_panel("hidden_null", n=1_000, periods=12, seed=2)
     found = ours_alone(company)["retention"]
     own = np.array(company.panel.origins) == "customer"
     assert abs(found.credit[own].sum()) < 0.1 * company.truth.outcomes["retention"].total
@@ -38,7 +38,7 @@ def test_the_latent_dropout_month_does_not() -> None:
 
 
 def test_a_harmful_channel_keeps_its_sign() -> None:
-    company = simulate_panel("hidden60", n=2_500, periods=18, seed=1)
+    company = simulate_panel("hidden60", n=1_000, periods=12, seed=2)
     phone = company.panel.channels.index("phone")
     assert ours_alone(company)["retention"].credit[phone] < 0
     assert METHODS["markov"](company)["retention"].credit[phone] > 0

@@ -84,7 +84,7 @@ def test_reweighted_customers_move_it_as_a_refit_does() -> None:
     assert np.abs(moved - again.gamma).max() < 0.2 * np.abs(again.gamma - worth.gamma).max()
 
 
-def subscribers(n: int = 800) -> Panel:
+def subscribers(n: int = 500) -> Panel:
     """A fee of each customer's own, twice where a month holds two bills, and none in the month of leaving."""
     panel = simulate_panel("r7", n=n, periods=12, seed=4).panel
     t = np.arange(panel.n_periods)
