@@ -177,7 +177,7 @@ def _read(table: Float, row: np.ndarray[tuple[int], np.dtype[np.intp]], level: F
     return np.where(level > 0.0, table[row, column], 0.0)
 
 
-#: Parameter draws, and customers simulated.
+#: Parameter draws, and customers simulated: each once, or several times where they are fewer.
 DRAWS, SIMULATED = 24, 20_000
 
 F = TypeVar("F", PurchaseFit, GammaGammaFit)
@@ -215,17 +215,19 @@ def sampling_variance(
         Of draws and simulations.
     """
     rows = summary if summary.height <= SIMULATED else summary.sample(SIMULATED, seed=0)
-    share = rows.height / summary.height
+    times = max(1, SIMULATED // rows.height)
+    weight = times * rows.height / summary.height
     names = ("frequency", "recency", "T", "monetary_value")
     x, t_x, T, m = (rows[name].cast(pl.Float64).fill_null(0.0).to_numpy() for name in names)
-    alive = fit.predict_alive(x, t_x, T)
-    count = fit.simulate_alive(t, x, T, rng=rng) * (rng.random(x.size) < alive)
+    many = np.tile(x, times)
+    alive = np.tile(fit.predict_alive(x, t_x, T), times)
+    count = fit.simulate_alive(t, many, np.tile(T, times), rng=rng) * (rng.random(many.size) < alive)
     expected = fit.predict_purchases(np.array([t]), x, t_x, T)[0]
-    purchases = _process(count, expected, share)
+    purchases = _process(count, np.tile(expected, times), weight)
     revenue, spends = float("nan"), [spend_fit]
     if spend_fit is not None:
-        value = spend_fit.simulate_sum(count, x, rng=rng) * spend_fit.scale(x, m)
-        revenue = _process(value, expected * spend_fit.predict_spend(x, m), share)
+        value = spend_fit.simulate_sum(count, many, rng=rng) * np.tile(spend_fit.scale(x, m), times)
+        revenue = _process(value, np.tile(expected * spend_fit.predict_spend(x, m), times), weight)
         spends = list(_drawn(spend_fit, spend_fit.report.log_covariance(), rng))
     totals, values = [], []
     for i, drawn in enumerate(_drawn(fit, fit.report.log_covariance(), rng)):
@@ -238,10 +240,10 @@ def sampling_variance(
     )
 
 
-def _process(simulated: Float, expected: Float, share: float) -> float:
-    """Variance of a total of independent customers over its square, from a `share` of them."""
+def _process(simulated: Float, expected: Float, weight: float) -> float:
+    """Variance of a total of independent customers over its square; each is simulated `weight` times."""
     total = float(expected.sum())
-    return float(((simulated - expected) ** 2).sum()) * share / total**2 if total > 0.0 else 0.0
+    return float(((simulated - expected) ** 2).sum()) * weight / total**2 if total > 0.0 else 0.0
 
 
 def _spread(totals: Sequence[float]) -> float:

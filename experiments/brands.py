@@ -11,9 +11,9 @@ rows of customers stay who wrote to the brand. What cannot be told apart (paths,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -36,6 +36,12 @@ def for_brand(config: RunConfig, brand: str) -> RunConfig:
     name = NOT_IN_NAMES.sub("-", f"{config.name}, {brand}")
     effects = tuple(effect for effect in config.effects if effect.table is None)
     return replace(config, name=name[:100], brand=brand, effects=effects)
+
+
+def for_brand_of(config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
+    """The configuration of the brand that an earlier one (`before`, as a manifest keeps it) was made for."""
+    brand = before.get("brand")
+    return for_brand(config, brand) if brand is not None and config.brand is None else config
 
 
 def brands_of(inputs: Inputs) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clv.revaluing import updated_totals
+from experiments.brands import for_brand_of
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.bundle.writing import bundle_folder, refuse_place, write_bundle
 from experiments.config import RunConfig
@@ -86,7 +87,7 @@ def update_bundle(
     path
         The bundle; it stays as it is.
     config
-        The run's configuration: the same tables, grown.
+        The run's configuration: the same tables, grown. For a bundle of one brand that of all brands will do.
     only_changed
         The tables name only customers whose rows changed, each with all his rows; everybody else is carried
         over.
@@ -107,6 +108,7 @@ def update_bundle(
     progress = Progress(step)
     refuse_place(out, runs)
     bundle = load_bundle(path)
+    config = for_brand_of(config, bundle.manifest["configuration"])
     check_same(bundle, config)
     tags = {"tributary.version": version(), "tributary.updates": str(bundle.manifest["run_id"])}
     with (
@@ -114,7 +116,8 @@ def update_bundle(
         open_run(config.name, mlruns=mlruns, tags=tags, label=f"update of {bundle.path.name}") as record,
     ):
         progress("Checking the tables")
-        read = {name: sources for name, sources in config.inputs.items() if name in READ}
+        needed = READ if config.brand is None else (*READ, "posts")  # which tell whose customers wrote
+        read = {name: sources for name, sources in config.inputs.items() if name in needed}
         inputs = read_inputs(replace(config, inputs=read), work_dir=place.folder)
         if only_changed and config.observation_end is None:
             inputs = replace(inputs, observation_end=max(inputs.observation_end, as_of_day(bundle)))

@@ -114,6 +114,24 @@ def test_pymc_prior_integrates_like_its_parts() -> None:
     assert density(np.log([0.5, 5.0, 0.2, 0.3])) == -np.inf
 
 
+@pytest.mark.parametrize("weeks", [0.3, 4.0])
+def test_the_spread_of_a_total_of_few_purchases_is_that_of_few_events(weeks: float) -> None:
+    rng = np.random.default_rng(1)
+    T = rng.integers(30, 80, 170).astype(float)
+    data = simulate_geometric(rng, T, r=0.6, alpha=6.0, a=0.7, b=2.4, horizon=weeks).observations
+    fit = BgNbd().fit(data)
+    frame = pl.DataFrame(
+        {"frequency": data.frequency, "recency": data.recency, "T": T, "monetary_value": np.nan}
+    )
+    expected = fit.predict_purchases(np.array([weeks]), data.frequency, data.recency, T)[0].sum()
+    variances = [
+        sampling_variance(fit, None, frame, weeks, rng=np.random.default_rng(seed)).purchases
+        for seed in range(8)
+    ]
+    # purchases of a few days are counts of rare events, 1 / n; one simulated total of 1.5 may be 0 or 6
+    assert np.array(variances) * expected == pytest.approx(1.1, abs=0.35)
+
+
 def test_intervals_of_simulated_companies_cover() -> None:
     """Six companies, each count and total against what came; benchmarks/clv_coverage.py has 600."""
     horizon = Horizon(months=6, discount_rate=0.1, time_unit="week")

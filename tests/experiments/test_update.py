@@ -20,6 +20,7 @@ from polars.testing import assert_frame_equal
 
 from clv.rescoring import Rescorer
 from clv.updating import Bought, merge_purchases, summarize_customer
+from experiments.brands import for_brand
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.config import RunConfig, parse_config
 from experiments.inputs import read_inputs
@@ -302,6 +303,23 @@ def test_an_update_by_buckets_is_the_one_in_memory(yesterday: Bundle, tmp_path: 
     )
     for name in ("customers", "purchases", "touchpoints"):
         assert_frame_equal(parts.table(name), whole.table(name), rel_tol=1e-9)
+
+
+def test_an_update_of_one_brands_bundle_is_of_that_brand(tmp_path: Path, mlruns: Path) -> None:
+    cases = [row | {"brand": "AB"[i % 2]} for i, row in enumerate(rows_of(company()["cases"]))]
+    wrote = [{"post_id": f"p{n}", "platform": "x", "author": f"u{n}", "brand": "A"} for n in range(1, 30)]
+    posts = [row | {"timestamp": "2025-11-01 10:00", "is_brand": "false"} for row in wrote]
+    posts.append(posts[0] | {"post_id": "answer", "author": "desk", "is_brand": "true"})
+    links = [{"platform": "x", "handle": f"u{n}", "customer_id": str(n)} for n in range(1, 30)]
+    told = {"cases": text_of(cases), "posts": text_of(posts), "identities": text_of(links)}
+    config = configure(tmp_path / "a", grown(until(ORDERS, YESTERDAY)) | told)
+    run = run_experiment(for_brand(config, "A"), runs=tmp_path / "runs", mlruns=mlruns)
+    today = configure(tmp_path / "b", grown(ORDERS) | told, {"observation_end": "2025-12-05"})
+    found = update_bundle(run.bundle, today, runs=tmp_path / "runs", mlruns=mlruns)
+    assert (found.name, found.gone) == ("small, A", 0)
+    before, now = (load_bundle(path).table("customers") for path in (run.bundle, found.bundle))
+    assert set(before["customer_id"]) <= set(now["customer_id"])
+    assert now.height < 60
 
 
 def test_ids_that_become_texts_take_the_bundle_along(yesterday: Bundle, tmp_path: Path, mlruns: Path) -> None:

@@ -354,6 +354,7 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
     from experiments.config import load_config
 
     loaded = load_config(config, overrides=overrides)
+    from experiments.brands import for_brand_of
     from experiments.bundle.reading import load_bundle
     from experiments.inputs import read_inputs
     from experiments.parts.histories import build_histories
@@ -363,7 +364,9 @@ def score(bundle: Path, config: Path, overrides: tuple[str, ...], out: Path, as_
 
     if out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f'--out: "{out.name}" ends neither in .csv nor in .parquet; choose one of them')
-    fitted, inputs = load_bundle(bundle), read_inputs(loaded)
+    fitted = load_bundle(bundle)
+    loaded = for_brand_of(loaded, fitted.manifest["configuration"])
+    inputs = read_inputs(loaded)
     check_scorable(fitted, loaded, inputs.observation_end)
     found = score_bundle(fitted, build_histories(loaded, inputs))
     with appearing_whole(out) as fresh:
