@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -17,8 +18,10 @@ Rows = list[tuple[int, int]]
 FIRST = date(2023, 1, 1)
 
 
-def value(rows: Rows) -> CustomerValues:
-    """The values of customers who bought on these days, in amounts around 30."""
+@cache
+def value(company: Callable[[], Rows]) -> CustomerValues:
+    """The values of customers who bought on the days of these rows, in amounts around 30."""
+    rows = company()
     rng = np.random.default_rng(0)
     frame = pl.DataFrame(sorted(set(rows)), schema=["customer_id", "day"], orient="row").with_columns(
         date=pl.lit(FIRST) + pl.duration(days="day"),
@@ -79,7 +82,7 @@ def daily() -> Rows:
     ids=lambda f: f.__name__,
 )
 def test_no_company_gives_nan_or_a_card_that_is_no_json(company: Callable[[], Rows]) -> None:
-    values = value(company())
+    values = value(company)
     for column in values.customers.select(pl.selectors.float()).iter_columns():
         assert not column.is_nan().any(), column.name
         assert not column.is_infinite().any(), column.name
@@ -87,7 +90,7 @@ def test_no_company_gives_nan_or_a_card_that_is_no_json(company: Callable[[], Ro
 
 
 def test_customers_who_buy_on_the_dot_go_on_so() -> None:
-    values = value(on_the_dot())
+    values = value(on_the_dot)
     latest = values.model["forecast"]["origins"][0]
     assert abs(latest["total_error"]) < 0.1
     assert values.model["totals"]["expected_purchases"] == pytest.approx(150 * 365 / 30, rel=0.1)
@@ -95,7 +98,7 @@ def test_customers_who_buy_on_the_dot_go_on_so() -> None:
 
 @pytest.mark.parametrize("company", [everyone_stops, back_after_two_years], ids=lambda f: f.__name__)
 def test_a_company_that_turned_has_a_refuted_headline(company: Callable[[], Rows]) -> None:
-    values = value(company())
+    values = value(company)
     assert values.model["forecast"]["status"] == "refuted"
     assert values.model["forecast"]["reason"]
     assert any(warning.startswith("lifetime value is refuted") for warning in values.warnings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from experiments.parts.histories import build_histories
 from experiments.run import find
 from experiments.understood import understand
 from histories.errors import TributaryError
+from histories.reading.ingest import ingest
+from histories.reading.inputs import Inputs
 from reports.build import build_context
 from reports.sources import ReportSources
 from tests.experiments.mutations import SETTINGS, TABLES, mutated, sick_companies
@@ -35,6 +37,33 @@ CASES: dict[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
 NAMES = list(CASES)
 RUN_HERE = {*NAMES[::9], *COMPANIES}
 """Cases that go through the whole run in every test; the others do so among the slow ones."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_once() -> Iterator[None]:
+    """What was read from the same place by the same settings is not read again."""
+    read: dict[str, Inputs] = {}
+
+    def ingest_once(*tables: Any, **settings: Any) -> Inputs:
+        asked = repr((tables, settings))
+        if asked not in read:
+            read[asked] = ingest(*tables, **settings)
+        return read[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.inputs.ingest", ingest_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("unchanged")
+
+
+@pytest.fixture
+def folder(name: str, unchanged: Path, tmp_path: Path) -> Path:
+    """A place of a case's own for tables that it changed."""
+    return unchanged if CASES[name][0] is TABLES_OF else tmp_path
 
 
 def loaded(folder: Path, tables: Mapping[str, str], overrides: tuple[str, ...]) -> RunConfig:
@@ -103,21 +132,21 @@ def passed(folder: Path, name: str, *further: str) -> RunConfig | None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in RUN_HERE])
-def test_every_input_is_checked_or_refused_in_words(tmp_path: Path, name: str) -> None:
-    passed(tmp_path, name)
+def test_every_input_is_checked_or_refused_in_words(folder: Path, name: str) -> None:
+    passed(folder, name)
 
 
 @pytest.mark.parametrize("name", sorted(RUN_HERE))
-def test_what_is_checked_is_run(tmp_path: Path, name: str) -> None:
-    config = passed(tmp_path, name)
+def test_what_is_checked_is_run(folder: Path, name: str) -> None:
+    config = passed(folder, name)
     if config is not None:
         run(config)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_every_input_is_run_with_incremental_credit(tmp_path: Path, name: str) -> None:
+def test_every_input_is_run_with_incremental_credit(folder: Path, name: str) -> None:
     credit = ('attribution.methods=["last", "incremental"]', "attribution.replicates=2")
-    config = passed(tmp_path, name, *credit)
+    config = passed(folder, name, *credit)
     if config is not None:
         run(config)
