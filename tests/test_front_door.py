@@ -103,7 +103,7 @@ def test_a_randomised_table_is_four_lines() -> None:
 
 
 def test_incremental_credit_of_three_frames_is_four_lines() -> None:
-    company = tb.simulate(200, 8, seed=2)
+    company = tb.simulate(120, 6, seed=2)
     orders, touches, customers = (company[name] for name in ("transactions", "touchpoints", "customers"))
     origins = dict.fromkeys(touches["channel"].unique(), "customer") | {"newsletter": "firm", "ads": "firm"}
     found = tb.credit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ from tests.care.desks import figure
 EXAMPLES = Path(__file__).parents[2] / "examples" / "desks"
 
 
+@cache
 def _care(desk: str) -> CarePart:
     config = load_config(EXAMPLES / desk / "care.toml")
     inputs = read_inputs(config)

@@ -15,7 +15,7 @@ from experiments.inputs import read_inputs
 from experiments.parts.care import care_part, find_cases
 from experiments.parts.costs import ChannelCosts
 from experiments.parts.evidence import effect_tables, evidence_part
-from experiments.parts.histories import build_histories
+from experiments.parts.histories import Histories, build_histories
 from experiments.parts.statement import statement_part
 from histories.errors import ConfigError
 from histories.simulation.desk_company import DeskCompany, simulate_care, write_care
@@ -72,11 +72,16 @@ def configured(path: Path, effects: str) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def found(company: tuple[DeskCompany, Path]) -> EffectsResult:
+def histories(company: tuple[DeskCompany, Path]) -> Histories:
+    config = configured(company[1], CURVE)
+    return build_histories(config, read_inputs(config))
+
+
+@pytest.fixture(scope="module")
+def found(company: tuple[DeskCompany, Path], histories: Histories) -> EffectsResult:
     config = configured(company[1], CURVE + BUSINESS + QUEUE)
-    inputs = read_inputs(config)
-    check_run(config, inputs)
-    made = evidence_part(config, build_histories(config, inputs))
+    check_run(config, histories.inputs)
+    made = evidence_part(config, histories)
     assert made is not None
     return made
 
@@ -103,10 +108,9 @@ def test_margin_is_spend_times_the_margin_where_no_purchase_has_its_own(found: E
 
 
 def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
-    company: tuple[DeskCompany, Path], found: EffectsResult
+    company: tuple[DeskCompany, Path], histories: Histories, found: EffectsResult
 ) -> None:
     config = configured(company[1], CURVE)
-    histories = build_histories(config, read_inputs(config))
     care = care_part(config, histories)
 
     def lines(*, supported: bool) -> pl.DataFrame:
@@ -138,9 +142,10 @@ def test_silence_is_counted_by_the_curve_and_without_one_by_the_landmark(
     assert fast["value"] == pytest.approx(spend["estimate"].item() * truth["matters"])
 
 
-def test_cases_of_posts_and_of_the_desk_are_told_together(company: tuple[DeskCompany, Path]) -> None:
+def test_cases_of_posts_and_of_the_desk_are_told_together(
+    company: tuple[DeskCompany, Path], histories: Histories
+) -> None:
     config = configured(company[1], CURVE)
-    histories = build_histories(config, read_inputs(config))
     cases = find_cases(config, histories)
     assert cases is not None
     table = effect_tables(config, histories, cases).cases
@@ -181,11 +186,11 @@ def test_the_report_says_which_cases_the_queue_tells_of(found: EffectsResult) ->
     ],
 )
 def test_a_name_that_no_case_has_is_refused_before_the_run(
-    company: tuple[DeskCompany, Path], effects: str, told: str
+    company: tuple[DeskCompany, Path], histories: Histories, effects: str, told: str
 ) -> None:
     config = configured(company[1], effects)
     with pytest.raises(ConfigError, match=told.replace("?", r"\?")):
-        check_run(config, read_inputs(config))
+        check_run(config, histories.inputs)
 
 
 def test_what_a_design_on_cases_lacks_is_told_before_the_run(company: tuple[DeskCompany, Path]) -> None:

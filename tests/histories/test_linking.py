@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from histories.errors import ConfigError, DataError
-from histories.linking import link_profiles
+from histories.linking import Linked, link_profiles
 from tributary.cli import cli
 
 pytest.importorskip("splink", reason="needs the extra `identity`")
@@ -56,9 +56,14 @@ def world(
     return people, whole.drop("customer_id"), whole.select("handle", true="customer_id")
 
 
-def test_nineteen_links_of_twenty_are_right_and_the_same_each_time() -> None:
+@pytest.fixture(scope="module")
+def found() -> Linked:
+    people, profiles, _ = world()
+    return link_profiles(people, profiles)
+
+
+def test_nineteen_links_of_twenty_are_right_and_the_same_each_time(found: Linked) -> None:
     people, profiles, truth = world()
-    found = link_profiles(people, profiles)
     right = found.links.join(truth, on="handle")
     assert right.height > 80  # of 200; the others agree on too little
     assert (right["customer_id"] == right["true"]).fill_null(False).mean() >= 0.95
@@ -67,9 +72,9 @@ def test_nineteen_links_of_twenty_are_right_and_the_same_each_time() -> None:
     assert link_profiles(people, profiles).links.equals(found.links)
 
 
-def test_a_profile_that_two_customers_may_be_is_linked_to_none() -> None:
+def test_a_profile_that_two_customers_may_be_is_linked_to_none(found: Linked) -> None:
     people, profiles, _ = world()
-    linked = link_profiles(people, profiles).links
+    linked = found.links
     twin = people.filter(pl.col("customer_id") == linked["customer_id"][0]).with_columns(
         customer_id=pl.lit(-1, dtype=pl.Int64)
     )

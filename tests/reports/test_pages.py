@@ -26,7 +26,7 @@ def company_of(channels: int) -> ReportContext:
     return build_context(sources("credits", tables=tables, previous=PREVIOUS))
 
 
-@pytest.mark.parametrize("channels", range(1, 13))
+@pytest.mark.parametrize("channels", [1, 5, 9, 12])
 def test_the_board_reads_exactly_two_pages(channels: int) -> None:
     pages = pages_of(render_pdf(company_of(channels)))
     assert next(place for place, text in enumerate(pages) if "Appendix A ·" in text) == 2
