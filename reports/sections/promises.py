@@ -107,4 +107,4 @@ def _figure(value: float, unit: str | None, currency: str | None) -> str:
         return money(value, currency)
     if unit in ("share", "retention"):
         return percent(value, 1)
-    return decimal(value, 0 if abs(value) >= 100 else 2)
+    return decimal(value, 0 if abs(value) >= 100 or unit in ("customers", "purchases") else 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+from typing import Final
 
 import polars as pl
 
@@ -10,6 +12,9 @@ from reports.context import Prose, Section, Sentence
 from reports.numbers import percent
 from reports.sections.promises import promises_finding
 from reports.sources import ReportSources, read_day
+
+LEAST_OFF: Final = 0.005
+"""An error of a total that is none in whole per cents."""
 
 
 def forecast_error(sources: ReportSources) -> float | None:
@@ -20,7 +25,8 @@ def forecast_error(sources: ReportSources) -> float | None:
     chosen = sources.model.get("chosen")
     rows = validation.filter((pl.col("metric") == "total_error") & (pl.col("model") == chosen))
     rows = rows.filter(pl.col("origin") == pl.col("origin").max())
-    return None if rows.is_empty() or rows["value"][0] is None else float(rows["value"][0])
+    found = None if rows.is_empty() else rows["value"][0]
+    return float(found) if found is not None and -1.0 < found < math.inf else None
 
 
 def sure_section(sources: ReportSources) -> Section | None:
@@ -52,7 +58,7 @@ def _forecast(sources: ReportSources) -> str:
     error = forecast_error(sources)
     if error is None:
         return ""
-    if abs(error) < 0.005:
+    if abs(error) < LEAST_OFF:
         return "The forecast of purchases was right to within 1% in the time held back."
     way = "high" if error > 0 else "low"
     return f"The forecast of purchases was {percent(abs(error))} too {way} in the time held back."

@@ -26,7 +26,7 @@ from reports.context import (
 from reports.facts import Estimate
 from reports.numbers import axis_number, count, money, nice_scale, percent, symbol
 from reports.sections.engaged import engaged_ledger
-from reports.sections.sure import forecast_error
+from reports.sections.sure import LEAST_OFF, forecast_error
 from reports.sources import ReportSources, read_day
 from reports.words import label, months, ordinal, upper_first
 
@@ -248,7 +248,9 @@ def _course(sources: ReportSources) -> Lines | None:
     title = "Repeat purchases of all customers"
     if error is not None and cut is not None:
         way = "below" if error > 0 else "above"
-        title = f"Purchases ran {percent(abs(error))} {way} the forecast after {months(cut, cut)}"
+        off = abs(error / (1.0 + error))  # of the forecast; the error is of what was bought
+        ran = f"{percent(off)} {way} the forecast" if off >= LEAST_OFF else "as forecast"
+        title = f"Purchases ran {ran} after {months(cut, cut)}"
     return Lines(
         title=title,
         subtitle="Repeat purchases of all customers, cumulative",

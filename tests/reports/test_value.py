@@ -8,7 +8,7 @@ import pytest
 from reports.build import build_context
 from reports.context import Ledger, Lines
 
-from .company import sources
+from .company import sources, validation
 
 
 def test_campaigns_and_prices_are_told_by_what_one_unit_does() -> None:
@@ -27,6 +27,25 @@ def test_campaigns_and_prices_are_told_by_what_one_unit_does() -> None:
     assert [row.cells[3].text for row in (first, second)] == ["clear", "not shown"]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("error", "ran"),
+    [(1.0, "50% below the forecast"), (-0.5, "100% above the forecast"), (0.001, "as forecast")],
+)
+def test_what_came_is_told_in_parts_of_the_forecast(error: float, ran: str) -> None:
+    judged = validation().with_columns(pl.lit(error).alias("value"))
+    days = [dt.date(2026, month, 1) for month in range(1, 5)]
+    bought = [0.0, 50.0, 100.0, 150.0]
+    drawn = pl.DataFrame({"date": days, "cumulative_observed": bought, "cumulative_expected": bought})
+    model = {"chosen": "bg_nbd", "horizon_months": 12, "calibration_end": "2026-02-01"}
+    found = sources(
+        model=model, pictures={"tracking": drawn}, tables=dict(sources().tables) | {"validation": judged}
+    )
+    section = build_context(found).section("value")
+    assert section is not None
+    lines = next(block for block in section.blocks if isinstance(block, Lines))
+    assert lines.title == f"Purchases ran {ran} after February 2026"
+
+
 def test_behind_the_cut_the_course_draws_the_forecast_that_is_judged() -> None:
     days = [dt.date(2025, 12, 1) + dt.timedelta(days=30 * month) for month in range(7)]
     drawn = pl.DataFrame(
@@ -40,7 +59,7 @@ def test_behind_the_cut_the_course_draws_the_forecast_that_is_judged() -> None:
     section = build_context(sources(model=model, pictures={"tracking": drawn})).section("value")
     assert section is not None
     lines = next(b for b in section.blocks if isinstance(b, Lines))
-    assert lines.title.startswith("Purchases ran 11% below the forecast")
+    assert lines.title.startswith("Purchases ran 10% below the forecast")
     forecast = [value for _, value in lines.series[0].points]
     assert forecast[:3] == [0.0, 90.0, 170.0]
     assert forecast[-1] == pytest.approx(200.0 + 1.11 * 200.0)
