@@ -9,7 +9,7 @@ import polars as pl
 
 from histories.reading.casts import TRUE_WORDS, text_value
 from histories.reading.numbers import numbers
-from histories.reading.staging import Part, Staged
+from histories.reading.staging import RULE, Part, Staged
 
 UNBOUGHT = (
     *("failed", "cancelled", "canceled", "refunded", "voided", "void", "declined", "expired", "pending"),
@@ -52,16 +52,62 @@ VOID = ("deleted", "spam", "suspended", "merged", "closed_by_merge", "closed by 
 """Words by which desks say that a case is none, or part of another."""
 STATUS = "(?i)status|stage|state"
 OF_ORDERS = "nothing was bought, or not yet ({named}); they count as purchases"
+PRICE = r"(?i)(unit|item|list|piece)[ _]?price|^price$|price per|preis|prix unitaire|precio unitario"
+QUANTITY = (
+    r"(?i)^((line)?[ _]?(item|order|product)[ _])?"
+    r"(quantity|qty|menge|anzahl|stück|stückzahl|units|cantidad|quantité|qté)([ _](ordered|sold))?$"
+)
+"""What the price of one is called, and how many were bought."""
+FEWEST_ORDERS, NEARLY_ALL, FEWEST_AMOUNTS = 20, 0.9, 10
+"""From so many orders of several lines on, such a share of them, with so many amounts, tells a total."""
 SHOWN = 3
 CHOSEN = 12
 """Words of a `where` in a message: all of them, since a row whose word is missing would be left out."""
 
 
 def booking_notes(staged: Staged) -> tuple[str, ...]:
-    """Orders that came to nothing, kinds of bookings that are no sales, refunds that nothing takes off."""
+    """Rows that were bought by nobody, refunds that nothing takes off, totals and prices read as amounts."""
     unread = [(part, name) for part in staged.parts for name in part.unread]
     notes = [note for part, name in unread if (note := _unbought(part, name) or _of_other_kind(part, name))]
-    return (*notes, *(note for part in staged.parts for note in _untaken_refunds(staged, part)))
+    refunds = [note for part in staged.parts for note in _untaken_refunds(staged, part)]
+    prices = [note for part in staged.parts if (note := _price_alone(part))]
+    return (*notes, *refunds, *prices, *_repeated_totals(staged))
+
+
+def _price_alone(part: Part) -> str | None:
+    """An amount that its column calls a price, beside a quantity that nothing reads."""
+    theirs = part.found.get("amount", "")
+    if not re.search(PRICE, theirs) or "quantity" in part.found:
+        return None
+    for name in part.scanned.columns:
+        if re.search(QUANTITY, name):
+            dtype = part.scanned.schema[name]
+            several = (numbers(text_value(pl.col(name), dtype).cast(pl.String), part.numbers) > 1).sum()
+            if rows := part.kept.select(several).collect().item():
+                return (
+                    f'{part.scanned.place}: amounts are those of "{theirs}", and "{name}", above 1 in {rows} '
+                    "rows, is not used. If that is the price of one, set inputs.transactions.columns = "
+                    f'{{ unit_price = "{theirs}", quantity = "{name}", ... }}.'
+                )
+    return None
+
+
+def _repeated_totals(staged: Staged) -> Iterator[str]:
+    """Orders whose lines nearly all have one amount, as joined tables have the order's total."""
+    if "order_id" not in staged.columns or any(part.source.amounts == "order" for part in staged.parts):
+        return
+    sold = staged.frame.filter(pl.col(RULE).is_null(), pl.col("order_id").is_not_null(), pl.col("amount") > 0)
+    orders = sold.group_by("customer_id", "order_id").agg(
+        pl.len(), pl.col("amount").n_unique().alias("amounts"), pl.col("amount").first()
+    )
+    several = orders.filter(pl.col("len") > 1)
+    alike = (pl.col("amounts") == 1).sum()
+    of, same, different = several.select(pl.len(), alike, pl.col("amount").n_unique()).collect().row(0)
+    if of >= FEWEST_ORDERS and same >= NEARLY_ALL * of and different >= FEWEST_AMOUNTS:
+        yield (
+            f"{staged.place}: {same} of {of} orders with several lines have one amount on all. If that is "
+            'the order\'s total, it counts once for each line: set inputs.transactions.amounts = "order".'
+        )
 
 
 def _untaken_refunds(staged: Staged, part: Part) -> Iterator[str]:

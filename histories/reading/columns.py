@@ -6,10 +6,12 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import get_args
 
 import polars as pl
 
 from histories.errors import ConfigError, SchemaError, nearest
+from histories.reading.numbers import TO_ONE, Unit
 from histories.reading.scan import FILE_STEP, ROW, Scanned
 from histories.reading.schemas import Kind, Table
 from histories.reading.sources import TableSource
@@ -28,6 +30,12 @@ _MEANT = {
     "post_id": "(?i)tweet|message|post|^id$",
 }
 """How exports call what we mean, for a hint where no name is like ours."""
+COUNTS = {
+    "cents": r"(?:^|[^A-Za-z])(?i:cents?|pence|minor)(?:$|[^A-Za-z])|[a-z](?:Cents?|Minor)(?:Units?)?$",
+    "micros": r"(?:^|[^A-Za-z])(?i:micros)(?:$|[^A-Za-z])|[a-z]Micros$",
+    "thousands": r"(?i)\bin thousands\b|\bTEUR\b|\bT€|\bk€|\bkEUR\b|\bTsd\b|['(]000s?\b",
+}
+"""What columns of amounts are called that count another unit than the currency."""
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -97,6 +105,7 @@ def match_columns(table: Table, source: TableSource, scanned: Scanned) -> dict[s
     there = {*found, *source.constants}
     _refuse_missing(table, source, scanned, there)
     _refuse_clockless(table, there)
+    _refuse_unsaid_units(table, source, scanned, found)
     return found
 
 
@@ -123,10 +132,35 @@ def _refuse_no_opposite(table: Table, source: TableSource) -> None:
 
 def _refuse_no_lengths(table: Table, source: TableSource) -> None:
     lengths = [name for name, column in table.columns.items() if column.measures]
-    for ours in source.units:
-        if ours not in lengths:
-            hint = nearest(ours, lengths) if lengths else "the table has none"
-            raise ConfigError(f"inputs.{table.name}.units: {ours} is no length of time; {hint}.")
+    amounts = _amounts(table)
+    for ours, unit in source.units.items():
+        if ours not in (*lengths, *amounts):
+            hint = nearest(ours, (*lengths, *amounts)) if lengths or amounts else "the table has none"
+            raise ConfigError(
+                f"inputs.{table.name}.units: {ours} is no length of time and no amount; {hint}."
+            )
+        if (unit in TO_ONE) != (ours in amounts):
+            allowed = ", ".join(TO_ONE if ours in amounts else get_args(Unit))
+            raise ConfigError(f'inputs.{table.name}.units: {ours} = "{unit}"; allowed: {allowed}.')
+
+
+def _amounts(table: Table) -> list[str]:
+    return [
+        name for name, column in table.columns.items() if column.kind is Kind.MONEY or name == "unit_price"
+    ]
+
+
+def _refuse_unsaid_units(table: Table, source: TableSource, scanned: Scanned, found: dict[str, str]) -> None:
+    """Refuse an amount whose column says that it counts cents or thousands, where nobody says what."""
+    for ours in _amounts(table):
+        theirs = found.get(ours, "")
+        unit = next((unit for unit, says in COUNTS.items() if re.search(says, theirs)), None)
+        if unit is not None and ours not in source.units:
+            key = f"inputs.{table.name}.units"
+            raise ConfigError(
+                f'{scanned.place}: column "{theirs}" seems to count {unit}. Say so: {key} = '
+                f'{{ {ours} = "{unit}" }}; where it counts the currency, "whole".'
+            )
 
 
 def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, there: set[str]) -> None:

@@ -9,6 +9,7 @@ from datetime import date
 
 import polars as pl
 
+from histories.errors import ConfigError
 from histories.identity import (
     customers_of_handles,
     international_handle,
@@ -229,9 +230,13 @@ def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
 def set_aside_further_lines(staged: Staged) -> Staged:
     """Set aside lines without an amount of an order whose amount stands on another line.
 
-    Shops write the total of an order on its first line only; the others are no mistake.
+    Shops write the total of an order on its first line only; the others are no mistake. Where it stands on
+    each line (``amounts = "order"``) those after the first are set aside.
     """
-    if staged.table.name != "transactions" or not {"order_id", "amount"} <= staged.columns:
+    if staged.table.name != "transactions":
+        return staged
+    staged = _once_an_order(staged)
+    if not {"order_id", "amount"} <= staged.columns:
         return staged
     missing = pl.col(RULE) == "missing amount"
     if not staged.frame.select(missing.any()).collect().item():
@@ -247,6 +252,24 @@ def set_aside_further_lines(staged: Staged) -> Staged:
         pl.when(missing & pl.col("order_id").is_in(known.implode())).then(pl.lit(rule.name)).otherwise(RULE)
     )
     return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
+
+
+def _once_an_order(staged: Staged) -> Staged:
+    files = [number for part in staged.parts if part.source.amounts == "order" for number in part.files]
+    if not files:
+        return staged
+    if "order_id" not in staged.columns:
+        raise ConfigError(f'{staged.place}: amounts = "order" needs order_id, which no column is.')
+    of_them = _IS_VALID & (pl.col(ROW) // FILE_STEP).is_in(files) & pl.col("order_id").is_not_null()
+    first = pl.col(ROW).filter(of_them).min().over("customer_id", "order_id", "amount")
+    return staged.with_rule(
+        Rule(
+            name="further line of an order with its amount",
+            broken=of_them & (pl.col(ROW) > first),
+            says="have the amount of their order, which stands on an earlier line",
+            sets_aside=True,
+        )
+    )
 
 
 def reject_unknown_customers(staged: Staged, customers: Staged) -> Staged:

@@ -157,6 +157,11 @@ def why_unreadable(value: str, options: NumberOptions, key: str) -> str:
     return ""
 
 
+MoneyUnit = Literal["whole", "cents", "thousandths", "micros", "thousands", "millions"]
+TO_ONE: Final = {
+    **{"whole": 1.0, "cents": 100.0, "thousandths": 1e3, "micros": 1e6, "thousands": 1e-3, "millions": 1e-6}
+}
+"""How many of each unit that an amount may count are one of the currency."""
 Unit = Literal["milliseconds", "seconds", "minutes", "hours", "days", "hours:minutes", "minutes:seconds"]
 SECONDS: Final = {"milliseconds": 1e-3, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 """Seconds of each unit that a plain number may count."""

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator, model
 from pydantic.dataclasses import dataclass
 
 from histories.phones import COUNTRIES
-from histories.reading.numbers import Unit
+from histories.reading.numbers import MoneyUnit, Unit
 
 STRICT = ConfigDict(extra="forbid")
 OTHERWISE = "*"
@@ -72,11 +72,12 @@ class TableSource:
         Flags of ours that the source holds turned round, and amounts that it writes with the other sign.
     units
         For a length of time, the unit of the source's plain numbers:
-        ``{ first_response_minutes = "hours" }``.
+        ``{ first_response_minutes = "hours" }``; for an amount, what it counts: ``{ amount = "cents" }``.
     zero_orders
         ``drop``: a purchase of net 0 is none. ``count``: it is one.
     amounts
-        ``false`` for transactions without amounts: each is counted as a purchase, none has a value.
+        ``false`` for transactions without amounts: each is counted as a purchase, none has a value. ``order``
+        where each line has the amount of its whole order: an order's further lines with it are set aside.
     query
         For a database: the query; by default the whole table of the same name.
     where
@@ -104,9 +105,9 @@ class TableSource:
     constants: dict[str, Value] = Field(default_factory=dict)
     values: dict[str, dict[str, Value]] = Field(default_factory=dict)
     negate: tuple[str, ...] = ()
-    units: dict[str, Unit] = Field(default_factory=dict)
+    units: dict[str, Unit | MoneyUnit] = Field(default_factory=dict)
     zero_orders: Literal["drop", "count"] = "drop"
-    amounts: bool = True
+    amounts: bool | Literal["order"] = True
     query: str | None = None
     where: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
     records: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from histories.money import to_minor
 from histories.reading.casts import CastOptions, cast_column, is_castable, text_value
 from histories.reading.columns import join_columns, match_columns
 from histories.reading.files import reading
-from histories.reading.numbers import NumberOptions, durations, numbers
+from histories.reading.numbers import TO_ONE, NumberOptions, Unit, durations, numbers
 from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Kind, Table
@@ -362,9 +363,11 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
 def _number(table: Table, part: Part, ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:
     found, unit = pl.col(RAW + ours), table.columns[ours].measures
     text = found if dtype.is_numeric() else text_value(found, dtype, Kind.NUMBER).cast(pl.String)
+    given = part.source.units.get(ours)
     if unit is None:
-        return text.cast(pl.Float64) if dtype.is_numeric() else numbers(text, options.numbers)
-    return durations(text.cast(pl.String), options.numbers, ours=unit, given=part.source.units.get(ours))
+        number = text.cast(pl.Float64) if dtype.is_numeric() else numbers(text, options.numbers)
+        return number if given is None else number / TO_ONE[given]
+    return durations(text.cast(pl.String), options.numbers, ours=unit, given=cast("Unit | None", given))
 
 
 def _derived(table: Table, dtypes: dict[str, pl.DataType], options: CastOptions) -> Iterable[pl.Expr]:

@@ -201,6 +201,89 @@ def test_refunds_without_a_sign_are_taken_off_where_the_file_is_read_twice(
     assert not any("Type" in note and "no sale" in note for note in found.notes)
 
 
+LINES = [
+    (f"c{order % 7}", f"2026-01-{1 + order % 28:02}", 10 + order, f"o{order}")
+    for order in range(30)
+    for _ in range(1 + order % 3)
+]
+
+
+def test_the_total_of_an_order_on_each_line_is_said_and_counted_once(read: Read, write_csv: Write) -> None:
+    rows = [",".join(map(str, line)) for line in LINES]
+    write_csv("orders.csv", f"{HEADER},order_id", *rows, "c1,2026-01-09,-5,o1")
+    said = [note for note in read(transactions="orders.csv").notes if "counts once for each line" in note]
+    assert ["20 of 20 orders" in note for note in said] == [True]
+    found = read(transactions={"path": "orders.csv", "amounts": "order"})
+    assert revenue(found) == sum(10 + order for order in range(30)) - 5
+    assert found.tables["transactions"].set_aside_by_rule == {"further line of an order with its amount": 30}
+    with pytest.raises(ConfigError, match="needs order_id"):
+        read(
+            transactions={
+                "path": "orders.csv",
+                "amounts": "order",
+                "where": {"order_id": "o1"},
+                "columns": {"product": "order_id"},
+            }
+        )
+
+
+def test_lines_of_orders_with_amounts_of_their_own_are_no_matter(read: Read, write_csv: Write) -> None:
+    rows = [f"{who},{day},{amount + place},{order}" for place, (who, day, amount, order) in enumerate(LINES)]
+    write_csv("orders.csv", f"{HEADER},order_id", *rows)
+    assert not any("for each line" in note for note in read(transactions="orders.csv").notes)
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "counts", "said"),
+    [
+        ("UnitPrice", "Quantity", ["2", "1"], True),
+        ("Lineitem price", "Lineitem quantity", ["2", "1"], True),
+        ("Einzelpreis", "Menge", ["3"], True),
+        ("Price", "Qty", ["1", "1.0"], False),
+        ("Total", "Quantity", ["2"], False),
+    ],
+)
+def test_a_price_whose_quantity_nothing_reads_is_asked_about(
+    read: Read, write_csv: Write, price: str, quantity: str, counts: list[str], said: bool
+) -> None:
+    header, *rows = with_column(quantity, counts)
+    write_csv("orders.csv", header.replace("amount", price), *rows)
+    found = read(transactions={"path": "orders.csv", "columns": {"amount": price}})
+    assert any("is the price of one" in note for note in found.notes) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "one"),
+    [
+        *[(name, "cents", 100) for name in ("amount_cents", "Price (pence)", "totalCents", "amountMinor")],
+        *[
+            ("cost_micros", "micros", 1e6),
+            ("Umsatz TEUR", "thousands", 1e-3),
+            ("Revenue ('000)", "thousands", 1e-3),
+        ],
+    ],
+)
+def test_amounts_that_count_another_unit_are_refused_until_it_is_said(
+    read: Read, write_csv: Write, name: str, unit: str, one: float
+) -> None:
+    counted = [f"c{day.day % 5},{day},{(10.5 + day.day) * one:f}" for day in DAYS]
+    write_csv("orders.csv", HEADER.replace("amount", name), *counted)
+    source = {"path": "orders.csv", "columns": {"amount": name}}
+    with pytest.raises(ConfigError, match=rf"units = \{{ amount = \"{unit}\" \}}"):
+        read(transactions=source)
+    assert revenue(read(transactions=source | {"units": {"amount": unit}})) == TOTAL
+    whole = read(transactions=source | {"units": {"amount": "whole"}})
+    assert revenue(whole) == pytest.approx(TOTAL * one, rel=0.01)
+    with pytest.raises(ConfigError, match='amount = "hours"; allowed: whole, cents'):
+        read(transactions=source | {"units": {"amount": "hours"}})
+
+
+@pytest.mark.parametrize("name", ["accents", "percents", "Price", "recent total"])
+def test_other_names_count_the_currency(read: Read, write_csv: Write, name: str) -> None:
+    write_csv("orders.csv", HEADER.replace("amount", name), *GOOD)
+    assert revenue(read(transactions={"path": "orders.csv", "columns": {"amount": name}})) == TOTAL
+
+
 def test_refunds_with_their_sign_are_no_matter(read: Read, write_csv: Write) -> None:
     signed = [row.replace(",1", ",-1") if k % 9 == 1 else row for k, row in enumerate(GOOD)]
     kinds = ["Refund" if ",-1" in row else "Sale" for row in signed]
