@@ -40,6 +40,21 @@ BY_CUSTOMER = (
     "touch_share",
 )
 """Arrays with customers first."""
+BY_PERIOD = (
+    "touches",
+    "own_acts",
+    "problems",
+    "spend",
+    "purchases",
+    "margin",
+    "time_covariates",
+    "last_moment",
+    "last_is_purchase",
+    "renewal_share",
+    "before_renewal",
+    "touch_share",
+)
+"""Those of them with periods second."""
 SHARES = ("exit_share", "entry_share")
 """Those of them that are 1 for everybody where they are not given."""
 TICKS = 255
@@ -216,6 +231,12 @@ class Panel:
         if ids is not None:
             ids = ids[customers] if isinstance(customers, slice) else ids.gather(customers)
         return replace(self, **parts, customer_ids=ids)
+
+    def until(self, periods: int) -> Panel:
+        """The same customers in the first periods, where leaving is silent."""
+        cut = {name: getattr(self, name) for name in BY_PERIOD}
+        first: dict[str, Any] = {name: None if v is None else v[:, :periods] for name, v in cut.items()}
+        return replace(self, **first)
 
 
 def join_panels(panels: Sequence[Panel]) -> Panel:

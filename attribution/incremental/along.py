@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from attribution.incremental.decay import Climbed, Decay
 from attribution.incremental.setfunction import FittedPanelModel
 from histories.arrays import Single
 from histories.panel import Panel
@@ -13,33 +14,50 @@ REACH = 2.0
 HOPELESS = 6.0
 """The same of what one step promises, from which on it is not climbed."""
 
-Climbed = tuple[FittedPanelModel, float]
-"""A fit and its log-likelihood."""
+
+def climbed_at(decay: Decay, start: Climbed, panel: Panel, before: Single | None = None) -> Climbed | None:
+    """A fit climbed on from another one's optimum with stocks made so; `before` are those of the other."""
+    made = start[0].made_by(tuple(decay.of(panel).tolist()), decay.days(panel))
+    return made.with_stocks(panel, decay.stocks(panel), before=before)
 
 
 def fits_along(
-    start: Climbed, panel: Panel, sides: Sequence[Mapping[float, Single]], *, before: Single
-) -> dict[float, Climbed]:
-    """Fits at these stocks by the name of each; on each side until one is out of reach of the highest.
+    start: Climbed, panel: Panel, sides: Sequence[Sequence[Decay]], *, before: Single
+) -> dict[Decay, Climbed]:
+    """Fits at these decays; on each side until one is out of reach of the highest.
 
     Parameters
     ----------
     start, panel, before
         The fit to start from on each side, its customers, and its stocks.
     sides
-        Stocks ordered away from those, each of shape (N, P, C).
+        Decays ordered away from its own.
     """
-    found: dict[float, Climbed] = {}
+    found: dict[Decay, Climbed] = {}
     look = start[0].outlook(panel, before)
     here, highest = look(before) if look else 0.0, start[1]
-    for stocks in sides:
+    for side in sides:
         last, own = start, before
-        for name, other in stocks.items():
-            if look and start[1] + look(other) - here < highest - HOPELESS:
+        for decay in side:
+            stocks = decay.stocks(panel)
+            if look and start[1] + look(stocks) - here < highest - HOPELESS:
                 break
-            again = last[0].with_stocks(panel, other, before=own)
+            again = climbed_at(decay, last, panel, own)
             if again is None or again[1] < highest - REACH:
                 break
-            last, own, found[name] = again, other, again
+            last, own, found[decay] = again, stocks, again
             highest = max(highest, again[1])
     return found
+
+
+def highest_of(climbed: dict[Decay, Climbed]) -> Decay:
+    """The decay that explains most."""
+    return max(climbed, key=lambda decay: climbed[decay][1])
+
+
+def near(climbed: dict[Decay, Climbed], best: Decay) -> tuple[tuple[Decay, FittedPanelModel], ...]:
+    """Those within reach of the best, and their fits."""
+    lowest = climbed[best][1] - REACH
+    return tuple(
+        (decay, fit) for decay, (fit, height) in climbed.items() if decay != best and height > lowest
+    )

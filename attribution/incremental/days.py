@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.thinned import mean_kept
-from histories.arrays import Float, Real, Single
+from histories.arrays import Flags, Float, Real, Single
 from histories.panel import TICKS, Panel
 
 MOST = 64
@@ -180,6 +181,43 @@ class ByDay:
     def carried_on(self, t: int) -> Single:
         """What is left of touches at the end of their period, shape (N, C)."""
         return self._days.carried_on(self._counts[:, t], self._ticks[:, t])
+
+
+class Added(Protocol):
+    """What touches of a panel add to stocks."""
+
+    def staying(self, t: int, carried: Single) -> Single:
+        """Stocks of who stays, shape (N, C)."""
+
+    def until(
+        self, t: int, rows: NDArray[np.int64], share: Real, before: NDArray[np.float32] | None = None
+    ) -> Single:
+        """What touches leave these customers at a moment of their own, `before` of them or all, (R, C)."""
+
+    def carried_on(self, t: int) -> Single:
+        """What is left of touches at the end of their period, shape (N, C)."""
+
+
+class ByChannel:
+    """Some channels' touches by the day, all others' by the period."""
+
+    def __init__(self, day: Flags, by_day: ByDay, by_period: Added) -> None:
+        self._day, self._by_day, self._by_period = day, by_day, by_period
+
+    def staying(self, t: int, carried: Single) -> Single:
+        """Stocks of who stays, shape (N, C)."""
+        return np.where(self._day, self._by_day.staying(t, carried), self._by_period.staying(t, carried))
+
+    def until(
+        self, t: int, rows: NDArray[np.int64], share: Real, before: NDArray[np.float32] | None = None
+    ) -> Single:
+        """What touches leave these customers at a moment of their own, `before` of them or all, (R, C)."""
+        from_day = self._by_day.until(t, rows, share, before)
+        return np.where(self._day, from_day, self._by_period.until(t, rows, share, before))
+
+    def carried_on(self, t: int) -> Single:
+        """What is left of touches at the end of their period, shape (N, C)."""
+        return np.where(self._day, self._by_day.carried_on(t), self._by_period.carried_on(t))
 
 
 @lru_cache(maxsize=64)

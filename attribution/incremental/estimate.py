@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,14 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import PanelCredit, panel_credit, scaled_to_all
 from attribution.incremental.bend import choose_bend
 from attribution.incremental.bootstrap import CreditDraws, Replicates, bootstrap_credits
+from attribution.incremental.channel_decays import charged, choose_by_channel
 from attribution.incremental.checks.comparison import alike_channels
 from attribution.incremental.checks.gates import failed_replicates, total_problems
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import FAILURES
-from attribution.incremental.decay import Decay, decays_beside, decays_of_channels
+from attribution.incremental.common_decay import choose_decay
+from attribution.incremental.decay import Decay, Making
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -28,10 +29,13 @@ from attribution.incremental.plan import Checked, Plan, plan_for
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
 from attribution.incremental.timing import choose_timing
 from attribution.settings import AttributionSettings
-from histories.arrays import Float
+from histories.arrays import Float, Single
 from histories.cuts import ALL
 from histories.errors import ConvergenceError
 from histories.panel import Panel
+
+LOOKED_AT = 6_000
+"""Customers on whom it is chosen how stocks are made, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,77 +92,62 @@ def estimate_credit(
 ) -> CreditEstimate:
     """Fit the plan's estimators on a sample of customers, credit all, and measure the sampling error.
 
-    What only spans the range is credited on the sample too, and brought to all customers by what the credit
-    itself does there (`scaled_to_all`).
+    How stocks are made is chosen on at most `LOOKED_AT` of the sample. What only spans the range is credited
+    on those it was fitted to, and brought to all customers by what the credit itself does there
+    (`scaled_to_all`).
     """
     chosen = plan or plan_for(panel)
     rng = np.random.default_rng(seed)
+    company = _Customers(panel=panel, residual_value=residual_value, gross_margin=gross_margin)
     rows = np.sort(rng.permutation(panel.n_customers)[: settings.fit_customers])
-    sample = panel.take(rows)
-    decay = Decay.asked(settings.decay)
-    chosen = chosen.at_decay(decay.value)
+    sample = company.take(rows)
+    few = sample.take(_drawn(sample.panel.n_customers, np.random.default_rng([seed, 4])))
+    asked = Decay.asked(settings.decay)
+    chosen = chosen.at_decay(asked.value)
+    found = _fitted(chosen, sample.panel, asked.stocks(sample.panel), rng)
+    making = _choose_making(found.fit, few.panel, asked)
+    decay = making.decay if making else asked
+    if replace(decay, why="") != asked:
+        chosen, found = _at(decay, chosen, found, sample.panel, rng)
     stocks = decay.stocks(panel)
-    found = _fitted(chosen, sample, stocks[rows], rng)
-    decay, beside = decays_beside(found.fit, sample, decay)
-    if decay.source == "found":
-        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    decay, timed = choose_timing(found.fit, sample, decay)
-    if decay.by_day:
-        beside = []
-        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    ends: list[tuple[Decay, FittedPanelModel]] = []
-    if decay.source != "given":
-        decay, ends = decays_of_channels(found.fit, sample, decay, rng=np.random.default_rng([seed, 4]))
-    if decay.own:
-        beside, timed = [], []
-        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    bend = choose_bend(found.fit, sample, decay=decay.of(panel), by_day=decay.by_day)
-    others = {
-        f"bend {b:g}": (fit, replace(decay, bend=replace(bend, value=b)).stocks(sample))
-        for b, fit in bend.beside.items()
-    }
-    if bend.value:
-        decay = replace(decay, bend=bend)
-        chosen, found, stocks = _at(decay, chosen, found, panel, rows, rng)
-    fit, sample_stocks = found.fit, stocks[rows]
-    for other, model in (*beside, *ends, *timed) if not bend.value else ():
-        others[other.name(panel)] = model, other.stocks(sample)
+    fit, sample_stocks = found.fit, stocks if sample is company else decay.stocks(sample.panel)
     crediting = (seed, 3)
-    valued: dict[str, Any] = {"residual_value": residual_value, "gross_margin": gross_margin}
-    sample_valued = valued | {"residual_value": None if residual_value is None else residual_value[rows]}
-    credit = panel_credit(
-        fit, panel, stocks, rng=np.random.default_rng(crediting), periods_apart=True, **valued
-    )
-    times = panel.n_customers / sample.n_customers
+    credit = company.credit(fit, stocks, np.random.default_rng(crediting), periods_apart=True)
     here = credit  # of the sample
-    if sample.n_customers < panel.n_customers:
-        here = panel_credit(fit, sample, sample_stocks, rng=np.random.default_rng(crediting), **sample_valued)
-    checked = chosen.check(fit, sample, sample_stocks, rng) if chosen.check else Checked()
+    if sample is not company:
+        here = sample.credit(fit, sample_stocks, np.random.default_rng(crediting))
+    checked = chosen.check(fit, sample.panel, sample_stocks, rng) if chosen.check else Checked()
     values = values_without(fit, panel, stocks, rng=np.random.default_rng([seed, 2]))
     impossible = impossible_values(panel, values)
-    models, notes = _fit_companions(chosen, sample, sample_stocks, rng)
+    models, notes = _fit_companions(chosen, sample.panel, sample_stocks, rng)
     models = {**found.beside, **models}
     for name in [name for name, model in models.items() if _cannot_be(model, panel, stocks, seed)]:
         del models[name]
         notes = (*notes, f"{name} is missing from the range: it expects what cannot be")
 
-    def companion(model: FittedPanelModel, own: NDArray[np.float32]) -> PanelCredit:
-        found = panel_credit(model, sample, own, rng=rng, **sample_valued)
-        return found if here is credit else scaled_to_all(found, here, credit, times=times)
+    def beside(some: _Customers, model: FittedPanelModel, stocks: Single, own: PanelCredit) -> PanelCredit:
+        found = some.credit(model, stocks, rng)
+        times = panel.n_customers / some.panel.n_customers
+        return found if own is credit else scaled_to_all(found, own, credit, times=times)
 
-    companions = {name: companion(model, sample_stocks) for name, model in models.items()}
+    companions = {name: beside(sample, model, sample_stocks, here) for name, model in models.items()}
     replicates = Replicates(
-        estimator=found.estimator, fit=fit, panel=sample, stocks=sample_stocks, count=settings.replicates
+        estimator=found.estimator,
+        fit=fit,
+        panel=sample.panel,
+        stocks=sample_stocks,
+        count=settings.replicates,
     )
     whole, _ = bootstrap_credits(
         replicates,
-        sample,
+        sample.panel,
         sample_stocks,
-        {ALL: np.full(sample.n_customers, ALL)},
+        {ALL: np.full(sample.panel.n_customers, ALL)},
+        residual_value=sample.residual_value,
+        gross_margin=gross_margin,
         rng=rng,
-        **sample_valued,
     )
-    draws = whole[ALL, ALL].scaled(times)
+    draws = whole[ALL, ALL].scaled(panel.n_customers / sample.panel.n_customers)
     problems = (
         *chosen.problems,
         *checked.problems,
@@ -167,8 +156,12 @@ def estimate_credit(
         *total_problems(credit),
         *failed_replicates(draws, settings.replicates),
     )
-    for name, (model, own) in others.items():
-        companions[name] = companion(model, own)
+    if making and making.beside:
+        there = here
+        if few is not sample:
+            there = few.credit(making.fit[0], decay.stocks(few.panel), np.random.default_rng(crediting))
+        for other, model in making.beside:
+            companions[other.name(panel)] = beside(few, model, other.stocks(few.panel), there)
     readings = tuple(
         read_experiment(
             experiment,
@@ -177,7 +170,7 @@ def estimate_credit(
             relative_error=_relative_error(credit, draws, experiment),
             decay=decay.of(panel),
             bend=decay.bend.value,
-            by_day=decay.by_day,
+            by_day=decay.days(panel),
             rng=rng,
         )
         for experiment in experiments
@@ -198,8 +191,8 @@ def estimate_credit(
         problems=problems,
         impossible=impossible,
         against_channels={
-            **alike_channels(sample, sample_stocks),
-            **decay.faint(sample),
+            **alike_channels(sample.panel, sample_stocks),
+            **decay.faint(panel),
             **checked.by_channel,
         },
         against_spend=checked.of_spend,
@@ -209,6 +202,65 @@ def estimate_credit(
         companion_fits=models,
         crediting=crediting,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Customers:
+    """Customers, and what their outcomes are worth."""
+
+    panel: Panel
+    residual_value: Float | None
+    gross_margin: float
+
+    def take(self, rows: NDArray[np.int64]) -> _Customers:
+        """Some of them; themselves where these are all."""
+        if len(rows) == self.panel.n_customers:
+            return self
+        value = None if self.residual_value is None else self.residual_value[rows]
+        return replace(self, panel=self.panel.take(rows), residual_value=value)
+
+    def credit(
+        self,
+        model: FittedPanelModel,
+        stocks: Single,
+        rng: np.random.Generator,
+        *,
+        periods_apart: bool = False,
+    ) -> PanelCredit:
+        """What a model credits of their outcomes."""
+        return panel_credit(
+            model,
+            self.panel,
+            stocks,
+            residual_value=self.residual_value,
+            gross_margin=self.gross_margin,
+            periods_apart=periods_apart,
+            rng=rng,
+        )
+
+
+def _drawn(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Positions of at most `LOOKED_AT` of so many."""
+    return np.arange(n) if n <= LOOKED_AT else np.sort(rng.choice(n, LOOKED_AT, replace=False))
+
+
+def _choose_making(fit: FittedPanelModel, panel: Panel, decay: Decay) -> Making | None:
+    """How the likelihood of these customers says that stocks are made; nothing where there is none.
+
+    What stands beside an earlier choice is dropped where a later one leaves it behind.
+    """
+    start = fit.with_stocks(panel, decay.stocks(panel))
+    if start is None:
+        return None
+    common = choose_decay(start, panel, decay)
+    timed = choose_timing(common.fit, panel, common.decay)
+    if not timed.decay.by_day:
+        timed = replace(timed, beside=(*common.beside, *timed.beside))
+    apart = choose_by_channel(timed, panel)
+    if timed.decay.by_day and apart.decay.of_their_own:
+        apart = max(apart, choose_by_channel(common, panel), key=charged)
+    bent = choose_bend(apart.fit, panel, apart.decay)
+    return bent if bent.decay.bend.value else apart
 
 
 def _fit_companions(
@@ -246,22 +298,22 @@ def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.rando
 
 
 def _at(
-    decay: Decay, plan: Plan, found: Chosen, panel: Panel, rows: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[Plan, Chosen, NDArray[np.float32]]:
-    """The plan at this decay and bend, the same settings and those beside them fitted there, all's stocks."""
-    decays = tuple(decay.of(panel).tolist()) if decay.own else ()
-    estimator = found.estimator.at_decay(decay.value, decays, by_day=decay.by_day)
+    decay: Decay, plan: Plan, found: Chosen, panel: Panel, rng: np.random.Generator
+) -> tuple[Plan, Chosen]:
+    """The plan where stocks are made so, and the same settings and those beside them fitted there."""
+    decays, days = tuple(decay.of(panel).tolist()), decay.days(panel)
+    estimator = found.estimator.at_decay(decay.value, decays, by_day=days)
     stocks = decay.stocks(panel)
-    sample, own = panel.take(rows), stocks[rows]
-    fit = estimator.fit(sample, own, rng=rng)
-    beside = {name: model.with_stocks(sample, own) for name, model in found.beside.items()}
+    moved = {
+        name: model.made_by(decays, days).with_stocks(panel, stocks) for name, model in found.beside.items()
+    }
     again = replace(
         found,
         estimator=estimator,
-        fit=fit,
-        beside={name: moved[0] for name, moved in beside.items() if moved is not None},
+        fit=estimator.fit(panel, stocks, rng=rng),
+        beside={name: climbed[0] for name, climbed in moved.items() if climbed is not None},
     )
-    return plan.at_decay(decay.value, decays, by_day=decay.by_day), again, stocks
+    return plan.at_decay(decay.value, decays, by_day=days), again
 
 
 def _relative_error(credit: PanelCredit, draws: CreditDraws, experiment: ChannelExperiment) -> float:

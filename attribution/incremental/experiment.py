@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from attribution.incremental.aumann_shapley import CHUNK, PanelCredit
 from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.setfunction import FittedPanelModel
-from attribution.incremental.stocks import panel_stocks
+from attribution.incremental.stocks import Timing, panel_stocks
 from histories.arrays import Float
 from histories.mapped import empty_beside
 from histories.panel import Panel
@@ -104,7 +104,7 @@ def channel_contrast(
     first_period: int,
     decay: float | Float,
     bend: float = 0.0,
-    by_day: bool = False,
+    by_day: Timing = False,
     rng: np.random.Generator,
     customers: NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
@@ -174,7 +174,7 @@ def read_experiment(
     relative_error: float,
     decay: float | Float,
     bend: float = 0.0,
-    by_day: bool = False,
+    by_day: Timing = False,
     rng: np.random.Generator,
 ) -> ExperimentReading:
     """Compare an experiment with what the model predicts for the customers who had the channel.

@@ -19,6 +19,7 @@ from attribution.incremental.checks.silence import InteriorSilence, interior_sil
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
+from attribution.incremental.stocks import Timing
 from histories.panel import Panel
 
 MIN_PERIODS = 6
@@ -81,7 +82,7 @@ class Plan:
             return self.choose(self.default, panel, stocks, rng)
         return Chosen(estimator=self.default, fit=self.default.fit(panel, stocks, rng=rng))
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False) -> Plan:
+    def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: Timing = False) -> Plan:
         """The same plan, whose estimators make stocks of their own with this decay (see `at_decay` there)."""
         return replace(
             self,

@@ -20,7 +20,7 @@ from attribution.incremental.designs import Design, DesignChoices, build_design
 from attribution.incremental.effects import Effects
 from attribution.incremental.glm import LOGIT, POISSON, fit_glm
 from attribution.incremental.setfunction import FittedPanelModel, PanelPrediction
-from attribution.incremental.stocks import DECAY, moment_precision
+from attribution.incremental.stocks import DECAY, Timing, moment_precision
 from histories.arrays import Float
 from histories.panel import Panel
 
@@ -36,11 +36,11 @@ class PanelRegression:
     """Whether leaving is modelled where it is recorded; without it every credit goes through spend alone."""
     decays: tuple[float, ...] = (DECAY,)
     """Of the stocks: of all channels, or of each."""
-    by_day: bool = False
+    by_day: Timing = False
     """Whether these are by the day of touches."""
 
     def at_decay(
-        self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False
+        self, decay: float, decays: tuple[float, ...] = (), *, by_day: Timing = False
     ) -> PanelRegression:
         """The same estimator for stocks with this decay, each channel's its own if given."""
         return replace(self, decays=decays or (decay,), by_day=by_day)
@@ -109,8 +109,9 @@ class PanelRegressionFit:
         leaving = None if self.leaving is None else self.leaving + steps[0]
         return replace(self, leaving=leaving, spending=self.spending + steps[-1], influence=None)
 
-    def with_days(self) -> PanelRegressionFit:
+    def made_by(self, decays: tuple[float, ...], by_day: Timing) -> PanelRegressionFit:
         """The same: it makes no stocks of its own."""
+        del decays, by_day
         return self
 
     def with_stocks(

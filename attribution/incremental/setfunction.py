@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.effects import Effects
+from attribution.incremental.stocks import Timing
 from histories.arrays import Real
 from histories.panel import Panel
 
@@ -96,8 +97,8 @@ class FittedPanelModel(PanelModel, Protocol):
         `before` are the stocks of the fit, where effects per unit of the others are of another size.
         """
 
-    def with_days(self) -> FittedPanelModel:
-        """The same parameters, for stocks that are by the day of touches."""
+    def made_by(self, decays: tuple[float, ...], by_day: Timing) -> FittedPanelModel:
+        """The same parameters, for stocks with these decays of channels, by the day of touches or not."""
 
     def outlook(
         self, panel: Panel, before: NDArray[np.float32]
@@ -121,7 +122,7 @@ class PanelEstimator(Protocol):
         """What the estimator assumes or leaves out, in one clause for the `reason` column; may be empty."""
 
     def at_decay(
-        self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False
+        self, decay: float, decays: tuple[float, ...] = (), *, by_day: Timing = False
     ) -> PanelEstimator:
         """The same estimator, whose own stocks have this decay, each channel's its own if given.
 

@@ -37,9 +37,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.incremental.days import ByDay, Days
+from attribution.incremental.days import Added, ByChannel, ByDay, Days
 from attribution.incremental.thinned import ByPeriod, by_count, mean_kept, stayed_logs, thinned_variances
-from histories.arrays import Float
+from histories.arrays import Flags, Float
 from histories.mapped import empty_beside
 from histories.panel import Panel, last_true
 
@@ -47,6 +47,8 @@ DECAY = 0.6
 """Share of a stock that is left one period later, unless it is given or estimated."""
 MOMENTS = 16
 """Quantiles that stand for the distribution of the moments of leaving."""
+Timing = bool | tuple[bool, ...]
+"""Whether stocks are by the day of touches: of all channels, or of each, length C."""
 SILENCE = 3
 """Periods without a sign at the end from which a customer seems to have left."""
 
@@ -70,7 +72,7 @@ def panel_stocks(
     decay: float | Float = DECAY,
     touches: NDArray[np.floating] | None = None,
     bend: float = 0.0,
-    by_day: bool = False,
+    by_day: Timing = False,
 ) -> NDArray[np.float32]:
     """Stocks of a panel's touches at the moments at which customers leave, shape (N, P, C).
 
@@ -88,8 +90,8 @@ def panel_stocks(
     bend
         b above 0: effects level off, and every stock is f_b of itself.
     by_day
-        Whether touches work from their day on (`days`) instead of for all of their period; where the panel
-        does not know their moments they never do.
+        Whether touches work from their day on (`days`) instead of for all of their period, of all channels or
+        of each; where the panel does not know their moments they never do.
     """
     counts = panel.touches if touches is None else touches
     stocks = _stocks(panel, counts, decay=np.asarray(decay, dtype=np.float64), bend=bend, by_day=by_day)
@@ -99,21 +101,24 @@ def panel_stocks(
 
 
 def _stocks(
-    panel: Panel, counts: NDArray[np.floating], *, decay: Float, bend: float, by_day: bool
+    panel: Panel, counts: NDArray[np.floating], *, decay: Float, bend: float, by_day: Timing
 ) -> NDArray[np.float32]:
     """Stocks of all channels, whatever their touches announce."""
     moments = _moments_of_leaving(panel)
-    added: ByDay | ByPeriod
-    if ticks_of(panel, by_day=by_day) is not None:
-        days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
-        added = ByDay(panel, counts, days=days, moments=_moments_of_stocks(panel), bend=bend)
-    elif moments is not None:
-        added = ByPeriod(panel, counts, moments, decay=decay, bend=bend)
-    else:
+    day = _of_days(panel, by_day)
+    if not day.any() and moments is None:
         stocks = decayed_stocks(counts, decay=decay)
         for t in range(counts.shape[1] if bend else 0):
             stocks[:, t] = levelled(stocks[:, t], bend)
         return stocks
+    added: Added
+    if not day.all():
+        at = np.ones(1) if moments is None else moments
+        added = ByPeriod(panel, counts, at, decay=decay, bend=bend)
+    if day.any():
+        days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
+        by_days = ByDay(panel, counts, days=days, moments=_moments_of_stocks(panel), bend=bend)
+        added = by_days if day.all() else ByChannel(day, by_days, added)
     stocks = empty_beside(counts, np.float32)
     carried = np.zeros(stocks[:, 0].shape, dtype=np.float32)
     for t in range(counts.shape[1]):
@@ -127,6 +132,11 @@ def _stocks(
             stocks[left, t] = levelled(kept * carried[left] + added.until(t, left, share), bend)
         carried = decay.astype(np.float32) * carried + added.carried_on(t)
     return stocks
+
+
+def _of_days(panel: Panel, by_day: Timing) -> Flags:
+    """Channels whose stocks are by the day of touches, shape (C,)."""
+    return np.broadcast_to(np.asarray(by_day), (panel.n_channels,)) & (panel.touch_share is not None)
 
 
 def _days(panel: Panel, decay: float | Float, most: int) -> Days:
@@ -153,7 +163,7 @@ def _at_renewal(
 
 
 def kept_stocks(
-    panel: Panel, carried: NDArray[np.floating], *, decay: float | Float = DECAY, by_day: bool = False
+    panel: Panel, carried: NDArray[np.floating], *, decay: float | Float = DECAY, by_day: Timing = False
 ) -> NDArray[np.float64]:
     """What is left of the stocks after the period before, in the row of one who stays, shape (N, C).
 
@@ -168,8 +178,9 @@ def kept_stocks(
     by_day
         Whether stocks are by the day of touches.
     """
-    moments = _moments_of_stocks(panel) if by_day else _moments_of_leaving(panel)
+    moments = _moments_of_leaving(panel)
     kept = decay if moments is None else mean_kept(np.asarray(decay), moments)
+    kept = np.where(_of_days(panel, by_day), mean_kept(np.asarray(decay), _moments_of_stocks(panel)), kept)
     return np.asarray(kept * carried, dtype=np.float64)
 
 
@@ -179,6 +190,7 @@ def new_stocks(
     periods: int | NDArray[np.int64],
     *,
     decay: float | Float = DECAY,
+    by_day: Timing = True,
     ticks: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float64]:
     """What the touches of a period add to stocks in the row of one who stays, shape (R, C).
@@ -195,20 +207,22 @@ def new_stocks(
         Which one: the same for all rows, or that of each, shape (R,).
     decay
         Share that is left after one period, of all channels or of each, shape (C,); it counts by day only.
+    by_day
+        Whether stocks are by the day of touches, if their moments are known.
     ticks
-        Mean moments of these touches as in `Panel.touch_share`, shape (R, C): stocks are by day; None: by
-        period.
+        Mean moments of these touches as in `Panel.touch_share`, shape (R, C); None: stocks are by the period.
     """
     moments = _moments_of_leaving(panel)
     added: NDArray[np.floating]
-    if ticks is not None:
-        added = _days(panel, decay, int(np.ceil(counts.max(initial=0)))).staying(counts, ticks)
-    elif moments is None:
+    if moments is None:
         added = np.log1p(counts, dtype=np.float64)
     else:
         whole = np.rint(counts).astype(np.int64)
         tables = stayed_logs(panel, moments, int(whole.max(initial=0)))
         added = tables[np.asarray(periods)[..., None], np.arange(panel.n_channels), whole]
+    if ticks is not None:
+        days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
+        added = np.where(_of_days(panel, by_day), days.staying(counts, ticks), added)
     return np.where(panel.late | panel.announcing, 0.0, added)
 
 
@@ -218,16 +232,19 @@ def stocks_at(
     moment: NDArray[np.floating],
     *,
     decay: float | Float = DECAY,
+    by_day: Timing = True,
     ticks: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float64]:
     """What touches of a period leave at a moment of each row, (R, 1), that all came before, shape (R, C).
 
     Other arguments as of `new_stocks`.
     """
+    whole = np.log1p(np.asarray(counts, dtype=np.float64))
     if ticks is None:
-        return np.log1p(np.asarray(counts, dtype=np.float64))
+        return whole
     days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
-    return days.at(moment, counts, counts, ticks, all_until=True).astype(np.float64)
+    left = days.at(moment, counts, counts, ticks, all_until=True)
+    return np.where(_of_days(panel, by_day), left.astype(np.float64), whole)
 
 
 def carried_on(
@@ -235,30 +252,34 @@ def carried_on(
     counts: NDArray[np.floating],
     *,
     decay: float | Float = DECAY,
+    by_day: Timing = True,
     ticks: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float64]:
     """What is left of the touches of a period at its end, shape (R, C); arguments as of `new_stocks`."""
+    whole = np.log1p(np.asarray(counts, dtype=np.float64))
     if ticks is None:
-        return np.log1p(np.asarray(counts, dtype=np.float64))
+        return whole
     days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
-    return days.carried_on(counts, ticks).astype(np.float64)
+    return np.where(_of_days(panel, by_day), days.carried_on(counts, ticks).astype(np.float64), whole)
 
 
 def carried_stocks(
-    panel: Panel, *, decay: float | Float = DECAY, by_day: bool = False
+    panel: Panel, *, decay: float | Float = DECAY, by_day: Timing = False
 ) -> NDArray[np.float64]:
     """What is left of touches at the end of the last period, shape (N, C); arguments as of `panel_stocks`."""
     ticks = ticks_of(panel, by_day=by_day)
     carried = np.zeros((panel.n_customers, panel.n_channels))
     for t in range(panel.n_periods):
         own = None if ticks is None else ticks[:, t]
-        carried = decay * carried + carried_on(panel, panel.touches[:, t], decay=decay, ticks=own)
+        carried = decay * carried + carried_on(
+            panel, panel.touches[:, t], decay=decay, by_day=by_day, ticks=own
+        )
     return carried
 
 
-def ticks_of(panel: Panel, *, by_day: bool) -> NDArray[np.uint8] | None:
-    """Mean moments of the panel's touches where stocks are by day, else None."""
-    return panel.touch_share if by_day else None
+def ticks_of(panel: Panel, *, by_day: Timing) -> NDArray[np.uint8] | None:
+    """Mean moments of the panel's touches where any stock is by the day, else None."""
+    return panel.touch_share if np.any(by_day) else None
 
 
 def earlier_stocks(
@@ -266,7 +287,7 @@ def earlier_stocks(
     stocks: NDArray[np.floating],
     *,
     decay: float | Float = DECAY,
-    by_day: bool = False,
+    by_day: Timing = False,
 ) -> NDArray[np.float64]:
     """Stocks without touches of the period itself that follow its purchases, shape (N, P, C).
 
@@ -288,6 +309,7 @@ def earlier_stocks(
             panel.touches.reshape(flat),
             periods,
             decay=decay,
+            by_day=by_day,
             ticks=None if ticks is None else ticks.reshape(flat),
         ).reshape(felt.shape)
         felt[:, :, panel.late] = np.maximum(felt - new, 0.0)[:, :, panel.late]
@@ -295,7 +317,7 @@ def earlier_stocks(
 
 
 def moment_precision(
-    panel: Panel, *, decay: float | Float = DECAY, by_day: bool = False
+    panel: Panel, *, decay: float | Float = DECAY, by_day: Timing = False
 ) -> NDArray[np.float64] | None:
     """Precision D of each channel's effect on leaving for the moments that are not seen, shape (C,).
 
@@ -325,19 +347,18 @@ def moment_precision(
         at_risk, leaves = _seeming_to_leave(panel)
     hazard = leaves.sum(axis=0) / np.maximum(at_risk.sum(axis=0), 1)
     most = int(np.rint(panel.touches.max(initial=0)))
-    ticks = ticks_of(panel, by_day=by_day)
-    variances = thinned_variances(panel, most, moments) if ticks is None else None
+    ticks, day = ticks_of(panel, by_day=by_day), _of_days(panel, by_day)
+    variances = thinned_variances(panel, most, moments)
     precision = np.zeros(panel.n_channels)
     for t in range(panel.n_periods):
         stays = at_risk[:, t] & ~leaves[:, t]
         if panel.renewal_share is not None:
             stays &= panel.renewal_share[:, t] == 0  # at their own renewal nothing is unseen
         counts = np.rint(panel.touches[stays, t]).astype(np.int64)
+        variance = by_count(counts, variances[t]).astype(np.float64)
         if ticks is not None:
-            variance = _days(panel, decay, most).variance(counts, ticks[stays, t]).astype(np.float64)
-        else:
-            assert variances is not None
-            variance = by_count(counts, variances[t]).astype(np.float64)
+            by_days = _days(panel, decay, most).variance(counts, ticks[stays, t]).astype(np.float64)
+            variance = np.where(day, by_days, variance)
         precision += hazard[t] * np.where(panel.late, 0.0, variance.sum(axis=0))
     return precision if panel.contractual else np.where(panel.tells_life, precision, 0.0)
 

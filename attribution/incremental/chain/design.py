@@ -28,6 +28,7 @@ from attribution.incremental.chain.leaving import AFTER_ACT, AFTER_PURCHASE, UNK
 from attribution.incremental.chain.standard import Standard
 from attribution.incremental.chain.worth import is_billed
 from attribution.incremental.stocks import (
+    Timing,
     decayed_stocks,
     earlier_stocks,
     moment_precision,
@@ -219,12 +220,12 @@ class ChainDesign:
     """Share of the stock of problems left after a period."""
     decays: tuple[float, ...]
     """The same of each channel's stock, length C."""
-    by_day: bool
+    by_day: Timing
     """Whether these are by the day of touches."""
 
     @staticmethod
     def learn(
-        panel: Panel, *, decay: float, decays: tuple[float, ...] = (), by_day: bool = False
+        panel: Panel, *, decay: float, decays: tuple[float, ...] = (), by_day: Timing = False
     ) -> ChainDesign:
         """Read from a panel which columns and streams exist; without `decays` all channels have `decay`."""
         rows = np.arange(panel.n_customers)
@@ -352,7 +353,7 @@ class ChainDesign:
         flat = (-1, panel.n_channels)
         ticks = None if ticks is None else ticks.reshape(flat)
         decay = np.array(self.decays)
-        new = new_stocks(panel, touches.reshape(flat), periods, decay=decay, ticks=ticks)
+        new = new_stocks(panel, touches.reshape(flat), periods, decay=decay, by_day=self.by_day, ticks=ticks)
         return new.reshape(touches.shape)
 
     def _at_last_sign(self, panel: Panel, last: Integer, last_sign: Float) -> Float:
@@ -364,7 +365,7 @@ class ChainDesign:
         ticks = ticks_of(panel, by_day=self.by_day)
         then = None if ticks is None else ticks[rows, last]
         moment = 0.5 * (1.0 + last_sign[:, :1])
-        left = stocks_at(panel, seen, moment, decay=np.array(self.decays), ticks=then)
+        left = stocks_at(panel, seen, moment, decay=np.array(self.decays), by_day=self.by_day, ticks=then)
         told = panel.tells_life & ~panel.late & ~panel.announcing
         return np.where(told, left - self.new_stocks(panel, seen, then, last), 0.0)
 

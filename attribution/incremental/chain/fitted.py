@@ -17,7 +17,7 @@ from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.effects import Effects, outer_product_correction
 from attribution.incremental.setfunction import PanelPrediction
-from attribution.incremental.stocks import earlier_stocks, mean_ratio
+from attribution.incremental.stocks import Timing, earlier_stocks, mean_ratio
 from histories.arrays import Float, Single
 from histories.errors import ModelError
 from histories.panel import Panel
@@ -243,9 +243,9 @@ class HiddenChainFit:
         found = start.refit(panel, stocks, tolerance=COMPARED)
         return found, found.loglik
 
-    def with_days(self) -> HiddenChainFit:
-        """The same parameters, for stocks by the day of touches (see `FittedPanelModel`)."""
-        return replace(self, design=replace(self.design, by_day=True))
+    def made_by(self, decays: tuple[float, ...], by_day: Timing) -> HiddenChainFit:
+        """The same parameters, for stocks made so (see `FittedPanelModel`)."""
+        return replace(self, design=replace(self.design, decays=decays, by_day=by_day))
 
     def outlook(self, panel: Panel, before: Single) -> Callable[[Single], float] | None:
         """What a step promises with other stocks than these (see `FittedPanelModel`).

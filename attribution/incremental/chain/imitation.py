@@ -264,7 +264,8 @@ def _live(
         last_moment[:, t] = np.where(signs > 0, latest, 0.0)
         last_is_purchase[:, t] = sated | (rng.random(len(here)) * np.maximum(signs, 1.0) < bought)
         when = None if ticks is None else ticks[:, t]
-        carried = decay * carried + carried_on(panel, touches[:, t], decay=decay, ticks=when)
+        left = carried_on(panel, touches[:, t], decay=decay, by_day=fit.design.by_day, ticks=when)
+        carried = decay * carried + left
         here = here & ~leaves
         if not fit.structure.static:
             state = np.where(active, _pick(rates.given.states.moves[state], rng), state)

@@ -29,7 +29,7 @@ from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.setfunction import Chosen, FittedPanelModel
-from attribution.incremental.stocks import DECAY
+from attribution.incremental.stocks import DECAY, Timing
 from histories.arrays import Float, Single
 from histories.errors import ConfigError, DataError
 from histories.panel import Panel
@@ -67,7 +67,7 @@ class HiddenChain:
     """The same of each channel's stock, for companies simulated from the fit; without them `decay`."""
     sample: int = SAMPLE
     """Customers the model is fitted to at most."""
-    by_day: bool = False
+    by_day: Timing = False
     """Whether stocks are by the day of touches."""
     spend_apart: bool = False
     """Whether the chain is told nothing of spend, which goes its own way, as it is of bills."""
@@ -116,7 +116,9 @@ class HiddenChain:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
         return _best(self.fits(panel, stocks, weights=weights, rng=rng))
 
-    def at_decay(self, decay: float, decays: tuple[float, ...] = (), *, by_day: bool = False) -> HiddenChain:
+    def at_decay(
+        self, decay: float, decays: tuple[float, ...] = (), *, by_day: Timing = False
+    ) -> HiddenChain:
         """The same estimator, whose own stocks have this decay, each channel's its own if given."""
         return replace(self, decay=decay, decays=decays, by_day=by_day)
 

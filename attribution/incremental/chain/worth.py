@@ -19,7 +19,7 @@ import numpy as np
 from scipy import linalg, stats
 
 from attribution.incremental.chain.standard import Standard
-from attribution.incremental.stocks import DECAY, earlier_stocks, new_stocks, ticks_of
+from attribution.incremental.stocks import DECAY, Timing, earlier_stocks, new_stocks, ticks_of
 from histories.arrays import Flags, Float, Integer, Real, Single
 from histories.panel import Panel
 
@@ -89,7 +89,7 @@ def worth_of_purchase(
     weights: Float | None = None,
     follows: bool = False,
     decay: float | Float = DECAY,
-    by_day: bool = False,
+    by_day: Timing = False,
 ) -> Worth | None:
     """Estimate the effects; None where too few customers bought in several months.
 
@@ -118,7 +118,9 @@ def worth_of_purchase(
         ticks = ticks_of(panel, by_day=by_day)
         here = None if ticks is None else ticks[customer, period]
         seen = np.asarray(panel.touches[customer, period])
-        design = np.column_stack([design, new_stocks(panel, seen, period, decay=decay, ticks=here)])
+        design = np.column_stack(
+            [design, new_stocks(panel, seen, period, decay=decay, by_day=by_day, ticks=here)]
+        )
     ever = np.log1p(np.cumsum(panel.touches, axis=1, dtype=np.float64))[customer, period]
     purchases = np.asarray(panel.purchases, dtype=np.float64)[customer, period]
     spend = np.asarray(panel.spend, dtype=np.float64)[customer, period]

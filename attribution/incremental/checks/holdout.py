@@ -8,8 +8,7 @@ leaving. A model that takes quiet spells for dropout foresees too few customers 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +99,7 @@ def run_holdout(
     rows = np.flatnonzero(panel.entry < cut)
     rows = np.sort(rng.permutation(rows)[:CUSTOMERS])
     panel, stocks = panel.take(rows), stocks[rows]
-    past = _until(panel, cut)
+    past = panel.until(cut)
     again = fit.refit(past, stocks[:, :cut], hold_calendar=True)
     purchases, heard = onwards(again, panel, past, stocks, rng=rng)
     made: Float = np.asarray(panel.purchases[:, cut:], dtype=np.float64)
@@ -119,21 +118,3 @@ def run_holdout(
 def _error(foreseen: Float, seen: Float) -> float:
     """Standard error of the difference of two sums over the same customers, foreseen by one drawn life."""
     return max(float(np.sqrt(((foreseen - seen) ** 2).sum())), 1.0)
-
-
-def _until(panel: Panel, cut: int) -> Panel:
-    """The first periods of a panel."""
-    series = (
-        "touches",
-        "own_acts",
-        "problems",
-        "spend",
-        "purchases",
-        "margin",
-        "time_covariates",
-        "last_moment",
-        "last_is_purchase",
-    )
-    cuts: dict[str, Any] = {name: getattr(panel, name) for name in series}
-    shorter: dict[str, Any] = {name: None if v is None else v[:, :cut] for name, v in cuts.items()}
-    return replace(panel, **shorter)

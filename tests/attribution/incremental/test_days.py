@@ -9,7 +9,9 @@ import pytest
 
 from attribution.incremental.days import MOST, Days
 from attribution.incremental.stocks import (
+    Timing,
     carried_on,
+    carried_stocks,
     earlier_stocks,
     kept_stocks,
     moment_precision,
@@ -20,6 +22,7 @@ from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 
 DECAY = 0.5
+MIXED: Timing = (True, False) * 4
 FINE = (np.arange(4_000) + 0.5) / 4_000
 Moments = dict[tuple[int, int], list[float]]
 """When the touches of a customer's period came, as shares of it."""
@@ -114,25 +117,45 @@ def test_a_renewal_sees_the_touches_until_its_day() -> None:
         assert stocks[i, t, 0] == pytest.approx(by_hand(i, t, 0.5), abs=0.004), (i, t)
 
 
-def test_what_a_prediction_adds_up_is_the_stock() -> None:
+@pytest.mark.parametrize("moment", [True, False])
+@pytest.mark.parametrize("day", [True, False, MIXED], ids=["all", "none", "some"])
+def test_what_a_prediction_adds_up_is_the_stock(day: Timing, *, moment: bool) -> None:
     draws = np.random.default_rng(2)
     panel = simulate_panel("hidden30", n=200, periods=4, seed=1).panel
     ticks = draws.integers(0, 256, panel.touches.shape).astype(np.uint8)
-    panel = replace(panel, at_any_moment=True, touch_share=ticks)
+    panel = replace(panel, at_any_moment=moment, touch_share=ticks)
+    day = day if isinstance(day, bool) else day[: panel.n_channels]
     decay = np.linspace(0.2, 0.9, panel.n_channels)
-    stocks = panel_stocks(panel, decay=decay, by_day=True)
+    stocks = panel_stocks(panel, decay=decay, by_day=day)
     carried = np.zeros(stocks[:, 0].shape)
     for t in range(4):
-        here = {"decay": decay, "ticks": ticks[:, t]}
+        here = {"decay": decay, "by_day": day, "ticks": ticks[:, t]}
         new = new_stocks(panel, panel.touches[:, t], t, **here)
         np.testing.assert_allclose(
-            stocks[:, t], kept_stocks(panel, carried, decay=decay, by_day=True) + new, rtol=1e-4, atol=1e-5
+            stocks[:, t], kept_stocks(panel, carried, decay=decay, by_day=day) + new, rtol=1e-4, atol=1e-5
         )
         carried = decay * carried + carried_on(panel, panel.touches[:, t], **here)
     late = replace(panel, reacts=panel.channels[:1])
-    felt = earlier_stocks(late, stocks, decay=decay, by_day=True)
+    felt = earlier_stocks(late, stocks, decay=decay, by_day=day)
     assert np.abs(felt[:, 0, 0]).max() < 1e-5
     np.testing.assert_allclose(felt[:, :, 1:], stocks[:, :, 1:])
+    np.testing.assert_allclose(carried_stocks(panel, decay=decay, by_day=day), carried)
+
+
+@pytest.mark.parametrize("bend", [0.0, 1.5])
+@pytest.mark.parametrize("leaving", [None, np.array([0.4, 0.9, 1.0])], ids=["at the end", "within"])
+def test_each_channel_has_the_stock_of_its_own_timing(bend: float, leaving: np.ndarray | None) -> None:
+    panel = panel_of(TOUCHES, exit=np.array([2, 1, 3]), exit_share=leaving)
+    touches, share = (np.repeat(x[:, :, :1], 8, axis=2) for x in (panel.touches, panel.touch_share))
+    panel = replace(panel, touches=touches, touch_share=share)
+    made = {"decay": DECAY, "bend": bend}
+    mixed, by_day, by_period = (panel_stocks(panel, by_day=day, **made) for day in (MIXED, True, False))
+    assert not np.allclose(by_day, by_period)
+    np.testing.assert_allclose(mixed[:, :, ::2], by_day[:, :, ::2], rtol=1e-6)
+    np.testing.assert_allclose(mixed[:, :, 1::2], by_period[:, :, 1::2], rtol=1e-6)
+    if leaving is not None:
+        precision = [moment_precision(panel, decay=DECAY, by_day=day) for day in (MIXED, True, False)]
+        np.testing.assert_allclose(precision[0][:2], [precision[1][0], precision[2][1]])
 
 
 def test_fewer_touches_keep_their_moments() -> None:

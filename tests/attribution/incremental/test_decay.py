@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attribution.incremental.bend import STRAIGHT
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
-from attribution.incremental.decay import (
-    Decay,
-    decays_beside,
-    decays_of_channels,
-)
+from attribution.incremental.channel_decays import choose_by_channel
+from attribution.incremental.common_decay import choose_decay
+from attribution.incremental.decay import Climbed, Decay, Making
 from attribution.incremental.estimate import estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
 from attribution.incremental.plan import Checked, Plan, plan_for
@@ -138,27 +135,36 @@ def test_a_decay_outside_its_range_is_refused(decay: Any) -> None:
 def test_decays_that_explain_as_much_as_the_one_given_stand_beside_it() -> None:
     panel = simulate_panel("slow_decay", n=800, periods=14, seed=3).panel
     fit = QUICK_RECORDED.fit(panel, panel_stocks(panel), rng=np.random.default_rng(1))
-    kept, beside = decays_beside(fit, panel, Decay.asked(0.6))
-    assert kept.value == 0.6
-    assert "0.92 explains more" in kept.words
-    assert 0.85 in [other.value for other, _ in beside]
-    assert 0.15 not in [other.value for other, _ in beside]
-    found, near = decays_beside(fit, panel, Decay.asked(None))
-    assert found.value == 0.92
-    assert found.words.startswith("stocks keep 0.92 from period to period (found; ahead of the customary 0.6")
-    assert {other.value for other, _ in near} <= {0.85}
+    start = fit.with_stocks(panel, panel_stocks(panel))
+    kept = choose_decay(start, panel, Decay.asked(0.6))
+    assert kept.decay.value == 0.6
+    assert "0.92 explains more" in kept.decay.words
+    assert 0.85 in [other.value for other, _ in kept.beside]
+    assert 0.15 not in [other.value for other, _ in kept.beside]
+    found = choose_decay(start, panel, Decay.asked(None))
+    assert found.decay.value == 0.92
+    words = "stocks keep 0.92 from period to period (found; ahead of the customary 0.6"
+    assert found.decay.words.startswith(words)
+    assert found.fit[1] > start[1] + 10.0
+    assert {other.value for other, _ in found.beside} <= {0.85}
 
 
 def test_a_model_without_a_likelihood_has_no_decay_beside_it(contractual: Panel) -> None:
-    fit = STATIC.fit(contractual, panel_stocks(contractual), rng=np.random.default_rng(1))
-    asked = Decay.asked(None)
-    assert decays_beside(fit, contractual, asked) == (asked, [])
+    settings = AttributionSettings(replicates=0)
+    found = estimate_credit(contractual, settings=settings, plan=Plan(default=STATIC))
+    assert found.decay == Decay.asked(None)
+    assert not found.companions
 
 
 @pytest.fixture
 def straight(monkeypatch: pytest.MonkeyPatch) -> None:
     """No bend is looked for."""
-    monkeypatch.setattr("attribution.incremental.estimate.choose_bend", lambda *_, **__: STRAIGHT)
+
+    def straight_on(start: Climbed, panel: Panel, decay: Decay) -> Making:
+        del panel
+        return Making(decay=decay, fit=start)
+
+    monkeypatch.setattr("attribution.incremental.estimate.choose_bend", straight_on)
 
 
 @pytest.mark.usefixtures("straight")
@@ -191,8 +197,9 @@ def unlike() -> Panel:
 
 def test_channels_that_work_for_longer_than_others_have_a_decay_of_their_own(unlike: Panel) -> None:
     fit = QUICK_RECORDED.fit(unlike, panel_stocks(unlike), rng=rng())
-    given = Decay(value=0.6, source="given")
-    found, beside = decays_of_channels(fit, unlike, given, rng=rng())
+    start = fit.with_stocks(unlike, panel_stocks(unlike))
+    making = choose_by_channel(Making(decay=Decay.asked(None), fit=start), unlike)
+    found, beside = making.decay, making.beside
     first, second, *others = found.of(unlike)
     assert first <= 0.3
     assert second >= 0.85
@@ -243,9 +250,10 @@ def test_later_months_say_little_of_touches_of_which_hardly_anything_is_left(sil
 def test_a_channel_told_from_later_months_keeps_the_common_decay(silent: Panel) -> None:
     late = replace(silent, reacts=silent.channels)
     fit = QUICK_CHAIN.fit(late, panel_stocks(late), rng=rng())
-    found, beside = decays_of_channels(fit, late, Decay(value=0.6, source="given"), rng=rng())
-    assert found.own == ()
-    assert beside  # how long they work is in the range
+    start = fit.with_stocks(late, panel_stocks(late))
+    making = choose_by_channel(Making(decay=Decay.asked(None), fit=start), late)
+    assert making.decay.own == ()
+    assert making.beside  # how long they work is in the range
 
 
 def test_what_a_step_with_other_stocks_promises_is_about_what_a_climb_finds(unlike: Panel) -> None:

@@ -13,6 +13,7 @@ from scipy.special import gammaln
 from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.bend import choose_bend
 from attribution.incremental.chain import HiddenChain, Structure
+from attribution.incremental.decay import Decay
 from attribution.incremental.designs import DesignChoices, build_design
 from attribution.incremental.experiment import channel_contrast
 from attribution.incremental.glm import POISSON, fit_glm
@@ -48,7 +49,9 @@ def test_levelled_stocks_of_who_stays_are_the_mean_over_moments_not_the_bend_of_
 def test_effects_that_are_linear_stay_so_where_customers_leave_at_any_moment(continuous: Any) -> None:
     panel = seen(continuous)
     fit = HiddenChain(structure=Structure(shared=False)).fit(panel, panel_stocks(panel), rng=rng())
-    assert choose_bend(fit, panel, decay=0.6).value == 0.0
+    decay = Decay.asked(0.6)
+    start = fit.with_stocks(panel, decay.stocks(panel))
+    assert choose_bend(start, panel, decay).decay.bend.value == 0.0
 
 
 @pytest.fixture(scope="module")
