@@ -50,6 +50,14 @@ WON = ("closed won", "won")
 """Of a pipeline's stages the only ones that bring anything."""
 VOID = ("deleted", "spam", "suspended", "merged", "closed_by_merge", "closed by merge", "duplicate")
 """Words by which desks say that a case is none, or part of another."""
+UNREACHED = (
+    *("bounced", "bounce", "hard bounce", "soft bounce", "hard_bounce", "soft_bounce", "failed", "dropped"),
+    *("undelivered", "not delivered", "rejected", "blocked", "suppressed", "not sent", "skipped", "error"),
+)
+"""Words by which senders say that a message reached nobody."""
+EVENT = "(?i)status|state|event|action|activity|type|result|outcome|metric"
+STEPS = ("sent", "send", "delivered", "open", "click")
+"""What happens to one message."""
 STATUS = "(?i)status|stage|state"
 OF_ORDERS = "nothing was bought, or not yet ({named}); they count as purchases"
 PRICE = r"(?i)(unit|item|list|piece)[ _]?price|^price$|price per|preis|prix unitaire|precio unitario"
@@ -193,6 +201,28 @@ def _of_other_kind(part: Part, name: str) -> str | None:
         f'{part.scanned.place}: column "{name}" says of {out["len"].sum()} rows that they are no sale '
         f"({named}): amounts above 0 count as purchases, below 0 as refunds. To leave them out, set "
         f'{key}.where = {{ "{name}" = [{wanted}] }}{again}.'
+    )
+
+
+def unreached_notes(staged: Staged) -> tuple[str, ...]:
+    """Messages and touches that reached nobody, and touches that are the steps of one message."""
+    says = f"nobody was reached ({{named}}); they count as {staged.table.name}"
+    unread = [(part, name) for part in staged.parts for name in part.unread if re.search(EVENT, name)]
+    found = [_left_in(part, name, UNREACHED, staged.table.name, says) for part, name in unread]
+    if staged.table.name == "touchpoints":
+        found += [_steps_note(part, name) for part, name in unread]
+    return tuple(note for note in found if note is not None)
+
+
+def _steps_note(part: Part, name: str) -> str | None:
+    word = pl.col(name).str.to_lowercase().str.extract(rf"\b({'|'.join(STEPS)})")
+    steps = part.kept.select(word.unique()).drop_nulls().collect()[name].sort()
+    if steps.len() < 2:
+        return None
+    return (
+        f'{part.scanned.place}: column "{name}" holds the steps of a message ({", ".join(steps)}), and each '
+        "row is a touch. Where one message has several, choose by inputs.touchpoints.where: what was sent "
+        "is the firm's, a click the customer's."
     )
 
 

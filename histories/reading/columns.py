@@ -36,6 +36,19 @@ COUNTS = {
     "thousands": r"(?i)\bin thousands\b|\bTEUR\b|\bT€|\bk€|\bkEUR\b|\bTsd\b|['(]000s?\b",
 }
 """What columns of amounts are called that count another unit than the currency."""
+LENGTHS = {
+    unit: rf"(?:^|[^A-Za-z'’])(?i:{short})(?:$|[^A-Za-z])|[a-z](?:{camel})$"
+    for unit, short, camel in (
+        ("milliseconds", "ms|millis|milliseconds?", "Ms|Millis"),
+        ("seconds", "s|secs?|seconds?|sek|sekunden", "Secs?|Seconds"),
+        ("minutes", "mins?|minutes?|minuten", "Mins?|Minutes"),
+        ("hours", "h|hrs?|hours?|std|stunden|heures", "Hrs|Hours"),
+        ("days", "days?|tage", "Days"),
+    )
+}
+"""What columns of lengths of time are called, by what their plain numbers count."""
+CLOCKS = r"(?i)(business|calendar|office|working|opening|operational)[ _-]*hours"
+PLAIN = r"^\d+([.,]\d+)?$"
 DURATIONS = ("first_response_minutes", "resolution_minutes")
 
 
@@ -151,16 +164,34 @@ def _amounts(table: Table) -> list[str]:
 
 
 def _refuse_unsaid_units(table: Table, source: TableSource, scanned: Scanned, found: dict[str, str]) -> None:
-    """Refuse an amount whose column says that it counts cents or thousands, where nobody says what."""
+    """Refuse a column that says that it counts cents, or hours, where ours counts another unit."""
+    key = f"inputs.{table.name}.units"
+    for ours, column in table.columns.items():
+        theirs = found.get(ours, ours)
+        named = re.sub(CLOCKS, "", theirs)
+        said = [unit for unit, says in LENGTHS.items() if re.search(says, named)]
+        if column.measures is None or theirs == ours or ours in source.units or column.measures in said:
+            continue
+        if said and _holds_plain_numbers(scanned, theirs):
+            raise ConfigError(
+                f'{scanned.place}: column "{theirs}" seems to count {said[0]}, and {ours} counts '
+                f'{column.measures}. Say so: {key} = {{ {ours} = "{said[0]}" }}.'
+            )
     for ours in _amounts(table):
         theirs = found.get(ours, "")
         unit = next((unit for unit, says in COUNTS.items() if re.search(says, theirs)), None)
         if unit is not None and ours not in source.units:
-            key = f"inputs.{table.name}.units"
             raise ConfigError(
                 f'{scanned.place}: column "{theirs}" seems to count {unit}. Say so: {key} = '
                 f'{{ {ours} = "{unit}" }}; where it counts the currency, "whole".'
             )
+
+
+def _holds_plain_numbers(scanned: Scanned, name: str) -> bool:
+    if scanned.schema[name].is_numeric():
+        return True
+    text = pl.col(name).cast(pl.String).str.strip_chars()
+    return bool(scanned.frame.select(text.str.contains(PLAIN).any()).collect().item())
 
 
 def _refuse_missing(table: Table, source: TableSource, scanned: Scanned, there: set[str]) -> None:

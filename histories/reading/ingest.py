@@ -14,7 +14,7 @@ import polars as pl
 
 from histories.errors import ConfigError, nearest
 from histories.identity import check_key
-from histories.reading.bookings import booking_notes, void_case_notes
+from histories.reading.bookings import booking_notes, unreached_notes, void_case_notes
 from histories.reading.cautions import touchpoint_notes, transaction_notes
 from histories.reading.currencies import (
     check_currency,
@@ -198,9 +198,10 @@ def _conclude(
         )
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)
+        notes += unreached_notes(staged)
     elif staged.table.name in _OF_A_DESK:
         notes = _OF_A_DESK[staged.table.name](staged)
-        notes += void_case_notes(staged) if staged.table.name == "cases" else ()
+        notes += void_case_notes(staged) if staged.table.name == "cases" else unreached_notes(staged)
     share = 0.0 if staged.table.name == "consents" else limits.max_rejected_share  # a row may take one back
     return conclude(staged, max_rejected_share=share, key=key, notes=notes)
 

@@ -124,6 +124,70 @@ def test_cases_that_their_desk_took_out_are_said(read: Read, write_csv: Write) -
     assert not any("no cases of their own" in note for note in chosen.notes)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Delivered", "Bounced", "Delivered"], ["says of 3 rows that nobody was reached (Bounced 3)"]),
+        (["Sent", "Opened Email", "Clicked Email"], ["steps of a message (click, open, sent)"]),
+        (["Sent"], []),
+        (["Resent", "Reopened"], []),
+    ],
+)
+def test_messages_that_reached_nobody_and_steps_of_messages_are_said(
+    read: Read, write_csv: Write, words: list[str], said: list[str]
+) -> None:
+    rows = [f"{k},2026-01-0{1 + k},mail,{words[k % len(words)]}" for k in range(9)]
+    write_csv("touches.csv", "customer_id,timestamp,channel,Event Type", *rows)
+    notes = [note for note in read(touchpoints="touches.csv").notes if "Event Type" in note]
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit", "minutes"),
+    [
+        ("First response time (in hrs)", ["1.5", "2"], "hours", 90.0),
+        ("First response time (s)", ["90", "120"], "seconds", 1.5),
+        ("firstReplyMs", ["60000", "1"], "milliseconds", 1.0),
+    ],
+)
+def test_lengths_that_count_another_unit_are_refused_until_it_is_said(
+    read: Read, write_csv: Write, name: str, values: list[str], unit: str, minutes: float
+) -> None:
+    rows = [f"{k},2026-01-05 10:00,mail,{value}" for k, value in enumerate(values)]
+    write_csv("cases.csv", f"case_id,opened_at,channel,{name}", *rows)
+    source = {
+        "path": "cases.csv",
+        "columns": {"first_response_minutes": name},
+        "constants": {"clock": "calendar"},
+    }
+    with pytest.raises(
+        ConfigError, match=f"seems to count {unit}, and first_response_minutes counts minutes"
+    ):
+        read(cases=source)
+    found = read(cases=source | {"units": {"first_response_minutes": unit}})["cases"].collect()
+    assert found["first_response_minutes"][0] == minutes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("First response time (in hrs)", "1:30:00"),
+        ("First reply time in minutes within business hours", "90"),
+        ("Reply Time (Business Hours)", "90"),
+        ("Customer's wait", "90"),
+        ("first_response_minutes", "90"),
+    ],
+)
+def test_lengths_that_say_no_other_unit_are_read_as_ours(
+    read: Read, write_csv: Write, name: str, value: str
+) -> None:
+    write_csv("cases.csv", f"case_id,opened_at,channel,{name}", f"1,2026-01-05 10:00,mail,{value}")
+    columns, constants = {"first_response_minutes": name}, {"clock": "calendar"}
+    found = read(cases={"path": "cases.csv", "columns": columns, "constants": constants})["cases"].collect()
+    assert found["first_response_minutes"].to_list() == [90.0]
+
+
 def test_of_a_pipeline_only_what_was_won_was_bought(read: Read, write_csv: Write) -> None:
     write_csv("deals.csv", *with_column("Stage", ["Closed Won", "Prospecting", "Closed Lost"]))
     note = next(note for note in read(transactions="deals.csv").notes if "Stage" in note)
