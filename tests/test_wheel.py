@@ -1,6 +1,7 @@
 """What is installed from the wheel runs: nothing is left behind in the checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -10,9 +11,12 @@ import polars
 
 ROOT = Path(__file__).parents[1]
 RUN = """
+from importlib.metadata import distribution
 import tributary as tb
 company = tb.simulate(200, 6, seed=1)
 print(tb.value(company["transactions"], settings={"models": ["bg_nbd"]}).frame.height > 100, tb.__file__)
+scripts = distribution("tributary-clv").entry_points.select(group="console_scripts")
+scripts["tributary"].load()()
 """
 
 
@@ -25,21 +29,20 @@ def test_the_wheel_runs_a_small_company_in_an_environment_of_its_own(tmp_path: P
     packages = next((home / "lib").glob("python3*")) / "site-packages"
     # Third-party packages only: a path file is not followed further, so the checkout stays out of sight.
     (packages / "others.pth").write_text(f"{Path(polars.__file__).parents[1]}\n", encoding="utf-8")
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(packages)]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    shutil.unpack_archive(wheel, packages, "zip")
 
     plain = {**os.environ, "NUMBA_DISABLE_JIT": "1"}  # nothing is compiled for so few customers
     done = subprocess.run(
-        [str(home / "bin" / "python"), "-c", RUN],
-        check=True,
+        [str(home / "bin" / "python"), "-c", RUN, "--help"],
+        check=False,
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env=plain,
     )
-    alive, place = done.stdout.split()
+    assert done.returncode == 0, done.stderr
+    first, _, told = done.stdout.partition("\n")
+    alive, place = first.split()
     assert alive == "True"
     assert Path(place).is_relative_to(packages)
-
-    command = [str(home / "bin" / "python"), "-m", "tributary.cli", "--help"]
-    assert subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).returncode == 0
+    assert told.startswith("Usage: ")

@@ -85,7 +85,7 @@ def chain() -> list[float]:
 
 
 def credit() -> list[float]:
-    panel = simulate_panel("r7", n=FEW, periods=PERIODS, seed=1).panel
+    panel = simulate_panel("r7", n=6, periods=PERIODS, seed=1).panel
     stocks = panel_stocks(panel)
     fit = HiddenChain(structure=Structure(nodes=3)).fit(panel, stocks, rng=np.random.default_rng(1))
     # where a climb ends depends on the order of adding in its sixth figure: the same parameters for both
