@@ -25,6 +25,9 @@ TOUCHES = "customer_id,timestamp,channel\n" + "".join(
     f"{n},2025-0{1 + n % 6}-{1 + n % 28:02d} 09:00,{'chat' if n % 3 else 'forum'}\n" for n in range(1, 31)
 )
 
+LITTLE = {"value": {"models": []}, "attribution": {"methods": ["last"], "replicates": 0}}
+"""Settings of a run whose values and credit nobody asks for."""
+
 
 def channel_credit(found: Findings, *, outcome: str, method: str) -> dict[str, float]:
     rows = found.tables["credits"].filter(
@@ -88,14 +91,14 @@ def test_every_given_table_that_made_nothing_is_named(tmp_path: Path) -> None:
         "paths": "path,conversions\nforum > chat,3\n",
         "assumptions": "name,value,source,owner,set_on,expires\nrate,0.1,us,me,2025-01-01,2026-01-01\n",
     }
-    found = run_small(tmp_path, tables)
+    found = run_small(tmp_path, tables, LITTLE)
     named = {part.removeprefix("table ") for part in found.left_out if part.startswith("table ")}
     assert named >= {"identities", "assignments", "paths"}
     assert not named & {"customers", "cases", "costs", "assumptions"}
     without = {name: text for name, text in tables.items() if name not in ("cases", "costs")}
-    assert "table assumptions" in run_small(tmp_path, without).left_out
+    assert "table assumptions" in run_small(tmp_path, without, LITTLE).left_out
     posts = "post_id,platform,author,timestamp\np1,x,@a,2025-03-01\n"
-    assert "table identities" not in run_small(tmp_path, tables | {"posts": posts}).left_out
+    assert "table identities" not in run_small(tmp_path, tables | {"posts": posts}, LITTLE).left_out
 
 
 def test_a_table_that_an_effect_reads_is_not_called_unused(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_a_table_that_an_effect_reads_is_not_called_unused(tmp_path: Path) -> No
         "outcomes": ["spend"],
         "follow_up_days": 60,
     }
-    found = run_small(tmp_path, small_company(), {"effects": [effect]})
+    found = run_small(tmp_path, small_company(), {"effects": [effect], **LITTLE})
     assert "table assignments" not in found.left_out
     assert found.tables["effects"]["name"].unique().to_list() == ["welcome"]
 
@@ -173,7 +176,8 @@ def test_every_method_counts_retention_in_customers_and_periods_apart(tmp_path: 
         f"{row[0]},{row[1]},{ended[row[0]]}\n" for row in people
     )
     outcomes = ["retention", "retention_periods"]
-    found = run_small(tmp_path, tables, {"attribution": {"outcomes": outcomes}})
+    tree = {"attribution": {"outcomes": outcomes}, "value": {"models": []}}
+    found = run_small(tmp_path, tables, tree)
     totals = found.tables["credits"].filter(pl.col("level") == "total")
     kept = totals.filter(pl.col("outcome") == "retention")
     assert kept["credit"].to_list() == pytest.approx([40.0] * kept.height)
@@ -193,6 +197,6 @@ def test_more_channels_than_a_model_tells_apart_cost_incremental_credit_alone(tm
         f"{1 + n % 40},2025-0{1 + n % 6}-{1 + n % 28:02d} 09:00,campaign {n % 101}\n" for n in range(1_111)
     )
     tree = {"attribution": {"methods": ["last", "incremental"], "outcomes": ["spend"]}}
-    found = run_small(tmp_path, small_company() | {"touchpoints": touches}, tree)
+    found = run_small(tmp_path, small_company() | {"touchpoints": touches}, merged(LITTLE, tree))
     assert "101 channels are too many to tell their effects apart" in found.left_out["incremental credit"]
     assert set(found.tables["credits"]["method"]) == {"last"}

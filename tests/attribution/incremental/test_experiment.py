@@ -19,7 +19,7 @@ from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 
 N = 8_000
-SETTINGS = AttributionSettings(replicates=15)
+SETTINGS = AttributionSettings(replicates=4)
 
 
 @pytest.fixture(scope="module")
