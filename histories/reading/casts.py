@@ -15,13 +15,33 @@ from histories.reading.numbers import NumberOptions, numbers
 from histories.reading.schemas import Kind
 from histories.reading.times import TimeOptions, moments
 
-TRUE_WORDS = ("true", "1", "yes", "t", "y", "1.0")
-FALSE_WORDS = ("false", "0", "no", "f", "n", "0.0")
+TRUE_WORDS = (
+    *(
+        "true",
+        "1",
+        "yes",
+        "t",
+        "y",
+        "1.0",
+        "on",
+        "ja",
+        "wahr",
+        "oui",
+        "vrai",
+        "sí",
+        "verdadero",
+        "sim",
+        "evet",
+    ),
+)
+FALSE_WORDS = (
+    *("false", "0", "no", "f", "n", "0.0", "off", "nein", "falsch", "non", "faux", "falso", "não", "hayır"),
+)
 LARGEST_INTEGER = 2.0**53
 
 _NO_VALUE = (
     *("null", "nan", "na", "n/a", "none", "undefined", "nil", "empty", "missing", "not set", "(not set)"),
-    *("(null)", "(empty)", "(none)", "<na>", "#n/a", "-", "--", "\\N", "[null]", "nat"),
+    *("(null)", "(empty)", "(none)", "<na>", "#n/a", "-", "--", "–", "—", "\\N", "[null]", "nat"),
 )
 NO_VALUE = tuple(
     sorted(
@@ -32,7 +52,12 @@ NO_VALUE = tuple(
 """Words by which programs say that there is no value, in the spellings that are met."""
 NO_TEXT = ("NULL", "null", "NaN", "nan", "<NA>", "#N/A", "\\N", "(null)", "[NULL]")
 """Those that no text means: NA is also Namibia, and "none" an answer."""
-_NOTHING: Mapping[Kind, tuple[str, ...]] = {Kind.TEXT: NO_TEXT, Kind.STATE: ()}
+NO_DAY = ("0000-00-00", "0000-00-00 00:00:00", "0000-00-00T00:00:00", "00000000", "00.00.0000", "00/00/0000")
+"""Dates by which MySQL and SAP say that there is none."""
+_NOTHING: Mapping[Kind, tuple[str, ...]] = {
+    **{Kind.TEXT: NO_TEXT, Kind.STATE: ()},
+    **dict.fromkeys((Kind.TIMESTAMP, Kind.DATE), (*NO_VALUE, *NO_DAY)),
+}
 """The same by kind: a journey that ends without an outcome goes on to (null)."""
 _WORDS = {Kind.ID, Kind.TEXT, Kind.STATE}
 

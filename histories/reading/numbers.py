@@ -173,6 +173,7 @@ _WORDS = (
     rf"^(?:{_NUMBER}\s*d(?:ays?)?)?[ ,]*(?:{_NUMBER}\s*h(?:rs?|ours?)?)?[ ,]*"
     rf"(?:{_NUMBER}\s*m(?:ins?|inutes?)?)?[ ,]*(?:{_NUMBER}\s*s(?:ecs?|econds?)?)?$"
 )
+_ISO = r"^p(?:(\d+(?:\.\d+)?)d)?(?:t(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?)?$"
 _PAIR = r"^(\d+):(\d\d)$"
 _D, _H, _M, _S = 86_400.0, 3600.0, 60.0, 1.0
 
@@ -184,13 +185,14 @@ def durations(text: pl.Expr, options: NumberOptions, *, ours: str, given: Unit |
     before them), and numbers with their units (`2 h 5 min`), say themselves what they are; `22:15` does
     only where `given` says so.
 
-    >>> texts = pl.lit(pl.Series(["1:02:00", "2 h 5 min", "1 day 0:30:00", "00:22 hrs", "7.5", "22:15"]))
+    >>> texts = pl.lit(pl.Series(["1:02:00", "2 h 5 min", "1 day 0:30:00", "PT1H5M", "7.5", "22:15"]))
     >>> pl.select(durations(texts, NumberOptions(), ours="minutes")).to_series().to_list()
-    [62.0, 125.0, 1470.0, 22.0, 7.5, None]
+    [62.0, 125.0, 1470.0, 65.0, 7.5, None]
     """
     said = text.str.to_lowercase()
     pairs = {"hours:minutes": (_PAIR, (_H, _M)), "minutes:seconds": (_PAIR, (_M, _S))}
-    forms = [(_CLOCK, (_D, _H, _M, _S)), (_HOURS, (_H, _M)), (_WORDS, (_D, _H, _M, _S))]
+    whole = (_D, _H, _M, _S)
+    forms = [(_CLOCK, whole), (_HOURS, (_H, _M)), (_WORDS, whole), (_ISO, whole)]
     forms += [pairs[given]] if given in pairs else []
     plain = numbers(text, options) * SECONDS.get(given or ours, SECONDS[ours])
     return pl.coalesce(plain, *(_summed(said, form, parts) for form, parts in forms)) / SECONDS[ours]
@@ -201,7 +203,7 @@ def _summed(text: pl.Expr, form: str, parts: tuple[float, ...]) -> pl.Expr:
         text.str.extract(form, place).cast(pl.Float64, strict=False).fill_null(0.0) * seconds
         for place, seconds in enumerate(parts, start=1)
     ]
-    return pl.when(text.str.contains(form) & (text != "")).then(pl.sum_horizontal(found))
+    return pl.when(text.str.contains(form) & text.str.contains(r"\d")).then(pl.sum_horizontal(found))
 
 
 def why_no_duration(value: str, options: NumberOptions, key: str, name: str) -> str:

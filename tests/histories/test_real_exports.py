@@ -145,6 +145,20 @@ def test_ids_that_say_no_value_are_guests(read: Read, tmp_path: Path, word: str)
     assert table.rejected["customer_id"].to_list() == [word]
 
 
+@pytest.mark.parametrize("day", ["0000-00-00", "0000-00-00 00:00:00", "00000000", "—"])
+def test_dates_that_say_none_are_none(read: Read, tmp_path: Path, day: str) -> None:
+    (tmp_path / "c.csv").write_text(f"customer_id,acquired_at,ended_at\n7,2026-01-05,{day}\n")
+    assert read(customers="c.csv")["customers"].collect()["ended_at"].to_list() == [None]
+
+
+def test_flags_are_read_in_several_languages(read: Read, tmp_path: Path) -> None:
+    words = ["Ja", "oui", "WAHR", "on", "nein", "Non", "FAUX", "off"]
+    rows = "".join(f"{k},{word}\n" for k, word in enumerate(words))
+    (tmp_path / "c.csv").write_text(f"customer_id,consent\n{rows}")
+    flags = read(customers="c.csv")["customers"].sort("customer_id").collect()["consent"]
+    assert flags.to_list() == [True] * 4 + [False] * 4
+
+
 def test_ids_that_differ_by_letter_case_alone_are_named(read: Read, tmp_path: Path) -> None:
     (tmp_path / "o.csv").write_text(f"{HEADER}ann,2026-01-05,5\nAnn,2026-01-06,5\nbob,2026-01-06,5\n")
     notes = read(transactions="o.csv").notes
