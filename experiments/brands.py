@@ -70,7 +70,7 @@ def only_brand(inputs: Inputs, brand: str) -> Inputs:
     contacts = _contacts(inputs)
     posts = _own(inputs, "posts", contacts, brand)
     cases = _own(inputs, "cases", contacts, brand)
-    customers = _customers(inputs, cases, posts)
+    customers = _wrote(inputs, cases, posts)["customer_id"]
     tables: dict[str, Ingested] = {}
     for name, table in inputs.tables.items():
         if name == "cases" and cases is not None:
@@ -177,19 +177,25 @@ def _own(inputs: Inputs, name: str, contacts: pl.DataFrame, brand: str) -> pl.Da
     return inputs[name].collect()[places.to_list()]
 
 
-def _customers(inputs: Inputs, cases: pl.DataFrame | None, posts: pl.DataFrame | None) -> pl.Series:
-    """Ids of the known customers who wrote, each once."""
-    dtype = inputs.customer_dtype
-    found = [pl.Series("customer_id", [], dtype=dtype)]
+def wrote_first(inputs: Inputs) -> pl.DataFrame:
+    """The known customers who wrote (customer_id), and the day on which each first did."""
+    cases, posts = (inputs[name].collect() if name in inputs else None for name in _BRANDED)
+    return _wrote(inputs, cases, posts)
+
+
+def _wrote(inputs: Inputs, cases: pl.DataFrame | None, posts: pl.DataFrame | None) -> pl.DataFrame:
+    schema = pl.Schema({"customer_id": inputs.customer_dtype, "day": pl.Date()})
+    found = [pl.DataFrame(schema=schema)]
     if cases is not None and "customer_id" in cases.columns:
-        found.append(cases["customer_id"])
+        found.append(cases.select("customer_id", pl.col("opened_at").dt.date().alias("day")))
     identities = inputs.get("identities")
     if posts is not None and identities is not None:
-        handles = posts.lazy().select(
-            "platform", pl.col("author").alias("handle"), pl.lit(None, dtype=dtype).alias("customer_id")
-        )
-        found.append(customers_of_handles(handles, identities).select("customer_id").collect()["customer_id"])
-    return pl.concat([one.cast(dtype) for one in found]).drop_nulls().unique().sort()
+        unknown = pl.lit(None, dtype=schema["customer_id"]).alias("customer_id")
+        day = pl.col("timestamp").dt.date().alias("day")
+        handles = posts.lazy().select("platform", pl.col("author").alias("handle"), unknown, day)
+        found.append(customers_of_handles(handles, identities).select("customer_id", "day").collect())
+    everybody = pl.concat([one.cast(schema) for one in found]).drop_nulls("customer_id")
+    return everybody.group_by("customer_id").agg(pl.col("day").min()).sort("customer_id")
 
 
 def _costs(costs: pl.DataFrame, contacts: pl.DataFrame, brand: str) -> pl.DataFrame:

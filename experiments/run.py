@@ -15,6 +15,7 @@ import polars as pl
 
 from care.allocation import WORK, Allocation
 from experiments.arrivals import recent_orders
+from experiments.brands import wrote_first
 from experiments.bundle.sources import drawn_rows
 from experiments.bundle.writing import bundle_folder, refuse_place, write_bundle
 from experiments.checks import check_run
@@ -172,6 +173,7 @@ def run_experiment(
                 objectives=found.pictures.get("objectives"),
                 before=before,
                 run_id=record.run_id,
+                wrote=None if config.brand is None else wrote_first(inputs),
             ),
         )
         tables = {**found.tables, **({} if ledger is None else {"forecasts": ledger})}

@@ -40,6 +40,7 @@ def forecasts_part(
     objectives: pl.DataFrame | None,
     before: pl.DataFrame | None,
     run_id: str,
+    wrote: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The ledger as it stands at the end of this observation, in `FORECASTS_SCHEMA`.
 
@@ -53,6 +54,8 @@ def forecasts_part(
         The ledger of the run before; None at the first.
     run_id
         Names this run in the rows that it adds.
+    wrote
+        Of a run of one brand: customer_id and the day on which each became one of its customers by writing.
     """
     as_of = histories.inputs.observation_end
     made = [
@@ -69,7 +72,7 @@ def forecasts_part(
 
     def came(row: Mapping[str, Any]) -> Came:
         if row["kind"] == "forecast":
-            return _bought(histories, row)
+            return _bought(histories, row, wrote)
         if row["kind"] == "objective":
             return _attained(objectives, row)
         if row["kind"] == "plan":
@@ -190,14 +193,17 @@ def _lines(tables: Tables, scenario: str) -> pl.DataFrame:
     return frame.filter((pl.col("scenario") == scenario) & (pl.col("segment") == ALL))
 
 
-def _bought(histories: Histories, row: Mapping[str, Any]) -> Came:
+def _bought(histories: Histories, row: Mapping[str, Any], wrote: pl.DataFrame | None) -> Came:
     """Purchases in the promised time, of who was a customer when it was promised."""
     if histories.purchases is None:
         return Came(reason="this run reads no purchases")
     day, (since, until) = pl.col("date"), (row["made_on"], row["due"])
     then = day.is_between(since, until, closed="right")
+    purchases = histories.purchases
+    if wrote is not None:
+        purchases = purchases.join(wrote.lazy().filter(pl.col("day") <= since), on="customer_id", how="semi")
     by_customer = (
-        histories.purchases.group_by("customer_id")
+        purchases.group_by("customer_id")
         .agg((day.min() <= since).alias("known"), then.sum().alias("n"))
         .filter("known")
         .select(pl.len().alias("customers"), pl.col("n").sum(), (pl.col("n") > 0).sum().alias("buyers"))

@@ -70,7 +70,13 @@ def test_what_cannot_be_measured_says_so_and_is_asked_again() -> None:
     assert found["reason"].null_count() == 2
 
 
-def run(as_of: dt.date, before: pl.DataFrame | None = None, *, roi: float = 0.2) -> pl.DataFrame:
+def run(
+    as_of: dt.date,
+    before: pl.DataFrame | None = None,
+    *,
+    roi: float = 0.2,
+    wrote: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """The ledger of a run with two customers, of whom one came later."""
     bought = pl.LazyFrame(
         {"customer_id": [1, 1, 1, 2], "date": [JUNE, dt.date(2026, 8, 1), dt.date(2027, 1, 1), DECEMBER]}
@@ -101,6 +107,7 @@ def run(as_of: dt.date, before: pl.DataFrame | None = None, *, roi: float = 0.2)
         objectives=objectives,
         before=before,
         run_id="a",
+        wrote=wrote,
     )  # fmt: skip
 
 
@@ -123,6 +130,14 @@ def test_a_run_promises_purchases_effects_beyond_0_returns_plans_and_objectives_
     assert came["net"] == (500.0, None)  # July
     assert came["service: csat"] == (0.9, None)
     assert later.filter(what="fast: issues")["better"].item() == "less"
+
+
+def test_who_became_a_brands_customer_later_counts_for_no_promise_of_before() -> None:
+    first = run(JUNE)
+    for day, told in ((JUNE, 1.0), (dt.date(2026, 9, 1), None)):
+        wrote = pl.DataFrame({"customer_id": [1, 2], "day": [day, JUNE]})
+        came = run(dt.date(2027, 1, 31), first, wrote=wrote).filter(made_on=JUNE, kind="forecast")
+        assert came["actual"].to_list() == [told, told]
 
 
 def test_the_report_says_how_many_were_kept_and_who_promised_too_much() -> None:
