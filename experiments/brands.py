@@ -101,8 +101,8 @@ def _notes(brand: str, customers: pl.Series, lost: list[str], empty: list[str]) 
         "their orders are all of theirs. What was rejected or set aside is told by the run of all brands"
     )
     yield (
-        f'brand "{brand}": whoever wrote was still a customer then, and who left without writing is not here: '
-        "the chance of leaving is told too low. Values of the run of all brands do not have that fault"
+        f'brand "{brand}": whoever wrote was still a customer then, and who left without writing is not '
+        "here: the chance of leaving is told too low. Values of the run of all brands do not have that fault"
     )
     if lost:
         yield f'brand "{brand}": {", ".join(lost)} cannot be told apart by brand, and are left out'
