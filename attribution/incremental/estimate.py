@@ -108,7 +108,7 @@ def estimate_credit(
     making = _choose_making(found.fit, few.panel, asked)
     decay = making.decay if making else asked
     if replace(decay, why="") != asked:
-        chosen, found = _at(decay, chosen, found, sample.panel, rng)
+        chosen, found = _at(decay, chosen, found, sample.panel, making.fit[0] if making else None, rng)
     stocks = decay.stocks(panel)
     fit, sample_stocks = found.fit, stocks if sample is company else decay.stocks(sample.panel)
     crediting = (seed, 3)
@@ -298,7 +298,12 @@ def _fitted(plan: Plan, panel: Panel, stocks: NDArray[np.float32], rng: np.rando
 
 
 def _at(
-    decay: Decay, plan: Plan, found: Chosen, panel: Panel, rng: np.random.Generator
+    decay: Decay,
+    plan: Plan,
+    found: Chosen,
+    panel: Panel,
+    start: FittedPanelModel | None,
+    rng: np.random.Generator,
 ) -> tuple[Plan, Chosen]:
     """The plan where stocks are made so, and the same settings and those beside them fitted there."""
     decays, days = tuple(decay.of(panel).tolist()), decay.days(panel)
@@ -310,7 +315,7 @@ def _at(
     again = replace(
         found,
         estimator=estimator,
-        fit=estimator.fit(panel, stocks, rng=rng),
+        fit=estimator.fit(panel, stocks, start=start, rng=rng),
         beside={name: climbed[0] for name, climbed in moved.items() if climbed is not None},
     )
     return plan.at_decay(decay.value, decays, by_day=days), again

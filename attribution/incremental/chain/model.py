@@ -101,7 +101,7 @@ class HiddenChain:
             Weight of each customer in the likelihood, shape (N,); None for ones.
         start
             A fit to the same customers: reweighted fits take one step of the customers' influence (Efron &
-            Tibshirani 1993, chapter 22).
+            Tibshirani 1993, chapter 22), others climb on from there.
         rng
             Draws the customers fitted to when there are more than `sample`, and those compared on.
 
@@ -114,7 +114,7 @@ class HiddenChain:
         """
         if isinstance(start, HiddenChainFit) and start.influence is not None and weights is not None:
             return start.reweighted(weights if start.rows is None else weights[start.rows])
-        return _best(self.fits(panel, stocks, weights=weights, rng=rng))
+        return _best(self.fits(panel, stocks, weights=weights, start=start, rng=rng))
 
     def at_decay(
         self, decay: float, decays: tuple[float, ...] = (), *, by_day: Timing = False
@@ -155,7 +155,13 @@ class HiddenChain:
         )
 
     def fits(
-        self, panel: Panel, stocks: Single, *, weights: Float | None = None, rng: np.random.Generator
+        self,
+        panel: Panel,
+        stocks: Single,
+        *,
+        weights: Float | None = None,
+        start: FittedPanelModel | None = None,
+        rng: np.random.Generator,
     ) -> list[HiddenChainFit]:
         """Fits of the settings that come into question, on all customers; errors are those of the best."""
         _refuse(panel)
@@ -167,7 +173,11 @@ class HiddenChain:
             rows = np.sort(rng.choice(panel.n_customers, self.sample, replace=False))
             panel, stocks, weights = panel.take(rows), stocks[rows], weights[rows]
         inputs = design.inputs(panel, stocks)
-        found = self._settings(panel, stocks, design, inputs, weights, rng)
+        if isinstance(start, HiddenChainFit) and start.structure == self.structure:
+            everybody = Search(inputs=inputs, weights=weights)
+            found = [everybody.on_from(start.structure, start.theta)]
+        else:
+            found = self._settings(panel, stocks, design, inputs, weights, rng)
         worths = {
             follows: _worth(panel, stocks, design, weights, follows=follows)
             for follows in {candidate.problem.purchases_first for candidate in found}

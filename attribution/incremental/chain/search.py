@@ -161,6 +161,10 @@ class Search:
         start = carried_over(before.optimum.theta, before.problem.layout, problem.layout)
         return self._climb(problem, shift(problem, start), rival=rival)
 
+    def on_from(self, structure: Structure, theta: Float) -> Candidate:
+        """A structure from parameters near its optimum."""
+        return self._climb(Likelihood.of(self.inputs, structure), theta)
+
     def alone(self, *, shared: bool) -> Candidate:
         """No satisfaction, from crude rates."""
         problem = Likelihood.of(self.inputs, Structure(shared=shared))
