@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from attribution.incremental.cores import on_every_core
 from attribution.incremental.customer_parts import customer_parts
 from attribution.incremental.setfunction import PanelModel, PanelPrediction
 from histories.arrays import Float, Labels
@@ -131,9 +132,11 @@ def panel_credit(
         for column, own in (labels or {}).items()
         for label in np.unique(own)
     }
-    for rows in _slices(panel.n_customers, chunk):
+
+    def of_chunk(drawing: tuple[slice, np.random.Generator]) -> _Chunk:
+        rows, own = drawing
         part, s = panel.take(rows), stocks[rows]
-        prediction = model.predict(part, s, rng=rng)
+        prediction = model.predict(part, s, rng=own)
         value = np.zeros(part.n_customers) if residual_value is None else residual_value[rows]
         of_each, apart = _of_each(
             model,
@@ -144,11 +147,19 @@ def panel_credit(
             gross_margin=gross_margin,
             periods_apart=periods_apart,
         )
-        by_period += apart
-        sums += of_each.sum(axis=0)
-        for inside, added in parts.values():
-            np.add(added, of_each[inside[rows]].sum(axis=0), out=added)
-        expected += _expected_survivors(model, part, s, prediction), prediction.expected_spend
+        return _Chunk(
+            sums=of_each.sum(axis=0),
+            by_period=apart,
+            by_label=[of_each[inside[rows]].sum(axis=0) for inside, _ in parts.values()],
+            expected=np.array([_expected_survivors(model, part, s, prediction), prediction.expected_spend]),
+        )
+
+    chunks = list(_slices(panel.n_customers, chunk))
+    generators = [rng, *rng.spawn(len(chunks) - 1)] if chunks else []
+    for found in on_every_core(of_chunk, list(zip(chunks, generators, strict=True)), level="chunks"):
+        sums, by_period, expected = sums + found.sums, by_period + found.by_period, expected + found.expected
+        for (_, added), own in zip(parts.values(), found.by_label, strict=True):
+            np.add(added, own, out=added)
 
     def credit(sums: Float, survivors: float, spend: float) -> PanelCredit:
         return PanelCredit(
@@ -213,6 +224,17 @@ def _moved(found: OutcomeCredit, own_here: OutcomeCredit, own: OutcomeCredit, ti
         total=own.total + times * (found.total - own_here.total),
         empty=own.empty + times * (found.empty - own_here.empty),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chunk:
+    """What a chunk of customers adds."""
+
+    sums: Float
+    by_period: Float
+    by_label: list[Float]
+    expected: Float
+    """Survivors and spend, shape (2,)."""
 
 
 def _expected_survivors(

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from attribution.incremental.chain.design import ChainInputs
 from attribution.incremental.chain.emissions import FLAG
-from attribution.incremental.chain.halves import by_customers
 from attribution.incremental.chain.layout import CHAIN_PARAMETERS, Layout
 from attribution.incremental.chain.leaving import AFTER_PURCHASE
 from attribution.incremental.chain.passes import chain_paths, chain_slopes
 from attribution.incremental.chain.states import FEATURES, LivingStates, Structure, living_states
+from attribution.incremental.cores import by_customers
 from histories.arrays import Flags, Float
 
 MAX_PREDICTOR = 30.0

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Part = TypeVar("Part")
+Found = TypeVar("Found")
 AT_A_TIME = 1_000
 """Customers of one pass: its arrays stay near the core, and where it ends does not depend on the cores."""
 
@@ -23,8 +25,15 @@ def by_customers(
     `compute` takes a slice of the customers and must let go of the interpreter, as compiled loops do.
     """
     rows = [slice(k, min(k + AT_A_TIME, customers)) for k in range(0, max(customers, 1), AT_A_TIME)]
-    parts = _pool().map(compute, rows) if min(_cores(), len(rows)) > 1 else map(compute, rows)
+    parts = on_every_core(compute, rows, level="customers")
     return tuple(np.concatenate(found) for found in zip(*parts, strict=True))
+
+
+def on_every_core(
+    compute: Callable[[Part], Found], parts: Sequence[Part], *, level: Literal["customers", "chunks"]
+) -> Iterator[Found]:
+    """What `compute` gives for each part, in their order; what it does in turn is on another level."""
+    return _pool(level).map(compute, parts) if min(_cores(), len(parts)) > 1 else map(compute, parts)
 
 
 def _cores() -> int:
@@ -35,5 +44,5 @@ def _cores() -> int:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="customers")
+def _pool(level: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix=level)
