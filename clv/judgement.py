@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from clv.buyers import Buyers
 from clv.clock import within
 from clv.evaluate import (
     Forecast,
@@ -89,6 +90,7 @@ class _Round:
     outlook: Outlook | None
     score: WindowScore | None
     notes: tuple[str, ...]
+    buyers: Buyers | None = None
 
 
 def judge_models(
@@ -139,6 +141,8 @@ def judge_models(
             f"only {buyers} of {latest.summary.height} customers bought after {end}: a forecast cannot be "
             "judged on so few, and figures that some samples of customers do not have carry no interval"
         )
+    if latest.buyers is not None and latest.buyers.note is not None:
+        notes.append(latest.buyers.note)
     scores = tuple(r.score for r in rounds if r.score is not None)
     chosen = latest.outlook.chosen
     return Judgement(
@@ -153,6 +157,7 @@ def judge_models(
                 *metrics,
                 _interval_rows(scores, {r.outlook.origin: r.summary.height for r in rounds if r.outlook}),
                 _choice_rows(chosen, differences, end, latest.summary.height),
+                *(r.buyers.rows() for r in rounds if r.buyers is not None),
             ]
         ),
         deciles=pl.concat([decile_table(f) for f in latest.forecasts]),
@@ -190,14 +195,9 @@ def _forecast_window(
         )
         for model, expected in (dict(outlook.predicted) | {outlook.chosen: outlook.expected}).items()
     )
-    base = outlook.fits[outlook.base]
-    sampling = sampling_variance(
-        base,
-        spend_fit,
-        outlook.clock.retime(summary, origin=origin),
-        outlook.clock.ahead(origin, days),
-        rng=rng,
-    )
+    counted = outlook.clock.retime(summary, origin=origin)
+    ahead = outlook.clock.ahead(origin, days)
+    sampling = sampling_variance(outlook.fits[outlook.base], spend_fit, counted, ahead, rng=rng)
     stack = outlook.stack
     published = [s.log_error for s in earlier if s.until <= origin and np.isfinite(s.log_error)]
 
@@ -234,6 +234,7 @@ def _forecast_window(
         outlook=outlook,
         score=score,
         notes=(*notes, *outlook.notes),
+        buyers=Buyers.of(outlook, counted, actual, until=window.until),
     )
 
 

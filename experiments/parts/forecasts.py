@@ -110,9 +110,20 @@ def _forecasts(tables: Tables, model: Mapping[str, Any], as_of: dt.date) -> Rows
         value = totals["expected_purchases"]
         yield about | {"what": _PURCHASES, "unit": "purchases", "value": value, **ends}
     silent = customers["churn_probability"]
-    if silent.count():
+    if silent.count() and not _is_refuted(tables.get("validation")):
         value = silent.len() - float(silent.sum())
         yield about | {"what": _CUSTOMERS, "unit": "customers", "value": value}
+
+
+def _is_refuted(validation: pl.DataFrame | None) -> bool:
+    """Whether time held back has refuted how many customers were to buy at all."""
+    if validation is None or validation.is_empty():
+        return False
+    latest = validation.filter(pl.col("metric").is_in(["buyers_predicted", "buyers_actual"]))
+    latest = latest.filter(pl.col("origin") == pl.col("origin").max()).sort("metric")
+    if latest.height != 2 or latest["low"][1] is None:
+        return False
+    return not latest["low"][1] <= latest["value"][0] <= latest["high"][1]
 
 
 def _effects(tables: Tables, as_of: dt.date, *, all_rows: bool = False) -> Rows:

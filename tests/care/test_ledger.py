@@ -11,6 +11,7 @@ import pytest
 
 from care.ledger import FORECASTS_SCHEMA, Came, keep_ledger, ledger_scores
 from care.statement import returns_table
+from clv.evaluate import validation_frame
 from experiments.parts.forecasts import forecasts_part
 from experiments.parts.histories import Histories
 from reports.context import Ledger, Verdict
@@ -76,12 +77,13 @@ def run(
     *,
     roi: float = 0.2,
     wrote: pl.DataFrame | None = None,
+    bought: float = 50.0,
 ) -> pl.DataFrame:
     """The ledger of a run with two customers, of whom one came later."""
-    bought = pl.LazyFrame(
+    purchases = pl.LazyFrame(
         {"customer_id": [1, 1, 1, 2], "date": [JUNE, dt.date(2026, 8, 1), dt.date(2027, 1, 1), DECEMBER]}
     )
-    histories = SimpleNamespace(purchases=bought, inputs=SimpleNamespace(observation_end=as_of))
+    histories = SimpleNamespace(purchases=purchases, inputs=SimpleNamespace(observation_end=as_of))
     lines = [
         {"line": "roi", "value": roi, "low": roi - 0.1, "high": roi + 0.1, "unit": "share"},
         {"line": "net", "value": 900.0, "unit": "currency", "period": "month 1", "scenario": "plan"},
@@ -101,6 +103,12 @@ def run(
             "returns": returns_table(lines),
             "effects": effects,
             "customers": pl.DataFrame({"churn_probability": [0.25, 0.5]}),
+            "validation": validation_frame(
+                [
+                    (JUNE, "stack", "buyers_predicted", 50.0, 40.0, 60.0, 100),
+                    (JUNE, "stack", "buyers_actual", bought, float("nan"), float("nan"), 100),
+                ]
+            ),
         },
         model={"totals": {"expected_purchases": 3.0, "expected_purchases_low": 2.0,
                           "expected_purchases_high": 4.0}, "horizon_months": 6},
@@ -130,6 +138,11 @@ def test_a_run_promises_purchases_effects_beyond_0_returns_plans_and_objectives_
     assert came["net"] == (500.0, None)  # July
     assert came["service: csat"] == (0.9, None)
     assert later.filter(what="fast: issues")["better"].item() == "less"
+
+
+def test_how_many_buy_is_no_promise_where_time_held_back_refuted_it() -> None:
+    assert "present customers who buy" in run(JUNE, bought=60.0)["what"]
+    assert "present customers who buy" not in run(JUNE, bought=61.0)["what"]
 
 
 def test_who_became_a_brands_customer_later_counts_for_no_promise_of_before() -> None:
