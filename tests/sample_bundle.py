@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +171,21 @@ def sample_tables(n: int = 50, *, text: bool = False, seed: int = 1) -> dict[str
     }  # fmt: skip
 
 
-def write_sample(
+_WRITTEN: dict[str, Path] = {}
+
+
+def write_sample(path: Path, *, version: str | None = None, **choices: Any) -> Path:
+    """A bundle as `write_anew` writes it; of the same choices it is written once, and copied."""
+    choices = {"version": version or path.name, **choices}
+    if "tables" in choices or path.exists():
+        return write_anew(path, **choices)
+    asked = repr(sorted(choices.items()))
+    if asked not in _WRITTEN:
+        _WRITTEN[asked] = write_anew(Path(tempfile.mkdtemp(prefix="sample-")) / path.name, **choices)
+    return Path(shutil.copytree(_WRITTEN[asked], path))
+
+
+def write_anew(
     path: Path,
     *,
     n: int = 50,

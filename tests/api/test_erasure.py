@@ -18,7 +18,7 @@ from experiments.report import report_context
 from experiments.tombstones import add_tombstone
 from reports.build import render_report
 from tests.running import eventually, running
-from tests.sample_bundle import sample_customers, write_sample
+from tests.sample_bundle import sample_customers, write_anew, write_sample
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["integer ids", "text ids"])
@@ -80,7 +80,7 @@ def test_an_erasure_by_another_process_is_noticed_by_the_next_request(tmp_path: 
 
 def test_a_run_over_old_input_does_not_bring_a_customer_back(tmp_path: Path) -> None:
     add_tombstone(tmp_path, "7")
-    bundle = load_bundle(write_sample(tmp_path / "v1"))
+    bundle = load_bundle(write_anew(tmp_path / "v1"))
     assert 7 not in bundle.table("customers")["customer_id"].to_list()
     assert 7 not in bundle.table("touchpoints")["customer_id"].to_list()
 

@@ -25,6 +25,8 @@ from tests.running import eventually, running
 from tests.sample_bundle import sample_customers, sample_touchpoints
 
 AXE = Path(__file__).with_name("axe.min.js")
+COLOURS = ("color-contrast",)
+"""Rules of axe that depend on the colour scheme."""
 MODEL: dict[str, Any] = {
     "chosen": "bg_nbd",
     "purchase_model": "bg_nbd",
@@ -117,10 +119,12 @@ def faults_of(page: Any, *, but: tuple[str, ...] = ()) -> list[str]:
     return [text for text in page.faults if not any(word in text for word in but)]
 
 
-def serious(page: Any) -> list[str]:
-    """What axe finds wrong with a page, of weight serious or critical."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+def serious(page: Any, *, rules: tuple[str, ...] = ()) -> list[str]:
+    """What axe finds wrong with a page, of weight serious or critical: by these rules, or by all."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found = page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{v['id']}: {v['nodes'][0]['html'][:160]}"
         for v in found["violations"]

@@ -10,7 +10,7 @@ from api.keys import create_key
 from api.settings import Settings
 from tests.running import running
 
-from .conftest import base, faults_of, said, serious, until, wide, write_company
+from .conftest import COLOURS, base, faults_of, said, serious, until, wide, write_company
 
 VIEWS = ("credit", "customers", "customers/1", "evidence", "service", "compare", "report")
 
@@ -26,7 +26,7 @@ def test_a_view_fits_every_screen_and_axe_finds_nothing_serious(
         assert wide(page) == 0, width
     assert serious(page) == []
     page.emulate_media(color_scheme="dark")
-    assert serious(page) == []
+    assert serious(page, rules=COLOURS) == []
     assert faults_of(page) == []
 
 

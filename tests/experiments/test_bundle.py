@@ -18,14 +18,14 @@ from experiments.bundle.reference import reference
 from experiments.bundle.tables import TABLES
 from experiments.bundle.writing import seal_bundle, write_bundle
 from histories.errors import BundleError, StorageError
-from tests.sample_bundle import sample_customers, sample_tables, write_sample
+from tests.sample_bundle import sample_customers, sample_tables, write_anew
 
 MANIFEST = {"run_id": "r1", "as_of": "2025-12-31"}
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sample(tmp_path_factory.mktemp("bundle") / "b")
+    return write_anew(tmp_path_factory.mktemp("bundle") / "b")
 
 
 def test_what_was_written_is_read_back(bundle: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_table_of_another_form_is_refused(
 
 def test_a_bundle_is_never_written_over(bundle: Path) -> None:
     with pytest.raises(BundleError, match="exists already"):
-        write_sample(bundle)
+        write_anew(bundle)
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match=r"could not be written \(No space left on device\)"):
-        write_sample(tmp_path / "b")
+        write_anew(tmp_path / "b")
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
@@ -99,7 +99,7 @@ def test_a_run_that_is_killed_leaves_no_bundle(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("experiments.bundle.writing.write_serving", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path / "b")
+        write_anew(tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
@@ -149,7 +149,7 @@ def test_every_missing_file_is_refused(bundle: Path, tmp_path: Path) -> None:
     ("version", "word"), [(0, "older format 0"), (99, "other format 99"), (None, "other format")]
 )
 def test_another_format_is_refused_with_the_next_step(tmp_path: Path, version: int | None, word: str) -> None:
-    path = write_sample(tmp_path / "b")
+    path = write_anew(tmp_path / "b")
     content = {key: value for key, value in load_bundle(path).manifest.items() if key != "checksums"}
     seal_bundle(path, {**content, "format": version})
     with pytest.raises(BundleError, match=rf"{word}.*tributary run"):
@@ -165,10 +165,10 @@ def test_an_id_that_no_address_can_carry_is_refused(tmp_path: Path) -> None:
     frame = sample_customers(2, text=True)
     long = frame.with_columns(customer_id=pl.Series(["x" * 300, "y"]))
     with pytest.raises(BundleError, match="300 bytes; at most 255"):
-        write_sample(tmp_path / "b", tables={"customers": long})
+        write_anew(tmp_path / "b", tables={"customers": long})
     nul = frame.with_columns(customer_id=pl.Series(["x\0", "y"]))
     with pytest.raises(BundleError, match="NUL"):
-        write_sample(tmp_path / "b", tables={"customers": nul})
+        write_anew(tmp_path / "b", tables={"customers": nul})
 
 
 def test_the_reference_of_the_tables_is_what_is_declared() -> None:

@@ -30,7 +30,7 @@ from histories.durable import (
 )
 from histories.engines.spill import spill_folder
 from histories.errors import StorageError
-from tests.sample_bundle import write_sample
+from tests.sample_bundle import write_anew, write_sample
 
 CALLS = ((os, "open"), (os, "write"), (os, "fsync"), (os, "replace"), (os, "rename"), (os, "symlink"))
 WRITERS = (
@@ -172,7 +172,7 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path, every: i
     start.mkdir()
 
     def act(copy: Path) -> None:
-        write_sample(copy / "a", n=2)
+        write_anew(copy / "a", n=2)
 
     refused = 0
     for copy, raised in _each_failure(start, tmp_path, act, every=every):
