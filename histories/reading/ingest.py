@@ -194,7 +194,7 @@ def _conclude(
         notes = (
             *transaction_notes(staged, linked.get("customers")),
             *booking_notes(staged),
-            *stray_notes(staged),
+            *stray_notes(staged, currency),
         )
     elif staged.table.name == "touchpoints":
         notes = touchpoint_notes(staged, linked.get("transactions"), has_customers="customers" in linked)

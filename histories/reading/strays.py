@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from histories.identity import NOBODY
+from histories.money import MONEY_SCALE
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
 from histories.reading.staging import RULE, Staged
@@ -32,6 +33,12 @@ TOTALS = (
     *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
 )
 """Words that stand where the ids are in rows that add up others."""
+FEWEST_NAMED = 10
+"""So many customers of one row each, among more rows of nobody, look like a report in blocks."""
+LEAST_CENTS, MOST_ROUND = 500, 0.5
+"""Whole amounts below that, or as often in hundreds, may well be whole currency."""
+WITHOUT_CENTS = ("JPY", "KRW", "VND", "CLP", "ISK", "HUF", "IDR", "COP", "PYG", "UGX", "XAF", "XOF", "TWD")
+"""Currencies in which nobody pays cents."""
 LATEST_DAY_IF_SWAPPED = 12
 FEWEST_DAYS = 100
 """So many different days would hold one after the 12th, were they what they seem."""
@@ -78,9 +85,14 @@ def _set_aside(staged: Staged, name: str, rows: pl.Expr, says: str) -> Staged:
     return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
 
 
-def stray_notes(staged: Staged) -> tuple[str, ...]:
-    """One customer who may be many; days and months that may have changed places."""
-    return (*_crowd_notes(staged), *_swapped(staged))
+def stray_notes(staged: Staged, currency: str | None) -> tuple[str, ...]:
+    """One customer who may be many, or stands for the rows below; days or months; cents."""
+    return (
+        *_crowd_notes(staged),
+        *_named_once(staged),
+        *_swapped(staged),
+        *(() if currency in WITHOUT_CENTS else _in_cents(staged)),
+    )
 
 
 def _crowd_notes(staged: Staged) -> Iterator[str]:
@@ -93,6 +105,44 @@ def _crowd_notes(staged: Staged) -> Iterator[str]:
             f'{staged.place}: the customer_id "{word}" has {rows} rows, more than {CROWD} times those of '
             "most customers, and they count as one customer. If guests are booked under it, set "
             f'inputs.transactions.values = {{ customer_id = {{ "{word}" = "" }} }}.'
+        )
+
+
+def _named_once(staged: Staged) -> Iterator[str]:
+    """Customers of one row each among rows of nobody: a report in blocks, each named once."""
+    is_guest = pl.col(RULE) == "guest"
+    rows = staged.frame.filter(pl.col(RULE).is_null() | is_guest).sort(ROW)
+    asked = (
+        is_guest.fill_null(False).sum().alias("guests"),
+        is_guest.fill_null(False).first().alias("first"),
+        pl.col("customer_id").drop_nulls().len().alias("named"),
+        pl.col("customer_id").drop_nulls().n_unique().alias("people"),
+    )
+    guests, begins_with_one, named, people = rows.select(asked).collect().row(0)
+    if guests > people >= FEWEST_NAMED and named == people and not begins_with_one:
+        yield (
+            f"{staged.place}: {people} customers have one row each, and {guests} rows name none. If the "
+            "report names a customer on the first row of a block alone, fill the column down."
+        )
+
+
+def _in_cents(staged: Staged) -> Iterator[str]:
+    """Whole amounts that are large and hardly ever round: services tell them in cents."""
+    whole = [part for part in staged.parts if "amount" in part.found and "amount" not in part.source.units]
+    if not whole or len(whole) < len(staged.parts):
+        return
+    amount = pl.col("amount").filter(pl.col(RULE).is_null())
+    asked = (
+        amount.len().alias("rows"),
+        (amount % MONEY_SCALE == 0).all().alias("whole"),
+        (amount.abs().median() / MONEY_SCALE).alias("median"),
+        (amount % (100 * MONEY_SCALE) == 0).mean().alias("round"),
+    )
+    rows, is_whole, median, is_round = staged.frame.select(asked).collect().row(0)
+    if rows >= FEWEST_DAYS and is_whole and median >= LEAST_CENTS and is_round < MOST_ROUND:
+        yield (
+            f"{staged.place}: every amount is a whole number, {median:,.0f} in the middle. If they count cents, "
+            'set inputs.transactions.units = { amount = "cents" }.'
         )
 
 

@@ -348,6 +348,37 @@ def test_other_names_count_the_currency(read: Read, write_csv: Write, name: str)
     assert revenue(read(transactions={"path": "orders.csv", "columns": {"amount": name}})) == TOTAL
 
 
+@pytest.mark.parametrize(
+    ("amounts", "currency", "asked"),
+    [
+        ([1999, 4995, 2450], None, True),
+        ([1999, 4995, 2450], "EUR", True),
+        ([1999, 4995, 2450], "JPY", False),
+        ([19, 49, 24], None, False),
+        ([1200, 500, 80_000], None, False),
+        ([1999, 4995, 24.5], None, False),
+    ],
+)
+def test_whole_amounts_that_are_hardly_ever_round_are_asked_about(
+    read: Read, write_csv: Write, amounts: list[float], currency: str | None, asked: bool
+) -> None:
+    rows = [f"c{k % 9},2026-01-{1 + k % 28:02},{amounts[k % 3]}" for k in range(120)]
+    write_csv("orders.csv", HEADER, *rows)
+    notes = read(transactions="orders.csv", currency=currency).notes
+    assert any("If they count cents" in note for note in notes) == asked
+    said = {"path": "orders.csv", "units": {"amount": "cents" if asked else "whole"}}
+    assert not any("count cents" in note for note in read(transactions=said, currency=currency).notes)
+
+
+def test_a_report_that_names_each_customer_once_is_asked_about(read: Read, write_csv: Write) -> None:
+    rows = [f"{'' if k % 3 else f'c{k}'},2026-01-{1 + k % 28:02},{5 + k}.5" for k in range(45)]
+    write_csv("orders.csv", HEADER, *rows)
+    note = next(note for note in read(transactions="orders.csv").notes if "fill the column down" in note)
+    assert "15 customers have one row each, and 30 rows name none" in note
+    write_csv("orders.csv", HEADER, *rows, "c0,2026-02-01,7")
+    assert not any("fill the column down" in note for note in read(transactions="orders.csv").notes)
+
+
 def test_refunds_with_their_sign_are_no_matter(read: Read, write_csv: Write) -> None:
     signed = [row.replace(",1", ",-1") if k % 9 == 1 else row for k, row in enumerate(GOOD)]
     kinds = ["Refund" if ",-1" in row else "Sale" for row in signed]
