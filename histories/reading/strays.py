@@ -128,8 +128,7 @@ def _named_once(staged: Staged) -> Iterator[str]:
 
 def _in_cents(staged: Staged) -> Iterator[str]:
     """Whole amounts that are large and hardly ever round: services tell them in cents."""
-    whole = [part for part in staged.parts if "amount" in part.found and "amount" not in part.source.units]
-    if not whole or len(whole) < len(staged.parts):
+    if any("amount" in part.source.units or "amount" not in part.found for part in staged.parts):
         return
     amount = pl.col("amount").filter(pl.col(RULE).is_null())
     asked = (
@@ -141,8 +140,8 @@ def _in_cents(staged: Staged) -> Iterator[str]:
     rows, is_whole, median, is_round = staged.frame.select(asked).collect().row(0)
     if rows >= FEWEST_DAYS and is_whole and median >= LEAST_CENTS and is_round < MOST_ROUND:
         yield (
-            f"{staged.place}: every amount is a whole number, {median:,.0f} in the middle. If they count cents, "
-            'set inputs.transactions.units = { amount = "cents" }.'
+            f"{staged.place}: every amount is a whole number, {median:,.0f} in the middle. If they count "
+            'cents, set inputs.transactions.units = { amount = "cents" }.'
         )
 
 
