@@ -1,9 +1,10 @@
 """Decays and timing of single channels: a mail is forgotten within days, a community works for months.
 
 From the optimum with one decay for all, each channel's is held against all `STEPS`, for its period and from
-its day on, by what one step of a climb promises; those that promise enough are climbed on together, and all
-are looked at again from there. Beside what is found stand the shortest decays of all channels that are within
-reach, each by itself, the longest, and the other timing, if they are so together.
+its day on, by what one step of a climb promises; those that promise enough are climbed on together, or the
+most promising alone, and all are looked at again from there. Beside what is found stand the shortest decays
+of all channels that are within reach, each by itself, the longest, and the other timing, if they are so
+together.
 """
 
 from __future__ import annotations
@@ -46,28 +47,32 @@ def choose_by_channel(making: Making, panel: Panel) -> Making:
     chosen: list[Choice] = [common] * panel.n_channels
     now = start
     looks: list[_Look] = []
+    refuted: set[tuple[int, Choice]] = set()
     for _ in range(ROUNDS):
-        looks = _looks(now[0], panel, decay, chosen)
+        looks = _looks(now[0], panel, decay, chosen, refuted)
         if not looks:
             return making
         charge = np.array([AHEAD if own == common else REACH for own in chosen])
-        ahead = np.array([look.gain for look in looks]) > charge
-        if not ahead.any():
+        gain = np.array([look.gain for look in looks])
+        if not (gain > charge).any():
             break
-        wanted = [
-            look.best if better else own for look, better, own in zip(looks, ahead, chosen, strict=True)
-        ]
-        again = climbed_at(_with(decay, panel, wanted), now, panel)
-        if again is None or again[1] < now[1] + charge[ahead].max():
-            break
-        chosen, now = wanted, again
+        promising = np.flatnonzero(gain > charge)
+        for moved in (promising, promising[[(gain - charge)[promising].argmax()]]):
+            wanted = [look.best if k in moved else chosen[k] for k, look in enumerate(looks)]
+            again = climbed_at(_with(decay, panel, wanted), now, panel)
+            if again is not None and again[1] >= now[1] + charge[moved].max():
+                chosen, now = wanted, again
+                break
+            if len(moved) == 1:
+                refuted.add((int(moved[0]), wanted[moved[0]]))
+                break
     found = _with(decay, panel, chosen, gain=now[1] - start[1])
     beside = [] if found.of_their_own else list(making.beside)
     for end in _ends(looks, chosen):
         other = _with(decay, panel, end)
         again = climbed_at(other, now, panel)
-        moved = sum(own != there for own, there in zip(chosen, end, strict=True))
-        if again is not None and again[1] > now[1] - 0.5 * float(chi2.ppf(LEVEL, moved)):
+        freedom = sum(own != there for own, there in zip(chosen, end, strict=True))
+        if again is not None and again[1] > now[1] - 0.5 * float(chi2.ppf(LEVEL, freedom)):
             beside.append((other, again[0]))
     return Making(decay=found, fit=now, beside=tuple(beside))
 
@@ -79,7 +84,7 @@ def charged(making: Making) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """What other choices for a channel promise."""
+    """What choices for a channel promise."""
 
     best: Choice
     gain: float
@@ -87,10 +92,17 @@ class _Look:
     """Choices within reach of the best, which is one of them, the best first."""
 
 
-def _looks(fit: FittedPanelModel, panel: Panel, decay: Decay, chosen: list[Choice]) -> list[_Look]:
+def _looks(
+    fit: FittedPanelModel,
+    panel: Panel,
+    decay: Decay,
+    chosen: list[Choice],
+    refuted: set[tuple[int, Choice]],
+) -> list[_Look]:
     """What each channel's other choices promise, all others' as they are; nothing without a likelihood.
 
-    A channel that is told from what is left of its touches keeps what it has: others are guesses.
+    Those that a climb has refuted are no choices. A channel that is told from what is left of its touches
+    keeps what it has: others are guesses.
     """
     told_later = np.isin(panel.channels, panel.reacts or ())
     before = _with(decay, panel, chosen).stocks(panel)
@@ -102,7 +114,7 @@ def _looks(fit: FittedPanelModel, panel: Panel, decay: Decay, chosen: list[Choic
         for day in (False, True)[: 1 if panel.touch_share is None else 2]:
             stocks = replace(decay, value=value, by_day=day, own=(), unlike=()).stocks(panel)
             for k, own in enumerate(chosen):
-                if own != (value, day):
+                if own != (value, day) and (k, (value, day)) not in refuted:
                     moved = before.copy()
                     moved[:, :, k] = stocks[:, :, k]
                     promised[k][value, day] = ahead(moved)
