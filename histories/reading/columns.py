@@ -11,6 +11,7 @@ from typing import get_args
 import polars as pl
 
 from histories.errors import ConfigError, SchemaError, nearest
+from histories.reading.casts import text_value
 from histories.reading.numbers import TO_ONE, Unit
 from histories.reading.scan import FILE_STEP, ROW, Scanned
 from histories.reading.schemas import Kind, Table
@@ -67,8 +68,9 @@ def join_columns(table: Table, source: TableSource, scanned: Scanned) -> Scanned
             for name in parts:
                 if name not in scanned.columns:
                     raise SchemaError(_missing(table, scanned, ours, name, source))
-            texts = [pl.col(name).cast(pl.String).str.strip_chars() for name in parts]
-            joined[_named(theirs)] = pl.concat_str(texts, separator=" ")
+            texts = [text_value(pl.col(name), scanned.schema[name]) for name in parts]
+            is_id = ours in table.columns and table.columns[ours].kind is Kind.ID  # a part of one is none
+            joined[_named(theirs)] = pl.concat_str(texts, separator=" ", ignore_nulls=not is_id)
     if not joined:
         return scanned
     frame = scanned.frame.with_columns(**joined)

@@ -374,6 +374,13 @@ def test_columns_that_are_joined_are_one_value(read: Read, tmp_path: Path) -> No
     )
     source = {"path": "o.csv", "columns": {"order_id": ["shop", "receipt"]}}
     assert read(transactions=source)["transactions"].collect()["order_id"].to_list() == ["a 1", "b 1"]
+    (tmp_path / "o.csv").write_text(
+        "shop,receipt,customer_id,timestamp,amount,time\na,,7,2026-01-05,5,\n,,7,2026-01-05,6,9:05\n"
+    )
+    columns = {"order_id": ["shop", "receipt"], "timestamp": ["timestamp", "time"]}
+    found = read(transactions={"path": "o.csv", "columns": columns})["transactions"].collect()
+    assert found["order_id"].to_list() == [None, None]  # a part of an id is none
+    assert [str(at.time()) for at in found["timestamp"]] == ["00:00:00", "09:05:00"]
     with pytest.raises(TributaryError, match='transactions has no column "till"'):
         read(transactions={"path": "o.csv", "columns": {"order_id": ["till", "receipt"]}})
 
