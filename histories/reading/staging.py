@@ -21,7 +21,7 @@ from histories.reading.rules import NUMBER, RAW, Rule, first_broken, row_rules
 from histories.reading.scan import FILE_STEP, ROW, Scanned, scan_source
 from histories.reading.schemas import Kind, Table
 from histories.reading.sources import OTHERWISE, TableSource, as_text
-from histories.reading.times import TimeOptions, are_dates, beyond_calendars
+from histories.reading.times import TimeOptions, are_dates, beyond_calendars, last_day
 
 RULE = "\x1fbroken rule"
 DATE_ONLY = "date_only"
@@ -33,6 +33,8 @@ ROWS_SHOWN = 3
 PATH_SEPARATOR = " > "
 _WIDER = {pl.UInt64, pl.Int128, pl.UInt128}
 """Integers that may be too large for ours: texts, which become whole numbers again where all are."""
+ENDS = ("period_end", "end")
+"""Dates that end a period: of a month the last day."""
 NUMERIC = {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}
 
 
@@ -357,7 +359,9 @@ def _cast(table: Table, ours: str, dtype: pl.DataType, options: CastOptions) -> 
         return found.cast(pl.String if dtype in _WIDER else pl.Int64)
     if column.kind in NUMERIC:
         return cast_column(pl.col(NUMBER + ours), pl.Float64(), column.kind, options)
-    return cast_column(found, dtype, column.kind, options, as_dates=ours in options.dates)
+    read = cast_column(found, dtype, column.kind, options, as_dates=ours in options.dates)
+    ends = column.kind is Kind.DATE and ours in ENDS and dtype == pl.String
+    return last_day(read, options.times.form) if ends else read
 
 
 def _number(table: Table, part: Part, ours: str, dtype: pl.DataType, options: CastOptions) -> pl.Expr:

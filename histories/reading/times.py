@@ -30,6 +30,8 @@ ISO_INSTANTS = ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z", "%Y%m%d %H%M%S%#
 MIDNIGHT = r"^\d{4}-\d\d-\d\d(?:[T ]00:00(?::00(?:\.0+)?)?)? ?(?:Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?$"
 UTC_NAMES = ("UTC", "GMT", "Z")
 TIME_OF_DAY = re.compile(r"%[-_0.]*(?:[HIMSTRXcsrpfk+l]|\.?\d*f)")
+DAY = re.compile(r"%[-_0.]*[deDFxcjsuawAVUW]")
+MONTH = re.compile(r"%[-_0.]*[mbBh]")
 OFFSET = re.compile(r"%#?:*[z+]")
 ZONE_NAME = re.compile(r"(?:\s+|(?<=%[SMfTR]))(%Z|[A-Z]{1,5})$")
 COUNTED = (
@@ -123,6 +125,19 @@ def has_time(form: str) -> bool:
     (False, True)
     """
     return TIME_OF_DAY.search(form) is not None
+
+
+def last_day(days: pl.Expr, form: str | None) -> pl.Expr:
+    """The last day of what a format names where that is a month or a year, for the end of a period.
+
+    >>> from datetime import date
+    >>> pl.select(last_day(pl.lit(date(2024, 2, 1)), "%b %Y")).item()
+    datetime.date(2024, 2, 29)
+    """
+    if form is None or "%" not in form or DAY.search(form):
+        return days
+    length = "1mo" if MONTH.search(form) else "1y"
+    return days.dt.truncate(length).dt.offset_by(length) - timedelta(days=1)
 
 
 def why_no_time(value: str, options: TimeOptions, key: str) -> str:

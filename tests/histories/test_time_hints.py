@@ -87,6 +87,27 @@ def test_day_and_month_are_told_by_the_one_above_twelve(text: str, form: str) ->
     assert f'e.g. "{form}" if the ' in why_no_time(text, TimeOptions(), "inputs.costs")
 
 
+@pytest.mark.parametrize(
+    ("text", "form", "end"),
+    [
+        ("2024-02", "%Y-%m", "2024-02-29"),
+        ("Dec 2025", "%b %Y", "2025-12-31"),
+        ("2025", "%Y", "2025-12-31"),
+        ("05.02.2024", "%d.%m.%Y", "2024-02-05"),
+        ("2024-036", "%Y-%j", "2024-02-05"),
+    ],
+)
+def test_the_end_of_a_period_told_by_its_month_is_the_last_day(
+    read: Callable[..., Inputs], write_csv: Callable[..., object], text: str, form: str, end: str
+) -> None:
+    write_csv("costs.csv", "channel,when,amount", f"ads,{text},5")
+    columns = {"period_start": "when", "period_end": "when"}
+    source = {"path": "costs.csv", "columns": columns, "timestamp_format": form}
+    row = read(costs=source)["costs"].collect()
+    assert str(row["period_end"].item()) == end
+    assert row["period_start"].item() <= row["period_end"].item()
+
+
 def test_a_table_of_midnights_is_of_dates_whatever_its_type() -> None:
     at = [datetime(2026, 1, 5), datetime(2026, 1, 6)]
     for values, form in (
