@@ -294,7 +294,8 @@ def _times(text: pl.Series, options: TimeOptions) -> pl.Series:
     if not unread.any():
         return times
     places = unread.arg_true()
-    rest = text.gather(places).str.replace(" ?(?:UTC|GMT)$", "Z").str.replace("T", " ", literal=True)
+    rest = text.gather(places).str.to_uppercase().str.replace(" ?(?:UTC|GMT)$", "Z")
+    rest = rest.str.replace("T", " ", literal=True).str.replace(r"(:\d\d),(\d)", "${1}.${2}")
     return times.scatter(places, _first_that_fits(rest, (*ISO_DATES, *ISO_INSTANTS, *ISO_TIMES[1:]), options))
 
 

@@ -43,8 +43,14 @@ def test_nothing_is_guessed_of_what_no_format_reads(text: str) -> None:
     assert why_no_time(text, TimeOptions(), "inputs.costs") == ""
 
 
-@pytest.mark.parametrize("text", ["20240105T101530Z", "20240105T101530", "20240105T111530+01:00"])
-def test_the_short_form_of_iso_is_read_with_its_time(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("20240105T101530Z", "20240105T101530", "20240105T111530+01:00", "2024-01-05t10:15:30z"),
+        *("2024-01-05T10:15:30,000Z", "2024-01-05 10:15:30 utc", "2024-01-05 11:15:30,0 +0100"),
+    ],
+)
+def test_every_form_of_iso_is_read_with_its_time(text: str) -> None:
     found = pl.select(moments(pl.lit(text), pl.String(), TimeOptions())).item()
     assert found.replace(tzinfo=None) == datetime(2024, 1, 5, 10, 15, 30)
 
