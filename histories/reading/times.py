@@ -168,8 +168,10 @@ def why_no_time(value: str, options: TimeOptions, key: str) -> str:
         return f'To read it as {read:%Y-%m-%d %H:%M}, set {setting} = "{form}".' if read is not None else ""
     mark, year = slashed[2], "%Y" if len(slashed[4]) == 4 else "%y"
     first, second = ("%m", "%d") if int(slashed[3]) > 12 else ("%d", "%m")
-    rest = re.sub(r"\d\d?:\d\d:\d\d", "%H:%M:%S", slashed[5] or "")
+    rest = re.sub(r"\d\d?([:.])\d\d\1\d\d", r"%H\1%M\1%S", slashed[5] or "")
     rest = re.sub(r"\d\d?:\d\d", "%H:%M", rest)
+    if re.search(r"(?i)\b[ap]m\b", rest) or re.search(r"(?i)%[MS][ap]m\b", rest):
+        rest = re.sub(r"(?i)[ap]m\b", "%p", rest.replace("%H", "%I"))
     leads = "month" if first == "%m" else "day"
     example = f"{first}{mark}{second}{mark}{year}{rest}"
     return f'Expected ISO dates; set {setting} otherwise, e.g. "{example}" if the {leads} comes first.'
@@ -180,8 +182,8 @@ _LETTERS = (
     (r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b", "%a"),
     (r"\b(?:January|February|March|April|June|July|August|September|October|November|December)\b", "%B"),
     (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "%b"),
-    (r"\d\d?([:.])\d\d\1\d\d\.\d+", r"%H\1%M\1%S%.f"),
-    (r"\d\d?([:.])\d\d\1\d\d", r"%H\1%M\1%S"),
+    (r"(?<!\d)\d\d?([:.])\d\d\1\d\d\.\d+", r"%H\1%M\1%S%.f"),
+    (r"(?<!\d)\d\d?([:.])\d\d\1\d\d", r"%H\1%M\1%S"),
     (r"\d\d?:\d\d(?!\d)(?<![+-]\d\d:\d\d)", "%H:%M"),
     (r"\b\d\d?h\d\d\b", "%Hh%M"),
     (r"(?<=[\dMSf ])[+-]\d\d:?\d\d\b", "%z"),

@@ -24,6 +24,7 @@ from histories.reading.times import TimeOptions, are_dates, moments, why_no_time
         ("2024-01-05 10:00 PM", "%Y-%m-%d %I:%M %p"),
         ("2024-01-05 22h30", "%Y-%m-%d %Hh%M"),
         ("2024-01-05 10.00.00", "%Y-%m-%d %H.%M.%S"),
+        ("2024.01.05 10:00", "%Y.%m.%d %H:%M"),
         ("2024-01-05T10:00:00+01:00[Europe/Berlin]", "%Y-%m-%dT%H:%M:%S%z[Europe/Berlin]"),
     ],
 )
@@ -87,6 +88,9 @@ def test_counts_are_read_to_the_microsecond(text: str, form: str, read: str) -> 
         ("1/31/26", "%m/%d/%y"),
         ("31.1.2026 7:30", "%d.%m.%Y %H:%M"),
         ("31-01-2026 07:30:05", "%d-%m-%Y %H:%M:%S"),
+        ("31.1.2026 07.30.05", "%d.%m.%Y %H.%M.%S"),
+        ("1/31/26 9:05 PM", "%m/%d/%y %I:%M %p"),
+        ("31/1/2026 9:05:07am", "%d/%m/%Y %I:%M:%S%p"),
     ],
 )
 def test_day_and_month_are_told_by_the_one_above_twelve(text: str, form: str) -> None:
