@@ -47,6 +47,12 @@ LETTERS = {
 """Other programs' letters of a format, the longer first, in strftime's."""
 LAST_SECOND = 8.2e12
 """Seconds from 1970 to the last year that a calendar here can write, about 262,000."""
+INCOMPLETE = (
+    ("%[-_0]?H(?=.*%[pP])", "%[-_0]?[Il]", "%I", "has AM or PM, and hours up to 24"),
+    ("%[-_0]?I", "%[pP]", "%H", "has hours up to 12 without AM or PM (%p)"),
+    ("%[-_0]?H", "%[-_0]?[MTRSs]", "%H:%M", "has hours without minutes"),
+)
+"""Letters that go without others: what is there, what is missing, what is meant, and why."""
 SEEN = 100
 """Rows that are looked at before a whole column is."""
 
@@ -99,6 +105,13 @@ class TimeOptions:
                 f'{key}.timestamp_format = "{self.form}" holds none of strftime\'s letters: write '
                 f'"{meant}" or the like, epoch_s, epoch_ms, epoch_us or excel; leave it out for ISO dates.'
             )
+        if self.form is not None and not self.counts:
+            for have, lack, meant, why in INCOMPLETE:
+                if re.search(have, self.form) and not re.search(lack, self.form):
+                    raise ConfigError(
+                        f'{key}.timestamp_format = "{self.form}" {why}: write '
+                        f'"{re.sub(have, meant, self.form, count=1)}" or the like.'
+                    )
         name = ZONE_NAME.search(self.form) if self.form and not self.counts else None
         if name is None or name[1] in {"%Z", *UTC_NAMES} or self.source_zone is not None:
             return

@@ -6,6 +6,7 @@ from datetime import datetime
 import polars as pl
 import pytest
 
+from histories.errors import ConfigError
 from histories.reading.inputs import Inputs
 from histories.reading.times import TimeOptions, are_dates, moments, why_no_time
 
@@ -116,6 +117,20 @@ def test_the_end_of_a_period_told_by_its_month_is_the_last_day(
     row = read(costs=source)["costs"].collect()
     assert str(row["period_end"].item()) == end
     assert row["period_start"].item() <= row["period_end"].item()
+
+
+@pytest.mark.parametrize(
+    ("form", "meant"),
+    [
+        ("%m/%d/%Y %H:%M %p", "%m/%d/%Y %I:%M %p"),
+        ("%m/%d/%Y %I:%M", "%m/%d/%Y %H:%M"),
+        ("%Y-%m-%d %H", "%Y-%m-%d %H:%M"),
+    ],
+)
+def test_formats_whose_hours_cannot_be_read_are_refused_with_what_is_meant(form: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f'write "{meant}"'):
+        TimeOptions(form=form).check("inputs.cases")
+    TimeOptions(form=meant).check("inputs.cases")
 
 
 def test_a_table_of_midnights_is_of_dates_whatever_its_type() -> None:
