@@ -221,9 +221,9 @@ def test_objects_are_followed_by_their_tags(tmp_path: Path) -> None:
     assert told[-1].repeated == 1
 
 
-def test_a_process_that_is_killed_goes_on_with_every_row_once(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_goes_on_with_every_row_once(tmp_path: Path, mlruns: Path) -> None:
     """With real bundles: killed after a bundle was written, and in the middle of the next."""
-    runs, mlruns = tmp_path / "runs", tmp_path / "mlruns"
+    runs = tmp_path / "runs"
     real = maker(runs=runs, mlruns=mlruns, memory=None, engine="local", step=lambda text: None)
     config = configure(tmp_path)
     deliver(tmp_path, "a.csv", ROWS[:200])

@@ -1,6 +1,7 @@
 """A run keeps what it found in MLflow and in a bundle, and says what it left out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -39,8 +40,9 @@ PATHS = "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n"
 
 
 @pytest.fixture(scope="module")
-def cdnow(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
+def cdnow(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[RunResult, Path]:
     folder = tmp_path_factory.mktemp("cdnow")
+    shutil.copytree(empty_store, folder / "mlruns")
     return run_experiment(parse_config(CDNOW), runs=folder / "runs", mlruns=folder / "mlruns"), folder
 
 
