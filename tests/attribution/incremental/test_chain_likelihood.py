@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import digamma as exact_digamma
 from scipy.special import expit, gammaln, logsumexp
 
-from attribution.incremental.chain import halves
+from attribution.incremental import cores
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.emissions import AMOUNT, COUNT, FLAG, digamma
 from attribution.incremental.chain.leaving import UNKNOWN
@@ -335,13 +335,13 @@ def test_poisson_counts_are_the_limit_of_levels_that_are_one():
 def test_a_pass_on_two_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, theta = problem_of("hidden_staggered", STRUCTURES["regular"])
     at_once = evaluate(problem, theta)
-    monkeypatch.setattr(halves, "AT_A_TIME", 7)
+    monkeypatch.setattr(cores, "AT_A_TIME", 7)
     found = []
-    for cores in (1, 2):
-        monkeypatch.setattr(halves, "_cores", lambda cores=cores: cores)
-        halves._pool.cache_clear()
+    for number in (1, 2):
+        monkeypatch.setattr(cores, "_cores", lambda number=number: number)
+        cores._pool.cache_clear()
         found.append(evaluate(problem, theta))
-    halves._pool.cache_clear()
+    cores._pool.cache_clear()
     for name in PARTS:
         one, two, whole = (getattr(value, name) for value in (*found, at_once))
         np.testing.assert_array_equal(one, two)
