@@ -29,6 +29,8 @@ KIND, OF_PAYMENT = (
     "(?i)card|pay|fund|method|tender|account|customer|product|item|device|channel",
 )
 """What a column is called that says of what kind a booking is, and one that says how was paid, or of what."""
+NO_WORD = r"(?i)(^|[^a-z])(id|ids|no|number|date|time|at|name|text|description|url)$|Id$"
+"""What a column is called that holds something else in each row, and no kind."""
 BACK = (
     *("refund", "refunded", "return", "chargeback", "credit note", "credit memo", "reversal", "dispute"),
     *("shop order refund", "payment refund", "partial refund", "gutschrift", "storno", "erstattung"),
@@ -68,6 +70,7 @@ QUANTITY = (
 """What the price of one is called, and how many were bought."""
 FEWEST_ORDERS, NEARLY_ALL, FEWEST_AMOUNTS = 20, 0.9, 10
 """From so many orders of several lines on, such a share of them, with so many amounts, tells a total."""
+LINES_LOOKED_AT = 1_000_000
 SHOWN = 3
 CHOSEN = 12
 """Words of a `where` in a message: all of them, since a row whose word is missing would be left out."""
@@ -105,6 +108,7 @@ def _repeated_totals(staged: Staged) -> Iterator[str]:
     if "order_id" not in staged.columns or any(part.source.amounts == "order" for part in staged.parts):
         return
     sold = staged.frame.filter(pl.col(RULE).is_null(), pl.col("order_id").is_not_null(), pl.col("amount") > 0)
+    sold = sold.head(LINES_LOOKED_AT)
     orders = sold.group_by("customer_id", "order_id").agg(
         pl.len(), pl.col("amount").n_unique().alias("amounts"), pl.col("amount").first()
     )
@@ -159,7 +163,7 @@ def _unbought(part: Part, name: str) -> str | None:
 
 def _of_other_kind(part: Part, name: str) -> str | None:
     """Bookings that are no sales by a column of kinds: refunds without a sign, payouts, fees."""
-    if not re.search(KIND, name) or re.search(OF_PAYMENT, name):
+    if not re.search(KIND, name) or re.search(OF_PAYMENT, name) or re.search(NO_WORD, name):
         return None
     theirs = part.found.get("amount", part.found.get("quantity"))
     if theirs is None:
@@ -207,7 +211,12 @@ def _of_other_kind(part: Part, name: str) -> str | None:
 def unreached_notes(staged: Staged) -> tuple[str, ...]:
     """Messages and touches that reached nobody, and touches that are the steps of one message."""
     says = f"nobody was reached ({{named}}); they count as {staged.table.name}"
-    unread = [(part, name) for part in staged.parts for name in part.unread if re.search(EVENT, name)]
+    unread = [
+        (part, name)
+        for part in staged.parts
+        for name in part.unread
+        if re.search(EVENT, name) and not re.search(NO_WORD, name)
+    ]
     found = [_left_in(part, name, UNREACHED, staged.table.name, says) for part, name in unread]
     if staged.table.name == "touchpoints":
         found += [_steps_note(part, name) for part, name in unread]
@@ -215,8 +224,8 @@ def unreached_notes(staged: Staged) -> tuple[str, ...]:
 
 
 def _steps_note(part: Part, name: str) -> str | None:
-    word = pl.col(name).str.to_lowercase().str.extract(rf"\b({'|'.join(STEPS)})")
-    steps = part.kept.select(word.unique()).drop_nulls().collect()[name].sort()
+    words = part.kept.select(pl.col(name).unique()).collect()[name].str.to_lowercase()
+    steps = words.str.extract(rf"\b({'|'.join(STEPS)})").drop_nulls().unique().sort()
     if steps.len() < 2:
         return None
     return (

@@ -111,10 +111,10 @@ def _crowd_notes(staged: Staged) -> Iterator[str]:
 def _named_once(staged: Staged) -> Iterator[str]:
     """Customers of one row each among rows of nobody: a report in blocks, each named once."""
     is_guest = pl.col(RULE) == "guest"
-    rows = staged.frame.filter(pl.col(RULE).is_null() | is_guest).sort(ROW)
+    rows = staged.frame.filter(pl.col(RULE).is_null() | is_guest)
     asked = (
         is_guest.fill_null(False).sum().alias("guests"),
-        is_guest.fill_null(False).first().alias("first"),
+        is_guest.fill_null(False).filter(pl.col(ROW) == pl.col(ROW).min()).first().alias("first"),
         pl.col("customer_id").drop_nulls().len().alias("named"),
         pl.col("customer_id").drop_nulls().n_unique().alias("people"),
     )
