@@ -214,7 +214,7 @@ def stage_table(
         options = _options(table, part, timezone)
         of_rows = (
             _ragged_rules(scanned, table.name, source)
-            + _where_rules(part)
+            + _where_rules(part, is_only=len(sources) == 1)
             + row_rules(
                 table,
                 part.dtypes,
@@ -295,12 +295,12 @@ def _ragged_rules(scanned: Scanned, name: str, source: TableSource) -> list[Rule
     return rules
 
 
-def _where_rules(part: Part) -> list[Rule]:
-    """Rows that `where` leaves out."""
+def _where_rules(part: Part, *, is_only: bool) -> list[Rule]:
+    """Rows that `where` leaves out; of several sources each may want other words."""
     rules = []
     for name, words in part.source.where.items():
         wanted = " or ".join(as_text(word) or "an empty field" for word in words)
-        says = f'have another "{name}" than {wanted}'
+        says = f'have another "{name}" than {wanted if is_only else "their source is to read"}'
         broken = pl.col(f"{RAW}where {name}")
         rules.append(Rule(name=f"where {name}", broken=broken, says=says, sets_aside=True))
     return rules
