@@ -106,7 +106,7 @@ def assert_equal(found: dict[str, pl.DataFrame], whole: dict[str, pl.DataFrame])
         assert_frame_equal(found[name], frame, check_row_order=in_order, rel_tol=1e-9)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     bought=st.lists(transaction, max_size=40),
     seen=st.lists(touch, max_size=40),
