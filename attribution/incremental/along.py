@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attribution.incremental.decay import Climbed, Decay
-from attribution.incremental.setfunction import FittedPanelModel
+from attribution.incremental.setfunction import Ahead, FittedPanelModel
 from histories.arrays import Single
 from histories.panel import Panel
 
@@ -15,6 +15,12 @@ HOPELESS = 6.0
 """The same of what one step promises, from which on it is not climbed."""
 
 
+def promised(look: Ahead, decay: Decay, panel: Panel, stocks: Single | None = None) -> float:
+    """What a step promises with stocks made so, which may be given."""
+    made = decay.stocks(panel) if stocks is None else stocks
+    return look(made, tuple(decay.of(panel).tolist()), decay.days(panel))
+
+
 def climbed_at(decay: Decay, start: Climbed, panel: Panel, before: Single | None = None) -> Climbed | None:
     """A fit climbed on from another one's optimum with stocks made so; `before` are those of the other."""
     made = start[0].made_by(tuple(decay.of(panel).tolist()), decay.days(panel))
@@ -22,30 +28,31 @@ def climbed_at(decay: Decay, start: Climbed, panel: Panel, before: Single | None
 
 
 def fits_along(
-    start: Climbed, panel: Panel, sides: Sequence[Sequence[Decay]], *, before: Single
+    own: Decay, start: Climbed, panel: Panel, sides: Sequence[Sequence[Decay]]
 ) -> dict[Decay, Climbed]:
     """Fits at these decays; on each side until one is out of reach of the highest.
 
     Parameters
     ----------
-    start, panel, before
-        The fit to start from on each side, its customers, and its stocks.
+    own, start, panel
+        The decay to start from on each side, the fit there, and its customers.
     sides
-        Decays ordered away from its own.
+        Others, ordered away from it.
     """
     found: dict[Decay, Climbed] = {}
+    before = own.stocks(panel)
     look = start[0].outlook(panel, before)
-    here, highest = look(before) if look else 0.0, start[1]
+    here, highest = promised(look, own, panel, before) if look else 0.0, start[1]
     for side in sides:
-        last, own = start, before
+        last, carried = start, before
         for decay in side:
             stocks = decay.stocks(panel)
-            if look and start[1] + look(stocks) - here < highest - HOPELESS:
+            if look and start[1] + promised(look, decay, panel, stocks) - here < highest - HOPELESS:
                 break
-            again = climbed_at(decay, last, panel, own)
+            again = climbed_at(decay, last, panel, carried)
             if again is None or again[1] < highest - REACH:
                 break
-            last, own, found[decay] = again, stocks, again
+            last, carried, found[decay] = again, stocks, again
             highest = max(highest, again[1])
     return found
 

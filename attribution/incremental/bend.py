@@ -38,7 +38,7 @@ def choose_bend(start: Climbed, panel: Panel, decay: Decay) -> Making:
     if not panel.contractual:
         return straight
     bent = [replace(decay, bend=Bend(value=value)) for value in BENDS]
-    climbed = {decay: start} | fits_along(start, panel, [bent], before=decay.stocks(panel))
+    climbed = {decay: start} | fits_along(decay, start, panel, [bent])
     best = highest_of(climbed)
     gain = climbed[best][1] - start[1]
     if gain <= 0.5 * np.log(panel.n_customers):

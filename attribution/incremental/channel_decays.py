@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import chi2
 
-from attribution.incremental.along import REACH, climbed_at
+from attribution.incremental.along import REACH, climbed_at, promised
 from attribution.incremental.decay import STEPS, Decay, Making
 from attribution.incremental.setfunction import FittedPanelModel
 from histories.panel import Panel
@@ -109,7 +109,8 @@ def _looks(
     ahead = fit.outlook(panel, before)
     if ahead is None:
         return []
-    promised: list[dict[Choice, float]] = [{own: ahead(before)} for own in chosen]
+    own_made = _with(decay, panel, chosen)
+    found: list[dict[Choice, float]] = [{own: promised(ahead, own_made, panel, before)} for own in chosen]
     for value in STEPS if decay.source != "given" else (decay.value,):
         for day in (False, True)[: 1 if panel.touch_share is None else 2]:
             stocks = replace(decay, value=value, by_day=day, own=(), unlike=()).stocks(panel)
@@ -117,14 +118,15 @@ def _looks(
                 if own != (value, day) and (k, (value, day)) not in refuted:
                     moved = before.copy()
                     moved[:, :, k] = stocks[:, :, k]
-                    promised[k][value, day] = ahead(moved)
-    found = []
-    for late, own, promise in zip(told_later, chosen, promised, strict=True):
+                    made = _with(decay, panel, [*chosen[:k], (value, day), *chosen[k + 1 :]])
+                    found[k][value, day] = promised(ahead, made, panel, moved)
+    looks = []
+    for late, own, promise in zip(told_later, chosen, found, strict=True):
         best = own if late else max(promise, key=lambda choice: promise[choice])
         near = [choice for choice in promise if promise[choice] > promise[best] - REACH]
         near.sort(key=lambda choice: -promise[choice])
-        found.append(_Look(best=best, gain=promise[best] - promise[own], near=tuple(near)))
-    return found
+        looks.append(_Look(best=best, gain=promise[best] - promise[own], near=tuple(near)))
+    return looks
 
 
 def _ends(looks: list[_Look], chosen: list[Choice]) -> list[list[Choice]]:

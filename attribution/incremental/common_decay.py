@@ -39,7 +39,7 @@ def choose_decay(start: Climbed, panel: Panel, decay: Decay) -> Making:
         [replace(decay, value=other) for other in side if (other - decay.value) * (side[0] - DECAY) > 0.0]
         for side in (SHORTER, LONGER)
     ]
-    climbed = {decay: start} | fits_along(start, panel, sides, before=decay.stocks(panel))
+    climbed = {decay: start} | fits_along(decay, start, panel, sides)
     best = highest_of(climbed)
     gain = climbed[best][1] - start[1]
     beside = tuple((other, fit) for other, (fit, _) in climbed.items() if other != decay)

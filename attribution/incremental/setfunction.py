@@ -62,6 +62,10 @@ class PanelPrediction:
         return share, even * self.survival if self.staying is None else self.staying
 
 
+Ahead = Callable[[NDArray[np.float32], tuple[float, ...], Timing], float]
+"""Takes stocks, shape (N, P, C), and how they are made: each channel's decay, and by the day or not."""
+
+
 class PanelModel(Protocol):
     """What credit is divided by: effects, and what is predicted for any customers."""
 
@@ -100,10 +104,8 @@ class FittedPanelModel(PanelModel, Protocol):
     def made_by(self, decays: tuple[float, ...], by_day: Timing) -> FittedPanelModel:
         """The same parameters, for stocks with these decays of channels, by the day of touches or not."""
 
-    def outlook(
-        self, panel: Panel, before: NDArray[np.float32]
-    ) -> Callable[[NDArray[np.float32]], float] | None:
-        """What one step with other stocks than these promises: a function of them, shape (N, P, C).
+    def outlook(self, panel: Panel, before: NDArray[np.float32]) -> Ahead | None:
+        """What one step with other stocks than these promises.
 
         About the log-likelihood that `with_stocks` would find, less a constant of the data and the stocks
         `before`, which are those of the fit; at a price of next to nothing. None without a likelihood.

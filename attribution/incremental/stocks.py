@@ -231,20 +231,33 @@ def stocks_at(
     counts: NDArray[np.floating],
     moment: NDArray[np.floating],
     *,
+    after: NDArray[np.floating],
     decay: float | Float = DECAY,
     by_day: Timing = True,
     ticks: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.float64]:
-    """What touches of a period leave at a moment of each row, (R, 1), that all came before, shape (R, C).
+    """What touches of a period that all came until a moment of each row, (R, 1), leave after it, (R, C).
 
-    Other arguments as of `new_stocks`.
+    `after` is the share that is left then of stocks by the day; other arguments as of `new_stocks`.
     """
     whole = np.log1p(np.asarray(counts, dtype=np.float64))
     if ticks is None:
         return whole
     days = _days(panel, decay, int(np.ceil(counts.max(initial=0))))
-    left = days.at(moment, counts, counts, ticks, all_until=True)
-    return np.where(_of_days(panel, by_day), left.astype(np.float64), whole)
+    left = days.at(moment, counts, counts, ticks, all_until=True).astype(np.float64)
+    return np.where(_of_days(panel, by_day), left * after, whole)
+
+
+def mean_left(decay: Float, span: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean over a part of a period of what is left of a stock since its start, of both shapes together.
+
+    Examples
+    --------
+    >>> mean_left(np.array([0.25]), np.array([0.0, 1.0])).round(3).tolist()
+    [1.0, 0.541]
+    """
+    rate = -np.log(np.maximum(decay, 1e-12)) * span
+    return np.where(rate > 1e-6, -np.expm1(-rate) / np.maximum(rate, 1e-6), 1.0)
 
 
 def carried_on(

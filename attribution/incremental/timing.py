@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attribution.incremental.along import HOPELESS, REACH, climbed_at, fits_along, highest_of, near
+from attribution.incremental.along import HOPELESS, REACH, climbed_at, fits_along, highest_of, near, promised
 from attribution.incremental.decay import STEPS, Climbed, Decay, Making
 from histories.panel import Panel
 
@@ -38,7 +38,8 @@ def choose_timing(start: Climbed, panel: Panel, decay: Decay) -> Making:
     shorter = [replace(by_day, value=value) for value in reversed(others) if value < decay.value]
     longer = [replace(by_day, value=value) for value in others if value > decay.value]
     first = [by_day, *shorter[:1]]
-    if max(ahead(other.stocks(panel)) for other in first) < ahead(before) - HOPELESS:
+    here = promised(ahead, decay, panel, before)
+    if max(promised(ahead, other, panel) for other in first) < here - HOPELESS:
         return stays
     found = {other: climbed_at(other, start, panel, before) for other in first}
     climbed = {other: fit for other, fit in found.items() if fit is not None}
@@ -49,7 +50,7 @@ def choose_timing(start: Climbed, panel: Panel, decay: Decay) -> Making:
         within = climbed[top][1] > start[1] - REACH
         return replace(stays, beside=((top, climbed[top][0]),) if within else ())
     sides = [[other for other in side if other not in climbed] for side in (shorter, longer)]
-    climbed |= fits_along(climbed[top], panel, sides, before=top.stocks(panel))
+    climbed |= fits_along(top, climbed[top], panel, sides)
     best = highest_of(climbed)
     taken = replace(best, by_day_gain=climbed[best][1] - start[1])
     if best.value != decay.value:

@@ -31,6 +31,8 @@ from attribution.incremental.stocks import (
     Timing,
     decayed_stocks,
     earlier_stocks,
+    kept_stocks,
+    mean_left,
     moment_precision,
     new_stocks,
     stocks_at,
@@ -102,7 +104,7 @@ BY_CUSTOMER = (
     "stays",
     "last_sign",
     "sign",
-    "at_last_sign",
+    "on_leaving",
     "proxies",
 )
 """Arrays of the inputs with customers first."""
@@ -150,8 +152,8 @@ class ChainInputs:
     that period whose moments are not known, shape (N, 2)."""
     sign: Float
     """What that sign was (see `leaving`), shape (N,)."""
-    at_last_sign: Float
-    """Channel stocks of who leaves in that period, less those of who stays, shape (N, C)."""
+    on_leaving: Float
+    """Channel stocks of who leaves in a period less those of who stays, shape (N, P, C); 0 before `low`."""
     proxies: Float
     """Standardised proxies, NaN where missing, shape (N, J)."""
     precision: Float | None
@@ -341,7 +343,7 @@ class ChainDesign:
             moments=moments,
             last_sign=last_sign,
             sign=_last_sign(panel, last),
-            at_last_sign=self._at_last_sign(panel, last, last_sign),
+            on_leaving=self.on_leaving(panel, stocks, last, last_sign),
             proxies=np.ascontiguousarray(self.proxies.scaled(panel.proxies)),
             precision=moment_precision(panel, decay=np.array(self.decays), by_day=self.by_day),
         )
@@ -356,18 +358,34 @@ class ChainDesign:
         new = new_stocks(panel, touches.reshape(flat), periods, decay=decay, by_day=self.by_day, ticks=ticks)
         return new.reshape(touches.shape)
 
-    def _at_last_sign(self, panel: Panel, last: Integer, last_sign: Float) -> Float:
-        """Stocks of who leaves in the period of the last sign less those of who stays, shape (N, C)."""
+    def on_leaving(self, panel: Panel, stocks: Real, last: Integer, last_sign: Float) -> Float:
+        """Stocks of who leaves in a period less those of who stays, from the last sign on, shape (N, P, C).
+
+        The mean over the moments of leaving, each as likely as it is that no other sign came before it: who
+        shows many would soon have given one. Those are early moments, when more of a stock is left.
+        """
+        whole = (panel.n_customers, panel.n_periods, panel.n_channels)
         if panel.contractual or not panel.at_any_moment:
-            return np.zeros((panel.n_customers, panel.n_channels))
-        rows = np.arange(panel.n_customers)
+            return np.broadcast_to(0.0, whole)
+        rows, decay = np.arange(panel.n_customers), np.array(self.decays)
         seen = np.asarray(panel.touches[rows, last], dtype=np.float64)
         ticks = ticks_of(panel, by_day=self.by_day)
         then = None if ticks is None else ticks[rows, last]
-        moment = 0.5 * (1.0 + last_sign[:, :1])
-        left = stocks_at(panel, seen, moment, decay=np.array(self.decays), by_day=self.by_day, ticks=then)
-        told = panel.tells_life & ~panel.late & ~panel.announcing
-        return np.where(told, left - self.new_stocks(panel, seen, then, last), 0.0)
+        stays, new = np.asarray(stocks[rows, last]), self.new_stocks(panel, seen, then, last)
+        kept = kept_stocks(panel, np.ones(panel.n_channels), decay=decay, by_day=self.by_day)
+        sign, often = last_sign[:, :1], np.exp(-_signs_per_period(panel, last)[:, None])
+
+        def later(span: Float) -> Float:
+            return mean_left(often * decay, span) / mean_left(often, span)
+
+        silent = np.arange(panel.n_periods) > last[:, None]
+        found = (silent[:, :, None] * stocks) * (later(np.ones_like(sign)) / kept - 1.0)[:, None, :]
+        left = (stays - new) / kept * decay**sign * later(1.0 - sign)
+        left += stocks_at(
+            panel, seen, sign, after=later(1.0 - sign), decay=decay, by_day=self.by_day, ticks=then
+        )
+        found[rows, last] = left - stays
+        return found * (panel.tells_life & ~panel.late & ~panel.announcing)
 
     def _ordered(self, panel: Panel) -> bool:
         return panel.reacts is not None and not self.contractual
@@ -501,6 +519,13 @@ def _moments(panel: Panel, last: Integer) -> tuple[Float, Float]:
         share = np.where(last == panel.entry, panel.entry_share, 1.0)
     known = np.clip((known - (1.0 - share)) / share, 0.0, LATEST)
     return 0.5 * np.column_stack([nodes + 1.0, weights]), np.column_stack([known, untimed])
+
+
+def _signs_per_period(panel: Panel, last: Integer) -> Float:
+    """Acts and purchases that each customer shows in a period, drawn towards the mean by one, shape (N,)."""
+    signs = np.asarray(panel.own_acts + panel.purchases, dtype=np.float64).sum(axis=1)
+    periods = np.maximum(last - panel.entry, 0) + 1.0
+    return np.asarray((signs + signs.sum() / periods.sum()) / (periods + 1.0))
 
 
 def _last_sign(panel: Panel, last: Integer) -> Float:

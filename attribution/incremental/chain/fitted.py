@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,11 +11,11 @@ from scipy.special import expit
 from attribution.incremental.chain.climb import Promise, climb
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.layout import Layout
-from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate
+from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate, on_leaving
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.effects import Effects, outer_product_correction
-from attribution.incremental.setfunction import PanelPrediction
+from attribution.incremental.setfunction import Ahead, PanelPrediction
 from attribution.incremental.stocks import Timing, earlier_stocks, mean_ratio
 from histories.arrays import Float, Single
 from histories.errors import ModelError
@@ -247,7 +246,7 @@ class HiddenChainFit:
         """The same parameters, for stocks made so (see `FittedPanelModel`)."""
         return replace(self, design=replace(self.design, decays=decays, by_day=by_day))
 
-    def outlook(self, panel: Panel, before: Single) -> Callable[[Single], float] | None:
+    def outlook(self, panel: Panel, before: Single) -> Ahead | None:
         """What a step promises with other stocks than these (see `FittedPanelModel`).
 
         The likelihood is taken as a parabola about these stocks, whose scores are those at these and at the
@@ -257,21 +256,31 @@ class HiddenChainFit:
         if problem.follows_purchases:
             return None  # what is left of a stock is all that tells: how much of it that is stays open
         promise = Promise(problem, self.theta, self.layout.free(problem.inputs, self.structure))
-        by_stocks = promise.value.by_felt, promise.value.by_buying
         effects = [self.layout.effects(k, len(self.channels)) for k in range(2)]
-        decays, by_day = np.array(self.design.decays), self.design.by_day
-        felt = earlier_stocks(panel, before, decay=decays, by_day=by_day)
+        value = promise.value
 
-        def ahead(stocks: Single) -> float:
-            carried, other = (
-                self._carried(before, stocks),
-                earlier_stocks(panel, stocks, decay=decays, by_day=by_day),
-            )
+        def moved(fit: HiddenChainFit, stocks: Single) -> tuple[Float, Float]:
+            """Stocks that move leaving and purchases, and what those of who leaves are beyond these."""
+            decays, by_day = np.array(fit.design.decays), fit.design.by_day
+            last = fit.design.on_leaving(panel, stocks, problem.inputs.low, problem.inputs.last_sign)
+            inputs = replace(problem.inputs, on_leaving=last)
+            felt = earlier_stocks(panel, stocks, decay=decays, by_day=by_day)
+            return felt, on_leaving(replace(problem, inputs=inputs))
+
+        def scores(felt: Float, last: Float, k: int) -> tuple[Float, Float]:
+            """Of each customer by a channel's effects on leaving and on purchases."""
+            by_stock = np.einsum("np,np->n", value.by_felt, felt[:, :, k])
+            by_stock = by_stock + np.einsum("np,np->n", value.by_shift, last[:, :, k])
+            return by_stock, np.einsum("np,np->n", value.by_buying, felt[:, :, k])
+
+        own = moved(self, before)
+
+        def ahead(stocks: Single, decays: tuple[float, ...], by_day: Timing) -> float:
+            carried, other = self._carried(before, stocks), moved(self.made_by(decays, by_day), stocks)
             columns: dict[int, tuple[Float, Float]] = {}
-            for k in np.flatnonzero((stocks != before).any(axis=(0, 1))):
-                for own, slopes in zip(effects, by_stocks, strict=True):
-                    there, here = (np.einsum("np,np->n", slopes, x[:, :, k]) for x in (other, felt))
-                    place = own.start + k
+            for k in np.flatnonzero((stocks != before).any(axis=(0, 1))).tolist():
+                for effect, there, here in zip(effects, scores(*other, k), scores(*own, k), strict=True):
+                    place = effect.start + k
                     columns[place] = there, there * carried[place] - here * self.theta[place]
             return promise.along(columns)
 

@@ -40,6 +40,8 @@ class Value:
     """The same of states that feel their stocks, shape (N, P)."""
     by_buying: Float
     """Slope by the predictor of purchases or spend, shape (N, P)."""
+    by_shift: Float
+    """Slope by what stocks do otherwise to who leaves in a month, shape (N, P)."""
 
 
 PARTS = tuple(field.name for field in fields(Value))
@@ -188,12 +190,13 @@ def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[
     all_odds = by_odds.sum(axis=2)
     scores = np.empty((inputs.n_customers, layout.size))
     scores[:, layout.linear(0)] = inputs.leaving.scores(all_odds)
-    on_leaving = scores[:, layout.effects(0, inputs.channels)]
+    by_effect = scores[:, layout.effects(0, inputs.channels)]
     if problem.structure.after_purchase:
-        on_leaving -= np.einsum("np,npc->nc", all_odds, problem.later_acts)
+        by_effect -= np.einsum("np,npc->nc", all_odds, problem.later_acts)
     if problem.structure.asleep:
-        on_leaving -= np.einsum("np,npc->nc", by_odds[:, :, 1], problem.felt_stocks)
-    on_leaving += by_shift[:, None] * _at_last_sign(problem)
+        by_effect -= np.einsum("np,npc->nc", by_odds[:, :, 1], problem.felt_stocks)
+    if len(inputs.moments):
+        by_effect += np.einsum("np,npc->nc", by_shift, on_leaving(problem))
     if problem.structure.after_purchase:
         scores[:, layout.after_purchase] += by_after
     for k, columns in enumerate(inputs.columns):
@@ -212,7 +215,7 @@ def _evaluate(problem: Likelihood, theta: Float, states: LivingStates) -> tuple[
         scores[:, layout.lines] = lines
         loglik = loglik + log_density
     felt = by_odds[:, :, 0] if problem.structure.asleep else all_odds
-    return loglik, scores, staying, by_first, all_odds, felt, by_eta[:, :, 0]
+    return loglik, scores, staying, by_first, all_odds, felt, by_eta[:, :, 0], by_shift
 
 
 def elasticity(problem: Likelihood, theta: Float) -> float:
@@ -314,7 +317,7 @@ def arguments(problem: Likelihood, theta: Float, states: LivingStates | None = N
         extra=np.exp(theta[layout.extra]),
         first=states.log_first - 0.5 * (residual**2).sum(axis=1),
         kinds=kinds,
-        shift=_at_last_sign(problem) @ theta[layout.effects(0, inputs.channels)],
+        shift=_shift(problem, theta),
         after=problem.after(theta),
         bought=problem.bought,
         last_sign=np.column_stack([inputs.last_sign, _left(problem), inputs.sign]),
@@ -334,11 +337,22 @@ def _left(problem: Likelihood) -> Float:
     return np.where(_sated(problem), 0.0, 1.0 - problem.inputs.last_sign[:, 0])
 
 
-def _at_last_sign(problem: Likelihood) -> Float:
-    """Stocks of who leaves in that month, less those of who stays, shape (N, C)."""
-    if not problem.structure.after_purchase:
-        return problem.inputs.at_last_sign
-    return np.where(_sated(problem)[:, None], 0.0, problem.inputs.at_last_sign)
+def on_leaving(problem: Likelihood) -> Float:
+    """Stocks of who leaves in a month, less those of who stays, shape (N, P, C)."""
+    inputs, stocks = problem.inputs, problem.inputs.on_leaving
+    if not problem.structure.after_purchase or not len(inputs.moments):
+        return stocks
+    at_once = _sated(problem)[:, None] & (np.arange(stocks.shape[1]) == inputs.low[:, None])
+    return np.where(at_once[:, :, None], 0.0, stocks)
+
+
+def _shift(problem: Likelihood, theta: Float) -> Float:
+    """What these stocks add to the log-odds, shape (N, P)."""
+    inputs = problem.inputs
+    if not len(inputs.moments):
+        return np.zeros(inputs.offset.shape)
+    shift: Float = on_leaving(problem) @ theta[problem.layout.effects(0, inputs.channels)]
+    return shift
 
 
 def _line_slopes(given: Arguments, lines: Float, by_first: Float) -> tuple[Float, Float]:

@@ -77,7 +77,7 @@ def _filter(
     high: int,
     last_sign: Float,
     moments: Float,
-    shift: float,
+    shift: Float,
     after: float,
     bought: Float,
     hazard: Float,
@@ -153,7 +153,7 @@ def _filter(
             now[t, j] /= total
         if low <= t <= high:
             for j in range(states):
-                moved = shift if t == low and resting[j] == 0 else 0.0
+                moved = shift[t] if resting[j] == 0 else 0.0
                 leaving[t, j] = leaves(odds[t, resting[j]] + push[j], moved, after, bought[t], last_sign[3])
                 ends[t, j] = now[t, j]
                 mean[t, j] = 1.0
@@ -267,7 +267,8 @@ def chain_slopes(
         Nodes and weights on (0, 1) that stand for the moments of leaving, shape (K, 2); none: all leave at
         the end of a month, and `last_sign` is not read.
     shift
-        What the stocks of who leaves in that month add to the log-odds, in states that feel them, shape (N,).
+        What stocks add to the log-odds of who leaves in a month, in states that feel them, shape (N, P); read
+        from the month of the last sign on.
     after, bought
         How much higher the log-odds of leaving are after a purchase, which `odds` hold in months with one;
         and purchases after which a customer may leave, shape (N, P), 0 where nobody does.
@@ -276,8 +277,8 @@ def chain_slopes(
     -------
     Log-likelihood (N,); slopes by log-odds (N, P, 2); by predictors (N, P, M); by what features do to
     leaving (N, F); to streams (N, M, F); by shapes (N, M + 1); by extra (N, 4 + M); by first (N, J); by
-    transitions (N, R); by `shift` (N,); by `after` where it enters the log-odds of leaving at any time, (N,);
-    and the chance of being there at the end in each state (N, J).
+    transitions (N, R); by `shift` (N, P); by `after` where it enters the log-odds of leaving at any time,
+    (N,); and the chance of being there at the end in each state (N, J).
     """
     n, periods, streams = values.shape
     states, width, parameters = len(push), features.shape[1], len(move_slopes)
@@ -300,7 +301,7 @@ def chain_slopes(
     nodes = len(moments)
     leaving, parts = np.empty((periods, states)), np.empty((nodes, states))
     ends, mean, felt = np.empty((periods, states)), np.empty((periods, states)), np.empty(states)
-    by_shift, by_after = np.zeros(n), np.zeros(n)
+    by_shift, by_after = np.zeros((n, periods)), np.zeros(n)
     never = np.zeros((streams + 1, states))
     on_push, on_lift, on_moves = np.empty(states), np.empty((streams, states)), np.empty((states, states))
     by_move, moves_to = np.empty(states), np.ascontiguousarray(moves.T)
@@ -332,14 +333,14 @@ def chain_slopes(
                 by_h, by_rest = by_h * weight[j], by_rest * weight[j]
                 if may_leave:
                     gone = there * ends[t, j] * leaving[t, j]
-                    moved = shift[i] if t == low[i] and resting[j] == 0 else 0.0
+                    moved = shift[i, t] if resting[j] == 0 else 0.0
                     by_z, at_any_time, by_moved = slopes_of_leaving(
                         z, moved, after, bought[i, t], last_sign[i, 3]
                     )
                     by_h += gone * by_z
                     by_rest += gone * at_any_time
-                    if t == low[i] and resting[j] == 0:
-                        by_shift[i] += gone * by_moved
+                    if resting[j] == 0:
+                        by_shift[i, t] += gone * by_moved
                     weight[j] += gone
                     felt[j] += 0.0 if at_nodes else gone * mean[t, j]
                 by_odds[i, t, resting[j]] += by_h

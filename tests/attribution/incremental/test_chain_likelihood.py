@@ -113,7 +113,7 @@ def at_any_moment(structure: Structure, *, timed: bool = True, seed: int = 1) ->
 )
 def test_scores_are_the_slopes_where_customers_leave_at_any_moment(name: str, timed: bool) -> None:
     problem, theta = at_any_moment(STRUCTURES[name], timed=timed)
-    assert problem.inputs.at_last_sign.any()
+    assert problem.inputs.on_leaving.any()
     assert_slopes(problem, theta)
 
 
@@ -238,7 +238,7 @@ def repeated(inputs: ChainInputs, values: Array) -> ChainInputs:
         stays=np.ones(n, dtype=bool),
         last_sign=np.zeros((n, 2)),
         sign=np.full(n, UNKNOWN),
-        at_last_sign=np.zeros((n, inputs.channels)),
+        on_leaving=np.zeros((n, 2, inputs.channels)),
         proxies=np.zeros((n, 0)),
     )
 

@@ -257,15 +257,15 @@ def test_a_channel_told_from_later_months_keeps_the_common_decay(silent: Panel) 
 
 
 def test_what_a_step_with_other_stocks_promises_is_about_what_a_climb_finds(unlike: Panel) -> None:
-    before = panel_stocks(unlike)
+    before, common = panel_stocks(unlike), unlike.n_channels * (0.6,)
     fit = QUICK_RECORDED.fit(unlike, before, rng=rng())
     ahead = fit.outlook(unlike, before)
     assert ahead is not None
-    here = fit.with_stocks(unlike, before)[1]
+    here, own = fit.with_stocks(unlike, before)[1], ahead(before, common, False)
     for channel, decay in ((0, 0.15), (0, 0.75), (1, 0.15), (1, 0.75)):
         decays = np.full(unlike.n_channels, 0.6)
         decays[channel] = decay
         other = panel_stocks(unlike, decay=decays)
         found = fit.with_stocks(unlike, other, before=before)[1] - here
         assert abs(found) > 10.0
-        assert ahead(other) - ahead(before) == pytest.approx(found, rel=0.3)
+        assert ahead(other, tuple(decays), False) - own == pytest.approx(found, rel=0.3)
