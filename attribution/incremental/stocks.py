@@ -248,18 +248,6 @@ def stocks_at(
     return np.where(_of_days(panel, by_day), left * after, whole)
 
 
-def mean_left(decay: Float, span: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean over a part of a period of what is left of a stock since its start, of both shapes together.
-
-    Examples
-    --------
-    >>> mean_left(np.array([0.25]), np.array([0.0, 1.0])).round(3).tolist()
-    [1.0, 0.541]
-    """
-    rate = -np.log(np.maximum(decay, 1e-12)) * span
-    return np.where(rate > 1e-6, -np.expm1(-rate) / np.maximum(rate, 1e-6), 1.0)
-
-
 def carried_on(
     panel: Panel,
     counts: NDArray[np.floating],

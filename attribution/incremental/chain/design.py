@@ -32,7 +32,6 @@ from attribution.incremental.stocks import (
     decayed_stocks,
     earlier_stocks,
     kept_stocks,
-    mean_left,
     moment_precision,
     new_stocks,
     stocks_at,
@@ -49,6 +48,8 @@ LOWEST_SPEND = 0.02
 SEASON_FROM = 18
 """Periods from which a season can be told from a trend."""
 YEAR = 12
+AT_LEAVING = 12
+"""Moments of leaving at which stocks are taken within a period."""
 NODES = 3
 """Gauss-Legendre nodes that stand for the moments of leaving."""
 LATEST = 0.99
@@ -362,7 +363,8 @@ class ChainDesign:
         """Stocks of who leaves in a period less those of who stays, from the last sign on, shape (N, P, C).
 
         The mean over the moments of leaving, each as likely as it is that no other sign came before it: who
-        shows many would soon have given one. Those are early moments, when more of a stock is left.
+        shows many would soon have given one. Those are early moments, when more of a stock is left. Where the
+        moments of signs are not known, as likely as that so many came until then.
         """
         whole = (panel.n_customers, panel.n_periods, panel.n_channels)
         if panel.contractual or not panel.at_any_moment:
@@ -373,17 +375,13 @@ class ChainDesign:
         then = None if ticks is None else ticks[rows, last]
         stays, new = np.asarray(stocks[rows, last]), self.new_stocks(panel, seen, then, last)
         kept = kept_stocks(panel, np.ones(panel.n_channels), decay=decay, by_day=self.by_day)
-        sign, often = last_sign[:, :1], np.exp(-_signs_per_period(panel, last)[:, None])
-
-        def later(span: Float) -> Float:
-            return mean_left(often * decay, span) / mean_left(often, span)
-
+        sign, events, rate = last_sign[:, :1], last_sign[:, 1:], _signs_per_period(panel, last)[:, None]
+        later = _left_at_leaving(decay, rate, np.ones_like(sign), np.zeros_like(sign)) / kept - 1.0
         silent = np.arange(panel.n_periods) > last[:, None]
-        found = (silent[:, :, None] * stocks) * (later(np.ones_like(sign)) / kept - 1.0)[:, None, :]
-        left = (stays - new) / kept * decay**sign * later(1.0 - sign)
-        left += stocks_at(
-            panel, seen, sign, after=later(1.0 - sign), decay=decay, by_day=self.by_day, ticks=then
-        )
+        found = (silent[:, :, None] * stocks) * later[:, None, :]
+        after = _left_at_leaving(decay, rate, 1.0 - sign, events)
+        left = (stays - new) / kept * decay**sign * after
+        left += stocks_at(panel, seen, sign, after=after, decay=decay, by_day=self.by_day, ticks=then)
         found[rows, last] = left - stays
         return found * (panel.tells_life & ~panel.late & ~panel.announcing)
 
@@ -526,6 +524,25 @@ def _signs_per_period(panel: Panel, last: Integer) -> Float:
     signs = np.asarray(panel.own_acts + panel.purchases, dtype=np.float64).sum(axis=1)
     periods = np.maximum(last - panel.entry, 0) + 1.0
     return np.asarray((signs + signs.sum() / periods.sum()) / (periods + 1.0))
+
+
+def _left_at_leaving(decay: Float, rate: Float, span: Float, events: Float) -> Float:
+    """Mean share of a stock that is left at leaving, within a part of a period that no sign closes, (N, C).
+
+    Parameters
+    ----------
+    decay
+        Of each channel, shape (C,).
+    rate, span, events
+        Signs in a period, the part, and signs within it of which the moments are not known, each (N, 1).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(AT_LEAVING)
+    total, left = np.zeros_like(span), np.zeros((len(span), len(decay)))
+    for x, weight in zip(0.5 * (nodes + 1.0), weights, strict=True):
+        likely = weight * x**events * np.exp(-rate * span * x)
+        total += likely
+        left += likely * decay ** (span * x)
+    return left / total
 
 
 def _last_sign(panel: Panel, last: Integer) -> Float:
