@@ -24,7 +24,7 @@ from histories.panel import Panel
 
 NODES = 5
 """Gauss-Legendre nodes; more change no credit by a thousandth of the total."""
-CHUNK = 20_000
+CHUNK = 10_000
 """Customers credited at a time: bounds memory."""
 
 
