@@ -15,16 +15,25 @@ HOPELESS = 6.0
 """The same of what one step promises, from which on it is not climbed."""
 
 
-def promised(look: Ahead, decay: Decay, panel: Panel, stocks: Single | None = None) -> float:
-    """What a step promises with stocks made so, which may be given."""
-    made = decay.stocks(panel) if stocks is None else stocks
-    return look(made, tuple(decay.of(panel).tolist()), decay.days(panel))
+def promised(look: Ahead, decay: Decay, panel: Panel, stocks: Single) -> float:
+    """What a step promises with these stocks, which are made so."""
+    return look(stocks, tuple(decay.of(panel).tolist()), decay.days(panel))
 
 
-def climbed_at(decay: Decay, start: Climbed, panel: Panel, before: Single | None = None) -> Climbed | None:
-    """A fit climbed on from another one's optimum with stocks made so; `before` are those of the other."""
+def climbed_at(
+    decay: Decay,
+    start: Climbed,
+    panel: Panel,
+    *,
+    stocks: Single | None = None,
+    before: Single | None = None,
+) -> Climbed | None:
+    """A fit climbed on from another one's optimum with stocks made so, which may be given.
+
+    `before` are those of the other.
+    """
     made = start[0].made_by(tuple(decay.of(panel).tolist()), decay.days(panel))
-    return made.with_stocks(panel, decay.stocks(panel), before=before)
+    return made.with_stocks(panel, decay.stocks(panel) if stocks is None else stocks, before=before)
 
 
 def fits_along(
@@ -49,7 +58,7 @@ def fits_along(
             stocks = decay.stocks(panel)
             if look and start[1] + promised(look, decay, panel, stocks) - here < highest - HOPELESS:
                 break
-            again = climbed_at(decay, last, panel, carried)
+            again = climbed_at(decay, last, panel, stocks=stocks, before=carried)
             if again is None or again[1] < highest - REACH:
                 break
             last, carried, found[decay] = again, stocks, again

@@ -76,7 +76,7 @@ def panel_stocks(
 ) -> NDArray[np.float32]:
     """Stocks of a panel's touches at the moments at which customers leave, shape (N, P, C).
 
-    Take them from the whole panel and slice them afterwards: the moments are those of all who left.
+    The moments are those of all in the panel who left: slices of one panel's stocks have the same.
 
     Parameters
     ----------

@@ -39,9 +39,12 @@ def choose_timing(start: Climbed, panel: Panel, decay: Decay) -> Making:
     longer = [replace(by_day, value=value) for value in others if value > decay.value]
     first = [by_day, *shorter[:1]]
     here = promised(ahead, decay, panel, before)
-    if max(promised(ahead, other, panel) for other in first) < here - HOPELESS:
+    made = {other: other.stocks(panel) for other in first}
+    if max(promised(ahead, other, panel, stocks) for other, stocks in made.items()) < here - HOPELESS:
         return stays
-    found = {other: climbed_at(other, start, panel, before) for other in first}
+    found = {
+        other: climbed_at(other, start, panel, stocks=stocks, before=before) for other, stocks in made.items()
+    }
     climbed = {other: fit for other, fit in found.items() if fit is not None}
     if not climbed:
         return stays

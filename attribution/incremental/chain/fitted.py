@@ -273,7 +273,7 @@ class HiddenChainFit:
             by_stock = by_stock + np.einsum("np,np->n", value.by_shift, last[:, :, k])
             return by_stock, np.einsum("np,np->n", value.by_buying, felt[:, :, k])
 
-        own = moved(self, before)
+        own = problem.inputs.leaving.cells[:, :, : problem.inputs.channels], on_leaving(problem)
 
         def ahead(stocks: Single, decays: tuple[float, ...], by_day: Timing) -> float:
             carried, other = self._carried(before, stocks), moved(self.made_by(decays, by_day), stocks)

@@ -11,6 +11,7 @@ from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
+from tests.silent_company import panel_of
 
 DAYS, PERIODS, DECAY = 30, 12, 0.15
 
@@ -32,22 +33,11 @@ def shop(seed: int, effect: float, n: int = 1_500) -> Panel:
         last[:, t] = np.where(acts + bought > 0, share, last[:, t])
         here &= rng.random(n) >= death * np.exp(effect * stock)
     ticks = np.where(touches > 0, np.rint(255 * moments / np.maximum(touches, 1)), 0)
-    return Panel(
-        channels=("forum",),
-        groups=("forum",),
-        origins=("customer",),
-        touches=touches.astype(np.float32),
+    return panel_of(
+        {"forum": "customer"},
+        touches,
+        purchases,
         touch_share=ticks.astype(np.uint8),
-        own_acts=touches[:, :, 0],
-        problems=np.zeros((n, PERIODS)),
-        spend=10.0 * purchases,
-        purchases=purchases,
-        entry=np.zeros(n, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((n, 0)),
-        covariate_names=(),
-        proxies=np.zeros((n, 0)),
-        proxy_names=(),
         last_moment=last.astype(np.float32),
         at_any_moment=True,
         reacts=(),

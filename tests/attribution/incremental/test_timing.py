@@ -19,6 +19,7 @@ from attribution.incremental.stocks import panel_stocks
 from attribution.incremental.timing import choose_timing
 from attribution.settings import AttributionSettings
 from histories.panel import Panel
+from tests.silent_company import AMOUNT, panel_of
 
 DAYS, PERIODS, DECAY, EFFECT = 30, 10, 0.3, 0.6
 Truth = Literal["day", "period", "none"]
@@ -53,25 +54,9 @@ def shop(truth: Truth, flyers: Truth = "none", n: int = 1_500) -> tuple[Panel, d
             sold += (bought * -np.expm1(-push.sum(axis=1))) @ share
         touches[:, t, 2] = rng.poisson(chat) * here
     ticks[:, :, 2] = np.where(touches[:, :, 2] > 0, rng.integers(0, 256, (n, PERIODS)), 0)
-    panel = Panel(
-        channels=("letter", "flyer", "chat"),
-        groups=("letter", "flyer", "chat"),
-        origins=("firm", "firm", "customer"),
-        touches=touches,
-        touch_share=ticks,
-        own_acts=touches[:, :, 2].astype(np.float64),
-        problems=np.zeros((n, PERIODS)),
-        spend=10.0 * purchases,
-        purchases=purchases,
-        entry=np.zeros(n, dtype=np.int64),
-        exit=None,
-        covariates=np.zeros((n, 0)),
-        covariate_names=(),
-        proxies=np.zeros((n, 0)),
-        proxy_names=(),
-        reacts=(),
-    )
-    return panel, dict(zip(panel.channels, 10.0 * sold, strict=False))
+    origins = {"letter": "firm", "flyer": "firm", "chat": "customer"}
+    panel = panel_of(origins, touches, purchases, touch_share=ticks, reacts=())
+    return panel, dict(zip(panel.channels, AMOUNT * sold, strict=False))
 
 
 CHAIN = HiddenChain(structure=Structure(shared=False))
