@@ -7,7 +7,7 @@ nothing later is known, the clock included, and the window that is judged is sco
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -18,9 +18,10 @@ from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.challenger import CHALLENGER, Boosting, learn_boosting
 from clv.clock import Clock, closures
 from clv.explained import WITH_COVARIATES, Explained, explain
-from clv.fitting import fit_models, fit_spend
+from clv.fitting import fit_models, fit_spend, full_log_likelihood, sum_log_intervals
 from clv.prices import find_step
 from clv.purchases.base import PurchaseFit
+from clv.purchases.beta_geometric import GeometricFit
 from clv.purchases.fits import MODELS
 from clv.season import estimate_clock
 from clv.settings import STACK, ValueSettings
@@ -38,6 +39,10 @@ PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
 SHORTEST_PAST = 28
 #: Models that take no part in the stack at the edge of their box.
 BREAKS_AT_BOUND = ("pareto_nbd", "pareto_nbd_sarmanov")
+#: No chance counts as surer than this when it is held against what came.
+SUREST = 1e-9
+#: Models are as good as the best within so many standard errors of the difference.
+TIED = 2.0
 #: Purchase opportunities are whole: this model stays on calendar time.
 WHOLE_TIME = "bg_bb"
 
@@ -153,6 +158,18 @@ class Company:
         prices = self.prices_at(origin)
         return Clock(first=self.first, end=origin, time_unit=self.time_unit, closed=shut, prices=prices)
 
+    def likelihood(self, fit: PurchaseFit, origin: date) -> float:
+        """Log-likelihood of histories up to `origin`, comparable also with models for regular buyers."""
+        intervals = 0.0
+        if isinstance(fit, GeometricFit) and fit.k > 1:
+            intervals = sum_log_intervals(
+                self.purchases_at(origin),
+                observation_end=origin,
+                time_unit=self.time_unit,
+                opened=self.opened_at(origin),
+            )
+        return full_log_likelihood(fit, intervals)
+
     def prices_at(self, origin: date) -> tuple[int, float] | None:
         """`Clock.prices` as known on `origin`: a step that has lasted."""
         step = find_step(self.learned_at(origin), end=origin)
@@ -185,6 +202,8 @@ class Outlook:
         How they combine.
     chosen
         Name of the forecast that counts.
+    base
+        The purchase model to build on: for P(alive), chances of leaving, next purchases, simulated customers.
     expected
         That forecast, shape (n,).
     explained
@@ -202,23 +221,43 @@ class Outlook:
     predicted: Mapping[str, Float]
     stack: Stack
     chosen: str
+    base: str
     expected: Float
     explained: Mapping[str, Explained]
     boosting: Boosting | None
     notes: tuple[str, ...]
 
-    @property
-    def base(self) -> str:
-        """The purchase model to build on: for P(alive), next purchases and simulated customers."""
-        return base_of(self.fits, self.chosen)
 
+def base_of(
+    fits: Mapping[str, PurchaseFit],
+    chosen: str,
+    past: Sequence[PastWindow] = (),
+    likelihood: Callable[[PurchaseFit], float] | None = None,
+) -> str:
+    """The chosen model, else the one whose chances to buy at all came true in past windows.
 
-def base_of(fits: Mapping[str, PurchaseFit], chosen: str) -> str:
-    """The chosen model, else the first of `MODELS` that is not at the edge of its box, else the first."""
+    Models at the edge of their box come last. Of those that could be fitted in the newest window (`past`
+    begins with it) the one counts that was least surprised by who bought and who did not, in windows that all
+    of them share. Within `TIED` standard errors of it the likelihood of whole histories decides: windows tell
+    who stays silent, and hardly whether he left or waits. Without windows the first of `MODELS` counts.
+    """
     if chosen in fits:
         return chosen
-    ranked = sorted(fits, key=lambda model: (bool(fits[model].report.at_bound), list(MODELS).index(model)))
-    return ranked[0]
+    inside = [model for model in MODELS if model in fits and not fits[model].report.at_bound]
+    ranked = inside or [model for model in MODELS if model in fits]
+    judged = [model for model in ranked if past and model in past[0].surprise]
+    if not judged:
+        return ranked[0]
+    shared = [window for window in past if all(model in window.surprise for model in judged)]
+    surprise = {model: np.concatenate([window.surprise[model] for window in shared]) for model in judged}
+    best = min(judged, key=lambda model: float(surprise[model].mean()))
+
+    def as_good(model: str) -> bool:
+        behind = surprise[model] - surprise[best]
+        return bool(behind.mean() <= TIED * behind.std() / np.sqrt(behind.size))
+
+    tied = [model for model in judged if as_good(model)]
+    return max(tied, key=lambda model: likelihood(fits[model])) if likelihood else tied[0]
 
 
 def look_ahead(
@@ -238,7 +277,7 @@ def look_ahead(
         The window.
     """
     clock, told = company.clock_at(origin)
-    notes = list(told)
+    notes, opened = list(told), fits
     timed = clock.retime(summary, origin=origin)
     if not (clock.is_calendar or clock == clock.opened):
         fits = _refit(company.settings, timed, fits)
@@ -281,6 +320,12 @@ def look_ahead(
         predicted=predicted,
         stack=stack,
         chosen=chosen,
+        base=base_of(
+            {model: opened[model] for model in fits if model in predicted},
+            chosen,
+            past,
+            lambda fit: company.likelihood(fit, origin),
+        ),
         expected=stack.forecast(predicted),
         explained=explained,
         boosting=boosting,
@@ -350,18 +395,48 @@ def predict(
     days: float,
 ) -> dict[str, Float]:
     """Purchases of each customer in the window by every fit whose forecast is a number."""
-    calendar = Clock(first=clock.first, end=clock.end, time_unit=clock.time_unit)
     forecasts = {}
-    for model, fit in fits.items():
-        frame, on = (summary, calendar) if model == WHOLE_TIME else (timed, clock)
-        x, t_x, T = columns_of(frame, "frequency", "recency", "T")
-        horizon = on.ahead(origin, days)
-        if model == WHOLE_TIME:
-            horizon = float(np.floor(horizon))
-        forecast = fit.predict_purchases(np.array([horizon]), x, t_x, T)[0]
+    for model, horizon, told in _asked(fits, timed, summary, clock, origin=origin, days=days):
+        forecast = fits[model].predict_purchases(np.array([horizon]), *told)[0]
         if np.isfinite(forecast).all():
             forecasts[model] = np.maximum(forecast, 0.0)
     return forecasts
+
+
+def silences(
+    fits: Mapping[str, PurchaseFit],
+    timed: pl.DataFrame,
+    summary: pl.DataFrame,
+    clock: Clock,
+    *,
+    origin: date,
+    days: float,
+) -> dict[str, Float]:
+    """P(no purchase in the window) of each customer by every fit where it is a number."""
+    chances = {}
+    for model, horizon, told in _asked(fits, timed, summary, clock, origin=origin, days=days):
+        chance = fits[model].predict_no_purchase(horizon, *told)
+        if np.isfinite(chance).all():
+            chances[model] = np.clip(chance, 0.0, 1.0)
+    return chances
+
+
+def _asked(
+    fits: Mapping[str, PurchaseFit],
+    timed: pl.DataFrame,
+    summary: pl.DataFrame,
+    clock: Clock,
+    *,
+    origin: date,
+    days: float,
+) -> Iterator[tuple[str, float, list[Float]]]:
+    """Each model, the length of the window and frequency, recency and T, in the time it was fitted on."""
+    calendar = Clock(first=clock.first, end=clock.end, time_unit=clock.time_unit)
+    for model in fits:
+        whole = model == WHOLE_TIME
+        horizon = (calendar if whole else clock).ahead(origin, days)
+        told = columns_of(summary if whole else timed, "frequency", "recency", "T")
+        yield model, float(np.floor(horizon)) if whole else horizon, told
 
 
 def past_windows(
@@ -401,6 +476,7 @@ def _past_window(
     fits = fit_on(company.settings, models, timed, summary)[0]
     fits = {model: fit for model, fit in fits.items() if not breaks(fit)}
     predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
+    silent = silences(fits, timed, summary, clock, origin=origin, days=length)
     leading = [model for model in levelling if model in predicted]
     if any(name in members for name in WITH_COVARIATES.values()):
         explained = _explained(company, summary, list(fits), clock, origin=origin)[0]
@@ -426,6 +502,10 @@ def _past_window(
         predicted=predicted,
         level=level_of(predicted, leading),
         actual=actual,
+        surprise={
+            model: -np.log(np.maximum(np.where(actual > 0, 1.0 - chance, chance), SUREST))
+            for model, chance in silent.items()
+        },
         level_revenue=level_revenue,
         actual_revenue=actual_revenue,
     )

@@ -24,7 +24,7 @@ as they were made are larger, these take their place.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -61,6 +61,9 @@ class PastWindow:
         F: mean total of the purchase models.
     actual
         Purchases made, shape (n,).
+    surprise
+        Of each customer by purchase model, shape (n,): - log of the chance it gave to what came, purchases or
+        none.
     level_revenue, actual_revenue
         Revenue at level F by the mean of the purchase models, and as it came; NaN without amounts.
     """
@@ -70,6 +73,7 @@ class PastWindow:
     predicted: Mapping[str, Float]
     level: float
     actual: Float
+    surprise: Mapping[str, Float] = field(default_factory=dict)
     level_revenue: float = float("nan")
     actual_revenue: float = float("nan")
 

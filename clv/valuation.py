@@ -171,7 +171,7 @@ def value_customers(
     )
     days = horizon.months * DAYS_PER_MONTH
     outlook = look_ahead(company, frame, fits, origin=observation_end, days=days)
-    fit = fits[base_of(fits, outlook.chosen if outlook else company.chosen)]
+    fit = fits[outlook.base if outlook else base_of(fits, company.chosen)]
     if fit.model == WHOLE_TIME:
         timed = opened.calendar.retime(frame, origin=observation_end)
     lean, kept = _lean(outlook, fit, timed, horizon)
@@ -387,7 +387,7 @@ def _totals(
     }
     if outlook is None or settings.posterior_draws == 0:
         return totals | {f"{name}_{end}": None for name in names for end in ("low", "high")}
-    base, clock, stack = outlook.fits.get(outlook.base, fit), outlook.clock, outlook.stack
+    base, clock, stack = outlook.fits[outlook.base], outlook.clock, outlook.stack
     sampling = sampling_variance(
         base,
         spend_fit,
