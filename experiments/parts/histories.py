@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from experiments.brands import wrote_first
 from experiments.config import RunConfig
 from experiments.parts.part import attempt
 from histories.engines.base import Buckets, Engine, Local, Made, Tables
@@ -40,7 +41,8 @@ class Histories:
         time, as `build_purchases` and `build_touchpoints` make them; touchpoints carry a `touch_number`,
         unique within a bucket.
     purchases_at
-        Purchases as they were known on a day: a later refund has not reduced them yet.
+        Purchases as they were known on a day: a later refund has not reduced them yet, and of a brand's customers
+        only those are there who had written to it.
     engine
         What made the buckets, and makes others.
     """
@@ -106,7 +108,7 @@ def build_histories(config: RunConfig, inputs: Inputs, *, engine: Engine | None 
     raw = {"transactions": inputs.get("transactions"), "described": described}
     buckets = engine.scatter({name: rows for name, rows in raw.items() if rows is not None})
     notes = attempt(left_out, "count of refunds", lambda: _refund_notes(config, inputs, buckets))
-    purchases_at = _purchases_at(config, buckets) if "transactions" in buckets else None
+    purchases_at = _purchases_at(config, inputs, buckets) if "transactions" in buckets else None
     if purchases_at is not None:
         net = partial(_net_purchases, day=inputs.observation_end, **_netting(config))
         buckets = attempt(left_out, "purchases", partial(buckets.map, net)) or buckets
@@ -148,11 +150,16 @@ def _in_order(tables: Tables) -> Made:
     return {TOUCHPOINTS: rows.collect()}
 
 
-def _purchases_at(config: RunConfig, buckets: Buckets) -> Callable[[dt.date], pl.LazyFrame]:
+def _purchases_at(config: RunConfig, inputs: Inputs, buckets: Buckets) -> Callable[[dt.date], pl.LazyFrame]:
+    wrote = None if config.brand is None else wrote_first(inputs).lazy()
+
     @cache
     def purchases_at(day: dt.date) -> pl.LazyFrame:
-        known = partial(_known_purchases, day=day, **_netting(config))
-        return buckets.map(known).gather("known")
+        known = buckets.map(partial(_known_purchases, day=day, **_netting(config))).gather("known")
+        if wrote is None or day >= inputs.observation_end:
+            return known
+        # who was to write later was a customer until then: counted before, nobody of them could leave
+        return known.join(wrote.filter(pl.col("day") <= day), on="customer_id", how="semi")
 
     return purchases_at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from experiments.brands import brands_of, for_brand, only_brand
 from experiments.config import RunConfig, load_config
 from experiments.inputs import read_inputs
+from experiments.parts.histories import build_histories
 from histories.errors import ConfigError
 from histories.reading.inputs import Inputs
 
@@ -119,3 +121,14 @@ def test_the_configuration_of_a_brand_has_a_name_of_its_own_and_no_table_of_nobo
     config, _ = read(f"name = 'desk'\n{more}")
     own = for_brand(config, "Bolt / GmbH")
     assert (own.name, own.brand, own.effects) == ("desk, Bolt - GmbH", "Bolt / GmbH", ())
+
+
+def test_on_an_earlier_day_the_customers_are_those_who_had_written_by_then(read) -> None:
+    config, inputs = read("brand = 'Bolt'")
+    found = build_histories(config, inputs).purchases_at
+    assert found is not None
+
+    def known(day: int) -> list[int]:
+        return found(dt.date(2026, 3, day)).collect()["customer_id"].sort().to_list()
+
+    assert [known(day) for day in (1, 2, 3, 4, 31)] == [[], [5], [5], [3, 5], [3, 5]]
