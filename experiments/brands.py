@@ -102,8 +102,8 @@ def _notes(brand: str, customers: pl.Series, lost: list[str], empty: list[str]) 
     )
     yield (
         f'brand "{brand}": whoever wrote was still a customer then, and who left without writing is not '
-        "here: more of these customers are told to be still there than are (buyers_predicted beside buyers_actual "
-        "in validation says how many more). Values of the run of all brands do not have that fault"
+        "here: more of these customers are told to be still there than are (buyers_predicted beside "
+        "buyers_actual in validation: how many). Values of the run of all brands do not have that fault"
     )
     if lost:
         yield f'brand "{brand}": {", ".join(lost)} cannot be told apart by brand, and are left out'

@@ -25,6 +25,7 @@ from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.profiles import profiles_table
 from experiments.parts.walking import Walking, told_purchases, told_touchpoints
 from experiments.scoring import covariates_of, reasons_to_refit, since_fit
+from experiments.tombstones import Tombstones, without_erased
 from histories.errors import DataError
 from histories.identity import identities_table
 from histories.money import to_minor
@@ -61,8 +62,15 @@ class Renewed:
     notes: tuple[str, ...]
 
 
-def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_changed: bool = False) -> Renewed:
-    """What today's histories make of a bundle; see `update_bundle`.
+def renew(
+    bundle: Bundle,
+    config: RunConfig,
+    histories: Histories,
+    *,
+    erased: Tombstones,
+    only_changed: bool = False,
+) -> Renewed:
+    """What today's histories make of a bundle without the `erased`; see `update_bundle`.
 
     Raises
     ------
@@ -80,13 +88,15 @@ def renew(bundle: Bundle, config: RunConfig, histories: Histories, *, only_chang
     told = _told(config, histories)
     ids = told[PURCHASES].collect_schema()["customer_id"]
     ids = pl.String() if bundle.scan(PURCHASES).collect_schema()["customer_id"] == pl.String() else ids
-    fresh = {name: with_ids(rows, ids) for name, rows in told.items()}
-    named = _named(histories, ids)
-    before = with_ids(bundle.table("customers"), ids)
+    fresh = {name: without_erased(erased, with_ids(rows, ids)) for name, rows in told.items()}
+    named, before = (
+        without_erased(erased, rows.lazy()).collect()
+        for rows in (_named(histories, ids), with_ids(bundle.table("customers"), ids))
+    )
     known = before["customer_id"]
     scope = known.filter(known.is_in(named["customer_id"].implode())) if only_changed else known
     _check_present(scope, named, only_changed)
-    old = {name: with_ids(bundle.scan(name), ids) for name in fresh}
+    old = {name: without_erased(erased, with_ids(bundle.scan(name), ids)) for name in fresh}
     moved = _moved(old[PURCHASES], fresh[PURCHASES], scope, since)
     if scope.len() and moved.shrunk > _MOST_SHRUNK * scope.len():
         raise DataError(

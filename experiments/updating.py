@@ -25,6 +25,7 @@ from experiments.metrics import run_metrics
 from experiments.parts.histories import Histories, build_histories
 from experiments.renewing import Renewed, as_of_day, renew, with_ids
 from experiments.segments import count_segments
+from experiments.tombstones import load_tombstones
 from experiments.tracking import flatten, open_run
 from histories.errors import BundleError, ConfigError
 from histories.house import version
@@ -125,7 +126,9 @@ def update_bundle(
         progress("Building histories")
         histories = build_histories(config, inputs, engine=place.engine)
         progress("Valuing customers")
-        renewed = renew(bundle, config, histories, only_changed=only_changed)
+        folder = out or bundle_folder(runs, config.name, record.run_id)
+        erased = load_tombstones(folder.parent)
+        renewed = renew(bundle, config, histories, erased=erased, only_changed=only_changed)
         progress("Writing the bundle")
         totals = {"totals": updated_totals(bundle.model, renewed.tables["customers"])}
         manifest = _manifest(bundle, config, histories, renewed, record.run_id)
@@ -135,7 +138,7 @@ def update_bundle(
         small = {name: with_ids(bundle.table(name), ids) for name in kept if name not in _LARGE}
         large = {name: with_ids(bundle.scan(name), ids) for name in kept if name in _LARGE}
         written = write_bundle(
-            out or bundle_folder(runs, config.name, record.run_id),
+            folder,
             tables={**small, **renewed.tables},
             large={**large, **renewed.large},
             manifest=manifest,

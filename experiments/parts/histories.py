@@ -41,8 +41,8 @@ class Histories:
         time, as `build_purchases` and `build_touchpoints` make them; touchpoints carry a `touch_number`,
         unique within a bucket.
     purchases_at
-        Purchases as they were known on a day: a later refund has not reduced them yet, and of a brand's customers
-        only those are there who had written to it.
+        Purchases as they were known on a day: a later refund has not reduced them yet, and of a brand's
+        customers only those are there who had written to it.
     engine
         What made the buckets, and makes others.
     """

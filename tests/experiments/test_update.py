@@ -28,6 +28,7 @@ from experiments.parts.histories import Histories, build_histories
 from experiments.renewing import Renewed, renew
 from experiments.run import run_experiment
 from experiments.scoring import score_bundle
+from experiments.tombstones import Tombstones, add_tombstone, load_tombstones
 from experiments.updating import check_same, update_bundle
 from histories.errors import BundleError, ConfigError, DataError
 from histories.money import MONEY_SCALE
@@ -104,7 +105,7 @@ def renewed(
     bundle: Bundle, folder: Path, tables: Mapping[str, str], end: date, *, only_changed: bool = False
 ) -> Renewed:
     config, histories = histories_of(folder, tables, end)
-    return renew(bundle, config, histories, only_changed=only_changed)
+    return renew(bundle, config, histories, erased=Tombstones(), only_changed=only_changed)
 
 
 def by_hand(orders: Sequence[Row], end: date) -> dict[int, Any]:
@@ -201,7 +202,7 @@ def test_late_corrected_withdrawn_and_new_rows_give_what_a_recomputation_gives(
     touches = [row for row in TOUCHES if row["timestamp"][:10] <= end.isoformat()]
     folder = tmp_path_factory.mktemp("today")
     config, histories = histories_of(folder / "whole", grown(orders, touches), end)
-    whole = renew(yesterday, config, histories, only_changed=False)
+    whole = renew(yesterday, config, histories, erased=Tombstones())
     assert_summaries_are(whole.tables["customers"], by_hand(orders, end))
 
     scored = score_bundle(yesterday, histories).customers
@@ -240,6 +241,27 @@ def changed_by_hand(orders: Sequence[Row], end: date) -> list[int]:
 
     before, now = days(known_orders()), days(until(orders, end))
     return [customer for customer in now if before.get(customer) != now[customer]]
+
+
+@pytest.mark.parametrize("only_changed", [False, True])
+def test_who_was_erased_and_is_in_the_tables_still_counts_nowhere(
+    yesterday: Bundle, tmp_path: Path, *, only_changed: bool
+) -> None:
+    end, known = YESTERDAY + timedelta(days=9), int(known_orders()[0]["customer_id"])
+    came = [
+        {**known_orders()[0], "customer_id": str(who), "timestamp": f"{end}T10:00:00Z"}
+        for who in (known, 7_777)
+    ]
+    config, histories = histories_of(tmp_path, grown([*known_orders(), *came]), end)
+    counts = {}
+    for who in ((), (known, 7_777)):
+        for one in who:
+            add_tombstone(tmp_path / "runs", one)
+        erased = load_tombstones(tmp_path / "runs")
+        found = renew(yesterday, config, histories, erased=erased, only_changed=only_changed)
+        counts[len(who)] = (found.new, found.changed, found.gone, found.tables["customers"].height)
+    customers = yesterday.table("customers").height
+    assert counts == {0: (1, 1, 0, customers + 1), 2: (0, 0, 0, customers - 1)}
 
 
 def test_who_did_not_change_ages_under_the_forecast_of_the_run(yesterday: Bundle, tmp_path: Path) -> None:
