@@ -151,7 +151,7 @@ def _estimated(
     if decay is not None:
         settings = replace(settings, decay=decay)
     estimate = estimate_credit(panel, settings=settings, plan=plan)
-    outcomes = ["spend", "retention"] if estimate.hazard else ["spend"]
+    outcomes = ["spend"] if estimate.why_no_leaving else ["spend", "retention"]
     against = objections(panel, estimate.problems, estimate.against_channels)
     stands = np.array([not against[name] for name in panel.channels])
     return {outcome: _found(estimate, outcome, settings.interval, stands) for outcome in outcomes}

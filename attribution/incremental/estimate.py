@@ -52,8 +52,8 @@ class CreditEstimate:
     estimator: str
     observed_leaving: bool
     """Whether leaving is recorded; else retention is of expected survivors."""
-    hazard: bool
-    """Whether leaving was modelled; without it there is no credit of retention or lifetime value."""
+    why_no_leaving: str
+    """Why there is no credit of retention or lifetime value, in a clause; empty where there is."""
     limits: str
     """What the default assumes, and the decay of stocks, in a clause."""
     decay: Decay
@@ -185,7 +185,7 @@ def estimate_credit(
         fit=fit,
         estimator=found.estimator.name,
         observed_leaving=panel.contractual,
-        hazard=bool(np.any(fit.beta)),
+        why_no_leaving=fit.why_no_leaving,
         limits="; ".join(part for part in (found.caution, found.estimator.limits, decay.words) if part),
         decay=decay,
         problems=problems,

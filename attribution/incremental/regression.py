@@ -103,6 +103,11 @@ class PanelRegressionFit:
     """How much each customer moved the coefficients, of leaving (where modelled) then spend, (N, 1 + K +
     C)."""
 
+    @property
+    def why_no_leaving(self) -> str:
+        """Why nothing can be said of leaving (see `FittedPanelModel`)."""
+        return "a regression of spend does not model leaving" if self.leaving is None else ""
+
     def reweighted(self, weights: Float) -> PanelRegressionFit:
         """The fit after one step towards customers who weigh so much, shape (N,)."""
         steps = [(weights - 1.0) @ moved for moved in self.influence or ()]

@@ -90,6 +90,10 @@ class PanelModel(Protocol):
 class FittedPanelModel(PanelModel, Protocol):
     """A fitted model of leaving and spending, an immutable value."""
 
+    @property
+    def why_no_leaving(self) -> str:
+        """Why nothing can be said of leaving, in a clause; empty where something can."""
+
     def effects(self) -> Effects | None:
         """Beta and gamma with each customer's influence; None where it was not kept."""
 

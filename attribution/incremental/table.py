@@ -174,8 +174,8 @@ def _why_missing(estimate: CreditEstimate, outcome: str) -> str | None:
         return fit.problems[0]
     if outcome == "spend":
         return None
-    if not estimate.hazard:
-        return f"{estimate.estimator} does not model leaving: no credit of {outcome.replace('_', ' ')}"
+    if estimate.why_no_leaving:
+        return estimate.why_no_leaving
     if estimate.credit.outcome(outcome) is None:
         return "no residual lifetime values: no purchase model was fitted"
     return None

@@ -47,6 +47,8 @@ BUYING = {"x": 0.2, "u": 0.35, "problem": -0.3}
 LEAVING = {"constant": -3.0, "x": -0.3, "u": -0.7, "problem": 0.5}
 PROBLEM = {"constant": -2.0, "u": -0.6}
 PERSISTENCE, STAYS_ASLEEP = 0.9, 0.8
+NEVER = -60.0
+"""Added to the log-odds of leaving where nobody does."""
 PRICE = 20.0
 ALIKE = 4
 """Letters a month to everybody, where all get the same."""
@@ -153,14 +155,14 @@ def _effects(scenario: FormScenario) -> tuple[Float, Float]:
     beta, gamma = column(CHANNELS, "beta"), column(CHANNELS, "gamma")
     beta[PHONE] *= scenario.harm
     gamma[PHONE] *= scenario.harm
-    return beta, scenario.effects * gamma
+    return scenario.keeping * beta, scenario.effects * gamma
 
 
 def _off(scenario: FormScenario, traits: FormTraits) -> tuple[Float, Float]:
     """Log-odds of leaving, and purchases expected, with every channel off, shape (N, S) each."""
     x, fine = traits.x[:, None], scenario.steps
     log_odds = LEAVING["constant"] + LEAVING["x"] * x + LEAVING["u"] * traits.u - np.log(fine)
-    log_odds = log_odds + LEAVING["problem"] * traits.problem
+    log_odds = log_odds + LEAVING["problem"] * traits.problem + NEVER * float(scenario.loyal)
     moved = BUYING["x"] * x + BUYING["u"] * traits.u + BUYING["problem"] * traits.problem + traits.season
     return log_odds, traits.buying[:, None] * traits.awake * np.exp(moved) / fine
 

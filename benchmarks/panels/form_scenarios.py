@@ -47,6 +47,10 @@ class FormScenario:
     """Factors on the rates of channels."""
     effects: float = 1.0
     """Factor on what touches do to purchases."""
+    keeping: float = 1.0
+    """Factor on what touches do to leaving."""
+    loyal: bool = False
+    """Whether nobody ever leaves."""
     harm: float = 1.0
     """Factor on the harm that `phone` does."""
     steps: int = 1
@@ -120,6 +124,14 @@ FORMS = _forms(
     FormScenario(
         name="cut_off", summary="observation ends on the third day of a month", steps=8, observed_steps=1
     ),
+    FormScenario(name="any_day", summary="touches act, and customers leave, on any day", steps=8),
+    FormScenario(
+        name="weekly", summary="a shop of weekly purchases that is left on any day", rate=4.0, steps=8
+    ),
+    FormScenario(
+        name="inert", summary="no touch does anything, left on any day", effects=0.0, keeping=0.0, steps=8
+    ),
+    FormScenario(name="loyal", summary="nobody ever leaves", loyal=True),
     FormScenario(
         name="late_touches",
         summary="an idle channel writes to those whose contract has ended",

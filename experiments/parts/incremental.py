@@ -108,6 +108,7 @@ def incremental_part(
         credits = credit_table(
             panel, estimate, outcomes=outcomes, interval=config.attribution.interval, costs=costs
         )
+        left_out |= _without_figure(credits)
         by_segment = attempt(
             left_out,
             "incremental credit by segment",
@@ -121,6 +122,20 @@ def incremental_part(
             notes=(f"Incremental credit: {estimate.decay.words}.", *estimate.notes),
             left_out=left_out,
         )
+
+
+def _without_figure(credits: pl.DataFrame) -> dict[str, str]:
+    """Outcomes of which no channel has a credit, where others are credited, with the reason."""
+    channels = credits.filter(pl.col("level") == "channel")
+    made = channels.group_by("outcome", maintain_order=True).agg(
+        pl.col("credit").is_null().all().alias("none"), pl.col("reason").first()
+    )
+    if made["none"].all():
+        return {}  # the report's first sentence
+    return {
+        f"incremental credit of {outcome.replace('_', ' ')}": reason
+        for outcome, reason in made.filter("none").select("outcome", "reason").iter_rows()
+    }
 
 
 def _beside(

@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 
 import experiments.parts.value
+from benchmarks.panels.form_lives import CHANNELS
+from benchmarks.panels.form_scenarios import FORMS
+from benchmarks.panels.forms import simulate_tables
 from experiments.bundle.reading import load_bundle
 from experiments.config import parse_config
 from experiments.run import Findings, run_experiment
@@ -82,6 +85,19 @@ def test_channels_without_origin_leave_out_incremental_credit_only(tmp_path: Pat
     assert "who acts in 1 channels: chat" in found.left_out["incremental credit"]
     assert set(found.tables["credits"]["method"]) == {"last"}
     assert found.tables["customers"].height == 60
+
+
+def test_an_outcome_without_any_incremental_credit_is_named_with_the_reason(tmp_path: Path) -> None:
+    company, _ = simulate_tables(FORMS["loyal"], n=150, periods=8, seed=1)
+    names = ("customers", "transactions", "touchpoints")
+    tables = {name: getattr(company, name).write_csv() for name in names}
+    origins = {channel.name: {"origin": channel.origin} for channel in CHANNELS}
+    asked = {"methods": ["incremental"], "outcomes": ["spend", "retention"], "replicates": 5}
+    tree = merged(LITTLE, {"attribution": asked, "channels": origins})
+    found = run_small(tmp_path, tables, tree | {"observation_end": company.observation_end})
+    assert found.left_out["incremental credit of retention"] == "nobody is seen to leave"
+    assert "incremental credit of spend" not in found.left_out
+    assert None not in channel_credit(found, outcome="spend", method="incremental").values()
 
 
 def test_every_given_table_that_made_nothing_is_named(tmp_path: Path) -> None:

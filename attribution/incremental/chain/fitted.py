@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from attribution.incremental.chain.climb import Promise, climb
 from attribution.incremental.chain.design import ChainDesign
-from attribution.incremental.chain.layout import Layout
+from attribution.incremental.chain.layout import NEVER, Layout
 from attribution.incremental.chain.likelihood import Likelihood, draw_paths, evaluate, on_leaving
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
@@ -29,8 +29,6 @@ PATHS = 8
 """Lives drawn for each customer where states change: half of them go on, half ended."""
 NEGLIGIBLE = 1e-3
 """Chance of a state below which it is left out of a prediction."""
-NEVER = -30.0
-"""Log-odds of leaving in a month in which stocks do nothing."""
 ALONE = 0.1
 """Part of the loading of spend below which all others are for it to drift alone."""
 MOVED = 2.0
@@ -88,6 +86,11 @@ class HiddenChainFit:
     def buying(self) -> Float:
         """The same of the rate of purchases, or of spend where that is a stream of amounts, shape (C,)."""
         return self.elasticity * self.theta[self.layout.effects(1, len(self.channels))]
+
+    @property
+    def why_no_leaving(self) -> str:
+        """Why nothing can be said of leaving (see `FittedPanelModel`)."""
+        return "" if self.structure.leaving else "nobody is seen to leave"
 
     @property
     def beta_sd(self) -> Float:

@@ -24,6 +24,8 @@ CHAIN_PRECISION = 0.05
 MASS_PRECISION = 0.1
 FINEST_SHAPE, COARSEST_SHAPE = 5.0, -3.5
 """Bounds of log shapes: levels all alike, and as far apart as any."""
+NEVER = -30.0
+"""Log-odds of leaving where, or while, nobody does."""
 MOST_DRIFT, LEAST_DRIFT = -1.0, 6.0
 """Bounds of the logit of rho: beyond them satisfaction is noise, or lasts."""
 
@@ -156,6 +158,7 @@ class Layout:
         """Parameters that move under a structure."""
         free = np.zeros(self.size, dtype=bool)
         free[: self.loadings.start] = True
+        free[self.linear(0)] = structure.leaving
         if self.calendars[1] > self.calendars[0]:  # effects of periods on purchases come before the season's
             start = self.calendar(1).start
             free[start : start + self.calendars[1] - self.calendars[0]] = structure.periods
@@ -168,7 +171,7 @@ class Layout:
             free[self.beside(inputs.channels)] &= ~inputs.acting
             free[self.after_buying] = structure.follows & inputs.reacting
         if inputs.silent:
-            free[self.after_purchase] = structure.after_purchase
+            free[self.after_purchase] = structure.after_purchase and structure.leaving
         loadings = free[self.loadings].reshape(-1, FEATURES)
         if structure.nodes > 1:
             loadings[:, 0] = True
@@ -177,6 +180,7 @@ class Layout:
             if structure.acts_only:
                 loadings[:, 0] = np.append(False, inputs.own)
         loadings[:, 1] = structure.second
+        loadings[0] &= structure.leaving
         loadings[1:, 2] = structure.quiet & inputs.own
         loadings[1, 2] = structure.asleep
         grouped = self.kinds(inputs, structure) == SPLIT
@@ -194,9 +198,12 @@ class Layout:
             free[self.linear(1)] = loadings[1] = shapes[0] = free[self.extra.start] = False
         return free
 
-    def without_loadings_held(self, theta: Float, free: Flags) -> Float:
-        """The same parameters, whose loadings are zero where they do not move."""
+    def held(self, theta: Float, free: Flags) -> Float:
+        """The same parameters: loadings that do not move are 0, and where leaving does not, nobody leaves."""
         found = np.array(theta)
+        if not free[0]:
+            found[self.linear(0)] = 0.0
+            found[0] = NEVER
         for where in (self.loadings, self.lines):
             found[where][~free[where]] = 0.0
         return found

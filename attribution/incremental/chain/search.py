@@ -84,12 +84,7 @@ class Search:
     def compare(self) -> list[Candidate]:
         """Every structure that the inputs may call for at its optimum, the best first."""
         several = self.inputs.own.sum() > 1
-        alone = self.alone(shared=bool(several))
-        if not self.recorded and COUNT in self.inputs.kinds[:1]:
-            after = self.climb(replace(alone.structure, after_purchase=True), alone, shift=sooner)
-            alone = max(alone, after if _leave_satisfied(after) else alone, key=lambda c: c.score)
-            if self.may_follow:
-                alone = _ahead([alone, self.climb(replace(alone.structure, follows=True), alone)])
+        alone = self._simplest(shared=bool(several))
         pairs = [(alone, self.lasting(alone))]
         if several:
             own = self.climb(replace(alone.structure, shared=False), alone, shift=own_levels)
@@ -108,10 +103,11 @@ class Search:
             nodes = DRIFTING_NODES if best.structure.drift else best.structure.nodes
             both = replace(best.structure, second=True, nodes=nodes)
             found.append(self.climb(both, best, shift=shift, rival=best))
+        leaves = alone.structure.leaving
         if self.recorded:
             free = replace(lasting.structure, free_masses=True)
             found.append(self.climb(free, lasting, rival=_ahead(found)))
-        else:
+        elif leaves:
             found.append(self.frail(alone, rival=_ahead(found)))
         if COUNT in self.inputs.kinds[:1]:
             found += self.quiet(alone, _ahead(found))
@@ -128,6 +124,19 @@ class Search:
             found.append(self.climb(replace(best.structure, acts_only=True), best))
         return sorted(found, key=lambda candidate: -candidate.score)
 
+    def _simplest(self, *, shared: bool) -> Candidate:
+        """No satisfaction: whether anybody leaves, and when, and whether touches follow purchases."""
+        alone = self.alone(shared=shared)
+        if self.inputs.stays.all():
+            alone = _ahead([alone, self.climb(replace(alone.structure, leaving=False), alone, rival=alone)])
+        if not self.recorded and COUNT in self.inputs.kinds[:1]:
+            if alone.structure.leaving:
+                after = self.climb(replace(alone.structure, after_purchase=True), alone, shift=sooner)
+                alone = _ahead([alone, after]) if _leave_satisfied(after) else alone
+            if self.may_follow:
+                alone = _ahead([alone, self.climb(replace(alone.structure, follows=True), alone)])
+        return alone
+
     def with_periods(self, found: list[Candidate]) -> list[Candidate]:
         """These, and the best of them with months of their own: so many effects show on all only."""
         best = _ahead(found)
@@ -137,7 +146,7 @@ class Search:
 
     def only(self, structure: Structure) -> Candidate:
         """One structure from scratch, by way of simpler ones."""
-        found = self.alone(shared=structure.shared)
+        found = self.alone(shared=structure.shared, leaving=structure.leaving)
         if structure.leaving_only:
             found = self.frail(found)
         elif structure.nodes > 1:
@@ -165,9 +174,9 @@ class Search:
         """A structure from parameters near its optimum."""
         return self._climb(Likelihood.of(self.inputs, structure), theta)
 
-    def alone(self, *, shared: bool) -> Candidate:
+    def alone(self, *, shared: bool, leaving: bool = True) -> Candidate:
         """No satisfaction, from crude rates."""
-        problem = Likelihood.of(self.inputs, Structure(shared=shared))
+        problem = Likelihood.of(self.inputs, Structure(shared=shared, leaving=leaving))
         return self._climb(problem, crude_rates(problem, self.weights))
 
     def lasting(self, alone: Candidate, *, rival: Candidate | None = None) -> Candidate:
@@ -226,7 +235,7 @@ class Search:
         target = -np.inf if rival is None else rival.score - HOPELESS + charge
         optimum = climb(
             problem,
-            problem.layout.without_loadings_held(start, free),
+            problem.layout.held(start, free),
             free,
             self.weights,
             steps=steps,

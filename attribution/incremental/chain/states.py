@@ -55,6 +55,8 @@ class Structure:
     """Whether purchases have an effect of each period, where leaving is silent; else they always have."""
     regular: bool = False
     """Whether purchases are more regular than chance."""
+    leaving: bool = True
+    """Whether anybody leaves."""
 
     @property
     def satisfaction(self) -> bool:
@@ -87,6 +89,8 @@ class Structure:
             parts.append("no satisfaction")
         if self.second:
             parts.append("a second factor")
+        if not self.leaving:
+            parts.append("nobody who leaves")
         if self.quiet:
             parts.append("pauses" if self.asleep else "quiet spells")
         if self.follows:

@@ -134,6 +134,6 @@ def _lapse_hazard(inputs: ChainInputs, final: NDArray[np.int64], horizon: int) -
 
 
 def _verdict(latent: float, latent_sd: float, lapse: float, lapse_sd: float) -> Verdict:
-    if abs(latent) < CLEAR * latent_sd or abs(lapse) < CLEAR * lapse_sd:
+    if abs(latent) <= CLEAR * latent_sd or abs(lapse) <= CLEAR * lapse_sd:
         return "undecided"
     return "agrees" if latent * lapse > 0 else "differs"

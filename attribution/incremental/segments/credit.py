@@ -140,7 +140,7 @@ def _decisions(company: _Company, rng: np.random.Generator) -> dict[str, Decisio
                 stocks,
                 labels[fitted],
                 rng=rng,
-                hazard=estimate.hazard,
+                hazard=not estimate.why_no_leaving,
                 expected=np.unique(labels),
             )
             for column, labels in company.columns.items()
