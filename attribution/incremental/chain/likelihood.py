@@ -275,7 +275,7 @@ def _passed(problem: Likelihood, given: Arguments) -> tuple[Any, ...]:
         given.extra,
         given.first,
         given.states.moves,
-        problem.structure.static,
+        given.states.block,
         given.last_sign,
         inputs.moments,
         given.shift,

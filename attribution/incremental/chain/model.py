@@ -364,10 +364,15 @@ def _root(candidate: Candidate, weights: Float, outer: Float, moving: NDArray[np
 def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
     found = []
     if not optimum.converged:
-        found.append(f"the hidden chain had not converged after {optimum.passes} passes")
+        found.append(
+            f"no best fit was found (the hidden chain had not converged after {optimum.passes} passes)"
+        )
     loadings = optimum.theta[candidate.problem.layout.loadings].reshape(-1, FEATURES)[:, 0]
     if np.abs(loadings).max() > MAX_LOADING:
-        found.append(f"a loading on satisfaction is {np.abs(loadings).max():.1f}, above {MAX_LOADING:g}")
+        found.append(
+            "what is taken for satisfaction would decide nearly all that customers do "
+            f"(a loading of {np.abs(loadings).max():.1f}, above {MAX_LOADING:g})"
+        )
     return tuple(found)
 
 

@@ -72,7 +72,7 @@ def _filter(
     extra: Float,
     first: Float,
     moves: Float,
-    static: bool,
+    block: int,
     low: int,
     high: int,
     last_sign: Float,
@@ -119,7 +119,7 @@ def _filter(
             for c in range(streams):
                 if kinds[c] == SPLIT:
                     count[t, streams] += values[t - 1, c]
-            if static:
+            if block == 1:
                 for j in range(states):
                     before[t, j] = max(now[t - 1, j] * (1.0 - hazard[t - 1, j]), FLOOR)
                     for c in range(streams + 1):
@@ -129,12 +129,13 @@ def _filter(
                 exposure[t] = 0.0
                 for i in range(states):
                     flow = max(now[t - 1, i] * (1.0 - hazard[t - 1, i]), FLOOR)
-                    for j in range(states):
+                    start = i // block * block
+                    for j in range(start, start + block):
                         scratch[j] = flow * moves[i, j]
                         before[t, j] += scratch[j]
                     for c in range(streams + 1):
                         passed = exposure[t - 1, c, i] + rate[t - 1, c, i]
-                        for j in range(states):
+                        for j in range(start, start + block):
                             exposure[t, c, j] += scratch[j] * passed
                 for j in range(states):
                     before[t, j] = max(before[t, j], FLOOR)
@@ -225,7 +226,7 @@ def chain_slopes(
     extra: Float,
     first: Float,
     moves: Float,
-    static: bool,
+    block: int,
     last_sign: Float,
     moments: Float,
     shift: Float,
@@ -257,8 +258,8 @@ def chain_slopes(
         Log chance of each state at entry, plus what is seen only there, shape (N, J).
     moves
         Transitions of living states, shape (J, J).
-    static
-        Whether states last (`moves` is then not read).
+    block
+        Neighbouring states between which customers move; 1: states last (`moves` is then not read).
     last_sign
         Of the month of each customer's last sign: the share of it that had passed by then, events of unknown
         moments, the share in which the moment of leaving may lie, none if it is that of the sign, and what it
@@ -310,7 +311,7 @@ def chain_slopes(
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], after,
+            block, low[i], high[i], last_sign[i], moments, shift[i], after,
             bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
@@ -367,7 +368,7 @@ def chain_slopes(
             if t == a:
                 by_first[i] = weight
                 break
-            if static:
+            if block == 1:
                 for j in range(states):
                     flow_slope[j] = weight[j] / before[t, j]
                 later[:] = by_exposure
@@ -380,20 +381,23 @@ def chain_slopes(
                 before_slope[j] = total / before[t, j]
             for k in range(states):
                 flow = now[t - 1, k] * (1.0 - hazard[t - 1, k])
-                by_move[:] = before_slope
+                start = k // block * block
+                for j in range(start, start + block):
+                    by_move[j] = before_slope[j]
                 for c in range(streams + 1):
                     passed = exposure[t - 1, c, k] + rate[t - 1, c, k]
-                    for j in range(states):
+                    for j in range(start, start + block):
                         by_move[j] += by_exposure[c, j] * passed
                 flow_slope[k] = 0.0
-                for j in range(states):
+                for j in range(start, start + block):
                     flow_slope[k] += moves[k, j] * by_move[j]
                     on_moves[k, j] += flow * by_move[j]
                 weight[k] = flow
             for c in range(streams + 1):
                 later[c] = 0.0
                 for j in range(states):
-                    for k in range(states):
+                    start = j // block * block
+                    for k in range(start, start + block):
                         later[c, k] += moves_to[j, k] * by_exposure[c, j]
                 for k in range(states):
                     later[c, k] *= weight[k]
@@ -402,8 +406,9 @@ def chain_slopes(
                 by_push[i, f] += on_push[j] * features[j, f]
                 for c in range(streams):
                     by_lift[i, c, f] += on_lift[c, j] * features[j, f]
+            start = j // block * block
             for r in range(parameters):
-                for k in range(states):
+                for k in range(start, start + block):
                     by_moves[i, r] += move_slopes[r, k, j] * on_moves[k, j]
     return (
         loglik,
@@ -440,7 +445,7 @@ def chain_paths(
     extra: Float,
     first: Float,
     moves: Float,
-    static: bool,
+    block: int,
     last_sign: Float,
     moments: Float,
     shift: Float,
@@ -481,7 +486,7 @@ def chain_paths(
         a, b = entry[i], end[i]
         _filter(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
-            static, low[i], high[i], last_sign[i], moments, shift[i], after,
+            block, low[i], high[i], last_sign[i], moments, shift[i], after,
             bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
         )  # fmt: skip
         loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
@@ -505,7 +510,7 @@ def chain_paths(
             path[q, i, t] = state
             while t > a:
                 t -= 1
-                if not static:
+                if block > 1:
                     for j in range(states):
                         weight[j] = now[t, j] * (1.0 - hazard[t, j]) * moves[j, state]
                     state = _draw(weight, uniform[q, i, t])

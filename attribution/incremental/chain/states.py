@@ -113,6 +113,8 @@ class LivingStates:
 
     features: Float
     """Satisfaction, the second factor, and 1 where quiet, shape (J, FEATURES)."""
+    block: int
+    """Neighbouring states between which customers move; 1: every state lasts."""
     log_first: Float
     """Log chance of each state at entry, shape (J,)."""
     first_slopes: Float
@@ -177,7 +179,8 @@ def living_states(structure: Structure, chain: Float, masses: Float) -> LivingSt
     """
     u, v = nodes(structure.nodes), nodes(_second(structure))
     quiet = np.arange(2.0 if structure.quiet else 1.0)
-    features = np.stack(np.meshgrid(u, v, quiet, indexing="ij"), axis=-1).reshape(-1, FEATURES)
+    second, first, third = np.meshgrid(v, u, quiet, indexing="ij")
+    features = np.stack([first, second, third], axis=-1).reshape(-1, FEATURES)
     parameters = len(chain) + structure.nodes
     first_slopes = np.zeros((parameters, len(features)))
     move_slopes = np.zeros((parameters, len(features), len(features)))
@@ -193,9 +196,10 @@ def living_states(structure: Structure, chain: Float, masses: Float) -> LivingSt
     if structure.free_masses:
         law = np.exp(_law(structure, masses))
         slopes = np.eye(structure.nodes) - law[:, None]
-        first_slopes[len(chain) :] = np.repeat(slopes, len(v) * len(quiet), axis=1)
+        first_slopes[len(chain) :] = np.tile(np.repeat(slopes, len(quiet), axis=1), len(v))
     return LivingStates(
         features=features,
+        block=(len(u) if structure.drift else 1) * len(quiet),
         log_first=_start(structure, chain, masses),
         first_slopes=first_slopes,
         moves=moves,
@@ -226,7 +230,7 @@ def _law(structure: Structure, masses: Float) -> Float:
 
 
 def _start(structure: Structure, chain: Float, masses: Float) -> Float:
-    law = np.add.outer(_law(structure, masses), _binomial(_second(structure))).ravel()
+    law = np.add.outer(_binomial(_second(structure)), _law(structure, masses)).ravel()
     if not structure.quiet:
         return law
     active = expit(chain[3])
@@ -237,7 +241,7 @@ def _moves(structure: Structure, chain: Float) -> Float:
     moves = (
         rouwenhorst(structure.nodes, float(expit(chain[0]))) if structure.drift else np.eye(structure.nodes)
     )
-    moves = np.asarray(np.kron(moves, np.eye(_second(structure))), dtype=np.float64)
+    moves = np.asarray(np.kron(np.eye(_second(structure)), moves), dtype=np.float64)
     if not structure.quiet:
         return moves
     stay, turn = expit(chain[1:3])
