@@ -6,7 +6,10 @@ one environment overwrite each other, file by file; that is told at once and by 
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
+from collections.abc import Iterable
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +51,28 @@ def refuse_foreign_packages() -> None:
             f'The package "{name}" is loaded {found}, not from {_HOME}.{told} Install {DISTRIBUTION} into an '
             f'environment of its own, or start from a folder that holds no "{name}".'
         )
+
+
+def refuse_unreadable_names(names: Iterable[str], encoding: str | None = None) -> None:
+    """Stop when names of files are not plain letters and Python reads names otherwise than as UTF-8.
+
+    Polars and MLflow take names for UTF-8 whatever the locale says, so they could not open such a file.
+
+    Raises
+    ------
+    ConfigError
+        Naming the encoding and the settings that it follows from.
+    """
+    encoding = encoding or sys.getfilesystemencoding()
+    if encoding.replace("-", "").lower() == "utf8" or all(name.isascii() for name in names):
+        return
+    settings = {name: os.environ.get(name) for name in ("PYTHONUTF8", "LC_ALL", "LC_CTYPE", "LANG")}
+    told = ", ".join(f"{name}={value}" for name, value in settings.items() if value)
+    raise ConfigError(
+        "The command line, or the folder this starts in, has letters beyond ASCII, and Python reads names of "
+        f"files as {encoding} here ({told or 'no locale is set'}). Set PYTHONUTF8=1, or a locale in "
+        "UTF-8 such as LC_ALL=C.UTF-8; or give a path of plain letters."
+    )
 
 
 def code_version() -> str:

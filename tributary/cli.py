@@ -7,6 +7,7 @@ customers cannot be valued makes the rest and ends with 0, unless it was to be s
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import click
 
 from histories.errors import TributaryError
-from histories.house import refuse_foreign_packages, version
+from histories.house import refuse_foreign_packages, refuse_unreadable_names, version
 
 COMMANDS: Final = {
     "demo": ("demo", "Simulate a company with a known truth, run everything, say how far off it is."),
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> Any:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         refuse_foreign_packages()
+        refuse_unreadable_names([*given, os.environ.get("PWD", "")])
         status = cli.main(given, prog_name="tributary", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except TributaryError as error:

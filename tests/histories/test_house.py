@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from histories.house import PACKAGES, refuse_foreign_packages
+import pytest
+
+from histories.errors import ConfigError
+from histories.house import PACKAGES, refuse_foreign_packages, refuse_unreadable_names
 
 
 def test_our_own_packages_pass() -> None:
@@ -35,3 +38,11 @@ def test_every_package_of_the_wheel_is_guarded() -> None:
 
     declared = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     assert set(PACKAGES) == set(declared["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+
+
+def test_names_beyond_ascii_need_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    refuse_unreadable_names(["münch/acme.toml"], "utf-8")
+    refuse_unreadable_names(["acme.toml"], "iso8859-1")
+    with pytest.raises(ConfigError, match=r"files as ascii here \(PYTHONUTF8=0.*Set PYTHONUTF8=1"):
+        refuse_unreadable_names(["run", "m\udcc3\udcbcnch/acme.toml"], "ascii")
