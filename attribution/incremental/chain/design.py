@@ -243,7 +243,7 @@ class ChainDesign:
             changing = Standard.learn(panel.time_covariates[there])
         return ChainDesign(
             contractual=panel.contractual,
-            covariates=Standard.learn(panel.covariates),
+            covariates=Standard.learn(_lasting(panel)),
             changing=changing,
             proxies=Standard.learn(panel.proxies),
             acting=tuple(acting.tolist()),
@@ -276,7 +276,7 @@ class ChainDesign:
     def inputs(self, panel: Panel, stocks: Real) -> ChainInputs:
         """The model's arrays for these customers; `stocks` are decayed, shape (N, P, C)."""
         n, periods = panel.spend.shape
-        static = np.column_stack([np.ones(n), self.covariates.filled(panel.covariates)])
+        static = np.column_stack([np.ones(n), self.covariates.filled(_lasting(panel))])
         calendar = self._calendar(periods)
         context = self._context(panel)
         felt = earlier_stocks(panel, stocks, decay=np.array(self.decays), by_day=self.by_day)
@@ -477,6 +477,14 @@ class ChainDesign:
         if firm.any():
             blocks.append(stocks[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
+
+
+def _lasting(panel: Panel) -> Float:
+    """What stays as it is: covariates, and when the customer came, shape (N, R + 1).
+
+    Who comes later is another kind of customer, as a rule: he acts less, say, and leaves sooner.
+    """
+    return np.column_stack([panel.covariates, panel.entry]).astype(np.float64)
 
 
 def _arrival_month(panel: Panel) -> Float:
