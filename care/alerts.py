@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import nbinom
 
 from care.arrivals import PRIOR_SHAPE
 from care.charts import control_limits, signals
@@ -52,7 +52,7 @@ def volume_limit(counts: Sequence[int]) -> int:
     23
     """
     weeks = len(counts)
-    return int(nbinom.ppf(CHANCE, PRIOR_SHAPE + sum(counts), weeks / (weeks + 1.0)))
+    return int(scipy.stats.nbinom.ppf(CHANCE, PRIOR_SHAPE + sum(counts), weeks / (weeks + 1.0)))
 
 
 def alerts_table(desk: Desk, figures: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Final
 
 import polars as pl
-from scipy.stats import nbinom
+import scipy
 
 from care.settings import DAYS, Hours
 from histories.errors import ConfigError
@@ -56,8 +56,8 @@ def arrivals_by_hour(opened: pl.Series, *, weeks: int = 8, level: float = 0.95) 
         "hour",
         pl.lit(whole).cast(pl.Int64).alias("weeks"),
         (pl.col("count") / whole).alias("arrivals"),
-        pl.Series("low", nbinom.ppf(tail, shape, share).astype(float)),
-        pl.Series("high", nbinom.ppf(1.0 - tail, shape, share).astype(float)),
+        pl.Series("low", scipy.stats.nbinom.ppf(tail, shape, share).astype(float)),
+        pl.Series("high", scipy.stats.nbinom.ppf(1.0 - tail, shape, share).astype(float)),
     )
 
 

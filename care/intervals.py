@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from histories.arrays import Float, Integer
 
@@ -34,7 +34,7 @@ def z_of(level: float) -> float:
     >>> round(z_of(0.95), 4)
     1.96
     """
-    return float(ndtri(0.5 + level / 2))
+    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:

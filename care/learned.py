@@ -16,10 +16,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
-from scipy.stats import binomtest
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupShuffleSplit
 
 from histories.arrays import Flags, Float
 
@@ -107,6 +103,8 @@ class Comparison:
 
 
 def _counts(texts: Sequence[str], words: Sequence[str] | None = None) -> tuple[csr_array, tuple[str, ...]]:
+    from sklearn.feature_extraction.text import CountVectorizer  # a second, and most desks label nothing
+
     counter = CountVectorizer(
         token_pattern=_WORD, ngram_range=(1, 2), vocabulary=None if words is None else list(words)
     )
@@ -130,6 +128,8 @@ def fit_model(texts: Sequence[str], labels: Flags, customers: NDArray[np.int64])
     texts, labels, customers
         Each text, whether it needs a reply, and the number of its author; shape (n,).
     """
+    from sklearn.linear_model import LogisticRegression
+
     try:
         counts, words = _counts(texts)
     except ValueError:  # no text has a word
@@ -174,6 +174,8 @@ def learn_needs_reply(
     customers = labelled["key"].rank("dense").cast(pl.Int64).to_numpy()
     if len(np.unique(customers)) < 2 * FEWEST_CUSTOMERS:
         return None, None
+    from sklearn.model_selection import GroupShuffleSplit
+
     split = GroupShuffleSplit(n_splits=1, test_size=HELD_OUT, random_state=seed)
     train, test = next(split.split(texts, labels, customers))
     if len(np.unique(labels[train])) < 2:
@@ -187,6 +189,8 @@ def learn_needs_reply(
 
 
 def _compared(model: Flags, rules: Flags, labels: Flags) -> Comparison:
+    from scipy.stats import binomtest
+
     right, ruled = model == labels, rules == labels
     better, worse = int((right & ~ruled).sum()), int((ruled & ~right).sum())
     p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0

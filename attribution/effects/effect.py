@@ -7,13 +7,14 @@ the first one is the estimate that was chosen beforehand, the others stand besid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from attribution.effects.design import EffectDesign
 from histories.arrays import Flags
@@ -52,7 +53,7 @@ EFFECTS_SCHEMA: Final[dict[str, pl.DataType]] = {
 INTERVAL_LEVEL = 0.95
 """Coverage of `low` and `high`, and of the placebo's interval."""
 
-Z_INTERVAL = float(stats.norm.ppf(0.5 + INTERVAL_LEVEL / 2))
+Z_INTERVAL = NormalDist().inv_cdf(0.5 + INTERVAL_LEVEL / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,7 @@ class Effect:
         """Two-sided p-value of no effect; None where there is no estimate."""
         if self.estimate is None or not self.std_error:
             return None
-        return float(2 * stats.norm.sf(abs(self.estimate / self.std_error)))
+        return math.erfc(abs(self.estimate / self.std_error) / math.sqrt(2.0))
 
     def refused(self, reason: str, *, withhold: bool = False) -> Effect:
         """The same effect, not supported for one more reason; `withhold` takes the figure away as well."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from histories.errors import ConfigError
 
@@ -90,13 +90,13 @@ def experiment_power(plan: PowerPlan, effect: float, units: float) -> float:
     if plan.std_dev is not None:
         error = plan.std_dev * np.sqrt(shrink * (1 / n1 + 1 / n0))
         dof = max(units - 2, 1.0)
-        critical = stats.t.isf(alpha / 2, dof)
-        return float(stats.nct.sf(critical, dof, min(abs(effect) / error, CERTAIN)))
+        critical = scipy.stats.t.isf(alpha / 2, dof)
+        return float(scipy.stats.nct.sf(critical, dof, min(abs(effect) / error, CERTAIN)))
     p0, p1 = plan.baseline, plan.baseline + effect
     pooled = plan.treated_share * p1 + (1 - plan.treated_share) * p0
     under_none = np.sqrt(shrink * pooled * (1 - pooled) * (1 / n1 + 1 / n0))
     error = np.sqrt(shrink * (p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0))
-    return float(stats.norm.sf((stats.norm.isf(alpha / 2) * under_none - abs(effect)) / error))
+    return float(scipy.stats.norm.sf((scipy.stats.norm.isf(alpha / 2) * under_none - abs(effect)) / error))
 
 
 def units_needed(plan: PowerPlan, effect: float) -> int:
@@ -116,7 +116,7 @@ def units_needed(plan: PowerPlan, effect: float) -> int:
         return _all_arms(plan, few)
     if experiment_power(plan, effect, enough) < plan.power:
         raise ConfigError(f"power: an effect of {effect:g} needs more than {enough:.0e} units")
-    pair = optimize.brentq(
+    pair = scipy.optimize.brentq(
         lambda log_units: experiment_power(plan, effect, np.exp(log_units)) - plan.power,
         np.log(few),
         np.log(enough),
@@ -138,7 +138,7 @@ def detectable_effect(plan: PowerPlan, units: int) -> float:
     top = (1 - plan.baseline) * (1 - 1e-9) if plan.std_dev is None else 1e3 * plan.std_dev
     if experiment_power(plan, top, pair) < plan.power:
         raise ConfigError(f"power: {units} units cannot find any effect with power {plan.power}")
-    found = optimize.brentq(
+    found = scipy.optimize.brentq(
         lambda effect: experiment_power(plan, effect, pair) - plan.power, top * 1e-12, top, xtol=1e-12
     )
     return float(found)

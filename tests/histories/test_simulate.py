@@ -68,7 +68,7 @@ def test_shapley_values_average_over_all_orders() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_credit_and_baseline_of_every_scenario_add_up_to_the_total(scenario: str) -> None:
-    truth = simulate_panel(scenario, n=SMALL, periods=12, seed=3).truth
+    truth = simulate_panel(scenario, n=60, periods=12, seed=3).truth
     for outcome in truth.outcomes.values():
         assert outcome.credit.sum() + outcome.baseline == pytest.approx(outcome.total, rel=1e-10)
 

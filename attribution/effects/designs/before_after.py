@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from attribution.effects.data.covariates import history_covariates, known_before
 from attribution.effects.data.history import History, build_history
@@ -70,7 +70,7 @@ class EventStudy:
         block, values = self.covariance[np.ix_(before, before)], self.estimates[before]
         # the estimates before sum to zero: one degree less
         wald = float(values @ np.linalg.pinv(block, hermitian=True, rcond=1e-8) @ values)
-        return wald, float(stats.chi2.sf(wald, before.sum() - 1))
+        return wald, float(scipy.stats.chi2.sf(wald, before.sum() - 1))
 
 
 def event_study(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from attribution.effects.data.units import Units
 from attribution.effects.design import EffectDesign
@@ -143,7 +143,7 @@ def _check_before(before: Float, treated: Flags, outcome: str) -> Check:
     """Placebo outcome: the same metric before the start must not differ between the arms."""
     difference, error = mean_difference(before, treated)
     z = abs(difference / error) if error > 0 else 0.0
-    limit = float(stats.norm.isf(P_BLOCK / 2))
+    limit = float(scipy.stats.norm.isf(P_BLOCK / 2))
     return Check(
         check="placebo outcome",
         value=z,

@@ -22,7 +22,7 @@ from math import comb
 
 import numpy as np
 import polars as pl
-from scipy import optimize, stats
+import scipy
 
 from attribution.effects.data.tables import Setting
 from attribution.effects.data.unit_table import read_table
@@ -74,7 +74,9 @@ def fit_synthetic_control(
     target, table = treated[:break_at] - mean, donors[:break_at] - means
     # a heavy extra row holds the sum of the weights at one
     heavy = 1e3 * max(float(np.abs(table).max()), 1e-9)
-    solved, _ = optimize.nnls(np.vstack([table, np.full(table.shape[1], heavy)]), np.append(target, heavy))
+    solved, _ = scipy.optimize.nnls(
+        np.vstack([table, np.full(table.shape[1], heavy)]), np.append(target, heavy)
+    )
     weights = solved / max(solved.sum(), 1e-12)
     counterfactual = mean + (donors - means) @ weights
     gap = treated - counterfactual
@@ -140,7 +142,7 @@ def market_sets(markets: int, size: int, most: int, rng: np.random.Generator) ->
 
 def critical(sigma: Float, ratio: Float, sets: int, *, alpha: float = 1 - INTERVAL_LEVEL) -> Float:
     """How large an estimate is not chance: t with `sets` degrees of freedom x error."""
-    return np.asarray(stats.t.isf(alpha / 2, sets) * sigma * np.maximum(ratio, 1.0), dtype=np.float64)
+    return np.asarray(scipy.stats.t.isf(alpha / 2, sets) * sigma * np.maximum(ratio, 1.0), dtype=np.float64)
 
 
 def estimate_synthetic_control(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:

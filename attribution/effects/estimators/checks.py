@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from attribution.effects.effect import Effect
 from attribution.effects.estimators.regression import drop_collinear, fit_ols
@@ -98,7 +98,7 @@ def check_sample_ratio(counts: dict[str, int], shares: dict[str, float] | None) 
     total, weight = sum(counts.values()), sum(planned.get(arm, 0.0) for arm in counts)
     expected = np.array([total * planned.get(arm, 0.0) / weight for arm in counts])
     observed = np.array(list(counts.values()))
-    p_value = float(stats.chisquare(observed, expected).pvalue) if (expected > 0).all() else 0.0
+    p_value = float(scipy.stats.chisquare(observed, expected).pvalue) if (expected > 0).all() else 0.0
     found = ", ".join(f"{arm} {n:,}" for arm, n in counts.items())
     wanted = ", ".join(f"{n:,.0f}" for n in expected)
     if shares is None:
@@ -117,7 +117,7 @@ def check_sample_ratio(counts: dict[str, int], shares: dict[str, float] | None) 
 def check_attrition(missing: Flags, treated: Flags, outcome: str) -> Check:
     """Whether the outcome is missing equally often in both groups (Fisher's exact test, p below .001)."""
     table = [[int((missing & side).sum()), int((~missing & side).sum())] for side in (treated, ~treated)]
-    p_value = float(stats.fisher_exact(table).pvalue) if missing.any() else 1.0
+    p_value = float(scipy.stats.fisher_exact(table).pvalue) if missing.any() else 1.0
     return Check(
         check="attrition",
         value=p_value,
@@ -154,7 +154,7 @@ def check_balance_randomised(treated: Flags, covariates: NDArray[np.float64]) ->
     slopes, block = fit.coefficients[1:], fit.covariance[1:, 1:]
     rank = int(np.linalg.matrix_rank(block, hermitian=True)) if len(slopes) else 0
     wald = float(slopes @ np.linalg.pinv(block, hermitian=True) @ slopes) if rank else 0.0
-    p_value = float(stats.chi2.sf(wald, rank)) if rank else 1.0
+    p_value = float(scipy.stats.chi2.sf(wald, rank)) if rank else 1.0
     if len(slopes) and fit.dof > 0 and np.abs(fit.residuals).max() < TELLS_EXACTLY:
         p_value = 0.0  # a copy of the arm: no error is left to judge its slope by
     return Check(
@@ -198,7 +198,7 @@ def check_shuffled(
     for _ in range(repeats):
         effect, error = estimate(rng.permutation(treated))
         z2 += (effect / error) ** 2 if error > 0 else 0.0
-    limit = float(stats.chi2.isf(P_BLOCK, repeats)) / repeats
+    limit = float(scipy.stats.chi2.isf(P_BLOCK, repeats)) / repeats
     return Check(
         check="shuffled label",
         value=z2 / repeats,

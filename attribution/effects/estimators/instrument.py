@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from attribution.effects.effect import INTERVAL_LEVEL
 from attribution.effects.estimators.regression import cluster_sums, drop_collinear
@@ -158,14 +158,14 @@ def wald_of_scores(
         return 1.0
     moved = left.T @ z
     wald = float(moved @ np.linalg.pinv(spread, hermitian=True) @ moved)
-    return float(stats.f.sf(wald / rank, rank, max(groups - 1, 1)))
+    return float(scipy.stats.f.sf(wald / rank, rank, max(groups - 1, 1)))
 
 
 def _anderson_rubin(
     y: Float, t: Float, z: Float, scale: float, clusters: Sequence[NDArray[np.int64]]
 ) -> tuple[float, float]:
     """Limits of the effects at which the instrument explains nothing of y - b t."""
-    c = float(stats.chi2.ppf(INTERVAL_LEVEL, 1)) * scale
+    c = float(scipy.stats.chi2.ppf(INTERVAL_LEVEL, 1)) * scale
     zt, zy = float(z @ t), float(z @ y)
     a = zt**2 - c * _sum_of_squares(z * t, z * t, clusters)
     half = zy * zt - c * _sum_of_squares(z * y, z * t, clusters)

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
 
 from attribution.effects.effect import INTERVAL_LEVEL
 from histories.arrays import Float
@@ -94,7 +94,7 @@ def fit_segmented(
         Figure(value=v, std_error=e, low=a, high=b)
         for v, e, a, b in np.column_stack([value[:3], error[:3], *ends]).tolist()
     ]
-    half = float(stats.t.isf(_TAIL, dof)) * error[3:]
+    half = float(scipy.stats.t.isf(_TAIL, dof)) * error[3:]
     return SegmentedFit(
         mean=figures[0],
         level=figures[1],
@@ -137,12 +137,14 @@ def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float
 
     def of(column: int) -> float:
         m, s = means[:, column], np.maximum(scales[:, column], 1e-300)
-        at = stats.t.ppf(share, dof) * s + m
+        at = scipy.stats.t.ppf(share, dof) * s + m
         low, high = float(at.min()), float(at.max())
         if not high > low:
             return low
         return float(
-            optimize.brentq(lambda x: float(weight @ special.stdtr(dof, (x - m) / s)) - share, low, high)
+            scipy.optimize.brentq(
+                lambda x: float(weight @ scipy.special.stdtr(dof, (x - m) / s)) - share, low, high
+            )
         )
 
     return np.array([of(column) for column in range(means.shape[1])])

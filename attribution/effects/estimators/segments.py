@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from attribution.effects.effect import Effect, holm
 from attribution.effects.findings import PICTURE_SCHEMAS
@@ -44,7 +44,7 @@ def heterogeneity_test(effects: Sequence[Effect], column: str) -> list[dict[str,
             "test": f"equal effects across {column}",
             "hypothesis": column,
             "statistic": q,
-            "p_value": float(stats.chi2.sf(q, len(figures) - 1)),
+            "p_value": float(scipy.stats.chi2.sf(q, len(figures) - 1)),
             "p_holm": None,
             "family": 1,
         }
