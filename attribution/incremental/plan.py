@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.incremental.chain import HiddenChain, HiddenChainFit
+from attribution.incremental.checks.complaints import perhaps_complaints
 from attribution.incremental.checks.future_touches import future_touches
 from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse, lapse_window
@@ -138,7 +139,8 @@ def _check_recorded(
 ) -> Checked:
     """Satisfaction that acts alone show, touches that announce leaving or a purchase, worth that stays."""
     del stocks, rng
-    against = {**dict.fromkeys(fit.moved_alone, MOVED_ALONE), **panel.announces}
+    against = dict.fromkeys(fit.moved_alone, MOVED_ALONE)
+    against |= perhaps_complaints(fit, panel) | panel.announces
     return Checked(by_channel=against, of_spend=_staying(fit, panel))
 
 
@@ -157,6 +159,7 @@ def _check_silent(
     holdout = tried("holdout check", lambda: run_holdout(fit, panel, stocks, rng=rng))
     lapse = tried("lapse check", lambda: check_lapse(fit, panel, stocks))
     contrary = {} if lapse is None else lapse.contrary
+    contrary |= perhaps_complaints(fit, panel)
     contrary |= dict.fromkeys(panel.stops, STOPS) | dict.fromkeys(fit.moved_alone, MOVED_ALONE)
     if fit.structure.regular:
         contrary |= {name: DUE for name, late in zip(panel.channels, panel.late, strict=True) if late}
