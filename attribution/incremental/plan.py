@@ -139,8 +139,8 @@ def _check_recorded(
 ) -> Checked:
     """Satisfaction that acts alone show, touches that announce leaving or a purchase, worth that stays."""
     del stocks, rng
-    against = dict.fromkeys(fit.moved_alone, MOVED_ALONE)
-    against |= perhaps_complaints(fit, panel) | panel.announces
+    moved = dict.fromkeys(fit.moved_alone, MOVED_ALONE)
+    against = {**moved, **perhaps_complaints(fit, panel), **panel.announces}
     return Checked(by_channel=against, of_spend=_staying(fit, panel))
 
 
