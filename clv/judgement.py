@@ -63,6 +63,8 @@ class Judgement:
         Forecast and actual by tenth of the customers, every model, at `calibration_end`.
     notes
         What could not be judged, and why.
+    buyers
+        How many were expected to buy at all in the latest window, and did; None under contract.
     """
 
     chosen: str | None
@@ -74,6 +76,7 @@ class Judgement:
     validation: pl.DataFrame
     deciles: pl.DataFrame
     notes: tuple[str, ...]
+    buyers: Buyers | None = None
 
     def published_errors(self, *, by: date) -> tuple[float, ...]:
         """log(actual / forecast) of the chosen forecast on windows that were over by then."""
@@ -141,8 +144,6 @@ def judge_models(
             f"only {buyers} of {latest.summary.height} customers bought after {end}: a forecast cannot be "
             "judged on so few, and figures that some samples of customers do not have carry no interval"
         )
-    if latest.buyers is not None and latest.buyers.note is not None:
-        notes.append(latest.buyers.note)
     scores = tuple(r.score for r in rounds if r.score is not None)
     chosen = latest.outlook.chosen
     return Judgement(
@@ -162,6 +163,7 @@ def judge_models(
         ),
         deciles=pl.concat([decile_table(f) for f in latest.forecasts]),
         notes=tuple(dict.fromkeys(notes)),
+        buyers=latest.buyers,
     )
 
 
@@ -243,7 +245,8 @@ def judge_contracts(
 ) -> Judgement:
     """The same judgement with the contracts' forecast of the same windows in place of the chosen one.
 
-    Contracts that ended after an origin were still running there.
+    Contracts that ended after an origin were still running there. How many buy at all is not judged: the
+    chance of leaving is that of the contract's end.
     """
     if customers is None or judged.calibration_end is None:
         return judged
@@ -277,12 +280,16 @@ def judge_contracts(
     if not scores:
         return judged
     sizes = {score.origin: judged.summary.height for score in scores}
+    told = pl.col("metric").is_in(["buyers_predicted", "buyers_actual"])
     return replace(
         judged,
         chosen=CONTRACT,
         scores=tuple(scores),
         verdict=judge_headline(scores, {}),
-        validation=pl.concat([judged.validation, *frames, _interval_rows(tuple(scores), sizes)]),
+        buyers=None,
+        validation=pl.concat(
+            [judged.validation.filter(~told), *frames, _interval_rows(tuple(scores), sizes)]
+        ),
     )
 
 

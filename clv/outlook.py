@@ -236,18 +236,17 @@ def base_of(
 ) -> str:
     """The chosen model, else the one whose chances to buy at all came true in past windows.
 
-    Models at the edge of their box come last. Of those that could be fitted in the newest window (`past`
-    begins with it) the one counts that was least surprised by who bought and who did not, in windows that all
-    of them share. Within `TIED` standard errors of it the likelihood of whole histories decides: windows tell
-    who stays silent, and hardly whether he left or waits. Without windows the first of `MODELS` counts.
+    Of those that could be fitted in the newest window (`past` begins with it) the one counts that was least
+    surprised by who bought and who did not, in windows that all of them share. Of those within `TIED`
+    standard errors of it models at the edge of their box come last, and the likelihood of whole histories
+    decides: windows tell who stays silent, and hardly whether he left or waits. Without windows the first of
+    `MODELS` counts that is not at its edge.
     """
     if chosen in fits:
         return chosen
-    inside = [model for model in MODELS if model in fits and not fits[model].report.at_bound]
-    ranked = inside or [model for model in MODELS if model in fits]
-    judged = [model for model in ranked if past and model in past[0].surprise]
+    judged = [model for model in MODELS if model in fits and past and model in past[0].surprise]
     if not judged:
-        return ranked[0]
+        return _inside(fits, [model for model in MODELS if model in fits])[0]
     shared = [window for window in past if all(model in window.surprise for model in judged)]
     surprise = {model: np.concatenate([window.surprise[model] for window in shared]) for model in judged}
     best = min(judged, key=lambda model: float(surprise[model].mean()))
@@ -256,8 +255,13 @@ def base_of(
         behind = surprise[model] - surprise[best]
         return bool(behind.mean() <= TIED * behind.std() / np.sqrt(behind.size))
 
-    tied = [model for model in judged if as_good(model)]
+    tied = _inside(fits, [model for model in judged if as_good(model)])
     return max(tied, key=lambda model: likelihood(fits[model])) if likelihood else tied[0]
+
+
+def _inside(fits: Mapping[str, PurchaseFit], models: list[str]) -> list[str]:
+    """The models that are not at the edge of their box; all where each is."""
+    return [model for model in models if not fits[model].report.at_bound] or models
 
 
 def look_ahead(

@@ -263,6 +263,7 @@ def value_customers(
                 (
                     *_verdict_notes(judged),
                     *judged.notes,
+                    *([judged.buyers.note] if judged.buyers and judged.buyers.note else ()),
                     *(f"{model} was left out: {reason}" for model, reason in failures.items()),
                     *spend_notes,
                     *(outlook.notes if outlook else ("no model has a forecast that is a number",)),

@@ -13,6 +13,7 @@ from histories.errors import SchemaError
 from histories.reading.rules import EARLIEST, LATEST, Rule, is_far
 from histories.reading.schemas import Kind
 from histories.reading.staging import Staged
+from histories.reading.times import TimeOptions, why_no_time
 
 LONGEST_GAP = 5 * 365
 """Days without a row that a history may have, unless it is longer than this itself."""
@@ -86,6 +87,8 @@ def _refuse_impossible(
     else:
         return
     value = staged.first_value(dated, 1)
+    if form is None and value is not None:  # some counts since 1970 can be read as ISO dates of another age
+        hint = why_no_time(str(value), TimeOptions(), f"inputs.{staged.table.name}") or hint
     first = f' (row 1: "{value}")' if value is not None else ""
     raise SchemaError(f"{staged.place}: {count} of {total} rows have a {dated} {what}{first}. {hint}")
 

@@ -78,6 +78,7 @@ def run(
     roi: float = 0.2,
     wrote: pl.DataFrame | None = None,
     bought: float = 50.0,
+    contract: dict[str, object] | None = None,
 ) -> pl.DataFrame:
     """The ledger of a run with two customers, of whom one came later."""
     purchases = pl.LazyFrame(
@@ -111,7 +112,7 @@ def run(
             ),
         },
         model={"totals": {"expected_purchases": 3.0, "expected_purchases_low": 2.0,
-                          "expected_purchases_high": 4.0}, "horizon_months": 6},
+                          "expected_purchases_high": 4.0}, "horizon_months": 6, "contract": contract},
         objectives=objectives,
         before=before,
         run_id="a",
@@ -143,6 +144,10 @@ def test_a_run_promises_purchases_effects_beyond_0_returns_plans_and_objectives_
 def test_how_many_buy_is_no_promise_where_time_held_back_refuted_it() -> None:
     assert "present customers who buy" in run(JUNE, bought=60.0)["what"]
     assert "present customers who buy" not in run(JUNE, bought=61.0)["what"]
+
+
+def test_under_contract_those_who_stay_are_not_promised_as_those_who_buy() -> None:
+    assert "present customers who buy" not in run(JUNE, contract={"parameters": {}})["what"]
 
 
 def test_who_became_a_brands_customer_later_counts_for_no_promise_of_before() -> None:

@@ -95,7 +95,8 @@ def test_the_least_surprised_model_counts_and_the_likelier_of_two_alike() -> Non
     assert base(window(bg_nbd=calm, mbg_nbd=calm + noise + 0.09)) == "mbg_nbd"
     assert base(window(bg_nbd=calm, mbg_nbd=calm + noise + 0.09), likelier="bg_nbd") == "bg_nbd"
     assert base(window(bg_nbd=calm, mbg_nbd=calm + noise + 0.11)) == "bg_nbd"
-    assert base(window(bg_nbd=calm, mbg_nbd=calm + 1.0, pareto_nbd=calm - 1.0)) == "bg_nbd"
+    assert base(window(bg_nbd=calm, mbg_nbd=calm + 1.0, pareto_nbd=calm + noise - 0.09)) == "bg_nbd"
+    assert base(window(bg_nbd=calm, mbg_nbd=calm + 1.0, pareto_nbd=calm + noise - 0.11)) == "pareto_nbd"
     assert base_of(fits, "mbg_nbd", [window(bg_nbd=calm, mbg_nbd=calm + 1.0)]) == "mbg_nbd"
 
 

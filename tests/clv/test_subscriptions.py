@@ -79,6 +79,8 @@ def test_the_holdout_of_contracts_is_forecast_and_told(valued: tuple[pl.DataFram
     assert abs(score["total_error"]) < 0.1
     assert score["low"] < score["actual"] < score["high"]
     assert "contract" in values.validation["model"].to_list()
+    assert not values.validation["metric"].str.starts_with("buyers").any()  # whose chance is another
+    assert not any("expected to buy" in note for note in values.warnings)
     totals = values.model["totals"]
     assert totals["expected_purchases_low"] < totals["expected_purchases"] < totals["expected_purchases_high"]
 

@@ -104,6 +104,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "per cent": (f"{HEADER}7,2026-01-05,45 %\n".encode(), {}, "Expected an amount in the currency as amount, and no share"),
     "seconds unannounced": (f"{HEADER}7,1767607200,5\n".encode(), {}, 'If that counts seconds since 1970, set inputs.transactions.timestamp_format = "epoch_s".'),
     "milliseconds as seconds": (f"{HEADER}7,1767607200000,5\n".encode(), {"timestamp_format": "epoch_s"}, '1 of 1 rows have a timestamp after 2200 (row 1: "1767607200000"). If they count a smaller unit, set inputs.transactions.timestamp_format = "epoch_ms".'),
+    "milliseconds that read as the year 1546": (f"{HEADER}7,1546560000000,5\n".encode(), {}, 'set inputs.transactions.timestamp_format = "epoch_ms".'),
     "seconds as milliseconds": (f"{HEADER}7,1767607200,5\n".encode(), {"timestamp_format": "epoch_ms"}, 'set inputs.transactions.timestamp_format = "epoch_s"'),
     "two digits read as four": (f"{HEADER}7,05/01/26,5\n".encode(), {"timestamp_format": "%d/%m/%Y"}, "If the years have two digits, write %y in inputs.transactions.timestamp_format"),
     "the letters of a spreadsheet": (f"{HEADER}7,05/01/2026 10:00,5\n".encode(), {"timestamp_format": "dd/MM/yyyy HH:mm"}, 'holds none of strftime\'s letters: write "%d/%m/%Y %H:%M" or the like'),
