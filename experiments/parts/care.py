@@ -187,7 +187,7 @@ def care_part(
     return CarePart(
         tables={"care": figures, "alerts": alerts_table(whole, figures)}
         | ({} if cases.quotes is None else {"quotes": cases.quotes}),
-        cases=_without_post_ids(_without_likely(with_ranks(queue), histories)),
+        cases=_without_post_ids(_without_likely(_of_ids(with_ranks(queue), histories), histories)),
         left_out=without_stake(whole) | _without_quotes(settings, cases),
         notes=cases.notes,
         desk=whole,
@@ -228,6 +228,11 @@ def _without_quotes(settings: CareSettings, cases: AllCases) -> dict[str, str]:
         "quotes": "no public message of a known customer has a topic and consists of words that five "
         "customers use"
     }
+
+
+def _of_ids(table: pl.LazyFrame, histories: Histories) -> pl.LazyFrame:
+    """Cases with ids of the customers' type, also where no case names one."""
+    return table.with_columns(pl.col("customer_id").cast(histories.inputs.customer_dtype))
 
 
 def _without_likely(table: pl.LazyFrame, histories: Histories) -> pl.LazyFrame:

@@ -73,6 +73,19 @@ def test_known_authors_are_customers_whose_cases_meet_across_tables(tmp_path: Pa
     assert cases.filter(pl.col("case_id") == "post:p7")["customer_id"].to_list() == [7]
 
 
+def test_cases_that_name_no_customer_stand_beside_whole_numbers_of_customers(tmp_path: Path) -> None:
+    part = _care(
+        tmp_path,
+        CONFIG.replace('posts = "posts.csv"', ""),
+        identities="platform,handle,customer_id\nphone,+4915100000001,7\n",
+        cases="case_id,opened_at,channel,first_response_at\n"
+        "k1,2026-03-04T10:00:00Z,phone,2026-03-04T10:02:00Z\n",
+    )
+    cases = part.cases.collect()
+    assert cases.schema["customer_id"] == pl.Int64
+    assert cases.select("case_id", "customer_id", "status").rows() == [("k1", None, "answered")]
+
+
 def test_costs_are_cut_to_the_observed_days(tmp_path: Path) -> None:
     """Opened from the 2nd, observed to the 6th: 5 of the 10 days, half of the costs."""
     part = _care(tmp_path, costs="channel,period_start,period_end,amount\ntwitter,2026-02-25,2026-03-06,60\n")
