@@ -77,9 +77,8 @@ def fit_two_stage(
         Means that were taken out of all of these before, for the degrees of freedom.
     """
     exogenous = np.column_stack([np.ones(len(outcome)), drop_collinear(covariates)])
-    y, t, z = (
-        v - exogenous @ np.linalg.lstsq(exogenous, v, rcond=None)[0] for v in (outcome, treatment, instrument)
-    )
+    three = np.column_stack([outcome, treatment, instrument])
+    y, t, z = np.ascontiguousarray((three - exogenous @ np.linalg.lstsq(exogenous, three, rcond=None)[0]).T)
     zz, zt, zy = float(z @ z), float(z @ t), float(z @ y)
     if zz <= 1e-12 * len(z) or zt == 0.0:
         nothing = float("nan")

@@ -60,9 +60,7 @@ def fit_ols(design: Float, outcome: Float, *, clusters: NDArray[np.int64] | None
 def cluster_sums(values: Float, clusters: NDArray[np.int64]) -> Float:
     """Sums of the rows of `values` (N, K) within each of the G clusters, shape (G, K)."""
     _, codes = np.unique(clusters, return_inverse=True)
-    sums = np.zeros((codes.max() + 1, values.shape[1]))
-    np.add.at(sums, codes, values)
-    return sums
+    return np.stack([np.bincount(codes, column) for column in values.T], axis=1)
 
 
 def mean_error(influence: Float, clusters: NDArray[np.int64] | None = None) -> float:
@@ -92,20 +90,17 @@ def drop_collinear(covariates: Float) -> Float:
 
     A column goes when it adds less than 1e-6 of its variance to the columns before it.
     """
-    kept = np.empty((len(covariates), 0))
-    basis = np.empty((len(covariates), 0))
-    for column in covariates.T:
-        centred = column - column.mean()
-        scale = np.sqrt(centred @ centred / max(len(column), 1))
-        if scale <= 1e-12 * max(1.0, float(np.abs(column).max(initial=0.0))):
-            continue
-        centred = centred / scale
-        rest = centred - basis @ (basis.T @ centred)
-        norm = np.sqrt(rest @ rest)
-        if norm**2 > 1e-6 * len(column):
-            kept = np.column_stack([kept, centred])
-            basis = np.column_stack([basis, rest / norm])
-    return kept
+    centred = covariates - covariates.mean(axis=0)
+    scale = np.sqrt((centred * centred).mean(axis=0))
+    varies = scale > 1e-12 * np.maximum(1.0, np.abs(covariates).max(axis=0, initial=0.0))
+    scaled = centred[:, varies] / scale[varies]
+    rest = scaled.T @ scaled / len(scaled)  # covariance of what the columns kept so far leave
+    kept = []
+    for k in range(len(rest)):
+        if rest[k, k] > 1e-6:
+            kept.append(k)
+            rest -= np.outer(rest[:, k], rest[k]) / rest[k, k]
+    return np.asarray(scaled[:, kept], dtype=np.float64)
 
 
 def fit_lin(
