@@ -4,10 +4,15 @@ Leaving follows the shifted beta-geometric model on contract months (`clv.contra
 there, purchases come at a rate lambda ~ gamma(r, alpha) per month, of which the count x in the months M under
 contract tells
 
-    E[purchases in H months] = (r + x)/(alpha + M) * sum over j < H of S(n + j)/S(n)
+    E[purchases in H months] = (r + x)/(alpha + M) * sum over j < H of s(j)/S(n)
+    s(j) = (1 - f) S(n + j) + f S(n + j + 1)
 
-for a customer of n whole months who is still there, and 0 for one who left. Value discounts each month's
-margin at its end. churn_probability is that of leaving the contract within the horizon.
+for a customer of n whole months and the part f of another who is still there, and 0 for one who left. Who
+pays regularly has paid less often than M months at his rate: counted from a purchase, and without it, events
+with gaps of variation c come (1 - c^2)/2 short of it. On average (1 + c^2)/2 of a gap has passed since the
+last purchase, which tells c; x counts what is short: half a payment of a monthly fee, and a whole one of who
+left when it was used up. Value discounts each month's margin at its end. churn_probability is that of leaving
+the contract within the horizon.
 """
 
 from __future__ import annotations
@@ -54,18 +59,22 @@ class ContractFit:
         Purchases per month are gamma(r, alpha).
     frame
         customer_id, there (whether the contract runs), n (whole months), months (under contract) and x
-        (purchases after signing), sorted by customer_id.
+        (purchases after signing, and `short` of them), sorted by customer_id.
+    short
+        By how much regular purchases come short of the rate times the months: of who is there, of who left.
     """
 
     leaving: ShiftedBetaGeometricFit
     r: float
     alpha: float
     frame: pl.DataFrame
+    short: tuple[float, float] = (0.0, 0.0)
 
-    def months_ahead(self, n: Float, horizon: int) -> Float:
-        """P(still there at the start of month j of the future), j = 1 ... horizon, shape (horizon, n)."""
-        ahead = np.arange(horizon)[:, None]
-        return np.asarray(self.leaving.predict_survival(n + ahead) / self.leaving.predict_survival(n))
+    def months_ahead(self, horizon: int) -> Float:
+        """Share of month j of the future under contract, j = 1 ... horizon, shape (horizon, n)."""
+        ahead, begun, n = np.arange(horizon + 1)[:, None], self._begun(), self._n()
+        survival = self.leaving.predict_survival(n + ahead) / self.leaving.predict_survival(n)
+        return np.asarray((1.0 - begun) * survival[:-1] + begun * survival[1:])
 
     def rate(self) -> Float:
         """Expected purchases of each customer per month under contract, shape (n,)."""
@@ -77,10 +86,14 @@ class ContractFit:
         whole = int(np.ceil(months))
         shares = np.clip(months - np.arange(whole), 0.0, 1.0)
         there = self.frame["there"].to_numpy()
-        return np.asarray(there * self.rate() * (shares @ self.months_ahead(self._n(), whole)))
+        return np.asarray(there * self.rate() * (shares @ self.months_ahead(whole)))
 
     def _n(self) -> Float:
         return self.frame["n"].cast(pl.Float64).to_numpy()
+
+    def _begun(self) -> Float:
+        """How much of the month that runs is over, shape (n,): at its end the customer may leave."""
+        return np.clip(self.frame["months"].to_numpy() - self._n(), 0.0, 1.0)
 
     def simulate(self, months: int, *, rng: np.random.Generator) -> Float:
         """Purchases of each customer in the months ahead in `DRAWS` futures, shape (draws, n)."""
@@ -88,7 +101,7 @@ class ContractFit:
         x, seen = (self.frame[name].to_numpy() for name in ("x", "months"))
         size = (DRAWS, n.size)
         leave = np.clip(rng.beta(self.leaving.a, self.leaving.b + n, size), 1e-12, 1.0)
-        stays = np.minimum(rng.geometric(leave), months)
+        stays = np.minimum(rng.geometric(leave) - self._begun(), months)
         rate = rng.standard_gamma(self.r + x, size) / (self.alpha + seen)
         return np.asarray(rng.poisson(rate * stays) * there, dtype=np.float64)
 
@@ -101,6 +114,7 @@ class ContractFit:
         return {
             "model": CONTRACT,
             "parameters": {"a": self.leaving.a, "b": self.leaving.b, "r": self.r, "alpha": self.alpha},
+            "short": list(self.short),
             "period_days": DAYS_PER_MONTH,
             "customers": self.frame.height,
             "there": int(self.frame["there"].sum()),
@@ -135,9 +149,10 @@ def fit_contracts(customers: pl.DataFrame, summary: pl.DataFrame, *, end: date) 
     """
     renewals = count_renewals(customers.lazy(), observation_end=end, period_days=DAYS_PER_MONTH)
     leaving = ShiftedBetaGeometric().fit(renewals["periods"].to_numpy(), renewals["left"].to_numpy())
-    frame = _under_contract(customers, summary, end)
+    short = _short_of_rate(customers, summary, end)
+    frame = _under_contract(customers, summary, end, short)
     r, alpha = _fit_rates(frame["x"].to_numpy(), frame["months"].to_numpy())
-    return ContractFit(leaving=leaving, r=r, alpha=alpha, frame=frame)
+    return ContractFit(leaving=leaving, r=r, alpha=alpha, frame=frame, short=short)
 
 
 def kept_contracts(
@@ -148,11 +163,42 @@ def kept_contracts(
     leaving = ShiftedBetaGeometricFit(
         a=float(known["a"]), b=float(known["b"]), report=FitReport.from_dict(fields["report"])
     )
-    frame = _under_contract(customers, summary, end)
-    return ContractFit(leaving=leaving, r=float(known["r"]), alpha=float(known["alpha"]), frame=frame)
+    of_present, of_gone = fields.get("short", (0.0, 0.0))
+    short = (float(of_present), float(of_gone))
+    frame = _under_contract(customers, summary, end, short)
+    return ContractFit(
+        leaving=leaving, r=float(known["r"]), alpha=float(known["alpha"]), frame=frame, short=short
+    )
 
 
-def _under_contract(customers: pl.DataFrame, summary: pl.DataFrame, end: date) -> pl.DataFrame:
+def _short_of_rate(customers: pl.DataFrame, summary: pl.DataFrame, end: date) -> tuple[float, float]:
+    """What regular purchases come short, from the time since the last purchase in gaps of the same customers.
+
+    Of who is there 1 less that time, which is (1 - c^2)/2; of who left twice as much of the time at leaving.
+    """
+    known = summary.filter(pl.col("frequency") > 0).join(customers, on="customer_id", how="inner")
+    day = pl.col("T") / (pl.lit(end) - pl.col("first_purchase")).dt.total_days()
+    left = pl.col("ended_at").is_not_null() & (pl.col("ended_at") <= end)
+    after = ((pl.lit(end) - pl.col("ended_at")).dt.total_days() * day).clip(lower_bound=0.0).fill_null(0.0)
+    told = known.select(
+        left.alias("left"),
+        (pl.col("T") - pl.col("recency") - pl.when(left).then(after).otherwise(0.0)).alias("passed"),
+        (pl.col("recency") / pl.col("frequency")).alias("gap"),
+    )
+    passed = {gone: _in_gaps(told.filter(pl.col("left") == gone)) for gone in (False, True)}
+    short = min(max(1.0 - passed[False], 0.0), 0.5)
+    return short, 2.0 * short * min(max(passed[True], 0.0), 1.0)
+
+
+def _in_gaps(told: pl.DataFrame) -> float:
+    """Time passed over gaps of the same customers; 1, as for purchases at any time, where there are none."""
+    passed, gaps = float(told["passed"].sum()), float(told["gap"].sum())
+    return passed / gaps if gaps > 0.0 else 1.0
+
+
+def _under_contract(
+    customers: pl.DataFrame, summary: pl.DataFrame, end: date, short: tuple[float, float]
+) -> pl.DataFrame:
     """The frame of a `ContractFit` as known at the end of a day."""
     last = pl.min_horizontal(pl.col("ended_at").fill_null(end), pl.lit(end))
     under = customers.filter(pl.col("acquired_at") <= end).select(
@@ -164,10 +210,17 @@ def _under_contract(customers: pl.DataFrame, summary: pl.DataFrame, end: date) -
     )
     bought = summary.select("customer_id", "frequency", "first_purchase")
     # a purchase with the contract comes of signing it; a first purchase later on counts
+    missing = pl.when("there").then(short[0]).otherwise(short[1])
     later = pl.col("first_purchase") > pl.col("acquired_at") + timedelta(days=SIGNING_DAYS)
     return (
         under.join(bought, on="customer_id", how="inner")
-        .select("customer_id", "there", "months", "n", x=(pl.col("frequency") + later).cast(pl.Float64))
+        .select(
+            "customer_id",
+            "there",
+            "months",
+            "n",
+            x=pl.col("frequency") + pl.when(later).then(1.0).otherwise(missing),
+        )
         .sort("customer_id")
     )
 
@@ -210,7 +263,7 @@ def foresee_contracts(
         these, discounted; c_months, discounted months as a customer.
     """
     n, there = contract.frame["n"].cast(pl.Float64).to_numpy(), contract.frame["there"].to_numpy()
-    survival = contract.months_ahead(n, months)
+    survival = contract.months_ahead(months)
     factors = (1.0 + discount_rate) ** (-np.arange(1, months + 1) / 12.0)
     expected = contract.expected_purchases(months)
     paid = there * contract.rate() * (factors @ survival)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -35,8 +35,8 @@ class Bundle:
     """
 
     path: Path
-    manifest: Mapping[str, Any]
-    model: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(repr=False)
+    model: Mapping[str, Any] = field(repr=False)
     digest: str
 
     @property

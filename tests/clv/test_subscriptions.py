@@ -121,6 +121,44 @@ def test_what_was_not_known_yet_does_not_reach_an_earlier_fit() -> None:
     assert fit.leaving.a == again.leaving.a
 
 
+def test_monthly_fees_come_at_their_rate_and_not_half_a_payment_late() -> None:
+    """Fees every 30 days from the first, up to half a year ago: .93 a month without what comes short."""
+    rng = np.random.default_rng(5)
+    starts = rng.integers(0, 180, 800)
+    stays = 30 * rng.geometric(0.05, 800)
+    told = [
+        (START + timedelta(days=int(s)), START + timedelta(days=int(s + t)))
+        for s, t in zip(starts, stays, strict=True)
+    ]
+    end = START + timedelta(days=240)
+    customers = pl.DataFrame(
+        {
+            "customer_id": range(800),
+            "acquired_at": [start for start, _ in told],
+            "ended_at": [left if left <= end else None for _, left in told],
+        }
+    )
+    rows = [
+        (customer, start + timedelta(days=day), 100_000)
+        for customer, (start, left) in enumerate(told)
+        for day in range(0, (min(left, end + timedelta(days=1)) - start).days, 30)
+    ]
+    fees = pl.DataFrame(rows, schema=["customer_id", "date", "amount"], orient="row").with_columns(
+        timestamp=pl.col("date").cast(pl.Datetime("us")), margin=pl.lit(None, dtype=pl.Int64)
+    )
+    summary = summarize_purchases(fees.lazy(), observation_end=end, time_unit="week").collect()
+    fit = fit_contracts(customers, summary, end=end)
+    there = fit.frame["there"].to_numpy()
+    assert fit.short == pytest.approx((0.5, 1.0), abs=0.03)
+    assert fit.rate()[there].mean() == pytest.approx(MONTH / 30.0, rel=0.02)
+
+
+def test_purchases_by_chance_come_no_less_often_than_their_rate() -> None:
+    customers, purchases = company(1500)
+    summary = summarize_purchases(purchases.lazy(), observation_end=END, time_unit="week").collect()
+    assert fit_contracts(customers, summary, end=END).short == pytest.approx((0.0, 0.0), abs=0.05)
+
+
 def test_a_table_without_leavers_has_no_contracts() -> None:
     customers, _ = company(20)
     assert has_contracts(customers)
