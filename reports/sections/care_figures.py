@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -173,18 +174,21 @@ def kpis(sources: ReportSources, channel: str | None = None) -> dict[str, Kpi]:
     rows = rows.filter((pl.col("channel") == channel) & (pl.col("kpi") != "waiting_curve"))
     cut_short = _cut_short(sources.as_of)
     found: dict[str, Kpi] = {}
-    for (kpi,), part in rows.group_by(["kpi"], maintain_order=True):
-        is_dated = pl.col("period").str.contains(_PERIOD)
-        dated = part.filter(is_dated, pl.col("period") != cut_short).sort("period").to_dicts()
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.iter_rows(named=True):
+        by_name.setdefault(row["kpi"], []).append(row)
+    for kpi, part in by_name.items():
+        dated = [row for row in part if re.search(_PERIOD, row["period"]) and row["period"] != cut_short]
+        dated.sort(key=lambda row: row["period"])
         course = [row for row in _by_quarter(dated) if row["value"] is not None]
-        whole = part.filter(pl.col("period") == "(all)").to_dicts()
+        whole = [row for row in part if row["period"] == "(all)"]
         if not course and not whole:
             continue
         now = course[-1] if course else whole[0]
         if now["target"] is None and whole:
             now = {**now, "target": whole[0]["target"]}
-        found[str(kpi)] = Kpi(
-            kpi=str(kpi),
+        found[kpi] = Kpi(
+            kpi=kpi,
             channel=channel,
             period=str(now["period"]),
             now=now,
