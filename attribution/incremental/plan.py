@@ -21,6 +21,7 @@ from attribution.incremental.checks.tried import Tried
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
 from attribution.incremental.stocks import Timing
+from attribution.incremental.targeting import chosen_receivers
 from histories.panel import Panel
 
 MIN_PERIODS = 6
@@ -140,7 +141,7 @@ def _check_recorded(
     """Satisfaction that acts alone show, touches that announce leaving or a purchase, worth that stays."""
     del stocks, rng
     moved = dict.fromkeys(fit.moved_alone, MOVED_ALONE)
-    against = {**moved, **perhaps_complaints(fit, panel), **panel.announces}
+    against = {**moved, **perhaps_complaints(fit, panel), **chosen_receivers(panel), **panel.announces}
     return Checked(by_channel=against, of_spend=_staying(fit, panel))
 
 

@@ -37,6 +37,7 @@ from attribution.incremental.stocks import (
     stocks_at,
     ticks_of,
 )
+from attribution.incremental.targeting import has_stopped, last_touch, steadily_sent
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
@@ -45,6 +46,8 @@ ZERO_SHARE = 0.05
 value. Below it such months have no amount: who leaves before the month's bill does not spend less."""
 LOWEST_SPEND = 0.02
 """Spend below this share of the mean, but above 0, counts as so much: one cent is no sign of a mean."""
+ALIKE, STOPPED = 1e-3, 0.1
+"""Least variance of customers' relative rates of touches, and the rate of whom the firm has stopped with."""
 SEASON_FROM = 18
 """Periods from which a season can be told from a trend."""
 YEAR = 12
@@ -120,6 +123,8 @@ class ChainInputs:
     what touches of the month itself add to them comes next."""
     acting: Flags
     """Channels whose touches are a stream, shape (C,)."""
+    targeted: int
+    """Channels of the firm, for each of which there is a column of what a customer gets as a rule."""
     reacting: Flags
     """Streams of acts that may follow purchases of the month, shape (M - 1,)."""
     ordered: bool
@@ -283,17 +288,17 @@ class ChainDesign:
         rows = np.tile(np.arange(periods), n)
         new = self.new_stocks(panel, panel.touches, ticks_of(panel, by_day=self.by_day), rows)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
-        leaving = Columns(
-            static=static,
-            calendar=calendar,
-            cells=np.concatenate([felt, rest, *self._tenure(panel), *self._bought_at_all(panel)], axis=2),
-        )
+        usual = _usual_touches(panel)
+        cells = [felt, usual, rest, *self._tenure(panel), *self._bought_at_all(panel)]
+        leaving = Columns(static=static, calendar=calendar, cells=np.concatenate(cells, axis=2))
         arrived = [_arrival_month(panel)] if self.staggered else []
         months = np.eye(periods, self.periods)
         buying = Columns(
             static=static,
             calendar=calendar if self.contractual else np.column_stack([months, calendar]),
-            cells=np.concatenate([felt, new, rest, *([] if self.contractual else arrived)], axis=2),
+            cells=np.concatenate(
+                [felt, new, np.log(usual), rest, *([] if self.contractual else arrived)], axis=2
+            ),
         )
         acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, felt, context, arrived))
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
@@ -325,6 +330,7 @@ class ChainDesign:
         return ChainInputs(
             channels=panel.n_channels,
             acting=np.array(self.acting),
+            targeted=usual.shape[2],
             reacting=self._reacting(panel),
             ordered=self._ordered(panel),
             leaving=leaving,
@@ -485,6 +491,28 @@ def _lasting(panel: Panel) -> Float:
     Who comes later is another kind of customer, as a rule: he acts less, say, and leaves sooner.
     """
     return np.column_stack([panel.covariates, panel.entry]).astype(np.float64)
+
+
+def _usual_touches(panel: Panel) -> Float:
+    """How often each of the firm's channels reaches a customer as a rule, to the mean, shape (N, P, F).
+
+    Where leaving is silent: the firm writes on to who has left, and its rate tells nothing of how long he
+    was there. The posterior mean of it under a gamma law of rates, `STOPPED` from where it ends for good.
+    With it the effect of a stock is told by what differs from what is usual (Mundlak 1978): who buys more
+    anyhow may be written to more, and who stops a newsletter may leave.
+    """
+    firm = np.zeros(panel.n_channels, dtype=bool) if panel.contractual else steadily_sent(panel)
+    touches = np.asarray(panel.touches[:, :, firm], dtype=np.float64)
+    until = np.where(has_stopped(panel)[:, firm], last_touch(panel)[:, firm], panel.n_periods - 1)
+    t = np.arange(panel.n_periods)[:, None]
+    there = (t >= panel.entry[:, None, None]) & (t <= until[:, None])
+    lived = (there * np.asarray(panel.exposure)[:, :, None]).sum(axis=1)
+    count = (there * touches).sum(axis=1)
+    mean = count.sum(axis=0) / lived.sum(axis=0)
+    spread = ((count - mean * lived) ** 2 - mean * lived).sum(axis=0) / (lived**2).sum(axis=0)
+    shape = mean**2 / np.maximum(spread, ALIKE * mean**2)
+    often = (count + shape) / (lived * mean + shape)
+    return np.asarray(np.where(there, often[:, None], STOPPED))
 
 
 def _arrival_month(panel: Panel) -> Float:

@@ -140,6 +140,11 @@ class Layout:
         start = self.effects(1, channels).stop
         return slice(start, start + channels)
 
+    def targeting(self, k: int, inputs: ChainInputs) -> slice:
+        """Coefficients in leaving (0) or purchases (1) of what the firm sends a customer as a rule."""
+        start = self.effects(k, inputs.channels).stop if k == 0 else self.beside(inputs.channels).stop
+        return slice(start, start + inputs.targeted)
+
     @property
     def after_buying(self) -> NDArray[np.int64]:
         """Coefficients of the month's purchases in each stream of acts, where leaving is silent, (M - 1,)."""
@@ -170,6 +175,8 @@ class Layout:
         if inputs.silent:
             free[self.beside(inputs.channels)] &= ~inputs.acting
             free[self.after_buying] = structure.follows & inputs.reacting
+        for k in range(2):
+            free[self.targeting(k, inputs)] = structure.targeted and (structure.leaving or k > 0)
         if inputs.silent:
             free[self.after_purchase] = structure.after_purchase and structure.leaving
         loadings = free[self.loadings].reshape(-1, FEATURES)

@@ -125,10 +125,13 @@ class Search:
         return sorted(found, key=lambda candidate: -candidate.score)
 
     def _simplest(self, *, shared: bool) -> Candidate:
-        """No satisfaction: whether anybody leaves, and when, and whether touches follow purchases."""
+        """No satisfaction: whether anybody leaves, and when, whom the firm writes to, what touches follow."""
         alone = self.alone(shared=shared)
         if self.inputs.stays.all():
             alone = _ahead([alone, self.climb(replace(alone.structure, leaving=False), alone, rival=alone)])
+        if self.inputs.targeted:
+            chosen = self.climb(replace(alone.structure, targeted=True), alone, rival=alone)
+            alone = _ahead([alone, chosen])
         if not self.recorded and COUNT in self.inputs.kinds[:1]:
             if alone.structure.leaving:
                 after = self.climb(replace(alone.structure, after_purchase=True), alone, shift=sooner)

@@ -57,6 +57,8 @@ class Structure:
     """Whether purchases are more regular than chance."""
     leaving: bool = True
     """Whether anybody leaves."""
+    targeted: bool = False
+    """Whether the firm writes most to customers who buy or stay more, or less, than others anyhow."""
 
     @property
     def satisfaction(self) -> bool:
@@ -91,6 +93,8 @@ class Structure:
             parts.append("a second factor")
         if not self.leaving:
             parts.append("nobody who leaves")
+        if self.targeted:
+            parts.append("a firm that chooses whom it writes to")
         if self.quiet:
             parts.append("pauses" if self.asleep else "quiet spells")
         if self.follows:

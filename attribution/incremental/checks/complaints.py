@@ -13,7 +13,7 @@ import numpy as np
 from attribution.incremental.chain.fitted import HiddenChainFit
 from histories.panel import Panel
 
-CLEAR = 1.96
+CLEAR = 2.58
 """Standard errors from zero at which an effect counts."""
 REASON = (
     "customers come here of their own accord, and leave or buy less after it: what is wrong may do that, not "
