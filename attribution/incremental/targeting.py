@@ -32,7 +32,7 @@ def sent_by_firm(panel: Panel) -> Flags:
 
 
 def steadily_sent(panel: Panel) -> Flags:
-    """Those of them whose touches do not follow what a customer did in the period before, shape (C,).
+    """Those of them whose touches follow neither purchases of the period nor signs of the one before, (C,).
 
     While he shows signs of life: touches after a period with acts or purchases and after one without, each
     to what the customer's own mean leaves to expect.
@@ -49,7 +49,9 @@ def steadily_sent(panel: Panel) -> Flags:
         ratios.append(np.log(np.maximum(seen, 0.5) / np.maximum(expected, 0.5)))
         error += OVERDISPERSION / np.maximum(seen, 0.5)
     apart = np.abs(ratios[0] - ratios[1])
-    return np.asarray(sent_by_firm(panel) & ~((apart > FOLLOWS) & (apart > CLEAR * np.sqrt(error))))
+    return np.asarray(
+        sent_by_firm(panel) & ~panel.late & ~((apart > FOLLOWS) & (apart > CLEAR * np.sqrt(error)))
+    )
 
 
 def last_touch(panel: Panel) -> Integer:

@@ -1,4 +1,4 @@
-"""Whom the firm writes to is no accident: its best customers, say, and not those who stopped the newsletter."""
+"""Whom the firm writes to is no accident: its best customers, say, and nobody who unsubscribed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N, P = 1500, 16
 
 
 def company(*, best: bool = False, stops: bool = False, follows: bool = False, seed: int = 1) -> Panel:
-    """Letters that do nothing: to the best buyers, to none who unsubscribe and leave sooner, or after acts."""
+    """Letters that do nothing: to the best buyers, to none who unsubscribes and leaves, or after acts."""
     rng = np.random.default_rng(seed)
     t = np.arange(P)
     level = rng.gamma(2.0, 0.5, (N, 1))
