@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attribution.credits.rows import RESERVED_CHANNELS
 from attribution.paths.encoded import (
     EncodedPaths,
     encode_paths,
@@ -20,7 +21,7 @@ from histories.errors import DataError, SchemaError
 
 names = st.text(
     st.characters(exclude_characters=">", exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1
-)
+).filter(lambda name: name not in RESERVED_CHANNELS)
 journeys = st.lists(st.lists(names, max_size=6), min_size=1, max_size=30)
 
 

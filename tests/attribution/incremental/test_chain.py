@@ -70,12 +70,12 @@ def test_survivors_are_found_though_leaving_is_never_seen(hidden):
 
 @pytest.mark.parametrize("scenario", ["loyal", "loyal_contract"])
 def test_where_nobody_leaves_spend_is_credited_and_nothing_is_said_of_leaving(scenario):
-    loyal = Case(scenario, n=500)
+    loyal = Case(scenario, n=300)
     assert not loyal.fit.structure.leaving
     assert loyal.fit.why_no_leaving == "nobody is seen to leave"
     assert not loyal.fit.problems
     credit = panel_credit(loyal.fit, loyal.panel, loyal.stocks, rng=np.random.default_rng(2))
-    assert credit.retention.total == pytest.approx(500)
+    assert credit.retention.total == pytest.approx(300)
     assert np.all(credit.retention.credit == 0)
     gamma = [loyal.company.truth.parameters["gamma"][name] for name in loyal.panel.channels]
     assert np.all(np.abs(loyal.fit.gamma - gamma) < 3.0 * loyal.fit.gamma_sd)

@@ -14,7 +14,7 @@ from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 from tests.silent_company import panel_of
 
-N, P = 1500, 16
+N, P = 1200, 16
 
 
 def company(*, best: bool = False, stops: bool = False, follows: bool = False, seed: int = 1) -> Panel:
