@@ -9,6 +9,8 @@ channels are not supported then.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,70 @@ BY_CHANCE = 0.01
 """Chance of so long a silence, at the rate before it, below which the firm has stopped with a customer."""
 FOLLOWS, CLEAR, OVERDISPERSION = 0.15, 2.58, 1.5
 """Log ratio, and standard errors, from which touches follow what customers do; their variance to chance's."""
+ALIKE, STOPPED = 1e-3, 0.1
+"""Least variance of customers' relative rates of touches, and the rate of whom the firm has stopped with."""
 LONG, FEWEST = 6, 100
 """Periods and customers from which rates are compared."""
 MOST_ALIKE, MOST_STOPPED = 0.3, 0.05
 """Correlation of rates of touches and purchases, and share of customers, from which that is no accident."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualTouches:
+    """How often each of F channels of the firm reaches a customer as a rule, to the mean.
+
+    Where leaving is silent: the firm writes on to who has left, and its rate tells nothing of how long he
+    was there. The posterior mean of it under a gamma law of rates, `STOPPED` from where it ends for good.
+    With it the effect of a stock is told by what differs from what is usual (Mundlak 1978): who buys more
+    anyhow may be written to more, and who stops a newsletter may leave.
+    """
+
+    channels: tuple[int, ...]
+    """Positions of the channels."""
+    mean: tuple[float, ...]
+    """Touches a period."""
+    shape: tuple[float, ...]
+    """Of the gamma law of rates."""
+
+    @staticmethod
+    def learn(panel: Panel) -> UsualTouches:
+        """From customers; no channel where leaving is recorded."""
+        steady = np.zeros(panel.n_channels, dtype=bool) if panel.contractual else steadily_sent(panel)
+        count, lived = _received(panel)
+        count, lived = count[:, steady], lived[:, steady]
+        mean = count.sum(axis=0) / np.maximum(lived.sum(axis=0), 1.0)
+        spread = ((count - mean * lived) ** 2 - mean * lived).sum(axis=0)
+        spread = spread / np.maximum((lived**2).sum(axis=0), 1.0)
+        shape = mean**2 / np.maximum(spread, ALIKE * mean**2)
+        return UsualTouches(
+            channels=tuple(np.flatnonzero(steady).tolist()),
+            mean=tuple(mean.tolist()),
+            shape=tuple(shape.tolist()),
+        )
+
+    def of(self, panel: Panel) -> Float:
+        """Of these customers in each period, shape (N, P, F)."""
+        chosen = list(self.channels)
+        if not chosen:
+            return np.zeros((*panel.spend.shape, 0))
+        count, lived = (received[:, chosen] for received in _received(panel))
+        often = (count + self.shape) / (lived * self.mean + self.shape)
+        t = np.arange(panel.n_periods)[:, None]
+        there = (t >= panel.entry[:, None, None]) & (t <= _written_until(panel)[:, None, chosen])
+        return np.asarray(np.where(there, often[:, None], STOPPED))
+
+
+def _written_until(panel: Panel) -> Integer:
+    """Last period in which the firm writes to each customer by each channel, shape (N, C)."""
+    return np.where(has_stopped(panel), last_touch(panel), panel.last[:, None])
+
+
+def _received(panel: Panel) -> tuple[Float, Float]:
+    """Touches until then, and periods lived through, each (N, C)."""
+    t = np.arange(panel.n_periods)[:, None]
+    there = (t >= panel.entry[:, None, None]) & (t <= _written_until(panel)[:, None])
+    count = (there * np.asarray(panel.touches, dtype=np.float64)).sum(axis=1)
+    return count, (there * np.asarray(panel.exposure, dtype=np.float64)[:, :, None]).sum(axis=1)
 
 
 def sent_by_firm(panel: Panel) -> Flags:

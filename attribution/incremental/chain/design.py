@@ -37,7 +37,7 @@ from attribution.incremental.stocks import (
     stocks_at,
     ticks_of,
 )
-from attribution.incremental.targeting import has_stopped, last_touch, steadily_sent
+from attribution.incremental.targeting import UsualTouches
 from histories.arrays import Flags, Float, Integer, Real
 from histories.panel import Panel, last_true
 
@@ -46,8 +46,6 @@ ZERO_SHARE = 0.05
 value. Below it such months have no amount: who leaves before the month's bill does not spend less."""
 LOWEST_SPEND = 0.02
 """Spend below this share of the mean, but above 0, counts as so much: one cent is no sign of a mean."""
-ALIKE, STOPPED = 1e-3, 0.1
-"""Least variance of customers' relative rates of touches, and the rate of whom the firm has stopped with."""
 SEASON_FROM = 18
 """Periods from which a season can be told from a trend."""
 YEAR = 12
@@ -230,6 +228,8 @@ class ChainDesign:
     """The same of each channel's stock, length C."""
     by_day: Timing
     """Whether these are by the day of touches."""
+    usual: UsualTouches
+    """How often the firm's channels reach a customer as a rule; of none where leaving is recorded."""
 
     @staticmethod
     def learn(
@@ -266,6 +266,7 @@ class ChainDesign:
             decay=decay,
             decays=decays or (decay,) * panel.n_channels,
             by_day=by_day,
+            usual=UsualTouches.learn(panel),
         )
 
     @property
@@ -288,7 +289,7 @@ class ChainDesign:
         rows = np.tile(np.arange(periods), n)
         new = self.new_stocks(panel, panel.touches, ticks_of(panel, by_day=self.by_day), rows)
         rest = np.concatenate([*self._troubles(panel), context], axis=2)
-        usual = _usual_touches(panel)
+        usual = self.usual.of(panel)
         cells = [felt, usual, rest, *self._tenure(panel), *self._bought_at_all(panel)]
         leaving = Columns(static=static, calendar=calendar, cells=np.concatenate(cells, axis=2))
         arrived = [_arrival_month(panel)] if self.staggered else []
@@ -491,28 +492,6 @@ def _lasting(panel: Panel) -> Float:
     Who comes later is another kind of customer, as a rule: he acts less, say, and leaves sooner.
     """
     return np.column_stack([panel.covariates, panel.entry]).astype(np.float64)
-
-
-def _usual_touches(panel: Panel) -> Float:
-    """How often each of the firm's channels reaches a customer as a rule, to the mean, shape (N, P, F).
-
-    Where leaving is silent: the firm writes on to who has left, and its rate tells nothing of how long he
-    was there. The posterior mean of it under a gamma law of rates, `STOPPED` from where it ends for good.
-    With it the effect of a stock is told by what differs from what is usual (Mundlak 1978): who buys more
-    anyhow may be written to more, and who stops a newsletter may leave.
-    """
-    firm = np.zeros(panel.n_channels, dtype=bool) if panel.contractual else steadily_sent(panel)
-    touches = np.asarray(panel.touches[:, :, firm], dtype=np.float64)
-    until = np.where(has_stopped(panel)[:, firm], last_touch(panel)[:, firm], panel.n_periods - 1)
-    t = np.arange(panel.n_periods)[:, None]
-    there = (t >= panel.entry[:, None, None]) & (t <= until[:, None])
-    lived = (there * np.asarray(panel.exposure)[:, :, None]).sum(axis=1)
-    count = (there * touches).sum(axis=1)
-    mean = count.sum(axis=0) / lived.sum(axis=0)
-    spread = ((count - mean * lived) ** 2 - mean * lived).sum(axis=0) / (lived**2).sum(axis=0)
-    shape = mean**2 / np.maximum(spread, ALIKE * mean**2)
-    often = (count + shape) / (lived * mean + shape)
-    return np.asarray(np.where(there, often[:, None], STOPPED))
 
 
 def _arrival_month(panel: Panel) -> Float:
