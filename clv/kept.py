@@ -22,7 +22,7 @@ from clv.challenger import CHALLENGER, Boosting, Tilt
 from clv.clock import Clock
 from clv.explained import WITH_COVARIATES, Explained
 from clv.influences import Influences
-from clv.outlook import Outlook, columns_of, predict
+from clv.outlook import Outlook, asked_of, columns_of, predict
 from clv.purchases.base import PurchaseFit
 from clv.purchases.covariates import CovariateFit
 from clv.purchases.fits import fit_from_dict
@@ -114,7 +114,7 @@ class KeptForecast:
         """
         clock, notes = self._clock(calendar, origin), list[str]()
         timed = clock.retime(summary, origin=origin)
-        found = predict(self.fits, timed, summary, clock, origin=origin, days=self.days)
+        found = predict(self.fits, asked_of(self.fits, timed, summary, clock, origin=origin, days=self.days))
         for model in self.explained:
             try:
                 found[WITH_COVARIATES[model]] = self._explain(

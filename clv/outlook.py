@@ -7,7 +7,7 @@ nothing later is known, the clock included, and the window that is judged is sco
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -45,6 +45,8 @@ SUREST = 1e-9
 TIED = 2.0
 #: Purchase opportunities are whole: this model stays on calendar time.
 WHOLE_TIME = "bg_bb"
+#: By model: the length of the window, and frequency, recency and T, in the time it was fitted on.
+Asked = Mapping[str, tuple[float, list[Float]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +287,7 @@ def look_ahead(
     timed = clock.retime(summary, origin=origin)
     if not (clock.is_calendar or clock == clock.opened):
         fits = _refit(company.settings, timed, fits)
-    predicted = predict(fits, timed, summary, clock, origin=origin, days=days)
+    predicted = predict(fits, asked_of(fits, timed, summary, clock, origin=origin, days=days))
     if not predicted:
         return None
     explained, told = _explained(company, summary, list(fits), clock, origin=origin)
@@ -389,58 +391,44 @@ def fit_on(
     return {model: fits[model] for model in models if model in fits}, failures
 
 
-def predict(
-    fits: Mapping[str, PurchaseFit],
-    timed: pl.DataFrame,
-    summary: pl.DataFrame,
-    clock: Clock,
-    *,
-    origin: date,
-    days: float,
-) -> dict[str, Float]:
+def predict(fits: Mapping[str, PurchaseFit], asked: Asked) -> dict[str, Float]:
     """Purchases of each customer in the window by every fit whose forecast is a number."""
     forecasts = {}
-    for model, horizon, told in _asked(fits, timed, summary, clock, origin=origin, days=days):
+    for model, (horizon, told) in asked.items():
         forecast = fits[model].predict_purchases(np.array([horizon]), *told)[0]
         if np.isfinite(forecast).all():
             forecasts[model] = np.maximum(forecast, 0.0)
     return forecasts
 
 
-def silences(
-    fits: Mapping[str, PurchaseFit],
-    timed: pl.DataFrame,
-    summary: pl.DataFrame,
-    clock: Clock,
-    *,
-    origin: date,
-    days: float,
-) -> dict[str, Float]:
+def silences(fits: Mapping[str, PurchaseFit], asked: Asked) -> dict[str, Float]:
     """P(no purchase in the window) of each customer by every fit where it is a number."""
     chances = {}
-    for model, horizon, told in _asked(fits, timed, summary, clock, origin=origin, days=days):
+    for model, (horizon, told) in asked.items():
         chance = fits[model].predict_no_purchase(horizon, *told)
         if np.isfinite(chance).all():
             chances[model] = np.clip(chance, 0.0, 1.0)
     return chances
 
 
-def _asked(
-    fits: Mapping[str, PurchaseFit],
+def asked_of(
+    models: Iterable[str],
     timed: pl.DataFrame,
     summary: pl.DataFrame,
     clock: Clock,
     *,
     origin: date,
     days: float,
-) -> Iterator[tuple[str, float, list[Float]]]:
-    """Each model, the length of the window and frequency, recency and T, in the time it was fitted on."""
+) -> Asked:
+    """What each model is asked of a window, in the time it was fitted on."""
     calendar = Clock(first=clock.first, end=clock.end, time_unit=clock.time_unit)
-    for model in fits:
+    asked = {}
+    for model in models:
         whole = model == WHOLE_TIME
         horizon = (calendar if whole else clock).ahead(origin, days)
         told = columns_of(summary if whole else timed, "frequency", "recency", "T")
-        yield model, float(np.floor(horizon)) if whole else horizon, told
+        asked[model] = (float(np.floor(horizon)) if whole else horizon, told)
+    return asked
 
 
 def past_windows(
@@ -479,8 +467,8 @@ def _past_window(
     models += [model for model in levelling if model not in models]
     fits = fit_on(company.settings, models, timed, summary)[0]
     fits = {model: fit for model, fit in fits.items() if not breaks(fit)}
-    predicted = predict(fits, timed, summary, clock, origin=origin, days=length)
-    silent = silences(fits, timed, summary, clock, origin=origin, days=length)
+    asked = asked_of(fits, timed, summary, clock, origin=origin, days=length)
+    predicted, silent = predict(fits, asked), silences(fits, asked)
     leading = [model for model in levelling if model in predicted]
     if any(name in members for name in WITH_COVARIATES.values()):
         explained = _explained(company, summary, list(fits), clock, origin=origin)[0]

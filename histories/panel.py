@@ -173,6 +173,11 @@ class Panel:
         return np.array([origin == "customer" or name in self.stops for name, origin in pairs])
 
     @property
+    def by_firm(self) -> NDArray[np.bool_]:
+        """Whether the firm acts in a channel, shape (C,)."""
+        return np.array([origin == "firm" for origin in self.origins])
+
+    @property
     def late(self) -> NDArray[np.bool_]:
         """Whether effects of a channel's touches are told from the periods after theirs, shape (C,).
 

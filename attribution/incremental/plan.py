@@ -16,12 +16,12 @@ from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse, lapse_window
 from attribution.incremental.checks.placebo import run_placebo
 from attribution.incremental.checks.proof_of_life import fading_channels
+from attribution.incremental.checks.receivers import chosen_receivers
 from attribution.incremental.checks.silence import InteriorSilence, interior_silence
 from attribution.incremental.checks.tried import Tried
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
 from attribution.incremental.stocks import Timing
-from attribution.incremental.targeting import chosen_receivers
 from histories.panel import Panel
 
 MIN_PERIODS = 6

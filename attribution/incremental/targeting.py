@@ -3,8 +3,8 @@
 A firm writes most to its best customers, and who stops a newsletter is another kind of customer than who
 reads it. Where leaving is silent the chain is told of both (`chain.design`), unless touches follow what a
 customer has done: they are fewer for who has left then. Where leaving is recorded the firm stops with the
-customer: a rate says something of how long he stayed, and a silence before the end nothing certain. Such
-channels are not supported then.
+customer: a rate says something of how long he stayed, and a silence before the end nothing certain
+(`checks.receivers`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ FOLLOWS, CLEAR, OVERDISPERSION = 0.15, 2.58, 1.5
 """Log ratio, and standard errors, from which touches follow what customers do; their variance to chance's."""
 ALIKE, STOPPED = 1e-3, 0.1
 """Least variance of customers' relative rates of touches, and the rate of whom the firm has stopped with."""
-LONG, FEWEST = 6, 100
-"""Periods and customers from which rates are compared."""
-MOST_ALIKE, MOST_STOPPED = 0.3, 0.05
-"""Correlation of rates of touches and purchases, and share of customers, from which that is no accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,47 +46,43 @@ class UsualTouches:
     def learn(panel: Panel) -> UsualTouches:
         """From customers; no channel where leaving is recorded."""
         steady = np.zeros(panel.n_channels, dtype=bool) if panel.contractual else steadily_sent(panel)
-        count, lived = _received(panel)
-        count, lived = count[:, steady], lived[:, steady]
+        chosen = np.flatnonzero(steady)
+        count, lived = _received(panel, _written_to(panel, chosen), chosen)
         mean = count.sum(axis=0) / np.maximum(lived.sum(axis=0), 1.0)
         spread = ((count - mean * lived) ** 2 - mean * lived).sum(axis=0)
         spread = spread / np.maximum((lived**2).sum(axis=0), 1.0)
         shape = mean**2 / np.maximum(spread, ALIKE * mean**2)
         return UsualTouches(
-            channels=tuple(np.flatnonzero(steady).tolist()),
-            mean=tuple(mean.tolist()),
-            shape=tuple(shape.tolist()),
+            channels=tuple(chosen.tolist()), mean=tuple(mean.tolist()), shape=tuple(shape.tolist())
         )
 
     def of(self, panel: Panel) -> Float:
         """Of these customers in each period, shape (N, P, F)."""
-        chosen = list(self.channels)
-        if not chosen:
+        if not self.channels:
             return np.zeros((*panel.spend.shape, 0))
-        count, lived = (received[:, chosen] for received in _received(panel))
+        chosen = np.array(self.channels)
+        there = _written_to(panel, chosen)
+        count, lived = _received(panel, there, chosen)
         often = (count + self.shape) / (lived * self.mean + self.shape)
-        t = np.arange(panel.n_periods)[:, None]
-        there = (t >= panel.entry[:, None, None]) & (t <= _written_until(panel)[:, None, chosen])
         return np.asarray(np.where(there, often[:, None], STOPPED))
 
 
-def _written_until(panel: Panel) -> Integer:
-    """Last period in which the firm writes to each customer by each channel, shape (N, C)."""
-    return np.where(has_stopped(panel), last_touch(panel), panel.last[:, None])
-
-
-def _received(panel: Panel) -> tuple[Float, Float]:
-    """Touches until then, and periods lived through, each (N, C)."""
+def _written_to(panel: Panel, chosen: Integer) -> NDArray[np.bool_]:
+    """Periods in which the firm still writes to each customer by these channels, shape (N, P, F)."""
     t = np.arange(panel.n_periods)[:, None]
-    there = (t >= panel.entry[:, None, None]) & (t <= _written_until(panel)[:, None])
-    count = (there * np.asarray(panel.touches, dtype=np.float64)).sum(axis=1)
+    until = np.where(has_stopped(panel), last_touch(panel), panel.last[:, None])[:, chosen]
+    return np.asarray((t >= panel.entry[:, None, None]) & (t <= until[:, None]))
+
+
+def _received(panel: Panel, there: NDArray[np.bool_], chosen: Integer) -> tuple[Float, Float]:
+    """Touches in these periods, and how much of them was lived through, each (N, F)."""
+    count = (there * np.asarray(panel.touches[:, :, chosen], dtype=np.float64)).sum(axis=1)
     return count, (there * np.asarray(panel.exposure, dtype=np.float64)[:, :, None]).sum(axis=1)
 
 
 def sent_by_firm(panel: Panel) -> Flags:
     """Channels with touches in which the firm acts, shape (C,)."""
-    firm = np.array([origin == "firm" for origin in panel.origins])
-    return np.asarray(firm & (np.asarray(panel.touches).sum(axis=(0, 1)) > 0))
+    return np.asarray(panel.by_firm & (np.asarray(panel.touches).sum(axis=(0, 1)) > 0))
 
 
 def steadily_sent(panel: Panel) -> Flags:
@@ -127,32 +119,3 @@ def has_stopped(panel: Panel) -> NDArray[np.bool_]:
     last = last_touch(panel)
     rate = np.asarray(panel.touches, dtype=np.float64).sum(axis=1) / (last - panel.entry[:, None] + 1.0)
     return np.asarray(rate * (panel.last[:, None] - last) > -np.log(BY_CHANCE))
-
-
-def chosen_receivers(panel: Panel) -> dict[str, str]:
-    """The firm's channels whose receivers are no accident, where leaving is recorded, with the reason."""
-    lived = np.asarray(panel.exposure * panel.at_risk).sum(axis=1)
-    long = lived >= LONG
-    if not panel.contractual or long.sum() < FEWEST:
-        return {}
-    stopped = has_stopped(panel)[long].mean(axis=0)
-    bought = _rate(panel.purchases[long].sum(axis=1), lived[long])
-    found = {}
-    for k in np.flatnonzero(sent_by_firm(panel)):
-        got = _rate(panel.touches[long, :, k].sum(axis=1), lived[long])
-        alike = float(np.corrcoef(got, bought)[0, 1]) if got.std() > 0 and bought.std() > 0 else 0.0
-        if alike > MOST_ALIKE:
-            found[panel.channels[k]] = (
-                f"the firm writes most to those who buy most (correlation {alike:.2f}): what they buy anyhow "
-                "cannot be told from what its touches do"
-            )
-        elif MOST_STOPPED < stopped[k] < 1.0 - MOST_STOPPED:
-            found[panel.channels[k]] = (
-                f"its touches ended for {stopped[k]:.0%} of customers long before they left: who no longer "
-                "gets them is another kind of customer"
-            )
-    return found
-
-
-def _rate(count: Float, lived: Float) -> Float:
-    return np.asarray(np.log((count + 0.5) / lived), dtype=np.float64)

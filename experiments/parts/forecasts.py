@@ -109,9 +109,7 @@ def _forecasts(tables: Tables, model: Mapping[str, Any], as_of: dt.date) -> Rows
         ends = {end: totals.get(f"expected_purchases_{end}") for end in ("low", "high")}
         value = totals["expected_purchases"]
         yield about | {"what": _PURCHASES, "unit": "purchases", "value": value, **ends}
-    silent = customers[
-        "churn_probability"
-    ]  # under contract of leaving at all: who leaves in autumn buys before
+    silent = customers["churn_probability"]  # under contract that of its end: who leaves has bought before
     if silent.count() and not model.get("contract") and not _is_refuted(tables.get("validation")):
         value = silent.len() - float(silent.sum())
         yield about | {"what": _CUSTOMERS, "unit": "customers", "value": value}

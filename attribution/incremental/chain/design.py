@@ -480,7 +480,7 @@ class ChainDesign:
         before = np.zeros((n, periods, 1))
         before[:, 1:] = now[:, :-1]
         blocks = [before, now, trend, context, *arrived]
-        firm = _by_firm(panel)
+        firm = panel.by_firm
         if firm.any():
             blocks.append(stocks[:, :, firm].sum(axis=2, keepdims=True))
         return np.concatenate(blocks, axis=2)
@@ -565,11 +565,6 @@ def _last_sign(panel: Panel, last: Integer) -> Float:
     if panel.contractual or not panel.at_any_moment or panel.last_is_purchase is None:
         return np.full(panel.n_customers, UNKNOWN)
     return np.where(panel.last_is_purchase[np.arange(panel.n_customers), last], AFTER_PURCHASE, AFTER_ACT)
-
-
-def _by_firm(panel: Panel) -> NDArray[np.bool_]:
-    """Whether the firm acts in a channel, shape (C,)."""
-    return np.array([origin == "firm" for origin in panel.origins])
 
 
 def other_acts(panel: Panel) -> Float:

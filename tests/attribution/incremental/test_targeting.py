@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
+from attribution.incremental.checks.receivers import chosen_receivers
 from attribution.incremental.stocks import panel_stocks
-from attribution.incremental.targeting import chosen_receivers, steadily_sent
+from attribution.incremental.targeting import steadily_sent
 from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 from tests.silent_company import panel_of
