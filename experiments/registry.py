@@ -39,12 +39,16 @@ def list_runs(mlruns: Path, *, name: str | None = None, limit: int = 100) -> lis
     Raises
     ------
     ConfigError
-        When `mlruns` holds no run store yet.
+        When `mlruns` holds no run store.
     """
     if server_of(mlruns) is not None:
         return _ask_mlflow(mlruns, name=name, limit=limit)
     if not (mlruns / "mlflow.db").exists():
-        raise ConfigError(f"{mlruns}: no runs are kept here yet. Make one with `tributary run CONFIG`.")
+        raise ConfigError(
+            f"{mlruns}: no record of runs is kept here. Say where it is with --mlruns, or make one with "
+            "`tributary run CONFIG`; bundles that came without theirs are served all the same, by "
+            "`tributary serve --bundle DIR`."
+        )
     try:
         return _read_database(mlruns / "mlflow.db", name=name, limit=limit)
     except sqlite3.Error:  # another version of MLflow keeps its tables otherwise

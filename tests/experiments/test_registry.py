@@ -11,7 +11,7 @@ import pytest
 from experiments.registering import set_champion
 from experiments.registry import _ask_mlflow, list_runs
 from experiments.tracking import KILLED, PROCESS, open_run
-from histories.errors import DataError
+from histories.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -77,3 +77,8 @@ def test_listing_runs_imports_no_mlflow(kept: Path) -> None:
         "list_runs(Path(sys.argv[1])); sys.exit('mlflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(kept)], check=True)
+
+
+def test_where_no_record_of_runs_lies_bundles_are_not_denied(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no record of runs is kept here.*--mlruns.*--bundle"):
+        list_runs(tmp_path)
