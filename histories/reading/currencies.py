@@ -15,6 +15,21 @@ from histories.reading.staging import RULE, Staged
 
 LOOKED_AT = 1_000
 _CODE = r"^[A-Za-z]{3}$"
+_OF_MARK = {
+    **{"£": "GBP EGP LBP SYP SDG GIP FKP", "¥": "JPY CNY", "￥": "JPY CNY", "円": "JPY", "元": "CNY TWD"},
+    **{"₹": "INR", "₽": "RUB", "руб": "RUB BYN", "₺": "TRY", "TL": "TRY", "₩": "KRW", "₪": "ILS"},
+    **{"฿": "THB", "₫": "VND", "₴": "UAH", "₦": "NGN", "₱": "PHP", "₡": "CRC", "₸": "KZT", "₮": "MNT"},
+    **{"₵": "GHS", "Kč": "CZK", "Ft": "HUF", "zł": "PLN", "kr": "SEK NOK DKK ISK", "Fr": "CHF", "SFr": "CHF"},
+    **{"Rs": "INR PKR LKR NPR MUR", "Rp": "IDR", "RM": "MYR", "лв": "BGN", "R$": "BRL", "NT$": "TWD"},
+    **{"US$": "USD", "CA$": "CAD", "C$": "CAD NIO", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD"},
+    **{"S$": "SGD", "MX$": "MXN", "CN¥": "CNY", "JP¥": "JPY"},
+}
+"""The currencies that a sign or word beside an amount may stand for."""
+_SIGNED = {
+    *" ".join(_OF_MARK[sign] for sign in "£¥₹₽₺₩₪฿₫₴₦₸₮₵").split(),
+    *"EUR CHF PLN CZK HUF SEK NOK DKK".split(),
+}
+"""Currencies beside whose amounts nobody writes a bare dollar sign."""
 
 
 def check_currency(staged: Staged, currency: str | None, *, says: str = "configuration says") -> str | None:
@@ -69,7 +84,9 @@ def refuse_unasked_currencies(staged: Staged, currency: str | None) -> None:
                 code = text_value(pl.col(name), pl.String())
                 rows = part.kept.select(code.alias("code")).drop_nulls()
                 if rows.select(pl.col("code").str.contains(_CODE).all()).collect().item():
-                    _refuse_several(staged, rows.select(pl.col("code").str.to_uppercase()), name)
+                    codes = rows.select(pl.col("code").str.to_uppercase())
+                    _refuse_several(staged, codes, name)
+                    _refuse_another(staged, codes, name, currency)
         for amount in amounts:
             if part.scanned.schema[amount] == pl.String:
                 mark = pl.col(amount).str.extract(f"({MARK})").replace("€", "EUR")
@@ -94,13 +111,24 @@ def _refuse_several(staged: Staged, codes: pl.LazyFrame, column: str) -> None:
 
 
 def _refuse_another(staged: Staged, codes: pl.LazyFrame, column: str, currency: str | None) -> None:
-    """Refuse the code of another currency than the table or the configuration names."""
-    code = codes.head(1).collect().item()
-    if currency is not None and re.fullmatch("[A-Z]{3}", code) and code != currency:
-        raise DataError(
-            f'{staged.place}: amounts in column "{column}" are in "{code}", but the currency is '
-            f'"{currency}". Correct one of them.'
-        )
+    """Refuse code or sign of another currency than the table or the configuration names."""
+    first = codes.head(1).collect()
+    if currency is None or first.is_empty() or _may_be(first.item().rstrip("."), currency):
+        return
+    said = f'inputs.{staged.table.name}.constants = {{ currency = "{currency}" }}'
+    said = f", or, where the amounts are in {currency} all the same, set {said}"
+    raise DataError(
+        f'{staged.place}: by column "{column}" amounts are in "{first.item()}", but the currency is '
+        f'"{currency}". Correct one of them{said if "currency" in staged.table.columns else ""}.'
+    )
+
+
+def _may_be(mark: str, currency: str) -> bool:
+    if mark == "$":
+        return currency not in _SIGNED
+    if re.fullmatch("[A-Z]{3}", mark):
+        return mark == currency
+    return mark not in _OF_MARK or currency in _OF_MARK[mark].split()
 
 
 def refuse_sums_too_large(staged: Staged) -> None:

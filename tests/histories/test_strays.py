@@ -482,8 +482,36 @@ def test_one_currency_that_nobody_named_is_no_matter(read: Read, write_csv: Writ
         *(row.replace("-01,", "-01,€") + " EUR" * (k == 9) for k, row in enumerate(GOOD)),
     )
     assert revenue(read(transactions="orders.csv", currency="EUR")) == TOTAL
-    with pytest.raises(DataError, match='"amount" are in "EUR", but the currency is "USD"'):
+    with pytest.raises(DataError, match='"amount" amounts are in "EUR", but the currency is "USD"'):
         read(transactions="orders.csv", currency="USD")
+
+
+@pytest.mark.parametrize(
+    ("mark", "right", "wrong"),
+    [
+        ("$", "CAD", "EUR"),
+        ("£", "GBP", "USD"),
+        ("kr.", "DKK", "EUR"),
+        ("US$", "USD", "CAD"),
+        ("Fr.", "CHF", "EUR"),
+    ],
+)
+def test_the_sign_of_another_currency_is_refused(
+    read: Read, write_csv: Write, mark: str, right: str, wrong: str
+) -> None:
+    write_csv("orders.csv", HEADER, *(f"{row} {mark}" for row in GOOD))
+    assert revenue(read(transactions="orders.csv", currency=right)) == TOTAL
+    with pytest.raises(DataError, match=re.escape(f'are in "{mark}", but the currency is "{wrong}"')):
+        read(transactions="orders.csv", currency=wrong)
+    said_so = {"path": "orders.csv", "constants": {"currency": wrong}}
+    assert revenue(read(transactions=said_so, currency=wrong)) == TOTAL
+
+
+def test_another_currency_in_a_column_that_nobody_named_is_refused(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", *with_column("Order Currency", ["usd"]))
+    assert revenue(read(transactions="orders.csv", currency="USD")) == TOTAL
+    with pytest.raises(DataError, match='"Order Currency" amounts are in "USD", but the currency is "EUR"'):
+        read(transactions="orders.csv", currency="EUR")
 
 
 def test_codes_of_currencies_are_the_same_in_small_letters(read: Read, write_csv: Write) -> None:
