@@ -27,7 +27,7 @@ _OF_MARK = {
 """The currencies that a sign or word beside an amount may stand for."""
 _SIGNED = {
     *" ".join(_OF_MARK[sign] for sign in "£¥₹₽₺₩₪฿₫₴₦₸₮₵").split(),
-    *"EUR CHF PLN CZK HUF SEK NOK DKK".split(),
+    *["EUR", "CHF", "PLN", "CZK", "HUF", "SEK", "NOK", "DKK"],
 }
 """Currencies beside whose amounts nobody writes a bare dollar sign."""
 
