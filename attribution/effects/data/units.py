@@ -17,6 +17,9 @@ from histories.arrays import Float
 from histories.cuts import CROSS
 from histories.errors import ConfigError, DataError, TributaryError, nearest
 
+BY_CHANCE = 1e-6
+"""Chance below which nobody believes that units of a kind were drawn into one arm each by itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
@@ -46,6 +49,8 @@ class Units:
         Cost of treating the unit, in currency; NaN where unknown.
     circumstances
         Covariates that say when a unit came and not who it is: no hidden trait is measured by their strength.
+    assigned_by
+        What was assigned in place of units: a column, and how many of its values were.
     """
 
     arm: NDArray[np.str_]
@@ -59,6 +64,7 @@ class Units:
     clusters: NDArray[np.int64] | None = None
     costs: Float | None = None
     circumstances: frozenset[str] = frozenset()
+    assigned_by: tuple[str, int] | None = None
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -77,6 +83,7 @@ class Units:
             clusters=None if self.clusters is None else self.clusters[mask],
             costs=None if self.costs is None else self.costs[mask],
             circumstances=self.circumstances,
+            assigned_by=self.assigned_by,
         )
 
     def without(self, name: str) -> Units:
@@ -147,7 +154,36 @@ def units_from_frame(frame: pl.DataFrame, design: EffectDesign) -> Units:
         covariate_names=names,
         before={name: v for name, v in before_values.items() if np.isfinite(v).all()},
         segments=label_segments(frame, design.segments),
+        assigned_by=assigned_by(frame.drop(column, *design.outcomes), arm),
     )
+
+
+def assigned_by(frame: pl.DataFrame, arm: NDArray[np.str_]) -> tuple[str, int] | None:
+    """The coarsest column within whose values the arm (N,) never differs, and how many values it has.
+
+    Only one that chance does not make (as if each unit had been drawn by itself), and of which every arm has
+    two values of two units and more: what is told of the treated alone, or of one arm, says how they were
+    treated.
+
+    >>> store = [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4] * 3
+    >>> arm = np.array(["new" if s % 2 else "old" for s in store])
+    >>> assigned_by(pl.DataFrame({"store": store}), arm)
+    ('store', 4)
+    """
+    share = {str(name): float((arm == name).mean()) for name in np.unique(arm)}
+    found = []
+    for series in frame:
+        if series.dtype.is_nested() or not 1 < series.n_unique() <= len(arm) / 2:
+            continue
+        named = pl.DataFrame({"value": series, "arm": pl.Series(arm)}).drop_nulls()
+        groups = named.group_by("value").agg(pl.col("arm").first(), pl.len(), arms=pl.col("arm").n_unique())
+        whole = groups.filter(pl.col("len") > 1)
+        if (groups["arms"] > 1).any() or (whole.group_by("arm").len()["len"] > 1).sum() < len(share):
+            continue
+        chances = {size: np.log(sum(p**size for p in share.values())) for size in whole["len"].unique()}
+        if sum(chances[size] for size in whole["len"]) < np.log(BY_CHANCE):
+            found.append((groups.height, series.name))
+    return (min(found)[1], min(found)[0]) if found else None
 
 
 def _arm_names(column: pl.Series) -> NDArray[np.str_]:

@@ -11,6 +11,7 @@ from attribution.effects.data.outcomes import measure, measure_before
 from attribution.effects.data.tables import Setting
 from attribution.effects.data.units import (
     Units,
+    assigned_by,
     columns_of_segments,
     encode_covariates,
     label_segments,
@@ -120,11 +121,13 @@ def _units(design: EffectDesign, setting: Setting, history: History, rows: pl.Da
         name: measure_before(name, history, customers, day - earlier, day - 1)
         for name in (design.outcomes if earlier >= MIN_BEFORE_DAYS else ())
     }
+    arm = rows["arm"].to_numpy().astype(np.str_)
     return Units(
-        arm=rows["arm"].to_numpy().astype(np.str_),
+        arm=arm,
         outcomes={name: measure(name, history, customers, day, day + span - 1) for name in design.outcomes},
         covariates=covariates,
         covariate_names=names,
         before={name: values for name, values in before.items() if np.ptp(values) > 0},
         segments=label_segments(labels, design.segments),
+        assigned_by=assigned_by(history.customers[customers].with_columns(rows["day"]), arm),
     )

@@ -26,6 +26,7 @@ from attribution.effects.estimators.checks import (
     check_events,
     check_sample_ratio,
     check_shuffled,
+    check_unit,
     standardised_differences,
 )
 from attribution.effects.estimators.regression import fit_lin, mean_difference
@@ -127,7 +128,8 @@ def _contrast(
     missing = np.isnan(pair.outcomes[outcome])
     complete, side = pair.where(~missing), treated[~missing]
     y = complete.outcomes[outcome]
-    checks = [ratio, check_attrition(missing, treated, outcome), check_events(y, side)]
+    unit = check_unit(units.assigned_by)
+    checks = [ratio, unit, check_attrition(missing, treated, outcome), check_events(y, side)]
     if not checks[-1].blocking or checks[-1].passed:
         if complete.covariates.shape[1]:
             checks.append(check_balance_randomised(side, complete.covariates))
@@ -231,7 +233,7 @@ def _segments(contrast: _Contrast) -> tuple[list[Effect], list[dict[str, object]
                 continue
             estimate, error = mean_difference(contrast.y[mask], side)
             effect = with_interval(effect, estimate=estimate, std_error=error)
-            found.append(apply_checks(effect, (*contrast.checks[:2], check_events(contrast.y[mask], side))))
+            found.append(apply_checks(effect, (*contrast.checks[:3], check_events(contrast.y[mask], side))))
         effects += found
         tests += [*heterogeneity_test(found, column), *holm_rows(found, f"segment of {column}")]
     return effects, tests

@@ -114,6 +114,22 @@ def check_sample_ratio(counts: dict[str, int], shares: dict[str, float] | None) 
     return Check(check="sample ratio", value=p_value, limit=P_BLOCK, passed=p_value >= P_BLOCK, reason=reason)
 
 
+def check_unit(assigned_by: tuple[str, int] | None) -> Check:
+    """Whether the units are what was assigned: those that share a store share what happens to it."""
+    column, groups = assigned_by or ("", 0)
+    return Check(
+        check="assigned unit",
+        value=float(groups),
+        limit=0.0,
+        passed=assigned_by is None,
+        reason=(
+            f'each of the {groups:,} values of "{column}" has one arm alone: it was assigned, and its units are '
+            "no evidence of their own, so the interval is too narrow. Give a table with one row per "
+            f"{column}, of means"
+        ),
+    )
+
+
 def check_attrition(missing: Flags, treated: Flags, outcome: str) -> Check:
     """Whether the outcome is missing equally often in both groups (Fisher's exact test, p below .001)."""
     table = [[int((missing & side).sum()), int((~missing & side).sum())] for side in (treated, ~treated)]

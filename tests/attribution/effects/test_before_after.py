@@ -201,6 +201,29 @@ def test_an_experiment_on_customers_reads_its_outcomes_from_the_histories(letter
     assert cuped.placebo_low <= 0 <= cuped.placebo_high
 
 
+@pytest.mark.parametrize("unit", ["region", "day"])
+def test_an_experiment_on_regions_or_days_is_none_on_customers(letters_to_the_idle, unit):
+    made = letters_to_the_idle
+    ids, group = np.arange(3000), np.arange(3000) % 12
+    days = [date(2025, 3, 3 + (int(g) if unit == "day" else 0)) for g in group]
+    arms = pl.LazyFrame(
+        {
+            "experiment": "voucher",
+            "customer_id": ids,
+            "arm": np.where(group % 2, "a", "b"),
+            "assigned_at": pl.Series(days).cast(pl.Datetime("us")),
+        }
+    )
+    customers = made.tables.customers
+    if unit == "region":
+        customers = customers.with_columns(region=pl.col("customer_id") % 12)
+    world = replace(made, tables=replace(made.tables, customers=customers, assignments=arms))
+    result = estimate(
+        world, name="voucher", design="randomised", treatment={"control": "a"}, outcomes=["spend"]
+    )
+    assert f'each of the 12 values of "{unit}" has one arm alone' in result.effects[0].reason
+
+
 def test_customers_in_two_arms_are_no_experiment(letters_to_the_idle):
     made = letters_to_the_idle
     arms = pl.LazyFrame(

@@ -124,6 +124,36 @@ def test_a_sample_ratio_mismatch_marks_every_figure():
     assert "sample ratio mismatch" in effects[0].reason
 
 
+def of_stores(frame: pl.DataFrame, *, stores: int = 20) -> pl.DataFrame:
+    """The same units in stores, half of which have each arm, with a tenth of the noise common to a store."""
+    rng = np.random.default_rng(1)
+    store = rng.integers(0, stores, frame.height)
+    arm = np.where(rng.permutation(stores) < stores // 2, "new", "old")
+    common = rng.normal(scale=0.7, size=stores)
+    return frame.with_columns(
+        pl.Series("store", store), pl.Series("arm", arm[store]), y=pl.col("y") + pl.Series(common[store])
+    )
+
+
+def test_units_of_stores_that_were_assigned_are_no_evidence_each():
+    told = estimate(of_stores(experiment(effect=0.0)), treatment={"control": "old", "shares": None})
+    (effect, *_) = told
+    assert not effect.supported
+    assert 'each of the 20 values of "store" has one arm alone' in effect.reason
+    assert estimate(experiment().with_columns(store=pl.col("unit") % 20))[0].supported
+
+
+def test_what_is_told_of_one_arm_alone_is_no_assignment():
+    frame = experiment()
+    treated = pl.col("arm") == "new"
+    told = frame.with_columns(
+        sent=pl.when(treated).then(pl.col("unit") % 7),
+        discount=pl.when(treated).then(5 * (1 + pl.col("unit") % 3)).otherwise(0),
+        letter=pl.when(treated).then(pl.lit("B")).otherwise(pl.lit("A")),
+    )
+    assert estimate(told)[0].supported
+
+
 def test_unequal_arms_ask_for_the_planned_shares():
     frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
     effects = estimate(frame)
