@@ -123,7 +123,7 @@ def check_unit(assigned_by: tuple[str, int] | None) -> Check:
         limit=0.0,
         passed=assigned_by is None,
         reason=(
-            f'each of the {groups:,} values of "{column}" has one arm alone: it was assigned, and its units are '
+            f'each of the {groups:,} values of "{column}" has one arm alone: it was assigned, and its units '
             "are no evidence of their own, so the interval is too narrow. Give a table with one row per "
             f"{column}, of means"
         ),
