@@ -29,7 +29,8 @@ from attribution.effects.estimators.checks import (
     check_unit,
     standardised_differences,
 )
-from attribution.effects.estimators.regression import fit_lin, mean_difference
+from attribution.effects.estimators.regression import drop_collinear, fit_lin, fit_ols, mean_difference
+from attribution.effects.estimators.rerandomised import is_skewed, rerandomised_interval
 from attribution.effects.estimators.segments import heterogeneity_test, holm_rows, segment_masks, too_small
 from attribution.effects.estimators.sensitivity import effect_e_value, robustness_value
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
@@ -74,12 +75,12 @@ def estimate_randomised(units: Units, design: EffectDesign, *, rng: np.random.Ge
         family = []
         for arm in ([ANY_ARM] if len(arms) > 1 else []) + list(arms):
             contrast = _contrast(kept, design, arm, outcome, ratio, rng)
-            found = [apply_checks(effect, contrast.checks) for effect in _estimate(contrast)]
+            found = [apply_checks(effect, contrast.checks) for effect in _estimate(contrast, rng)]
             pairs += [(effect, check) for effect in found for check in contrast.checks]
             effects += found
             family += [found[0]] if arm != ANY_ARM else []
             if arm == ANY_ARM or len(arms) == 1:
-                by_segment, more_tests = _segments(contrast)
+                by_segment, more_tests = _segments(contrast, rng)
                 effects += by_segment
                 tests += more_tests
         tests += holm_rows(family, "arm")
@@ -133,7 +134,8 @@ def _contrast(
     if not checks[-1].blocking or checks[-1].passed:
         if complete.covariates.shape[1]:
             checks.append(check_balance_randomised(side, complete.covariates))
-        checks.append(check_shuffled(lambda labels: mean_difference(y, labels), side, rng))
+        if not is_skewed(y, side):  # the interval of a skewed difference is made of shuffled labels
+            checks.append(check_shuffled(lambda labels: mean_difference(y, labels), side, rng))
         if outcome in complete.before:
             checks.append(_check_before(complete.before[outcome], side, outcome))
     return _Contrast(
@@ -155,25 +157,40 @@ def _check_before(before: Float, treated: Flags, outcome: str) -> Check:
     )
 
 
-def _estimate(contrast: _Contrast) -> list[Effect]:
+def _estimate(contrast: _Contrast, rng: np.random.Generator) -> list[Effect]:
     """The estimators of one comparison, in order of preference."""
     if len(contrast.y) == 0 or contrast.treated.all() or not contrast.treated.any():
         return [_effect(contrast, "difference_in_means")]
     return [
-        _with_checks(contrast, _effect(contrast, name), estimate, error, dof)
-        for name, estimate, error, dof in _figures(contrast)
+        _with_checks(contrast, _effect(contrast, name), figures, rng) for name, figures in _figures(contrast)
     ]
 
 
-def _figures(contrast: _Contrast) -> Iterator[tuple[str, float, float, int]]:
-    """Name, estimate, standard error and degrees of freedom of each estimator."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """What an estimator says: the outcome as it adjusts it, estimate, standard error, degrees of freedom."""
+
+    adjusted: Float
+    estimate: float
+    error: float
+    dof: int
+
+
+def _figures(contrast: _Contrast) -> Iterator[tuple[str, _Figures]]:
+    """Each estimator by name."""
     y, treated, units = contrast.y, contrast.treated, contrast.units
-    yield ("difference_in_means", *mean_difference(y, treated), len(y) - 2)
+    estimate, error = mean_difference(y, treated)
+    yield "difference_in_means", _Figures(adjusted=y, estimate=estimate, error=error, dof=len(y) - 2)
     before = units.before.get(contrast.outcome)
     if before is not None:
-        yield ("cuped", *mean_difference(cuped(y, before, treated), treated), len(y) - 3)
+        adjusted = cuped(y, before, treated)
+        estimate, error = mean_difference(adjusted, treated)
+        yield "cuped", _Figures(adjusted=adjusted, estimate=estimate, error=error, dof=len(y) - 3)
     if units.covariates.shape[1]:
-        yield ("lin", *fit_lin(y, treated, units.covariates))
+        estimate, error, dof = fit_lin(y, treated, units.covariates)
+        centred = drop_collinear(units.covariates)
+        slopes = fit_ols(np.column_stack([treated, ~treated, centred]), y).coefficients[2:]
+        yield "lin", _Figures(adjusted=y - centred @ slopes, estimate=estimate, error=error, dof=dof)
 
 
 def _effect(contrast: _Contrast, estimator: str) -> Effect:
@@ -191,15 +208,16 @@ def _effect(contrast: _Contrast, estimator: str) -> Effect:
     )
 
 
-def _with_checks(contrast: _Contrast, effect: Effect, estimate: float, error: float, dof: int) -> Effect:
+def _with_checks(contrast: _Contrast, effect: Effect, figures: _Figures, rng: np.random.Generator) -> Effect:
     """The effect with figures, interval, sensitivity and placebo."""
+    estimate, error, dof = figures.estimate, figures.error, figures.dof
     planned = contrast.design.sequential
     effect = with_interval(effect, estimate=estimate, std_error=error)
     if planned is not None and effect.estimate is not None:
         half = anytime_half_width(error, len(contrast.y), planned)
         effect = replace(effect, low=estimate - half, high=estimate + half)
     effect = replace(
-        effect,
+        _unskewed(effect, figures.adjusted, contrast.treated, rng),
         e_value=effect_e_value(estimate, contrast.y, ~contrast.treated),
         robustness_value=robustness_value(estimate / error, dof) if error > 0 else None,
     )
@@ -211,7 +229,15 @@ def _with_checks(contrast: _Contrast, effect: Effect, estimate: float, error: fl
     return replace(effect, placebo_estimate=placebo, placebo_low=placebo - half, placebo_high=placebo + half)
 
 
-def _segments(contrast: _Contrast) -> tuple[list[Effect], list[dict[str, object]]]:
+def _unskewed(effect: Effect, outcome: Float, treated: Flags, rng: np.random.Generator) -> Effect:
+    """The effect; where its error is skewed its interval holds what labels drawn anew do not refute, too."""
+    if effect.low is None or effect.high is None or not is_skewed(outcome, treated):
+        return effect
+    low, high = rerandomised_interval(outcome, treated, level=INTERVAL_LEVEL, rng=rng)
+    return replace(effect, low=min(effect.low, low), high=max(effect.high, high))
+
+
+def _segments(contrast: _Contrast, rng: np.random.Generator) -> tuple[list[Effect], list[dict[str, object]]]:
     """The difference in means within each segment, Holm over the segments, and one global test."""
     effects: list[Effect] = []
     tests: list[dict[str, object]] = []
@@ -233,6 +259,7 @@ def _segments(contrast: _Contrast) -> tuple[list[Effect], list[dict[str, object]
                 continue
             estimate, error = mean_difference(contrast.y[mask], side)
             effect = with_interval(effect, estimate=estimate, std_error=error)
+            effect = _unskewed(effect, contrast.y[mask], side, rng)
             found.append(apply_checks(effect, (*contrast.checks[:3], check_events(contrast.y[mask], side))))
         effects += found
         tests += [*heterogeneity_test(found, column), *holm_rows(found, f"segment of {column}")]

@@ -154,6 +154,22 @@ def test_what_is_told_of_one_arm_alone_is_no_assignment():
     assert estimate(told)[0].supported
 
 
+def test_a_small_arm_without_the_rare_giants_of_the_large_one_has_no_narrow_interval():
+    missed = normal = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        arm = np.where(rng.random(2000) < 0.05, "new", "old")
+        y = (rng.random(2000) < 0.1) * rng.lognormal(3, 2, 2000)
+        frame = pl.DataFrame({"unit": np.arange(2000), "arm": arm, "y": y, "x": rng.normal(size=2000)})
+        shares = {"control": "old", "shares": {"old": 0.95, "new": 0.05}}
+        plain, lin = estimate(frame, treatment=shares, covariates=["x"])
+        missed += max(not effect.low <= 0 <= effect.high for effect in (plain, lin))
+        normal += abs(plain.estimate) > 1.96 * plain.std_error
+        assert plain.supported
+    assert normal > 15
+    assert missed <= 8  # one in twenty
+
+
 def test_unequal_arms_ask_for_the_planned_shares():
     frame = experiment().filter((pl.col("arm") != "new") | (pl.col("unit") % 10 != 0))
     effects = estimate(frame)
