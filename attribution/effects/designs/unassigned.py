@@ -19,7 +19,13 @@ from attribution.effects.data.units import Units, before_columns, units_from_fra
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.observational import estimate_adjusted
 from attribution.effects.effect import Effect, effect_of
-from attribution.effects.estimators.checks import Check, apply_checks, check_attrition, check_instrument
+from attribution.effects.estimators.checks import (
+    Check,
+    apply_checks,
+    check_attrition,
+    check_instrument,
+    check_unit,
+)
 from attribution.effects.estimators.instrument import TwoStage, fit_two_stage
 from attribution.effects.estimators.nuisance import LEARNERS
 from attribution.effects.findings import Findings
@@ -52,8 +58,9 @@ def estimate_unassigned(design: EffectDesign, setting: Setting, rng: np.random.G
 
 
 def two_groups(frame: pl.DataFrame, design: EffectDesign) -> tuple[Units, Flags, Check]:
-    """Units with every outcome observed, who of them is treated, and whether outcomes went missing evenly.
+    """Units with every outcome observed, who of them is treated, and a check that failed, if one did.
 
+    They are units of their own, and their outcomes went missing evenly.
     The same metric before the start is a covariate of the estimate and the outcome of the placebo, whose
     covariates leave it out.
     """
@@ -74,8 +81,12 @@ def two_groups(frame: pl.DataFrame, design: EffectDesign) -> tuple[Units, Flags,
         units = units.where(np.isin(units.arm, [*design.treatment.arms, str(design.treatment.control)]))
     treated = units.arm != design.treatment.control
     missing = np.any([np.isnan(units.outcomes[name]) for name in design.outcomes], axis=0)
-    lost = check_attrition(missing, treated, " or ".join(design.outcomes))
-    return units.where(~missing), treated[~missing], lost
+    checks = (
+        check_unit(units.assigned_by),
+        check_attrition(missing, treated, " or ".join(design.outcomes)),
+    )
+    first = next((check for check in checks if not check.passed), checks[-1])
+    return units.where(~missing), treated[~missing], first
 
 
 def _by_instrument(

@@ -50,6 +50,16 @@ def test_the_truth_is_found_where_the_naive_difference_is_twice_as_high(tmp_path
     assert not rows["naive", "ATE"].supported
 
 
+def test_a_treatment_of_whole_stores_is_no_treatment_of_their_customers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    store = pl.Series("store", np.arange(4000) % 20)
+    treated = pl.Series("got", (rng.permutation(20) < 10).astype(float)[store])
+    table(tmp_path).with_columns(store, treated).write_parquet(tmp_path / "units.parquet")
+    effect, *others = estimate_effect(design(), base_dir=tmp_path).effects
+    assert not any(one.supported for one in (effect, *others))
+    assert 'each of the 20 values of "store" has one arm alone' in effect.reason
+
+
 def test_without_overlap_every_row_of_the_whole_is_refused_the_regression_too(tmp_path: Path) -> None:
     table(tmp_path, pull=8.0)
     rows = {(e.estimator, e.estimand): e for e in estimate_effect(design(), base_dir=tmp_path).effects}
