@@ -18,6 +18,10 @@ LARGEST_SUM = 9e14
 """Largest sum of amounts, in the currency, that whole minor units hold."""
 
 
+IN_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+"""Currencies of which a thousandth is the smallest coin."""
+
+
 def to_minor(amount: pl.Expr) -> pl.Expr:
     """Whole minor units of an amount in the currency; null where it is not finite or too large.
 

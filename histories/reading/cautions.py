@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from histories.errors import DataError
-from histories.money import to_currency
+from histories.money import IN_THOUSANDTHS, to_currency
 from histories.periods import DAYS_PER_MONTH
 from histories.reading.links import count_equal_rows
 from histories.reading.scan import FILE_STEP, ROW
@@ -35,7 +35,9 @@ LINES_OF_A_DAY = 2
 _IS_VALID = pl.col(RULE).is_null()
 
 
-def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[str, ...]:
+def transaction_notes(
+    transactions: Staged, customers: Staged | None, currency: str | None
+) -> tuple[str, ...]:
     """Guests with their share of revenue, refunds, equal rows, left truncation, business-size customers.
 
     Raises
@@ -72,7 +74,7 @@ def transaction_notes(transactions: Staged, customers: Staged | None) -> tuple[s
                 f"{place}: rows equal to an earlier one: {equal}{many} They are kept: only a repeated "
                 "line_id is a duplicate. Add line_id to have them checked."
             )
-    notes += _decimals_notes(transactions)
+    notes += [] if currency in IN_THOUSANDTHS else _decimals_notes(transactions)
     notes += _history_notes(transactions, customers)
     return tuple(notes)
 

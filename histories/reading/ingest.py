@@ -192,7 +192,7 @@ def _conclude(
     refuse_sums_too_large(staged)
     if staged.table.name == "transactions":
         notes = (
-            *transaction_notes(staged, linked.get("customers")),
+            *transaction_notes(staged, linked.get("customers"), currency),
             *booking_notes(staged),
             *stray_notes(staged, currency),
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from histories.identity import NOBODY
-from histories.money import MONEY_SCALE
+from histories.money import IN_THOUSANDTHS, MONEY_SCALE
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
 from histories.reading.staging import RULE, Staged
@@ -31,8 +31,9 @@ CROWD, FEWEST_OF_CROWD = 10, 20
 TOTALS = (
     *("total", "totals", "grand total", "subtotal", "sub-total", "sub total", "sum", "report total"),
     *("summe", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "totale", "suma", "totaal"),
+    *("average", "mean", "median", "durchschnitt", "mittelwert", "moyenne", "promedio", "gemiddelde"),
 )
-"""Words that stand where the ids are in rows that add up others."""
+"""Words that stand where the ids are in rows that sum up others."""
 FEWEST_NAMED = 10
 """So many customers of one row each, among more rows of nobody, look like a report in blocks."""
 LEAST_CENTS, MOST_ROUND = 500, 0.5
@@ -64,7 +65,9 @@ def set_aside_totals(staged: Staged) -> Staged:
     if schema.get("customer_id") == pl.String:
         named = pl.col("customer_id").str.to_lowercase().str.strip_chars(" :").is_in(TOTALS)
         if staged.frame.select(named.any()).collect().item():
-            staged = _set_aside(staged, "total", named.fill_null(False), "are called a total where ids stand")
+            staged = _set_aside(
+                staged, "total", named.fill_null(False), "are called a total or a mean where ids stand"
+            )
     amounts = staged.frame.filter(pl.col(RULE).is_null() | (pl.col(RULE) != "total"))
     amounts = amounts.select(ROW, "amount").drop_nulls()
     row, everything, rows = (
@@ -91,7 +94,7 @@ def stray_notes(staged: Staged, currency: str | None) -> tuple[str, ...]:
         *_crowd_notes(staged),
         *_named_once(staged),
         *_swapped(staged),
-        *(() if currency in WITHOUT_CENTS else _in_cents(staged)),
+        *(() if currency in WITHOUT_CENTS else _in_cents(staged, currency)),
     )
 
 
@@ -126,7 +129,7 @@ def _named_once(staged: Staged) -> Iterator[str]:
         )
 
 
-def _in_cents(staged: Staged) -> Iterator[str]:
+def _in_cents(staged: Staged, currency: str | None) -> Iterator[str]:
     """Whole amounts that are large and hardly ever round: services tell them in cents."""
     if any("amount" in part.source.units or "amount" not in part.found for part in staged.parts):
         return
@@ -139,9 +142,10 @@ def _in_cents(staged: Staged) -> Iterator[str]:
     )
     rows, is_whole, median, is_round = staged.frame.select(asked).collect().row(0)
     if rows >= FEWEST_DAYS and is_whole and median >= LEAST_CENTS and is_round < MOST_ROUND:
+        coins = "thousandths" if currency in IN_THOUSANDTHS else "cents"
         yield (
             f"{staged.place}: every amount is a whole number, {median:,.0f} in the middle. If they count "
-            'cents, set inputs.transactions.units = { amount = "cents" }.'
+            f'{coins}, set inputs.transactions.units = {{ amount = "{coins}" }}.'
         )
 
 

@@ -284,6 +284,7 @@ def test_three_decimals_in_every_amount_are_a_caution(read: Read, tmp_path: Path
     lines = "".join(f"{row},2026-01-05,{row}.500\n" for row in range(1, 151))
     (tmp_path / "o.csv").write_text(HEADER + lines)
     assert any("every amount has exactly three decimals" in note for note in read(transactions="o.csv").notes)
+    assert not any("three decimals" in n for n in read(transactions="o.csv", currency="KWD").notes)
     grouped = read(transactions={"path": "o.csv", "thousands": "."})
     assert grouped["transactions"].collect()["amount"].sum() == 10_000 * sum(
         row * 1000 + 500 for row in range(1, 151)

@@ -66,6 +66,11 @@ def test_subtotals_between_the_rows_are_set_aside(read: Read, write_csv: Write) 
     assert found.tables["transactions"].set_aside_by_rule == {"total": 2}
 
 
+def test_a_last_row_of_means_is_set_aside(read: Read, write_csv: Write) -> None:
+    write_csv("orders.csv", HEADER, *GOOD, f"Average,2026-01-30,{TOTAL / len(GOOD)}")
+    assert read(transactions="orders.csv").tables["transactions"].set_aside_by_rule == {"total": 1}
+
+
 def test_ids_wrapped_for_a_spreadsheet_are_the_ids(read: Read, write_csv: Write) -> None:
     write_csv(
         "orders.csv", HEADER, *(f'"=""00{k % 5}""",2026-01-05,5' for k in range(10)), "'001,2026-01-05,5"
