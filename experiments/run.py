@@ -314,7 +314,7 @@ def find(config: RunConfig, histories: Histories, *, step: Step = lambda text: N
     parts = [
         Part(
             tables=_of_customers(config, histories, left_out),
-            notes=(*histories.inputs.notes, *histories.notes),
+            notes=histories.all_notes,
         ),
         Part(notes=costs.notes, pictures={"costs": quarters}),
         None

@@ -35,16 +35,21 @@ _AMOUNT, _MARGIN, _TIME = pl.col("amount"), pl.col("margin"), pl.col("timestamp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmatchedRefunds:
-    """Refunds beyond what they could be taken off from; `amount` in the currency, positive.
+    """Refunds beyond what they could be taken off from; `amount` and all that was `bought` in the currency.
 
-    Those of several partitions add up.
+    Both are positive; those of several partitions add up.
     """
 
     count: int
     amount: float
+    bought: float
 
     def __add__(self, other: UnmatchedRefunds) -> UnmatchedRefunds:
-        return UnmatchedRefunds(count=self.count + other.count, amount=self.amount + other.amount)
+        return UnmatchedRefunds(
+            count=self.count + other.count,
+            amount=self.amount + other.amount,
+            bought=self.bought + other.bought,
+        )
 
 
 def build_purchases(
@@ -102,7 +107,8 @@ def count_unmatched_refunds(
         .collect()
         .row(0)
     )
-    return UnmatchedRefunds(count=count, amount=amount / MONEY_SCALE)
+    bought = transactions.select(_AMOUNT.clip(lower_bound=0).sum()).collect().item()
+    return UnmatchedRefunds(count=count, amount=amount / MONEY_SCALE, bought=bought / MONEY_SCALE)
 
 
 def _net_units(transactions: pl.LazyFrame, purchase_unit: PurchaseUnit) -> pl.LazyFrame:

@@ -117,6 +117,21 @@ def test_incremental_credit_of_three_frames_is_four_lines() -> None:
     assert total == pytest.approx(paid, rel=0.02)  # in currency, less unmatched refunds
 
 
+def test_refunds_that_lower_no_purchase_are_told_as_an_error_of_values() -> None:
+    first = datetime(2026, 1, 5)
+    days = [first + timedelta(days=7 * k) for k in range(10)]
+    orders = [(k % 4, day, 100.0) for k, day in enumerate(days)]
+    back = [(k % 4, day + timedelta(days=2), -50.0) for k, day in enumerate(days[:5])]
+    frame = pl.DataFrame([*orders, *back], schema=["customer_id", "timestamp", "amount"], orient="row")
+    (note,) = (note for note in tb.histories(frame).notes if "exceed" in note)
+    assert "5 refunds of 250.00 exceed" in note
+    assert "up to 33% too high by that: give refunds the order_id" in note
+    (mild,) = (note for note in tb.histories(frame[:11]).notes if "exceed" in note)
+    assert "up to 5% too high" in mild
+    named = frame.with_columns(order_id=pl.Series([*range(10), *range(5)]))
+    assert not any("exceed" in note for note in tb.histories(named).notes)
+
+
 @pytest.mark.parametrize("form", ["polars", "lazy", "pandas", "indexed pandas", "arrow", "mapping"])
 def test_every_frame_gives_the_same_summary(form: str) -> None:
     orders = pl.DataFrame(

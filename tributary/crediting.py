@@ -158,7 +158,7 @@ def credit(
     return Result(
         title="Incremental credit by channel: retention in customers, money in currency",
         frame=part.credits,
-        notes=(*made.histories.inputs.notes, *part.notes, *_reasons(credited, "channel")),
+        notes=(*made.histories.all_notes, *part.notes, *_reasons(credited, "channel")),
         shown=whole.select(_CREDIT_COLUMNS),
         draw=lambda: forest(
             whole.filter((pl.col("level") == "channel") & (pl.col("outcome") == outcomes[-1])),
@@ -234,7 +234,7 @@ def effect(
     return Result(
         title=f"{name}: {design}",
         frame=found.frame,
-        notes=(*made.histories.inputs.notes, *found.notes, *_reasons(whole, "outcome")),
+        notes=(*made.histories.all_notes, *found.notes, *_reasons(whole, "outcome")),
         shown=shown,
         detail=found,
         draw=lambda: forest(

@@ -124,7 +124,7 @@ def histories(
     return Result(
         title=f"Histories of {frame['customer_id'].n_unique():,} customers, {found.span}",
         frame=frame,
-        notes=(*found.inputs.notes, *found.notes),
+        notes=found.all_notes,
         shown=frame.head(10),
         detail=found,
     )
@@ -241,7 +241,7 @@ def value(
     return Result(
         title=f"Value of {frame.height:,} customers over {months} months, by {part.values.model['chosen']}",
         frame=frame,
-        notes=(*made.histories.inputs.notes, *part.values.warnings),
+        notes=(*made.histories.all_notes, *part.values.warnings),
         shown=frame.select(_VALUE_COLUMNS).head(10),
         detail=part.values,
         draw=lambda: forest(

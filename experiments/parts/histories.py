@@ -28,6 +28,8 @@ from histories.touchpoints import build_touchpoints
 
 PURCHASES: Final = "purchases"
 TOUCHPOINTS: Final = "touchpoints"
+REFUNDS_MATTER: Final = 0.01
+"""Share of what is left of sales from which refunds that lower no purchase are told as an error of values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,11 @@ class Histories:
     def touchpoints(self) -> pl.LazyFrame | None:
         """The touchpoints of all customers, by customer and time."""
         return self.buckets.gather(TOUCHPOINTS) if TOUCHPOINTS in self.buckets else None
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Notes on the tables, and on what was made of them."""
+        return (*self.inputs.notes, *self.notes)
 
     def rows(self, name: str) -> int:
         """How many purchases or touchpoints there are; 0 where they were not given."""
@@ -182,7 +189,13 @@ def _refund_notes(config: RunConfig, inputs: Inputs, buckets: Buckets) -> tuple[
     unmatched = buckets.reduce(count, operator.add)
     if not unmatched.count:
         return ()
+    kept = unmatched.bought - unmatched.amount
+    share = unmatched.amount / kept if kept > 0 else float("inf")
+    told = f"{unmatched.count:,} refunds of {unmatched.amount:,.2f} {inputs.currency or ''}".rstrip()
+    told += " exceed what they could be taken off from; they lower no purchase and are counted here."
+    if share <= REFUNDS_MATTER:
+        return (told,)
     return (
-        f"{unmatched.count:,} refunds of {unmatched.amount:,.2f} {inputs.currency or ''} exceed what they "
-        "could be taken off from; they lower no purchase and are counted here.",
+        f"{told} Revenue, spend and lifetime values are up to {share:.0%} too high by that: give refunds the "
+        "order_id of what they take back.",
     )

@@ -141,7 +141,7 @@ def test_unmatched_refunds_are_counted_in_the_currency() -> None:
         (3, "2026-01-07 10:00", -30_000, None),  # matched to the last penny
     )
     unmatched = count_unmatched_refunds(rows)
-    assert (unmatched.count, unmatched.amount) == (2, 5.0)
+    assert (unmatched.count, unmatched.amount, unmatched.bought) == (2, 5.0, 13.0)
     assert bought(rows) == []
 
 
@@ -168,6 +168,7 @@ def test_orders_without_a_refund_leave_nothing_unmatched_and_partitions_add_up()
     second = count_unmatched_refunds(transactions((4, "2026-01-05 09:00", -30_000, None)))
     assert (first + second).amount == 5.0
     assert (first + second).count == 2
+    assert (first + second).bought == 25.0
 
 
 def test_a_purchase_of_nothing_has_no_margin() -> None:
