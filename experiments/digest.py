@@ -13,7 +13,7 @@ from typing import Final
 import orjson
 import polars as pl
 
-from experiments.bundle.leftovers import find_bundles
+from experiments.bundle.leftovers import newest_first
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.delivery import Mailbox, hand_over
 from histories.durable import appended, locked, make_folder, read_lines, write_whole
@@ -36,16 +36,15 @@ class Signal:
 
 
 def newest_bundle(runs: Path, name: str | None = None) -> Bundle:
-    """The last written bundle under a folder, of one experiment where it is named.
+    """The bundle on the latest data under a folder, of one experiment where it is named.
 
     Raises
     ------
     ConfigError
         When there is none.
     """
-    found = sorted(find_bundles(runs), key=lambda path: (path / "manifest.json").stat().st_mtime_ns)
     names = []
-    for path in reversed(found):
+    for path in newest_first(runs):
         bundle = load_bundle(path, verify=False)
         names.append(str(bundle.manifest.get("name")))
         if name in (None, names[-1]):

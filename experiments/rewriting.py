@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from experiments.arrivals import FILE, Arrivals
 from experiments.bundle.leftovers import find_bundles, sweep
-from experiments.bundle.manifest import read_manifest
+from experiments.bundle.manifest import MANIFEST, read_manifest
 from experiments.bundle.reading import Bundle, load_bundle, read_bundle
 from experiments.bundle.sources import remembered, report_sources
 from experiments.bundle.writing import write_folder
@@ -124,7 +124,9 @@ def _rewrite(folder: Path, tombstones: Tombstones) -> Rewritten:
         content["tables"]["quotes"] = load_bundle(fresh, verify=False).table("quotes")
         content["files"] = drawn
         write()
+    written = (folder / MANIFEST).stat()
     try:
+        os.utime(fresh / MANIFEST, ns=(written.st_atime_ns, written.st_mtime_ns))  # no newer than it was
         _exchange(fresh, folder)
         sync_folder(folder.parent)
         shutil.rmtree(fresh)

@@ -104,7 +104,7 @@ def _others(home: Path | None, served: Served) -> list[_Other]:
     if home is None:
         return []
     own = served.bundle.path.resolve()
-    found: list[tuple[tuple[bool, float], _Other]] = []
+    found: list[tuple[tuple[bool, str, float], _Other]] = []
     for path in home.iterdir():
         manifest = path / "manifest.json"
         if path.name.startswith(".") or path.is_symlink() or path.resolve() == own:
@@ -119,7 +119,7 @@ def _others(home: Path | None, served: Served) -> list[_Other]:
             )
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             continue
-        found.append(((one.name == served.bundle.manifest.get("name"), written), one))
+        found.append(((one.name == served.bundle.manifest.get("name"), one.as_of, written), one))
     found.sort(key=lambda pair: pair[0], reverse=True)
     return [one for _, one in found[:_MOST_RUNS]]
 

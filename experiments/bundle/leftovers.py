@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from experiments.bundle.manifest import FOLDERS, is_bundle
+from experiments.bundle.manifest import FOLDERS, MANIFEST, is_bundle, read_manifest
 from histories.durable import locked
+from histories.errors import BundleError
 
 _LEFTOVER: Final = re.compile(r"\.(?P<name>.+?)(\.[^.]+\.partial|\.rewritten|\.old)")
 
@@ -30,6 +31,22 @@ def find_bundles(*roots: Path) -> Iterator[Path]:
         for folder in _folders(root):
             if is_bundle(folder):
                 yield folder
+
+
+def newest_first(root: Path) -> list[Path]:
+    """Finished bundles under a folder: on the latest data first, of the same day the last written first.
+
+    When a file was written is no age: copies, clocks that were set back and erasures change it.
+    """
+
+    def age(folder: Path) -> tuple[str, int]:
+        try:
+            as_of = str(read_manifest(folder)[0]["as_of"])
+        except BundleError:
+            as_of = ""
+        return as_of, (folder / MANIFEST).stat().st_mtime_ns
+
+    return sorted(find_bundles(root), key=age, reverse=True)
 
 
 def find_leftovers(*roots: Path) -> list[Path]:

@@ -15,8 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from care.ledger import FORECASTS_SCHEMA, Came, keep_ledger
-from experiments.bundle.leftovers import find_bundles
-from experiments.bundle.manifest import MANIFEST
+from experiments.bundle.leftovers import newest_first
 from experiments.bundle.reading import load_bundle
 from experiments.parts.histories import Histories
 from histories.cuts import ALL
@@ -88,8 +87,7 @@ def forecasts_part(
 
 def ledger_before(runs: Path, name: str) -> pl.DataFrame | None:
     """The ledger of the newest readable bundle of this name under `runs`; None without one."""
-    found = sorted(find_bundles(runs), key=lambda path: (path / MANIFEST).stat().st_mtime_ns, reverse=True)
-    for path in found:
+    for path in newest_first(runs):
         try:
             bundle = load_bundle(path, verify=False)
             if bundle.manifest.get("name") == name and "forecasts" in bundle.manifest["tables"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from care.tables import ALERTS_SCHEMA, CARE_SCHEMA
 from experiments.bundle.reading import Bundle, load_bundle
 from experiments.delivery import read_mailbox
 from experiments.digest import LOG, digest_text, newest_bundle, signals_of, tell
+from experiments.rewriting import forget_customer
 from histories.errors import ConfigError, TributaryError
 from tests.sample_bundle import sample_tables, write_sample
 
@@ -89,9 +91,22 @@ def test_a_mail_that_cannot_be_handed_over_is_told_again(tmp_path: Path) -> None
     assert (tmp_path / LOG).read_bytes() == b""
 
 
+def test_an_erasure_makes_no_run_newer(tmp_path: Path) -> None:
+    newest = _bundle(tmp_path / "a")
+    _bundle(tmp_path / "z")
+    os.utime(tmp_path / "z" / "manifest.json", (0, 0))
+    forget_customer(tmp_path, newest.table("customers")["customer_id"].cast(str)[0], who="test")
+    assert newest_bundle(tmp_path).path == newest.path
+
+
 def test_the_newest_run_of_a_name_is_watched(tmp_path: Path) -> None:
     _bundle(tmp_path / "z")
     second = _bundle(tmp_path / "a")
     assert newest_bundle(tmp_path).path == second.path
+    os.utime(tmp_path / "z" / "manifest.json")  # as a copy does, or a clock that was set back
+    assert newest_bundle(tmp_path).path.name == "z"
+    later = _bundle(tmp_path / "m", as_of="2026-01-31")
+    os.utime(tmp_path / "m" / "manifest.json", (0, 0))
+    assert newest_bundle(tmp_path).path == later.path
     with pytest.raises(ConfigError, match=r'no run of "shopp"; did you mean "shop"'):
         newest_bundle(tmp_path, "shopp")
