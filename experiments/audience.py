@@ -26,7 +26,7 @@ from experiments.sampling import sample_ids
 from experiments.segments import consents_to, kept, named_filters
 from experiments.tombstones import load_tombstones, without_erased
 from histories.errors import ConfigError, DataError, nearest
-from histories.identity import normal_handle, normal_platform, pseudonyms
+from histories.identity import normal_handle, normal_platform, pseudonyms, valid_on
 
 TREATED, CONTROL = "audience", "control"
 
@@ -128,6 +128,7 @@ def build_audience(
         holds = "pseudonyms" if bundle.manifest.get("pseudonyms") else "ids as they are"
         raise ConfigError(f"{bundle.path.name} holds {holds}: set, or unset, {ID_KEY} as it was for the run.")
     meant, consenting = _meant(bundle, rule, purpose)
+    identities = identities.filter(valid_on(identities.collect_schema().names(), now.date()))
     own = _own_ids(identities, consenting["customer_id"].dtype, id_key)
     found = _addresses(identities, PLATFORMS[platform]).join(own, on="own_id")
     reached = found.join(consenting, on="customer_id", how="semi").drop("own_id")

@@ -198,7 +198,8 @@ def _wrote(inputs: Inputs, cases: pl.DataFrame | None, posts: pl.DataFrame | Non
         unknown = pl.lit(None, dtype=schema["customer_id"]).alias("customer_id")
         day = pl.col("timestamp").dt.date().alias("day")
         handles = posts.lazy().select("platform", pl.col("author").alias("handle"), unknown, day)
-        found.append(customers_of_handles(handles, identities).select("customer_id", "day").collect())
+        known = customers_of_handles(handles, identities, day=pl.col("day"))
+        found.append(known.select("customer_id", "day").collect())
     everybody = pl.concat([one.cast(schema) for one in found]).drop_nulls("customer_id")
     return everybody.group_by("customer_id").agg(pl.col("day").min()).sort("customer_id")
 

@@ -270,7 +270,7 @@ def _beside(
         made["profiles"] = profiles_table(people)
     key = key_of_handles(config)
     if identities is not None and key is not None:
-        made["identities"] = identities_table(identities, key)
+        made["identities"] = identities_table(identities, key, histories.inputs.observation_end)
     if not only_changed:
         return _with_consents(made, None, config, histories)
     for name, rows in made.items():

@@ -226,7 +226,8 @@ def _identities(histories: Histories, key: bytes | None, left_out: dict[str, str
             f"the service finds nobody by them. Set {IDENTITY_KEY}, or identity.key_file"
         )
         return {}
-    made = attempt(left_out, "identities", lambda: identities_table(rows, key))
+    day = histories.inputs.observation_end
+    made = attempt(left_out, "identities", lambda: identities_table(rows, key, day))
     return {} if made is None else {"identities": made}
 
 

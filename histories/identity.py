@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import hmac
 import os
@@ -179,42 +180,84 @@ def is_likely_only(columns: Iterable[str]) -> pl.Expr:
     return (pl.col("probability") < 1.0).fill_null(False) if "probability" in columns else pl.lit(False)
 
 
-def identities_table(identities: pl.LazyFrame, key: bytes) -> pl.DataFrame:
+def identities_table(identities: pl.LazyFrame, key: bytes, on: dt.date) -> pl.DataFrame:
     """Who is behind each handle that one customer alone has: customer_id and the handle's keyed digest.
 
-    Links by likeness, of a probability below 1, are left out.
+    Links by likeness, of a probability below 1, are left out, and so are those that do not hold `on` that
+    day.
     """
-    likely = is_likely_only(identities.collect_schema().names())
-    rows = identities.filter(~likely).select("platform", "handle", "customer_id").collect()
+    columns = identities.collect_schema().names()
+    rows = (
+        identities.filter(~is_likely_only(columns), valid_on(columns, on))
+        .select("platform", "handle", "customer_id")
+        .collect()
+    )
     table = rows.select("customer_id", identity_digests(rows, key)).unique()
     return table.filter(pl.len().over("digest") == 1).sort("customer_id", "digest")
 
 
-def customers_of_handles(touches: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:
+DATED = ("valid_from", "valid_to")
+"""Columns of identities: the first and the last day on which a link holds."""
+_EVER = dt.date(1, 1, 1), dt.date(9999, 12, 31)
+
+
+def valid_on(columns: Iterable[str], day: pl.Expr | dt.date) -> pl.Expr:
+    """Links that hold on a day; without dates they always do."""
+    first, last = (pl.col(name) if name in columns else pl.lit(None, pl.Date) for name in DATED)
+    when = pl.lit(day) if isinstance(day, dt.date) else day
+    return (first <= when).fill_null(True) & (last >= when).fill_null(True)
+
+
+def customers_of_handles(
+    touches: pl.LazyFrame, identities: pl.LazyFrame, *, day: pl.Expr | None = None
+) -> pl.LazyFrame:
     """Touches with `customer_id` filled from `identities` by platform and handle where it was null.
 
     Every touch is kept once; one whose handle is in no identity keeps a null customer, and so does one whose
     handle is that of several customers: `is_ambiguous` says so. Handles are compared as `normal_handle` says.
+    Where identities have the days on which they hold, those of the touch's `day` count, by default that of
+    `timestamp`.
     """
     keys = {"platform": normal_platform(), "handle": normal_handle(pl.col("handle"))}
+    names = [f"key_{name}" for name in keys]
+    keyed = [key.alias(f"key_{name}") for name, key in keys.items()]
     customer = pl.col("customer_of_handle")
-    known = (
-        identities.select(
-            *(key.alias(f"key_{name}") for name, key in keys.items()),
-            pl.col("customer_id").alias("customer_of_handle"),
-        )
-        .group_by("key_platform", "key_handle")
-        .agg(
-            pl.when(customer.n_unique() == 1).then(customer.first()),
-            (customer.n_unique() > 1).alias("has_several"),
-        )
+    whose = (
+        pl.when(customer.n_unique() == 1).then(customer.first()),
+        (customer.n_unique() > 1).alias("has_several"),
     )
-    return (
-        touches.with_columns(*(key.alias(f"key_{name}") for name, key in keys.items()))
-        .join(known, on=["key_platform", "key_handle"], how="left")
-        .with_columns(
-            pl.coalesce("customer_id", "customer_of_handle"),
-            (pl.col("customer_id").is_null() & pl.col("has_several").fill_null(False)).alias("is_ambiguous"),
+    columns = identities.collect_schema().names()
+    dated = [name for name in DATED if name in columns]
+    links = identities.select(*keyed, pl.col("customer_id").alias("customer_of_handle"), *dated)
+    if dated:
+        moment = pl.col("timestamp").dt.date() if day is None else day
+        days = _by_day(links, names, dated)
+        held = days.join(links, on=names, how="inner").filter(valid_on(dated, pl.col("day_of_link")))
+        held = held.group_by(*names, "day_of_link").agg(*whose)
+        every = days.join(held, on=[*names, "day_of_link"], how="left").sort("day_of_link")
+        found = (
+            touches.with_columns(*keyed, moment.fill_null(_EVER[0]).alias("day_of_touch"))
+            .with_row_index("place_of_touch")
+            .sort("day_of_touch")
+            .join_asof(
+                every, left_on="day_of_touch", right_on="day_of_link", by=names, check_sortedness=False
+            )
+            .sort("place_of_touch")
+            .drop("place_of_touch", "day_of_touch", "day_of_link", strict=False)
         )
-        .drop("key_platform", "key_handle", "customer_of_handle", "has_several")
-    )
+    else:
+        found = touches.with_columns(*keyed).join(links.group_by(*names).agg(*whose), on=names, how="left")
+    return found.with_columns(
+        pl.coalesce("customer_id", "customer_of_handle"),
+        (pl.col("customer_id").is_null() & pl.col("has_several").fill_null(False)).alias("is_ambiguous"),
+    ).drop(*names, "customer_of_handle", "has_several")
+
+
+def _by_day(links: pl.LazyFrame, names: list[str], dated: list[str]) -> pl.LazyFrame:
+    """Each handle with the days from which on other links hold than before."""
+    first = pl.col("valid_from") if "valid_from" in dated else pl.lit(None, pl.Date)
+    bounds = [links.select(*names, first.fill_null(_EVER[0]).alias("day_of_link"))]
+    if "valid_to" in dated:
+        over = links.filter(pl.col("valid_to") < _EVER[1])
+        bounds.append(over.select(*names, pl.col("valid_to").dt.offset_by("1d").alias("day_of_link")))
+    return pl.concat(bounds).unique()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import polars as pl
 
 from histories.errors import ConfigError
 from histories.identity import (
+    DATED,
     customers_of_handles,
     international_handle,
     normal_handle,
@@ -38,6 +40,11 @@ _IS_VALID = pl.col(RULE).is_null()
 OVERLAP = "overlapping period"
 
 AMBIGUOUS = "handle of several customers"
+SINCE_WHEN = (
+    r"(?i)(^|[ _])(from|to|since|until|till|start|end|ended|expires?|released|terminated|deactivated|"
+    r"ab|von|bis|gültig ab|gültig bis)([ _]?(date|at|on|datum))?$"
+)
+"""How a column of identities is called that says from when, or until when, a handle was somebody's."""
 
 
 def unify_customer_ids(tables: Mapping[str, Staged], key: bytes | None) -> dict[str, Staged]:
@@ -75,6 +82,8 @@ def reject_repeated(staged: Staged) -> Staged:
     """
     schema = staged.frame.collect_schema()
     keys = [name for name in staged.table.unique if name in schema]
+    if staged.table.name == "identities" and any(name in schema for name in DATED):
+        return staged  # a handle may change hands: a touch is held against the links of its day
     if not keys or len(keys) < len(staged.table.unique):
         return staged
     identified = staged.frame.filter(_IS_VALID, *(pl.col(name).is_not_null() for name in keys))
@@ -165,6 +174,15 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
                 sets_aside=True,
             )
         )
+    if any(name in identities.columns for name in DATED):
+        return identities
+    told = [name for part in identities.parts for name in part.unread if re.search(SINCE_WHEN, name)]
+    if told:
+        identities = identities.with_notes(
+            f'{identities.place}: column "{told[0]}" seems to say when a handle was whose, and nothing reads '
+            "it: contacts of all times are its customer's. Name it as valid_from or valid_to in "
+            "inputs.identities.columns."
+        )
     repeated = REPEATED.format(" + ".join(identities.table.unique))
     said = _IS_VALID | (pl.col(RULE) == repeated).fill_null(False)
     keys = {
@@ -191,7 +209,8 @@ def set_aside_doubtful(identities: Staged, min_probability: float) -> Staged:
         name=AMBIGUOUS,
         broken=pl.lit(False),
         says="give a handle to a customer that another row gives to another one",
-        expected="Upper and lower case and a leading @ make no difference.",
+        expected="Upper and lower case and a leading @ make no difference. If it changed hands, say when: "
+        "valid_from and valid_to.",
         sets_aside=True,
     )
     return identities.with_frame(frame, rule)
@@ -218,7 +237,8 @@ def resolve_handles(touches: Staged, identities: Staged | None) -> Staged:
         name="ambiguous handle",
         broken=pl.col("is_ambiguous"),
         says="have a handle that identities give to several customers",
-        expected="Correct identities, where upper and lower case and a leading @ make no difference.",
+        expected="Correct identities, where upper and lower case and a leading @ make no difference; of "
+        "handles that changed hands, give valid_from and valid_to, the days on which they were whose.",
         sets_aside=True,
     )
     said = _IS_VALID | (pl.col(RULE) == AMBIGUOUS)

@@ -192,12 +192,15 @@ IDENTITIES = Table(
         "platform": _text(required=True),
         "handle": _id(required=True, personal=True),
         "customer_id": _customer(required=True),
+        "valid_from": _DATE,
+        "valid_to": _DATE,
         "matched_at": _TIME,
         "method": _text(),
         "probability": _number(0, 1),
     },
     unique=("platform", "handle"),
     customers=("customer_id",),
+    pairs=(("valid_from", "valid_to"),),
 )
 
 CONSENTS = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from pathlib import Path
 
@@ -31,7 +32,8 @@ KEY = "a secret of the company"
 
 def _runs(folder: Path) -> Path:
     rows = pl.LazyFrame(ROWS, schema=["platform", "handle", "customer_id"], orient="row")
-    table = identities_table(rows.with_columns(international_handle("GB").alias("handle")), KEY.encode())
+    rows = rows.with_columns(international_handle("GB").alias("handle"))
+    table = identities_table(rows, KEY.encode(), dt.date(2026, 6, 30))
     told = {"identities_check": key_check(KEY.encode()), "configuration": {"identity": {"country": "GB"}}}
     bundle = write_sample(folder / "v1", version="v1", tables={"identities": table}, **told)
     promote_bundle(folder, bundle, "test")

@@ -40,4 +40,5 @@ def test_a_customer_by_likeness_is_matched_and_not_named(tmp_path: Path) -> None
     assert whole["value"].to_list() == [1.0]
     rows = histories.table("identities")
     assert rows is not None
-    assert identities_table(rows, b"0123456789abcdef")["customer_id"].to_list() == [1]
+    table = identities_table(rows, b"0123456789abcdef", config.observation_end)
+    assert table["customer_id"].to_list() == [1]

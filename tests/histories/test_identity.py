@@ -14,6 +14,7 @@ from histories.errors import ConfigError
 from histories.identity import (
     check_key,
     customers_of_handles,
+    identities_table,
     identity_key,
     key_check,
     normal_handle,
@@ -141,6 +142,78 @@ def test_a_handle_of_several_customers_is_nobodys_and_its_touches_are_set_aside(
     found = inputs.tables["touchpoints"]
     assert found.valid.collect()["customer_id"].sort().to_list() == [3, 6]
     assert found.set_aside_by_rule == {"ambiguous handle": 2, "unmatched handle": 1}
+
+
+CHANGED_HANDS = """platform,handle,customer_id,valid_from,valid_to
+phone,+447700900123,1,,2025-03-31
+phone,+447700900123,2,2025-05-01,
+phone,+447700900456,3,,2025-06-30
+phone,+447700900456,4,2025-06-30,
+phone,+447700900789,5,,
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "day", "whose"),
+    [
+        ("+447700900123", "2025-03-31", 1),
+        ("+447700900123", "2025-04-15", None),  # nobody's
+        ("+447700900123", "2025-05-01", 2),
+        ("00447700900123", "2026-05-01", 2),
+        ("+447700900456", "2025-06-29", 3),
+        ("+447700900456", "2025-06-30", None),  # of both
+        ("+447700900456", "2025-07-01", 4),
+        ("+447700900789", "1999-01-01", 5),
+        ("+447700900000", "2025-01-01", None),
+    ],
+)
+def test_a_number_that_changed_hands_is_whose_it_was_on_the_day(
+    tmp_path: Path, number: str, day: str, whose: int | None
+) -> None:
+    (tmp_path / "identities.csv").write_text(CHANGED_HANDS)
+    (tmp_path / "touches.csv").write_text(
+        "platform,handle,timestamp,channel\n"
+        f"phone,{number},{day}T23:30:00,call\nphone,+447700900789,2025-01-01T10:00:00,call\n"
+    )
+    inputs = ingest(
+        {"touchpoints": TableSource(path="touches.csv"), "identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+        timezone="Europe/London",
+        limits=Limits(max_rejected_share=1.0),
+    )
+    assert inputs.tables["identities"].rows_valid == 5
+    found = inputs.tables["touchpoints"]
+    assert found.valid.collect()["customer_id"].to_list() == ([5] if whose is None else [whose, 5])
+    assert sum(found.set_aside_by_rule.values()) == (whose is None)
+    assert found.set_aside_by_rule.get("ambiguous handle", 0) == (number[-3:] == "456" and whose is None)
+
+
+@pytest.mark.parametrize(("column", "told"), [("Start date", True), ("valid until", True), ("notes", False)])
+def test_days_of_a_link_that_nothing_reads_are_said(tmp_path: Path, column: str, told: bool) -> None:
+    (tmp_path / "identities.csv").write_text(f"platform,handle,customer_id,{column}\nx,ann,1,2025-05-01\n")
+    inputs = ingest(
+        {"identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+    )
+    assert any(f'"{column}" seems to say when a handle was whose' in note for note in inputs.notes) == told
+
+
+def test_the_look_up_names_the_owner_of_today(tmp_path: Path) -> None:
+    (tmp_path / "identities.csv").write_text(CHANGED_HANDS)
+    inputs = ingest(
+        {"identities": TableSource(path="identities.csv")},
+        base_dir=tmp_path,
+        observation_end=date(2026, 6, 30),
+    )
+    rows = inputs.tables["identities"].valid
+    for day, known in (
+        (date(2025, 1, 1), [1, 3, 5]),
+        (date(2025, 4, 15), [3, 5]),
+        (date(2026, 1, 1), [2, 4, 5]),
+    ):
+        assert identities_table(rows, b"0123456789abcdef", day)["customer_id"].to_list() == known
 
 
 def test_uncertain_links_are_set_aside_before_they_make_a_handle_ambiguous(tmp_path: Path) -> None:
