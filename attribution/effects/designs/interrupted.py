@@ -13,6 +13,7 @@ from datetime import date
 
 import numpy as np
 import polars as pl
+import scipy
 
 from attribution.effects.data.series import Series, find_series
 from attribution.effects.data.tables import Setting
@@ -29,6 +30,8 @@ MIN_BEFORE = 12
 MIN_AFTER = 6
 MAX_MOVED = 0.10
 """Largest move of the number of customers under which a total of the company is read."""
+PEAK = 5.0
+"""Robust standard deviations from its line from which a step is out of all proportion."""
 
 
 def estimate_interrupted(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
@@ -105,13 +108,16 @@ def estimate_change(
     )
     if bare.n_control < MIN_BEFORE or bare.n_treated < MIN_AFTER:
         return [bare.refused(_too_few(bare, dict(map(reversed, others)), earlier, later))], [], []  # type: ignore[arg-type]
-    fit = fit_segmented(series.values, position, others=[place for _, place in others], period=series.period)
+    places = [place for _, place in others]
+    fit = fit_segmented(series.values, position, others=places, period=series.period)
+    calm, odd = _without_peaks(series.values, earlier, position)
+    again = fit_segmented(calm, position, others=places, period=series.period) if odd else fit
     placebo = fit_segmented(series.values[earlier:position], (position - earlier) // 2).mean
     effects = [
         _figure(bare, what, figure, placebo, fit.dof)
         for what, figure in (("mean change", fit.mean), ("level", fit.level), ("slope", fit.slope))
     ]
-    checks = [check_placebo(effects[0])]
+    checks = [check_placebo(effects[0]), _check_peaks(series, odd, fit.mean, again.mean)]
     if series.base is not None:
         checks.append(_check_base(series.outcome, series.base[earlier:later], position - earlier))
     return (
@@ -149,6 +155,39 @@ def _figure(effect: Effect, estimand: str, figure: Figure, placebo: Figure, dof:
         placebo_estimate=placebo.value,
         placebo_low=placebo.low,
         placebo_high=placebo.high,
+    )
+
+
+def _without_peaks(values: Float, earlier: int, position: int) -> tuple[Float, list[int]]:
+    """The series with peaks before a change brought to the line through the others; and where they are."""
+    before = values[earlier:position]
+    slope, level, *_ = scipy.stats.theilslopes(before)
+    line = level + slope * np.arange(len(before))
+    rest = before - line
+    spread = float(scipy.stats.median_abs_deviation(rest, scale="normal"))
+    odd = np.flatnonzero(np.abs(rest) > PEAK * spread) if spread > 0 else np.zeros(0, dtype=np.int64)
+    calm = values.astype(np.float64)
+    calm[earlier + odd] = line[odd]
+    return calm, [int(earlier + place) for place in odd]
+
+
+def _check_peaks(series: Series, odd: list[int], mean: Figure, calm: Figure) -> Check:
+    """Whether a few steps before the change, out of all proportion, make the course that it is held against.
+
+    After Christmas all metrics of a shop change.
+    """
+    moved = abs(mean.value - calm.value) / mean.std_error if mean.std_error > 0 else 0.0
+    when = ", ".join(str(series.dates[place]) for place in odd[:3])
+    return Check(
+        check="peaks before",
+        value=moved,
+        limit=1.0,
+        passed=moved <= 1.0,
+        reason=(
+            f"{len(odd)} steps before the change are out of all proportion ({when}), and were they as usual "
+            f"it would be {calm.value:.3g}, not {mean.value:.3g}: what followed may be their end. Hold it "
+            "against other markets (synthetic_control)"
+        ),
     )
 
 

@@ -48,6 +48,19 @@ def weekly(tmp_path: Path, values: np.ndarray, log: list[tuple[str, date]]) -> E
     return estimate_effects([design], tables=EffectTables(interventions=changes), base_dir=tmp_path)
 
 
+def test_what_follows_a_peak_is_no_effect_of_what_changed_then(tmp_path):
+    values = series(n=104, level=0.0)
+    values[47:50] += 40.0  # Christmas, and a change soon after
+    log = [("new hours", START + timedelta(weeks=50))]
+    mean, *_ = weekly(tmp_path, values, log).effects
+    assert mean.high < 0
+    assert not mean.supported
+    assert "3 steps before the change are out of all proportion (2024-11-25, " in mean.reason
+    values[47:50] -= 40.0
+    values[10] += 40.0  # long before, and one step alone
+    assert weekly(tmp_path, values, log).effects[0].supported
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.7])
 def test_intervals_cover_the_level_change_under_autocorrelation(rho):
     covered = ols = 0
