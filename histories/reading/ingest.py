@@ -39,6 +39,7 @@ from histories.reading.schemas import TABLES, Kind
 from histories.reading.sources import Channel, IdentityLinks, Limits, TableSource
 from histories.reading.staging import RULE, Staged, stage_table
 from histories.reading.strays import (
+    clock_notes,
     set_aside_nobody,
     set_aside_totals,
     stray_notes,
@@ -124,7 +125,8 @@ def ingest(
     if "costs" in linked:
         told = "transactions or the configuration say"
         currency = check_currency(linked["costs"], currency, says=told)
-    tables = {name: _conclude(table, linked, currency, limits, id_key) for name, table in linked.items()}
+    clocked = {name: table.with_notes(*clock_notes(table, timezone)) for name, table in linked.items()}
+    tables = {name: _conclude(table, linked, currency, limits, id_key) for name, table in clocked.items()}
     return Inputs(
         tables=tables,
         observation_end=observation_end,

@@ -13,6 +13,7 @@ from histories.identity import NOBODY
 from histories.money import IN_THOUSANDTHS, MONEY_SCALE
 from histories.reading.rules import Rule
 from histories.reading.scan import ROW
+from histories.reading.schemas import Kind
 from histories.reading.staging import RULE, Staged
 
 FEWEST_BEFORE_TOTAL = 5
@@ -40,6 +41,9 @@ LEAST_CENTS, MOST_ROUND = 500, 0.5
 """Whole amounts below that, or as often in hundreds, may well be whole currency."""
 WITHOUT_CENTS = ("JPY", "KRW", "VND", "CLP", "ISK", "HUF", "IDR", "COP", "PYG", "UGX", "XAF", "XOF", "TWD")
 """Currencies in which nobody pays cents."""
+LOOKED_AT = 1_000
+OFFSET = r"(?i)\d\s*(z|utc|gmt|[+-]\d\d(:?\d\d)?)$"
+"""How a time ends that says its offset from UTC."""
 LATEST_DAY_IF_SWAPPED = 12
 FEWEST_DAYS = 100
 """So many different days would hold one after the 12th, were they what they seem."""
@@ -86,6 +90,26 @@ def _set_aside(staged: Staged, name: str, rows: pl.Expr, says: str) -> Staged:
     rule = Rule(name=name, broken=rows, says=says, sets_aside=True)
     judged = pl.when(rows).then(pl.lit(name)).otherwise(pl.col(RULE))
     return staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), rule)
+
+
+def clock_notes(staged: Staged, timezone: str) -> tuple[str, ...]:
+    """Times of one column of which some say their offset and others do not: where an export was changed."""
+    notes = []
+    timed = [name for name, column in staged.table.columns.items() if column.kind is Kind.TIMESTAMP]
+    for part in staged.parts:
+        for theirs in (part.found[name] for name in timed if name in part.found):
+            if part.source.timestamp_format or part.scanned.schema[theirs] != pl.String:
+                continue
+            ends = pl.concat([part.kept.head(LOOKED_AT), part.kept.tail(LOOKED_AT)])
+            time = pl.col(theirs).filter(pl.col(theirs).str.contains(r"\d:\d\d"))
+            told = ends.select(time.str.contains(OFFSET).unique()).collect()[theirs]
+            if told.len() > 1:
+                notes.append(
+                    f'{part.scanned.place}: in column "{theirs}" some times say their offset from UTC and '
+                    f"others do not: those are read as the local time of {part.source.timezone or timezone}. "
+                    "If they are of another zone, give them as a source of their own, with its timezone."
+                )
+    return tuple(notes)
 
 
 def stray_notes(staged: Staged, currency: str | None) -> tuple[str, ...]:

@@ -145,3 +145,16 @@ def test_a_table_of_midnights_is_of_dates_whatever_its_type() -> None:
         assert are_dates(frame, pl.col("at"), dtype, TimeOptions(form=form))
     late = pl.LazyFrame({"at": [*at, datetime(2026, 1, 7, 9)]})
     assert not are_dates(late, pl.col("at"), pl.Datetime("us"), TimeOptions())
+
+
+@pytest.mark.parametrize(("first", "told"), [("", True), ("+01:00", False), ("Z", False)])
+def test_times_with_and_without_an_offset_in_one_column_are_said(
+    read: Callable[..., Inputs], write_csv: Callable[..., object], first: str, told: bool
+) -> None:
+    rows = [f"c{day},2026-01-{day:02}T23:30:00{first if day < 15 else 'Z'},5" for day in range(1, 29)]
+    write_csv("o.csv", "customer_id,timestamp,amount", *rows)
+    found = read(transactions="o.csv", timezone="Europe/Berlin")
+    assert (
+        any("others do not: those are read as the local time of Europe/Berlin" in n for n in found.notes)
+        == told
+    )
