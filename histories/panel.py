@@ -76,9 +76,9 @@ class Panel:
     origins: tuple[str | None, ...]
     """Who acts in each channel, "customer" or "firm" (None: not said), length C."""
     touches: Real
-    """Treatments received, counts, shape (N, P, C), float32."""
+    """Days with a treatment, shape (N, P, C), float32."""
     own_acts: Real
-    """Acts of the customer's own in any channel, answered or not, counts, shape (N, P)."""
+    """Days with an act of the customer's own, answered or not, summed over channels, shape (N, P)."""
     problems: Real
     """Problems opened, counts, shape (N, P)."""
     spend: Real

@@ -2,7 +2,8 @@
 
 Months and quarters are calendar periods up to the last whole one, weeks end with `observation_end`. A
 customer's rows start in the period of `acquired_at`, else of the first sign of the customer; touches before
-it are not counted, nor is anything after `ended_at`.
+it are not counted, nor is anything after `ended_at`. What passes through one channel on one day is one touch:
+the five messages of a conversation are no five conversations, and no customer came five times as likely.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from histories.arrays import Moments
-from histories.confounders import read_confounders
+from histories.confounders import came_through, read_confounders
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
 from histories.panel import TICKS, Panel, join_panels
@@ -177,7 +178,8 @@ def build_panel_part(
     bought = _purchase_arrays(coded, purchases)
     touches, touch_share = _touch_arrays(coded, touchpoints, channels)
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
-    acts = pl.concat([touchpoints.filter(telling).select(*EVENT), apart])
+    untold = apart.with_columns(channel=pl.lit(None, pl.String))
+    acts = pl.concat([touchpoints.filter(telling).select(*EVENT, "channel"), untold])
     last = None if contractual else _last_signs(coded, acts, purchases)
     arrived = _entry_share(coded, customers)
     days = _renewal_days(coded, customers, renewal)
@@ -188,7 +190,7 @@ def build_panel_part(
         origins=tuple(origins.get(name) for name in channels),
         touches=touches,
         touch_share=touch_share,
-        own_acts=coded.counts(acts),
+        own_acts=coded.days(acts),
         problems=coded.counts(pl.concat([_contacts(touchpoints), apart])),
         spend=bought["amount"],
         purchases=bought["purchases"],
@@ -235,12 +237,13 @@ def finish_panel(
     assert panel.customer_ids is not None
     ids = panel.customer_ids.to_frame("customer_id")
     covariates, proxies = read_confounders(ids, customers, cases, confounders)
+    through = came_through(ids, touchpoints, customers, panel.channels)
     if panel.contractual and customers is not None:
         touchpoints = within_contracts(touchpoints, customers)
     return replace(
         panel,
-        covariates=covariates.values,
-        covariate_names=covariates.names,
+        covariates=np.column_stack([covariates.values, through.values]),
+        covariate_names=(*covariates.names, *through.names),
         proxies=proxies.values,
         proxy_names=proxies.names,
         answered=_answered_shares(touchpoints, panel.channels),
@@ -269,6 +272,19 @@ class _Coder:
         out = np.zeros(self.shape)
         out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["n"].to_numpy()
         return out
+
+    def days(self, frame: pl.LazyFrame) -> NDArray[np.float64]:
+        """Days with a row, those of each channel by themselves."""
+        placed = self.place(frame.with_columns(day=_day()), keep=["channel", "day"])
+        by_channel = placed.group_by("i", "t", "channel").agg(pl.col("day").n_unique())
+        rows = by_channel.group_by("i", "t").agg(pl.col("day").sum()).collect()
+        out = np.zeros(self.shape)
+        out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["day"].to_numpy()
+        return out
+
+
+def _day() -> pl.Expr:
+    return pl.col("timestamp").dt.date()
 
 
 def _customer_ids(
@@ -368,17 +384,21 @@ def _own_act() -> pl.Expr:
 
 
 def _contacts(touchpoints: pl.LazyFrame) -> pl.LazyFrame:
-    """The first contact of each care case; without case ids, each contact of the customer's own."""
+    """The first contact of each care case; without case ids, of each day with one of the customer's own."""
     contacts = touchpoints.filter(_own_act() & (pl.col("kind") == "care"))
     if "case_id" not in touchpoints.collect_schema().names():
-        return contacts.select(*EVENT)
+        return _first_of_day(contacts)
     first = contacts.group_by("customer_id", "case_id").agg(pl.col("timestamp").min())
     return pl.concat(
         [
-            contacts.filter(pl.col("case_id").is_null()).select(*EVENT),
+            _first_of_day(contacts.filter(pl.col("case_id").is_null())),
             first.filter(pl.col("case_id").is_not_null()).select(*EVENT),
         ]
     )
+
+
+def _first_of_day(contacts: pl.LazyFrame) -> pl.LazyFrame:
+    return contacts.group_by("customer_id", _day().alias("day")).agg(pl.col("timestamp").min()).select(*EVENT)
 
 
 def _apart(touchpoints: pl.LazyFrame, cases: pl.LazyFrame | None) -> pl.LazyFrame:
@@ -459,22 +479,21 @@ def _touch_arrays(
     *,
     until: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Touches by customer, period and channel, and the mean share of the period that had passed at them.
+    """Days with a touch by customer, period and channel, and the mean share of the period passed at them.
 
     With `until` those of the days of the month up to it.
     """
     treated = coded.place(
-        touchpoints.filter(pl.col("treatment")).with_columns(
-            day=pl.col("timestamp").dt.day() - 1, share=_passed(coded)
-        ),
+        touchpoints.filter(pl.col("treatment")).with_columns(day=_day(), share=_passed(coded)),
         keep=["channel", "day", "share"],
     )
     if until is not None:
         here = treated.collect()
-        treated = here.filter(here["day"].to_numpy() <= until[here["i"], here["t"]]).lazy()
+        treated = here.filter((here["day"].dt.day() - 1).to_numpy() <= until[here["i"], here["t"]]).lazy()
     ticks = (pl.col("share").mean().clip(0.0, 1.0) * TICKS).round().cast(pl.UInt8)
-    rows = treated.group_by("i", "t", "channel").agg(pl.len().alias("n"), ticks.alias("ticks")).collect()
-    rows = rows.join(_codes(channels), on="channel")
+    days = pl.col("day").n_unique().alias("n")
+    counted = treated.group_by("i", "t", "channel").agg(days, ticks.alias("ticks")).collect()
+    rows = counted.join(_codes(channels), on="channel")
     touches = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
     share = np.zeros(touches.shape, dtype=np.uint8)
     where = rows["i"].to_numpy(), rows["t"].to_numpy(), rows["c"].to_numpy()

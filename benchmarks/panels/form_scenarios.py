@@ -105,6 +105,12 @@ FORMS = _forms(
         proxy_correlation=None,
     ),
     FormScenario(name="two_kinds", summary="two kinds of customers", satisfaction="two_class"),
+    FormScenario(
+        name="regions",
+        summary="two kinds of customers, of which nothing tells",
+        satisfaction="two_class",
+        proxy_correlation=None,
+    ),
     FormScenario(name="skewed", summary="skewed satisfaction", satisfaction="skewed"),
     FormScenario(name="saturating", summary="effects level off", saturating=True),
     FormScenario(name="arrivals", summary="customers arrive one after another", staggered=True),

@@ -15,6 +15,7 @@ Colombo (1987) for the hidden end, Netzer, Lattin & Srinivasan (2008) for the hi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from attribution.incremental.chain.climb import Optimum
 from attribution.incremental.chain.design import ChainDesign, ChainInputs
 from attribution.incremental.chain.fitted import HiddenChainFit
 from attribution.incremental.chain.likelihood import elasticity, evaluate
-from attribution.incremental.chain.search import REACH, Candidate, Search
+from attribution.incremental.chain.search import LARGEST_EFFECT, REACH, Candidate, Search, believed
 from attribution.incremental.chain.states import FEATURES, Structure
 from attribution.incremental.chain.worth import Worth, worth_of_purchase
 from attribution.incremental.checks.silence import interior_silence
@@ -212,14 +213,14 @@ class HiddenChain:
         else:
             pilot = everybody
         tried = [pilot.only(self.structure)] if self.structure is not None else pilot.compare()
-        near = _within_reach(tried, panel.n_customers)
+        near = _within_reach(believed(tried), panel.n_customers)
         if pilot is everybody:
             return near
-        climbed = [everybody.climb(found.structure, found) for found in near[:LOOKED_AT]]
-        return climbed if self.structure is not None else everybody.with_periods(climbed)
+        climbed = believed([everybody.climb(found.structure, found) for found in near[:LOOKED_AT]])
+        return climbed if self.structure is not None else believed(everybody.with_periods(climbed))
 
 
-def _within_reach(tried: list[Candidate], customers: int) -> list[Candidate]:
+def _within_reach(tried: Sequence[Candidate], customers: int) -> list[Candidate]:
     """The best, its twin, and the others that may be best on all customers, in this order.
 
     What speaks for a setting grows with the customers, its charge hardly does: scores of the few are taken
@@ -372,6 +373,11 @@ def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
         found.append(
             "what is taken for satisfaction would decide nearly all that customers do "
             f"(a loading of {np.abs(loadings).max():.1f}, above {MAX_LOADING:g})"
+        )
+    if candidate.largest_effect > LARGEST_EFFECT:
+        found.append(
+            "one touch would decide whether a customer stays or buys "
+            f"(an effect of {candidate.largest_effect:.1f}, above {LARGEST_EFFECT:g})"
         )
     return tuple(found)
 

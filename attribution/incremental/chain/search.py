@@ -36,6 +36,8 @@ REACH = 5.0
 """Log-likelihood less charge by which a rival may be behind and stay in the range."""
 FIRST_STEPS = 5
 """Steps from each start before the best goes on."""
+LARGEST_EFFECT = 3.0
+"""Effect of a stock on leaving or purchases that can be believed: one touch changes odds eightfold by it."""
 HOPELESS = 20.0
 """Log-likelihood less charge by which a climb that promises no more is given up."""
 
@@ -58,6 +60,24 @@ class Candidate:
         free = self.problem.layout.free(self.problem.inputs, self.structure)
         charge = 0.5 * float(free.sum()) * float(np.log(self.problem.inputs.n_customers))
         return self.optimum.loglik - charge
+
+    @property
+    def largest_effect(self) -> float:
+        """Of a stock on leaving or purchases, its size."""
+        layout, channels = self.problem.layout, self.problem.inputs.channels
+        effects = [self.optimum.theta[layout.effects(k, channels)] for k in range(2)]
+        return float(np.abs(np.concatenate(effects)).max(initial=0.0))
+
+
+def believed(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those whose effects are of a size that touches can have, if one of them is within reach; else all.
+
+    Where the data say little of a setting, such as pauses that nobody makes, it may put all leaving into the
+    months without some stock.
+    """
+    least = max(candidate.score for candidate in candidates) - HOPELESS
+    found = [candidate for candidate in candidates if candidate.largest_effect <= LARGEST_EFFECT]
+    return found if any(candidate.score > least for candidate in found) else list(candidates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +116,7 @@ class Search:
             pairs.append((bursts, self.lasting(bursts, rival=_ahead(pairs[0]))))
         found = [candidate for pair in pairs for candidate in pair]
         alone, lasting = max(pairs, key=lambda pair: _ahead(pair).score)
+        found.append(self.kinds(alone, rival=_ahead(found)))
         found.append(self.climb(replace(lasting.structure, drift=True), lasting, rival=_ahead(found)))
         best = _ahead(found)
         if best.structure.satisfaction:
@@ -195,6 +216,15 @@ class Search:
         best = max(tried, key=lambda candidate: candidate.optimum.bound)
         return self.climb(problem.structure, best, rival=rival or alone)
 
+    def kinds(self, alone: Candidate, *, rival: Candidate) -> Candidate:
+        """Two kinds of customers, as regions or tariffs nobody recorded, from what scores have in common."""
+
+        def shift(problem: Likelihood, theta: Float) -> Float:
+            return residual_axis(problem.layout, theta, alone.optimum.value.scores)
+
+        structure = replace(alone.structure, nodes=2, free_masses=True)
+        return self.climb(structure, alone, shift=shift, rival=rival)
+
     def frail(self, alone: Candidate, *, rival: Candidate | None = None) -> Candidate:
         """Customers who differ in leaving."""
         structure = replace(alone.structure, nodes=SILENT_NODES, leaving_only=True)
@@ -267,4 +297,4 @@ def _leave_satisfied(candidate: Candidate) -> bool:
 
 
 def _ahead(candidates: Sequence[Candidate]) -> Candidate:
-    return max(candidates, key=lambda candidate: candidate.score)
+    return max(believed(candidates), key=lambda candidate: candidate.score)

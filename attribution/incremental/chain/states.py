@@ -82,6 +82,8 @@ class Structure:
             parts.append("customers who differ in leaving")
         elif self.acts_only:
             parts.append("customers who differ in all they do but buy")
+        elif self.nodes == 2 and self.free_masses:
+            parts.append("two kinds of customers")
         elif self.nodes > 1:
             law = (
                 "that drifts" if self.drift else "of free distribution" if self.free_masses else "that lasts"

@@ -10,6 +10,7 @@ import pytest
 from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.chain.imitation import onwards, without_effects
+from attribution.incremental.chain.search import Candidate, Search, believed
 from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse
 from attribution.incremental.checks.placebo import run_placebo
@@ -133,6 +134,12 @@ def test_regular_buyers_are_told_from_others():
     case = Case("regular")
     assert case.fit.structure.regular
     assert case.fit.elasticity < 1.0
+
+
+def test_two_kinds_of_customers_that_nothing_tells_apart_are_found_in_what_they_do():
+    case = Case("regions")
+    assert (case.fit.structure.nodes, case.fit.structure.free_masses) == (2, True)
+    assert case.fit.loadings["leaving"] < -0.3
 
 
 @pytest.mark.slow
@@ -261,3 +268,18 @@ def test_months_of_their_own_are_found_on_all_customers_where_a_few_cannot_show_
         found = HiddenChain().choose(some, panel_stocks(some), np.random.default_rng(1))
         words.append(found.fit.structure.periods)
     assert words == [True, False]
+
+
+def test_a_setting_whose_effects_can_be_goes_before_one_hardly_ahead_whose_effects_cannot():
+    case = Case("plain", structure=Structure(), n=300)
+    search = Search(inputs=case.fit.design.inputs(case.panel, case.stocks), weights=np.ones(300))
+    modest = search.on_from(Structure(), case.fit.theta)
+    theta = modest.optimum.theta.copy()
+    theta[modest.problem.layout.effects(0, 1)] = -9.0
+    optimum = replace(modest.optimum, theta=theta)
+    hardly, far = (
+        Candidate(problem=modest.problem, optimum=replace(optimum, loglik=modest.optimum.loglik + ahead))
+        for ahead in (5.0, 50.0)
+    )
+    assert believed([modest, hardly]) == [modest]
+    assert believed([modest, far]) == [modest, far]

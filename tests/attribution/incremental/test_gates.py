@@ -13,7 +13,7 @@ from attribution.incremental.bootstrap import CreditDraws
 from attribution.incremental.chain import HiddenChain, Structure
 from attribution.incremental.checks.comparison import alike_channels, spread_of_stocks
 from attribution.incremental.checks.future_touches import future_touches
-from attribution.incremental.checks.placebo import PlaceboCheck
+from attribution.incremental.checks.placebo import PlaceboCheck, run_placebo
 from attribution.incremental.checks.possible import impossible_values, values_without
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.plan import Plan, plan_for
@@ -185,6 +185,24 @@ def test_a_channel_refused_for_a_reason_of_its_own_costs_the_others_nothing() ->
     assert placebo.leaving_out({"letter"}).problems == ()
     assert placebo.leaving_out({"forum"}).problems == placebo.problems
     assert placebo.leaving_out({"forum", "letter"}).problems == ()
+
+
+@pytest.mark.parametrize(("later", "fails"), [(0.0, False), (0.12, True)])
+def test_a_placebo_that_fails_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, later: float, *, fails: bool
+) -> None:
+    made, stocks = company("plain", n=400)
+    fit = HiddenChain(structure=Structure()).fit(made.panel, stocks, rng=np.random.default_rng(1))
+    shape, asked = (2, made.panel.n_channels), []
+
+    def simulated(*_: object) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(1)
+        return np.full(shape, 0.12 if len(asked) <= 2 else later), np.full(shape, 0.05**2)
+
+    monkeypatch.setattr("attribution.incremental.checks.placebo._one_company", simulated)
+    check = run_placebo(fit, made.panel, stocks, rng=np.random.default_rng(1), customers=400)
+    assert len(asked) == 6
+    assert bool(check.problems) == fails
 
 
 def test_touches_that_announce_leaving_have_no_supported_credit() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from histories.confounders import came_through
 from histories.errors import ConfigError, DataError
 from histories.exits import exit_shares
 from histories.panel import Panel
@@ -94,8 +95,46 @@ def test_only_the_answered_contact_is_a_treatment_and_both_are_problems() -> Non
 
 def test_what_the_firm_sends_is_a_touch_and_no_act_of_the_customer() -> None:
     panel = made()
-    assert panel.touches[:, :, 1].tolist() == [[0, 1, 0], [0, 0, 2]]
+    assert panel.touches[:, :, 1].tolist() == [[0, 1, 0], [0, 0, 1]]
     assert panel.own_acts[1].sum() == 0
+
+
+def test_messages_of_a_day_are_one_touch_one_act_and_one_problem() -> None:
+    talk = [(1, f"2026-02-10 10:{minute}", "chat", "community", None) for minute in (10, 12, 15)]
+    later = (1, "2026-02-11 09:00", "chat", "community", None)
+    complaint = [(1, f"2026-03-10 10:{minute}", "chat", "care", None) for minute in (10, 12, 15)]
+    panel = build_panel(
+        build_touchpoints(touches(*talk, later, *complaint), channels=CHANNELS),
+        PURCHASES,
+        observation_end=END,
+        channels=["chat", "newsletter"],
+        origins={name: channel.origin for name, channel in CHANNELS.items()},
+        groups={},
+        contractual=False,
+    )
+    assert panel.touches[0, :, 0].tolist() == [0, 2, 0]
+    assert panel.own_acts[0].tolist() == [0, 2, 1]
+    assert panel.problems[0].tolist() == [0, 0, 1]
+
+
+def test_the_channel_through_which_customers_came_is_a_covariate() -> None:
+    came = [date(2026, 1, 5)] * 40
+    customers = pl.LazyFrame({"customer_id": list(range(40)), "acquired_at": came})
+    written = build_touchpoints(
+        touches(
+            *((k, "2026-01-05 10:00", "chat", "community", None) for k in range(10)),
+            *((k, "2026-01-04 10:00", "newsletter", "marketing", None) for k in range(39)),
+            (20, "2026-01-06 10:00", "chat", "community", None),
+            (21, "2025-11-30 10:00", "chat", "community", None),
+        ),
+        channels=CHANNELS,
+    )
+    ids = customers.select("customer_id").collect()
+    found = came_through(ids, written, customers, ["chat", "newsletter"])
+    assert found.names == ("came through chat",)
+    assert found.values[:, 0].tolist() == [1.0] * 10 + [0.0] * 30
+    nobody = came_through(ids, written, customers.drop("acquired_at"), ["chat"])
+    assert nobody.values.shape == (40, 0)
 
 
 def test_the_last_sign_of_each_period_keeps_its_moment() -> None:
@@ -168,7 +207,7 @@ def test_the_panel_knows_how_far_the_end_of_each_customers_term_is() -> None:
 
 def test_touches_that_stop_with_the_customer_are_signs_of_life() -> None:
     panel = made(stops=("newsletter",))
-    assert panel.own_acts.tolist() == [[1, 2, 0], [0, 0, 2]]
+    assert panel.own_acts.tolist() == [[1, 2, 0], [0, 0, 1]]
     assert panel.tells_life.tolist() == [True, True]
     assert panel.last_moment is not None
     assert panel.last_moment[1, 2] == pytest.approx((30 + 23.5 / 24) / 31, abs=1e-6)
@@ -239,7 +278,7 @@ def test_text_becomes_indicators_and_satisfaction_becomes_a_proxy() -> None:
 def test_periods_end_with_the_observation(period: str, periods: int) -> None:
     panel = made(period=period)
     assert panel.n_periods == periods
-    assert panel.touches[1, -1, 1] == 2
+    assert panel.touches[1, -1, 1] == 1
     assert panel.spend.sum() == 47
 
 
@@ -338,7 +377,7 @@ def test_nothing_counts_after_the_end_of_a_contract() -> None:
     ended = pl.LazyFrame({"customer_id": [1, 2], "ended_at": [date(2026, 3, 1), date(2026, 3, 31)]})
     panel = made(customers=ended, contractual=True)
     assert panel.purchases[0].tolist() == [1, 0, 0]
-    assert panel.touches[1, 2].tolist() == [0, 2]  # on the last day, late in the evening
+    assert panel.touches[1, 2].tolist() == [0, 1]  # on the last day, late in the evening
     assert panel.notes == (
         "0 touches and 1 purchases after the end of their contract do not count in incremental credit",
     )
