@@ -48,19 +48,37 @@ def digamma(x: float) -> float:
 
 
 @compiled
-def _rising(a: float, n: float) -> tuple[float, float]:
-    """Log Gamma(a + n) - log Gamma(a), and its slope in a."""
-    value, slope = 0.0, 0.0
-    if n <= MOST_FACTORS and n == np.floor(n):
-        for i in range(int(n)):
-            value += np.log(a + i)
-            slope += 1.0 / (a + i)
-        return value, slope
-    return lgamma(a + n) - lgamma(a), digamma(a + n) - digamma(a)
+def _few(n: float) -> bool:
+    """Whether a ratio of gamma functions n apart is taken as a product."""
+    return n <= MOST_FACTORS and n == np.floor(n)
+
+
+@compiled
+def _rising(a: float, n: float) -> float:
+    """Log Gamma(a + n) - log Gamma(a)."""
+    if not _few(n):
+        return lgamma(a + n) - lgamma(a)
+    product = 1.0
+    for i in range(int(n)):
+        product *= a + i
+    return float(np.log(product))
+
+
+@compiled
+def _slope_of_rising(a: float, n: float) -> float:
+    """Its slope in a."""
+    if not _few(n):
+        return digamma(a + n) - digamma(a)
+    slope = 0.0
+    for i in range(int(n)):
+        slope += 1.0 / (a + i)
+    return slope
 
 
 @compiled
 def emissions(
+    t: int,
+    late: float,
     kinds: Integer,
     values: Float,
     eta: Float,
@@ -74,12 +92,19 @@ def emissions(
 ) -> None:
     """Add the log-density of one month to every state; write rates, and what the month adds to exposures.
 
+    What is seen of P months comes whole, with the month: a view of it for every month costs as much as the
+    arithmetic.
+
     Parameters
     ----------
+    t
+        The month.
+    late
+        Added to every predictor.
     kinds
         Kind of each of M streams, shape (M,).
     values, eta
-        What was seen and the log-linear predictor, shape (M,).
+        What was seen and the log-linear predictor, shape (P, M).
     lift
         exp of what each of J states adds to the predictor, shape (M, J); of a `FLAG` not its exp.
     shape
@@ -88,40 +113,40 @@ def emissions(
         nu of an amount; delta, phi, zeta of a hurdle; phi_c of each stream, shape (4 + M,).
     count
         N of each stream in the months before (of an amount: nu times months that had one), shared last, shape
-        (M + 1,).
+        (P, M + 1).
     exposure
-        L before this month, shape (M + 1, J).
+        L before the month, shape (P, M + 1, J).
     rate
-        Output: mu of each stream, W last, shape (M + 1, J).
+        Output: mu of each stream, W last, shape (P, M + 1, J).
     log_density
         Output, added to, shape (J,).
     """
     states, shared = lift.shape[1], len(kinds)
     together, some = 0.0, False
-    whole = np.empty(states)
     for j in range(states):
-        rate[shared, j] = 0.0
-        whole[j] = (shape[shared] + count[shared]) / (shape[shared] + exposure[shared, j])
+        rate[t, shared, j] = 0.0
     for c in range(shared):
-        n, kind = values[c], kinds[c]
+        n, kind = values[t, c], kinds[c]
         if kind == FLAG:
             for j in range(states):
-                z = eta[c] + lift[c, j]
-                rate[c, j] = 1.0 / (1.0 + np.exp(-z))
+                z = eta[t, c] + late + lift[c, j]
+                rate[t, c, j] = 1.0 / (1.0 + np.exp(-z))
                 log_density[j] += (z if n > 0.0 else 0.0) - (np.log1p(np.exp(z)) if z < 30.0 else z)
             continue
         if kind == AMOUNT and n <= 0.0:
-            rate[c] = 0.0
+            for j in range(states):
+                rate[t, c, j] = 0.0
             continue
-        a = shape[c] + count[c]
-        base = np.exp(eta[c])
+        a = shape[c] + count[t, c]
+        base = np.exp(eta[t, c] + late)
         if kind == SPLIT:
             for j in range(states):
-                rate[c, j] = base * lift[c, j]
-                rate[shared, j] += rate[c, j] * a / (shape[c] + whole[j] * exposure[c, j])
-            if n > 0.0:
-                for j in range(states):
-                    log_density[j] += n * np.log(rate[c, j] * a / (shape[c] + whole[j] * exposure[c, j]))
+                rate[t, c, j] = base * lift[c, j]
+                whole = (shape[shared] + count[t, shared]) / (shape[shared] + exposure[t, shared, j])
+                part = rate[t, c, j] * a / (shape[c] + whole * exposure[t, c, j])
+                rate[t, shared, j] += part
+                if n > 0.0:
+                    log_density[j] += n * np.log(part)
             together += n
             some = True
             continue
@@ -131,15 +156,15 @@ def emissions(
         constant, spread = 0.0, 0.0
         if kind == BURST:
             spread = 1.0 / (extra[OF_STREAMS + c] + (1.0 + extra[OF_STREAMS + c]) / a)
-            constant = _rising(spread, n)[0]
+            constant = _rising(spread, n)
         if kind in (COUNT, AMOUNT):
-            constant = _rising(a, n)[0]
+            constant = _rising(a, n)
             if kind == AMOUNT:
-                constant -= lgamma(n) + np.log(values[c])
+                constant -= lgamma(n) + np.log(values[t, c])
         for j in range(states):
             mu = base / lift[c, j] if kind == AMOUNT else base * lift[c, j]
-            rate[c, j] = mu
-            b = shape[c] + exposure[c, j]
+            rate[t, c, j] = mu
+            b = shape[c] + exposure[t, c, j]
             if kind == BURST:
                 m = mu * a / (b * spread)
                 log_density[j] += constant - (spread + n) * np.log1p(m)
@@ -159,16 +184,18 @@ def emissions(
                 if n > 0.0:
                     log_density[j] += n * np.log(mu / b)
     if some:
-        a = shape[shared] + count[shared]
-        constant = _rising(a, together)[0]
+        a = shape[shared] + count[t, shared]
+        constant = _rising(a, together)
         for j in range(states):
-            b = shape[shared] + exposure[shared, j]
-            log_density[j] += constant - (a + together) * np.log1p(rate[shared, j] / b)
+            b = shape[shared] + exposure[t, shared, j]
+            log_density[j] += constant - (a + together) * np.log1p(rate[t, shared, j] / b)
             log_density[j] -= together * np.log(b)
 
 
 @compiled
 def emission_slopes(
+    t: int,
+    share: float,
     kinds: Integer,
     values: Float,
     lift: Float,
@@ -188,8 +215,10 @@ def emission_slopes(
 
     Parameters
     ----------
-    kinds, values, lift, shape, extra, count, exposure, rate
+    t, kinds, values, lift, shape, extra, count, exposure, rate
         As in `emissions`, rates as written there.
+    share
+        What the rates are multiplied with.
     weight
         Slope of the log-likelihood by the month's log-density in each state, shape (J,).
     later
@@ -206,60 +235,64 @@ def emission_slopes(
     together, some = 0.0, False
     for c in range(shared):
         if kinds[c] == SPLIT:
-            together += values[c]
+            together += values[t, c]
             some = True
-    by_exposure[shared] = later[shared]
-    whole, per_part, by_whole = np.empty(states), np.empty(states), np.zeros(states)
+    for j in range(states):
+        by_exposure[shared, j] = later[shared, j]
+    a_all = shape[shared] + count[t, shared]
     if some:
-        a_all = shape[shared] + count[shared]
-        by_shape[shared] += total_weight * _rising(a_all, together)[1]
+        by_shape[shared] += total_weight * _slope_of_rising(a_all, together)
         for j in range(states):
-            b_all = shape[shared] + exposure[shared, j]
-            whole[j] = a_all / b_all
-            per_part[j] = (a_all + together) / (b_all + rate[shared, j])
-            slope = weight[j] * (per_part[j] * rate[shared, j] - together) / b_all
+            b_all = shape[shared] + exposure[t, shared, j]
+            per_part = (a_all + together) / (b_all + share * rate[t, shared, j])
+            slope = weight[j] * (per_part * share * rate[t, shared, j] - together) / b_all
             by_exposure[shared, j] += slope
-            by_shape[shared] += slope - weight[j] * np.log1p(rate[shared, j] / b_all)
+            by_shape[shared] += slope - weight[j] * np.log1p(share * rate[t, shared, j] / b_all)
     for c in range(shared):
-        n, kind = values[c], kinds[c]
+        n, kind = values[t, c], kinds[c]
         if kind == FLAG:
             for j in range(states):
-                by_rate[c, j] = weight[j] * ((1.0 if n > 0.0 else 0.0) - rate[c, j])
+                by_rate[c, j] = weight[j] * ((1.0 if n > 0.0 else 0.0) - share * rate[t, c, j])
                 by_exposure[c, j] = 0.0
             continue
         if kind == AMOUNT and n <= 0.0:
-            by_rate[c] = 0.0
-            by_exposure[c] = later[c]
+            for j in range(states):
+                by_rate[c, j] = 0.0
+                by_exposure[c, j] = later[c, j]
             continue
-        a = shape[c] + count[c]
+        a = shape[c] + count[t, c]
         if kind == SPLIT:
             for j in range(states):
-                mu, inverse = rate[c, j], 1.0 / (shape[c] + whole[j] * exposure[c, j])
+                b_all = shape[shared] + exposure[t, shared, j]
+                whole, per_part = a_all / b_all, (a_all + together) / (b_all + share * rate[t, shared, j])
+                mu, inverse = share * rate[t, c, j], 1.0 / (shape[c] + whole * exposure[t, c, j])
                 part = mu * a * inverse
-                by_part = weight[j] * (n - per_part[j] * part) + later[shared, j] * part
+                by_part = weight[j] * (n - per_part * part) + later[shared, j] * part
                 by_rate[c, j] = later[c, j] * mu + by_part
-                by_exposure[c, j] = later[c, j] - by_part * whole[j] * inverse
-                by_whole[j] -= by_part * exposure[c, j] * inverse
+                by_exposure[c, j] = later[c, j] - by_part * whole * inverse
                 by_shape[c] += by_part * (1.0 / a - inverse)
+                by_whole = by_part * exposure[t, c, j] * inverse / b_all
+                by_exposure[shared, j] += by_whole * whole
+                by_shape[shared] -= by_whole * (1.0 - whole)
             continue
         if kind == AMOUNT:
             n = extra[0]
             by_extra[0] += total_weight * (digamma(a + n) - digamma(n))
-            months = count[c] / n
-            by_a = _rising(a, n)[1]
+            months = count[t, c] / n
+            by_a = _slope_of_rising(a, n)
             by_shape[c] += total_weight * by_a
             by_extra[0] += total_weight * months * by_a
         elif kind == COUNT:
-            by_shape[c] += total_weight * _rising(a, n)[1]
+            by_shape[c] += total_weight * _slope_of_rising(a, n)
         spread, rising, by_spread = 1.0, 0.0, 0.0
         if kind == BURST:
             spread = 1.0 / (extra[OF_STREAMS + c] + (1.0 + extra[OF_STREAMS + c]) / a)
-            rising = _rising(spread, n)[1]
+            rising = _slope_of_rising(spread, n)
         for j in range(states):
-            mu, w = rate[c, j], weight[j]
+            mu, w = share * rate[t, c, j], weight[j]
             by_mu = later[c, j] * mu
             by_exposure[c, j] = later[c, j]
-            b = shape[c] + exposure[c, j]
+            b = shape[c] + exposure[t, c, j]
             if kind == BURST:
                 m = mu * a / b
                 by_spread += w * (rising - np.log1p(m / spread) + (m - n) / (spread + m))
@@ -296,8 +329,3 @@ def emission_slopes(
         if kind == BURST:
             by_shape[c] += by_spread * (spread / a) ** 2 * (1.0 + extra[OF_STREAMS + c])
             by_extra[OF_STREAMS + c] -= by_spread * spread**2 * (1.0 + 1.0 / a)
-    if some:
-        for j in range(states):
-            slope = by_whole[j] / (shape[shared] + exposure[shared, j])
-            by_exposure[shared, j] -= slope * whole[j]
-            by_shape[shared] += slope * (1.0 - whole[j])

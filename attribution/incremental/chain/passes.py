@@ -91,6 +91,7 @@ def _filter(
     count: Float,
     exposure: Float,
     rate: Float,
+    other: Float,
 ) -> None:
     """One customer forwards: fills the arrays from `hazard` on, months first.
 
@@ -100,7 +101,6 @@ def _filter(
     """
     states, streams = len(first), len(kinds)
     density = np.empty(states)
-    shifted, rates = np.empty(streams), np.empty((streams + 1, states))
     scratch = np.empty(states)
     running = 0.0
     for t in range(entry, end + 1):
@@ -144,7 +144,7 @@ def _filter(
         for j in range(states):
             density[j] = first[j] if t == entry else 0.0
             hazard[t, j] = 1.0 - staying_on(odds[t, resting[j]] + push[j], after, bought[t])
-        emissions(kinds, values[t], eta[t], lift, shape, extra, count[t], exposure[t], rate[t], density)
+        emissions(t, 0.0, kinds, values, eta, lift, shape, extra, count, exposure, rate, density)
         top = density.max()
         total = 0.0
         for j in range(states):
@@ -166,12 +166,11 @@ def _filter(
                 ends[t] = 0.0
                 for k in range(len(moments)):
                     f, share, timed = _moment(moments[k, 0], last_sign, values[t])
-                    for c in range(streams):
-                        shifted[c] = eta[t, c] + np.log(f)
+                    late = np.log(f)
                     for j in range(states):
-                        scratch[j] = (first[j] if t == entry else 0.0) - timed * np.log(f)
+                        scratch[j] = (first[j] if t == entry else 0.0) - timed * late
                     emissions(
-                        kinds, values[t], shifted, lift, shape, extra, count[t], exposure[t], rates, scratch
+                        t, late, kinds, values, eta, lift, shape, extra, count, exposure, other, scratch
                     )
                     for j in range(states):
                         chance = np.exp(min(scratch[j] - top, MOST_LOG)) * share * moments[k, 1] / total
@@ -179,6 +178,15 @@ def _filter(
                         ends[t, j] += parts[k, j]
         running += top + np.log(total)
         scale[t] = running
+
+
+@compiled
+def _together(t: int, chance: Float, hazard: Float) -> float:
+    """Sum over states of the products of month t."""
+    total = 0.0
+    for j in range(chance.shape[1]):
+        total += chance[t, j] * hazard[t, j]
+    return total
 
 
 @compiled
@@ -199,9 +207,10 @@ def _log_likelihood(
         top = max(top, scale[t])
     total = 0.0
     for t in range(low, high + 1):
-        total += np.exp(scale[t] - top) * (ends[t] * leaving[t]).sum()
+        total += np.exp(scale[t] - top) * _together(t, ends, leaving)
     if stays:
-        total += np.exp(scale[end] - top) * (now[end] * (1.0 - hazard[end])).sum()
+        for j in range(now.shape[1]):
+            total += np.exp(scale[end] - top) * now[end, j] * (1.0 - hazard[end, j])
     value: float = top + np.log(max(total, FLOOR))
     return value
 
@@ -295,7 +304,7 @@ def chain_slopes(
     )
     scale, count = np.empty(periods), np.zeros((periods, streams + 1))
     exposure = np.zeros((periods, streams + 1, states))
-    rate = np.zeros((periods, streams + 1, states))
+    rate, other = np.zeros((periods, streams + 1, states)), np.empty((periods, streams + 1, states))
     weight, flow_slope, before_slope = np.empty(states), np.empty(states), np.empty(states)
     by_rate = np.empty((streams, states))
     by_exposure, later = np.zeros((streams + 1, states)), np.zeros((streams + 1, states))
@@ -313,8 +322,10 @@ def chain_slopes(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
             block, low[i], high[i], last_sign[i], moments, shift[i], after,
             bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
+            other,
         )  # fmt: skip
         loglik[i] = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
+        seen, of_shape, of_extra = values[i], by_shape[i], by_extra[i]
         later[:] = 0.0
         flow_slope[:] = 0.0
         on_push[:], on_lift[:], on_moves[:] = 0.0, 0.0, 0.0
@@ -348,16 +359,16 @@ def chain_slopes(
                 by_after[i] -= by_rest
                 on_push[j] += by_h
             emission_slopes(
-                kinds, values[i, t], lift, shape, extra, count[t], exposure[t], rate[t], felt, later,
-                by_rate, by_exposure, by_shape[i], by_extra[i],
+                t, 1.0, kinds, seen, lift, shape, extra, count, exposure, rate, felt, later,
+                by_rate, by_exposure, of_shape, of_extra,
             )  # fmt: skip
             for k in range(nodes if at_nodes else 0):
                 share = _moment(moments[k, 0], last_sign[i], values[i, t])[0]
                 for j in range(states):
                     felt[j] = there * parts[k, j] * leaving[t, j]
                 emission_slopes(
-                    kinds, values[i, t], lift, shape, extra, count[t], exposure[t], share * rate[t], felt,
-                    never, part_rate, part_exposure, by_shape[i], by_extra[i],
+                    t, share, kinds, seen, lift, shape, extra, count, exposure, rate, felt,
+                    never, part_rate, part_exposure, of_shape, of_extra,
                 )  # fmt: skip
                 by_rate += part_rate
                 by_exposure += part_exposure
@@ -477,7 +488,7 @@ def chain_paths(
     )
     scale, count = np.empty(periods), np.zeros((periods, streams + 1))
     exposure = np.zeros((periods, streams + 1, states))
-    rate = np.zeros((periods, streams + 1, states))
+    rate, other = np.zeros((periods, streams + 1, states)), np.empty((periods, streams + 1, states))
     chance = np.empty(periods)
     weight = np.empty(states)
     leaving, parts = np.empty((periods, states)), np.empty((len(moments), states))
@@ -488,6 +499,7 @@ def chain_paths(
             a, b, odds[i], resting, push, kinds, values[i], eta[i], lift, shape, extra, first[i], moves,
             block, low[i], high[i], last_sign[i], moments, shift[i], after,
             bought[i], hazard, leaving, parts, ends, mean, before, now, scale, count, exposure, rate,
+            other,
         )  # fmt: skip
         loglik = _log_likelihood(low[i], high[i], b, stays[i], hazard, leaving, ends, now, scale)
         if stays[i]:
