@@ -230,11 +230,15 @@ def _with_checks(contrast: _Contrast, effect: Effect, figures: _Figures, rng: np
 
 
 def _unskewed(effect: Effect, outcome: Float, treated: Flags, rng: np.random.Generator) -> Effect:
-    """The effect; where its error is skewed its interval holds what labels drawn anew do not refute, too."""
+    """The effect; where its error is skewed its interval holds what labels drawn anew do not refute, too.
+
+    Its standard error is as large as those limits tell: others weigh and test it by that.
+    """
     if effect.low is None or effect.high is None or not is_skewed(outcome, treated):
         return effect
     low, high = rerandomised_interval(outcome, treated, level=INTERVAL_LEVEL, rng=rng)
-    return replace(effect, low=min(effect.low, low), high=max(effect.high, high))
+    error = max(effect.std_error or 0.0, (high - low) / (2 * Z_INTERVAL))
+    return replace(effect, low=min(effect.low, low), high=max(effect.high, high), std_error=error)
 
 
 def _segments(contrast: _Contrast, rng: np.random.Generator) -> tuple[list[Effect], list[dict[str, object]]]:
