@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -19,6 +20,9 @@ from histories.errors import ConfigError, DataError, TributaryError, nearest
 
 BY_CHANCE = 1e-6
 """Chance below which nobody believes that units of a kind were drawn into one arm each by itself."""
+
+WEIGHTS = r"(?i)^((sampl\w+|survey|design|final|post.?strat\w*|raking|expansion)[ _-]?)?(weights?|wt|wgt)$"
+"""How a column is called that says for how many of a population a unit of a survey stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,18 +306,26 @@ def _numbers_before(frame: pl.DataFrame, name: str) -> Float:
 
 
 def units_left_out(design: EffectDesign, base_dir: Path = Path()) -> tuple[str, ...]:
-    """Sentences on rows of a design's own table that no figure, or no figure of one outcome, rests on."""
+    """Sentences on rows of a design's own table that no figure rests on, and on weights that none uses."""
     frame, arm = read_table(design, base_dir), design.treatment.column
     require_columns(frame.columns, [*design.outcomes, *([arm] if arm else [])], f'effect "{design.name}"')
     known = frame if arm is None else frame.filter(pl.col(arm).is_not_null())
     without = {} if arm is None else {f"no {arm}": frame.height - known.height}
     for name in design.outcomes:
         without[f"no {name}"] = int(np.isnan(outcome_numbers(known, name, "")).sum())
-    return tuple(
+    told = [
         f'effect "{design.name}": {count} of {frame.height} rows have {what} and are left out'
         for what, count in without.items()
         if count
-    )
+    ]
+    named = {*design.outcomes, *design.covariates, *design.before.values(), arm, design.instrument}
+    told += [
+        f'effect "{design.name}": column "{name}" looks like weights, and every unit counts once: the effect '
+        "is that of the units in the table. Name it in covariates or segments if it tells who they stand for"
+        for name in frame.columns
+        if re.search(WEIGHTS, name) and name not in named and name not in design.segments
+    ]
+    return tuple(told)
 
 
 def group_outcomes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,24 @@ def test_units_that_no_figure_rests_on_are_counted(tmp_path: Path) -> None:
         'effect "lot": 7 of 1000 rows have no y and are left out',
     )
     assert found.effects[0].n_treated + found.effects[0].n_control == 988
+
+
+@pytest.mark.parametrize(
+    ("column", "told"), [("survey_weight", True), ("wt", True), ("weighted_score", False), ("height", False)]
+)
+def test_weights_that_nothing_uses_are_said(tmp_path: Path, column: str, told: bool) -> None:
+    experiment().with_columns(pl.lit(1.5).alias(column)).write_parquet(tmp_path / "units.parquet")
+    design = EffectDesign(
+        name="lot",
+        design="randomised",
+        table={"path": "units.parquet"},
+        treatment={"column": "arm", "control": "none"},
+        outcomes=("y",),
+    )
+    notes = estimate_effects([design], base_dir=tmp_path).notes
+    assert any(f'column "{column}" looks like weights' in note for note in notes) == told
+    named = replace(design, covariates=(column,))
+    assert not estimate_effects([named], base_dir=tmp_path).notes
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
