@@ -97,18 +97,6 @@ class Decay:
         other = "month" if self.by_day else "day"
         return f"{timing}, by the {other}: {', '.join(self.unlike)}" if self.unlike else timing
 
-    def faint(self, panel: Panel) -> dict[str, str]:
-        """Channels told from later months, of whose touches hardly anything is left then, with the reason."""
-        told = zip(panel.channels, panel.late, self.of(panel), strict=True)
-        return {
-            name: (
-                "its touches follow purchases, or wait until there are none, so that later months alone tell "
-                f"of them; with {value:.2g} left after a month they say little"
-            )
-            for name, late, value in told
-            if late and value < FAINT
-        }
-
     def with_own(self, panel: Panel, decays: Float, days: Flags, *, gain: float = 0.0) -> Decay:
         """The same with decays and timing of single channels, shape (C,), where they differ."""
         pairs = zip(panel.channels, decays.tolist(), strict=True)
@@ -137,6 +125,25 @@ class Decay:
             own.append(f"{', '.join(self.unlike)} {'for all of the period' if self.by_day else 'by the day'}")
         but = f"but {', '.join(own)} (by {self.own_gain:.0f} in log-likelihood)" if own else ""
         return ", ".join(part for part in (f"{left} ({how})", day, but, self.bend.words) if part)
+
+
+def faint(panel: Panel, decays: Float) -> dict[str, str]:
+    """Channels told from later months, of whose touches hardly anything is left then, with the reason.
+
+    Parameters
+    ----------
+    panel, decays
+        The customers, and the decay of each channel, shape (C,).
+    """
+    told = zip(panel.channels, panel.late, decays.tolist(), strict=True)
+    return {
+        name: (
+            "its touches follow purchases, or wait until there are none, so that later months alone tell "
+            f"of them; with {value:.2g} left after a month they say little"
+        )
+        for name, late, value in told
+        if late and value < FAINT
+    }
 
 
 Climbed = tuple[FittedPanelModel, float]

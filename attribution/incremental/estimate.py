@@ -18,7 +18,7 @@ from attribution.incremental.checks.possible import impossible_values, values_wi
 from attribution.incremental.checks.silence import interior_silence
 from attribution.incremental.checks.tried import FAILURES
 from attribution.incremental.common_decay import choose_decay
-from attribution.incremental.decay import Decay, Making
+from attribution.incremental.decay import Decay, Making, faint
 from attribution.incremental.experiment import (
     ChannelExperiment,
     ExperimentReading,
@@ -192,7 +192,7 @@ def estimate_credit(
         impossible=impossible,
         against_channels={
             **alike_channels(sample.panel, sample_stocks),
-            **decay.faint(panel),
+            **faint(panel, decay.of(panel)),
             **checked.by_channel,
         },
         against_spend=checked.of_spend,

@@ -19,6 +19,7 @@ from attribution.incremental.checks.proof_of_life import fading_channels
 from attribution.incremental.checks.receivers import chosen_receivers
 from attribution.incremental.checks.silence import InteriorSilence, interior_silence
 from attribution.incremental.checks.tried import Tried
+from attribution.incremental.decay import faint
 from attribution.incremental.regression import OWN_MEANS, POISSON_SPEND
 from attribution.incremental.setfunction import Chosen, PanelEstimator
 from attribution.incremental.stocks import Timing
@@ -167,7 +168,8 @@ def _check_silent(
     contrary |= panel.announces
     silence = _odd_silence(fit, panel, stocks)
     problems = [*_too_short(panel), *(silence.problems if silence else ())]
-    problems += placebo.leaving_out(contrary).problems if placebo else ()
+    refused = {*contrary, *faint(panel, np.array(fit.design.decays))}
+    problems += placebo.leaving_out(refused).problems if placebo else ()
     problems += holdout.problems if holdout else ()
     cautions = silence.cautions if silence else ()
     return Checked(

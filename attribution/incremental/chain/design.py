@@ -301,7 +301,7 @@ class ChainDesign:
                 [felt, new, np.log(usual), rest, *([] if self.contractual else arrived)], axis=2
             ),
         )
-        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, felt, context, arrived))
+        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, context, arrived))
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
         seen = last_true(signs, none=0)
         columns, kinds, own, values = (
@@ -470,8 +470,12 @@ class ChainDesign:
         before[:, 1:, 0] = np.log1p(np.asarray(acts, dtype=np.float64)[:, :-1])
         return replace(acting, cells=np.concatenate([before, acting.cells], axis=2))
 
-    def _habits(self, panel: Panel, stocks: Float, context: Float, arrived: list[Float]) -> Float:
-        """What acts follow beyond static columns and calendar; purchases before and now come first."""
+    def _habits(self, panel: Panel, context: Float, arrived: list[Float]) -> Float:
+        """What acts follow beyond static columns and calendar; purchases before and now come first.
+
+        They follow what the firm sends in the same month and the one before, not its stock: the decay of a
+        firm's letters to those who look around would be that of looking around.
+        """
         n, periods = panel.spend.shape
         if self.contractual:
             return np.concatenate([*self._troubles(panel), context], axis=2)
@@ -482,7 +486,10 @@ class ChainDesign:
         blocks = [before, now, trend, context, *arrived]
         firm = panel.by_firm
         if firm.any():
-            blocks.append(stocks[:, :, firm].sum(axis=2, keepdims=True))
+            sent = np.log1p(np.asarray(panel.touches, dtype=np.float64)[:, :, firm].sum(axis=2))
+            earlier = np.zeros_like(sent)
+            earlier[:, 1:] = sent[:, :-1]
+            blocks.append(np.stack([earlier, sent], axis=2))
         return np.concatenate(blocks, axis=2)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
+from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.channel_decays import choose_by_channel
 from attribution.incremental.common_decay import choose_decay
-from attribution.incremental.decay import Climbed, Decay, Making
+from attribution.incremental.decay import Climbed, Decay, Making, faint
 from attribution.incremental.estimate import estimate_credit
 from attribution.incremental.experiment import ChannelExperiment, channel_contrast
 from attribution.incremental.plan import Checked, Plan, plan_for
@@ -241,10 +242,10 @@ def test_later_months_say_little_of_touches_of_which_hardly_anything_is_left(sil
     first, second = silent.channels[:2]
     panel = replace(silent, reacts=(first, second))
     decay = Decay(value=0.6, source="given", own=((first, 0.3),))
-    assert decay.faint(panel).keys() == {first}
-    assert "with 0.3 left after a month they say little" in decay.faint(panel)[first]
-    assert decay.faint(silent) == {}
-    assert replace(decay, value=0.15, own=()).faint(panel).keys() == {first, second}
+    assert faint(panel, decay.of(panel)).keys() == {first}
+    assert "with 0.3 left after a month they say little" in faint(panel, decay.of(panel))[first]
+    assert faint(silent, decay.of(silent)) == {}
+    assert faint(panel, np.full(panel.n_channels, 0.15)).keys() == {first, second}
 
 
 def test_a_channel_told_from_later_months_keeps_the_common_decay(silent: Panel) -> None:
@@ -269,3 +270,15 @@ def test_what_a_step_with_other_stocks_promises_is_about_what_a_climb_finds(unli
         found = fit.with_stocks(unlike, other, before=before)[1] - here
         assert abs(found) > 10.0
         assert ahead(other, tuple(decays), False) - own == pytest.approx(found, rel=0.3)
+
+
+def test_what_customers_do_says_nothing_of_how_long_touches_work() -> None:
+    panel = simulate_panel("plain", n=60, periods=12, seed=1).panel
+    assert panel.by_firm.any()
+    short, long = (
+        ChainDesign.learn(panel, decay=value).inputs(panel, panel_stocks(panel, decay=value))
+        for value in (0.15, 0.85)
+    )
+    assert not np.array_equal(short.columns[0].cells, long.columns[0].cells)
+    for one, other in zip(short.columns[1:], long.columns[1:], strict=True):
+        assert np.array_equal(one.cells, other.cells)
