@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/tributary demo
 
 test: setup
-	$(ONE) $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not oracle and not peer" -q
+	$(ONE) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not oracle and not peer" -q
 
 check: setup
 	$(BIN)/ruff format --check .
