@@ -81,7 +81,7 @@ def came_through(
     day of arrival is known.
     """
     nothing = Columns(values=np.zeros((ids.height, 0)), names=())
-    if customers is None or "acquired_at" not in customers.collect_schema().names():
+    if ids.is_empty() or customers is None or "acquired_at" not in customers.collect_schema().names():
         return nothing
     arrived = pl.col("acquired_at").cast(pl.Date).alias("arrived")
     day = pl.col("timestamp").dt.date()
@@ -92,9 +92,10 @@ def came_through(
     found = came.select("customer_id", "channel").unique().collect()
     columns, names = [], []
     for name in channels:
-        there = ids["customer_id"].is_in(found.filter(pl.col("channel") == name)["customer_id"].implode())
-        if FEWEST <= float(there.mean() or 0.0) <= 1.0 - FEWEST:  # type: ignore[arg-type]
-            columns.append(there.cast(pl.Float64).to_numpy())
+        here = found.filter(pl.col("channel") == name)["customer_id"]
+        there = ids["customer_id"].is_in(here.implode()).to_numpy().astype(np.float64)
+        if FEWEST <= there.mean() <= 1.0 - FEWEST:
+            columns.append(there)
             names.append(f"came through {name}")
     return Columns(values=np.column_stack(columns), names=tuple(names)) if columns else nothing
 
