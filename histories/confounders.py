@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -16,11 +15,6 @@ SATISFACTION_SCALES = ("csat", "nps", "ces", "satisfaction", "sentiment")
 """Columns that measure satisfaction: noisy witnesses of it, not causes of anything."""
 MAX_LEVELS = 20
 """Levels of a text column that get an indicator of their own."""
-
-COMING = timedelta(days=30)
-"""Time up to the day of arrival whose touches tell how a customer came."""
-FEWEST = 0.05
-"""Share of customers who came through a channel, and who did not, from which they are told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,36 +62,6 @@ def read_confounders(
     proxies = [name for name in names if name in by_case or name in SATISFACTION_SCALES]
     plain = [name for name in names if name not in proxies]
     return _numeric(frame, plain), _numeric(frame, proxies)
-
-
-def came_through(
-    ids: pl.DataFrame, touchpoints: pl.LazyFrame, customers: pl.LazyFrame | None, channels: Sequence[str]
-) -> Columns:
-    """Indicators of the channels through which customers came, one row per customer in the order of `ids`.
-
-    Members whom a community brought in stay longer than those whom an advertisement did, whatever is said to
-    them later: a touch of the day of arrival, or shortly before it, tells who came before it does anything.
-    There is a column for each channel through which neither too few nor nearly all came; none where nobody's
-    day of arrival is known.
-    """
-    nothing = Columns(values=np.zeros((ids.height, 0)), names=())
-    if ids.is_empty() or customers is None or "acquired_at" not in customers.collect_schema().names():
-        return nothing
-    arrived = pl.col("acquired_at").cast(pl.Date).alias("arrived")
-    day = pl.col("timestamp").dt.date()
-    near = touchpoints.filter(pl.col("channel").is_in(list(channels))).join(
-        customers.select("customer_id", arrived), on="customer_id"
-    )
-    came = near.filter(day.is_between(pl.col("arrived") - COMING, "arrived"))
-    found = came.select("customer_id", "channel").unique().collect()
-    columns, names = [], []
-    for name in channels:
-        here = found.filter(pl.col("channel") == name)["customer_id"]
-        there = ids["customer_id"].is_in(here.implode()).to_numpy().astype(np.float64)
-        if FEWEST <= there.mean() <= 1.0 - FEWEST:
-            columns.append(there)
-            names.append(f"came through {name}")
-    return Columns(values=np.column_stack(columns), names=tuple(names)) if columns else nothing
 
 
 def _numeric(frame: pl.DataFrame, names: Sequence[str]) -> Columns:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from histories.arrays import Moments
-from histories.confounders import came_through, read_confounders
+from histories.confounders import Columns, read_confounders
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
 from histories.panel import TICKS, Panel, join_panels
@@ -29,6 +29,10 @@ from histories.terms import Term
 EVENT = ("customer_id", "timestamp")
 PARTS = 64
 """Parts of a period by which the moments of touches are counted."""
+COMING = timedelta(days=30)
+"""Time up to the day of arrival whose touches tell how a customer came."""
+FEWEST = 0.05
+"""Share of customers who came through a channel, and who did not, from which they are told apart."""
 MINOR_UNITS = 10_000
 """Money in frames is counted in 1/10,000 of the currency."""
 
@@ -133,6 +137,8 @@ class PanelPart:
 
     Attributes
     ----------
+    panel
+        Its covariates tell through which channels the customers came.
     late
         Touches and purchases after the end of a contract.
     """
@@ -170,6 +176,7 @@ def build_panel_part(
     coded = _Coder(ids=ids, index=index, start=start, shape=(ids.height, -start))
     entry, exit_ = _spans(coded, touchpoints, purchases, customers, contractual=contractual)
     apart = _apart(touchpoints, cases)
+    came = _came_through(coded, touchpoints, customers, channels)
     late = (0, 0)
     if exit_ is not None and customers is not None:
         inside = [within_contracts(frame, customers) for frame in (touchpoints, purchases, apart)]
@@ -205,8 +212,8 @@ def build_panel_part(
         touch_moments=_touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
         last_moment=None if last is None else last[0],
         last_is_purchase=None if last is None else last[1],
-        covariates=np.zeros((ids.height, 0)),
-        covariate_names=(),
+        covariates=came,
+        covariate_names=tuple(f"came through {name}" for name in channels),
         proxies=np.zeros((ids.height, 0)),
         proxy_names=(),
         time_covariates=terms,
@@ -237,7 +244,7 @@ def finish_panel(
     assert panel.customer_ids is not None
     ids = panel.customer_ids.to_frame("customer_id")
     covariates, proxies = read_confounders(ids, customers, cases, confounders)
-    through = came_through(ids, touchpoints, customers, panel.channels)
+    through = _told_apart(panel)
     if panel.contractual and customers is not None:
         touchpoints = within_contracts(touchpoints, customers)
     return replace(
@@ -268,18 +275,17 @@ class _Coder:
         return placed.join(self.ids.lazy(), on="customer_id", how="inner")
 
     def counts(self, frame: pl.LazyFrame) -> NDArray[np.float64]:
-        rows = self.place(frame).group_by("i", "t").agg(pl.len().alias("n")).collect()
-        out = np.zeros(self.shape)
-        out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["n"].to_numpy()
-        return out
+        return self._summed(self.place(frame).with_columns(n=1))
 
     def days(self, frame: pl.LazyFrame) -> NDArray[np.float64]:
         """Days with a row, those of each channel by themselves."""
         placed = self.place(frame.with_columns(day=_day()), keep=["channel", "day"])
-        by_channel = placed.group_by("i", "t", "channel").agg(pl.col("day").n_unique())
-        rows = by_channel.group_by("i", "t").agg(pl.col("day").sum()).collect()
+        return self._summed(placed.group_by("i", "t", "channel").agg(pl.col("day").n_unique().alias("n")))
+
+    def _summed(self, placed: pl.LazyFrame) -> NDArray[np.float64]:
+        rows = placed.group_by("i", "t").agg(pl.col("n").sum()).collect()
         out = np.zeros(self.shape)
-        out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["day"].to_numpy()
+        out[rows["i"].to_numpy(), rows["t"].to_numpy()] = rows["n"].to_numpy()
         return out
 
 
@@ -463,6 +469,35 @@ def _arrivals(coded: _Coder, customers: pl.LazyFrame) -> Moments:
     arrived: Moments = np.full(coded.shape[0], np.datetime64("NaT", "D"))
     arrived[rows["i"].to_numpy()] = rows["acquired_at"].to_numpy()
     return arrived
+
+
+def _came_through(
+    coded: _Coder, touchpoints: pl.LazyFrame, customers: pl.LazyFrame | None, channels: Sequence[str]
+) -> NDArray[np.float32]:
+    """1 where a customer had a touch of the channel when he came, shape (N, C); 0 where no arrival is known.
+
+    Members whom a community brought in stay longer than those whom an advertisement did, whatever is said to
+    them later: a touch of the day of arrival, or shortly before it, tells who came before it does anything.
+    """
+    out = np.zeros((coded.shape[0], len(channels)), dtype=np.float32)
+    if customers is None or "acquired_at" not in customers.collect_schema().names():
+        return out
+    arrived = customers.select("customer_id", pl.col("acquired_at").cast(pl.Date).alias("arrived"))
+    near = touchpoints.join(arrived, on="customer_id").join(coded.ids.lazy(), on="customer_id")
+    came = near.filter(_day().is_between(pl.col("arrived") - COMING, "arrived")).select("i", "channel")
+    rows = came.unique().collect().join(_codes(channels), on="channel")
+    out[rows["i"].to_numpy(), rows["c"].to_numpy()] = 1.0
+    return out
+
+
+def _told_apart(panel: Panel) -> Columns:
+    """Those of the channels through which neither too few nor nearly all came."""
+    share = np.asarray(panel.covariates).sum(axis=0) / max(panel.n_customers, 1)
+    kept = np.flatnonzero((share >= FEWEST) & (share <= 1.0 - FEWEST))
+    return Columns(
+        values=np.asarray(panel.covariates[:, kept], dtype=np.float64),
+        names=tuple(panel.covariate_names[k] for k in kept),
+    )
 
 
 def _share_at(coded: _Coder, days: NDArray[np.int64]) -> NDArray[np.float32]:

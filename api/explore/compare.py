@@ -105,8 +105,7 @@ def _others(home: Path | None, served: Served) -> list[_Other]:
         return []
     own = served.bundle.path.resolve()
     found: list[tuple[tuple[bool, str, float], _Other]] = []
-    # a folder that is exchanged just then may be missing from a listing
-    for path in sorted({path for _ in range(2) for path in home.iterdir()}):
+    for path in home.iterdir():
         manifest = path / "manifest.json"
         if path.name.startswith(".") or path.is_symlink() or path.resolve() == own:
             continue

@@ -466,9 +466,8 @@ class ChainDesign:
         """
         if self.contractual:
             return acting
-        before = np.zeros((*acts.shape, 1))
-        before[:, 1:, 0] = np.log1p(np.asarray(acts, dtype=np.float64)[:, :-1])
-        return replace(acting, cells=np.concatenate([before, acting.cells], axis=2))
+        before = _month_before(np.log1p(np.asarray(acts, dtype=np.float64)))
+        return replace(acting, cells=np.concatenate([before[:, :, None], acting.cells], axis=2))
 
     def _habits(self, panel: Panel, context: Float, arrived: list[Float]) -> Float:
         """What acts follow beyond static columns and calendar; purchases before and now come first.
@@ -480,16 +479,12 @@ class ChainDesign:
         if self.contractual:
             return np.concatenate([*self._troubles(panel), context], axis=2)
         trend = np.broadcast_to((np.arange(periods) / YEAR)[None, :, None], (n, periods, 1))
-        now = np.log1p(np.asarray(panel.purchases, dtype=np.float64))[:, :, None]
-        before = np.zeros((n, periods, 1))
-        before[:, 1:] = now[:, :-1]
-        blocks = [before, now, trend, context, *arrived]
+        bought = np.log1p(np.asarray(panel.purchases, dtype=np.float64))
+        blocks = [np.stack([_month_before(bought), bought], axis=2), trend, context, *arrived]
         firm = panel.by_firm
         if firm.any():
             sent = np.log1p(np.asarray(panel.touches, dtype=np.float64)[:, :, firm].sum(axis=2))
-            earlier = np.zeros_like(sent)
-            earlier[:, 1:] = sent[:, :-1]
-            blocks.append(np.stack([earlier, sent], axis=2))
+            blocks.append(np.stack([_month_before(sent), sent], axis=2))
         return np.concatenate(blocks, axis=2)
 
 
@@ -499,6 +494,13 @@ def _lasting(panel: Panel) -> Float:
     Who comes later is another kind of customer, as a rule: he acts less, say, and leaves sooner.
     """
     return np.column_stack([panel.covariates, panel.entry]).astype(np.float64)
+
+
+def _month_before(values: Float) -> Float:
+    """What each month's predecessor had, 0 for the first, shape (N, P)."""
+    before = np.zeros_like(values)
+    before[:, 1:] = values[:, :-1]
+    return before
 
 
 def _arrival_month(panel: Panel) -> Float:

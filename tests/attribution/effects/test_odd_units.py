@@ -20,6 +20,14 @@ from attribution.effects.effect import Effect
 from attribution.effects.run import estimate_effects
 from histories.errors import DataError, SchemaError
 
+LOT = EffectDesign(
+    name="lot",
+    design="randomised",
+    table={"path": "units.parquet"},
+    treatment={"column": "arm", "control": "none"},
+    outcomes=("y",),
+)
+
 
 def table(n: int = 3000, seed: int = 1) -> pl.DataFrame:
     """A treatment of 2 that is given to those whose `x` is large, which raises the outcome as well."""
@@ -160,14 +168,7 @@ def test_units_that_no_figure_rests_on_are_counted(tmp_path: Path) -> None:
         arm=pl.when(gone >= 5).then("arm"), y=pl.when((gone < 5) | (gone >= 12)).then("y")
     )
     frame.write_parquet(tmp_path / "units.parquet")
-    design = EffectDesign(
-        name="lot",
-        design="randomised",
-        table={"path": "units.parquet"},
-        treatment={"column": "arm", "control": "none"},
-        outcomes=("y",),
-    )
-    found = estimate_effects([design], base_dir=tmp_path)
+    found = estimate_effects([LOT], base_dir=tmp_path)
     assert found.notes == (
         'effect "lot": 5 of 1000 rows have no arm and are left out',
         'effect "lot": 7 of 1000 rows have no y and are left out',
@@ -180,16 +181,9 @@ def test_units_that_no_figure_rests_on_are_counted(tmp_path: Path) -> None:
 )
 def test_weights_that_nothing_uses_are_said(tmp_path: Path, column: str, told: bool) -> None:
     experiment().with_columns(pl.lit(1.5).alias(column)).write_parquet(tmp_path / "units.parquet")
-    design = EffectDesign(
-        name="lot",
-        design="randomised",
-        table={"path": "units.parquet"},
-        treatment={"column": "arm", "control": "none"},
-        outcomes=("y",),
-    )
-    notes = estimate_effects([design], base_dir=tmp_path).notes
+    notes = estimate_effects([LOT], base_dir=tmp_path).notes
     assert any(f'column "{column}" looks like weights' in note for note in notes) == told
-    named = replace(design, covariates=(column,))
+    named = replace(LOT, covariates=(column,))
     assert not estimate_effects([named], base_dir=tmp_path).notes
 
 
@@ -213,14 +207,7 @@ def written(tmp_path: Path, outcomes: list[str]) -> tuple[float | None, str]:
     """Estimate and reason of a small experiment whose outcome is written in these texts in turn."""
     rows = (f"{'mail' if k % 2 else 'none'},{outcomes[(k // 2) % len(outcomes)]}" for k in range(400))
     (tmp_path / "units.csv").write_text("arm,y\n" + "\n".join(rows) + "\n")
-    design = EffectDesign(
-        name="lot",
-        design="randomised",
-        table={"path": "units.csv"},
-        treatment={"column": "arm", "control": "none"},
-        outcomes=("y",),
-    )
-    effect = estimate_effects([design], base_dir=tmp_path).effects[0]
+    effect = estimate_effects([replace(LOT, table={"path": "units.csv"})], base_dir=tmp_path).effects[0]
     return effect.estimate, str(effect.reason)
 
 

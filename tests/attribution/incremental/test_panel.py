@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from histories.confounders import came_through
 from histories.errors import ConfigError, DataError
 from histories.exits import exit_shares
 from histories.panel import Panel
@@ -129,12 +128,22 @@ def test_the_channel_through_which_customers_came_is_a_covariate() -> None:
         ),
         channels=CHANNELS,
     )
-    ids = customers.select("customer_id").collect()
-    found = came_through(ids, written, customers, ["chat", "newsletter"])
-    assert found.names == ("came through chat",)
-    assert found.values[:, 0].tolist() == [1.0] * 10 + [0.0] * 30
-    nobody = came_through(ids, written, customers.drop("acquired_at"), ["chat"])
-    assert nobody.values.shape == (40, 0)
+    known, unknown = (
+        build_panel(
+            written,
+            PURCHASES,
+            people,
+            observation_end=END,
+            channels=["chat", "newsletter"],
+            origins={name: channel.origin for name, channel in CHANNELS.items()},
+            groups={},
+            contractual=False,
+        )
+        for people in (customers, customers.drop("acquired_at"))
+    )
+    assert known.covariate_names == ("came through chat",)
+    assert known.covariates[:, 0].tolist() == [1.0] * 10 + [0.0] * 30
+    assert unknown.covariates.shape == (40, 0)
 
 
 def test_the_last_sign_of_each_period_keeps_its_moment() -> None:
