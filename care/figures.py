@@ -13,7 +13,7 @@ from care.intervals import LEVEL
 from care.measures.base import Measure, promised
 from care.rows import care_frame, care_row
 from care.view import Clock, Desk, View
-from care.waits import count_waits, kaplan_meier, share_by
+from care.waits import kaplan_meier, share_by
 from histories.cuts import ALL
 
 SEGMENTS: Final = ("brand", "product", "topic", "agent")
@@ -130,21 +130,21 @@ def waiting_curve(desk: Desk) -> list[dict[str, Any]]:
         seconds, ended, known = view.first_wait(clock)
         if not known.any():
             continue
-        curve = kaplan_meier(count_waits(pl.Series(seconds[known]), pl.Series(ended[known])))
-        tool = kaplan_meier(count_waits(pl.Series(seconds[known & ended]), pl.Series(ended[known & ended])))
+        curve = kaplan_meier(seconds[known], ended[known])
+        tool = kaplan_meier(seconds[known & ended], ended[known & ended])
         longest = float(seconds[known].max())
         for minutes in CURVE_MINUTES:
             if minutes * 60 > longest:
                 break
-            before = curve.filter(pl.col("seconds") <= minutes * 60)
-            low, high = (before["low"][-1], before["high"][-1]) if before.height else (1.0, 1.0)
+            last = np.searchsorted(curve.seconds, minutes * 60, side="right") - 1
+            low, high = (float(curve.low[last]), float(curve.high[last])) if last >= 0 else (1.0, 1.0)
             rows.append(
                 care_row(
                     "waiting_curve", "service", segment=f"waiting: {minutes}", clock=clock,
                     value=1.0 - share_by(curve, minutes * 60), low=low, high=high, interval_level=LEVEL,
                     n=int(known.sum()), coverage=int(known.sum()) / view.applicable, unit="share",
                     direction="down",
-                    as_tool=1.0 - share_by(tool, minutes * 60) if tool.height else None,
+                    as_tool=1.0 - share_by(tool, minutes * 60) if tool.seconds.size else None,
                 )
             )  # fmt: skip
     return rows

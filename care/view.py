@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from care.journeys import Journeys
 from care.settings import CareSettings, Promise
+from care.waits import Curve
 from histories.arrays import Flags, Float
 
 Clock = Literal["calendar", "business"]
@@ -177,6 +178,14 @@ class Desk:
         return joined.select(known.fill_null(float("nan")).alias("bought"))["bought"].to_numpy()
 
     @cached_property
+    def spent(self) -> dict[str, tuple[NDArray[np.datetime64], Float]]:
+        """Days and costs of each channel whose cost is known."""
+        parts = {} if self.costs is None else self.costs.partition_by("channel", as_dict=True)
+        return {
+            str(name): (part["day"].to_numpy(), part["cost"].to_numpy()) for (name,), part in parts.items()
+        }
+
+    @cached_property
     def wait_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Waits after the first: `row` of their matter, lengths in seconds, and whether they ended."""
         places = self.frame.select("journey_id", "needs_reply").with_row_index("row")
@@ -236,7 +245,7 @@ class View:
         return {name: values[mine] for name, values in arrays.items()}
 
     @cached_property
-    def curves(self) -> dict[tuple[str, Clock], pl.DataFrame]:
+    def curves(self) -> dict[tuple[str, Clock], Curve]:
         """Curves of waits that are made already, by what they are of and clock: quantiles share them."""
         return {}
 

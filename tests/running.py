@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -18,6 +19,34 @@ from api.settings import Settings
 from experiments.bundle.reading import load_bundle
 
 
+class Server(uvicorn.Server):
+    """One that ends when it is told to: uvicorn looks every tenth of a second, and waits another for clients."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        self.loop, self.told = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.told.wait()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self.loop.call_soon_threadsafe(self.told.set)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        state = self.server_state
+        for _ in range(20):  # the client has hung up: soon nobody is there
+            if not (state.connections or state.tasks):
+                break
+            await asyncio.sleep(0.001)
+        else:
+            return await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
+
+
 @contextlib.contextmanager
 def running(
     settings: Settings | None = None, *, bundle: Path | None = None, app: Any = None
@@ -26,7 +55,7 @@ def running(
     settings = settings or Settings(access_log=False)
     app = app or create_app(settings, load_bundle(bundle) if bundle is not None else None)
     options = {**server_options(settings), "port": 0, "log_config": None, "timeout_graceful_shutdown": 5}
-    server = uvicorn.Server(uvicorn.Config(app, **options))
+    server = Server(uvicorn.Config(app, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30
@@ -40,7 +69,7 @@ def running(
             client.app = app  # type: ignore[attr-defined]
             yield client
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(timeout=20)
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import polars as pl
 
 from care.intervals import share_interval
 from care.measures.base import Measure, Measured, absent, kept_of, measure_of, promised, where
@@ -27,24 +26,19 @@ def cost_per(what: str) -> Measured:
     """Costs of the channels over what they did, for channels whose cost is known."""
 
     def measure(view: View, clock: Clock) -> Measure:
-        costs = view.desk.costs
-        if costs is None:
+        if view.desk.costs is None:
             return absent("no costs were given")
         if set(view.cut) - {"channel", "week", "month"}:
             return absent("costs are known by channel only")
-        first, last = view.days()
-        spent = (
-            costs.filter(pl.col("day").is_between(first, last)).group_by("channel").agg(pl.col("cost").sum())
-        )
         channels, places = view.desk.coded("channel")
+        spent = _spent(view)
         if what == "resolved":  # channels whose cases the desk can close
             closing = np.unique(places[view.desk.arrays["from_desk"] == 1.0])
-            spent = spent.filter(pl.col("channel").is_in([channels[place] for place in closing]))
-        priced = view.desk.among("channel", spent["channel"].to_list())[view.chosen]
+            spent = {name: cost for name, cost in spent.items() if name in {channels[n] for n in closing}}
+        priced = view.desk.among("channel", spent)[view.chosen]
         if not priced.any():
             return absent("no cost of these channels is known")
-        used = [channels[place] for place in np.unique(places[view.chosen])]
-        cost = float(spent.filter(pl.col("channel").is_in(used))["cost"].sum())
+        cost = sum(spent.get(channels[place], 0.0) for place in np.unique(places[view.chosen]))
         count = float(_PER[what](view)[priced].sum())
         if not count:
             return absent(f"nothing to divide by: no {what} case")
@@ -54,6 +48,13 @@ def cost_per(what: str) -> Measured:
         return Measure(value=cost / count, n=int(count), coverage=float(priced.mean()), reason=left or None)
 
     return measure
+
+
+def _spent(view: View) -> dict[str, float]:
+    """Costs of the channels that had some on the days of the view."""
+    first, last = (np.datetime64(day) for day in view.days())
+    then = {name: cost[(first <= day) & (day <= last)] for name, (day, cost) in view.desk.spent.items()}
+    return {name: float(cost.sum()) for name, cost in then.items() if cost.size}
 
 
 def value_weighted_service_level(view: View, clock: Clock) -> Measure:

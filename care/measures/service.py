@@ -12,7 +12,7 @@ import polars as pl
 from care.intervals import mean_interval, share_interval
 from care.measures.base import Measure, Measured, absent, in_minutes, kept_of, measure_of, promised, where
 from care.view import Clock, View
-from care.waits import count_waits, kaplan_meier, quantile_of
+from care.waits import kaplan_meier, quantile_of
 from histories.arrays import Flags, Float
 
 
@@ -69,7 +69,7 @@ def _wait_quantile(
     if not known.any():
         return absent("no wait of known length")
     if of not in view.curves:
-        view.curves[of] = kaplan_meier(count_waits(pl.Series(seconds[known]), pl.Series(ended[known])))
+        view.curves[of] = kaplan_meier(seconds[known], ended[known])
     found = in_minutes(quantile_of(view.curves[of], share))
     answered = int(ended[known].sum())
     reason = None

@@ -7,6 +7,7 @@ Kolmogorov-Smirnov (KS): the greatest distance between the two distribution func
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def drift_since(reference: Path, customers: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row per column and statistic; none where the reference cannot be read or either side is empty.
+    """One row per column and statistic; none where nothing is served yet, or either side is empty.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ def drift_since(reference: Path, customers: pl.DataFrame) -> list[dict[str, Any]
     customers
         The customers table of the new one.
     """
+    if not os.path.lexists(reference):
+        return []
     try:
         before = read_bundle(reference, _inputs_and_scores, verify=False)
     except (BundleError, OSError, pl.exceptions.PolarsError):

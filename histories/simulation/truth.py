@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from histories.arrays import Float, Real, Single
 from histories.compiled import compiled
 
+TOGETHER = 64
+"""Customers whose coalitions are summed at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeTruth:
@@ -126,24 +129,32 @@ def coalition_sums(
 
     `odds` (of leaving) and `mean` (of spend while a customer), shape (N, P), hold with every channel off;
     channel c multiplies them by exp(effect_itc), shape (N, P, C). Coalitions are walked in Gray-code order,
-    so that each differs from the one before by a single channel and costs one product per row.
+    so that each differs from the one before by a single channel and costs one product per row; customers
+    are walked `TOGETHER` at a time, so that their divisions need not wait for each other.
     """
     n, periods, channels = hazard_effect.shape
     size = 1 << channels
     sums = np.zeros((3, size))
-    up = np.empty((2, channels, periods))
-    down = np.empty((2, channels, periods))
-    now = np.empty((2, periods))
-    for i in range(n):
-        first = entry[i]
-        for t in range(first, periods):
-            now[0, t] = odds[i, t]
-            now[1, t] = mean[i, t]
-            for c in range(channels):
-                up[0, c, t] = np.exp(np.float64(hazard_effect[i, t, c]))
-                up[1, c, t] = np.exp(np.float64(spend_effect[i, t, c]))
-                down[0, c, t] = 1.0 / up[0, c, t]
-                down[1, c, t] = 1.0 / up[1, c, t]
+    span = periods * TOGETHER
+    step = np.empty((2 * channels, 2 * span))  # channels off, then on; odds, then mean
+    now = np.empty(2 * span)
+    alive, spent = np.empty(TOGETHER), np.empty(TOGETHER)
+    for begin in range(0, n, TOGETHER):
+        some = min(TOGETHER, n - begin)
+        step[:], now[:] = 1.0, 0.0  # before customers enter, and of those beyond the last, nothing happens
+        for b in range(some):
+            i = begin + b
+            for t in range(entry[i], periods):
+                at = t * TOGETHER + b
+                now[at] = odds[i, t]
+                now[span + at] = mean[i, t]
+                for c in range(channels):
+                    leaving = np.exp(np.float64(hazard_effect[i, t, c]))
+                    spending = np.exp(np.float64(spend_effect[i, t, c]))
+                    step[channels + c, at] = leaving
+                    step[channels + c, span + at] = spending
+                    step[c, at] = 1.0 / leaving
+                    step[c, span + at] = 1.0 / spending
         mask = 0
         for k in range(size):
             if k > 0:
@@ -151,16 +162,16 @@ def coalition_sums(
                 while (k >> c) & 1 == 0:
                     c += 1
                 mask ^= 1 << c
-                step = up if (mask >> c) & 1 else down
-                for t in range(first, periods):
-                    now[0, t] *= step[0, c, t]
-                    now[1, t] *= step[1, c, t]
-            alive = 1.0
-            spent = 0.0
-            for t in range(first, periods):
-                spent += alive * now[1, t]
-                alive /= 1.0 + now[0, t]
-            sums[0, mask] += alive
-            sums[1, mask] += spent
-            sums[2, mask] += alive * residual[i]
+                now *= step[((mask >> c) & 1) * channels + c]
+            alive[:], spent[:] = 1.0, 0.0
+            for t in range(periods):
+                leaves = now[t * TOGETHER : (t + 1) * TOGETHER]
+                spends = now[span + t * TOGETHER : span + (t + 1) * TOGETHER]
+                for b in range(TOGETHER):
+                    spent[b] += alive[b] * spends[b]
+                    alive[b] /= 1.0 + leaves[b]
+            for b in range(some):
+                sums[0, mask] += alive[b]
+                sums[1, mask] += spent[b]
+                sums[2, mask] += alive[b] * residual[begin + b]
     return sums

@@ -127,7 +127,7 @@ def home(run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(home: Path) -> Iterator[httpx.Client]:
-    with running(Settings(runs=home, access_log=False)) as client:
+    with running(Settings(runs=home, watch_seconds=0.05, access_log=False)) as client:
         yield client
 
 

@@ -7,7 +7,7 @@ Its placebo is the same estimator on the metric before the start, where no effec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -21,14 +21,17 @@ from attribution.effects.estimators.checks import MIN_UNITS, Check, apply_checks
 from attribution.effects.estimators.nuisance import Learner, Nuisances, fit_nuisances
 from attribution.effects.estimators.regression import fit_lin
 from attribution.effects.estimators.segments import heterogeneity_test, holm_rows, segment_masks, too_small
-from attribution.effects.estimators.sensitivity import effect_e_value, robustness_value
+from attribution.effects.estimators.sensitivity import OmittedVariable, effect_e_value, robustness_value
 from attribution.effects.findings import PICTURE_SCHEMAS
 from histories.arrays import Flags, Float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two groups of units, the folds and the propensity that all outcomes share."""
+    """Two groups of units, the folds and the propensity that all outcomes share.
+
+    `unseen` keeps, by outcome, what is the same for all its estimates.
+    """
 
     design: EffectDesign
     units: Units
@@ -37,6 +40,9 @@ class Comparison:
     propensity: tuple[Float, str]
     learners: Sequence[Learner]
     refusal: str | None
+    unseen: dict[str, tuple[Unadjusted | None, OmittedVariable | None]] = field(
+        default_factory=dict, repr=False
+    )
 
     @property
     def t(self) -> Float:

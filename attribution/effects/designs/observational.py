@@ -17,6 +17,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.designs.comparison import (
     MIN_GROUP,
     Comparison,
+    Unadjusted,
     check_unadjusted,
     effective_units,
     fit_placebo,
@@ -48,8 +49,8 @@ from attribution.effects.estimators.nuisance import (
     fit_nuisances,
     fit_propensity,
 )
-from attribution.effects.estimators.regression import fit_lin, fit_ols
-from attribution.effects.estimators.sensitivity import bound_omitted_variable
+from attribution.effects.estimators.regression import drop_collinear, fit_interacted, fit_lin, fit_ols
+from attribution.effects.estimators.sensitivity import OmittedVariable, bound_omitted_variable
 from attribution.effects.findings import PICTURE_SCHEMAS, Findings
 from histories.arrays import Flags, Float
 
@@ -151,9 +152,9 @@ def shuffled_check(c: Comparison, y: Float, rng: np.random.Generator) -> Check:
     x = c.units.covariates[some]
     clusters = None if c.units.clusters is None else c.units.clusters[some]
     smallest = min(c.treated[some].sum(), (~c.treated[some]).sum())
-    given = x if smallest >= 10 * x.shape[1] else x[:, :0]
+    given = drop_collinear(x if smallest >= 10 * x.shape[1] else x[:, :0])
     return check_shuffled(
-        lambda labels: fit_lin(y[some], labels, given, clusters=clusters)[:2], c.treated[some], rng
+        lambda labels: fit_interacted(y[some], labels, given, clusters=clusters)[:2], c.treated[some], rng
     )
 
 
@@ -219,21 +220,29 @@ def design_checks(c: Comparison, estimand: Estimand, scores: Scores) -> list[Che
 
 def outcome_checks(c: Comparison, effect: Effect) -> list[Check]:
     """Checks that look at the outcome: events, placebo, what is unknown, and what was left out."""
-    y, x = c.units.outcomes[effect.outcome], c.units.covariates
-    names, beside = c.units.covariate_names, c.units.circumstances
+    y = c.units.outcomes[effect.outcome]
     checks = [check_events(y, c.treated)]
     if effect.placebo_estimate is not None:
         checks.append(check_placebo(effect))
     if effect.estimate is not None:
         checks.append(check_possible(effect.estimate, y))
-        # of a table's covariates nobody knows why they are unknown; those of histories say so by being empty
-        unknown = unadjusted(y, c.treated, x, names) if c.design.table is not None else None
+        unknown, bound = _unseen(c, effect.outcome)
         if unknown is not None:
             checks.append(check_unadjusted(effect, unknown))
-        bound = bound_omitted_variable(effect.estimate, y, c.treated, x, names, circumstances=beside)
         if bound is not None:
             checks.append(check_omitted_variable(effect, bound))
     return checks
+
+
+def _unseen(c: Comparison, outcome: str) -> tuple[Unadjusted | None, OmittedVariable | None]:
+    """What is unknown and what was left out, the same for every estimate of an outcome."""
+    if outcome not in c.unseen:
+        y, x, names = c.units.outcomes[outcome], c.units.covariates, c.units.covariate_names
+        # of a table's covariates nobody knows why they are unknown; those of histories say so by being empty
+        unknown = unadjusted(y, c.treated, x, names) if c.design.table is not None else None
+        bound = bound_omitted_variable(y, c.treated, x, names, circumstances=c.units.circumstances)
+        c.unseen[outcome] = unknown, bound
+    return c.unseen[outcome]
 
 
 def _mean_cost(units: Units, treated: Flags) -> float | None:

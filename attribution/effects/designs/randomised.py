@@ -29,7 +29,7 @@ from attribution.effects.estimators.checks import (
     check_unit,
     standardised_differences,
 )
-from attribution.effects.estimators.regression import drop_collinear, fit_lin, fit_ols, mean_difference
+from attribution.effects.estimators.regression import drop_collinear, fit_interacted, fit_ols, mean_difference
 from attribution.effects.estimators.rerandomised import is_skewed, rerandomised_interval
 from attribution.effects.estimators.segments import heterogeneity_test, holm_rows, segment_masks, too_small
 from attribution.effects.estimators.sensitivity import effect_e_value, robustness_value
@@ -187,8 +187,8 @@ def _figures(contrast: _Contrast) -> Iterator[tuple[str, _Figures]]:
         estimate, error = mean_difference(adjusted, treated)
         yield "cuped", _Figures(adjusted=adjusted, estimate=estimate, error=error, dof=len(y) - 3)
     if units.covariates.shape[1]:
-        estimate, error, dof = fit_lin(y, treated, units.covariates)
         centred = drop_collinear(units.covariates)
+        estimate, error, dof = fit_interacted(y, treated, centred)
         slopes = fit_ols(np.column_stack([treated, ~treated, centred]), y).coefficients[2:]
         yield "lin", _Figures(adjusted=y - centred @ slopes, estimate=estimate, error=error, dof=dof)
 

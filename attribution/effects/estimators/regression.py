@@ -41,10 +41,11 @@ def fit_ols(design: Float, outcome: Float, *, clusters: NDArray[np.int64] | None
     Errors are HC2 (MacKinnon & White 1985, eq. 7), or CR1 by `clusters` (N,) (Liang & Zeger 1986). Collinear
     columns share a minimum-norm coefficient.
     """
-    bread = np.linalg.pinv(design.T @ design, hermitian=True)
+    products = design.T @ design
+    bread = np.linalg.pinv(products, hermitian=True)
     coefficients = bread @ (design.T @ outcome)
     residuals = outcome - design @ coefficients
-    dof = len(outcome) - int(np.linalg.matrix_rank(design.T @ design, hermitian=True))
+    dof = len(outcome) - int(np.linalg.matrix_rank(products, hermitian=True))
     if clusters is None:
         leverage = np.minimum(((design @ bread) * design).sum(axis=1), 1 - 1e-9)
         scores = design * (residuals / np.sqrt(1 - leverage))[:, None]
@@ -115,7 +116,17 @@ def fit_lin(
     y on 1, T, X - mean(X) and T (X - mean(X)): the coefficient of T is the mean effect, and adjustment cannot
     hurt asymptotic precision even when the regression is wrong.
     """
-    centred = drop_collinear(covariates)
+    return fit_interacted(outcome, treated, drop_collinear(covariates), clusters=clusters)
+
+
+def fit_interacted(
+    outcome: Float,
+    treated: NDArray[np.bool_],
+    centred: Float,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+) -> tuple[float, float, int]:
+    """The same on covariates that are centred and not collinear, for any number of labels."""
     t = treated.astype(float)
     design = np.column_stack([np.ones(len(t)), t, centred, centred * t[:, None]])
     fit = fit_ols(design, outcome, clusters=clusters)

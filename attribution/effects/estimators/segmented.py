@@ -94,7 +94,7 @@ def fit_segmented(
         Figure(value=v, std_error=e, low=a, high=b)
         for v, e, a, b in np.column_stack([value[:3], error[:3], *ends]).tolist()
     ]
-    half = float(scipy.stats.t.isf(_TAIL, dof)) * error[3:]
+    half = float(-scipy.special.stdtrit(dof, _TAIL)) * error[3:]
     return SegmentedFit(
         mean=figures[0],
         level=figures[1],
@@ -122,14 +122,22 @@ def _design(size: int, break_at: int, others: Sequence[int], period: float | Non
 
 def _by_rho(design: Float, values: Float, rows: Float) -> tuple[Float, Float, Float]:
     """Weight of each rho, shape (K,); values and standard errors of `rows @ coefficients`, shape (K, R)."""
-    fits = [_fit(design, values, rho) for rho in _RHO]
-    log_weight = np.array([fit[0] for fit in fits])
-    weight = np.exp(log_weight - log_weight.max())
-    means = np.array([rows @ fit[1] for fit in fits])
-    variances, robust = (np.array([((rows @ fit[k]) * rows).sum(axis=1) for fit in fits]) for k in (2, 3))
-    best = int(weight.argmax())
-    ratio = np.divide(robust[best], variances[best], out=np.ones(len(rows)), where=variances[best] > 0)
-    return weight / weight.sum(), means, np.sqrt(variances * np.maximum(ratio, 1.0))
+    size, width = design.shape
+    freedom = max(size - width, 1)
+    x, y = _quasi_difference(design), _quasi_difference(values)
+    information = x.mT @ x
+    bread = np.linalg.pinv(information, hermitian=True)
+    coefficients = (bread @ (x.mT @ y[:, :, None]))[:, :, 0]
+    rest = y - (x @ coefficients[:, :, None])[:, :, 0]
+    spread = np.maximum((rest * rest).sum(axis=1), 1e-300)
+    log_det = np.linalg.slogdet(information)[1]
+    likelihood = -0.5 * (freedom * np.log(spread) + log_det - np.log(1 - _RHO**2))
+    best = int(likelihood.argmax())
+    weight = np.exp(likelihood - likelihood[best])
+    variances = (spread / freedom)[:, None] * ((rows @ bread) * rows).sum(axis=2)
+    robust = ((rows @ _newey_west(x[best], rest[best], bread[best])) * rows).sum(axis=1)
+    ratio = np.divide(robust, variances[best], out=np.ones(len(rows)), where=variances[best] > 0)
+    return weight / weight.sum(), coefficients @ rows.T, np.sqrt(variances * np.maximum(ratio, 1.0))
 
 
 def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float) -> Float:
@@ -137,7 +145,7 @@ def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float
 
     def of(column: int) -> float:
         m, s = means[:, column], np.maximum(scales[:, column], 1e-300)
-        at = scipy.stats.t.ppf(share, dof) * s + m
+        at = scipy.special.stdtrit(dof, share) * s + m
         low, high = float(at.min()), float(at.max())
         if not high > low:
             return low
@@ -148,22 +156,6 @@ def _quantile(weight: Float, means: Float, scales: Float, dof: int, share: float
         )
 
     return np.array([of(column) for column in range(means.shape[1])])
-
-
-def _fit(design: Float, values: Float, rho: float) -> tuple[float, Float, Float, Float]:
-    """Restricted log-likelihood at rho, coefficients, their classical covariance, and Newey-West's."""
-    size, width = design.shape
-    freedom = max(size - width, 1)
-    x, y = _quasi_difference(design, rho), _quasi_difference(values, rho)
-    information = x.T @ x
-    bread = np.linalg.pinv(information, hermitian=True)
-    coefficients = bread @ (x.T @ y)
-    rest = y - x @ coefficients
-    spread = max(float(rest @ rest), 1e-300)
-    _, log_det = np.linalg.slogdet(information)
-    likelihood = -0.5 * (freedom * np.log(spread) + log_det - np.log(1 - rho**2))
-    robust = _newey_west(x, rest, np.asarray(bread, dtype=np.float64))
-    return float(likelihood), coefficients, spread / freedom * bread, robust
 
 
 def _newey_west(design: Float, rest: Float, bread: Float) -> Float:
@@ -178,7 +170,7 @@ def _newey_west(design: Float, rest: Float, bread: Float) -> Float:
     return np.asarray(size / max(size - width, 1) * bread @ meat @ bread, dtype=np.float64)
 
 
-def _quasi_difference(values: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
-    """Prais-Winsten: x_t - rho x_{t-1}, and sqrt(1 - rho^2) x_1."""
-    first = np.sqrt(1 - rho**2) * values[:1]
-    return np.concatenate([first, values[1:] - rho * values[:-1]])
+def _quasi_difference(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Prais-Winsten: x_t - rho x_{t-1}, and sqrt(1 - rho^2) x_1; for each rho, shape (K, T, ...)."""
+    rho = _RHO.reshape(-1, *(1 for _ in values.shape))
+    return np.concatenate([np.sqrt(1 - rho**2) * values[:1], values[1:] - rho * values[:-1]], axis=1)

@@ -55,14 +55,11 @@ class OmittedVariable:
     covariate
         The yardstick: the covariate that explains most of both treatment and outcome.
     bias
-        Largest change of the estimate, in the outcome's unit.
-    adjusted
-        The estimate moved towards zero by that bias.
+        Largest change of an estimate, in the outcome's unit.
     """
 
     covariate: str
     bias: float
-    adjusted: float
 
 
 def bias_bounds(r2_treatment: float, r2_outcome: float) -> tuple[float, float]:
@@ -84,7 +81,6 @@ def bias_bounds(r2_treatment: float, r2_outcome: float) -> tuple[float, float]:
 
 
 def bound_omitted_variable(
-    estimate: float,
     outcome: Float,
     treated: NDArray[np.bool_],
     covariates: NDArray[np.float64],
@@ -92,7 +88,7 @@ def bound_omitted_variable(
     *,
     circumstances: frozenset[str] = frozenset(),
 ) -> OmittedVariable | None:
-    """What a hidden cause as strong as the worst observed covariate would do to the estimate.
+    """What a hidden cause as strong as the worst observed covariate would do to an estimate.
 
     Bias = se sqrt(dof) sqrt(r_y r_d / (1 - r_d)), se and dof of the linear regression (Cinelli & Hazlett
     2020, eq. 14). None without covariates. `circumstances` are adjusted for and are no yardstick.
@@ -103,38 +99,29 @@ def bound_omitted_variable(
     covariates, names = covariates[:, varies], tuple(np.asarray(names, dtype=object)[varies])
     covariates = (covariates - covariates.mean(axis=0)) / covariates.std(axis=0)  # whatever their units
     design = np.column_stack([np.ones(len(t)), covariates])
-    with_treatment = _classical_t(design, t)[1:]
-    full = _classical_t(np.column_stack([t, design]), outcome)
+    with_treatment, rest = _classical_t(design, t)
+    full, left = _classical_t(np.column_stack([t, design]), outcome)
     dof = max(len(t) - design.shape[1] - 1, 1)
-    scale = _treatment_scale(design, t, outcome)
+    scale = np.sqrt(left / max(rest, 1e-12))  # se sqrt(dof): sd of both residuals, one over the other
     worst: OmittedVariable | None = None
-    for name, t_d, t_y in zip(names, with_treatment, full[2:], strict=True):
+    for name, t_d, t_y in zip(names, with_treatment[1:], full[2:], strict=True):
         if name in circumstances:
             continue
         r_d, r_y = bias_bounds(t_d**2 / (t_d**2 + dof), t_y**2 / (t_y**2 + dof))
         bias = float(scale * np.sqrt(r_y * r_d / max(1 - r_d, 1e-9)))
         if worst is None or bias > worst.bias:
-            worst = OmittedVariable(
-                covariate=name,
-                bias=bias,
-                adjusted=estimate - float(np.sign(estimate)) * bias,
-            )
+            worst = OmittedVariable(covariate=name, bias=bias)
     return worst
 
 
-def _classical_t(design: NDArray[np.float64], outcome: Float) -> Float:
-    """Each coefficient over its classical standard error, shape (K,); 0 where it has none."""
+def _classical_t(design: NDArray[np.float64], outcome: Float) -> tuple[Float, float]:
+    """Each coefficient over its classical standard error, shape (K,), 0 where it has none; and sum of squares
+    of the residuals.
+    """
     bread = np.linalg.pinv(design.T @ design, hermitian=True)
     coefficients = bread @ (design.T @ outcome)
     residuals = outcome - design @ coefficients
-    variance = residuals @ residuals / max(len(outcome) - design.shape[1], 1)
-    errors = np.sqrt(np.maximum(np.diag(bread) * variance, 0.0))
-    return np.asarray(np.divide(coefficients, errors, out=np.zeros_like(coefficients), where=errors > 0))
-
-
-def _treatment_scale(design: NDArray[np.float64], t: Float, outcome: Float) -> float:
-    """Se times sqrt(dof) of the treatment: sd of the outcome's over sd of the treatment's residual."""
-    rest = t - design @ np.linalg.lstsq(design, t, rcond=None)[0]
-    both = np.column_stack([t, design])
-    residual = outcome - both @ np.linalg.lstsq(both, outcome, rcond=None)[0]
-    return float(np.sqrt(residual @ residual / max(rest @ rest, 1e-12)))
+    squares = float(residuals @ residuals)
+    errors = np.sqrt(np.maximum(np.diag(bread) * squares / max(len(outcome) - design.shape[1], 1), 0.0))
+    t = np.divide(coefficients, errors, out=np.zeros_like(coefficients), where=errors > 0)
+    return np.asarray(t, dtype=np.float64), squares

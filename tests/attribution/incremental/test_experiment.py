@@ -57,32 +57,41 @@ def fitted(panel: Panel) -> PanelRegressionFit:
     return STATIC.fit(panel, decayed_stocks(panel.touches), rng=np.random.default_rng(0))
 
 
+@pytest.fixture(scope="module")
+def right(seen: Panel) -> PanelRegressionFit:
+    return fitted(seen)
+
+
 @pytest.mark.parametrize("outcome", ["retention", "spend"])
 def test_the_contrast_of_a_right_model_is_the_true_one(
-    company: SimulatedPanel, seen: Panel, outcome: str
+    company: SimulatedPanel, seen: Panel, right: PanelRegressionFit, outcome: str
 ) -> None:
     assert company.contrast is not None
     treated = seen.take(np.flatnonzero(company.assignment))
     found = channel_contrast(
-        fitted(seen), treated, channel="community", first_period=0, decay=DECAY, rng=np.random.default_rng(0)
+        right, treated, channel="community", first_period=0, decay=DECAY, rng=np.random.default_rng(0)
     )
     assert found[outcome] == pytest.approx(company.contrast[outcome], rel=0.35)  # 2 sd of the fit
 
 
-def test_withholding_from_the_last_period_loses_only_its_own_touches(seen: Panel) -> None:
-    fit, rng = fitted(seen), np.random.default_rng(0)
-    whole = channel_contrast(fit, seen, channel="community", first_period=0, decay=DECAY, rng=rng)
-    tail = channel_contrast(fit, seen, channel="community", first_period=17, decay=DECAY, rng=rng)
+def test_withholding_from_the_last_period_loses_only_its_own_touches(
+    seen: Panel, right: PanelRegressionFit
+) -> None:
+    rng = np.random.default_rng(0)
+    whole = channel_contrast(right, seen, channel="community", first_period=0, decay=DECAY, rng=rng)
+    tail = channel_contrast(right, seen, channel="community", first_period=17, decay=DECAY, rng=rng)
     assert 0 < tail["spend"] < 0.2 * whole["spend"]
     assert 0 < tail["retention"] < 0.2 * whole["retention"]
 
 
-def test_a_right_model_agrees_and_a_selected_one_is_refuted(company: SimulatedPanel, seen: Panel) -> None:
+def test_a_right_model_agrees_and_a_selected_one_is_refuted(
+    company: SimulatedPanel, seen: Panel, right: PanelRegressionFit
+) -> None:
     experiment, rng = measured(company, "spend"), np.random.default_rng(0)
-    right = read_experiment(experiment, fitted(seen), seen, relative_error=0.1, decay=DECAY, rng=rng)
+    agreeing = read_experiment(experiment, right, seen, relative_error=0.1, decay=DECAY, rng=rng)
     unaware = replace(company.panel, proxies=np.zeros((N, 0)), proxy_names=())
     wrong = read_experiment(experiment, fitted(unaware), unaware, relative_error=0.1, decay=DECAY, rng=rng)
-    assert not right.refuted
+    assert not agreeing.refuted
     assert wrong.refuted
     assert wrong.model > 2 * experiment.estimate
     assert "refuted" in wrong.words
@@ -120,12 +129,16 @@ def test_a_refuted_outcome_is_not_supported_and_another_is_untouched(
     [(0.0, "model"), (1e6, "experiment")],
 )
 def test_the_surer_of_the_two_prevails(
-    company: SimulatedPanel, seen: Panel, relative_error: float, expected: str
+    company: SimulatedPanel,
+    seen: Panel,
+    right: PanelRegressionFit,
+    relative_error: float,
+    expected: str,
 ) -> None:
     experiment = measured(company, "spend")
     reading = read_experiment(
         experiment,
-        fitted(seen),
+        right,
         seen,
         relative_error=relative_error,
         decay=DECAY,
@@ -135,12 +148,12 @@ def test_the_surer_of_the_two_prevails(
     assert reading.combined == pytest.approx(surer, rel=1e-6)
 
 
-def test_equal_errors_meet_half_way(company: SimulatedPanel, seen: Panel) -> None:
-    fit, rng = fitted(seen), np.random.default_rng(0)
+def test_equal_errors_meet_half_way(company: SimulatedPanel, seen: Panel, right: PanelRegressionFit) -> None:
+    rng = np.random.default_rng(0)
     experiment = measured(company, "spend")
-    model = read_experiment(experiment, fit, seen, relative_error=0.0, decay=DECAY, rng=rng).model
+    model = read_experiment(experiment, right, seen, relative_error=0.0, decay=DECAY, rng=rng).model
     alike = replace(experiment, estimate=1.2 * model, std_error=0.1 * abs(model))
-    reading = read_experiment(alike, fit, seen, relative_error=0.1, decay=DECAY, rng=rng)
+    reading = read_experiment(alike, right, seen, relative_error=0.1, decay=DECAY, rng=rng)
     assert reading.combined == pytest.approx(1.1 * model, rel=1e-9)
     assert reading.z == pytest.approx(0.2 / np.sqrt(0.02), rel=1e-9)
     assert reading.combined_std == pytest.approx(0.1 * abs(model) / np.sqrt(2), rel=1e-9)
