@@ -56,7 +56,7 @@ def kaplan_meier(seconds: Float, ended: Flags) -> Curve:
     left_at = np.cumsum(np.bincount(place, minlength=lengths.size)[::-1])[::-1]
     happened = over > 0
     d, n = over[happened], left_at[happened]
-    survival = np.cumprod(1.0 - d / n)
+    survival = np.cumprod(1.0 - d / n, dtype=np.float64)
     left = n - d
     greenwood = np.cumsum(np.where(left > 0, d / (n * np.maximum(left, 1.0)), 0.0))
     inside = survival > 0

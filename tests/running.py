@@ -20,7 +20,7 @@ from experiments.bundle.reading import load_bundle
 
 
 class Server(uvicorn.Server):
-    """One that ends when it is told to: uvicorn looks every tenth of a second, and waits another for clients."""
+    """One that ends as soon as it is told: uvicorn looks ten times a second, and then waits for clients."""
 
     async def startup(self, sockets: Any = None) -> None:
         self.loop, self.told = asyncio.get_running_loop(), asyncio.Event()

@@ -115,9 +115,7 @@ def bound_omitted_variable(
 
 
 def _classical_t(design: NDArray[np.float64], outcome: Float) -> tuple[Float, float]:
-    """Each coefficient over its classical standard error, shape (K,), 0 where it has none; and sum of squares
-    of the residuals.
-    """
+    """Each coefficient over its classical standard error, 0 where it has none, and what is left squared."""
     bread = np.linalg.pinv(design.T @ design, hermitian=True)
     coefficients = bread @ (design.T @ outcome)
     residuals = outcome - design @ coefficients
