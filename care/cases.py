@@ -261,7 +261,8 @@ def _desk_cases(desk: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     resolved = pl.col("resolved_at").is_not_null() | pl.col("resolution_business_seconds").is_not_null()
     replied = pl.col("first_response_at").is_not_null() | pl.col("first_business_seconds").is_not_null()
     rows = rows.with_columns(
-        (replied | resolved | column("answered", pl.Boolean()).fill_null(False)).alias("answered"),
+        # A desk closes what nobody answered, too; where it says so that is how it was.
+        (replied | pl.coalesce(column("answered", pl.Boolean()), resolved)).alias("answered"),
     )
     return rows.with_columns(
         pl.when(early).then(None).otherwise("resolved_at").alias("resolved_at"), early.alias("odd_resolution")

@@ -123,12 +123,15 @@ class Findings:
         Frames by name of `PICTURE_SCHEMAS`.
     cost_per_treated
         Mean recorded cost of treating one unit, in currency; None where unknown.
+    notes
+        What was left out of the comparison, in sentences.
     """
 
     effects: tuple[Effect, ...]
     checks: tuple[tuple[Effect, Check], ...] = ()
     pictures: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     cost_per_treated: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,7 @@ class EffectsResult:
     """All effects of a run, in the order of the configuration, with the frames their pictures are drawn from.
 
     `pictures` always has every name of `PICTURE_SCHEMAS`, empty where nothing was drawn; `notes` say which
-    units of a design's own table are left out.
+    units or markets of a design's own table are left out.
     """
 
     effects: tuple[Effect, ...]
@@ -182,6 +185,7 @@ def join_findings(parts: Sequence[Findings], outcomes: Sequence[str]) -> Finding
         checks=tuple(pair for part in parts for pair in part.checks),
         pictures=pictures,
         cost_per_treated=first.cost_per_treated,
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
 
@@ -193,7 +197,9 @@ def collect_findings(found: Iterable[Findings]) -> EffectsResult:
     pictures = {name: _stack(findings, name) for name in PICTURE_SCHEMAS}
     pictures["checks"] = checks_frame(checks)
     pictures["forest"] = forest_frame(effects)
-    return EffectsResult(effects=effects, pictures=pictures)
+    return EffectsResult(
+        effects=effects, pictures=pictures, notes=tuple(note for one in findings for note in one.notes)
+    )
 
 
 def forest_frame(effects: Iterable[Effect]) -> pl.DataFrame:

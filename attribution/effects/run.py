@@ -66,7 +66,8 @@ def estimate_effects(
         if design.table is not None:
             with suppress(TributaryError):  # the design's own row says what is wrong with its table
                 notes += units_left_out(design, base_dir)
-    return replace(collect_findings(hold_together(designs, found)), notes=tuple(notes))
+    result = collect_findings(hold_together(designs, found))
+    return replace(result, notes=(*result.notes, *notes))
 
 
 def estimate_effect(

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from attribution.effects.data.series import Series, find_series
+from attribution.effects.data.series import STEPS_PER_YEAR, Series, find_series
 from attribution.effects.data.tables import EffectTables, Setting
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.interrupted import estimate_change
@@ -154,5 +154,5 @@ def _series(name: str, days: pl.Series, values: pl.Series) -> Series | None:
         outcome=name,
         dates=days.to_numpy().astype("datetime64[D]"),
         values=values.to_numpy().astype(np.float64),
-        period=None,
+        year=STEPS_PER_YEAR["week"],
     )

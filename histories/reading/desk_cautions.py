@@ -161,12 +161,13 @@ def _untimed(cases: Staged) -> Iterator[str]:
     if not answered:
         return
     timed = pl.any_horizontal(pl.col(name).is_not_null() for name in times)
-    rows = _rows(cases, pl.any_horizontal(answered) & ~timed)
+    denied = ~pl.col("answered").fill_null(True) if "answered" in columns else pl.lit(False)
+    rows = _rows(cases, pl.any_horizontal(answered) & ~timed & ~denied)
     if rows.len():
         yield (
             f"{cases.place}: {rows.len()} cases were answered or resolved without a time of the first reply "
             f"({cases.shown_rows(rows)}). They count as answered, and are left out of response times unless "
-            "posts tell them."
+            "posts tell them. What was closed without an answer needs a column answered that says false."
         )
 
 

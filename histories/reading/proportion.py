@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from histories.errors import SchemaError
-from histories.reading.rules import EARLIEST, LATEST, Rule, is_far
+from histories.reading.rules import AFTER_END, EARLIEST, LATEST, Rule, is_far
 from histories.reading.schemas import Kind
-from histories.reading.staging import Staged
-from histories.reading.times import TimeOptions, why_no_time
+from histories.reading.staging import RULE, Staged
+from histories.reading.times import COUNTED, EPOCHS, TimeOptions, why_no_time
 
 LONGEST_GAP = 5 * 365
 """Days without a row that a history may have, unless it is longer than this itself."""
@@ -28,6 +28,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def set_aside_far_dates(staged: Staged) -> Staged:
     """Set aside the few rows whose date lies far from all others: a gap of 5 years, or of their whole span.
+
+    Those that another unit of a count brings among the others are rejected: nobody means to lose them.
 
     Raises
     ------
@@ -49,6 +51,11 @@ def set_aside_far_dates(staged: Staged) -> Staged:
     first, last = _bulk(days, rows, low, high)
     if first <= days[0] and days[-1] <= last:
         return staged
+    for form in sorted({part.source.timestamp_format or "" for part in staged.parts} & EPOCHS.keys()):
+        for unit in _other_units(form, first, last, dated):
+            fine = pl.col(RULE).fill_null(AFTER_END) == AFTER_END
+            judged = pl.when(fine & unit.broken).then(pl.lit(unit.name)).otherwise(pl.col(RULE))
+            staged = staged.with_frame(staged.frame.with_columns(judged.alias(RULE)), unit)
     start, end = (EPOCH + timedelta(days=day) for day in (max(first, low), min(last, high)))
     rule = Rule(
         name="date out of all proportion",
@@ -58,6 +65,25 @@ def set_aside_far_dates(staged: Staged) -> Staged:
         sets_aside=True,
     )
     return staged.with_rule(rule)
+
+
+def _other_units(form: str, first: int, last: int, dated: str) -> list[Rule]:
+    """For each other unit of a count: rows that it brings among the days `first` to `last`, and this one does not."""
+    at = pl.col(dated).to_physical()
+    far = ~at.is_between(first * DAY, (last + 1) * DAY, closed="left")
+    units = {name: unit for _, unit, name in COUNTED}
+    return [
+        Rule(
+            name=f"time in {unit}",
+            broken=far
+            & (at.cast(pl.Float64) / EPOCHS[form] * EPOCHS[name]).is_between(first * DAY, (last + 1) * DAY),
+            says=f'count {unit} since 1970, not {units.get(form, "seconds")} as timestamp_format = "{form}" says',
+            expected="Write all times of the table in one unit.",
+            shows=dated,
+        )
+        for name, unit in units.items()
+        if EPOCHS[name] != EPOCHS[form]
+    ]
 
 
 def _day(moment: datetime) -> int:

@@ -23,6 +23,8 @@ RAW = "\x1ffound in "
 """Prefix of a column as it was found, beside the same column after the cast."""
 NUMBER = "\x1fnumber in "
 """Prefix of a column as Float64, before it is rounded or bounded."""
+AFTER_END = "after observation_end"
+"""Name of the rule that cuts a table at the end of the observation."""
 EARLIEST, LATEST = datetime(1901, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """No date of a customer lies outside: what does is a placeholder for "none" or "never"."""
 
@@ -280,7 +282,7 @@ def _set_aside(
         )
     if table.dated is not None and observation_end < date.max:
         yield Rule(
-            name="after observation_end",
+            name=AFTER_END,
             broken=pl.col(table.dated) >= end_of_day(observation_end, options.times.timezone),
             says=f"are dated after observation_end ({observation_end})",
             sets_aside=True,

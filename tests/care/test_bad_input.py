@@ -171,6 +171,16 @@ def test_a_reply_without_its_time_is_told_and_counts_as_an_answer(tmp_path: Path
     assert part.cases.collect()["answered"].all()
 
 
+def test_what_was_closed_without_an_answer_is_no_answer(tmp_path: Path) -> None:
+    part, inputs = _read(
+        tmp_path,
+        cases=f"{CASES},answered\nk,2026-03-01T10:00:00Z,mail,1,,2026-03-08T10:00:00Z,false\n"
+        "m,2026-03-01T10:00:00Z,mail,2,2026-03-01T10:30:00Z,,\n",
+    )
+    assert not any("without a time of the first reply" in note for note in inputs.notes)
+    assert part.cases.collect().sort("case_id")["answered"].to_list() == [False, True]
+
+
 def test_a_satisfaction_of_three_at_most_is_asked_about(tmp_path: Path) -> None:
     rows = "".join(f"k{n},2026-03-01T10:00:00Z,mail,{n},,,{1 + n % 3}\n" for n in range(30))
     _, inputs = _read(tmp_path, cases=f"{CASES},csat\n{rows}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
@@ -27,6 +28,7 @@ from experiments.scoring import score_bundle
 from experiments.sweeping import grid, sweep
 from histories.errors import ConfigError
 from tests.experiments.test_run import CDNOW
+from tributary.cli import main
 
 PATHS = "path,conversions,value,nulls\nforum > chat,3,30.0,2\nchat,1,5.0,4\n"
 
@@ -84,6 +86,26 @@ def test_a_sweep_nests_its_runs_and_goes_on_where_it_was(tmp_path: Path, mlruns:
     table = compare_runs([find_run(mlruns, run) for run in both["run"]])
     assert table.filter(pl.col("kind") == "parameter")["name"].to_list() == ["attribution.methods"]
     assert table.filter(pl.col("kind") == "data").is_empty()
+
+
+def test_a_sweep_says_how_many_runs_failed_and_fails_where_all_did(
+    tmp_path: Path, mlruns: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "paths.csv").write_text(PATHS)
+    (tmp_path / "none.csv").write_text("path,conversions\nchat,-1\n")
+    config = tmp_path / "paths.toml"
+    config.write_text('[inputs]\npaths = "paths.csv"\n')
+
+    def status(*files: str) -> int:
+        folders = ["--runs", str(tmp_path / "runs"), "--mlruns", str(mlruns)]
+        with pytest.raises(SystemExit) as stop:
+            main(["sweep", str(config), "--over", f"inputs.paths={json.dumps(files)}", *folders])
+        return int(stop.value.code or 0)
+
+    assert status("paths.csv", "none.csv") == 0
+    assert "1 of 2 runs failed" in capsys.readouterr().err
+    assert status("none.csv") == 1
+    assert "1 of 1 runs failed" in capsys.readouterr().err
 
 
 def test_a_figure_moved_beyond_chance_where_the_halves_that_face_each_other_add_up_to_less() -> None:

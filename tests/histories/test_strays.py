@@ -532,6 +532,26 @@ def test_many_rows_of_the_first_day_of_1970_are_set_aside(read: Read, write_csv:
     assert found.tables["transactions"].set_aside_by_rule == {"date out of all proportion": 20}
 
 
+@pytest.mark.parametrize("end", [dt.date(2026, 12, 31), dt.date.max])
+def test_times_that_count_another_unit_than_the_others_are_no_far_dates(
+    read: Read, write_csv: Write, end: dt.date
+) -> None:
+    start = 1_767_607_200
+    seconds = [f"c{k},{start + 86_400 * k},5" for k in range(40)]
+    others = [f"c41,{start * 10**3 + 7},5", f"c42,{start * 10**6},5", "c43,1,5"]
+    source = {"path": "orders.csv", "timestamp_format": "epoch_s"}
+    write_csv("orders.csv", HEADER, *seconds, *others)
+    says = re.escape(
+        'count milliseconds since 1970, not seconds as timestamp_format = "epoch_s" says (row 41; first: '
+        '"1767607200007"). Write all times of the table in one unit.'
+    )
+    with pytest.raises(DataError, match=says):
+        read(transactions=source, observation_end=end)
+    found = read(transactions=source, observation_end=end, max_rejected_share=0.1).tables["transactions"]
+    assert found.rejected_by_rule == {"time in milliseconds": 1, "unreadable timestamp": 1}
+    assert found.set_aside_by_rule == {"date out of all proportion": 1}
+
+
 def test_days_that_could_all_be_months_are_said(read: Read, write_csv: Write) -> None:
     days = [dt.date(2026, month, day) for month in range(1, 13) for day in range(1, 13)]
     write_csv("orders.csv", HEADER, *(f"c{k % 7},{day},5" for k, day in enumerate(days)))

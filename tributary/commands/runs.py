@@ -314,8 +314,8 @@ def sweep(
 ) -> None:
     """Run CONFIG with every combination of some keys' values, as nested runs.
 
-    What is finished already is not made again. For example: tributary sweep c.toml --over
-    'value.horizon_months=[12, 24]' --over 'seed=[1, 2]'
+    What is finished already is not made again, what failed is; the exit status is 1 where every run failed.
+    For example: tributary sweep c.toml --over 'value.horizon_months=[12, 24]' --over 'seed=[1, 2]'
     """
     from experiments.sweeping import grid
     from experiments.sweeping import sweep as make
@@ -335,6 +335,11 @@ def sweep(
         echo_json(table)
     else:
         echo_table(table)
+    failed = table.filter(pl.col("status") == "failed").height
+    if failed:
+        click.echo(f"{failed} of {table.height} runs failed; the column reason says why.", err=True)
+    if failed == table.height:
+        click.get_current_context().exit(1)
 
 
 @click.command()

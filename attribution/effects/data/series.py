@@ -16,7 +16,7 @@ from histories.errors import ConfigError, DataError, SchemaError, nearest
 from histories.money import MONEY_SCALE
 
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
-_PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
+STEPS_PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
 
 TOTALS = ("spend", "purchases", "active_customers", "issues", "contacts")
 """What is counted per step from the histories: currency, purchases, customers who bought, cases, touches."""
@@ -25,6 +25,9 @@ PER_CUSTOMER = {f"{total}_per_customer": total for total in ("spend", "purchases
 """The same for each customer who bought in the step."""
 
 METRICS = (*TOTALS, *PER_CUSTOMER)
+
+WHOLE = 0.9
+"""Of the usual days with rows, the share that fills a step; months are shorter and longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +41,8 @@ class Series:
     dates : shape (T,)
         First day of each step, datetime64[D].
     values : shape (T,)
-    period
-        Steps per year when the series spans two years or more, so that a season can be told from a change.
+    year
+        Steps per year.
     base : shape (T,) or None
         Customers who bought in each step, by which a total of the company grows; None for a figure per
         customer and for a table of its own.
@@ -48,8 +51,13 @@ class Series:
     outcome: str
     dates: NDArray[np.datetime64]
     values: NDArray[np.float64]
-    period: float | None
+    year: float
     base: NDArray[np.float64] | None = None
+
+    @property
+    def period(self) -> float | None:
+        """Steps per year when it spans two years or more, so that a season can be told from a change."""
+        return self.year if len(self.dates) >= 2 * self.year else None
 
 
 def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
@@ -71,25 +79,54 @@ def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:
             else _from_histories(design, outcome, setting)
         )
         dates = frame["date"].to_numpy().astype("datetime64[D]")
-        steps = _PER_YEAR[design.series]
         yield Series(
             outcome=outcome,
             dates=dates,
             values=frame["value"].to_numpy(),
-            period=steps if len(dates) >= 2 * steps else None,
+            year=STEPS_PER_YEAR[design.series],
             base=frame["base"].to_numpy() if "base" in frame.columns else None,
         )
 
 
 def _from_table(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:
-    """Date and value of a table with one row per step, or with several that are summed."""
+    """Date and value of a table with one row per step, or with several that are summed.
+
+    Raises
+    ------
+    SchemaError, DataError
+        When the date is none, or a value or a step is missing: that is not 0.
+    """
     frame = read_table(design, setting.base_dir)
     place = f'effect "{design.name}"'
     require_columns(frame.columns, ("date", outcome), place)
     if not frame["date"].dtype.is_temporal() or frame["date"].dtype in (pl.Time, pl.Duration):
         raise SchemaError(f'{place}: column "date" has the type {frame["date"].dtype}, expected a date.')
-    rows = frame.select(pl.col("date").cast(pl.Date), pl.col(outcome).cast(pl.Float64).alias("value"))
-    return _by_step(rows, design.series)
+    rows = frame.select(
+        pl.col("date").cast(pl.Date), pl.col(outcome).cast(pl.Float64).fill_nan(None).alias("value")
+    ).sort("date")
+    unknown = rows.filter(pl.col("value").is_null())
+    if unknown.height:
+        raise DataError(
+            f"{place}: {outcome} has no value in {unknown.height} of {rows.height} rows (first: "
+            f"{unknown['date'][0]}). Write it, or 0 where nothing came."
+        )
+    return _whole_steps(rows, design.series, place)
+
+
+def _whole_steps(rows: pl.DataFrame, step: str, place: str) -> pl.DataFrame:
+    """Sums per step, without a first and a last one that the rows do not fill."""
+    steps = _by_step(rows, step)
+    start = pl.col("date").dt.truncate(_EVERY[step])
+    days = rows.group_by(start).agg(pl.col("date").n_unique().alias("days")).sort("date")["days"]
+    if rows.height == days.len() < steps.height:
+        gap = steps.filter(~pl.col("date").is_in(rows.select(start).to_series().implode()))
+        raise DataError(
+            f"{place}: {gap.height} of {steps.height} steps have no row (first: {step} of {gap['date'][0]}). "
+            "Write them, 0 where nothing came, or read a longer step (series)."
+        )
+    filled = WHOLE * float(days.median() or 0.0)  # type: ignore[arg-type]
+    first, last = (int(count < filled) for count in (days[0], days[-1]))
+    return steps.slice(first, steps.height - first - last)
 
 
 def _from_histories(design: EffectDesign, outcome: str, setting: Setting) -> pl.DataFrame:

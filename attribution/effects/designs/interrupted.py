@@ -30,6 +30,8 @@ MIN_BEFORE = 12
 MIN_AFTER = 6
 MAX_MOVED = 0.10
 """Largest move of the number of customers under which a total of the company is read."""
+SEASON_P = 0.1
+"""p-value below which a yearly course is likely."""
 PEAK = 5.0
 """Robust standard deviations from its line from which a step is out of all proportion."""
 
@@ -118,6 +120,9 @@ def estimate_change(
         for what, figure in (("mean change", fit.mean), ("level", fit.level), ("slope", fit.slope))
     ]
     checks = [check_placebo(effects[0]), _check_peaks(series, odd, fit.mean, again.mean)]
+    if series.period is None:
+        yearly = fit_segmented(series.values, position, others=places, period=series.year)
+        checks.append(_check_season(yearly, fit.mean))
     if series.base is not None:
         checks.append(_check_base(series.outcome, series.base[earlier:later], position - earlier))
     return (
@@ -187,6 +192,23 @@ def _check_peaks(series: Series, odd: list[int], mean: Figure, calm: Figure) -> 
             f"{len(odd)} steps before the change are out of all proportion ({when}), and were they as usual "
             f"it would be {calm.value:.3g}, not {mean.value:.3g}: what followed may be their end. Hold it "
             "against other markets (synthetic_control)"
+        ),
+    )
+
+
+def _check_season(yearly: SegmentedFit, mean: Figure) -> Check:
+    """Whether a yearly course, which less than two years cannot tell from a change, explains the series too."""
+    moved = abs(mean.value - yearly.mean.value) / mean.std_error if mean.std_error > 0 else 0.0
+    seasonal = yearly.season < SEASON_P
+    return Check(
+        check="season",
+        value=moved,
+        limit=1.0,
+        passed=not (seasonal and moved > 1.0),
+        reason=(
+            f"with a yearly course the series is followed better (p = {yearly.season:.1g}), and it would be "
+            f"{yearly.mean.value:.3g}, not {mean.value:.3g}: less than two years do not tell a season from a "
+            "change. Give a longer series, or hold it against other markets (synthetic_control)"
         ),
     )
 

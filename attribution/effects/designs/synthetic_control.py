@@ -156,13 +156,17 @@ def estimate_synthetic_control(design: EffectDesign, setting: Setting, rng: np.r
     DataError
         With fewer than eight other markets, or twelve steps before the change.
     """
-    frame, markets, day = _inputs(design, setting)
+    frame, change = _inputs(design, setting)
+    markets, day = change.markets, change.day
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     pictures: list[pl.DataFrame] = []
+    notes: list[str] = []
     for outcome in design.outcomes:
-        wide = _wide(frame, outcome)
-        donors = [name for name in wide.columns if name not in ("date", *markets)]
+        wide, lacking = _wide(frame, outcome, markets, f'effect "{design.name}"')
+        there = [name for name in wide.columns if name not in ("date", *markets)]
+        donors = [name for name in there if name not in change.elsewhere]
+        notes += _left_out(design, lacking, [name for name in there if name in change.elsewhere])
         at = int((wide["date"] < day).sum())
         if len(donors) < MIN_DONORS or at < MIN_BEFORE or at >= wide.height:
             raise DataError(
@@ -173,14 +177,50 @@ def estimate_synthetic_control(design: EffectDesign, setting: Setting, rng: np.r
         treated = wide.select(markets).to_numpy().astype(float).mean(axis=1)
         fit, sigma = read_one(treated, values, at)
         effect, check = _effect(design, outcome, markets, fit, sigma, treated, values, at, rng)
+        if change.beside is not None:
+            effect = effect.refused(change.beside)
         effects.append(effect)
         pairs.append((effect, check))
         pictures.append(_picture(effect, wide["date"], treated, fit, at))
-    return Findings(effects=tuple(effects), checks=tuple(pairs), pictures={"series": pl.concat(pictures)})
+    return Findings(
+        effects=tuple(effects),
+        checks=tuple(pairs),
+        pictures={"series": pl.concat(pictures)},
+        notes=tuple(dict.fromkeys(notes)),
+    )
 
 
-def _inputs(design: EffectDesign, setting: Setting) -> tuple[pl.DataFrame, list[str], date]:
-    """The table, the treated markets and the date of their change."""
+def _left_out(design: EffectDesign, lacking: list[str], changed: list[str]) -> Iterator[str]:
+    """Which other markets are compared with nothing, and why."""
+    for names, why in (
+        (lacking, "lack a value on some date; write 0 where nothing came"),
+        (changed, "changed something themselves, by the log of changes"),
+    ):
+        if names:
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            yield f'effect "{design.name}": {len(names)} other markets {why} ({some}). They are left out.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """What is asked about: the treated markets and their day, by the log of changes.
+
+    Attributes
+    ----------
+    elsewhere
+        Other names of the log's column channel: markets, perhaps, with a change of their own.
+    beside
+        What else changed in the treated markets from that day on, as a reason; None where nothing did.
+    """
+
+    markets: list[str]
+    day: date
+    elsewhere: frozenset[str] = frozenset()
+    beside: str | None = None
+
+
+def _inputs(design: EffectDesign, setting: Setting) -> tuple[pl.DataFrame, _Change]:
+    """The table, and the change that the design names."""
     wanted = design.treatment
     if not wanted.arms or wanted.intervention is None:
         raise ConfigError(
@@ -193,10 +233,33 @@ def _inputs(design: EffectDesign, setting: Setting) -> tuple[pl.DataFrame, list[
     for arm in wanted.arms:
         if arm not in there:
             raise DataError(f'effect "{design.name}": no market "{arm}"; {nearest(arm, there)}')
-    log = setting.tables.interventions.filter(pl.col("name") == wanted.intervention).collect()
-    if log.is_empty():
-        raise DataError(f'effect "{design.name}": no intervention "{wanted.intervention}" in the log')
-    return frame, list(dict.fromkeys(wanted.arms)), log["date"].cast(pl.Date)[0]
+    log = setting.tables.interventions.with_columns(pl.col("date").cast(pl.Date)).collect()
+    if "channel" not in log.columns:
+        log = log.with_columns(channel=pl.lit(None, dtype=pl.String))
+    return frame, _change(design, log, frame["date"].min(), frame["date"].max())  # type: ignore[arg-type]
+
+
+def _change(design: EffectDesign, log: pl.DataFrame, first: date, last: date) -> _Change:
+    """What the log says of a change between two days: where else something changed, and what else there."""
+    name, markets = design.treatment.intervention, list(dict.fromkeys(design.treatment.arms or ()))
+    own, there = log.filter(pl.col("name") == name), pl.col("channel").is_in(markets)
+    if own.is_empty():
+        raise DataError(f'effect "{design.name}": no intervention "{name}" in the log')
+    theirs = own.filter(there)
+    days = (own if theirs.is_empty() else theirs)["date"].unique().sort()
+    if days.len() > 1:
+        raise DataError(
+            f'effect "{design.name}": "{name}" is in the log on {days.len()} days ({days[0]}, {days[1]}). Name '
+            "each of them apart, and give an entry for the markets that began then."
+        )
+    during = log.filter(pl.col("date").is_between(first, last, closed="right"))
+    beside = during.filter(there, pl.col("name") != name, pl.col("date") >= days[0])["name"].to_list()
+    return _Change(
+        markets=markets,
+        day=days[0],
+        elsewhere=frozenset(during["channel"].drop_nulls().to_list()) - {*markets},
+        beside=f'"{beside[0]}" changed there from then on, too: the two cannot be told apart' if beside else None,
+    )
 
 
 def read_markets(frame: pl.DataFrame, outcomes: tuple[str, ...], place: str) -> pl.DataFrame:
@@ -226,10 +289,27 @@ def read_markets(frame: pl.DataFrame, outcomes: tuple[str, ...], place: str) -> 
     return read
 
 
-def _wide(frame: pl.DataFrame, outcome: str) -> pl.DataFrame:
-    """One row per date, one column per market; a market without rows on a date has zero."""
-    wide = frame.pivot("unit", index="date", values=outcome, aggregate_function="sum")
-    return wide.sort("date").fill_null(0.0)
+def _wide(
+    frame: pl.DataFrame, outcome: str, markets: list[str], place: str
+) -> tuple[pl.DataFrame, list[str]]:
+    """One row per date, one column per market with a value on each; and other markets that lack some.
+
+    Raises
+    ------
+    DataError
+        When a treated market lacks a value.
+    """
+    known = frame.filter(pl.col(outcome).cast(pl.Float64).is_not_nan())
+    wide = known.pivot("unit", index="date", values=outcome, aggregate_function="sum").sort("date")
+    seen = dict(known.group_by("unit").agg(pl.col("date").n_unique()).iter_rows())
+    lacking = sorted(name for name in wide.columns if name != "date" and seen[name] < wide.height)
+    lost = [name for name in markets if seen.get(name, 0) < wide.height]
+    if lost:
+        raise DataError(
+            f"{place}: {lost[0]} has a value of {outcome} on {seen.get(lost[0], 0)} of {wide.height} dates. "
+            "Write the others, 0 where nothing came."
+        )
+    return wide.drop(lacking), lacking
 
 
 def _placebos(

@@ -16,6 +16,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.designs.geo import plan_markets
 from attribution.effects.designs.synthetic_control import fit_synthetic_control, past_error
 from attribution.effects.effect import Effect
+from attribution.effects.findings import EffectsResult
 from attribution.effects.run import estimate_effects
 from histories.arrays import Float
 from histories.errors import ConfigError, DataError, SchemaError
@@ -185,3 +186,52 @@ def test_the_command_says_which_markets_to_treat_and_how_to_read_the_test(tmp_pa
     without = CliRunner().invoke(cli, [*asked[:3], "--effect", "0.1"])
     assert "give --outcome" in str(without.exception)
     assert "give --baseline" in str(CliRunner().invoke(cli, ["power", "--units", "10"]).exception)
+
+
+def of_log(y: Float, folder: Path, log: dict[str, list[object]], lost: int = 0) -> EffectsResult:
+    """The effect on m00 by a log of changes; of the last market `lost` rows are missing."""
+    table(y).filter((pl.col("unit") != "m13") | (pl.int_range(pl.len()).over("unit") >= lost)).write_parquet(
+        folder / "markets.parquet"
+    )
+    design = EffectDesign(
+        name="pilot",
+        design="synthetic_control",
+        table={"path": "markets.parquet"},
+        treatment={"arms": ["m00"], "intervention": "pilot"},
+        outcomes=("sales",),
+    )
+    return estimate_effects([design], tables=EffectTables(interventions=pl.LazyFrame(log)), base_dir=folder)
+
+
+def test_markets_that_changed_themselves_or_lack_dates_are_no_comparison(tmp_path: Path) -> None:
+    y, day = company(5), START + timedelta(weeks=HISTORY)
+    for j in range(1, 6):  # the others of a roll-out begin two weeks later, and rise by a third
+        y[HISTORY + 2 :, j] *= 4 / 3
+    log = {
+        "name": ["pilot", *[f"wave {j}" for j in range(1, 6)]],
+        "date": [day, *[day + timedelta(weeks=2)] * 5],
+        "channel": ["m00", *[f"m{j:02d}" for j in range(1, 6)]],
+    }
+    pure = of_log(np.delete(y, range(1, 6), axis=1), tmp_path, {**log, "channel": ["m00", *["x"] * 5]})
+    result = of_log(y, tmp_path, log)
+    (effect,) = result.effects
+    assert effect.estimate == pytest.approx(pure.effects[0].estimate)
+    assert effect.n_control == 8
+    assert "5 other markets changed something themselves" in result.notes[0]
+    wrong = of_log(y, tmp_path, {**log, "channel": [None] * 6}).effects[0]
+    assert abs(wrong.estimate - effect.estimate) > 0.1 * abs(y[:, 0].mean())
+
+    short = of_log(y, tmp_path, {**log, "channel": ["m00", *["m01"] * 5]}, lost=3)
+    assert short.effects[0].n_control == 11
+    assert "1 other markets lack a value on some date" in short.notes[0]
+
+
+def test_a_change_with_two_days_or_beside_another_is_refused(tmp_path: Path) -> None:
+    y, day = company(5), START + timedelta(weeks=HISTORY)
+    later = day + timedelta(weeks=2)
+    log = {"name": ["pilot", "pilot"], "date": [later, day], "channel": [None, None]}
+    assert "is in the log on 2 days" in of_log(y, tmp_path, log).effects[0].reason
+    log = {"name": ["pilot", "prices"], "date": [day, later], "channel": [None, "m00"]}
+    (effect,) = of_log(y, tmp_path, log).effects
+    assert not effect.supported
+    assert '"prices" changed there from then on, too' in effect.reason
