@@ -68,16 +68,17 @@ def set_aside_far_dates(staged: Staged) -> Staged:
 
 
 def _other_units(form: str, first: int, last: int, dated: str) -> list[Rule]:
-    """For each other unit of a count: rows that it brings among the days `first` to `last`, and this one does not."""
+    """For each other unit of a count: rows that it brings among the days `first` to `last`, alone."""
     at = pl.col(dated).to_physical()
     far = ~at.is_between(first * DAY, (last + 1) * DAY, closed="left")
     units = {name: unit for _, unit, name in COUNTED}
+    told = units.get(form, "seconds")
     return [
         Rule(
             name=f"time in {unit}",
             broken=far
             & (at.cast(pl.Float64) / EPOCHS[form] * EPOCHS[name]).is_between(first * DAY, (last + 1) * DAY),
-            says=f'count {unit} since 1970, not {units.get(form, "seconds")} as timestamp_format = "{form}" says',
+            says=f'count {unit} since 1970, not {told} as timestamp_format = "{form}" says',
             expected="Write all times of the table in one unit.",
             shows=dated,
         )

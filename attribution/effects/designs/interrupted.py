@@ -197,7 +197,7 @@ def _check_peaks(series: Series, odd: list[int], mean: Figure, calm: Figure) -> 
 
 
 def _check_season(yearly: SegmentedFit, mean: Figure) -> Check:
-    """Whether a yearly course, which less than two years cannot tell from a change, explains the series too."""
+    """Whether a yearly course, which two years tell from a change, explains a shorter series too."""
     moved = abs(mean.value - yearly.mean.value) / mean.std_error if mean.std_error > 0 else 0.0
     seasonal = yearly.season < SEASON_P
     return Check(

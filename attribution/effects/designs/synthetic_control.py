@@ -249,8 +249,8 @@ def _change(design: EffectDesign, log: pl.DataFrame, first: date, last: date) ->
     days = (own if theirs.is_empty() else theirs)["date"].unique().sort()
     if days.len() > 1:
         raise DataError(
-            f'effect "{design.name}": "{name}" is in the log on {days.len()} days ({days[0]}, {days[1]}). Name '
-            "each of them apart, and give an entry for the markets that began then."
+            f'effect "{design.name}": "{name}" is in the log on {days.len()} days ({days[0]}, {days[1]}). '
+            "Name each of them apart, and give an entry for the markets that began then."
         )
     during = log.filter(pl.col("date").is_between(first, last, closed="right"))
     beside = during.filter(there, pl.col("name") != name, pl.col("date") >= days[0])["name"].to_list()
@@ -258,7 +258,9 @@ def _change(design: EffectDesign, log: pl.DataFrame, first: date, last: date) ->
         markets=markets,
         day=days[0],
         elsewhere=frozenset(during["channel"].drop_nulls().to_list()) - {*markets},
-        beside=f'"{beside[0]}" changed there from then on, too: the two cannot be told apart' if beside else None,
+        beside=f'"{beside[0]}" changed there from then on, too: the two cannot be told apart'
+        if beside
+        else None,
     )
 
 

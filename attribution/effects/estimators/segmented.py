@@ -1,13 +1,13 @@
 """Segmented regression: level and slope of a series, before and after each of several changes.
 
-    y_t = b0 + b1 t + sum_k [level_k 1(t >= c_k) + slope_k (t - c_k)+] + season_t + u_t + w_t,   u AR(1), w white
+    y_t = b0 + b1 t + sum_k [level_k 1(t >= c_k) + slope_k (t - c_k)+] + season_t + u_t + w_t
 
-after Wagner et al. (2002). A change is so held against the course since the change before it, and up to the
-next: what an earlier change set going is not taken for a later one. What the series does by itself may be
-anything between white noise (lag-one autocorrelation rho = 0) and a random walk seen through noise, the local
-level of structural time series (rho = 1): rho and the variance r of w in that of the steps of u are not plugged
-in but integrated out. For each pair of a grid the figures have t distributions (generalised least squares),
-weighted by the restricted likelihood of the pair (Cheang & Reinsel 2000) and its prior: `UNIT_ROOT` on the
+with u AR(1) and w white, after Wagner et al. (2002). A change is so held against the course since the change
+before it, and up to the next: what an earlier change set going is not taken for a later one. What the series
+does by itself may be anything from white noise (rho = 0) to a random walk seen through noise, the local
+level of structural time series (rho = 1). rho and r, the variance of w in that of the steps of u, are not
+plugged in but integrated out. For each pair of a grid the figures have t distributions (generalised least
+squares), weighted by the pair's restricted likelihood (Cheang & Reinsel 2000) and prior: `UNIT_ROOT` on the
 random walk, the rest as Jeffreys has it for rho, even in its arcsine. With rho at its best value 95 %
 intervals covered 88 to 93 % at 24 points and rho .3 to .6. Errors are raised to those of Newey & West (1987)
 on what is left, where these are larger.
@@ -203,10 +203,10 @@ def _newey_west(design: Float, rest: Float, bread: Float) -> Float:
 
 
 def _whitened(values: NDArray[np.float64]) -> tuple[Float, Float]:
-    """Columns (T, C) as the errors of each pair have them made white, shape (K, T, C); log determinants, (K,).
+    """Columns (T, C) made white by each pair, shape (K, T, C), and log determinants, shape (K,).
 
-    Differences of Prais & Winsten, x_t - rho x_{t-1} and sqrt(1 - rho^2) x_1, have the covariance of white noise
-    plus r times that of differenced noise: a band, whose root is taken and solved for from step to step.
+    Differences of Prais & Winsten, x_t - rho x_{t-1} and sqrt(1 - rho^2) x_1, have the covariance of white
+    noise plus r times that of differenced noise: a band, whose root is taken and solved for step by step.
     """
     rho = _RHO[:, None, None]
     steps = np.concatenate([np.sqrt(1 - rho**2) * values[:1], values[1:] - rho * values[:-1]], axis=1)
