@@ -186,6 +186,8 @@ def _boost(features: Float, counts: Float) -> Trees:
         features, counts = features[rows], counts[rows]
     if not counts.any():
         raise ModelError(f"{CHALLENGER}: nobody bought in the window it would learn from")
+    # where nobody had bought twice there is no mean gap: it teaches nothing, and no empty column can be binned
+    features = np.where(np.isnan(features).all(axis=0), 0.0, features)
     regressor = HistGradientBoostingRegressor(
         loss="poisson",
         learning_rate=0.05,

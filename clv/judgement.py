@@ -30,6 +30,7 @@ from clv.tables import VALIDATION_SCHEMA
 from clv.verdict import Verdict, WindowScore, judge_headline
 from histories.errors import TributaryError
 from histories.periods import DAYS_PER_MONTH
+from histories.survivors import EPOCH, find_survivors
 
 #: Share of the observed span held out when no calibration end is given, and its longest length in days.
 HOLDOUT_SHARE, LONGEST_HOLDOUT = 1 / 3, 365
@@ -291,6 +292,39 @@ def judge_contracts(
             [judged.validation.filter(~told), *frames, _interval_rows(tuple(scores), sizes)]
         ),
     )
+
+
+def refute_survivors(
+    judged: Judgement, summary: pl.DataFrame, customers: pl.DataFrame | None, *, end: date
+) -> Judgement:
+    """The same judgement, refuted where customers who stopped are missing from the history.
+
+    Held-back windows do not show it: whoever is known there went on as well.
+
+    Parameters
+    ----------
+    judged
+        What the windows said.
+    summary
+        Purchase summary up to `end`.
+    customers
+        The customers table where its contracts count, else None.
+    end
+        Last day seen.
+    """
+    if customers is None:
+        came, last = pl.col("first_purchase"), pl.col("last_purchase")
+        gap = (last - came).dt.total_days() / pl.col("frequency")
+    else:
+        customers = customers.filter(pl.col("acquired_at") <= end)
+        came, last = pl.col("acquired_at"), pl.col("ended_at").fill_null(end + timedelta(days=1))
+        gap = pl.lit(float("nan"))
+    known = summary if customers is None else customers
+    days = known.select(came=came.cast(pl.Int32), last=last.cast(pl.Int32), gap=gap)
+    found = find_survivors(*(days[name].to_numpy() for name in days.columns), end=(end - EPOCH).days)
+    if found is None:
+        return judged
+    return replace(judged, verdict=Verdict(status="refuted", reason=found.reason))
 
 
 def _contract_score(

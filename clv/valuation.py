@@ -21,7 +21,7 @@ from clv.customers import (
 from clv.explained import describe
 from clv.fitting import describe_fits, describe_spend, fit_spend, sum_log_intervals
 from clv.intervals import sampling_variance
-from clv.judgement import Judgement, judge_contracts, judge_models
+from clv.judgement import Judgement, judge_contracts, judge_models, refute_survivors
 from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_on, look_ahead
@@ -207,6 +207,8 @@ def value_customers(
         )
         judged = judge_contracts(judged, company, customers, rng=np.random.default_rng([seed, 3]))
         chosen = CONTRACT
+    under = customers if contract is not None else None
+    judged = refute_survivors(judged, frame, under, end=observation_end)
     table = unvalued_without_amounts(table, frame)
     return CustomerValues(
         customers=table.select(CUSTOMERS_SCHEMA.keys()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from histories.errors import DataError
@@ -10,6 +11,7 @@ from histories.periods import DAYS_PER_MONTH
 from histories.reading.links import count_equal_rows
 from histories.reading.scan import FILE_STEP, ROW
 from histories.reading.staging import RULE, Staged
+from histories.survivors import find_survivors
 
 BUSINESS_MULTIPLE = 100
 """A customer who spends this many times the median looks like a business."""
@@ -216,13 +218,40 @@ def _history_notes(transactions: Staged, customers: Staged | None) -> list[str]:
     buyers = (
         transactions.frame.filter(_IS_VALID)
         .group_by("customer_id")
-        .agg(pl.col("timestamp").min().alias("first"), to_currency(pl.col("amount").sum()).alias("spent"))
+        .agg(
+            pl.col("timestamp").min().alias("first"),
+            pl.col("timestamp").max().alias("last"),
+            to_currency(pl.col("amount").sum()).alias("spent"),
+        )
         .collect()
     )
     if buyers.is_empty():
         return []
-    found = (_truncation(transactions, buyers, customers), _business_size(transactions, buyers))
+    found = (
+        _truncation(transactions, buyers, customers),
+        _survivors(transactions, buyers),
+        _business_size(transactions, buyers),
+    )
     return [note for note in found if note is not None]
+
+
+def _survivors(transactions: Staged, buyers: pl.DataFrame) -> str | None:
+    """That customers who stopped are missing; how often they buy is asked only where it seems so."""
+    came, last = (buyers[name].dt.date().cast(pl.Int32).to_numpy() for name in ("first", "last"))
+    end = int(last.max())
+    if find_survivors(came, last, np.full(came.size, np.nan), end=end) is None:
+        return None
+    rows = transactions.frame.filter(_IS_VALID).group_by("customer_id")
+    days = buyers.select("customer_id").join(
+        rows.agg(pl.col("timestamp").dt.date().n_unique().alias("days")).collect(),
+        on="customer_id",
+        how="left",
+        maintain_order="left",
+    )["days"]
+    again = days.to_numpy() - 1.0
+    gap = np.divide(last - came, again, out=np.full(came.size, np.nan), where=again > 0)
+    found = find_survivors(came, last, gap, end=end)
+    return None if found is None else f"{transactions.place}: {found.reason}."
 
 
 def _truncation(transactions: Staged, buyers: pl.DataFrame, customers: Staged | None) -> str | None:

@@ -76,6 +76,35 @@ def daily() -> Rows:
     return [(customer, day) for customer in range(40) for day in range(0, 500, 1 + customer % 3)]
 
 
+def leavers() -> Rows:
+    """Customers who buy once in three weeks and leave after a year on average."""
+    rng, rows = np.random.default_rng(5), []
+    for customer in range(900):
+        day, leaves = rng.uniform(0, 870), rng.exponential(365)
+        leaves += day
+        while day < min(leaves, 900):
+            rows.append((customer, int(day)))
+            day += rng.exponential(21)
+    return rows
+
+
+def without_the_silent() -> Rows:
+    """The same company without whoever bought nothing for 270 days."""
+    rows = leavers()
+    stayed = {customer for customer, day in rows if day >= 630}
+    return [row for row in rows if row[0] in stayed]
+
+
+def test_customers_who_stayed_say_nothing_of_leaving() -> None:
+    whole, stayed = value(leavers), value(without_the_silent)
+    assert whole.model["forecast"]["status"] == "supported"
+    assert stayed.model["forecast"]["status"] == "refuted"
+    reason = stayed.model["forecast"]["reason"]
+    assert reason.startswith("hardly anybody bought for the last time before 2024-09-2")
+    alive = [values.customers["probability_alive"].sum() for values in (whole, stayed)]
+    assert alive[1] > 1.2 * alive[0]  # of the same living customers, and the fewer dead
+
+
 @pytest.mark.parametrize(
     "company",
     [on_the_dot, everyone_stops, back_after_two_years, one_customer, daily],

@@ -175,6 +175,22 @@ def test_on_a_short_history_the_challenger_learns_on_half_of_it() -> None:
     assert whole.sum() == pytest.approx(2.0 * half.sum())
 
 
+def test_the_challenger_learns_where_nobody_had_bought_twice() -> None:
+    day = date(2024, 1, 1)
+    once = pl.LazyFrame(
+        {"customer_id": range(600), "date": [day] * 600, "amount": [10_000] * 600, "margin": [0] * 600}
+    )
+    again = once.with_columns(date=pl.lit(day + timedelta(days=200))).filter(pl.col("customer_id") % 2 == 0)
+    known = pl.concat([once, again]).with_columns(timestamp=pl.col("date").cast(pl.Datetime("us")))
+    origin = day + timedelta(days=300)
+    clock = Clock(first=day, end=origin, time_unit="day")
+    boosting = learn_boosting(
+        lambda until: known.filter(pl.col("date") <= until), clock=clock, origin=origin, days=150
+    )
+    forecast = boosting.forecast(known, clock=clock, origin=origin, days=150)
+    assert forecast.sum() == pytest.approx(300, rel=0.05)
+
+
 def test_the_challenger_says_what_it_lacks() -> None:
     start = date(2024, 1, 1)
     with pytest.raises(ModelError, match="at least 28 days"):
