@@ -186,7 +186,7 @@ def _boost(features: Float, counts: Float) -> Trees:
         features, counts = features[rows], counts[rows]
     if not counts.any():
         raise ModelError(f"{CHALLENGER}: nobody bought in the window it would learn from")
-    # where nobody had bought twice there is no mean gap: it teaches nothing, and no empty column can be binned
+    # where nobody had bought twice there is no mean gap: it teaches nothing
     features = np.where(np.isnan(features).all(axis=0), 0.0, features)
     regressor = HistGradientBoostingRegressor(
         loss="poisson",

@@ -26,7 +26,7 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survivors:
-    """A history of those who stayed: the day since which stopping is seen, and how many are missing before."""
+    """A history of those who stayed: since when stopping is seen, and how many are missing before."""
 
     since: date
     missing: int
@@ -35,10 +35,10 @@ class Survivors:
     def reason(self) -> str:
         """What is wrong, and what to do."""
         return (
-            f"hardly anybody bought for the last time before {self.since}, although at least {self.missing:,} would "
-            "have, at the pace of those who came later: customers who stopped seem to be left out of the export. "
-            "Those who stayed say nothing of leaving: give all customers, or those alone whose first purchase "
-            f"is of {self.since} or later"
+            f"hardly anybody bought for the last time before {self.since}, although at least "
+            f"{self.missing:,} would have, at the pace of those who came later: customers who stopped seem to "
+            "be left out of the export. Those who stayed say nothing of leaving: give all customers, or those "
+            f"alone whose first purchase is of {self.since} or later"
         )
 
 
