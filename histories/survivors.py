@@ -36,9 +36,9 @@ class Survivors:
         """What is wrong, and what to do."""
         return (
             f"hardly anybody bought for the last time before {self.since}, although at least "
-            f"{self.missing:,} would have, at the pace of those who came later: customers who stopped seem to "
-            "be left out of the export. Those who stayed say nothing of leaving: give all customers, or those "
-            f"alone whose first purchase is of {self.since} or later"
+            f"{self.missing:,} would have, at the pace of those who came later: customers who stopped seem "
+            "to be left out of the export. Those who stayed say nothing of leaving: give all customers, or "
+            f"those alone whose first purchase is of {self.since} or later"
         )
 
 
