@@ -76,4 +76,4 @@ def _staying(length: Integer, stopped: np.ndarray[tuple[int], np.dtype[np.bool_]
     days = int(length.max()) + 1
     events = np.bincount(length[stopped], minlength=days)
     at_risk = np.cumsum(np.bincount(length, minlength=days)[::-1])[::-1]
-    return np.cumprod(1.0 - events / np.maximum(at_risk, 1))
+    return np.asarray(np.cumprod(1.0 - events / np.maximum(at_risk, 1)), dtype=np.float64)
