@@ -1,5 +1,7 @@
 """Effects that level off: the bend is found where there is one, and lines stay lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from attribution.incremental.stocks import panel_stocks
 from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 
-LASTING = HiddenChain(structure=Structure(nodes=9, shared=False))
+PLAIN = HiddenChain(structure=Structure(shared=False))
 
 
 def bend_of(fit: HiddenChainFit, panel: Panel) -> Making:
@@ -21,18 +23,20 @@ def bend_of(fit: HiddenChainFit, panel: Panel) -> Making:
 
 
 def test_a_bend_is_found_where_effects_level_off_and_linear_credit_misses() -> None:
-    made = simulate_panel("saturation", n=4_000, periods=18, seed=1)
-    stocks = panel_stocks(made.panel)
-    straight = LASTING.fit(made.panel, stocks, rng=np.random.default_rng(1))
-    bent = bend_of(straight, made.panel)
+    made = simulate_panel("saturation", n=6_000, periods=18, seed=1)
+    satisfaction = made.latent["u"][:, :, None]  # in sight: no climb over what is hidden
+    panel = replace(made.panel, time_covariates=satisfaction, time_covariate_names=("u",))
+    stocks = panel_stocks(panel)
+    straight = PLAIN.fit(panel, stocks, rng=np.random.default_rng(1))
+    bent = bend_of(straight, panel)
     bend, found = bent.decay.bend, bent.fit[0]
     assert bend.value > 0.5
-    assert bend.gain > 0.5 * np.log(4_000)
+    assert bend.gain > 0.5 * np.log(6_000)
     assert "effects level off" in bend.words
-    own = panel_stocks(made.panel, bend=bend.value)
+    own = panel_stocks(panel, bend=bend.value)
     levels = []
     for fit, carried in ((straight, stocks), (found, own)):
-        credit = panel_credit(fit, made.panel, carried, rng=np.random.default_rng(2))
+        credit = panel_credit(fit, panel, carried, rng=np.random.default_rng(2))
         levels.append(
             [
                 credit.require(outcome).credit.sum() / made.truth.outcomes[outcome].credit.sum()
@@ -40,16 +44,14 @@ def test_a_bend_is_found_where_effects_level_off_and_linear_credit_misses() -> N
             ]
         )
     linear, levelled = levels
-    assert max(linear) < 0.6
-    assert min(levelled) > 0.65
-    assert levelled[1] == pytest.approx(1.0, abs=0.12)
+    assert max(linear) < 0.75
+    assert levelled == pytest.approx([1.0, 1.0], abs=0.12)
 
 
 def test_effects_that_are_linear_stay_so() -> None:
     made = simulate_panel("none", n=2_000, periods=12, seed=2)
     stocks = panel_stocks(made.panel)
-    plain = HiddenChain(structure=Structure(shared=False))
-    fit = plain.fit(made.panel, stocks, rng=np.random.default_rng(1))
+    fit = PLAIN.fit(made.panel, stocks, rng=np.random.default_rng(1))
     assert bend_of(fit, made.panel).decay.bend.value == 0.0
 
 
