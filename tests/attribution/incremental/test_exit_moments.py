@@ -47,7 +47,7 @@ def test_levelled_stocks_of_who_stays_are_the_mean_over_moments_not_the_bend_of_
 
 
 def test_effects_that_are_linear_stay_so_where_customers_leave_at_any_moment(continuous: Any) -> None:
-    panel = seen(continuous).take(slice(0, 4_000))
+    panel = seen(continuous).take(slice(0, 2_000))
     fit = HiddenChain(structure=Structure(shared=False)).fit(panel, panel_stocks(panel), rng=rng())
     decay = Decay.asked(0.6)
     start = fit.with_stocks(panel, decay.stocks(panel))

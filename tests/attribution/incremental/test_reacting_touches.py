@@ -65,7 +65,7 @@ def test_effects_of_touches_that_follow_purchases_are_told_from_the_next_period(
 
 
 def test_a_level_that_all_acts_share_is_not_taken_for_satisfaction() -> None:
-    panel = company(seed=2, n=700)
+    panel = company(seed=2, n=400)
     chosen = HiddenChain().choose(panel, panel_stocks(panel), np.random.default_rng(1))
     assert not chosen.fit.structure.satisfaction
     assert np.abs(chosen.fit.beta / chosen.fit.beta_sd).max() < 2.5

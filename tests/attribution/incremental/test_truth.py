@@ -38,7 +38,7 @@ def test_the_latent_dropout_month_does_not() -> None:
 
 
 def test_a_harmful_channel_keeps_its_sign() -> None:
-    company = simulate_panel("hidden60", n=1_000, periods=12, seed=2)
+    company = simulate_panel("hidden60", n=600, periods=12, seed=2)
     phone = company.panel.channels.index("phone")
     assert ours_alone(company)["retention"].credit[phone] < 0
     assert METHODS["markov"](company)["retention"].credit[phone] > 0
