@@ -144,11 +144,20 @@ class Clock:
         summary = self._at_prices(summary, origin)
         if self.is_calendar:
             return summary
-        born, last = (self.at(self.days(summary[name])) for name in ("first_purchase", "last_purchase"))
-        T = self.at(np.array([(origin - self.first).days])) - born
-        recency = np.minimum(last - born, T)
-        recency[summary["frequency"].to_numpy() == 0] = 0.0
-        return summary.with_columns(pl.Series("recency", recency), pl.Series("T", np.maximum(T, 0.0)))
+        born, last = (self.days(summary[name]) for name in ("first_purchase", "last_purchase"))
+        recency, T = self.times(born, last, summary["frequency"].to_numpy(), origin=origin)
+        return summary.with_columns(pl.Series("recency", recency), pl.Series("T", T))
+
+    def times(
+        self, born: Integer, last: Integer, frequency: Float | Integer, *, origin: date
+    ) -> tuple[Float, Float]:
+        """Recency and T, seen from `origin`, of customers by the days of their first and last purchase."""
+        then = np.array([(origin - self.first).days])
+        start, recent, end = np.split(self.at(np.concatenate([born, last, then])), [born.size, 2 * born.size])
+        T = end - start
+        recency = np.minimum(recent - start, T)
+        recency[frequency == 0] = 0.0
+        return recency, np.maximum(T, 0.0)
 
     def _at_prices(self, summary: pl.DataFrame, origin: date) -> pl.DataFrame:
         """The summary with monetary_value at the prices of `origin`.

@@ -19,7 +19,7 @@ from clv.challenger import CHALLENGER, Boosting, learn_boosting
 from clv.clock import Clock, closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend, full_log_likelihood, sum_log_intervals
-from clv.prices import find_step
+from clv.prices import Step, find_step
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import GeometricFit
 from clv.purchases.fits import MODELS
@@ -79,6 +79,8 @@ class Company:
     customers: pl.DataFrame | None = None
     calendar: pl.DataFrame | None = None
     _seen: dict[date, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _steps: dict[date, Step | None] = field(default_factory=dict, repr=False)
+    _opened: dict[date, Clock] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -156,9 +158,13 @@ class Company:
 
     def opened_at(self, origin: date) -> Clock:
         """Calendar time up to `origin` without the stretches in which the company was closed."""
-        shut = closures(self.learned_at(origin), first=self.first, end=origin)
-        prices = self.prices_at(origin)
-        return Clock(first=self.first, end=origin, time_unit=self.time_unit, closed=shut, prices=prices)
+        if origin not in self._opened:
+            shut = closures(self.learned_at(origin), first=self.first, end=origin)
+            prices, unit = self.prices_at(origin), self.time_unit
+            self._opened[origin] = Clock(
+                first=self.first, end=origin, time_unit=unit, closed=shut, prices=prices
+            )
+        return self._opened[origin]
 
     def likelihood(self, fit: PurchaseFit, origin: date) -> float:
         """Log-likelihood of histories up to `origin`, comparable also with models for regular buyers."""
@@ -172,9 +178,15 @@ class Company:
             )
         return full_log_likelihood(fit, intervals)
 
+    def step_at(self, origin: date) -> Step | None:
+        """The clearest step in what customers pay, as known on `origin`."""
+        if origin not in self._steps:
+            self._steps[origin] = find_step(self.learned_at(origin), end=origin)
+        return self._steps[origin]
+
     def prices_at(self, origin: date) -> tuple[int, float] | None:
         """`Clock.prices` as known on `origin`: a step that has lasted."""
-        step = find_step(self.learned_at(origin), end=origin)
+        step = self.step_at(origin)
         return None if step is None or not step.lasts else ((step.month - self.first).days, step.change)
 
     @property

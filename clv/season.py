@@ -30,7 +30,7 @@ import polars as pl
 from clv.calendar import DayCovariates
 from clv.clock import Clock, closures, month_of
 from clv.purchases.base import PurchaseFit
-from clv.purchases.fits import fit_purchases
+from clv.purchases.beta_geometric import Geometric
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
 from histories.arrays import Float, Integer
 from histories.periods import DAYS_PER_MONTH
@@ -45,7 +45,7 @@ COVARIATE_SIZE = 0.3
 DISPERSION = 0.05
 #: How often the purchase model is fitted, and how often the index is renewed between two fits.
 FITS, INNER = 5, 12
-MODEL = "mbg_nbd"
+MODEL = Geometric(k=1, birth=1)
 #: Customers are regular when their gaps vary, on average, by less than this share of their mean.
 REGULAR = 0.5
 #: Gaps that a customer needs to say anything of that.
@@ -94,10 +94,14 @@ def estimate_clock(
     counts = _repeats_by_cell(purchases, cells, clock)
     left_out = _first_gap(purchases, end=end)
     index, errors = np.zeros(cells.months + 12 + cells.x.shape[1]), np.zeros(0)
+    born, last = clock.days(frame["first_purchase"]), clock.days(frame["last_purchase"])
+    x = frame["frequency"].cast(pl.Float64).to_numpy()
+    model = MODEL
     for _ in range(FITS):
-        fit = fit_purchases(MODEL, clock.retime(frame, origin=end))
+        fit = model.fit(clock.retime(frame, origin=end))
+        model = replace(MODEL, start=tuple(fit.vector().tolist()))  # the clock has moved a little by then
         for _ in range(INNER):
-            exposure = _exposure(fit, frame, clock, cells)
+            exposure = _exposure(fit, x, born, last, clock, cells)
             index, errors = _regress(counts, exposure, cells, index, left_out=left_out)
             clock = _clock_of(clock, cells, index, errors, covariates)
     return clock
@@ -195,15 +199,18 @@ def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
     return 1 + int(np.ceil(float(np.median(by_customer["mean"].to_numpy())) / DAYS_PER_MONTH))
 
 
-def _exposure(fit: PurchaseFit, frame: pl.DataFrame, clock: Clock, cells: _Cells) -> Float:
-    """Purchases expected of each cell at an index of 1 (the E step), shape (cells,)."""
+def _exposure(
+    fit: PurchaseFit, x: Float, born: Integer, last: Integer, clock: Clock, cells: _Cells
+) -> Float:
+    """Purchases expected of each cell at an index of 1 (the E step), shape (cells,).
+
+    Of customers with `x` repeats, by the days of their first and last purchase.
+    """
     r, alpha = fit.vector()[:2]
-    timed = clock.retime(frame, origin=clock.end)
-    x, t_x, T = (timed[name].cast(pl.Float64).to_numpy() for name in ("frequency", "recency", "T"))
+    t_x, T = clock.times(born, last, x, origin=clock.end)
     alive = fit.predict_alive(x, t_x, T)
     late = alive * (r + x) / (alpha + T)
     early = late + (1.0 - alive) * (r + x) / (alpha + t_x)
-    born, last = clock.days(frame["first_purchase"]), clock.days(frame["last_purchase"])
     span = cells.of_day.size
     # a customer adds `early` to the days after the first purchase and changes to `late` after the last one
     steps = np.bincount(born + 1, weights=early, minlength=span + 2)

@@ -26,7 +26,6 @@ from clv.kept import KeptForecast
 from clv.newcomers import first_amounts, value_newcomers
 from clv.outlook import WHOLE_TIME, Company, Outlook, base_of, columns_of, fit_on, look_ahead
 from clv.pictures import retention_by_cohort
-from clv.prices import find_step
 from clv.purchases.base import PurchaseFit
 from clv.settings import STACK, ValueSettings
 from clv.spend import GammaGammaFit
@@ -163,7 +162,7 @@ def value_customers(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
         )
     spend_fit, trend, spend_notes = fit_spend(timed, trend=settings.spend_trend)
-    step = find_step(company.learned_at(observation_end), end=observation_end)
+    step = company.step_at(observation_end)
     if step is not None:
         spend_notes = (*spend_notes, step.note)
     horizon = Horizon(

@@ -40,7 +40,9 @@ def channels_of(inputs: Inputs, name: str, column: str = "channel") -> set[str]:
     """The channels that a table has; none where there is no such table."""
     if name not in inputs:
         return set()
-    return set(inputs[name].select(pl.col(column).unique()).collect()[column])
+    if (name, column) not in inputs.answers:
+        inputs.answers[name, column] = set(inputs[name].select(pl.col(column).unique()).collect()[column])
+    return set(inputs.answers[name, column])
 
 
 def some(names: Collection[str]) -> str:

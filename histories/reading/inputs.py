@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -74,7 +75,10 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """All tables of a run after the checks, with what the checks were told."""
+    """All tables of a run after the checks, with what the checks were told.
+
+    `answers` keeps what several of those who look at the tables ask.
+    """
 
     tables: Mapping[str, Ingested]
     observation_end: date
@@ -82,6 +86,7 @@ class Inputs:
     currency: str | None
     channels: Mapping[str, Channel]
     notes: tuple[str, ...] = ()
+    answers: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self.tables

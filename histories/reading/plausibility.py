@@ -47,6 +47,13 @@ def plausibility_notes(inputs: Inputs) -> tuple[str, ...]:
 
 def observed_days(inputs: Inputs) -> tuple[date, date] | None:
     """First and last day with a transaction, touch, case or post; None without any."""
+    if ("days",) not in inputs.answers:
+        inputs.answers["days",] = _ends(inputs)
+    found: tuple[date, date] | None = inputs.answers["days",]
+    return found
+
+
+def _ends(inputs: Inputs) -> tuple[date, date] | None:
     ends = []
     for name, column in _OBSERVED:
         if name in inputs:
