@@ -199,9 +199,7 @@ def _first_gap(purchases: pl.LazyFrame, *, end: date) -> int:
     return 1 + int(np.ceil(float(np.median(by_customer["mean"].to_numpy())) / DAYS_PER_MONTH))
 
 
-def _exposure(
-    fit: PurchaseFit, x: Float, born: Integer, last: Integer, clock: Clock, cells: _Cells
-) -> Float:
+def _exposure(fit: PurchaseFit, x: Float, born: Integer, last: Integer, clock: Clock, cells: _Cells) -> Float:
     """Purchases expected of each cell at an index of 1 (the E step), shape (cells,).
 
     Of customers with `x` repeats, by the days of their first and last purchase.

@@ -158,7 +158,9 @@ def expected_rewards(
         ]
         if all(part is not None for part in parts):
             return np.concatenate([part for part in parts if part is not None])
-    return np.array([_solve(moves, rewards, ~column, dense_states) for column in without.T])
+        return np.array([_solve(moves, rewards, ~column, dense_states) for column in without.T])
+    full = moves.toarray()
+    return np.array([_solve_full(full, rewards, ~column) for column in without.T])
 
 
 def _walk(moves: sparse.csr_array, rewards: Float, without: NDArray[np.bool_]) -> Float | None:
@@ -179,18 +181,29 @@ def _walk(moves: sparse.csr_array, rewards: Float, without: NDArray[np.bool_]) -
 def _solve(moves: sparse.csr_array, rewards: Float, allowed: NDArray[np.bool_], dense_states: int) -> Float:
     """The rewards from a'(I - Q)^-1 r over the allowed states, shape (K,)."""
     kept = np.flatnonzero(allowed[1:]) + 1
-    inner = moves[kept][:, kept]
-    first = moves[[0]][:, kept].toarray().ravel()
+    if kept.size <= dense_states:
+        return _solve_full(moves.toarray(), rewards, allowed)
+    identity = sparse.eye_array(kept.size, format="csc")
     try:
-        if kept.size <= dense_states:
-            later = np.linalg.solve(np.eye(kept.size) - inner.toarray(), rewards[kept])
-        else:
-            identity = sparse.eye_array(kept.size, format="csc")
-            later = splu(sparse.csc_array(identity - inner)).solve(rewards[kept])
-    except (np.linalg.LinAlgError, RuntimeError) as error:
-        raise DataError(
-            "markov: some states go round in a circle without an end. "
-            "Journeys end in a conversion or in null; add the missing transitions."
-        ) from error
-    expected: Float = rewards[0] + first @ later
+        later = splu(sparse.csc_array(identity - moves[kept][:, kept])).solve(rewards[kept])
+    except RuntimeError as error:
+        raise DataError(_CIRCLE) from error
+    expected: Float = rewards[0] + moves[[0]][:, kept].toarray().ravel() @ later
     return expected
+
+
+def _solve_full(moves: Float, rewards: Float, allowed: NDArray[np.bool_]) -> Float:
+    """The same of a full matrix, as few states have it."""
+    kept = np.flatnonzero(allowed[1:]) + 1
+    try:
+        later = np.linalg.solve(np.eye(kept.size) - moves[np.ix_(kept, kept)], rewards[kept])
+    except np.linalg.LinAlgError as error:
+        raise DataError(_CIRCLE) from error
+    expected: Float = rewards[0] + moves[0, kept] @ later
+    return expected
+
+
+_CIRCLE = (
+    "markov: some states go round in a circle without an end. "
+    "Journeys end in a conversion or in null; add the missing transitions."
+)
