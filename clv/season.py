@@ -30,7 +30,7 @@ import polars as pl
 from clv.calendar import DayCovariates
 from clv.clock import Clock, closures, month_of
 from clv.purchases.base import PurchaseFit
-from clv.purchases.beta_geometric import Geometric
+from clv.purchases.fits import fit_purchases
 from clv.summary import DAYS_PER_UNIT, summarize_purchases
 from histories.arrays import Float, Integer
 from histories.periods import DAYS_PER_MONTH
@@ -45,7 +45,7 @@ COVARIATE_SIZE = 0.3
 DISPERSION = 0.05
 #: How often the purchase model is fitted, and how often the index is renewed between two fits.
 FITS, INNER = 5, 12
-MODEL = Geometric(k=1, birth=1)
+MODEL = "mbg_nbd"
 #: Customers are regular when their gaps vary, on average, by less than this share of their mean.
 REGULAR = 0.5
 #: Gaps that a customer needs to say anything of that.
@@ -96,10 +96,8 @@ def estimate_clock(
     index, errors = np.zeros(cells.months + 12 + cells.x.shape[1]), np.zeros(0)
     born, last = clock.days(frame["first_purchase"]), clock.days(frame["last_purchase"])
     x = frame["frequency"].cast(pl.Float64).to_numpy()
-    model = MODEL
     for _ in range(FITS):
-        fit = model.fit(clock.retime(frame, origin=end))
-        model = replace(MODEL, start=tuple(fit.vector().tolist()))  # the clock has moved a little by then
+        fit = fit_purchases(MODEL, clock.retime(frame, origin=end))
         for _ in range(INNER):
             exposure = _exposure(fit, x, born, last, clock, cells)
             index, errors = _regress(counts, exposure, cells, index, left_out=left_out)

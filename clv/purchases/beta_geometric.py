@@ -162,8 +162,6 @@ class Geometric:
         1 where a customer may leave right after the first purchase.
     penalizer
         Weight of the sum of squared parameters (rescaled time), as in lifetimes.
-    start
-        Parameters of nearly the same data, from which the search goes on; None: two points of its own.
     """
 
     fitted: ClassVar[type[GeometricFit]] = GeometricFit
@@ -171,7 +169,6 @@ class Geometric:
     k: int = 1
     birth: int = 0
     penalizer: float = 0.0
-    start: tuple[float, ...] | None = None
 
     def fit(self, summary: pl.DataFrame | Observations) -> GeometricFit:
         """Estimate r, alpha, a, b by maximum likelihood.
@@ -181,7 +178,7 @@ class Geometric:
         ConvergenceError
             When no maximum is found; the message names the remedy.
         """
-        return _fit(summary, self)
+        return _fit(summary, penalizer=self.penalizer, k=self.k, birth=self.birth)
 
 
 def BgNbd(*, penalizer: float = 0.0) -> Geometric:
@@ -232,29 +229,27 @@ def MbgCnbd(*, k: int = 2, penalizer: float = 0.0) -> Geometric:
     return Geometric(k=k, birth=1, penalizer=penalizer)
 
 
-def _fit(summary: pl.DataFrame | Observations, choices: Geometric) -> GeometricFit:
+def _fit(summary: pl.DataFrame | Observations, *, penalizer: float, k: int, birth: int) -> GeometricFit:
     """Fit one member of the family in rescaled time, and report it in the user's."""
-    k, birth = choices.k, choices.birth
     data = summary if isinstance(summary, Observations) else Observations.from_summary(summary)
     unscored = GeometricFit(r=1.0, alpha=1.0, a=1.0, b=1.0, k=k, birth=birth, report=UNFITTED)
     require_repeats(data, unscored.model)
     factor = 1.0 / float(data.T.max())
-    units = np.array([1.0, factor, 1.0, 1.0])
     scaled = data.rescale_time(factor)
     scout = scaled.sample(SCOUT_ROWS, rng=np.random.default_rng(0)) if scaled.size > 2 * SCOUT_ROWS else None
     best = maximize(
         unscored.scorer(scaled),
         names=NAMES,
-        starts=_starts(scaled, k) if choices.start is None else [np.array(choices.start) * units],
+        starts=_starts(scaled, k),
         lower=LOWER,
         upper=UPPER,
         customers=data.customers,
         subject=f"{unscored.model} on {data.customers:.0f} customers",
         sample_score=None if scout is None else unscored.scorer(scout),
         sample_customers=0.0 if scout is None else scout.customers,
-        penalizer=choices.penalizer,
+        penalizer=penalizer,
     )
-    vector = best.parameters / units
+    vector = best.parameters / np.array([1.0, factor, 1.0, 1.0])
     # densities of k x stages, each 1 / factor as long
     stages = float(data.weights @ data.frequency)
     log_likelihood = best.log_likelihood + stages * (k * np.log(factor) - scipy.special.gammaln(k))
