@@ -56,7 +56,7 @@ def around_touches() -> list[float]:
     bought = pl.LazyFrame({"customer_id": [1] * 5, "timestamp": days})
     touched = pl.LazyFrame({"customer_id": [1, 1], "timestamp": [days[2], days[4]], "channel": ["a", "b"]})
     counted = recent_purchases(touched, bought, channels=("a", "b"), observation_end=dt.date(2026, 12, 31))
-    return [*counted.near.tolist(), *counted.far.tolist(), *counted.eight_weeks.tolist()]
+    return [*counted.near.tolist(), *counted.far.tolist(), *counted.back.ravel().tolist()]
 
 
 def transitions() -> list[float]:

@@ -181,7 +181,8 @@ def _months(scenario: FormScenario, traits: FormTraits, rng: np.random.Generator
     for s in range(steps):
         there = s >= traits.entry
         since = max(s - scenario.steps, 0)
-        active = (touches[:, since:s, OWN].sum(axis=(1, 2)) + purchases[:, since:s].sum(axis=1)) > 0
+        acts = touches[:, since:s, OWN].sum(axis=2) + purchases[:, since:s]
+        active = (acts * (np.arange(since, s) <= exit_[:, None])).sum(axis=1) > 0  # as the firm sees it
         touches[:, s] = rng.poisson(_touch_rates(scenario, traits, s, active) * there[:, None])
         if scenario.alike:
             touches[:, s, LETTER] = ALIKE * there if scenario.steps == 1 else touches[:, s, LETTER]

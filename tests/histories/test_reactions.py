@@ -71,6 +71,25 @@ def test_a_season_of_purchases_and_touches_is_no_reaction(events) -> None:
     assert reading.ratio == pytest.approx(1.0, abs=0.1)
 
 
+def test_ads_of_a_month_to_whoever_bought_are_read_over_longer_windows(events) -> None:
+    rng = np.random.default_rng(3)
+    bought = rng.random((2 * N, DAYS)) < rng.gamma(2.0, 0.01, (2 * N, 1))
+    bought[:, 0] = True
+    last = np.maximum.accumulate(np.where(bought, np.arange(DAYS), 0), axis=1)
+    recent = (np.arange(DAYS) - last <= 30) & ~bought
+    ads = rng.random((2 * N, DAYS)) < np.where(recent, 0.1, 0.075)
+    mail = rng.random((2 * N, DAYS)) < 0.05
+    sent = pl.concat([_events(ads, 9.0, "service"), _events(mail, 9.0, "mail")])
+    counted = count((sent, _events(bought, 12.0)))
+
+    ads_alone, _ = reactions(counted, CHANNELS)
+    assert not ads_alone.follows  # two weeks against the four before
+    ads_read, mail_read = reactions(counted, CHANNELS, by_firm=[True] * len(CHANNELS))
+    assert ads_read.follows
+    assert ads_read.weeks == ("four weeks", "four")
+    assert not mail_read.follows
+
+
 def test_counts_of_some_customers_add_up_to_those_of_all(events) -> None:
     touches, purchases = events
     parts = [

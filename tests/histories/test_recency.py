@@ -48,9 +48,11 @@ def test_letters_to_anybody_go_by_nothing_whatever_they_do() -> None:
 
 
 def test_the_panel_knows_and_says_it() -> None:
-    counts = dict.fromkeys(("near", "far", "soon", "later", "six_weeks", "eight_weeks"), np.zeros(2))
+    counts = dict.fromkeys(("near", "far", "soon", "later"), np.zeros(2))
     touches = np.zeros((2, 1))
-    nothing = Recent(touches=touches, old_touches=touches, purchases=np.zeros(1), **counts)
+    nothing = Recent(
+        touches=touches, old_touches=touches, back=np.zeros((2, 5)), purchases=np.zeros(1), **counts
+    )
     panel = with_order_of_events(company(2), nothing)
     assert panel.reacts == ("letter",)
     assert panel.late.tolist() == [True, False]

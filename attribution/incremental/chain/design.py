@@ -577,7 +577,8 @@ def _last_sign(panel: Panel, last: Integer) -> Float:
 
 
 def other_acts(panel: Panel) -> Float:
-    """Acts of the customer's own that were no treatment, shape (N, P)."""
-    treated = np.asarray(panel.touches, dtype=np.float64)[:, :, panel.tells_life].sum(axis=2)
+    """Acts of the customer's own that were no treatment, or announce a purchase, shape (N, P)."""
+    treating = panel.tells_life & ~panel.announcing
+    treated = np.asarray(panel.touches, dtype=np.float64)[:, :, treating].sum(axis=2)
     rest: Float = np.maximum(np.asarray(panel.own_acts, dtype=np.float64) - treated, 0.0)
     return rest

@@ -379,6 +379,8 @@ def _problems(candidate: Candidate, optimum: Optimum) -> tuple[str, ...]:
             "one touch would decide whether a customer stays or buys "
             f"(an effect of {candidate.largest_effect:.1f}, above {LARGEST_EFFECT:g})"
         )
+    if candidate.never_wakes:
+        found.append("customers who pause would hardly ever come back, and could as well have left")
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 
 from attribution.incremental.chain.climb import TOLERANCE, Optimum, climb
 from attribution.incremental.chain.design import ChainInputs
@@ -68,15 +69,21 @@ class Candidate:
         effects = [self.optimum.theta[layout.effects(k, channels)] for k in range(2)]
         return float(np.abs(np.concatenate(effects)).max(initial=0.0))
 
+    @property
+    def never_wakes(self) -> bool:
+        """Whether pauses last longer than the panel: they are leaving, which no touch would hold up."""
+        wakes = float(expit(self.optimum.theta[self.problem.layout.chain][2]))
+        return self.structure.asleep and wakes * self.problem.inputs.values.shape[1] < 1.0
+
 
 def believed(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those whose effects are of a size that touches can have, if one of them is within reach; else all.
 
     Where the data say little of a setting, such as pauses that nobody makes, it may put all leaving into the
-    months without some stock.
+    months without some stock. Nor are pauses believed from which nobody comes back.
     """
     least = max(candidate.score for candidate in candidates) - HOPELESS
-    found = [candidate for candidate in candidates if candidate.largest_effect <= LARGEST_EFFECT]
+    found = [c for c in candidates if c.largest_effect <= LARGEST_EFFECT and not c.never_wakes]
     return found if any(candidate.score > least for candidate in found) else list(candidates)
 
 

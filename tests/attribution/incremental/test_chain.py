@@ -11,6 +11,7 @@ from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
 from attribution.incremental.chain.imitation import onwards, without_effects
 from attribution.incremental.chain.search import Candidate, Search, believed
+from attribution.incremental.chain.start import quieter
 from attribution.incremental.checks.holdout import run_holdout
 from attribution.incremental.checks.lapse import check_lapse
 from attribution.incremental.checks.placebo import run_placebo
@@ -283,3 +284,28 @@ def test_a_setting_whose_effects_can_be_goes_before_one_hardly_ahead_whose_effec
     )
     assert believed([modest, hardly]) == [modest]
     assert believed([modest, far]) == [modest, far]
+
+
+def test_pauses_that_nobody_comes_back_from_are_no_pauses():
+    case = Case("plain", structure=Structure(), n=300)
+    search = Search(inputs=case.fit.design.inputs(case.panel, case.stocks), weights=np.ones(300))
+    found = search.climb(Structure(quiet=True, asleep=True), search.alone(shared=True), shift=quieter)
+
+    def coming_back(chance: float) -> Candidate:
+        theta = found.optimum.theta.copy()
+        theta[found.problem.layout.chain] = [0.0, 3.0, np.log(chance / (1.0 - chance)), 3.0]
+        for k in range(2):
+            theta[found.problem.layout.effects(k, len(case.panel.channels))] = 0.0
+        return Candidate(problem=found.problem, optimum=replace(found.optimum, theta=theta))
+
+    hardly, often = coming_back(0.02), coming_back(0.2)  # in each of 18 months
+    assert believed([hardly, often]) == [often]
+
+
+def test_acts_on_the_way_to_a_purchase_are_still_signs_of_life():
+    company = simulate_panel("hidden30", n=800, periods=18, seed=1)
+    told = replace(company.panel, announces={"post": "customers meet it on the way to a purchase"})
+    stocks = panel_stocks(told)
+    fit = HiddenChain(structure=Structure()).fit(told, stocks, rng=np.random.default_rng(1))
+    found = fit.predict(told, stocks, rng=np.random.default_rng(1)).expected_survivors
+    assert found == pytest.approx(company.truth.outcomes["retention"].total, rel=0.03)  # 7 % more without
