@@ -9,6 +9,7 @@ it the staggered estimate by group and time.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +18,8 @@ import scipy
 from numpy.typing import NDArray
 
 from attribution.effects.data.covariates import history_covariates, known_before
-from attribution.effects.data.history import History, build_history
-from attribution.effects.data.index_dates import IndexDates, find_index_dates
+from attribution.effects.data.history import History, build_events, build_history
+from attribution.effects.data.index_dates import IndexDates, find_index_dates, matching_contacts
 from attribution.effects.data.outcomes import measure
 from attribution.effects.data.tables import Setting
 from attribution.effects.data.units import encode_covariates
@@ -36,6 +37,9 @@ from histories.errors import DataError
 STEP_DAYS = {"day": 1, "week": 7, "month": 30}
 PERIODS_BEFORE = 6
 MIN_TREATED = 50
+EVER_DAYS = 36_525
+MOST_CONTACTED = 0.1
+"""Largest share of the controls' follow-up behind a contact of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +108,14 @@ def estimate_before_after(design: EffectDesign, setting: Setting, rng: np.random
         When nobody was contacted with enough periods before and after.
     """
     history = build_history(setting.tables, observation_end=setting.observation_end)
-    chosen = replace(design, control="no_contact")
-    index = _long_enough(find_index_dates(chosen, history, setting.tables, rng), design, history)
+    index = _index_dates(design, setting, history, rng)
     if index.treated.sum() < MIN_TREATED or (~index.treated).sum() < MIN_TREATED:
         raise DataError(
             f'effect "{design.name}": {int(index.treated.sum())} contacted and {int((~index.treated).sum())} '
             f"other customers have {PERIODS_BEFORE} periods before; {MIN_TREATED} of each needed"
         )
     weights = _match(design, setting, history, index, rng)
+    later = _contacted_later(design, setting, history, index, weights)
     effects: list[Effect] = []
     pairs: list[tuple[Effect, Check]] = []
     studies: list[pl.DataFrame] = []
@@ -119,6 +123,7 @@ def estimate_before_after(design: EffectDesign, setting: Setting, rng: np.random
         values, periods = _by_period(outcome, design, history, index)
         study = event_study(values, periods, index.treated, weights, index.customers)
         effect, checks = _effect(design, outcome, study, values, index, weights)
+        checks.append(later)
         effects.append(with_refusal(apply_checks(effect, checks), index.refusal))
         pairs += [(effect, check) for check in checks]
         effects.append(
@@ -126,6 +131,49 @@ def estimate_before_after(design: EffectDesign, setting: Setting, rng: np.random
         )
         studies.append(_picture(design, outcome, study, int(index.treated.sum())))
     return Findings(effects=tuple(effects), checks=tuple(pairs), pictures={"event_study": pl.concat(studies)})
+
+
+def _index_dates(
+    design: EffectDesign, setting: Setting, history: History, rng: np.random.Generator
+) -> IndexDates:
+    """First contacts, and customers who were never contacted before; where these are too few, not lately.
+
+    Who was contacted before is under that contact's effect: in a roll-out the difference would fall by it.
+    """
+    chosen = replace(design, control="no_contact")
+    with suppress(DataError):
+        first = replace(chosen, washout_days=EVER_DAYS)
+        index = _long_enough(find_index_dates(first, history, setting.tables, rng), design, history)
+        if min(index.treated.sum(), (~index.treated).sum()) >= MIN_TREATED:
+            return index
+    return _long_enough(find_index_dates(chosen, history, setting.tables, rng), design, history)
+
+
+def _contacted_later(
+    design: EffectDesign, setting: Setting, history: History, index: IndexDates, weights: Float
+) -> Check:
+    """Share of the controls' follow-up that lies behind a contact of their own."""
+    contacts = history.number(
+        matching_contacts(design, setting.tables)
+        .select("customer_id", day=pl.col("timestamp").dt.date().cast(pl.Int32).cast(pl.Int64))
+        .collect()
+    )
+    touched = build_events(contacts["customer"].to_numpy(), contacts["day"].to_numpy())
+    begin, end = index.day + design.landmark_days, index.day + design.landmark_days + design.follow_up_days
+    own = touched.first_from(index.customers, begin + 1)
+    control = ~index.treated
+    behind = np.clip(end - own, 0, design.follow_up_days) / design.follow_up_days
+    share = float(weights[control] @ behind[control] / weights[control].sum())
+    return Check(
+        check="controls contacted",
+        value=share,
+        limit=MOST_CONTACTED,
+        passed=share <= MOST_CONTACTED,
+        reason=(
+            f"{share:.0%} of the controls' follow-up lies behind a contact of their own: it tells what an earlier "
+            "contact does beyond a later one. Read group_time, or shorten follow_up_days"
+        ),
+    )
 
 
 def _long_enough(index: IndexDates, design: EffectDesign, history: History) -> IndexDates:

@@ -80,12 +80,14 @@ def group_time_effects(
 
 
 def estimate_staggered(design: EffectDesign, outcome: str, history: History, tables: EffectTables) -> Effect:
-    """The effect of the first contact per 30 days, by group and time, with a placebo before it."""
+    """The effect of the first contact per 30 days, by group and time, with a placebo before it.
+
+    The period of the contact itself lies partly before it and is left out.
+    """
     start, values = _panel(design, outcome, history, tables)
-    last_lag = max((design.landmark_days + design.follow_up_days) // STEP_DAYS - 1, 0)
-    found = group_time_effects(
-        values, start, first_lag=-(-design.landmark_days // STEP_DAYS), last_lag=last_lag
-    )
+    first_lag = 1 + design.landmark_days // STEP_DAYS
+    last_lag = max((design.landmark_days + design.follow_up_days) // STEP_DAYS, first_lag)
+    found = group_time_effects(values, start, first_lag=first_lag, last_lag=last_lag)
     placebo = group_time_effects(values, start, first_lag=-3, last_lag=-2)
     effect = effect_of(
         design,

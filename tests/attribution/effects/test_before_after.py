@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
+from attribution.effects.data.tables import EffectTables
 from attribution.effects.design import EffectDesign
 from attribution.effects.designs.before_after import event_study
 from attribution.effects.designs.staggered import NEVER, group_time_effects
@@ -146,6 +147,51 @@ def test_group_time_intervals_cover():
         errors.append(found.std_error)
     assert 88 <= covered <= 100
     assert 0.9 < claimed_over_seen(estimates, errors) < 1.1
+
+
+def roll_out(never: float) -> EffectTables:
+    """1,500 customers of five regions that are called in turn; a call doubles 1.5 purchases in thirty days."""
+    rng = np.random.default_rng(4)
+    start, rows, calls = date(2024, 1, 1), [], []
+    for customer in range(1500):
+        called = 210 + 60 * (customer % 5) + int(rng.integers(0, 25)) if rng.random() >= never else 9999
+        days = rng.uniform(0, 720, rng.poisson(0.1 * 720))
+        kept = days[(days >= called) | (rng.random(days.size) < 0.5)].astype(int)
+        rows += [(customer, start + timedelta(days=d)) for d in {0, *kept.tolist()}]
+        calls += [(customer, start + timedelta(days=called))] if called < 720 else []
+    bought = pl.DataFrame(rows, schema=["customer_id", "date"], orient="row").with_columns(
+        timestamp=pl.col("date").cast(pl.Datetime("us")), amount=pl.lit(10_000)
+    )
+    touched = pl.DataFrame(calls, schema=["customer_id", "timestamp"], orient="row").with_columns(
+        pl.col("timestamp").cast(pl.Datetime("us")), channel=pl.lit("letter"), direction=pl.lit("outbound")
+    )
+    return EffectTables(purchases=bought.lazy(), touchpoints=touched.lazy())
+
+
+def test_who_was_called_before_is_no_comparison_and_who_is_called_soon_refuses_one() -> None:
+    design = EffectDesign(
+        name="calls",
+        design="matched_before_after",
+        treatment={"channel": "letter"},
+        landmark_days=0,
+        follow_up_days=60,
+        series="month",
+        outcomes=["purchases"],
+    )
+    end = date(2024, 1, 1) + timedelta(days=719)
+    truth = 30 * (np.exp(-0.05) - np.exp(-0.1))  # days with a purchase
+    found = estimate_effect(design, tables=roll_out(0.8), observation_end=end)
+    difference, staggered = found.effects
+    checks = found.pictures["checks"].filter(check="controls contacted")
+    share = checks["value"].item()
+    assert 0.02 < share < 0.1
+    assert difference.supported, difference.reason
+    assert difference.low <= (1 - share) * truth <= difference.high
+    assert staggered.low <= truth <= staggered.high
+    difference, staggered = estimate_effect(design, tables=roll_out(0.0), observation_end=end).effects
+    assert not difference.supported
+    assert "of the controls' follow-up lies behind a contact of their own" in difference.reason
+    assert staggered.low <= truth <= staggered.high
 
 
 def test_a_dose_is_read_where_customers_have_it(random_letters):
