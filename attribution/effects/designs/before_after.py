@@ -170,8 +170,8 @@ def _contacted_later(
         limit=MOST_CONTACTED,
         passed=share <= MOST_CONTACTED,
         reason=(
-            f"{share:.0%} of the controls' follow-up lies behind a contact of their own: it tells what an earlier "
-            "contact does beyond a later one. Read group_time, or shorten follow_up_days"
+            f"{share:.0%} of the controls' follow-up lies behind a contact of their own: it tells what an "
+            "earlier contact does beyond a later one. Read group_time, or shorten follow_up_days"
         ),
     )
 

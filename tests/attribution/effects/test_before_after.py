@@ -150,7 +150,7 @@ def test_group_time_intervals_cover():
 
 
 def roll_out(never: float) -> EffectTables:
-    """1,500 customers of five regions that are called in turn; a call doubles 1.5 purchases in thirty days."""
+    """1,500 customers of five regions called in turn; a call doubles 1.5 purchases in thirty days."""
     rng = np.random.default_rng(4)
     start, rows, calls = date(2024, 1, 1), [], []
     for customer in range(1500):
