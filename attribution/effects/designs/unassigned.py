@@ -7,6 +7,7 @@ squares where the design names an instrument. Every row goes through the gates o
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,10 @@ from attribution.effects.estimators.nuisance import LEARNERS
 from attribution.effects.findings import Findings
 from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
+
+
+MEASURED_AFTER = re.compile(r"(?i)[_\W](?:after|afterwards|follow[_\W]?up|nachher|danach)$")
+"""Names of what came after the start."""
 
 
 def estimate_unassigned(design: EffectDesign, setting: Setting, rng: np.random.Generator) -> Findings:
@@ -70,6 +75,13 @@ def two_groups(frame: pl.DataFrame, design: EffectDesign) -> tuple[Units, Flags,
         raise ConfigError(
             f'effect "{design.name}": nobody assigned the treatment, and there is nothing to adjust for. '
             "Name in covariates what moved units into it and was known before."
+        )
+    late = [name for name in wanted if MEASURED_AFTER.search(name)]
+    if late:
+        raise ConfigError(
+            f'effect "{design.name}": by its name {late[0]} was measured after the start, and what the '
+            "treatment itself moved takes its effect away. Leave it out of covariates; rename it where it was "
+            "known before."
         )
     units = units_from_frame(frame, replace(design, covariates=wanted))
     held_out = [

@@ -11,6 +11,7 @@ from attribution.effects.design import EffectDesign
 from attribution.effects.estimators.instrument import fit_two_stage
 from attribution.effects.estimators.nuisance import own_learner
 from attribution.effects.run import estimate_effect
+from histories.errors import ConfigError
 
 
 def table(
@@ -48,6 +49,12 @@ def test_the_truth_is_found_where_the_naive_difference_is_twice_as_high(tmp_path
         assert rows[key].low < 2.0 < rows[key].high
     assert rows["naive", "ATE"].estimate > 4.0
     assert not rows["naive", "ATE"].supported
+
+
+def test_what_was_measured_after_the_start_is_no_covariate(tmp_path: Path) -> None:
+    table(tmp_path).with_columns(visits_after="y").write_parquet(tmp_path / "units.parquet")
+    with pytest.raises(ConfigError, match="by its name visits_after was measured after the start"):
+        estimate_effect(design(covariates=["x", "visits_after"]), base_dir=tmp_path)
 
 
 def test_a_treatment_of_whole_stores_is_no_treatment_of_their_customers(tmp_path: Path) -> None:
