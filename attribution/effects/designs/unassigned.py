@@ -33,7 +33,6 @@ from attribution.effects.findings import Findings
 from histories.arrays import Flags
 from histories.errors import ConfigError, SchemaError, nearest
 
-
 MEASURED_AFTER = re.compile(r"(?i)[_\W](?:after|afterwards|follow[_\W]?up|nachher|danach)$")
 """Names of what came after the start."""
 
