@@ -74,7 +74,10 @@ def _wait_quantile(
     answered = int(ended[known].sum())
     reason = None
     if found.value is None:
-        reason = f"{answered / int(known.sum()):.0%} {'resolved' if of[0] == 'resolution' else 'answered'} by the end, so the {share:.0%} point is not reached"
+        done = "resolved" if of[0] == "resolution" else "answered"
+        reason = (
+            f"{answered / int(known.sum()):.0%} {done} by the end, so the {share:.0%} point is not reached"
+        )
     as_tool = None
     if tool is not None and (quick := tool[~np.isnan(tool)]).size:
         as_tool = float(np.quantile(quick, share, method="inverted_cdf")) / 60.0

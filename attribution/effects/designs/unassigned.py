@@ -79,8 +79,8 @@ def two_groups(frame: pl.DataFrame, design: EffectDesign) -> tuple[Units, Flags,
     if late:
         raise ConfigError(
             f'effect "{design.name}": by its name {late[0]} was measured after the start, and what the '
-            "treatment itself moved takes its effect away. Leave it out of covariates; rename it where it was "
-            "known before."
+            "treatment itself moved takes its effect away. Leave it out of covariates; rename it where it "
+            "was known before."
         )
     units = units_from_frame(frame, replace(design, covariates=wanted))
     held_out = [
