@@ -21,6 +21,10 @@ BY_CHANCE = 0.01
 """Chance of so long a silence, at the rate before it, below which the firm has stopped with a customer."""
 FOLLOWS, CLEAR, OVERDISPERSION = 0.15, 2.58, 1.5
 """Log ratio, and standard errors, from which touches follow what customers do; their variance to chance's."""
+EARNED, SURELY, ROUNDS = 0.15, 4.0, 20
+"""Elasticity to purchases so far, and standard errors, from which touches are earned by them: -.10 to .07 in
+20 companies where they are not, .34 (9.5 errors) where the fourth purchase brings six times as many; rounds
+in which means of customers and of periods are taken out by turns."""
 ALIKE, STOPPED = 1e-3, 0.1
 """Least variance of customers' relative rates of touches, and the rate of whom the firm has stopped with."""
 
@@ -86,7 +90,7 @@ def sent_by_firm(panel: Panel) -> Flags:
 
 
 def steadily_sent(panel: Panel) -> Flags:
-    """Those of them whose touches follow neither purchases of the period nor signs of the one before, (C,).
+    """Those whose touches follow no purchases of the period or so far, and no signs of the one before, (C,).
 
     While he shows signs of life: touches after a period with acts or purchases and after one without, each
     to what the customer's own mean leaves to expect.
@@ -103,9 +107,51 @@ def steadily_sent(panel: Panel) -> Flags:
         ratios.append(np.log(np.maximum(seen, 0.5) / np.maximum(expected, 0.5)))
         error += OVERDISPERSION / np.maximum(seen, 0.5)
     apart = np.abs(ratios[0] - ratios[1])
-    return np.asarray(
-        sent_by_firm(panel) & ~panel.late & ~((apart > FOLLOWS) & (apart > CLEAR * np.sqrt(error)))
-    )
+    follow = (apart > FOLLOWS) & (apart > CLEAR * np.sqrt(error))
+    chosen = sent_by_firm(panel) & ~panel.late & ~follow
+    chosen[chosen] = ~_earned(panel, touches[:, :, chosen], there)
+    return np.asarray(chosen)
+
+
+def _earned(panel: Panel, touches: Float, there: NDArray[np.bool_]) -> Flags:
+    """Whether touches of F channels change with what a customer has bought, as tiers of a club, shape (F,).
+
+    A score test of an elasticity to purchases so far in a Poisson model with an effect of each customer and
+    each period. How often such a channel reaches a customer as a rule tells what he is going to buy.
+
+    Parameters
+    ----------
+    panel
+        Customers and their purchases.
+    touches
+        In each period but the first, 0 where the customer is not known to be there, shape (N, P - 1, F).
+    there
+        Whether he is, shape (N, P - 1).
+    """
+    so_far = np.log1p(np.cumsum(np.asarray(panel.purchases, dtype=np.float64), axis=1)[:, :-1])
+    earned = np.zeros(touches.shape[2], dtype=bool)
+    for k, seen in enumerate(np.moveaxis(touches, 2, 0)):
+        own, period = np.ones((len(seen), 1)), np.ones((1, seen.shape[1]))
+        bought = so_far
+        for _ in range(ROUNDS):
+            own = own * _share(seen, there * own * period, axis=1)
+            period = period * _share(seen, there * own * period, axis=0)
+        expected = there * own * period
+        for _ in range(ROUNDS):
+            bought = bought - _share(expected * bought, expected, axis=1)
+            bought = bought - _share(expected * bought, expected, axis=0)
+        information = float((expected * bought**2).sum())
+        if information > 0.0:
+            score = float(((seen - expected) * bought).sum())
+            far = abs(score) > EARNED * information
+            earned[k] = far and abs(score) > SURELY * np.sqrt(OVERDISPERSION * information)
+    return earned
+
+
+def _share(part: Float, whole: Float, *, axis: int) -> Float:
+    """Sum over sum, 0 where there is nothing."""
+    total = whole.sum(axis=axis, keepdims=True)
+    return np.divide(part.sum(axis=axis, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
 
 
 def last_touch(panel: Panel) -> Integer:

@@ -18,8 +18,17 @@ from tests.silent_company import panel_of
 N, P = 1200, 16
 
 
-def company(*, best: bool = False, stops: bool = False, follows: bool = False, seed: int = 1) -> Panel:
-    """Letters that do nothing: to the best buyers, to none who unsubscribes and leaves, or after acts."""
+def company(
+    *,
+    best: bool = False,
+    stops: bool = False,
+    follows: bool = False,
+    tiers: bool = False,
+    more: bool = False,
+    seed: int = 1,
+) -> Panel:
+    """Letters that do nothing: to the best, to none who unsubscribes and leaves, after acts, to whoever
+    has bought five times, or more and more of them to all."""
     rng = np.random.default_rng(seed)
     t = np.arange(P)
     level = rng.gamma(2.0, 0.5, (N, 1))
@@ -36,6 +45,10 @@ def company(*, best: bool = False, stops: bool = False, follows: bool = False, s
         rate = 1.5 * np.where(low & (t > rng.integers(0, 12, (N, 1))), 0.0, rate)
     if follows:
         rate[:, 1:] = np.where((posts + bought)[:, :-1] > 0, 2.0, 0.4)
+    if tiers:
+        rate = np.where(np.cumsum(bought, axis=1) - bought >= 5, 2.0, 0.4)
+    if more:
+        rate = rate * np.linspace(0.3, 2.0, P)
     letters = rng.poisson(rate)
     return panel_of({"forum": "customer", "letter": "firm"}, np.stack([posts, letters], axis=2), bought)
 
@@ -69,6 +82,17 @@ def test_letters_to_all_alike_or_after_acts_need_no_such_setting() -> None:
     assert steadily_sent(even).tolist() == [False, True]
     assert not fitted(even).structure.targeted
     assert steadily_sent(after).tolist() == [False, False]
+    assert steadily_sent(company(more=True)).tolist() == [False, True]
+    assert steadily_sent(company(best=True, more=True)).tolist() == [False, True]
+
+
+def test_letters_that_purchases_earn_say_nothing_of_what_a_customer_buys_as_a_rule() -> None:
+    panel = company(tiers=True)
+    assert steadily_sent(panel).tolist() == [False, False]
+    found = fitted(panel)
+    assert not found.structure.targeted
+    assert abs(found.gamma[1]) < 2.5 * found.gamma_sd[1]
+    assert abs(found.beta[1]) < 2.5 * found.beta_sd[1]
 
 
 @pytest.mark.parametrize(
