@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ MOST_DRIFT, LEAST_DRIFT = -1.0, 6.0
 """Bounds of the logit of rho: beyond them satisfaction is noise, or lasts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Sizes of the blocks.
 
@@ -58,7 +59,7 @@ class Layout:
             nodes=structure.nodes,
         )
 
-    @property
+    @cached_property
     def streams(self) -> int:
         """Number of streams M."""
         return len(self.coefficients) - 1
@@ -78,43 +79,43 @@ class Layout:
         where = self.linear(k)
         return slice(where.start + self.static + self.calendars[k], where.stop)
 
-    @property
+    @cached_property
     def loadings(self) -> slice:
         """Loadings (1 + M, FEATURES), row by row."""
         start = sum(self.coefficients)
         return slice(start, start + FEATURES * (1 + self.streams))
 
-    @property
+    @cached_property
     def shapes(self) -> slice:
         """Log shapes (M + 1,)."""
         return slice(self.loadings.stop, self.loadings.stop + self.streams + 1)
 
-    @property
+    @cached_property
     def extra(self) -> slice:
         """Log extras (4 + M,)."""
         return slice(self.shapes.stop, self.shapes.stop + EXTRA + self.streams)
 
-    @property
+    @cached_property
     def bursts(self) -> slice:
         """Those among them of each stream's bursts (M,)."""
         return slice(self.extra.start + EXTRA, self.extra.stop)
 
-    @property
+    @cached_property
     def lines(self) -> slice:
         """Constant, slope and log standard deviation of each proxy, (J, 3) row by row."""
         return slice(self.extra.stop, self.extra.stop + 3 * self.proxies)
 
-    @property
+    @cached_property
     def chain(self) -> slice:
         """Parameters of the chain (4,)."""
         return slice(self.lines.stop, self.lines.stop + CHAIN_PARAMETERS)
 
-    @property
+    @cached_property
     def masses(self) -> slice:
         """Log masses (K,)."""
         return slice(self.chain.stop, self.chain.stop + self.nodes)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of parameters."""
         return int(self.masses.stop)

@@ -72,12 +72,12 @@ def test_survivors_are_found_though_leaving_is_never_seen(hidden):
 
 @pytest.mark.parametrize("scenario", ["loyal", "loyal_contract"])
 def test_where_nobody_leaves_spend_is_credited_and_nothing_is_said_of_leaving(scenario):
-    loyal = Case(scenario, n=300)
+    loyal = Case(scenario, n=200)
     assert not loyal.fit.structure.leaving
     assert loyal.fit.why_no_leaving == "nobody is seen to leave"
     assert not loyal.fit.problems
     credit = panel_credit(loyal.fit, loyal.panel, loyal.stocks, rng=np.random.default_rng(2))
-    assert credit.retention.total == pytest.approx(300)
+    assert credit.retention.total == pytest.approx(200)
     assert np.all(credit.retention.credit == 0)
     gamma = [loyal.company.truth.parameters["gamma"][name] for name in loyal.panel.channels]
     assert np.all(np.abs(loyal.fit.gamma - gamma) < 3.0 * loyal.fit.gamma_sd)
@@ -138,7 +138,7 @@ def test_regular_buyers_are_told_from_others():
 
 
 def test_two_kinds_of_customers_that_nothing_tells_apart_are_found_in_what_they_do():
-    case = Case("regions")
+    case = Case("regions", n=600)
     assert (case.fit.structure.nodes, case.fit.structure.free_masses) == (2, True)
     assert case.fit.loadings["leaving"] < -0.3
 

@@ -18,7 +18,7 @@ from benchmarks.panels.arrays import SimulatedPanel
 from benchmarks.panels.simulate import simulate_panel
 from histories.panel import Panel
 
-N = 8_000
+N = 5_000
 SETTINGS = AttributionSettings(replicates=4)
 
 

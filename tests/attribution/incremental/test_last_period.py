@@ -11,7 +11,7 @@ from attribution.incremental.stocks import kept_stocks, new_stocks, panel_stocks
 from histories.panel import Panel
 from tests.silent_company import panel_of
 
-N, P = 1200, 18
+N, P = 700, 18
 FEW = 600
 """Customers of whom a chain is fitted."""
 

@@ -24,7 +24,7 @@ MOODY = Structure(nodes=5, drift=True, shared=False)
 LEVEL = replace(MOODY, acts_only=True)
 
 
-def company(*, recorded: bool = False, n: int = 1_000, periods: int = 14, seed: int = 1) -> Panel:
+def company(*, recorded: bool = False, n: int = 600, periods: int = 14, seed: int = 1) -> Panel:
     """Touches do nothing; the mood keeps customers, fills the forum and empties the chat."""
     draws = np.random.default_rng(seed)
     mood, there = draws.normal(size=n), np.ones(n, dtype=bool)

@@ -10,7 +10,7 @@ from attribution.incremental.stocks import panel_stocks
 from histories.panel import Panel
 from tests.silent_company import panel_of
 
-N, P = 500, 18
+N, P = 350, 18
 
 
 def company(*, seed: int) -> Panel:
