@@ -151,7 +151,8 @@ def _earned(panel: Panel, touches: Float, there: NDArray[np.bool_]) -> Flags:
 def _share(part: Float, whole: Float, *, axis: int) -> Float:
     """Sum over sum, 0 where there is nothing."""
     total = whole.sum(axis=axis, keepdims=True)
-    return np.divide(part.sum(axis=axis, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+    found = np.divide(part.sum(axis=axis, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(found, dtype=np.float64)
 
 
 def last_touch(panel: Panel) -> Integer:
