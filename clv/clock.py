@@ -26,9 +26,14 @@ AHEAD_DAYS = 7_700
 CARRIED_MONTHS, DAMPING = 6, 0.8
 
 
-def prices_of(told: Sequence[Any] | None) -> tuple[int, float] | None:
+Prices = tuple[int, float, float]
+"""Day, counted from the first one, from which on customers pay another price; the change of its logarithm then,
+and on each day since the first one."""
+
+
+def prices_of(told: Sequence[Any] | None) -> Prices | None:
     """`Clock.prices` after a trip through JSON."""
-    return None if told is None else (int(told[0]), float(told[1]))
+    return None if told is None else (int(told[0]), float(told[1]), float(told[2]) if len(told) > 2 else 0.0)
 
 
 def month_of(days: Moments) -> Integer:
@@ -61,8 +66,7 @@ class Clock:
     closed
         First and last day of each stretch in which the company was closed, counted from `first`.
     prices
-        Day, counted from `first`, from which on customers pay another price, and the change of its logarithm
-        (`clv.prices`); None where they never did.
+        How what customers pay changed (`clv.prices`); None where it did not.
     """
 
     first: date
@@ -74,7 +78,7 @@ class Clock:
     covariates: tuple[tuple[str, float, float], ...] = ()
     means: tuple[float, ...] = ()
     closed: tuple[tuple[int, int], ...] = ()
-    prices: tuple[int, float] | None = None
+    prices: Prices | None = None
 
     @property
     def is_calendar(self) -> bool:
@@ -166,15 +170,21 @@ class Clock:
         """
         if self.prices is None or "monetary_value" not in summary.columns:
             return summary
-        day, change = self.prices
-        if day > (origin - self.first).days:
-            return summary
+        day, change, drift = self.prices
+        then = (origin - self.first).days
         born, last = (self.days(summary[name]) for name in ("first_purchase", "last_purchase"))
         x = np.maximum(summary["frequency"].cast(pl.Float64).to_numpy(), 1.0)
-        early = np.clip((day - born) / np.maximum(last - born, 1), 0.0, 1.0)
-        old = ((x - 1.0) * early + (last < day)) / x
-        today = np.exp(change)
-        return summary.with_columns(pl.col("monetary_value") * pl.Series(today / (old + (1.0 - old) * today)))
+        between = np.maximum(last - born, 1)
+        paid = np.ones(x.size)
+        if change and day <= then:
+            early = np.clip((day - born) / between, 0.0, 1.0)
+            old = ((x - 1.0) * early + (last < day)) / x
+            paid *= old * np.exp(-change) + (1.0 - old)
+        if drift:
+            recent = np.exp(drift * (last - then))
+            earlier = recent * -np.expm1(-drift * between) / (drift * between)
+            paid *= ((x - 1.0) * earlier + recent) / x
+        return summary.with_columns(pl.col("monetary_value") / pl.Series(paid))
 
     def at(self, days: Float | Integer) -> Float:
         """Time from `first` to the end of each day, counted from `first`, whole or in part; any shape.

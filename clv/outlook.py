@@ -16,10 +16,10 @@ import polars as pl
 
 from clv.calendar import DayCovariates, covariates_by_day, own_rows
 from clv.challenger import CHALLENGER, Boosting, learn_boosting
-from clv.clock import Clock, closures
+from clv.clock import Clock, Prices, closures
 from clv.explained import WITH_COVARIATES, Explained, explain
 from clv.fitting import fit_models, fit_spend, full_log_likelihood, sum_log_intervals
-from clv.prices import Step, find_step
+from clv.prices import Drift, Step, find_change
 from clv.purchases.base import PurchaseFit
 from clv.purchases.beta_geometric import GeometricFit
 from clv.purchases.fits import MODELS
@@ -35,6 +35,7 @@ from histories.errors import DataError, TributaryError
 LEARNING_CUSTOMERS = 20_000
 #: Past windows looked at, each a quarter further back.
 PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
+DAYS_PER_YEAR = 365.25
 #: A past window needs so many days, and so much history before it.
 SHORTEST_PAST = 28
 #: Models that take no part in the stack at the edge of their box.
@@ -79,7 +80,7 @@ class Company:
     customers: pl.DataFrame | None = None
     calendar: pl.DataFrame | None = None
     _seen: dict[date, pl.DataFrame] = field(default_factory=dict, repr=False)
-    _steps: dict[date, Step | None] = field(default_factory=dict, repr=False)
+    _changes: dict[date, Step | Drift | None] = field(default_factory=dict, repr=False)
     _opened: dict[date, Clock] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -178,16 +179,20 @@ class Company:
             )
         return full_log_likelihood(fit, intervals)
 
-    def step_at(self, origin: date) -> Step | None:
-        """The clearest step in what customers pay, as known on `origin`."""
-        if origin not in self._steps:
-            self._steps[origin] = find_step(self.learned_at(origin), end=origin)
-        return self._steps[origin]
+    def change_at(self, origin: date) -> Step | Drift | None:
+        """How what customers pay changed, as known on `origin`."""
+        if origin not in self._changes:
+            self._changes[origin] = find_change(self.learned_at(origin), end=origin)
+        return self._changes[origin]
 
-    def prices_at(self, origin: date) -> tuple[int, float] | None:
-        """`Clock.prices` as known on `origin`: a step that has lasted."""
-        step = self.step_at(origin)
-        return None if step is None or not step.lasts else ((step.month - self.first).days, step.change)
+    def prices_at(self, origin: date) -> Prices | None:
+        """`Clock.prices` as known on `origin`: a drift, or a step that has lasted."""
+        change = self.change_at(origin)
+        if isinstance(change, Drift):
+            return 0, 0.0, change.change / DAYS_PER_YEAR
+        if change is None or not change.lasts:
+            return None
+        return (change.month - self.first).days, change.change, 0.0
 
     @property
     def chosen(self) -> str:

@@ -162,9 +162,9 @@ def value_customers(
             f"no purchase model could be fitted. {_reasons(failures) or 'models = [] in [value]'}"
         )
     spend_fit, trend, spend_notes = fit_spend(timed, trend=settings.spend_trend)
-    step = company.step_at(observation_end)
-    if step is not None:
-        spend_notes = (*spend_notes, step.note)
+    change = company.change_at(observation_end)
+    if change is not None:
+        spend_notes = (*spend_notes, change.note)
     horizon = Horizon(
         months=settings.horizon_months, discount_rate=settings.discount_rate, time_unit=time_unit
     )
