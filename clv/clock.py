@@ -27,8 +27,8 @@ CARRIED_MONTHS, DAMPING = 6, 0.8
 
 
 Prices = tuple[int, float, float]
-"""Day, counted from the first one, from which on customers pay another price; the change of its logarithm then,
-and on each day since the first one."""
+"""Day, counted from the first one, from which on customers pay another price; the change of its logarithm
+then, and on each day since the first one."""
 
 
 def prices_of(told: Sequence[Any] | None) -> Prices | None:

@@ -18,7 +18,7 @@ from histories.arrays import Float
 
 #: A step is told from so many standard errors and such a change on.
 CLEAR, NOTICEABLE = 6.0, 0.15
-#: A drift is told from such a change a year on, and from so many days of history, which hold a season twice over.
+#: A drift is told from such a change a year on, and from so many days of history, in which seasons come twice.
 DRIFTS, SPANS = 0.08, 548
 #: Days after which a step is no season any more, and what customers paid before is counted at today's prices.
 LASTING = 90
@@ -79,14 +79,14 @@ class Drift:
         low, high = (np.expm1(self.change + side * 1.96 * self.std_error) for side in (-1.0, 1.0))
         ahead = np.expm1(self.change) / self.change - 1.0
         return (
-            f"customers pay {np.expm1(self.change):+.0%} [{low:+.0%}, {high:+.0%}] a purchase each year, held "
-            "against their own purchases before: values count all at today's prices; should it go on, those of "
-            f"the next twelve months are another {ahead:+.0%}"
+            f"customers pay {np.expm1(self.change):+.0%} [{low:+.0%}, {high:+.0%}] a purchase each year, "
+            "held against their own purchases before: values count all at today's prices; should it go on, "
+            f"those of the next twelve months are another {ahead:+.0%}"
         )
 
 
 def find_change(purchases: pl.LazyFrame, *, end: date) -> Step | Drift | None:
-    """The clearest change in what customers pay up to `end`, at once or by the year; None where there is none."""
+    """The clearest change in what customers pay up to `end`, at once or by the year."""
     repeats = (
         purchases.filter((pl.col("date") <= end) & (pl.col("amount") > 0))
         .filter(pl.col("date") > pl.col("date").min().over("customer_id"))
@@ -117,7 +117,7 @@ def find_change(purchases: pl.LazyFrame, *, end: date) -> Step | Drift | None:
 
 
 def _drift(counts: Float, logs: Float, months: pl.Series) -> Drift | None:
-    """Slope of log amounts by the year with a mean of each customer, its error by customers; None where unclear."""
+    """Slope of log amounts by the year, with a mean of each customer; None where it is not clear."""
     years = (months - months[0]).dt.total_days().to_numpy() / 365.25
     if years[-1] * 365.25 < SPANS:
         return None
