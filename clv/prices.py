@@ -18,7 +18,7 @@ from histories.arrays import Float
 
 #: A step is told from so many standard errors and such a change on.
 CLEAR, NOTICEABLE = 6.0, 0.15
-#: A drift is told from such a change a year on, and from so many days of history, in which seasons come twice.
+#: A drift is told from such a change a year on, and from so many days of history: seasons come twice.
 DRIFTS, SPANS = 0.08, 548
 #: Days after which a step is no season any more, and what customers paid before is counted at today's prices.
 LASTING = 90
