@@ -301,7 +301,7 @@ class ChainDesign:
                 [felt, new, np.log(usual), rest, *([] if self.contractual else arrived)], axis=2
             ),
         )
-        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, context, arrived))
+        acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, context))
         signs = (panel.purchases > 0) | (panel.own_acts > 0)
         seen = last_true(signs, none=0)
         columns, kinds, own, values = (
@@ -469,9 +469,10 @@ class ChainDesign:
         before = _month_before(np.log1p(np.asarray(acts, dtype=np.float64)))
         return replace(acting, cells=np.concatenate([before[:, :, None], acting.cells], axis=2))
 
-    def _habits(self, panel: Panel, context: Float, arrived: list[Float]) -> Float:
+    def _habits(self, panel: Panel, context: Float) -> Float:
         """What acts follow beyond static columns and calendar; purchases before and now come first.
 
+        The month of arrival is another: the purchase that a customer came with may have led to no act.
         They follow what the firm sends in the same month and the one before, not its stock: the decay of a
         firm's letters to those who look around would be that of looking around.
         """
@@ -480,7 +481,9 @@ class ChainDesign:
             return np.concatenate([*self._troubles(panel), context], axis=2)
         trend = np.broadcast_to((np.arange(periods) / YEAR)[None, :, None], (n, periods, 1))
         bought = np.log1p(np.asarray(panel.purchases, dtype=np.float64))
-        blocks = [np.stack([_month_before(bought), bought], axis=2), trend, context, *arrived]
+        blocks = [np.stack([_month_before(bought), bought], axis=2), trend, context]
+        if self.staggered or self.enters_by_purchase:
+            blocks.append(_arrival_month(panel))
         firm = panel.by_firm
         if firm.any():
             sent = np.log1p(np.asarray(panel.touches, dtype=np.float64)[:, :, firm].sum(axis=2))

@@ -248,7 +248,7 @@ class Search:
         if ahead.score < alone.score or best is alone:
             return found
         both = replace(best.structure, quiet=True, asleep=ahead.structure.asleep)
-        return [*found, self.climb(both, best, shift=quieter)]
+        return [*found, self.climb(both, best, shift=quieter, rival=best)]
 
     def regular(self, best: Candidate) -> list[Candidate]:
         """Regular purchases, where silence, or the first steps and the last, find them so."""
