@@ -37,7 +37,8 @@ def not_yet(entries: pl.DataFrame, now: dt.datetime | None = None) -> pl.DataFra
     kind = entries.schema["timestamp"]
     if not isinstance(kind, pl.Datetime):
         return entries.clear()
-    moment = pl.col("timestamp") if kind.time_zone else pl.col("timestamp").dt.replace_time_zone("UTC")
+    at = pl.col("timestamp")
+    moment = at.dt.convert_time_zone("UTC") if kind.time_zone else at.dt.replace_time_zone("UTC")
     return entries.filter(pl.col("given") & (moment > (now or dt.datetime.now(dt.UTC))))
 
 

@@ -89,6 +89,9 @@ def test_what_a_campaign_brought_is_read_from_its_assignments(
         "marketing",
     ]
     asked += ["--platform", "meta", "--name", "autumn", "--control", "0.3", "--assigned-at", str(SENT)]
+    (tmp_path / "no room" / "meta-assignments.csv").mkdir(parents=True)
+    assert CliRunner().invoke(cli, [*asked, "--out", str(tmp_path / "no room")]).exit_code
+    assert not (tmp_path / "no room" / "meta.csv").exists()  # else it goes out, and who is held out is lost
     told = CliRunner().invoke(cli, [*asked, "--out", str(tmp_path / "list")], catch_exceptions=False)
     assert told.exit_code == 0, told.output
 

@@ -78,6 +78,14 @@ def test_a_table_of_another_form_is_refused(
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
+def test_a_bundle_that_was_moved_since_it_was_opened_says_so(bundle: Path, tmp_path: Path) -> None:
+    opened = load_bundle(Path(shutil.copytree(bundle, tmp_path / "b")))
+    (tmp_path / "b").rename(tmp_path / "c")
+    with pytest.raises(BundleError, match="customers is not there any more: the bundle was moved or deleted"):
+        opened.table("customers")
+    assert load_bundle(tmp_path / "c").table("customers").height
+
+
 def test_a_bundle_is_never_written_over(bundle: Path) -> None:
     with pytest.raises(BundleError, match="exists already"):
         write_anew(bundle)

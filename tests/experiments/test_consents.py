@@ -114,8 +114,12 @@ def test_a_consent_taken_back_since_the_run_counts_from_the_next_update_on(
     assert mailing["customers"] == (0 if only_changed else 2)  # everybody is named, and said nothing
 
 
-def test_consent_from_a_day_that_has_not_come_is_told_and_does_not_count_yet(tmp_path: Path) -> None:
-    told = [note for note in read_inputs(_configure(tmp_path)).notes if note.startswith("consents")]
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_consent_from_a_day_that_has_not_come_is_told_and_does_not_count_yet(
+    tmp_path: Path, zone: str
+) -> None:
+    inputs = read_inputs(_configure(tmp_path, timezone=zone))
+    told = [note for note in inputs.notes if note.startswith("consents")]
     assert told[0].startswith(
         "consents: entries that give consent from a day on that has not come: 2 (first: 2099-01-01)"
     )

@@ -71,7 +71,7 @@ def audience(
     )
     make_folder(out)
     files = {out / f"{platform}.csv": made.addresses, out / f"{platform}-assignments.csv": made.assignments}
-    for path, frame in files.items():
+    for path, frame in reversed(files.items()):  # no list without a record of who was held out from it
         write_whole(path, frame.write_csv().encode())
     if as_json:
         echo_json({"files": [str(path) for path in files], **made.counts})
