@@ -111,8 +111,8 @@ def _read(read: Callable[[], _T], name: str) -> _T:
         return read()
     except FileNotFoundError as error:
         raise BundleError(
-            f"{name} is not there any more: the bundle was moved or deleted since it was opened. Load it again "
-            "from where it lies."
+            f"{name} is not there any more: the bundle was moved or deleted since it was opened. Load it "
+            "again from where it lies."
         ) from error
     except (OSError, pl.exceptions.PolarsError) as error:
         raise BundleError(f"{name} cannot be read. Write the bundle again.") from error
