@@ -17,6 +17,8 @@ from clv.purchases.base import PurchaseFit
 
 #: A total further off than the first factor refutes the forecast, than the second makes it doubtful.
 REFUTED, DOUBTFUL = 1.5, 1.25
+#: So many forecasts that were all off by more than this factor, to one side, make the next one doubtful.
+FEWEST_FORECASTS, LASTING = 3, 1.08
 #: Totals of fewer purchases than this are too much a matter of chance to refute anything.
 FEWEST_PURCHASES = 30
 
@@ -122,12 +124,28 @@ def judge_headline(scores: Sequence[WindowScore], fits: Mapping[str, PurchaseFit
             "hold a forecast against",
         )
     if off <= np.log(DOUBTFUL) and latest.covered:
-        return Verdict(status="supported")
+        lasting = _lasting(scores)
+        return Verdict(status="doubtful" if lasting else "supported", reason=lasting)
     error = _in_words(predicted, actual)
     bound = [model for model, fit in fits.items() if fit.report.at_bound]
     edge = f"; {len(bound)} of {len(fits)} fits ended at their bound ({', '.join(bound)})" if bound else ""
     reason = f"the forecast of {what} from {latest.origin} to {latest.until}, made before, was {error}{edge}"
     return Verdict(status="refuted" if not off <= np.log(REFUTED) else "doubtful", reason=reason)
+
+
+def _lasting(scores: Sequence[WindowScore]) -> str | None:
+    """That every forecast made before was off to the same side, in words; None where they were not."""
+    errors = np.array([score.log_error for score in scores])
+    if errors.size < FEWEST_FORECASTS or not (np.abs(errors) > np.log(LASTING)).all():
+        return None
+    if np.ptp(np.sign(errors)):
+        return None
+    off = np.sort(np.abs(np.expm1(-errors)))
+    side = "high" if errors[0] < 0 else "low"
+    return (
+        f"each of {errors.size} forecasts of purchases made before was too {side}, by {off[0]:.0%} to {off[-1]:.0%}: "
+        "expect the same of this one"
+    )
 
 
 def _in_words(predicted: float, actual: float) -> str:

@@ -25,6 +25,41 @@ def window(level: float = 1.0, quarters: int = 1, **models: np.ndarray) -> PastW
     )
 
 
+@pytest.mark.parametrize(
+    ("predicted", "status"),
+    [
+        ((115.0, 125.0, 110.0), "doubtful"),
+        ((85.0, 88.0, 90.0), "doubtful"),
+        ((115.0, 125.0, 105.0), "supported"),  # one was right
+        ((115.0, 88.0, 110.0), "supported"),  # one missed to the other side
+        ((115.0, 125.0), "supported"),
+    ],
+)
+def test_forecasts_that_all_missed_to_one_side_are_doubtful(
+    predicted: tuple[float, ...], status: str
+) -> None:
+    scores = [
+        WindowScore(
+            origin=date(2025 - k, 1, 1),
+            until=date(2026 - k, 1, 1),
+            model="stack",
+            predicted=one,
+            low=50.0,
+            high=200.0,
+            actual=100.0,
+            mae=0.1,
+        )
+        for k, one in enumerate(predicted)
+    ]
+    verdict = judge_headline(scores, {})
+    assert verdict.status == status
+    if predicted[-1] == 110.0 and status == "doubtful":
+        assert verdict.reason is not None
+        assert verdict.reason.startswith(
+            "each of 3 forecasts of purchases made before was too high, by 10% to 25%"
+        )
+
+
 def test_the_stack_has_the_level_of_the_purchase_models_whatever_the_challenger_says() -> None:
     stack = learn_stack([], members=["a", "b", "boost"], levelling=["a", "b"], origin=ORIGIN)
     forecast = stack.forecast({"a": RATE, "b": 3.0 * RATE, "boost": 1000.0 * FLAT})
