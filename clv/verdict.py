@@ -143,8 +143,8 @@ def _lasting(scores: Sequence[WindowScore]) -> str | None:
     off = np.sort(np.abs(np.expm1(-errors)))
     side = "high" if errors[0] < 0 else "low"
     return (
-        f"each of {errors.size} forecasts of purchases made before was too {side}, by {off[0]:.0%} to {off[-1]:.0%}: "
-        "expect the same of this one"
+        f"each of {errors.size} forecasts of purchases made before was too {side}, by {off[0]:.0%} to "
+        f"{off[-1]:.0%}: expect the same of this one"
     )
 
 
