@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 
@@ -20,6 +22,10 @@ TRUNCATION_MULTIPLE = 2.0
 """New customers of the first month against a later one, from which a history seems cut at its start."""
 
 MONTHS_TO_COMPARE = 6
+
+FEWEST_REFUNDS, SHORTEST_REFUND, MOST_DUE = 50, 7, 0.02
+"""From so many refunds on, so many days after their orders, what is still to come is told where it is such a
+share of what was sold lately."""
 
 FEWEST_STRANGERS = 10
 """So many people and buyers without one in common use ids of two kinds."""
@@ -64,6 +70,7 @@ def transaction_notes(
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000
         notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
+        notes += _refunds_to_come(transactions)
     if "line_id" not in transactions.columns:
         overlap = overlap_note(transactions)
         equal = 0 if overlap else count_equal_rows(transactions)
@@ -79,6 +86,49 @@ def transaction_notes(
     notes += [] if currency in IN_THOUSANDTHS else _decimals_notes(transactions)
     notes += _history_notes(transactions, customers)
     return tuple(notes)
+
+
+def _refunds_to_come(transactions: Staged) -> list[str]:
+    """That of the latest sales a part will still be taken back, by how long refunds took after their orders."""
+    if "order_id" not in transactions.columns:
+        return []
+    rows = transactions.frame.filter(_IS_VALID, pl.col("order_id").is_not_null()).select(
+        "order_id", "amount", day=pl.col("timestamp").dt.date()
+    )
+    back = rows.filter(pl.col("amount") < 0)
+    sold = rows.filter(pl.col("amount") > 0)
+    first = sold.join(back, on="order_id", how="semi").group_by("order_id").agg(pl.col("day").min())
+    taken = (
+        back.join(first, on="order_id", suffix=" of sale")
+        .select(
+            sale="day of sale",
+            amount=-pl.col("amount"),
+            after=(pl.col("day") - pl.col("day of sale")).dt.total_days(),
+        )
+        .collect()
+    )
+    by_day = sold.group_by("day").agg(pl.col("amount").sum().cast(pl.Float64)).sort("day").collect()
+    if taken.height < FEWEST_REFUNDS or by_day.is_empty():
+        return []
+    longest = int(taken["after"].quantile(0.95) or 0)
+    ripe = by_day["day"].max() - timedelta(days=longest)  # type: ignore[operator]
+    done, before = taken.filter(pl.col("sale") <= ripe), by_day.filter(pl.col("day") <= ripe)
+    late = by_day.filter(pl.col("day") > ripe)
+    if longest < SHORTEST_REFUND or not (done.height and before.height and late.height):
+        return []
+    share = float(done["amount"].sum()) / float(before["amount"].sum())
+    age = (late["day"].max() - late["day"]).dt.total_days().to_numpy()  # type: ignore[operator]
+    after = done.sort("after")
+    kept = np.append(0.0, np.cumsum(after["amount"].to_numpy()) / float(after["amount"].sum()))
+    come = kept[np.searchsorted(after["after"].to_numpy(), age, side="right")]
+    due = share * float(((1.0 - come) * late["amount"].to_numpy()).sum()) / float(late["amount"].sum())
+    if due < MOST_DUE:
+        return []
+    return [
+        f"{transactions.place}: refunds come up to {longest} days after their orders. Of what was sold in the last "
+        f"{longest} days some {due:.0%} is still to be taken back: the latest weeks look better than they will be, "
+        "and forecasts and values may be too high by up to as much."
+    ]
 
 
 def overlap_note(staged: Staged) -> str | None:

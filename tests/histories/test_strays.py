@@ -552,6 +552,21 @@ def test_times_that_count_another_unit_than_the_others_are_no_far_dates(
     assert found.set_aside_by_rule == {"date out of all proportion": 1}
 
 
+@pytest.mark.parametrize(("after", "told"), [(30, True), (3, False)])
+def test_refunds_that_are_still_to_come_are_said(
+    read: Read, write_csv: Write, after: int, told: bool
+) -> None:
+    start = dt.date(2026, 1, 1)
+    rows = [f"c{k % 50},{start + dt.timedelta(days=k // 4)},10,{k}" for k in range(1200)]
+    back = [(start + dt.timedelta(days=k // 4 + after), k) for k in range(0, 1200, 4)]
+    taken = [f"c{k % 50},{day},-10,{k}" for day, k in back if day < start + dt.timedelta(days=300)]
+    write_csv("orders.csv", f"{HEADER},order_id", *rows, *taken)
+    said = [note for note in read(transactions="orders.csv").notes if "still to be taken back" in note]
+    assert bool(said) is told
+    if told:
+        assert "up to 30 days after their orders. Of what was sold in the last 30 days some 25% is" in said[0]
+
+
 def test_days_that_could_all_be_months_are_said(read: Read, write_csv: Write) -> None:
     days = [dt.date(2026, month, day) for month in range(1, 13) for day in range(1, 13)]
     write_csv("orders.csv", HEADER, *(f"c{k % 7},{day},5" for k, day in enumerate(days)))
