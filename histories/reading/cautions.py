@@ -89,7 +89,7 @@ def transaction_notes(
 
 
 def _refunds_to_come(transactions: Staged) -> list[str]:
-    """That of the latest sales a part will still be taken back, by how long refunds took after their orders."""
+    """That of the latest sales a part will still be taken back, by how long refunds took."""
     if "order_id" not in transactions.columns:
         return []
     rows = transactions.frame.filter(_IS_VALID, pl.col("order_id").is_not_null()).select(
@@ -125,9 +125,9 @@ def _refunds_to_come(transactions: Staged) -> list[str]:
     if due < MOST_DUE:
         return []
     return [
-        f"{transactions.place}: refunds come up to {longest} days after their orders. Of what was sold in the last "
-        f"{longest} days some {due:.0%} is still to be taken back: the latest weeks look better than they will be, "
-        "and forecasts and values may be too high by up to as much."
+        f"{transactions.place}: refunds come up to {longest} days after their orders. Of what was sold in the "
+        f"last {longest} days some {due:.0%} is still to be taken back: the latest weeks look better than they "
+        "will be, and forecasts and values may be too high by up to as much."
     ]
 
 
