@@ -125,9 +125,9 @@ def _refunds_to_come(transactions: Staged) -> list[str]:
     if due < MOST_DUE:
         return []
     return [
-        f"{transactions.place}: refunds come up to {longest} days after their orders. Of what was sold in the "
-        f"last {longest} days some {due:.0%} is still to be taken back: the latest weeks look better than they "
-        "will be, and forecasts and values may be too high by up to as much."
+        f"{transactions.place}: refunds come up to {longest} days after their orders. Of what was sold in "
+        f"the last {longest} days some {due:.0%} is still to be taken back: the latest weeks look better "
+        "than they will be, and forecasts and values may be too high by up to as much."
     ]
 
 
