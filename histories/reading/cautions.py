@@ -117,7 +117,7 @@ def _refunds_to_come(transactions: Staged) -> list[str]:
     if longest < SHORTEST_REFUND or not (done.height and before.height and late.height):
         return []
     share = float(done["amount"].sum()) / float(before["amount"].sum())
-    age = (late["day"].max() - late["day"]).dt.total_days().to_numpy()  # type: ignore[operator]
+    age = late.select((pl.col("day").max() - pl.col("day")).dt.total_days())["day"].to_numpy()
     after = done.sort("after")
     kept = np.append(0.0, np.cumsum(after["amount"].to_numpy()) / float(after["amount"].sum()))
     come = kept[np.searchsorted(after["after"].to_numpy(), age, side="right")]
