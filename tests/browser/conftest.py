@@ -63,17 +63,25 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="session")
+def profile(browser: Any) -> Iterator[Any]:
+    """What all pages share, one of them for good: pages of their own would start processes for each."""
+    context = browser.new_context(reduced_motion="reduce")
+    context.new_page()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def look(browser: Any) -> Iterator[Any]:
+def look(profile: Any) -> Iterator[Any]:
     """A function that opens pages; each must end without an error on its console or a foreign request."""
     opened = []
 
-    def open_page(url: str, *, width: int = 1280, dark: bool = False, **options: Any) -> Any:
-        scheme = "dark" if dark else "light"
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce", **options
-        )
-        page = context.new_page()
+    def open_page(url: str, *, width: int = 1280, dark: bool = False) -> Any:
+        page = profile.new_page()
+        opened.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme="dark" if dark else "light")
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
         page.on("console", lambda m: page.faults.append(m.text) if m.type == "error" else None)
@@ -83,12 +91,11 @@ def look(browser: Any) -> Iterator[Any]:
             lambda r: None if r.url.startswith((origin, "data:", "blob:")) else page.faults.append(r.url),
         )
         page.goto(url)
-        opened.append((context, page))
         return page
 
     yield open_page
-    for context, _ in opened:
-        context.close()
+    for page in opened:
+        page.close()
 
 
 def wide(page: Any) -> int:
