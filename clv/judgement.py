@@ -30,7 +30,7 @@ from clv.tables import VALIDATION_SCHEMA
 from clv.verdict import Verdict, WindowScore, judge_headline
 from histories.errors import TributaryError
 from histories.periods import DAYS_PER_MONTH
-from histories.survivors import EPOCH, find_survivors
+from histories.survivors import EPOCH, find_survivors, nobody_stopped
 
 #: Share of the observed span held out when no calibration end is given, and its longest length in days.
 HOLDOUT_SHARE, LONGEST_HOLDOUT = 1 / 3, 365
@@ -321,10 +321,13 @@ def refute_survivors(
         gap = pl.lit(float("nan"))
     known = summary if customers is None else customers
     days = known.select(came=came.cast(pl.Int32), last=last.cast(pl.Int32), gap=gap)
-    found = find_survivors(*(days[name].to_numpy() for name in days.columns), end=(end - EPOCH).days)
-    if found is None:
-        return judged
-    return replace(judged, verdict=Verdict(status="refuted", reason=found.reason))
+    known_days = [days[name].to_numpy() for name in days.columns]
+    found = find_survivors(*known_days, end=(end - EPOCH).days)
+    if found is not None:
+        return replace(judged, verdict=Verdict(status="refuted", reason=found.reason))
+    if customers is None and (note := nobody_stopped(*known_days, end=(end - EPOCH).days)) is not None:
+        return replace(judged, notes=(note, *judged.notes))
+    return judged
 
 
 def _contract_score(

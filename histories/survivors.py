@@ -21,6 +21,10 @@ FEWEST = 20
 """Fewer than this may be missing by chance."""
 GAPS = 3.0
 """Silence of so many usual gaps between purchases counts as having stopped."""
+STANDING, YEAR, FEWEST_STANDING = 8.0, 365, 100
+"""Customers of so many gaps and days, and so many of them, have had time to leave."""
+SILENT, HARDLY = 6.0, 0.02
+"""Silence of so many gaps, which who still buys hardly keeps, and a share that is next to nobody."""
 EPOCH = date(1970, 1, 1)
 
 
@@ -69,6 +73,26 @@ def find_survivors(came: Integer, last: Integer, gap: Float, *, end: int) -> Sur
     if expected < FEWEST or float((last < since).sum()) > MISSING * expected:
         return None
     return Survivors(since=EPOCH + timedelta(days=since), missing=round(expected))
+
+
+def nobody_stopped(came: Integer, last: Integer, gap: Float, *, end: int) -> str | None:
+    """A sentence where hardly any customer of long standing is silent, as in an export of present ones alone.
+
+    Arguments are those of `find_survivors`.
+    """
+    standing = (
+        np.isfinite(gap) & (end - came > STANDING * np.nan_to_num(gap, nan=np.inf)) & (end - came > YEAR)
+    )
+    if standing.sum() < FEWEST_STANDING:
+        return None
+    silent = int((end - last[standing] > SILENT * gap[standing]).sum())
+    if silent > HARDLY * standing.sum():
+        return None
+    return (
+        f"of {int(standing.sum()):,} customers who came more than a year ago {silent} have been silent for "
+        f"{SILENT:.0f} of their usual gaps: nobody seems to leave. If the export holds present customers alone, those "
+        "who left are missing, and forecasts and values are too high: give all customers"
+    )
 
 
 def _staying(length: Integer, stopped: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Float:

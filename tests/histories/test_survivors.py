@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from histories.survivors import Survivors, find_survivors
+from histories.survivors import Survivors, find_survivors, nobody_stopped
 
 DAYS = 900
 
@@ -46,6 +46,15 @@ def test_a_few_who_were_kept_by_mistake_change_nothing() -> None:
 @pytest.mark.parametrize(("life", "gap"), [(1e9, 30), (1e9, 365), (2000, 200), (100, 5)])
 def test_companies_that_are_whole_miss_nobody(life: float, gap: float) -> None:
     assert find(customers(life, gap), np.ones(2000, dtype=bool)) is None
+
+
+def test_an_export_of_present_customers_alone_is_asked_about() -> None:
+    came, last, gap = customers(life=400, gap=20)
+    present = (DAYS - 1 - last) < 3 * np.nan_to_num(gap, nan=0.0)
+    told = nobody_stopped(came[present], last[present], gap[present], end=DAYS - 1)
+    assert told is not None
+    assert "0 have been silent for 6 of their usual gaps" in told
+    assert nobody_stopped(came, last, gap, end=DAYS - 1) is None
 
 
 def test_who_cannot_leave_for_a_year_is_not_missed() -> None:
