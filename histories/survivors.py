@@ -90,8 +90,8 @@ def nobody_stopped(came: Integer, last: Integer, gap: Float, *, end: int) -> str
         return None
     return (
         f"of {int(standing.sum()):,} customers who came more than a year ago {silent} have been silent for "
-        f"{SILENT:.0f} of their usual gaps: nobody seems to leave. If the export holds present customers alone, those "
-        "who left are missing, and forecasts and values are too high: give all customers"
+        f"{SILENT:.0f} of their usual gaps: nobody seems to leave. If the export holds present customers "
+        "alone, those who left are missing, and forecasts and values are too high: give all customers"
     )
 
 
