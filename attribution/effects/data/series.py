@@ -26,6 +26,8 @@ PER_CUSTOMER = {f"{total}_per_customer": total for total in ("spend", "purchases
 
 METRICS = (*TOTALS, *PER_CUSTOMER)
 
+DAYS_PER_WEEK, WEEKS = 7, 6
+"""From so many weeks on the days of the week are told apart."""
 WHOLE = 0.9
 """Of the usual days with rows, the share that fills a step; months are shorter and longer."""
 
@@ -58,6 +60,12 @@ class Series:
     def period(self) -> float | None:
         """Steps per year when it spans two years or more, so that a season can be told from a change."""
         return self.year if len(self.dates) >= 2 * self.year else None
+
+    @property
+    def cycle(self) -> int | None:
+        """Steps per week of a daily series: weekends differ from other days."""
+        daily = self.year == STEPS_PER_YEAR["day"]
+        return DAYS_PER_WEEK if daily and len(self.dates) >= WEEKS * DAYS_PER_WEEK else None
 
 
 def find_series(design: EffectDesign, setting: Setting) -> Iterator[Series]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -111,17 +112,19 @@ def estimate_change(
     if bare.n_control < MIN_BEFORE or bare.n_treated < MIN_AFTER:
         return [bare.refused(_too_few(bare, dict(map(reversed, others)), earlier, later))], [], []  # type: ignore[arg-type]
     places = [place for _, place in others]
-    fit = fit_segmented(series.values, position, others=places, period=series.period)
-    calm, odd = _without_peaks(series.values, earlier, position)
-    again = fit_segmented(calm, position, others=places, period=series.period) if odd else fit
-    placebo = fit_segmented(series.values[earlier:position], (position - earlier) // 2).mean
+    fitting = partial(fit_segmented, others=places, period=series.period, cycle=series.cycle)
+    fit = fitting(series.values, position)
+    calm, odd = _without_peaks(series, earlier, position)
+    again = fitting(calm, position) if odd else fit
+    early, middle = series.values[earlier:position], (position - earlier) // 2
+    placebo = fit_segmented(early, middle, cycle=series.cycle).mean
     effects = [
         _figure(bare, what, figure, placebo, fit.dof)
         for what, figure in (("mean change", fit.mean), ("level", fit.level), ("slope", fit.slope))
     ]
     checks = [check_placebo(effects[0]), _check_peaks(series, odd, fit.mean, again.mean)]
     if series.period is None:
-        yearly = fit_segmented(series.values, position, others=places, period=series.year)
+        yearly = fitting(series.values, position, period=series.year)
         checks.append(_check_season(yearly, fit.mean))
     if series.base is not None:
         checks.append(_check_base(series.outcome, series.base[earlier:later], position - earlier))
@@ -163,15 +166,17 @@ def _figure(effect: Effect, estimand: str, figure: Figure, placebo: Figure, dof:
     )
 
 
-def _without_peaks(values: Float, earlier: int, position: int) -> tuple[Float, list[int]]:
+def _without_peaks(series: Series, earlier: int, position: int) -> tuple[Float, list[int]]:
     """The series with peaks before a change brought to the line through the others; and where they are."""
-    before = values[earlier:position]
-    slope, level, *_ = scipy.stats.theilslopes(before)
-    line = level + slope * np.arange(len(before))
+    calm = series.values.astype(np.float64)
+    before = calm[earlier:position]
+    phase = np.arange(before.size) % (series.cycle or 1)
+    usual = np.array([np.median(before[phase == k]) for k in range(phase.max() + 1)])[phase]
+    slope, level, *_ = scipy.stats.theilslopes(before - usual)
+    line = usual + level + slope * np.arange(before.size)
     rest = before - line
     spread = float(scipy.stats.median_abs_deviation(rest, scale="normal"))
     odd = np.flatnonzero(np.abs(rest) > PEAK * spread) if spread > 0 else np.zeros(0, dtype=np.int64)
-    calm = values.astype(np.float64)
     calm[earlier + odd] = line[odd]
     return calm, [int(earlier + place) for place in odd]
 

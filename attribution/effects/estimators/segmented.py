@@ -86,7 +86,12 @@ class SegmentedFit:
 
 
 def fit_segmented(
-    values: Float, break_at: int, *, others: Sequence[int] = (), period: float | None = None
+    values: Float,
+    break_at: int,
+    *,
+    others: Sequence[int] = (),
+    period: float | None = None,
+    cycle: int | None = None,
 ) -> SegmentedFit:
     """Level and slope change at position `break_at` of a series, shape (T,).
 
@@ -100,9 +105,11 @@ def fit_segmented(
         Positions of other changes, each with a level and a slope of its own.
     period
         Steps per year; adds one annual harmonic.
+    cycle
+        Steps per week; each has a level of its own.
     """
     size = len(values)
-    design = _design(size, break_at, others, period)
+    design = _design(size, break_at, others, period, cycle)
     until = min((change for change in others if change > break_at), default=size)
     without = design.copy()
     without[:, :2] = 0.0
@@ -131,7 +138,9 @@ def fit_segmented(
     )
 
 
-def _design(size: int, break_at: int, others: Sequence[int], period: float | None) -> Float:
+def _design(
+    size: int, break_at: int, others: Sequence[int], period: float | None, cycle: int | None
+) -> Float:
     """The asked change's level and slope first, then those of each stretch; a single point has no slope."""
     t = np.arange(size, dtype=float)
     starts = sorted({0, break_at, *others})
@@ -140,6 +149,7 @@ def _design(size: int, break_at: int, others: Sequence[int], period: float | Non
         if start != break_at:
             columns.append((t >= start).astype(float))
             columns += [np.maximum(t - start, 0.0)] if end - start > 1 else []
+    columns += [(t % cycle == k).astype(float) for k in range(1, cycle)] if cycle else []
     if period is not None:
         columns += [np.sin(2 * np.pi * t / period), np.cos(2 * np.pi * t / period)]
     return np.column_stack(columns)

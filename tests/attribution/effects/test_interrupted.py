@@ -307,6 +307,26 @@ def of_table(tmp_path: Path, frame: pl.DataFrame, weeks: int) -> EffectsResult:
     return estimate_effects([design], tables=EffectTables(interventions=log), base_dir=tmp_path)
 
 
+def test_weekends_are_neither_noise_nor_peaks_of_a_daily_series(tmp_path: Path) -> None:
+    rng, days = np.random.default_rng(3), np.arange(200)
+    values = 100 + 30.0 * np.isin(days % 7, (5, 6)) + 2.0 * (days >= 123) + rng.normal(size=200)
+    dates = [START + timedelta(days=int(day)) for day in days]
+    pl.DataFrame({"day": dates, "complaints": values}).write_csv(tmp_path / "daily.csv")
+    design = EffectDesign(
+        name="changes",
+        design="interrupted_series",
+        table={"path": "daily.csv", "columns": {"date": "day"}},
+        outcomes=["complaints"],
+        series="day",
+    )
+    log = pl.LazyFrame({"name": ["new team"], "date": [dates[123]]})
+    tables = EffectTables(interventions=log)
+    mean, *_ = estimate_effects([design], tables=tables, base_dir=tmp_path).effects
+    assert mean.supported, mean.reason
+    assert mean.low <= 2.0 <= mean.high
+    assert mean.high - mean.low < 4.0  # 23 where the days of the week are noise
+
+
 def test_weeks_that_the_days_of_a_table_do_not_fill_do_not_count(tmp_path: Path) -> None:
     frame = daily(series(), START)  # begins on a Monday
     whole = of_table(tmp_path, frame, 40).effects[0]
