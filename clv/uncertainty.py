@@ -92,6 +92,11 @@ def _spend_draws(
     account["spend"] = posterior.to_dict(settings.interval)
     kept = posterior.thin(PARAMETER_DRAWS)
     kept = kept[kept[:, 1] > 1.0]
+    if 2 * len(kept) < PARAMETER_DRAWS:
+        return (spend_fit,), (
+            "spend: a few very large amounts leave the mean of the population without limits; those of customers' "
+            "values rest on the fitted spend, and not on how surely it is known",
+        )
     return tuple(spend_fit.with_vector(vector) for vector in kept), ()
 
 

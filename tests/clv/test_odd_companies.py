@@ -131,3 +131,30 @@ def test_a_company_that_turned_has_a_refuted_headline(company: Callable[[], Rows
     assert values.model["forecast"]["status"] == "refuted"
     assert values.model["forecast"]["reason"]
     assert any(warning.startswith("lifetime value is refuted") for warning in values.warnings)
+
+
+def test_a_few_very_large_amounts_leave_customers_their_limits() -> None:
+    rng = np.random.default_rng(2)
+    own = np.exp(rng.normal(3.5, 2.0, 300))
+    rows = pl.DataFrame(sorted(set(shoppers(300, 700))), schema=["customer_id", "day"], orient="row")
+    paid = own[rows["customer_id"].to_numpy()] * np.exp(rng.normal(0.0, 0.4, rows.height))
+    purchases = rows.select(
+        "customer_id",
+        date=pl.lit(FIRST) + pl.duration(days="day"),
+        amount=pl.Series((10_000 * paid).astype(np.int64)),
+        margin=pl.lit(None, dtype=pl.Int64),
+    ).with_columns(timestamp=pl.col("date").cast(pl.Datetime("us")))
+    values = value_customers(
+        purchases.lazy(),
+        settings=ValueSettings(models=("mbg_nbd",), challenger=False, posterior_draws=100, origins=1),
+        observation_end=FIRST + timedelta(days=700),
+        calibration_end=None,
+        time_unit="week",
+        currency="EUR",
+        seed=1,
+    )
+    assert any("leave the mean of the population without limits" in note for note in values.warnings)
+    low, value, high = (values.customers[f"customer_lifetime_value{end}"] for end in ("_low", "", "_high"))
+    assert not high.null_count()
+    assert (low <= high).all()
+    assert float(low.sum()) < float(value.sum()) < float(high.sum())
