@@ -94,8 +94,8 @@ def _spend_draws(
     kept = kept[kept[:, 1] > 1.0]
     if 2 * len(kept) < PARAMETER_DRAWS:
         return (spend_fit,), (
-            "spend: a few very large amounts leave the mean of the population without limits; those of customers' "
-            "values rest on the fitted spend, and not on how surely it is known",
+            "spend: a few very large amounts leave the mean of the population without limits; those of "
+            "customers' values rest on the fitted spend, and not on how surely it is known",
         )
     return tuple(spend_fit.with_vector(vector) for vector in kept), ()
 
