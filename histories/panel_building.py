@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from histories.arrays import Moments
 from histories.confounders import Columns, read_confounders
+from histories.dated_by_month import DatedByMonth, dated_by_month
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
 from histories.panel import TICKS, Panel, join_panels
@@ -106,6 +107,9 @@ def build_panel(
         stops=stops,
         renewal=renewal,
         term=term,
+        dated=dated_by_month(
+            touchpoints, purchases, own=[c for c, who in origins.items() if who == "customer"]
+        ),
     )
     return finish_panel(part, touchpoints, customers, confounders=confounders, cases=cases)
 
@@ -169,8 +173,13 @@ def build_panel_part(
     stops: Sequence[str] = (),
     renewal: Renewal | None = None,
     term: Term | None = None,
+    dated: DatedByMonth | None = None,
 ) -> PanelPart:
-    """Count for the complete customers of these rows, from the period `start` on; see `build_panel`."""
+    """Count for the complete customers of these rows, from the period `start` on; see `build_panel`.
+
+    What is `dated` by the month alone counts as often as it is there, and tells no moments.
+    """
+    dated = DatedByMonth() if dated is None else dated
     index = PeriodIndex.of(period, observation_end)
     ids = _customer_ids(touchpoints, purchases, customers)
     coded = _Coder(ids=ids, index=index, start=start, shape=(ids.height, -start))
@@ -183,11 +192,11 @@ def build_panel_part(
         late = _late(touchpoints, inside[0], purchases, inside[1])
         touchpoints, purchases, apart = inside
     bought = _purchase_arrays(coded, purchases)
-    touches, touch_share = _touch_arrays(coded, touchpoints, channels)
+    touches, touch_share = _touch_arrays(coded, touchpoints, channels, dated=dated)
     telling = _own_act() | (pl.col("treatment") & pl.col("channel").is_in(list(stops)))
     untold = apart.with_columns(channel=pl.lit(None, pl.String))
     acts = pl.concat([touchpoints.filter(telling).select(*EVENT, "channel"), untold])
-    last = None if contractual else _last_signs(coded, acts, purchases)
+    last = None if contractual or dated.any else _last_signs(coded, acts, purchases)
     arrived = _entry_share(coded, customers)
     days = _renewal_days(coded, customers, renewal)
     terms = _term_columns(coded, customers, term)
@@ -196,8 +205,8 @@ def build_panel_part(
         groups=tuple(groups.get(name, name) for name in channels),
         origins=tuple(origins.get(name) for name in channels),
         touches=touches,
-        touch_share=touch_share,
-        own_acts=coded.days(acts),
+        touch_share=None if dated.any else touch_share,
+        own_acts=coded.days(acts, dated),
         problems=coded.counts(pl.concat([_contacts(touchpoints), apart])),
         spend=bought["amount"],
         purchases=bought["purchases"],
@@ -208,8 +217,12 @@ def build_panel_part(
         exit_share=_exit_share(coded, exit_, customers),
         entry_share=arrived,
         renewal_share=None if days is None else _share_at(coded, days),
-        before_renewal=None if days is None else _touch_arrays(coded, touchpoints, channels, until=days)[0],
-        touch_moments=_touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
+        before_renewal=None
+        if days is None
+        else _touch_arrays(coded, touchpoints, channels, dated=dated, until=days)[0],
+        touch_moments=None
+        if dated.channels
+        else _touch_moments(coded, touchpoints, channels, entry, exit_, arrived),
         last_moment=None if last is None else last[0],
         last_is_purchase=None if last is None else last[1],
         covariates=came,
@@ -220,7 +233,11 @@ def build_panel_part(
         time_covariate_names=() if terms is None or term is None else term.names,
         customer_ids=ids["customer_id"],
         stops=tuple(stops),
-        notes=tuple(words for words in (index.words, term.words if term else "") if words),
+        notes=tuple(
+            words
+            for words in (index.words, term.words if term else "", dated.words if dated.any else "")
+            if words
+        ),
     )
     return PanelPart(panel=_within_rows(panel), late=late)
 
@@ -277,10 +294,10 @@ class _Coder:
     def counts(self, frame: pl.LazyFrame) -> NDArray[np.float64]:
         return self._summed(self.place(frame).with_columns(n=1))
 
-    def days(self, frame: pl.LazyFrame) -> NDArray[np.float64]:
-        """Days with a row, those of each channel by themselves."""
+    def days(self, frame: pl.LazyFrame, dated: DatedByMonth) -> NDArray[np.float64]:
+        """Days with a row, those of each channel by themselves; rows where they are dated by the month."""
         placed = self.place(frame.with_columns(day=_day()), keep=["channel", "day"])
-        return self._summed(placed.group_by("i", "t", "channel").agg(pl.col("day").n_unique().alias("n")))
+        return self._summed(placed.group_by("i", "t", "channel").agg(_days_of(dated)))
 
     def _summed(self, placed: pl.LazyFrame) -> NDArray[np.float64]:
         rows = placed.group_by("i", "t").agg(pl.col("n").sum()).collect()
@@ -291,6 +308,13 @@ class _Coder:
 
 def _day() -> pl.Expr:
     return pl.col("timestamp").dt.date()
+
+
+def _days_of(dated: DatedByMonth) -> pl.Expr:
+    """Days of a channel's rows; their number where they are dated by the month alone."""
+    days, channel = pl.col("day").n_unique(), pl.col("channel").cast(pl.String).first()
+    coarse = channel.is_in(list(dated.channels)).fill_null(value=False)
+    return (pl.when(coarse).then(pl.len()).otherwise(days) if dated.channels else days).alias("n")
 
 
 def _customer_ids(
@@ -512,6 +536,7 @@ def _touch_arrays(
     touchpoints: pl.LazyFrame,
     channels: Sequence[str],
     *,
+    dated: DatedByMonth,
     until: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Days with a touch by customer, period and channel, and the mean share of the period passed at them.
@@ -526,8 +551,7 @@ def _touch_arrays(
         here = treated.collect()
         treated = here.filter((here["day"].dt.day() - 1).to_numpy() <= until[here["i"], here["t"]]).lazy()
     ticks = (pl.col("share").mean().clip(0.0, 1.0) * TICKS).round().cast(pl.UInt8)
-    days = pl.col("day").n_unique().alias("n")
-    counted = treated.group_by("i", "t", "channel").agg(days, ticks.alias("ticks")).collect()
+    counted = treated.group_by("i", "t", "channel").agg(_days_of(dated), ticks.alias("ticks")).collect()
     rows = counted.join(_codes(channels), on="channel")
     touches = np.zeros((*coded.shape, len(channels)), dtype=np.float32)
     share = np.zeros(touches.shape, dtype=np.uint8)

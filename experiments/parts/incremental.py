@@ -29,6 +29,7 @@ from experiments.config import RunConfig
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.part import Part, attempt
 from experiments.parts.segments import UNKNOWN, segment_labels
+from histories.dated_by_month import dated_by_month
 from histories.ends_by_silence import end_by_silence
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
@@ -232,11 +233,15 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
         "period": config.attribution.period,
         "observation_end": histories.inputs.observation_end,
     }
+    origins = _origins(config, touchpoints)
+    own = [name for name in channels if origins.get(name) == "customer"]
+    dated = dated_by_month(touchpoints, purchases, own=own)
     counting: dict[str, Any] = {
         **span,
         "start": first_period(touchpoints, purchases, **span),
         "channels": channels,
-        "origins": _origins(config, touchpoints),
+        "origins": origins,
+        "dated": dated,
         "groups": config.channel_groups,
         "contractual": recorded,
         "renewal": find_renewal(people) if recorded else None,
@@ -256,6 +261,8 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
     panel = with_moments_of_leaving(with_proof_of_life(build(), build))
     if silence is not None:
         panel = replace(panel, notes=(*panel.notes, silence.words))
+    if dated.any:
+        return panel
     if recorded:
         ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle)
         panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))

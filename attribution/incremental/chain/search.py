@@ -71,9 +71,10 @@ class Candidate:
 
     @property
     def never_wakes(self) -> bool:
-        """Whether pauses last longer than the panel: they are leaving, which no touch would hold up."""
+        """Whether pauses outlast the panel where leaving is silent: leaving that no touch would hold up."""
         wakes = float(expit(self.optimum.theta[self.problem.layout.chain][2]))
-        return self.structure.asleep and wakes * self.problem.inputs.values.shape[1] < 1.0
+        silent = self.problem.inputs.silent
+        return silent and self.structure.asleep and wakes * self.problem.inputs.values.shape[1] < 1.0
 
 
 def believed(candidates: Sequence[Candidate]) -> list[Candidate]:
