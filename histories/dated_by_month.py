@@ -1,7 +1,8 @@
 """Are events dated by the month alone? Exports by the month date all of them on its first day, or its last.
 
 Invoices at the end of the month, activity by the month: the day says nothing then of what came first, nor of
-when within the month a customer left. What a firm sends may well go out on the first.
+when within the month a customer left. What a firm sends may well go out on the first, unless acts are dated
+so too; where the end of a relation is known, nobody knows then whether it was sent before or after it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+BEFORE_OR_AFTER = "its touches are dated by the month alone: which came before a customer left is not known"
 NEARLY_ALL = 0.95
 """Share of events on the first days of months and the last from which the day is no day."""
 FEWEST, MONTHS = 100, 3
@@ -22,7 +24,7 @@ class DatedByMonth:
     """What is dated by the month alone."""
 
     channels: tuple[str, ...] = ()
-    """Channels in which customers act."""
+    """Channels, one in which customers act among them."""
     purchases: bool = False
 
     @property
@@ -43,7 +45,7 @@ class DatedByMonth:
 def dated_by_month(
     touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, *, own: Collection[str]
 ) -> DatedByMonth:
-    """Which own channels, and whether purchases, are dated by the month.
+    """Which channels, and whether purchases, are dated by the month; what a firm sends only beside own acts.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def dated_by_month(
     months = day.dt.month_start().n_unique()
     told = [edge.mean().alias("edge"), pl.len().alias("n"), months.alias("months")]
     coarse = (pl.col("edge") >= NEARLY_ALL) & (pl.col("n") >= FEWEST) & (pl.col("months") >= MONTHS)
-    acts = touchpoints.filter(pl.col(name).cast(pl.String).is_in(list(own)))
-    by_channel = acts.group_by(pl.col(name).cast(pl.String)).agg(told).filter(coarse)
+    by_channel = touchpoints.group_by(pl.col(name).cast(pl.String)).agg(told).filter(coarse)
     found, bought = pl.collect_all([by_channel.sort(name), purchases.select(told).filter(coarse)])
-    return DatedByMonth(channels=tuple(found[name]), purchases=bought.height > 0)
+    acted = any(channel in own for channel in found[name])
+    return DatedByMonth(channels=tuple(found[name]) if acted else (), purchases=bought.height > 0)

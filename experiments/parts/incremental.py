@@ -29,7 +29,7 @@ from experiments.config import RunConfig
 from experiments.parts.histories import PURCHASES, TOUCHPOINTS, Histories
 from experiments.parts.part import Part, attempt
 from experiments.parts.segments import UNKNOWN, segment_labels
-from histories.dated_by_month import dated_by_month
+from histories.dated_by_month import BEFORE_OR_AFTER, dated_by_month
 from histories.ends_by_silence import end_by_silence
 from histories.engines.base import Tables
 from histories.errors import ConfigError, DataError
@@ -262,7 +262,8 @@ def company_panel(config: RunConfig, histories: Histories, used: tuple[str, ...]
     if silence is not None:
         panel = replace(panel, notes=(*panel.notes, silence.words))
     if dated.any:
-        return panel
+        sent = [name for name in dated.channels if recorded and name not in own]
+        return replace(panel, announces=dict.fromkeys(sent, BEFORE_OR_AFTER))
     if recorded:
         ends = partial(_ends, channels=channels, cycle=(counting["renewal"] or Renewal()).cycle)
         panel = replace(panel, announces=buckets.reduce(ends, operator.add).words(channels))

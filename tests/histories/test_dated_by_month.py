@@ -49,7 +49,7 @@ def panel(touches: pl.LazyFrame, orders: pl.LazyFrame) -> Panel:
 def test_what_is_dated_by_the_month_is_told_from_what_a_firm_sends_on_the_first() -> None:
     own = ["forum"]
     assert dated_by_month(*events(), own=own) == DatedByMonth()
-    assert dated_by_month(*events(acts="first"), own=own) == DatedByMonth(channels=("forum",))
+    assert dated_by_month(*events(acts="first"), own=own) == DatedByMonth(channels=("forum", "letter"))
     assert dated_by_month(*events(bought="last"), own=own) == DatedByMonth(purchases=True)
     few = [frame.head(90) for frame in events(acts="first", bought="last")]
     assert not dated_by_month(few[0], few[1], own=own).any
@@ -63,5 +63,6 @@ def test_posts_of_a_month_are_no_single_day_and_tell_no_moment() -> None:
     assert known.last_moment is not None
     assert coarse.last_moment is None
     assert coarse.touch_share is None
-    assert "forum: nearly all are dated" in coarse.notes[-1]
+    assert coarse.touches[:, :, 1].sum() > known.touches[:, :, 1].sum()  # letters of one day
+    assert "forum, letter: nearly all are dated" in coarse.notes[-1]
     assert panel(*events(bought="last")).last_moment is None
