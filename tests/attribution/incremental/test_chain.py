@@ -9,6 +9,7 @@ import pytest
 
 from attribution.incremental.aumann_shapley import panel_credit
 from attribution.incremental.chain import HiddenChain, HiddenChainFit, Structure
+from attribution.incremental.chain.design import ChainDesign
 from attribution.incremental.chain.imitation import onwards, without_effects
 from attribution.incremental.chain.search import Candidate, Search, believed
 from attribution.incremental.chain.start import quieter
@@ -309,3 +310,15 @@ def test_acts_on_the_way_to_a_purchase_are_still_signs_of_life():
     fit = HiddenChain(structure=Structure()).fit(told, stocks, rng=np.random.default_rng(1))
     found = fit.predict(told, stocks, rng=np.random.default_rng(1)).expected_survivors
     assert found == pytest.approx(company.truth.outcomes["retention"].total, rel=0.03)  # 7 % more without
+
+
+def test_a_closed_shop_has_months_of_its_own_before_anything_else_is_asked():
+    panel = simulate_panel("plain", n=300, periods=18, seed=1).panel
+    purchases, spend = np.array(panel.purchases), np.array(panel.spend)
+    purchases[:, 7:9] = spend[:, 7:9] = 0.0
+    closed = replace(panel, purchases=purchases, spend=spend)
+    design = ChainDesign.learn(closed, decay=0.6)
+    search = Search(inputs=design.inputs(closed, panel_stocks(closed)), weights=np.ones(300))
+    assert all(candidate.structure.periods for candidate in search.compare())
+    open_all_year = Search(inputs=design.inputs(panel, panel_stocks(panel)), weights=np.ones(300))
+    assert not all(candidate.structure.periods for candidate in open_all_year.compare())
