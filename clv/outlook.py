@@ -30,12 +30,12 @@ from clv.stack import PastWindow, Stack, learn_stack, level_of
 from clv.summary import summarize_holdout, summarize_purchases
 from histories.arrays import Float
 from histories.errors import DataError, TributaryError
+from histories.periods import DAYS_PER_YEAR
 
 #: Customers whose past teaches clock, weights and bias, and on whom models are fitted on the clock.
 LEARNING_CUSTOMERS = 20_000
 #: Past windows looked at, each a quarter further back.
 PAST_WINDOWS, DAYS_PER_QUARTER = 4, 91.3125
-DAYS_PER_YEAR = 365.25
 #: A past window needs so many days, and so much history before it.
 SHORTEST_PAST = 28
 #: Models that take no part in the stack at the edge of their box.

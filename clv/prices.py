@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from histories.arrays import Float
+from histories.periods import DAYS_PER_YEAR
 
 #: A step is told from so many standard errors and such a change on.
 CLEAR, NOTICEABLE = 6.0, 0.15
@@ -118,8 +119,8 @@ def find_change(purchases: pl.LazyFrame, *, end: date) -> Step | Drift | None:
 
 def _drift(counts: Float, logs: Float, months: pl.Series) -> Drift | None:
     """Slope of log amounts by the year, with a mean of each customer; None where it is not clear."""
-    years = (months - months[0]).dt.total_days().to_numpy() / 365.25
-    if years[-1] * 365.25 < SPANS:
+    years = (months - months[0]).dt.total_days().to_numpy() / DAYS_PER_YEAR
+    if years[-1] * DAYS_PER_YEAR < SPANS:
         return None
     n = counts.sum(axis=1)
     own = years - (counts @ years / n)[:, None]

@@ -42,6 +42,9 @@ class DatedByMonth:
         )
 
 
+DAYS_ARE_KNOWN = DatedByMonth()
+
+
 def dated_by_month(
     touchpoints: pl.LazyFrame, purchases: pl.LazyFrame, *, own: Collection[str]
 ) -> DatedByMonth:

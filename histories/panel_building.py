@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from histories.arrays import Moments
 from histories.confounders import Columns, read_confounders
-from histories.dated_by_month import DatedByMonth, dated_by_month
+from histories.dated_by_month import DAYS_ARE_KNOWN, DatedByMonth, dated_by_month
 from histories.errors import ConfigError, DataError
 from histories.exits import elapsed_share, entry_shares, exit_shares, within_contracts
 from histories.panel import TICKS, Panel, join_panels
@@ -173,13 +173,12 @@ def build_panel_part(
     stops: Sequence[str] = (),
     renewal: Renewal | None = None,
     term: Term | None = None,
-    dated: DatedByMonth | None = None,
+    dated: DatedByMonth = DAYS_ARE_KNOWN,
 ) -> PanelPart:
     """Count for the complete customers of these rows, from the period `start` on; see `build_panel`.
 
     What is `dated` by the month alone counts as often as it is there, and tells no moments.
     """
-    dated = DatedByMonth() if dated is None else dated
     index = PeriodIndex.of(period, observation_end)
     ids = _customer_ids(touchpoints, purchases, customers)
     coded = _Coder(ids=ids, index=index, start=start, shape=(ids.height, -start))

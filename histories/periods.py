@@ -9,8 +9,9 @@ import polars as pl
 
 from histories.errors import ConfigError
 
-DAYS_PER_MONTH = 30.4375
-"""Days in a month everywhere: 365.25 / 12."""
+DAYS_PER_YEAR = 365.25
+DAYS_PER_MONTH = DAYS_PER_YEAR / 12
+"""Days in a year and in a month everywhere."""
 
 PeriodName = Literal["day", "week", "month", "quarter", "year"]
 _EVERY: dict[str, str] = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}

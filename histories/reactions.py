@@ -18,7 +18,7 @@ is for `histories.on_the_way`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
 
@@ -229,12 +229,10 @@ def _count_before(
     return found
 
 
-def reactions(
-    recent: Recent, channels: Sequence[str], *, by_firm: Sequence[bool] = ()
-) -> tuple[Reaction, ...]:
+def reactions(recent: Recent, channels: Sequence[str], *, firm: Collection[str] = ()) -> tuple[Reaction, ...]:
     """One reading for each channel that the counts can say something of.
 
-    `by_firm` says in which channels the firm acts; by default in none.
+    `firm` names the channels in which the firm acts; by default none.
     """
     now = timedelta(0)
     near = recent.expected(recent.touches, -NEAR, now), recent.expected(recent.touches, -FAR, -NEAR)
@@ -256,7 +254,7 @@ def reactions(
         six = over(k, SIX_WEEKS)
         if six is not None and six.ratio < SILENT and six.follows:
             reading = six
-        if k < len(by_firm) and by_firm[k] and not (reading and reading.follows):
+        if channel in firm and not (reading and reading.follows):
             longer = (over(k, FOUR_WEEKS), over(k, SEVEN_WEEKS))
             reading = next((each for each in longer if each is not None and each.follows), reading)
         if reading is not None:
@@ -278,11 +276,8 @@ def _read(channel: str, seen: tuple[float, float], of_all: tuple[float, float]) 
 
 def with_order_of_events(panel: Panel, recent: Recent) -> Panel:
     """The panel that knows which channels' touches follow purchases, with a note for each."""
-    follow = [
-        reading
-        for reading in reactions(recent, panel.channels, by_firm=panel.by_firm.tolist())
-        if reading.follows
-    ]
+    firm = [name for name, sends in zip(panel.channels, panel.by_firm, strict=True) if sends]
+    follow = [reading for reading in reactions(recent, panel.channels, firm=firm) if reading.follows]
     notes = tuple(
         f"{reading.channel} follows purchases: in the {reading.weeks[0]} before a touch customers bought "
         f"{reading.ratio:.2f} times as often as in the {reading.weeks[1]} before; their effect is told from "

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from histories.arrays import Float, Integer, Moments
+from histories.periods import DAYS_PER_MONTH
 from histories.renewals import same_day, spans_of_leavers
 
 TERMS = (24, 12, 6, 3)
@@ -30,7 +31,6 @@ FEWEST = 50
 """Customers who left below which nothing is said."""
 BEFORE = 3
 """Months before the one in which a term ends that are told apart from all others."""
-DAYS_A_MONTH = 365.25 / 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def find_term(customers: pl.LazyFrame | None) -> Term | None:
     for months in TERMS:
         off = _days_off(first, left, months)
         near = np.abs(off) <= SLACK
-        chance = (2 * SLACK + 1) / (months * DAYS_A_MONTH)
+        chance = (2 * SLACK + 1) / (months * DAYS_PER_MONTH)
         beyond = float((near.mean() - chance) / (1.0 - chance))
         if beyond >= MOST:
             offset = round(float(np.median(off[near])))
@@ -114,7 +114,7 @@ def find_term(customers: pl.LazyFrame | None) -> Term | None:
 def _days_off(first: Moments, left: Moments, months: int) -> Integer:
     """Days from the nearest end of a term: not from arrival, which is none."""
     lived = (left - first).astype(np.int64)
-    whole = np.maximum(np.rint(lived / (months * DAYS_A_MONTH)), 1.0).astype(np.int64)
+    whole = np.maximum(np.rint(lived / (months * DAYS_PER_MONTH)), 1.0).astype(np.int64)
     arrived: Moments = first.astype("datetime64[M]")
     ends: Moments = arrived + (whole * months).astype("timedelta64[M]")
     days: Integer = left.astype("datetime64[D]").astype(np.int64)

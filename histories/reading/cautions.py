@@ -70,7 +70,7 @@ def transaction_notes(
     if totals["refunds"]:
         amount = float(totals["refunded"]) / 10_000
         notes.append(f"{place}: refunds among the valid rows: {totals['refunds']}, {-amount:,.2f} in total.")
-        notes += _refunds_to_come(transactions) if totals["refunds"] else []
+        notes += _refunds_to_come(transactions)
     if "line_id" not in transactions.columns:
         overlap = overlap_note(transactions)
         equal = 0 if overlap else count_equal_rows(transactions)

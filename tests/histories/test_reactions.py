@@ -84,7 +84,7 @@ def test_ads_of_a_month_to_whoever_bought_are_read_over_longer_windows(events) -
 
     ads_alone, _ = reactions(counted, CHANNELS)
     assert not ads_alone.follows  # two weeks against the four before
-    ads_read, mail_read = reactions(counted, CHANNELS, by_firm=[True] * len(CHANNELS))
+    ads_read, mail_read = reactions(counted, CHANNELS, firm=CHANNELS)
     assert ads_read.follows
     assert ads_read.weeks == ("four weeks", "four")
     assert not mail_read.follows

@@ -14,6 +14,7 @@ from attribution.effects.data.tables import EffectTables
 from attribution.effects.data.units import encode_covariates
 from histories.arrays import Float, Integer
 from histories.errors import SchemaError, nearest
+from histories.periods import DAYS_PER_YEAR
 
 RECENT_DAYS = 90
 """Length of the window just before the index day, and of the placebo's window before that."""
@@ -55,7 +56,7 @@ def history_covariates(
         "recent_spend": bought.between(customers, start, day - 1, "amount"),
         "recent_contacts": history.own_acts.between(customers, start, day - 1),
         "issues_before": np.log1p(history.issues.between(customers, np.zeros_like(day), before)),
-        "calendar": (day - history.start) / 365.25,
+        "calendar": (day - history.start) / DAYS_PER_YEAR,
     }
 
 

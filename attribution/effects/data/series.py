@@ -14,9 +14,10 @@ from attribution.effects.data.unit_table import read_table, require_columns
 from attribution.effects.design import EffectDesign
 from histories.errors import ConfigError, DataError, SchemaError, nearest
 from histories.money import MONEY_SCALE
+from histories.periods import DAYS_PER_YEAR
 
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo"}
-STEPS_PER_YEAR = {"day": 365.25, "week": 52.18, "month": 12.0}
+STEPS_PER_YEAR = {"day": DAYS_PER_YEAR, "week": 52.18, "month": 12.0}
 
 TOTALS = ("spend", "purchases", "active_customers", "issues", "contacts")
 """What is counted per step from the histories: currency, purchases, customers who bought, cases, touches."""

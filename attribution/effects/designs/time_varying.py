@@ -26,6 +26,7 @@ from attribution.effects.estimators.sensitivity import e_value
 from attribution.effects.findings import Findings
 from histories.arrays import Float
 from histories.errors import DataError, SchemaError, nearest
+from histories.periods import DAYS_PER_YEAR
 
 STEP_DAYS = 30
 MIN_LEFT = 10
@@ -151,7 +152,7 @@ def _period(history: History, static: NDArray[np.float64], first: NDArray[np.int
     last = history.purchases.last_before(here, day)
     tenure = start - history.acquired[here]
     idle = np.where(last >= 0, start - last, tenure)
-    columns = [np.log1p(tenure), np.log1p(idle), np.full(len(here), start / 365.25)]
+    columns = [np.log1p(tenure), np.log1p(idle), np.full(len(here), start / DAYS_PER_YEAR)]
     return _Periods(
         customers=here,
         treated=(first[here] < start).astype(float),

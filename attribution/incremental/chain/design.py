@@ -292,14 +292,12 @@ class ChainDesign:
         usual = self.usual.of(panel)
         cells = [felt, usual, rest, *self._tenure(panel), *self._bought_at_all(panel)]
         leaving = Columns(static=static, calendar=calendar, cells=np.concatenate(cells, axis=2))
-        arrived = [_arrival_month(panel)] if self.staggered else []
+        arrived = [_arrival_month(panel)] if self.staggered and not self.contractual else []
         months = np.eye(periods, self.periods)
         buying = Columns(
             static=static,
             calendar=calendar if self.contractual else np.column_stack([months, calendar]),
-            cells=np.concatenate(
-                [felt, new, np.log(usual), rest, *([] if self.contractual else arrived)], axis=2
-            ),
+            cells=np.concatenate([felt, new, np.log(usual), rest, *arrived], axis=2),
         )
         acting = Columns(static=static, calendar=calendar, cells=self._habits(panel, context))
         signs = (panel.purchases > 0) | (panel.own_acts > 0)

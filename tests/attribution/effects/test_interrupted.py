@@ -37,12 +37,19 @@ def series(n: int = 80, level: float = 6.0, rho: float = 0.4, seed: int = 0) -> 
 
 def weekly(tmp_path: Path, values: np.ndarray, log: list[tuple[str, date]]) -> EffectsResult:
     dates = [START + timedelta(weeks=t) for t in range(len(values))]
-    pl.DataFrame({"day": dates, "complaints": values}).write_csv(tmp_path / "weekly.csv")
+    return of_table(tmp_path, pl.DataFrame({"day": dates, "complaints": values}), log)
+
+
+def of_table(
+    tmp_path: Path, frame: pl.DataFrame, log: list[tuple[str, date]], *, step: str = "week"
+) -> EffectsResult:
+    frame.write_csv(tmp_path / "series.csv")
     design = EffectDesign(
         name="changes",
         design="interrupted_series",
-        table={"path": "weekly.csv", "columns": {"date": "day"}},
+        table={"path": "series.csv", "columns": {"date": "day"}},
         outcomes=["complaints"],
+        series=step,
     )
     changes = pl.LazyFrame({"name": [n for n, _ in log], "date": [d for _, d in log]})
     return estimate_effects([design], tables=EffectTables(interventions=changes), base_dir=tmp_path)
@@ -295,33 +302,15 @@ def daily(values: np.ndarray, first: date) -> pl.DataFrame:
     return pl.DataFrame({"day": days, "complaints": np.repeat(values / 7, 7)})
 
 
-def of_table(tmp_path: Path, frame: pl.DataFrame, weeks: int) -> EffectsResult:
-    frame.write_csv(tmp_path / "weekly.csv")
-    design = EffectDesign(
-        name="changes",
-        design="interrupted_series",
-        table={"path": "weekly.csv", "columns": {"date": "day"}},
-        outcomes=["complaints"],
-    )
-    log = pl.LazyFrame({"name": ["new team"], "date": [START + timedelta(weeks=weeks)]})
-    return estimate_effects([design], tables=EffectTables(interventions=log), base_dir=tmp_path)
+NEW_TEAM = [("new team", START + timedelta(weeks=40))]
 
 
 def test_weekends_are_neither_noise_nor_peaks_of_a_daily_series(tmp_path: Path) -> None:
     rng, days = np.random.default_rng(3), np.arange(200)
     values = 100 + 30.0 * np.isin(days % 7, (5, 6)) + 2.0 * (days >= 123) + rng.normal(size=200)
     dates = [START + timedelta(days=int(day)) for day in days]
-    pl.DataFrame({"day": dates, "complaints": values}).write_csv(tmp_path / "daily.csv")
-    design = EffectDesign(
-        name="changes",
-        design="interrupted_series",
-        table={"path": "daily.csv", "columns": {"date": "day"}},
-        outcomes=["complaints"],
-        series="day",
-    )
-    log = pl.LazyFrame({"name": ["new team"], "date": [dates[123]]})
-    tables = EffectTables(interventions=log)
-    mean, *_ = estimate_effects([design], tables=tables, base_dir=tmp_path).effects
+    frame = pl.DataFrame({"day": dates, "complaints": values})
+    mean, *_ = of_table(tmp_path, frame, [("new team", dates[123])], step="day").effects
     assert mean.supported, mean.reason
     assert mean.low <= 2.0 <= mean.high
     assert mean.high - mean.low < 4.0  # 23 where the days of the week are noise
@@ -329,8 +318,8 @@ def test_weekends_are_neither_noise_nor_peaks_of_a_daily_series(tmp_path: Path) 
 
 def test_weeks_that_the_days_of_a_table_do_not_fill_do_not_count(tmp_path: Path) -> None:
     frame = daily(series(), START)  # begins on a Monday
-    whole = of_table(tmp_path, frame, 40).effects[0]
-    cut = of_table(tmp_path, frame.slice(0, frame.height - 5), 40).effects[0]
+    whole = of_table(tmp_path, frame, NEW_TEAM).effects[0]
+    cut = of_table(tmp_path, frame.slice(0, frame.height - 5), NEW_TEAM).effects[0]
     assert (whole.n_treated, cut.n_treated) == (40, 39)
     assert cut.estimate == pytest.approx(whole.estimate, abs=whole.std_error)
 
@@ -338,9 +327,9 @@ def test_weeks_that_the_days_of_a_table_do_not_fill_do_not_count(tmp_path: Path)
 def test_a_value_or_a_week_that_is_missing_is_not_nothing(tmp_path: Path) -> None:
     weeks = [START + timedelta(weeks=t) for t in range(80)]
     frame = pl.DataFrame({"day": weeks, "complaints": series()})
-    gap = of_table(tmp_path, frame.filter(pl.col("day") != weeks[50]), 40).effects[0]
+    gap = of_table(tmp_path, frame.filter(pl.col("day") != weeks[50]), NEW_TEAM).effects[0]
     assert gap.estimate is None
     assert f"1 of 80 steps have no row (first: week of {weeks[50]})" in gap.reason
     empty = frame.with_columns(complaints=pl.when(pl.col("day") != weeks[50]).then("complaints"))
-    unknown = of_table(tmp_path, empty, 40).effects[0]
+    unknown = of_table(tmp_path, empty, NEW_TEAM).effects[0]
     assert f"complaints has no value in 1 of 80 rows (first: {weeks[50]})" in unknown.reason
